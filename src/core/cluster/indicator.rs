@@ -1,0 +1,72 @@
+//! What is measured: the indicator, and what one reading of it can be.
+
+use serde::{Deserialize, Serialize};
+
+/// Which way is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Slow queries, response time.
+    #[default]
+    HigherIsWorse,
+    /// Idle workers.
+    LowerIsWorse,
+}
+
+/// How a raw reading becomes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndicatorKind {
+    /// The reading is the value.
+    #[default]
+    Gauge,
+    /// The increase since the last reading, one interval ago, is the value.
+    Counter,
+}
+
+/// The measured quantity `v` of a VM's service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Indicator {
+    /// In an operator's words: `slow queries`, `idle workers`.
+    pub name: String,
+    /// Short, for a table cell: `/min`, `idle`, `ms`. For a counter it names one interval's increase.
+    pub unit: String,
+    /// Gauge or counter. (Which way is bad stands in the policy's settings, which compare.)
+    pub kind: IndicatorKind,
+}
+
+/// What a monitor says after one look at the service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// The raw number: a gauge's value or a counter's state. Always finite.
+    Raw(f64),
+    /// The check took longer than its deadline: the value is at least this (shown `≥`).
+    AtLeast(f64),
+    /// The service was too busy to answer, and the config says that this is beyond (`on_timeout = "beyond"`).
+    Busy,
+    /// No value, and why, in one short phrase without secrets: `connection refused`.
+    Gap(String),
+}
+
+/// A sample's value as it is shown and recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// A number that was read.
+    Exact(f64),
+    /// The read had no end within the deadline: at least this.
+    AtLeast(f64),
+    /// Beyond, without a number.
+    Busy,
+}
+
+impl Value {
+    /// The number, if there is one.
+    pub const fn number(self) -> Option<f64> {
+        match self {
+            Self::Exact(v) | Self::AtLeast(v) => Some(v),
+            Self::Busy => None,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The nouns: site, array, host, VM, indicator, sample, ids and units.
+
+mod id;
+mod indicator;
+mod model;
+mod source;
+mod time;
+
+pub use id::{ArrayId, HostId, RequestId, SiteId, VmId};
+pub use indicator::{Direction, Indicator, IndicatorKind, Reading, Value};
+pub use model::{Array, Cluster, Host, HostState, Limits, Mode, Pick, Site, Vm};
+pub use source::{Monitor, MysqlQuantity, OnTimeout, Secret, Source};
+pub use time::{Span, Timestamp, in_words};

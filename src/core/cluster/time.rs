@@ -1,0 +1,188 @@
+//! Instants and lengths of time, in whole milliseconds.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// An instant: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+/// A length of time in milliseconds, never negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Span(i64);
+
+impl Timestamp {
+    /// Later than any instant a clock can show.
+    pub const NEVER: Self = Self(i64::MAX);
+
+    /// The instant `ms` milliseconds after 1970-01-01T00:00:00Z.
+    pub const fn from_millis(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// The instant `s` seconds after 1970-01-01T00:00:00Z.
+    pub const fn from_secs(s: i64) -> Self {
+        Self(s * 1_000)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it is in the future.
+    pub const fn since(self, earlier: Self) -> Span {
+        let ms = self.0.saturating_sub(earlier.0);
+        Span(if ms < 0 { 0 } else { ms })
+    }
+
+    /// The same instant for calendars; years a calendar cannot hold become the epoch.
+    pub fn utc(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
+    }
+
+    /// RFC 3339 in UTC with milliseconds, the event contract's form.
+    pub fn rfc3339(self) -> String {
+        self.utc().to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(at.timestamp_millis())
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// `ms` milliseconds; a negative number becomes zero.
+    pub const fn from_millis(ms: i64) -> Self {
+        Self(if ms < 0 { 0 } else { ms })
+    }
+
+    /// `s` seconds; a negative number becomes zero.
+    pub const fn from_secs(s: i64) -> Self {
+        Self::from_millis(s.saturating_mul(1_000))
+    }
+
+    /// `m` minutes.
+    pub const fn from_mins(m: i64) -> Self {
+        Self::from_secs(m.saturating_mul(60))
+    }
+
+    /// `h` hours.
+    pub const fn from_hours(h: i64) -> Self {
+        Self::from_mins(h.saturating_mul(60))
+    }
+
+    /// Whole milliseconds.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds.
+    pub fn secs_f64(self) -> f64 {
+        self.0 as f64 / 1_000.0
+    }
+
+    /// The same length for timers.
+    pub const fn to_std(self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.0.unsigned_abs())
+    }
+
+    /// `numerator / denominator` of this length, rounded down; `denominator` must not be zero.
+    pub const fn scaled(self, numerator: i64, denominator: i64) -> Self {
+        Self(self.0.saturating_mul(numerator) / denominator)
+    }
+}
+
+impl Add<Span> for Timestamp {
+    type Output = Self;
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl AddAssign<Span> for Timestamp {
+    fn add_assign(&mut self, span: Span) {
+        *self = *self + span;
+    }
+}
+
+impl Sub<Span> for Timestamp {
+    type Output = Self;
+    fn sub(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+/// One unit, rounded down, as an operator reads an age: `0s`, `45s`, `4m`, `2h`, `3d`.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = self.0 / 1_000;
+        match s {
+            0..60 => write!(f, "{s}s"),
+            60..3_600 => write!(f, "{}m", s / 60),
+            3_600..172_800 => write!(f, "{}h", s / 3_600),
+            _ => write!(f, "{}d", s / 86_400),
+        }
+    }
+}
+
+/// A length as words in a sentence: `45 s`, `11 min`, `2 h 5 min`, `3 d`.
+pub fn in_words(span: Span) -> String {
+    // Rounded up: "1 min left" must not read as none.
+    let s = (span.0 + 999) / 1_000;
+    let m = (s + 59) / 60;
+    match s {
+        0..120 => format!("{s} s"),
+        120..7_200 => format!("{m} min"),
+        7_200..172_800 if m % 60 == 0 => format!("{} h", m / 60),
+        7_200..172_800 => format!("{} h {} min", m / 60, m % 60),
+        _ => format!("{} d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_keep_one_unit() {
+        let ages = [0, 59, 60, 3_599, 3_600, 172_799, 172_800].map(|s| Span::from_secs(s).to_string());
+        assert_eq!(ages, ["0s", "59s", "1m", "59m", "1h", "47h", "2d"]);
+    }
+
+    #[test]
+    fn words_round_up() {
+        let words = [1_001, 119_000, 120_001, 660_000, 7_500_000].map(|ms| in_words(Span::from_millis(ms)));
+        assert_eq!(words, ["2 s", "119 s", "3 min", "11 min", "2 h 5 min"]);
+    }
+
+    #[test]
+    fn a_span_is_never_negative() {
+        let (a, b) = (Timestamp::from_secs(5), Timestamp::from_secs(9));
+        assert_eq!(a.since(b), Span::ZERO);
+        assert_eq!(b.since(a), Span::from_secs(4));
+        assert_eq!(Span::from_millis(-3), Span::ZERO);
+    }
+
+    #[test]
+    fn the_event_contract_has_milliseconds() {
+        assert_eq!(Timestamp::from_millis(1_241_613_600_007).rfc3339(), "2009-05-06T12:40:00.007Z");
+    }
+}

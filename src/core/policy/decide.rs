@@ -1,0 +1,275 @@
+//! One observation in, one decision out. No clock, no I/O, no randomness: the same inputs give the same decisions in
+//! the live engine, in a what-if replay, in the simulator and in a test.
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::{Bound, BreakEven, Rule, Settings, SiteRule};
+use super::{Edge, WorkingHours};
+use crate::core::cluster::{Span, Timestamp};
+
+/// What a policy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Nothing is to be done.
+    Stay,
+    /// To another host of the ring.
+    Move,
+    /// To the base of the array.
+    MoveToBase,
+    /// To the other site.
+    MoveAway,
+    /// Back to the home site.
+    MoveHome,
+}
+
+/// Where the VM is, as its policy sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// On a host of the ring (or anywhere else that is not the base) at home.
+    Ring,
+    /// On the base.
+    Base,
+    /// At another site.
+    Away,
+}
+
+/// The queue a site VM has in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Hand {
+    /// Jobs of the big grade in it, as claimed.
+    pub big: u32,
+    /// A job is being worked on right now.
+    pub in_job: bool,
+    /// What is left of it, worked at home.
+    pub at_home: Span,
+    /// What is left of it, worked away.
+    pub away: Span,
+    /// The move itself, as long as it takes.
+    pub transfer: Span,
+}
+
+/// One look at a site VM's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// `None`: nothing in hand and nothing to claim, an empty poll.
+    pub hand: Option<Hand>,
+}
+
+/// What was observed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A value of the indicator.
+    Sample(f64),
+    /// A sample that is beyond without a number: the service was too busy to answer.
+    Beyond,
+    /// No value. Neither counts nor resets.
+    Gap,
+    /// A look at the queue (site policy).
+    Queue(Look),
+    /// Nothing but the time (working hours begin or end).
+    Clock,
+}
+
+/// One observation of one VM.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When.
+    pub at: Timestamp,
+    /// Where the VM was.
+    pub place: Place,
+    /// What was seen.
+    pub what: What,
+}
+
+/// What a policy remembers from one observation to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Samples beyond, in a row.
+    pub count: u32,
+    /// Low samples in a row; for the site policy, empty polls away from home.
+    pub low_count: u32,
+    /// Gaps in a row.
+    pub gaps: u32,
+    /// As many gaps as make the VM stale; the first good sample ends it.
+    pub stale: bool,
+    /// Whether the working hours are open, and until when that holds (schedule policy).
+    pub hours: Option<Edge>,
+}
+
+/// A decision with the counts as the observation made them, before the decision zeroed its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What to do.
+    pub decision: Decision,
+    /// Samples beyond, in a row.
+    pub count: u32,
+    /// Low samples in a row.
+    pub low_count: u32,
+}
+
+impl State {
+    /// Counting begins from 0; staleness and hours stay.
+    pub const fn reset_counts(&mut self) {
+        self.count = 0;
+        self.low_count = 0;
+    }
+
+    /// Whether the schedule keeps the policy from working now.
+    pub fn is_closed(&self) -> bool {
+        self.hours.is_some_and(|edge| !edge.open)
+    }
+
+    const fn stay(&self) -> Verdict {
+        Verdict { decision: Decision::Stay, count: self.count, low_count: self.low_count }
+    }
+}
+
+/// Feeds one observation to a VM's policy.
+#[inline]
+pub fn decide(state: &mut State, settings: &Settings, seen: Observation) -> Verdict {
+    if let Rule::Schedule { hours, .. } = &settings.rule {
+        keep_hours(state, hours, seen.at);
+    }
+    match seen.what {
+        What::Gap => return gap(state, settings),
+        What::Clock => {}
+        What::Sample(_) | What::Beyond | What::Queue(_) => {
+            state.gaps = 0;
+            state.stale = false;
+        }
+    }
+    match &settings.rule {
+        Rule::Threshold { high } => threshold(state, settings, *high, seen.what),
+        Rule::Base { high, low } => base(state, settings, *high, *low, seen),
+        Rule::Schedule { high, low, .. } if !state.is_closed() => base(state, settings, *high, *low, seen),
+        Rule::Schedule { .. } => closed(state, seen.place),
+        Rule::Site(site) => queue(state, site, seen),
+    }
+}
+
+fn gap(state: &mut State, settings: &Settings) -> Verdict {
+    state.gaps = state.gaps.saturating_add(1);
+    if state.gaps >= settings.stale_after {
+        state.stale = true;
+        state.reset_counts();
+    }
+    state.stay()
+}
+
+fn is_beyond(settings: &Settings, high: Bound, what: What) -> bool {
+    match what {
+        What::Sample(value) => settings.is_beyond(value, high),
+        What::Beyond => true,
+        What::Gap | What::Queue(_) | What::Clock => false,
+    }
+}
+
+fn is_sample(what: What) -> bool {
+    matches!(what, What::Sample(_) | What::Beyond)
+}
+
+fn count_high(state: &mut State, high: Bound) -> Verdict {
+    state.count = state.count.saturating_add(1);
+    state.low_count = 0;
+    let mut verdict = state.stay();
+    if state.count >= high.tarry {
+        state.count = 0;
+        verdict.decision = Decision::Move;
+    }
+    verdict
+}
+
+fn threshold(state: &mut State, settings: &Settings, high: Bound, what: What) -> Verdict {
+    if is_beyond(settings, high, what) {
+        return count_high(state, high);
+    }
+    if is_sample(what) {
+        state.reset_counts();
+    }
+    state.stay()
+}
+
+fn base(state: &mut State, settings: &Settings, high: Bound, low: Bound, seen: Observation) -> Verdict {
+    if is_beyond(settings, high, seen.what) {
+        return count_high(state, high);
+    }
+    let What::Sample(value) = seen.what else { return state.stay() };
+    state.count = 0;
+    if !settings.is_low(value, low) || seen.place == Place::Base {
+        state.low_count = 0;
+        return state.stay();
+    }
+    state.low_count = state.low_count.saturating_add(1);
+    let mut verdict = state.stay();
+    if state.low_count >= low.tarry {
+        state.low_count = 0;
+        verdict.decision = Decision::MoveToBase;
+    }
+    verdict
+}
+
+fn keep_hours(state: &mut State, hours: &WorkingHours, at: Timestamp) {
+    let known = state.hours.filter(|edge| at < edge.until);
+    if known.is_some() {
+        return;
+    }
+    let now = hours.edge(at);
+    if state.hours.is_none_or(|before| before.open != now.open) {
+        state.reset_counts();
+    }
+    state.hours = Some(now);
+}
+
+/// Outside working hours: to the base, again at each observation until the VM is there.
+fn closed(state: &State, place: Place) -> Verdict {
+    let mut verdict = state.stay();
+    if place != Place::Base {
+        verdict.decision = Decision::MoveToBase;
+    }
+    verdict
+}
+
+fn queue(state: &mut State, site: &SiteRule, seen: Observation) -> Verdict {
+    let What::Queue(look) = seen.what else { return state.stay() };
+    let Some(hand) = look.hand else { return empty_poll(state, site, seen.place) };
+    state.low_count = 0;
+    let big = hand.big >= site.threshold;
+    state.count = u32::from(big && seen.place != Place::Away);
+    let mut verdict = state.stay();
+    verdict.decision = match (seen.place, big) {
+        (Place::Away, false) if !hand.in_job => Decision::MoveHome,
+        (Place::Ring | Place::Base, true) if worth_it(site, &hand) => Decision::MoveAway,
+        _ => Decision::Stay,
+    };
+    if verdict.decision != Decision::Stay {
+        state.reset_counts();
+    }
+    verdict
+}
+
+fn worth_it(site: &SiteRule, hand: &Hand) -> bool {
+    site.break_even == BreakEven::Show || pays(hand, site.margin)
+}
+
+/// The site break-even (thesis 3.5): `T_home > margin · (T_move + T_away)`.
+pub fn pays(hand: &Hand, margin: f64) -> bool {
+    hand.at_home.secs_f64() > margin * (hand.transfer + hand.away).secs_f64()
+}
+
+fn empty_poll(state: &mut State, site: &SiteRule, place: Place) -> Verdict {
+    state.count = 0;
+    if place != Place::Away {
+        state.low_count = 0;
+        return state.stay();
+    }
+    state.low_count = state.low_count.saturating_add(1);
+    let mut verdict = state.stay();
+    if state.low_count >= site.home_tarry {
+        state.low_count = 0;
+        verdict.decision = Decision::MoveHome;
+    }
+    verdict
+}

@@ -1,0 +1,225 @@
+//! Working hours: weekly windows in a time zone, with both DST changes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{
+    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, Weekday,
+};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::core::cluster::Timestamp;
+
+const MINUTES_A_DAY: u16 = 24 * 60;
+/// A week, and a day more on either side for windows across midnight.
+const DAYS_AHEAD: u64 = 9;
+
+/// One window of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Bit 0 is Monday: the days on which it opens.
+    days: u8,
+    /// Minute of the day at which it opens, 0 to 1439.
+    from: u16,
+    /// Minute of the day at which it closes, 1 to 1440; at or before `from`, on the next day.
+    to: u16,
+}
+
+/// When a schedule policy works: `"Mon-Fri 09:00-16:00"` in a named zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkingHours {
+    windows: Vec<Window>,
+    zone: Tz,
+}
+
+/// Whether the hours are open, and until when that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// Inside working hours.
+    pub open: bool,
+    /// The first later instant at which `open` is different; [`Timestamp::NEVER`] if none.
+    pub until: Timestamp,
+}
+
+/// Why a text is not working hours.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum HoursError {
+    /// No window in it.
+    #[error("no window in it: write \"Mon-Fri 09:00-16:00\", several parted by commas")]
+    Empty,
+    /// Not a day.
+    #[error("'{0}' is no day: use Mon Tue Wed Thu Fri Sat Sun, or a range such as Mon-Fri")]
+    Day(String),
+    /// Not a time.
+    #[error("'{0}' is no time of day: use 00:00 to 24:00")]
+    Time(String),
+    /// Opens and closes at the same minute.
+    #[error("'{0}' never opens: it begins when it ends")]
+    NeverOpens(String),
+    /// Not a slot of the day.
+    #[error("{0} is no 5-minute slot of the day: use 0 to 288")]
+    Slot(i64),
+}
+
+impl WorkingHours {
+    /// Reads windows parted by commas, each `[DAYS] HH:MM-HH:MM`; without days, every day.
+    ///
+    /// # Errors
+    /// What part of the text is no day, no time, or never opens.
+    pub fn parse(text: &str, zone: Tz) -> Result<Self, HoursError> {
+        let windows: Vec<Window> =
+            text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Window::from_str).collect::<Result<_, _>>()?;
+        if windows.is_empty() { Err(HoursError::Empty) } else { Ok(Self { windows, zone }) }
+    }
+
+    /// The thesis's notation: 5-minute slots of the UTC day, `start` to before `stop`, every day.
+    ///
+    /// # Errors
+    /// A slot outside 0 to 288, or equal slots.
+    pub fn from_slots(start: i64, stop: i64) -> Result<Self, HoursError> {
+        let minute = |slot: i64| match slot {
+            0..=288 => Ok(slot as u16 * 5),
+            _ => Err(HoursError::Slot(slot)),
+        };
+        let (from, to) = (minute(start)?, minute(stop)?);
+        if from % MINUTES_A_DAY == to % MINUTES_A_DAY && !(from == 0 && to == MINUTES_A_DAY) {
+            return Err(HoursError::NeverOpens(format!("{start}-{stop}")));
+        }
+        let to = if to == 0 { MINUTES_A_DAY } else { to };
+        Ok(Self { windows: vec![Window { days: 0x7f, from: from % MINUTES_A_DAY, to }], zone: Tz::UTC })
+    }
+
+    /// The zone the windows are in.
+    pub const fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// Whether the hours are open at an instant, and until when that holds.
+    pub fn edge(&self, at: Timestamp) -> Edge {
+        let here = at.utc().with_timezone(&self.zone).date_naive();
+        let mut spans = self.spans(here);
+        spans.sort_unstable();
+        let mut open_until = None;
+        for (open, close) in spans {
+            match open_until {
+                // Windows that touch or overlap are one.
+                Some(until) if open <= until => open_until = Some(close.max(until)),
+                Some(_) => break,
+                None if close <= at => {}
+                None if open <= at => open_until = Some(close),
+                None => return Edge { open: false, until: open },
+            }
+        }
+        let horizon = Timestamp::from_millis(at.millis() + 8 * 86_400_000);
+        match open_until {
+            Some(until) => Edge { open: true, until: if until > horizon { Timestamp::NEVER } else { until } },
+            None => Edge { open: false, until: Timestamp::NEVER },
+        }
+    }
+
+    /// The windows' instants on the days around `date`, those of no length left out.
+    fn spans(&self, date: NaiveDate) -> Vec<(Timestamp, Timestamp)> {
+        let first = date.checked_sub_days(Days::new(1)).unwrap_or(date);
+        let days = (0..DAYS_AHEAD + 2).filter_map(|n| first.checked_add_days(Days::new(n)));
+        days.flat_map(|day| self.windows.iter().filter_map(move |w| w.on(day, self.zone))).collect()
+    }
+}
+
+impl Window {
+    fn on(&self, day: NaiveDate, zone: Tz) -> Option<(Timestamp, Timestamp)> {
+        if self.days & (1 << day.weekday().num_days_from_monday()) == 0 {
+            return None;
+        }
+        let last = if self.to <= self.from { day.checked_add_days(Days::new(1))? } else { day };
+        let open = instant(zone, day, self.from);
+        let close = instant(zone, last, self.to);
+        (open < close).then_some((open, close))
+    }
+}
+
+/// The instant of a local minute: the first of two on a night that doubles it, the first that exists after it on a
+/// night that misses it.
+fn instant(zone: Tz, day: NaiveDate, minute: u16) -> Timestamp {
+    let midnight = NaiveDateTime::new(day, NaiveTime::MIN);
+    let local = midnight + TimeDelta::minutes(i64::from(minute));
+    let found = match zone.from_local_datetime(&local) {
+        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.with_timezone(&Utc)),
+        LocalResult::None => after_missing(zone, local),
+    };
+    found.map_or(Timestamp::NEVER, Timestamp::from)
+}
+
+fn after_missing(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+    // Zones change on whole minutes and skip at most a day.
+    (1..=24 * 60)
+        .find_map(|m| zone.from_local_datetime(&(local + TimeDelta::minutes(m))).earliest())
+        .map(|at| at.to_utc())
+}
+
+impl FromStr for Window {
+    type Err = HoursError;
+
+    fn from_str(text: &str) -> Result<Self, HoursError> {
+        let (days, times) = match text.rsplit_once(char::is_whitespace) {
+            Some((days, times)) => (parse_days(days.trim())?, times),
+            None => (0x7f, text),
+        };
+        let (from, to) = times.split_once('-').ok_or_else(|| HoursError::Time(times.to_owned()))?;
+        let (from, to) = (parse_minute(from)?, parse_minute(to)?);
+        let whole_day = from == 0 && to == MINUTES_A_DAY;
+        if from % MINUTES_A_DAY == to % MINUTES_A_DAY && !whole_day {
+            return Err(HoursError::NeverOpens(text.to_owned()));
+        }
+        let to = if to == 0 { MINUTES_A_DAY } else { to };
+        Ok(Self { days, from: from % MINUTES_A_DAY, to })
+    }
+}
+
+fn parse_days(text: &str) -> Result<u8, HoursError> {
+    let day = |t: &str| Weekday::from_str(t.trim()).map_err(|_| HoursError::Day(t.trim().to_owned()));
+    let mut days = 0;
+    for part in text.split_whitespace() {
+        let (first, last) = match part.split_once('-') {
+            Some((a, b)) => (day(a)?, day(b)?),
+            None => (day(part)?, day(part)?),
+        };
+        let mut at = first;
+        days |= 1 << at.num_days_from_monday();
+        while at != last {
+            at = at.succ();
+            days |= 1 << at.num_days_from_monday();
+        }
+    }
+    Ok(days)
+}
+
+fn parse_minute(text: &str) -> Result<u16, HoursError> {
+    let wrong = || HoursError::Time(text.trim().to_owned());
+    let (h, m) = text.trim().split_once(':').ok_or_else(wrong)?;
+    let two = |t: &str| if t.len() == 2 { t.parse::<u16>().map_err(|_| wrong()) } else { Err(wrong()) };
+    match (two(h)?, two(m)?) {
+        (h @ 0..=23, m @ 0..=59) => Ok(h * 60 + m),
+        (24, 0) => Ok(MINUTES_A_DAY),
+        _ => Err(wrong()),
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+        if self.days != 0x7f {
+            let days = (0..7).filter(|d| self.days & (1 << d) != 0).map(|d| NAMES[d]);
+            write!(f, "{} ", days.collect::<Vec<_>>().join(" "))?;
+        }
+        write!(f, "{:02}:{:02}-{:02}:{:02}", self.from / 60, self.from % 60, self.to / 60, self.to % 60)
+    }
+}
+
+impl fmt::Display for WorkingHours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let windows: Vec<String> = self.windows.iter().map(Window::to_string).collect();
+        write!(f, "{} {}", windows.join(", "), self.zone)
+    }
+}

@@ -1,0 +1,12 @@
+//! The four policies: pure functions of (state, settings, observation).
+
+mod decide;
+mod hours;
+mod settings;
+
+pub use decide::{Decision, Hand, Look, Observation, Place, State, Verdict, What, decide, pays};
+pub use hours::{Edge, HoursError, Window, WorkingHours};
+pub use settings::{
+    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Field, Resting, Rule,
+    Settings, SettingsError, SiteRule,
+};

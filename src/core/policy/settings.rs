@@ -1,0 +1,331 @@
+//! A policy's settings: bounds and tarries, and which of them can stand together.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::WorkingHours;
+use crate::core::cluster::{Direction, Span};
+
+/// A bound and how many samples in a row must be past it before the policy acts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// In the indicator's unit. A value equal to it is not past it.
+    pub at: f64,
+    /// Samples in a row, at least 1.
+    pub tarry: u32,
+}
+
+/// What is done with readings outside the working hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resting {
+    /// Samples are recorded, not counted.
+    #[default]
+    Record,
+    /// The service is not read.
+    Off,
+}
+
+/// Whether the break-even of a move between sites binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BreakEven {
+    /// It is shown.
+    #[default]
+    Show,
+    /// No move away unless it pays.
+    Require,
+}
+
+/// The site policy's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SiteRule {
+    /// Big jobs in the queue as claimed, at and above which it is worked away from home. At least 1.
+    pub threshold: u32,
+    /// Empty polls in a row away from home before the VM goes home. At least 1.
+    pub home_tarry: u32,
+    /// Whether the break-even binds.
+    pub break_even: BreakEven,
+    /// How much better than break-even a move must be (thesis 3.5: 1.5). At least 1.
+    pub margin: f64,
+}
+
+/// Which of the four policies, with what it needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Rule {
+    /// Policy 1: move when beyond.
+    Threshold {
+        /// The threshold and its tarry.
+        high: Bound,
+    },
+    /// Policy 2: and to the base when low.
+    Base {
+        /// The threshold and its tarry.
+        high: Bound,
+        /// The low threshold and its tarry.
+        low: Bound,
+    },
+    /// Policy 3: policy 2 inside working hours, the base outside them.
+    Schedule {
+        /// The threshold and its tarry.
+        high: Bound,
+        /// The low threshold and its tarry.
+        low: Bound,
+        /// When the policy works.
+        hours: WorkingHours,
+        /// What is done with readings outside them.
+        resting: Resting,
+    },
+    /// Policy 4: big queues are worked away from home.
+    Site(SiteRule),
+}
+
+/// One VM's policy, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Which of the four, with its bounds.
+    pub rule: Rule,
+    /// Which way of the indicator is bad.
+    pub direction: Direction,
+    /// After a move, the time in which nothing counts.
+    pub settle: Span,
+    /// Gaps in a row at which the VM is stale. At least 1.
+    pub stale_after: u32,
+}
+
+/// The time after a move in which nothing counts, unless set.
+pub const DEFAULT_SETTLE: Span = Span::from_secs(45);
+/// Gaps in a row at which a VM is stale, unless set.
+pub const DEFAULT_STALE_AFTER: u32 = 3;
+/// Empty polls away from home before the VM goes home, unless set.
+pub const DEFAULT_HOME_TARRY: u32 = 3;
+/// The margin of the site break-even, unless set (thesis 3.5).
+pub const DEFAULT_MARGIN: f64 = 1.5;
+
+/// A number of the policy that an operator can change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The threshold (site policy: big jobs).
+    Threshold,
+    /// Its tarry.
+    Tarry,
+    /// The low threshold.
+    LowThreshold,
+    /// Its tarry (site policy: `home_tarry`).
+    LowTarry,
+}
+
+impl Field {
+    /// The field's name in the config.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::Tarry => "tarry",
+            Self::LowThreshold => "low_threshold",
+            Self::LowTarry => "low_tarry",
+        }
+    }
+}
+
+/// Why settings cannot stand, and what would.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum SettingsError {
+    /// A tarry below 1 would act on nothing.
+    #[error("{0} must be at least 1")]
+    TarryTooSmall(&'static str),
+    /// A tarry is a whole number.
+    #[error("{0} must be a whole number")]
+    NotWhole(&'static str),
+    /// NaN or infinite.
+    #[error("{0} must be a finite number")]
+    NotFinite(&'static str),
+    /// The bounds touch or cross.
+    #[error("low_threshold {low} must be {must} threshold {high}")]
+    BoundsCross {
+        /// The low threshold.
+        low: f64,
+        /// The threshold.
+        high: f64,
+        /// `below` or `above`, by the direction.
+        must: &'static str,
+    },
+    /// The policy has no such number.
+    #[error("a {kind} policy has no {field}")]
+    NoSuchField {
+        /// The policy's word.
+        kind: &'static str,
+        /// The field's key.
+        field: &'static str,
+    },
+}
+
+impl Rule {
+    /// The policy's word in the config and on screen.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Threshold { .. } => "threshold",
+            Self::Base { .. } => "base",
+            Self::Schedule { .. } => "schedule",
+            Self::Site(_) => "site",
+        }
+    }
+
+    /// The threshold and its tarry; none for the site policy.
+    pub const fn high(&self) -> Option<Bound> {
+        match self {
+            Self::Threshold { high } | Self::Base { high, .. } | Self::Schedule { high, .. } => Some(*high),
+            Self::Site(_) => None,
+        }
+    }
+
+    /// The low threshold and its tarry, where the policy has them.
+    pub const fn low(&self) -> Option<Bound> {
+        match self {
+            Self::Base { low, .. } | Self::Schedule { low, .. } => Some(*low),
+            Self::Threshold { .. } | Self::Site(_) => None,
+        }
+    }
+
+    fn high_mut(&mut self) -> Option<&mut Bound> {
+        match self {
+            Self::Threshold { high } | Self::Base { high, .. } | Self::Schedule { high, .. } => Some(high),
+            Self::Site(_) => None,
+        }
+    }
+
+    fn low_mut(&mut self) -> Option<&mut Bound> {
+        match self {
+            Self::Base { low, .. } | Self::Schedule { low, .. } => Some(low),
+            Self::Threshold { .. } | Self::Site(_) => None,
+        }
+    }
+}
+
+impl Settings {
+    /// Settings with the default settle and staleness.
+    pub const fn new(rule: Rule, direction: Direction) -> Self {
+        Self { rule, direction, settle: DEFAULT_SETTLE, stale_after: DEFAULT_STALE_AFTER }
+    }
+
+    /// Past the threshold in the worse direction; equal is not.
+    #[inline]
+    pub fn is_beyond(&self, value: f64, high: Bound) -> bool {
+        match self.direction {
+            Direction::HigherIsWorse => value > high.at,
+            Direction::LowerIsWorse => value < high.at,
+        }
+    }
+
+    /// Past the low threshold on the better side; equal is not.
+    #[inline]
+    pub fn is_low(&self, value: f64, low: Bound) -> bool {
+        match self.direction {
+            Direction::HigherIsWorse => value < low.at,
+            Direction::LowerIsWorse => value > low.at,
+        }
+    }
+
+    /// Whether these settings can stand.
+    ///
+    /// # Errors
+    /// A tarry of 0, a bound that is not finite, or bounds that touch or cross.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        if let Rule::Site(site) = &self.rule {
+            return check_site(site);
+        }
+        if let Some(high) = self.rule.high() {
+            check_bound(high, "threshold", "tarry")?;
+        }
+        if let Some(low) = self.rule.low() {
+            check_bound(low, "low_threshold", "low_tarry")?;
+        }
+        match (self.rule.high(), self.rule.low()) {
+            (Some(high), Some(low)) => self.check_order(high.at, low.at),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_order(&self, high: f64, low: f64) -> Result<(), SettingsError> {
+        let (apart, must) = match self.direction {
+            Direction::HigherIsWorse => (low < high, "below"),
+            Direction::LowerIsWorse => (low > high, "above"),
+        };
+        if apart { Ok(()) } else { Err(SettingsError::BoundsCross { low, high, must }) }
+    }
+
+    /// The number in a field, where the policy has it.
+    pub fn get(&self, field: Field) -> Option<f64> {
+        if let Rule::Site(site) = &self.rule {
+            return match field {
+                Field::Threshold => Some(f64::from(site.threshold)),
+                Field::LowTarry => Some(f64::from(site.home_tarry)),
+                Field::Tarry | Field::LowThreshold => None,
+            };
+        }
+        match field {
+            Field::Threshold => self.rule.high().map(|b| b.at),
+            Field::Tarry => self.rule.high().map(|b| f64::from(b.tarry)),
+            Field::LowThreshold => self.rule.low().map(|b| b.at),
+            Field::LowTarry => self.rule.low().map(|b| f64::from(b.tarry)),
+        }
+    }
+
+    /// These settings with one number changed.
+    ///
+    /// # Errors
+    /// The policy has no such number, it is of the wrong form, or the result cannot stand.
+    pub fn with(&self, field: Field, value: f64) -> Result<Self, SettingsError> {
+        let mut new = self.clone();
+        let missing = SettingsError::NoSuchField { kind: self.rule.kind(), field: field.key() };
+        if let Rule::Site(site) = &mut new.rule {
+            match field {
+                Field::Threshold => site.threshold = whole(value, "threshold")?,
+                Field::LowTarry => site.home_tarry = whole(value, "home_tarry")?,
+                Field::Tarry | Field::LowThreshold => return Err(missing),
+            }
+        } else {
+            let bound = match field {
+                Field::Threshold | Field::Tarry => new.rule.high_mut(),
+                Field::LowThreshold | Field::LowTarry => new.rule.low_mut(),
+            };
+            let bound = bound.ok_or(missing)?;
+            match field {
+                Field::Threshold | Field::LowThreshold => bound.at = value,
+                Field::Tarry | Field::LowTarry => bound.tarry = whole(value, field.key())?,
+            }
+        }
+        new.check().map(|()| new)
+    }
+}
+
+fn check_bound(bound: Bound, at: &'static str, tarry: &'static str) -> Result<(), SettingsError> {
+    if !bound.at.is_finite() {
+        return Err(SettingsError::NotFinite(at));
+    }
+    if bound.tarry == 0 { Err(SettingsError::TarryTooSmall(tarry)) } else { Ok(()) }
+}
+
+fn check_site(site: &SiteRule) -> Result<(), SettingsError> {
+    if site.threshold == 0 {
+        return Err(SettingsError::TarryTooSmall("threshold"));
+    }
+    if site.home_tarry == 0 {
+        return Err(SettingsError::TarryTooSmall("home_tarry"));
+    }
+    if !site.margin.is_finite() {
+        return Err(SettingsError::NotFinite("margin"));
+    }
+    if site.margin < 1.0 { Err(SettingsError::TarryTooSmall("margin")) } else { Ok(()) }
+}
+
+fn whole(value: f64, key: &'static str) -> Result<u32, SettingsError> {
+    if value.fract() != 0.0 || !value.is_finite() {
+        return Err(SettingsError::NotWhole(key));
+    }
+    if value < 1.0 {
+        return Err(SettingsError::TarryTooSmall(key));
+    }
+    Ok(value.min(f64::from(u32::MAX)) as u32)
+}

@@ -1,0 +1,80 @@
+//! What a simulated cluster is made of, beside what the [`Cluster`](crate::core::cluster::Cluster) says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::cluster::{HostId, Span, Timestamp};
+
+/// The kind of service a simulated VM runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// A counter of slow queries.
+    Mysql,
+    /// A gauge of idle workers: lower is worse.
+    Apache,
+    /// A gauge of response time in ms.
+    Http,
+    /// Job queues (site policy).
+    Queue,
+}
+
+/// One simulated VM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmPlan {
+    /// What it runs; `None`: a real monitor reads it, the simulator only moves it.
+    pub service: Option<Service>,
+    /// CPU it wants on an ordinary day, in GHz.
+    pub demand_ghz: f64,
+    /// How far the day's sine swings around that, 0 to 1.
+    pub swing: f64,
+    /// How often a burst comes, a day.
+    pub bursts_a_day: f64,
+    /// How many times the ordinary demand a burst wants.
+    pub burst: f64,
+    /// Memory, in MB.
+    pub memory_mb: f64,
+    /// Memory it writes to on an ordinary day, in MB/s.
+    pub dirty_mb_s: f64,
+}
+
+impl Default for VmPlan {
+    fn default() -> Self {
+        Self {
+            service: None,
+            demand_ghz: 0.5,
+            swing: 0.3,
+            bursts_a_day: 6.0,
+            burst: 3.0,
+            memory_mb: 512.0,
+            dirty_mb_s: 10.0,
+        }
+    }
+}
+
+/// A host that fails and comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// This host.
+    pub host: HostId,
+    /// From then.
+    pub from: Timestamp,
+    /// For so long.
+    pub lasts: Span,
+}
+
+/// A simulated cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The same seed is the same run.
+    pub seed: u64,
+    /// By `HostId`: CPU in GHz.
+    pub hosts_ghz: Vec<f64>,
+    /// By `VmId`.
+    pub vms: Vec<VmPlan>,
+    /// Migration bandwidth within an array, in MB/s.
+    pub bandwidth_mb_s: f64,
+    /// Shortest and longest move between sites.
+    pub between_sites: (Span, Span),
+    /// Hosts that fail, by time.
+    pub outages: Vec<Outage>,
+}

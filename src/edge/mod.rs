@@ -1,0 +1,5 @@
+//! What touches the world. Each part knows the core, none knows another.
+
+pub mod config;
+pub mod driver;
+pub mod monitor;

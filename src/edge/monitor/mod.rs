@@ -1,0 +1,1 @@
+//! Read a service's indicator.

@@ -1,0 +1,1 @@
+//! The tokio shell that ties core to edge.

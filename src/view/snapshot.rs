@@ -1,0 +1,362 @@
+//! The read model: everything a screen draws, by value, sharing what did not change.
+
+use std::sync::Arc;
+
+use crate::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
+use crate::core::engine::{Command, Gate, Phase, Target, VmState};
+use crate::core::policy::Settings;
+
+/// What a console says to its engine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Say {
+    /// Do this.
+    Command(Command),
+    /// Show me this from now on.
+    Look(Look),
+}
+
+/// What a console has on screen and needs in detail.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// The selected VM; `None` asks for no detail.
+    pub vm: Option<Arc<str>>,
+    /// How far back its graph goes.
+    pub window: Span,
+    /// The move dialog is open: say what the gates would say.
+    pub moves: bool,
+}
+
+/// The time the engine lives in.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Clock {
+    /// The wall clock's.
+    #[default]
+    Real,
+    /// A simulated time that runs so many times faster than the clock.
+    Simulated {
+        /// Simulated seconds a second.
+        speed: f64,
+    },
+}
+
+/// One state of everything, published at most ten times a second.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Grows with every snapshot.
+    pub seq: u64,
+    /// The engine's time.
+    pub at: Timestamp,
+    /// Which time that is.
+    pub clock: Clock,
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// How far the engine may go on its own.
+    pub mode: Mode,
+    /// What the header counts.
+    pub totals: Totals,
+    /// Every VM, in the config's order.
+    pub rows: Vec<Arc<VmRow>>,
+    /// Every array, in the config's order.
+    pub arrays: Vec<ArrayView>,
+    /// The newest lines of the log, oldest first.
+    pub log: Vec<Arc<LogLine>>,
+    /// Alarms that nobody has acknowledged, oldest first.
+    pub alarms: Vec<Arc<Alarm>>,
+    /// What became of the last commands, oldest first.
+    pub answers: Vec<Arc<Answer>>,
+    /// The VM the console looks at.
+    pub detail: Option<Arc<Detail>>,
+    /// Said at the top of the screen until it is dismissed: how to begin, a broken config.
+    pub banner: Option<Arc<str>>,
+}
+
+/// What the header counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// VMs.
+    pub vms: usize,
+    /// Hosts.
+    pub hosts: usize,
+    /// Arrays.
+    pub arrays: usize,
+    /// Migrations under way.
+    pub moving: usize,
+    /// Requests that wait for approval.
+    pub waiting: usize,
+    /// Moves confirmed in the last hour.
+    pub moves_last_hour: usize,
+}
+
+/// One VM's line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VmRow {
+    /// Its identity.
+    pub name: Arc<str>,
+    /// `mysql`, `apache`, `http`, `queue`.
+    pub service: Arc<str>,
+    /// `threshold`, `base`, `schedule`, `site`.
+    pub policy: &'static str,
+    /// The indicator's unit.
+    pub unit: Arc<str>,
+    /// Which way is bad.
+    pub direction: Direction,
+    /// The threshold, where the policy has one (site policy: big jobs).
+    pub high: Option<f64>,
+    /// The low threshold, where the policy has one.
+    pub low: Option<f64>,
+    /// The newest value, if the newest reading was one.
+    pub value: Option<Value>,
+    /// Why the newest reading was none.
+    pub gap: Option<Arc<str>>,
+    /// When it was last read, well or not.
+    pub read_at: Option<Timestamp>,
+    /// The newest values, oldest first; NaN for a gap.
+    pub spark: Arc<[f32]>,
+    /// Count and tarry, where the policy counts.
+    pub count: Option<(u32, u32)>,
+    /// Low count and low tarry, where the policy counts them.
+    pub low_count: Option<(u32, u32)>,
+    /// Where it is.
+    pub host: Arc<str>,
+    /// In this array.
+    pub array: Arc<str>,
+    /// Its state.
+    pub state: VmState,
+    /// A word more on the state: `> 09:00`, `by hand`, `4m refused`.
+    pub note: Arc<str>,
+    /// When the state ends by itself.
+    pub until: Option<Timestamp>,
+    /// An alarm on it that nobody has acknowledged, or one that lasts (lost, double, flapping).
+    pub alarm: bool,
+    /// Its migration, if one is under way.
+    pub migration: Option<MigrationView>,
+    /// Its request, if one waits for approval.
+    pub waiting: Option<WaitingView>,
+    /// When it last arrived somewhere.
+    pub last_move: Option<Timestamp>,
+    /// Confirmed moves in the last 24 h.
+    pub moves_24h: u32,
+    /// The queue in hand (site policy).
+    pub queue: Option<QueueView>,
+}
+
+/// A migration under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MigrationView {
+    /// The request's number.
+    pub id: RequestId,
+    /// To this host.
+    pub to: Arc<str>,
+    /// Running or unknown.
+    pub phase: Phase,
+    /// 0 to 100.
+    pub percent: u8,
+    /// Rounds, rates.
+    pub detail: Arc<str>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A request that waits for approval.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaitingView {
+    /// The request's number.
+    pub id: RequestId,
+    /// `move`, `move to base` and so on.
+    pub action: &'static str,
+    /// To this host.
+    pub to: Arc<str>,
+    /// It lapses then.
+    pub lapses: Timestamp,
+}
+
+/// A queue in hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Jobs by grade as claimed, the big grade first.
+    pub grades: Vec<(Arc<str>, u32)>,
+    /// Of the big grade.
+    pub big: u32,
+    /// Of all grades.
+    pub total: u32,
+    /// Done.
+    pub done: u32,
+    /// Worked away from home.
+    pub away: bool,
+    /// The break-even in words: whether a move away pays.
+    pub break_even: Arc<str>,
+}
+
+/// One array and its hosts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArrayView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its site.
+    pub site: Arc<str>,
+    /// The site is home.
+    pub home: bool,
+    /// In ring order, the base last.
+    pub hosts: Vec<Arc<HostView>>,
+}
+
+/// One host and what runs there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The array's base.
+    pub base: bool,
+    /// Its state.
+    pub state: HostState,
+    /// 0 to 1 and more; `None` = not measured.
+    pub load: Option<f32>,
+    /// How many VMs it takes.
+    pub capacity: Option<u32>,
+    /// The VMs there, with the host each is leaving for, if it is.
+    pub vms: Vec<(Arc<str>, Option<Arc<str>>)>,
+}
+
+/// How loud a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it goes.
+    Info,
+    /// Something ended well.
+    Good,
+    /// Something was kept from happening, or failed.
+    Warning,
+    /// A human is needed.
+    Alarm,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// Which VM; `None` for the cluster.
+    pub vm: Option<Arc<str>>,
+    /// How loud.
+    pub level: Level,
+    /// What happened.
+    pub text: String,
+}
+
+/// An alarm nobody has acknowledged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alarm {
+    /// When it was raised.
+    pub at: Timestamp,
+    /// Which VM; `None` for the cluster.
+    pub vm: Option<Arc<str>>,
+    /// In words.
+    pub text: String,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Grows with every answer.
+    pub seq: u64,
+    /// It was taken.
+    pub ok: bool,
+    /// In words.
+    pub text: String,
+}
+
+/// The VM a console looks at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detail {
+    /// Its name.
+    pub vm: Arc<str>,
+    /// The indicator in an operator's words: `slow queries`.
+    pub indicator: Arc<str>,
+    /// Its policy, as it runs.
+    pub settings: Settings,
+    /// Why it stands where it stands.
+    pub why: String,
+    /// Time between two readings.
+    pub interval: Span,
+    /// The next reading.
+    pub next_read: Option<Timestamp>,
+    /// Readings of the window asked for, oldest first.
+    pub points: Vec<Point>,
+    /// Moves and edits of the window, oldest first.
+    pub marks: Vec<Mark>,
+    /// What each destination would mean; filled while the move dialog is open.
+    pub moves: Vec<MoveOption>,
+}
+
+/// One reading on a graph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// When.
+    pub at: Timestamp,
+    /// `None` for a gap.
+    pub value: Option<f32>,
+}
+
+/// Something to mark on a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: MarkKind,
+}
+
+/// What a mark stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MarkKind {
+    /// Arrived at this host.
+    Moved(Arc<str>),
+    /// A bound or a tarry was changed.
+    Edited,
+}
+
+/// One destination in the move dialog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MoveOption {
+    /// What the command would say.
+    pub target: Target,
+    /// The host it comes to, if one.
+    pub to: Option<Arc<str>>,
+    /// Its load now.
+    pub load: Option<f32>,
+    /// Its load with the VM there, if that can be told.
+    pub load_after: Option<f32>,
+    /// What every gate that has something to say would say.
+    pub gates: Vec<GateView>,
+}
+
+impl MoveOption {
+    /// Whether no gate binds.
+    pub fn is_open(&self) -> bool {
+        self.to.is_some() && self.gates.iter().all(|gate| gate.verdict != Verdict::Blocks)
+    }
+}
+
+/// What one gate would say to an operator's move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateView {
+    /// This gate.
+    pub gate: Gate,
+    /// How it would take it.
+    pub verdict: Verdict,
+    /// In words, with the distance.
+    pub detail: String,
+}
+
+/// How a gate takes an operator's move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It lets it pass.
+    Passes,
+    /// It would stop a policy; an operator is warned.
+    Warns,
+    /// It stops an operator too.
+    Blocks,
+}
