@@ -1,7 +1,318 @@
-//! What happens next: events in, effects out.
+//! What happens next: events in, effects out. [`Engine::step`] and [`Engine::next_wake`] are the whole engine.
+//!
+//! | file | its story |
+//! | --- | --- |
+//! | `message` | events, commands, effects, records |
+//! | `live` | what is known of a VM, a host, a migration |
+//! | `timers` | what is due when |
+//! | `observe` | a reading becomes an observation, an observation a decision |
+//! | `gates` | what keeps a decision from being carried out, and how far it is from passing |
+//! | `destination` | which host it would be |
+//! | `carry` | request → preflight → journal → migration → outcome → settle |
+//! | `operate` | operators' commands |
+//! | `reload` | a changed config |
+//! | `why` | the why line |
 
+mod carry;
+mod destination;
+mod gates;
+mod live;
 mod message;
+mod observe;
+mod operate;
+mod reload;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod why;
 
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::core::cluster::{Cluster, HostId, HostState, RequestId, Span, Timestamp, VmId};
+use crate::core::policy::{Field, Observation, Place, Rule, Settings, What};
+
+pub use gates::Ask;
+pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
 pub use message::{
     By, Command, Effect, Event, Gate, Happened, Phase, Presence, QueueReport, Record, Route, Target, VmState,
 };
+use timers::{Timer, Timers};
+pub use why::reason_of;
+
+/// Polls are spread over the interval in slots of this length, so that the process sleeps between them.
+const SLOT: Span = Span::from_millis(100);
+/// Alarms kept until somebody acknowledges them.
+const ALARMS_KEPT: usize = 100;
+/// Edits that can be taken back.
+const EDITS_KEPT: usize = 100;
+
+/// The engine: it owns every state and every timer, and touches nothing.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    cluster: Cluster,
+    vms: Vec<Live>,
+    hosts: Vec<HostLive>,
+    flights: BTreeMap<RequestId, Flight>,
+    timers: Timers,
+    /// Confirmed moves of the last hour, oldest first.
+    moves: VecDeque<Timestamp>,
+    last_id: u64,
+    alarms: VecDeque<(Timestamp, Option<VmId>, String)>,
+    edits: Vec<Edit>,
+}
+
+/// A number of a policy that an operator changed.
+#[derive(Debug, Clone)]
+struct Edit {
+    vm: String,
+    field: Field,
+    old: f64,
+}
+
+impl Engine {
+    /// An engine over a checked cluster, with every VM where the config says it is.
+    pub fn new(cluster: Cluster, now: Timestamp) -> Self {
+        let mut engine = Self {
+            vms: cluster.vms.iter().map(|vm| Live::new(vm.host)).collect(),
+            hosts: vec![HostLive { state: HostState::Unknown, ..HostLive::default() }; cluster.hosts.len()],
+            cluster,
+            flights: BTreeMap::new(),
+            timers: Timers::default(),
+            moves: VecDeque::new(),
+            last_id: 0,
+            alarms: VecDeque::new(),
+            edits: Vec::new(),
+        };
+        for vm in engine.vm_ids() {
+            engine.begin(vm, now);
+        }
+        engine.count_placed();
+        engine
+    }
+
+    /// Tells the engine something. Appends what it wants done and what happened.
+    pub fn step(&mut self, now: Timestamp, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Tick => self.fire(now, out),
+            Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
+            Event::Queue { vm, report } => self.on_queue(now, vm, report, out),
+            Event::Host { host, state, load } => self.on_host(now, host, state, load, out),
+            Event::Found { vm, host } => self.on_found(now, vm, host, out),
+            Event::Preflight { id, refusal } => self.on_preflight(now, id, refusal, out),
+            Event::Journalled { id } => self.on_journalled(now, id, out),
+            Event::Progress { id, percent, detail } => self.on_progress(now, id, percent, detail, out),
+            Event::Ended { id, detail } => self.on_ended(id, detail, out),
+            Event::Presence { id, source, destination } => self.on_presence(now, id, source, destination, out),
+            Event::Command { by, command } => self.on_command(now, &by, command, out),
+            Event::Reconfigured(cluster) => self.on_reconfigured(now, *cluster, out),
+        }
+    }
+
+    /// The instant at which the engine next needs an [`Event::Tick`]; [`Timestamp::NEVER`] if it does not.
+    pub fn next_wake(&self) -> Timestamp {
+        self.timers.next()
+    }
+
+    /// The cluster as it runs: with the bounds and the mode that operators set.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// What is known of a VM.
+    pub fn live(&self, vm: VmId) -> &Live {
+        &self.vms[vm.index()]
+    }
+
+    /// What is known of a host.
+    pub fn host(&self, host: HostId) -> &HostLive {
+        &self.hosts[host.index()]
+    }
+
+    /// A host's state: what its driver says, and draining if the config says so.
+    pub fn host_state(&self, host: HostId) -> HostState {
+        match self.hosts[host.index()].state {
+            HostState::Up if self.cluster.host(host).draining => HostState::Draining,
+            state => state,
+        }
+    }
+
+    /// A VM's migration, if one is under way.
+    pub fn flight(&self, vm: VmId) -> Option<&Flight> {
+        self.live(vm).flight.and_then(|id| self.flights.get(&id))
+    }
+
+    /// Every migration under way, oldest request first.
+    pub fn flights(&self) -> impl Iterator<Item = &Flight> {
+        self.flights.values()
+    }
+
+    /// Confirmed moves in the hour before `now`.
+    pub fn moves_last_hour(&self, now: Timestamp) -> usize {
+        self.moves.iter().filter(|at| now.since(**at) < HOUR).count()
+    }
+
+    /// Alarms nobody has acknowledged, oldest first.
+    pub fn alarms(&self) -> impl Iterator<Item = (Timestamp, Option<VmId>, &str)> {
+        self.alarms.iter().map(|(at, vm, text)| (*at, *vm, text.as_str()))
+    }
+
+    /// Every VM's id.
+    pub fn vm_ids(&self) -> impl Iterator<Item = VmId> + use<> {
+        (0..self.vms.len()).map(VmId::at)
+    }
+
+    /// The VM's state, by precedence.
+    pub fn state(&self, vm: VmId) -> VmState {
+        let live = self.live(vm);
+        if live.flight.is_some() {
+            VmState::Migrating
+        } else if live.hold.is_some() {
+            VmState::Held
+        } else if live.flapping {
+            VmState::Flapping
+        } else if live.policy.is_closed() && self.place(vm) == Place::Base {
+            VmState::Resting
+        } else if live.policy.stale {
+            VmState::Stale
+        } else if live.settle.is_some() {
+            VmState::Settling
+        } else if live.waiting.is_some() {
+            VmState::Waiting
+        } else {
+            VmState::Watching
+        }
+    }
+
+    /// Where the VM is, as its policy sees it.
+    pub fn place(&self, vm: VmId) -> Place {
+        let host = self.live(vm).host;
+        if self.cluster.host(host).array != self.cluster.vm(vm).array {
+            Place::Away
+        } else if self.cluster.is_base(host) {
+            Place::Base
+        } else {
+            Place::Ring
+        }
+    }
+
+    fn settings(&self, vm: VmId) -> &Settings {
+        &self.cluster.vm(vm).policy
+    }
+
+    fn live_mut(&mut self, vm: VmId) -> &mut Live {
+        &mut self.vms[vm.index()]
+    }
+
+    /// A VM's first reading has a slot of its own within the first interval.
+    fn begin(&mut self, vm: VmId, now: Timestamp) {
+        let described = self.cluster.vm(vm);
+        let slots = (described.interval.millis() / SLOT.millis()).max(1);
+        let slot = (hash(&described.name) % slots.unsigned_abs()) as i64;
+        let first = now + SLOT.scaled(slot, 1);
+        let (host, array) = (described.host, self.cluster.host(described.host).array);
+        if self.cluster.array(array).ring.contains(&host) {
+            self.live_mut(vm).remember_ring(array, host);
+        }
+        self.read_at(vm, first);
+        if matches!(self.settings(vm).rule, Rule::Schedule { .. }) {
+            self.timers.set(now, vm, Timer::Hours);
+        }
+    }
+
+    fn read_at(&mut self, vm: VmId, at: Timestamp) {
+        self.live_mut(vm).next_read = at;
+        self.timers.set(at, vm, Timer::Read);
+    }
+
+    fn count_placed(&mut self) {
+        for host in &mut self.hosts {
+            (host.vms, host.incoming, host.busy) = (0, 0, 0);
+        }
+        for live in &self.vms {
+            self.hosts[live.host.index()].vms += 1;
+        }
+        for flight in self.flights.values() {
+            self.hosts[flight.route.from.index()].busy += 1;
+            self.hosts[flight.route.to.index()].busy += 1;
+            self.hosts[flight.route.to.index()].incoming += 1;
+        }
+    }
+
+    fn fire(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        while let Some((at, vm, timer)) = self.timers.due(now) {
+            let live = self.live(vm);
+            match timer {
+                Timer::Hold if live.hold.is_some_and(|hold| hold.until == at) => self.end_hold(now, vm, out),
+                Timer::Lapse if live.waiting.as_ref().is_some_and(|w| w.lapses == at) => self.lapse(now, vm, out),
+                Timer::Confirm => self.confirm_again(at, vm, out),
+                Timer::Hours => self.on_hours(now, vm, out),
+                Timer::Read if live.next_read == at => self.on_read_due(now, vm, out),
+                Timer::Hold | Timer::Lapse | Timer::Read => {}
+            }
+        }
+    }
+
+    fn observation(&self, now: Timestamp, vm: VmId, what: What) -> Observation {
+        Observation { at: now, place: self.place(vm), what }
+    }
+
+    fn record(&self, at: Timestamp, vm: VmId, what: Happened, out: &mut Vec<Effect>) {
+        out.push(Effect::Record(Record { at, vm: Some(vm), what }));
+    }
+
+    fn alarm(&mut self, at: Timestamp, vm: Option<VmId>, text: String, out: &mut Vec<Effect>) {
+        if self.alarms.len() == ALARMS_KEPT {
+            self.alarms.pop_front();
+        }
+        self.alarms.push_back((at, vm, text.clone()));
+        out.push(Effect::Record(Record { at, vm, what: Happened::Alarm { text } }));
+    }
+
+    /// Says the VM's state if it changed.
+    fn say_state(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
+        let state = self.state(vm);
+        if self.live(vm).state != state {
+            self.live_mut(vm).state = state;
+            let why = self.why(vm, now);
+            self.record(now, vm, Happened::State { state, why }, out);
+        }
+    }
+
+    fn on_host(&mut self, now: Timestamp, host: HostId, state: HostState, load: Option<f64>, out: &mut Vec<Effect>) {
+        let live = &mut self.hosts[host.index()];
+        let before = std::mem::replace(&mut live.state, state);
+        live.load = load.filter(|load| load.is_finite());
+        if before == state || (before == HostState::Unknown && state == HostState::Up) {
+            return;
+        }
+        let name = &self.cluster.host(host).name;
+        match state {
+            HostState::Down => {
+                let text = format!("host {name} is down, with {} VMs on it", live.vms);
+                self.alarm(now, None, text, out);
+            }
+            HostState::Up | HostState::Draining | HostState::Unknown => {
+                let text = format!("host {name} is {}", host_word(state));
+                let what = Happened::Operator { by: "driver".to_owned(), text };
+                out.push(Effect::Record(Record { at: now, vm: None, what }));
+            }
+        }
+    }
+}
+
+const HOUR: Span = Span::from_hours(1);
+
+/// A host state's word.
+pub const fn host_word(state: HostState) -> &'static str {
+    match state {
+        HostState::Up => "up",
+        HostState::Down => "down",
+        HostState::Draining => "draining",
+        HostState::Unknown => "unknown",
+    }
+}
+
+/// FNV-1a, 64 bit: small, and the same on every machine.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}

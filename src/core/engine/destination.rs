@@ -1,0 +1,205 @@
+//! Which host a move would go to.
+
+use crate::core::cluster::{Array, ArrayId, HostId, HostState, Pick, Timestamp, VmId, in_words};
+use crate::core::policy::Decision;
+
+use super::live::FAILURE_MEMORY;
+use super::message::Target;
+use super::{Engine, host_word};
+
+impl Engine {
+    /// The host a policy's decision leads to, or why there is none.
+    pub(super) fn destination(&self, vm: VmId, action: Decision, now: Timestamp) -> Result<HostId, String> {
+        match action {
+            Decision::Stay => Err("nothing is to be moved".to_owned()),
+            Decision::Move => self.pick(vm, self.here(vm), now),
+            Decision::MoveToBase => self.base(vm),
+            Decision::MoveHome => self.pick_at(vm, self.cluster.vm(vm).array, now),
+            Decision::MoveAway => {
+                let away = self.cluster.vm(vm).away.ok_or("it has no other site to go to")?;
+                self.pick_at(vm, away, now)
+            }
+        }
+    }
+
+    /// The host an operator's target leads to, or why there is none.
+    pub(super) fn target(&self, vm: VmId, target: &Target, now: Timestamp) -> Result<HostId, String> {
+        match target {
+            Target::Next => self.destination(vm, Decision::Move, now),
+            Target::Base => self.destination(vm, Decision::MoveToBase, now),
+            Target::Away => self.destination(vm, Decision::MoveAway, now),
+            Target::Home => self.destination(vm, Decision::MoveHome, now),
+            Target::Up => self.neighbour(vm, 1, "last"),
+            Target::Down => self.neighbour(vm, -1, "first"),
+            Target::Host(name) => {
+                let host = self.cluster.host_named(name).ok_or_else(|| format!("there is no host {name}"))?;
+                self.reachable(vm, host)?;
+                self.admits(vm, host).map(|()| host)
+            }
+        }
+    }
+
+    /// What an operator's target is called among the decisions.
+    pub(super) fn action_of(&self, vm: VmId, to: HostId) -> Decision {
+        let (here, there) = (self.here(vm), self.cluster.host(to).array);
+        if here == there {
+            if self.cluster.is_base(to) { Decision::MoveToBase } else { Decision::Move }
+        } else if there == self.cluster.vm(vm).array {
+            Decision::MoveHome
+        } else {
+            Decision::MoveAway
+        }
+    }
+
+    /// The array the VM is in now.
+    fn here(&self, vm: VmId) -> ArrayId {
+        self.cluster.host(self.live(vm).host).array
+    }
+
+    fn pick_at(&self, vm: VmId, array: ArrayId, now: Timestamp) -> Result<HostId, String> {
+        if self.here(vm) == array {
+            return Err(format!("it is in {} already", self.cluster.array(array).name));
+        }
+        self.pick(vm, array, now)
+    }
+
+    fn pick(&self, vm: VmId, array: ArrayId, now: Timestamp) -> Result<HostId, String> {
+        let described = self.cluster.array(array);
+        match described.pick {
+            Pick::Next => self.pick_next(vm, array, described, now),
+            Pick::Best => self.pick_best(vm, described, now),
+        }
+    }
+
+    /// The ring's successor of the last ring host the VM was on, skipping those that cannot take it.
+    fn pick_next(&self, vm: VmId, id: ArrayId, array: &Array, now: Timestamp) -> Result<HostId, String> {
+        let live = self.live(vm);
+        let last = live.ring_host(id).and_then(|host| array.ring.iter().position(|h| *h == host));
+        let first = last.map_or(0, |position| position + 1);
+        let order = (0..array.ring.len()).map(|n| array.ring[(first + n) % array.ring.len()]);
+        let mut refusals = Vec::new();
+        for host in order {
+            match self.eligible(vm, host, now) {
+                Ok(()) => return Ok(host),
+                Err(why) => refusals.push(why),
+            }
+        }
+        Err(none_would(&refusals))
+    }
+
+    /// The eligible host with the most measured headroom, only if better than here.
+    fn pick_best(&self, vm: VmId, array: &Array, now: Timestamp) -> Result<HostId, String> {
+        let mut refusals = Vec::new();
+        let mut best: Option<(HostId, f64)> = None;
+        for &host in &array.ring {
+            match (self.eligible(vm, host, now), self.host(host).load) {
+                (Err(why), _) => refusals.push(why),
+                (Ok(()), None) => refusals.push(format!("{} not measured", self.cluster.host(host).name)),
+                (Ok(()), Some(load)) if best.is_none_or(|(_, least)| load < least) => best = Some((host, load)),
+                (Ok(()), Some(_)) => {}
+            }
+        }
+        let (host, load) = best.ok_or_else(|| none_would(&refusals))?;
+        let here = self.live(vm).host;
+        match self.host(here).load {
+            Some(now_at) if load >= now_at => Err(format!(
+                "no beneficial move: best is {} at {:.0}% load, here {:.0}%",
+                self.cluster.host(host).name,
+                load * 100.0,
+                now_at * 100.0
+            )),
+            _ => Ok(host),
+        }
+    }
+
+    fn base(&self, vm: VmId) -> Result<HostId, String> {
+        let array = self.cluster.array(self.here(vm));
+        let base = array.base.ok_or_else(|| format!("array {} has no base", array.name))?;
+        self.admits(vm, base).map(|()| base)
+    }
+
+    fn neighbour(&self, vm: VmId, step: isize, end: &str) -> Result<HostId, String> {
+        let host = self.live(vm).host;
+        let array = self.cluster.array_of(host);
+        let name = &self.cluster.host(host).name;
+        let Some(position) = array.ring.iter().position(|h| *h == host) else {
+            return Err(format!("{name} is the base, not in the ring"));
+        };
+        let next = position.checked_add_signed(step).and_then(|p| array.ring.get(p).copied());
+        let next = next.ok_or_else(|| format!("{name} is the {end} of the ring"))?;
+        self.admits(vm, next).map(|()| next)
+    }
+
+    /// Whether a migration from here to there can work at all.
+    fn reachable(&self, vm: VmId, host: HostId) -> Result<(), String> {
+        let (here, there) = (self.here(vm), self.cluster.host(host).array);
+        let described = self.cluster.vm(vm);
+        let between_sites = described.away.is_some_and(|away| [away, described.array].contains(&there));
+        if here == there || between_sites {
+            return Ok(());
+        }
+        let (host, array) = (&self.cluster.host(host).name, &self.cluster.array(there).name);
+        Err(format!("{host} is in array {array}: no live migration between arrays"))
+    }
+
+    /// Whether a policy's pick may be this host.
+    fn eligible(&self, vm: VmId, host: HostId, now: Timestamp) -> Result<(), String> {
+        self.admits(vm, host)?;
+        match self.live(vm).failed_on(host, now) {
+            Some(at) => {
+                let left = (at + FAILURE_MEMORY).since(now);
+                Err(format!("{} failed, again in {}", self.cluster.host(host).name, in_words(left)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a host takes this VM now: it is up, not draining, not full and not where the VM is.
+    pub(super) fn admits(&self, vm: VmId, host: HostId) -> Result<(), String> {
+        let described = self.cluster.host(host);
+        let name = &described.name;
+        if self.live(vm).host == host {
+            return Err(format!("on {name} already"));
+        }
+        let state = self.host_state(host);
+        if state != HostState::Up {
+            return Err(format!("{name} {}", host_word(state)));
+        }
+        let live = self.host(host);
+        if described.capacity.is_some_and(|capacity| live.vms + live.incoming >= capacity) {
+            return Err(format!("{name} full"));
+        }
+        Ok(())
+    }
+
+    /// Every ring host that is up, takes VMs and has not just refused this one was a confirmed destination within the
+    /// flap window, and no counted sample since was back in bounds.
+    pub(super) fn was_everywhere(&self, vm: VmId, now: Timestamp) -> Option<String> {
+        let window = self.cluster.limits.flap_window?;
+        let live = self.live(vm);
+        let array = self.cluster.array(self.here(vm));
+        let tried = |host: HostId| live.tried.iter().any(|(at, h)| *h == host && now.since(*at) <= window);
+        let mut any = false;
+        for &host in &array.ring {
+            let here = host == live.host;
+            if here || self.eligible(vm, host, now).is_ok() {
+                if !tried(host) {
+                    return None;
+                }
+                any = any || !here;
+            }
+        }
+        let ends = [array.ring.first()?, array.ring.last()?].map(|h| self.cluster.host(*h).name.as_str());
+        any.then(|| format!("{}-{} all tried within {}, never back in bounds", ends[0], ends[1], in_words(window)))
+    }
+}
+
+fn none_would(refusals: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let said: Vec<&str> = refusals.iter().filter(|r| !r.starts_with("on ")).map(String::as_str).collect();
+    match said.len() {
+        0 => "no host would take it: there is no other in the ring".to_owned(),
+        1..=SHOWN => format!("no host would take it: {}", said.join(", ")),
+        more => format!("no host would take it: {} and {} more", said[..SHOWN].join(", "), more - SHOWN),
+    }
+}

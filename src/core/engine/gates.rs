@@ -1,0 +1,203 @@
+//! What keeps a decision from being carried out, and how far it is from passing.
+
+use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, in_words};
+use crate::core::policy::Decision;
+
+use super::live::HoldCause;
+use super::message::{By, Gate, Target};
+use super::{Engine, HOUR, host_word};
+
+/// A move somebody wants.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// A policy's or a schedule's decision.
+    Policy(Decision, By),
+    /// An operator's target.
+    Operator(Target),
+}
+
+impl Ask {
+    const fn by(&self) -> By {
+        match self {
+            Self::Policy(_, by) => *by,
+            Self::Operator(_) => By::Operator,
+        }
+    }
+}
+
+/// The gates before *preflight*, which is the driver's, in their order.
+const ORDER: [Gate; 8] = [
+    Gate::Quality,
+    Gate::Schedule,
+    Gate::Hold,
+    Gate::Flapping,
+    Gate::Cooldown,
+    Gate::Budget,
+    Gate::Destination,
+    Gate::Mode,
+];
+
+impl Engine {
+    /// The effective mode: the narrower of the cluster's and the VM's.
+    pub fn mode(&self, vm: VmId) -> Mode {
+        self.cluster.vm(vm).mode.map_or(self.cluster.mode, |mode| mode.min(self.cluster.mode))
+    }
+
+    /// What every gate would say to a move, in order: `None` lets it pass.
+    pub fn assess(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Vec<(Gate, Option<String>)> {
+        ORDER.iter().map(|gate| (*gate, self.gate(*gate, vm, ask, now).err())).collect()
+    }
+
+    /// Whether a gate stops an operator too, instead of only warning.
+    pub fn binds_operator(&self, vm: VmId, gate: Gate) -> bool {
+        match gate {
+            Gate::Destination | Gate::Preflight => true,
+            Gate::Budget => self.at_once(vm, None).is_err(),
+            // What runs nowhere or twice is not touched until somebody has looked and released it.
+            Gate::Hold => self.is_broken(vm),
+            Gate::Quality | Gate::Schedule | Gate::Flapping | Gate::Cooldown | Gate::Mode => false,
+        }
+    }
+
+    /// The host a move comes to, or the first gate that stops a policy.
+    pub(super) fn policy_gates(
+        &self,
+        vm: VmId,
+        action: Decision,
+        by: By,
+        now: Timestamp,
+    ) -> Result<HostId, (Gate, String)> {
+        let ask = Ask::Policy(action, by);
+        for gate in ORDER {
+            if gate == Gate::Mode && self.mode(vm) == Mode::Ask {
+                continue;
+            }
+            self.gate(gate, vm, &ask, now).map_err(|why| (gate, why))?;
+        }
+        let to = self.destination(vm, action, now).map_err(|why| (Gate::Destination, why))?;
+        self.at_once(vm, Some(to)).map_err(|why| (Gate::Budget, why))?;
+        Ok(to)
+    }
+
+    /// The host an operator's move comes to, or the first gate that binds operators.
+    pub(super) fn operator_gates(&self, vm: VmId, target: &Target, now: Timestamp) -> Result<HostId, (Gate, String)> {
+        let ask = Ask::Operator(target.clone());
+        if self.binds_operator(vm, Gate::Hold) {
+            self.gate(Gate::Hold, vm, &ask, now).map_err(|why| (Gate::Hold, why))?;
+        }
+        let to = self.target(vm, target, now).map_err(|why| (Gate::Destination, why))?;
+        self.at_once(vm, Some(to)).map_err(|why| (Gate::Budget, why))?;
+        Ok(to)
+    }
+
+    /// The host a target leads to, for the move dialog.
+    pub fn destination_of(&self, vm: VmId, target: &Target, now: Timestamp) -> Option<HostId> {
+        self.target(vm, target, now).ok()
+    }
+
+    fn gate(&self, gate: Gate, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {
+        match gate {
+            Gate::Quality => self.quality(vm, ask.by()),
+            Gate::Schedule => self.schedule(vm, ask.by()),
+            Gate::Hold => self.held(vm, now),
+            Gate::Flapping => self.flapping(vm, ask, now),
+            Gate::Cooldown => self.cooldown(vm, now),
+            Gate::Budget => self.budget(vm, ask, now),
+            Gate::Destination => match ask {
+                Ask::Policy(action, _) => self.destination(vm, *action, now).map(drop),
+                Ask::Operator(target) => self.target(vm, target, now).map(drop),
+            },
+            Gate::Mode => self.allowed(vm),
+            Gate::Preflight => Ok(()),
+        }
+    }
+
+    fn quality(&self, vm: VmId, by: By) -> Result<(), String> {
+        let live = self.live(vm);
+        let host = self.host_state(live.host);
+        if matches!(host, HostState::Down | HostState::Unknown) {
+            return Err(format!("its host {} is {}", self.cluster.host(live.host).name, host_word(host)));
+        }
+        if live.policy.stale && by != By::Schedule {
+            return Err("stale: no reading to judge by".to_owned());
+        }
+        Ok(())
+    }
+
+    fn schedule(&self, vm: VmId, by: By) -> Result<(), String> {
+        if self.live(vm).policy.is_closed() && by != By::Schedule {
+            return Err(format!("outside working hours, {}", self.opens(vm)));
+        }
+        Ok(())
+    }
+
+    fn is_broken(&self, vm: VmId) -> bool {
+        self.live(vm).hold.is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double))
+    }
+
+    fn held(&self, vm: VmId, now: Timestamp) -> Result<(), String> {
+        self.live(vm).hold.map_or(Ok(()), |hold| Err(hold.in_words(now)))
+    }
+
+    fn flapping(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {
+        let found = self.was_everywhere(vm, now);
+        if self.live(vm).flapping {
+            return Err(found.unwrap_or_else(|| "flapping until released".to_owned()));
+        }
+        match (ask, found) {
+            (Ask::Policy(Decision::Move, _), Some(why)) => Err(why),
+            _ => Ok(()),
+        }
+    }
+
+    fn cooldown(&self, vm: VmId, now: Timestamp) -> Result<(), String> {
+        let Some(last) = self.live(vm).last_move else { return Ok(()) };
+        let left = (last + self.cluster.limits.cooldown).since(now);
+        if left == Span::ZERO { Ok(()) } else { Err(format!("{} left", in_words(left))) }
+    }
+
+    fn budget(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {
+        let to = match ask {
+            Ask::Policy(action, _) => self.destination(vm, *action, now).ok(),
+            Ask::Operator(target) => self.target(vm, target, now).ok(),
+        };
+        self.at_once(vm, to)?;
+        self.per_hour(now)
+    }
+
+    /// Room for one more migration, in the cluster and at both its hosts.
+    fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
+        let limits = &self.cluster.limits;
+        let under_way = self.flights.len();
+        if under_way >= limits.at_once as usize {
+            return Err(format!("{under_way} of {} migrations at once under way", limits.at_once));
+        }
+        for host in [Some(self.live(vm).host), to].into_iter().flatten() {
+            let busy = self.host(host).busy;
+            if busy >= limits.at_once_per_host {
+                let name = &self.cluster.host(host).name;
+                return Err(format!("{busy} of {} migrations at once at {name}", limits.at_once_per_host));
+            }
+        }
+        Ok(())
+    }
+
+    fn per_hour(&self, now: Timestamp) -> Result<(), String> {
+        let Some(most) = self.cluster.limits.moves_per_hour else { return Ok(()) };
+        let made = self.moves_last_hour(now) + self.flights.len();
+        if made < most as usize {
+            return Ok(());
+        }
+        let oldest = self.moves.iter().find(|at| now.since(**at) < HOUR);
+        let next = oldest.map_or(HOUR, |at| (*at + HOUR).since(now));
+        Err(format!("{made} of {most} moves this hour, next in {}", in_words(next)))
+    }
+
+    fn allowed(&self, vm: VmId) -> Result<(), String> {
+        match self.mode(vm) {
+            Mode::Observe => Err("observe: decisions are logged only".to_owned()),
+            Mode::Ask => Err("ask: an operator approves each request".to_owned()),
+            Mode::Auto => Ok(()),
+        }
+    }
+}

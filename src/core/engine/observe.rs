@@ -1,0 +1,257 @@
+//! A reading becomes an observation, an observation a decision.
+
+use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId, in_words};
+use crate::core::policy::{Decision, Hand, Look, Place, Resting, Rule, Verdict, What, decide};
+
+use super::message::{By, Effect, Happened, QueueReport, VmState};
+use super::timers::Timer;
+use super::why::{number, reason_of};
+use super::{Engine, Last};
+
+/// What a reading turned out to be.
+enum Seen {
+    Value(Value),
+    Gap(String),
+}
+
+impl Engine {
+    pub(super) fn on_read_due(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
+        let interval = self.cluster.vm(vm).interval;
+        let mut next = self.live(vm).next_read + interval;
+        if next <= now {
+            // Late by more than an interval: the missed readings are not made up for.
+            next = now + interval;
+        }
+        self.read_at(vm, next);
+        let live = self.live(vm);
+        if live.policy.is_closed() {
+            self.after_hours(now, vm, out);
+            if self.rests_unread(vm) {
+                return;
+            }
+        }
+        if self.live(vm).asked.is_none() {
+            self.live_mut(vm).asked = Some(now);
+            out.push(Effect::Read { vm });
+        }
+    }
+
+    fn rests_unread(&self, vm: VmId) -> bool {
+        matches!(self.settings(vm).rule, Rule::Schedule { resting: Resting::Off, .. })
+            && self.state(vm) == VmState::Resting
+    }
+
+    pub(super) fn on_reading(&mut self, now: Timestamp, vm: VmId, reading: Reading, out: &mut Vec<Effect>) {
+        let asked = self.live_mut(vm).asked.take().unwrap_or(now);
+        let baseline = self.ends_settle(vm, asked);
+        let seen = self.interpret(vm, asked, baseline, reading);
+        self.take(now, vm, seen, baseline, out);
+        self.say_state(now, vm, out);
+    }
+
+    /// Whether a reading asked for then is the baseline after a move.
+    fn ends_settle(&self, vm: VmId, asked: Timestamp) -> bool {
+        self.live(vm).flight.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
+    }
+
+    fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Seen {
+        match reading {
+            Reading::Raw(v) if !v.is_finite() => Seen::Gap("not a number".to_owned()),
+            Reading::Raw(v) if self.cluster.vm(vm).indicator.kind == IndicatorKind::Counter => {
+                self.increase(vm, asked, baseline, v)
+            }
+            Reading::Raw(v) => Seen::Value(Value::Exact(v)),
+            Reading::AtLeast(v) => Seen::Value(Value::AtLeast(v)),
+            Reading::Busy => Seen::Value(Value::Busy),
+            Reading::Gap(reason) => Seen::Gap(reason),
+        }
+    }
+
+    /// A counter's increase per interval is the value; what cannot be one is a gap with its reason.
+    fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Seen {
+        let interval = self.cluster.vm(vm).interval;
+        let Some((then, before)) = self.live_mut(vm).raw.replace((asked, v)) else {
+            return Seen::Gap("first reading of the counter".to_owned());
+        };
+        let over = asked.since(then);
+        if v < before {
+            Seen::Gap(format!("the counter fell from {} to {}: the service restarted", number(before), number(v)))
+        } else if baseline {
+            Seen::Gap("baseline after the move".to_owned())
+        } else if over.millis() * 2 > interval.millis() * 3 {
+            Seen::Gap(format!("increase over {}, more than 1.5 intervals", in_words(over)))
+        } else {
+            Seen::Value(Value::Exact(v - before))
+        }
+    }
+
+    fn take(&mut self, now: Timestamp, vm: VmId, seen: Seen, baseline: bool, out: &mut Vec<Effect>) {
+        let state = self.state(vm);
+        if baseline {
+            self.live_mut(vm).settle = None;
+        }
+        let counts = !baseline && matches!(state, VmState::Watching | VmState::Stale | VmState::Resting);
+        match seen {
+            Seen::Value(value) => self.take_sample(now, vm, value, counts, state, out),
+            Seen::Gap(reason) => self.take_gap(now, vm, reason, counts, state, out),
+        }
+    }
+
+    fn take_sample(
+        &mut self,
+        now: Timestamp,
+        vm: VmId,
+        value: Value,
+        counts: bool,
+        state: VmState,
+        out: &mut Vec<Effect>,
+    ) {
+        self.live_mut(vm).last = Last { at: Some(now), value: Some(value), gap: None };
+        if !counts {
+            return self.record_sample(now, vm, value, self.standing(vm), state, out);
+        }
+        let what = value.number().map_or(What::Beyond, What::Sample);
+        let verdict = self.feed(now, vm, what);
+        let state = self.state(vm);
+        self.record_sample(now, vm, value, verdict, state, out);
+        if state == VmState::Watching && verdict.count == 0 && !self.live(vm).policy.is_closed() {
+            self.live_mut(vm).tried.clear();
+        }
+        self.act_on(now, vm, verdict, out);
+    }
+
+    fn record_sample(
+        &self,
+        at: Timestamp,
+        vm: VmId,
+        value: Value,
+        verdict: Verdict,
+        state: VmState,
+        out: &mut Vec<Effect>,
+    ) {
+        let rule = &self.settings(vm).rule;
+        let (tarry, low_tarry) = match rule {
+            Rule::Site(site) => (1, site.home_tarry),
+            _ => (rule.high().map_or(0, |b| b.tarry), rule.low().map_or(0, |b| b.tarry)),
+        };
+        let Verdict { count, low_count, .. } = verdict;
+        self.record(at, vm, Happened::Sample { value, count, tarry, low_count, low_tarry, state }, out);
+    }
+
+    fn take_gap(
+        &mut self,
+        now: Timestamp,
+        vm: VmId,
+        reason: String,
+        counts: bool,
+        state: VmState,
+        out: &mut Vec<Effect>,
+    ) {
+        let live = self.live_mut(vm);
+        live.last = Last { at: Some(now), value: None, gap: Some(reason.clone()) };
+        let mut verdict = None;
+        if counts {
+            verdict = Some(self.feed(now, vm, What::Gap));
+        }
+        let state = if counts { self.state(vm) } else { state };
+        self.record(now, vm, Happened::Gap { reason, state }, out);
+        if let Some(verdict) = verdict {
+            self.act_on(now, vm, verdict, out);
+        }
+    }
+
+    /// The counts as they stand, where an observation is not fed to the policy.
+    fn standing(&self, vm: VmId) -> Verdict {
+        let policy = self.live(vm).policy;
+        Verdict { decision: Decision::Stay, count: policy.count, low_count: policy.low_count }
+    }
+
+    fn feed(&mut self, now: Timestamp, vm: VmId, what: What) -> Verdict {
+        let seen = self.observation(now, vm, what);
+        let live = &mut self.vms[vm.index()];
+        decide(&mut live.policy, &self.cluster.vms[vm.index()].policy, seen)
+    }
+
+    fn act_on(&mut self, now: Timestamp, vm: VmId, verdict: Verdict, out: &mut Vec<Effect>) {
+        if verdict.decision == Decision::Stay {
+            return;
+        }
+        if self.live(vm).policy.is_closed() {
+            return self.go_to_rest(now, vm, out);
+        }
+        let reason = reason_of(self, vm, verdict);
+        self.on_decision(now, vm, verdict.decision, By::Policy, reason, out);
+    }
+
+    pub(super) fn on_queue(&mut self, now: Timestamp, vm: VmId, report: Option<QueueReport>, out: &mut Vec<Effect>) {
+        let asked = self.live_mut(vm).asked.take();
+        let baseline = self.ends_settle(vm, asked.unwrap_or(now));
+        let mut state = self.state(vm);
+        let look = Look { hand: report.as_ref().map(hand_of) };
+        let value = Value::Exact(report.as_ref().map_or(0.0, |queue| f64::from(queue.big)));
+        let live = self.live_mut(vm);
+        if baseline {
+            live.settle = None;
+        }
+        let known = live.queue.is_some();
+        live.queue = report;
+        live.last = Last { at: Some(now), value: Some(value), gap: None };
+        let mut verdict = self.standing(vm);
+        if !baseline && matches!(state, VmState::Watching | VmState::Stale) {
+            verdict = self.feed(now, vm, What::Queue(look));
+            state = self.state(vm);
+        }
+        // Job ends are progress, not samples: only polls, and a queue's beginning and end, are told.
+        if asked.is_some() || verdict.decision != Decision::Stay || known != look.hand.is_some() {
+            self.record_sample(now, vm, value, verdict, state, out);
+        }
+        self.act_on(now, vm, verdict, out);
+        self.say_state(now, vm, out);
+    }
+
+    /// Working hours begin or end, or the engine begins.
+    pub(super) fn on_hours(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
+        let Rule::Schedule { hours, .. } = &self.settings(vm).rule else { return };
+        let edge = hours.edge(now);
+        if self.live(vm).policy.hours == Some(edge) {
+            return;
+        }
+        let verdict = self.feed(now, vm, What::Clock);
+        self.timers.set(edge.until, vm, Timer::Hours);
+        self.live_mut(vm).kept_by = None;
+        if !edge.open {
+            self.drop_waiting(vm);
+            if verdict.decision != Decision::Stay {
+                self.go_to_rest(now, vm, out);
+            }
+        }
+        self.say_state(now, vm, out);
+    }
+
+    /// The move to base at the end of the hours, again until it is confirmed.
+    fn after_hours(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
+        if self.place(vm) != Place::Base {
+            self.go_to_rest(now, vm, out);
+            self.say_state(now, vm, out);
+        }
+    }
+
+    fn go_to_rest(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
+        let live = self.live(vm);
+        if live.flight.is_some() || live.settle.is_some() || live.waiting.is_some() {
+            return;
+        }
+        let kept_by = live.kept_by;
+        let blocked = self.policy_gates(vm, Decision::MoveToBase, By::Schedule, now).err().map(|(gate, _)| gate);
+        if blocked.is_some() && blocked == kept_by {
+            return;
+        }
+        self.live_mut(vm).kept_by = blocked;
+        let reason = "working hours ended".to_owned();
+        self.on_decision(now, vm, Decision::MoveToBase, By::Schedule, reason, out);
+    }
+}
+
+fn hand_of(queue: &QueueReport) -> Hand {
+    Hand { big: queue.big, in_job: queue.in_job, at_home: queue.at_home, away: queue.away, transfer: queue.transfer }
+}

@@ -1,0 +1,238 @@
+//! Operators' commands. Each is answered at once.
+
+use crate::core::cluster::{HostId, Mode, Timestamp, VmId, in_words};
+use crate::core::policy::Field;
+
+use super::live::{Hold, HoldCause, Stage};
+use super::message::{Command, Effect, Gate, Happened, Record, Target};
+use super::timers::Timer;
+use super::why::number;
+use super::{EDITS_KEPT, Edit, Engine};
+
+/// What is said to the operator: done, or why not.
+type Said = Result<String, String>;
+
+impl Engine {
+    pub(super) fn on_command(&mut self, now: Timestamp, by: &str, command: Command, out: &mut Vec<Effect>) {
+        let said = self.obey(now, command, out);
+        let (ok, text) = match said {
+            Ok(text) => (true, text),
+            Err(text) => (false, text),
+        };
+        if ok {
+            let what = Happened::Operator { by: by.to_owned(), text: text.clone() };
+            out.push(Effect::Record(Record { at: now, vm: None, what }));
+        }
+        out.push(Effect::Answer { ok, text });
+    }
+
+    fn obey(&mut self, now: Timestamp, command: Command, out: &mut Vec<Effect>) -> Said {
+        match command {
+            Command::Move { vm, target } => self.named(&vm).and_then(|id| self.move_by_hand(now, id, &target, out)),
+            Command::Approve { vm } => self.named(&vm).and_then(|id| self.approve(now, id, out)),
+            Command::Deny { vm } => self.named(&vm).and_then(|id| self.deny(now, id, out)),
+            Command::Hold { vm } => self.named(&vm).map(|id| self.hold_by_hand(now, id, out)),
+            Command::Release { vm } => self.named(&vm).and_then(|id| self.release(now, id, out)),
+            Command::Abort { vm } => self.named(&vm).and_then(|id| self.abort(id, out)),
+            Command::Set { vm, field, value } => self.named(&vm).and_then(|id| self.set(id, field, value)),
+            Command::Undo => self.undo(),
+            Command::Mode { mode } => Ok(self.set_mode(mode)),
+            Command::Acknowledge => Ok(self.acknowledge()),
+        }
+    }
+
+    fn named(&self, vm: &str) -> Result<VmId, String> {
+        self.cluster.vm_named(vm).ok_or_else(|| format!("there is no VM {vm}"))
+    }
+
+    fn name(&self, vm: VmId) -> &str {
+        &self.cluster.vm(vm).name
+    }
+
+    fn host_name(&self, host: HostId) -> &str {
+        &self.cluster.host(host).name
+    }
+
+    fn move_by_hand(&mut self, now: Timestamp, vm: VmId, target: &Target, out: &mut Vec<Effect>) -> Said {
+        if self.live(vm).flight.is_some() {
+            return Err(format!("{} is migrating already", self.name(vm)));
+        }
+        let to = self.operator_gates(vm, target, now).map_err(|(gate, why)| match gate {
+            Gate::Destination => format!("{} stays: {why}", self.name(vm)),
+            _ => format!("{} stays, {}: {why}", self.name(vm), gate.word()),
+        })?;
+        let from = self.live(vm).host;
+        let said = format!("{}: asked to move from {} to {}", self.name(vm), self.host_name(from), self.host_name(to));
+        self.launch_by_hand(now, vm, to, out);
+        self.say_state(now, vm, out);
+        Ok(said)
+    }
+
+    fn approve(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
+        let Some(waiting) = self.live_mut(vm).waiting.take() else {
+            return Err(format!("{} has no request that waits", self.name(vm)));
+        };
+        let said = self.go_on(now, vm, &waiting, out);
+        self.say_state(now, vm, out);
+        match said {
+            Ok(to) => Ok(format!("{}: request #{} to {} approved", self.name(vm), waiting.id.0, self.host_name(to))),
+            Err(why) => Err(format!("{}: request #{} {why}", self.name(vm), waiting.id.0)),
+        }
+    }
+
+    fn deny(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
+        let Some(waiting) = self.live_mut(vm).waiting.take() else {
+            return Err(format!("{} has no request that waits", self.name(vm)));
+        };
+        let detail = format!("request #{} denied by an operator", waiting.id.0);
+        self.record(now, vm, Happened::Blocked { action: waiting.action, gate: Gate::Mode, detail }, out);
+        self.say_state(now, vm, out);
+        Ok(format!("{}: request #{} denied", self.name(vm), waiting.id.0))
+    }
+
+    /// Holds a VM: its counts begin again when it is released.
+    pub(super) fn hold(&mut self, vm: VmId, hold: Hold) {
+        self.timers.set(hold.until, vm, Timer::Hold);
+        let live = self.live_mut(vm);
+        live.hold = Some(hold);
+        live.policy.reset_counts();
+    }
+
+    fn hold_by_hand(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> String {
+        let broken = self.live(vm).hold.filter(|h| matches!(h.cause, HoldCause::Lost | HoldCause::Double));
+        self.drop_waiting(vm);
+        self.hold(vm, broken.unwrap_or(Hold { until: Timestamp::NEVER, cause: HoldCause::Hand }));
+        self.say_state(now, vm, out);
+        format!("{}: held until released", self.name(vm))
+    }
+
+    fn release(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
+        let live = self.live_mut(vm);
+        if live.hold.is_none() && !live.flapping {
+            return Err(format!("{} is not held", self.name(vm)));
+        }
+        live.hold = None;
+        live.flapping = false;
+        live.tried.clear();
+        live.kept_by = None;
+        live.policy.reset_counts();
+        self.say_state(now, vm, out);
+        Ok(format!("{}: released, counting from 0", self.name(vm)))
+    }
+
+    pub(super) fn end_hold(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
+        let live = self.live_mut(vm);
+        live.hold = None;
+        live.kept_by = None;
+        live.policy.reset_counts();
+        self.say_state(now, vm, out);
+    }
+
+    fn abort(&mut self, vm: VmId, out: &mut Vec<Effect>) -> Said {
+        let name = self.name(vm).to_owned();
+        let id = self.live(vm).flight.ok_or_else(|| format!("{name} is not migrating"))?;
+        let flight = self.flights.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
+        if matches!(flight.stage, Stage::Confirming | Stage::Unknown) {
+            return Err(format!("{name}: the migration has ended, its outcome is being read"));
+        }
+        flight.aborting = true;
+        if flight.stage == Stage::Running {
+            out.push(Effect::Abort(flight.route));
+        }
+        Ok(format!("{name}: asked to abort request #{}", id.0))
+    }
+
+    fn set(&mut self, vm: VmId, field: Field, value: f64) -> Said {
+        let old = self.settings(vm).get(field);
+        let said = self.apply(vm, field, value)?;
+        if let Some(old) = old {
+            if self.edits.len() == EDITS_KEPT {
+                self.edits.remove(0);
+            }
+            self.edits.push(Edit { vm: self.name(vm).to_owned(), field, old });
+        }
+        Ok(said)
+    }
+
+    fn undo(&mut self) -> Said {
+        let edit = self.edits.pop().ok_or("nothing to undo")?;
+        let vm = self.named(&edit.vm)?;
+        self.apply(vm, edit.field, edit.old).map(|said| format!("undone: {said}"))
+    }
+
+    /// Editing a bound zeroes its count; editing a tarry keeps counts.
+    fn apply(&mut self, vm: VmId, field: Field, value: f64) -> Said {
+        let old = self.settings(vm).get(field);
+        let new = self.settings(vm).with(field, value).map_err(|e| format!("{}: {e}", self.name(vm)))?;
+        let changed = old != new.get(field);
+        self.cluster.vms[vm.index()].policy = new;
+        let policy = &mut self.live_mut(vm).policy;
+        match field {
+            Field::Threshold if changed => policy.count = 0,
+            Field::LowThreshold if changed => policy.low_count = 0,
+            _ => {}
+        }
+        let old = old.map_or_else(String::new, |old| format!("{} → ", number(old)));
+        Ok(format!("{}: {} {old}{}", self.name(vm), field.key(), number(value)))
+    }
+
+    fn set_mode(&mut self, mode: Mode) -> String {
+        let old = std::mem::replace(&mut self.cluster.mode, mode);
+        for live in &mut self.vms {
+            live.kept_by = None;
+        }
+        format!("mode {} → {}", mode_word(old), mode_word(mode))
+    }
+
+    fn acknowledge(&mut self) -> String {
+        let n = self.alarms.len();
+        self.alarms.clear();
+        format!("{n} {} acknowledged", if n == 1 { "alarm" } else { "alarms" })
+    }
+
+    /// A driver found the VM elsewhere: somebody else moved it, and it is not fought over.
+    pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, host: HostId, out: &mut Vec<Effect>) {
+        let live = self.live(vm);
+        if live.flight.is_some() || live.host == host {
+            return;
+        }
+        let text = format!(
+            "{} was moved from {} to {} by somebody else; held until released",
+            self.name(vm),
+            self.host_name(live.host),
+            self.host_name(host)
+        );
+        self.placed(vm, host);
+        self.drop_waiting(vm);
+        self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Foreign });
+        self.alarm(now, Some(vm), text, out);
+        self.say_state(now, vm, out);
+    }
+}
+
+/// A mode's word.
+pub(super) const fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Ask => "ask",
+        Mode::Auto => "auto",
+    }
+}
+
+impl Hold {
+    /// Why, and how long: `held 11 min more: moved by hand`.
+    pub fn in_words(self, now: Timestamp) -> String {
+        let cause = match self.cause {
+            HoldCause::Hand => "by an operator",
+            HoldCause::Moved => "moved by hand",
+            HoldCause::Foreign => "moved by somebody else",
+            HoldCause::Lost => "lost: it runs nowhere",
+            HoldCause::Double => "double: it runs at two hosts",
+        };
+        if self.until == Timestamp::NEVER {
+            format!("held until released, {cause}")
+        } else {
+            format!("held {} more, {cause}", in_words(self.until.since(now)))
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A changed config: VMs, hosts and arrays keep their state by name.
+
+use std::collections::HashMap;
+
+use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Timestamp, VmId};
+use crate::core::policy::{Rule, Settings};
+
+use super::Engine;
+use super::live::{HostLive, Live};
+use super::message::{Effect, Happened, Record, Route};
+use super::timers::{Timer, Timers};
+
+/// Where the old ids are in the new cluster.
+struct Names {
+    vms: Vec<Option<VmId>>,
+    hosts: Vec<Option<HostId>>,
+    arrays: Vec<Option<ArrayId>>,
+}
+
+impl Names {
+    fn between(old: &Cluster, new: &Cluster) -> Self {
+        let vms: HashMap<&str, usize> = positions(new.vms.iter().map(|vm| vm.name.as_str()));
+        let hosts: HashMap<&str, usize> = positions(new.hosts.iter().map(|host| host.name.as_str()));
+        let arrays: HashMap<&str, usize> = positions(new.arrays.iter().map(|array| array.name.as_str()));
+        Self {
+            vms: old.vms.iter().map(|vm| vms.get(vm.name.as_str()).map(|p| VmId::at(*p))).collect(),
+            hosts: old.hosts.iter().map(|host| hosts.get(host.name.as_str()).map(|p| HostId::at(*p))).collect(),
+            arrays: old.arrays.iter().map(|array| arrays.get(array.name.as_str()).map(|p| ArrayId::at(*p))).collect(),
+        }
+    }
+
+    fn route(&self, route: Route) -> Option<Route> {
+        Some(Route {
+            id: route.id,
+            vm: self.vms[route.vm.index()]?,
+            from: self.hosts[route.from.index()]?,
+            to: self.hosts[route.to.index()]?,
+        })
+    }
+}
+
+fn positions<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
+    names.enumerate().map(|(position, name)| (name, position)).collect()
+}
+
+impl Engine {
+    /// Whether a cluster can take this one's place now: every VM and host of a running migration must still be in it.
+    ///
+    /// # Errors
+    /// Which VM keeps it from that.
+    pub fn can_become(&self, new: &Cluster) -> Result<(), String> {
+        let names = Names::between(&self.cluster, new);
+        match self.flights.values().find(|flight| names.route(flight.route).is_none()) {
+            Some(flight) => {
+                let vm = &self.cluster.vm(flight.route.vm).name;
+                Err(format!("{vm} is migrating, and it or one of its hosts is not in the new config"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn on_reconfigured(&mut self, now: Timestamp, new: Cluster, out: &mut Vec<Effect>) {
+        if let Err(why) = self.can_become(&new) {
+            return self.alarm(now, None, format!("config not applied: {why}; reload again when it is done"), out);
+        }
+        let names = Names::between(&self.cluster, &new);
+        let old = std::mem::replace(&mut self.cluster, new);
+        self.carry_hosts(&names);
+        let new_vms = self.carry_vms(&old, &names);
+        self.carry_flights(&names);
+        for (_, vm, _) in &mut self.alarms {
+            *vm = vm.and_then(|id| names.vms[id.index()]);
+        }
+        self.count_placed();
+        self.set_timers(now, &new_vms);
+        let text = format!("config applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
+        let what = Happened::Operator { by: "config".to_owned(), text };
+        out.push(Effect::Record(Record { at: now, vm: None, what }));
+        for vm in self.vm_ids() {
+            self.say_state(now, vm, out);
+        }
+    }
+
+    fn carry_hosts(&mut self, names: &Names) {
+        let unknown = HostLive { state: HostState::Unknown, ..HostLive::default() };
+        let mut hosts = vec![unknown; self.cluster.hosts.len()];
+        for (old, new) in names.hosts.iter().enumerate() {
+            if let Some(new) = new {
+                hosts[new.index()] = self.hosts[old];
+            }
+        }
+        self.hosts = hosts;
+    }
+
+    /// The VMs that were not there before.
+    fn carry_vms(&mut self, old: &Cluster, names: &Names) -> Vec<VmId> {
+        let mut before: Vec<Option<Live>> = self.cluster.vms.iter().map(|_| None).collect();
+        for (from, live) in std::mem::take(&mut self.vms).into_iter().enumerate() {
+            if let Some(to) = names.vms[from] {
+                let same = &old.vms[from].policy;
+                before[to.index()] =
+                    Some(carried(live, same, &self.cluster.vm(to).policy, names, self.cluster.vm(to).host));
+            }
+        }
+        let fresh = before.iter().enumerate().filter(|(_, live)| live.is_none()).map(|(p, _)| VmId::at(p)).collect();
+        let described = &self.cluster.vms;
+        self.vms =
+            before.into_iter().zip(described).map(|(live, vm)| live.unwrap_or_else(|| Live::new(vm.host))).collect();
+        fresh
+    }
+
+    fn carry_flights(&mut self, names: &Names) {
+        for flight in self.flights.values_mut() {
+            if let Some(route) = names.route(flight.route) {
+                flight.route = route;
+            }
+        }
+    }
+
+    fn set_timers(&mut self, now: Timestamp, fresh: &[VmId]) {
+        self.timers = Timers::default();
+        for vm in self.vm_ids() {
+            if fresh.contains(&vm) {
+                self.begin(vm, now);
+                continue;
+            }
+            let live = self.live(vm);
+            let (next, hold) = (live.next_read, live.hold.map(|hold| hold.until));
+            let lapse = live.waiting.as_ref().map(|waiting| waiting.lapses);
+            let retry = live.flight.and_then(|id| self.flights.get(&id)).map(|flight| flight.retry);
+            // A shorter interval is not waited for as long as the old one.
+            let soonest = now + self.cluster.vm(vm).interval;
+            let settling = live.settle.is_some();
+            self.read_at(vm, if settling { next } else { next.min(soonest) });
+            for (at, timer) in [(hold, Timer::Hold), (lapse, Timer::Lapse), (retry, Timer::Confirm)] {
+                self.timers.set(at.unwrap_or(Timestamp::NEVER), vm, timer);
+            }
+            if matches!(self.settings(vm).rule, Rule::Schedule { .. }) {
+                self.timers.set(now, vm, Timer::Hours);
+            }
+        }
+    }
+}
+
+/// A VM's state under a new config: where its host is gone it is where the config says, and edited bounds zero their
+/// counts.
+fn carried(mut live: Live, old: &Settings, new: &Settings, names: &Names, configured: HostId) -> Live {
+    live.asked = None;
+    live.host = names.hosts[live.host.index()].unwrap_or(configured);
+    live.last_ring = live
+        .last_ring
+        .iter()
+        .filter_map(|(array, host)| Some((names.arrays[array.index()]?, names.hosts[host.index()]?)))
+        .collect();
+    for list in [&mut live.tried, &mut live.failed] {
+        *list = list.iter().filter_map(|(at, host)| Some((*at, names.hosts[host.index()]?))).collect();
+    }
+    if let Some(waiting) = &mut live.waiting {
+        match names.hosts[waiting.to.index()] {
+            Some(to) if old == new => waiting.to = to,
+            _ => live.waiting = None,
+        }
+    }
+    if old.rule.kind() != new.rule.kind() {
+        live.policy.reset_counts();
+        live.policy.hours = None;
+        return live;
+    }
+    if hours_of(old) != hours_of(new) {
+        live.policy.hours = None;
+    }
+    if old.rule.high().map(|b| b.at) != new.rule.high().map(|b| b.at) || old.direction != new.direction {
+        live.policy.count = 0;
+    }
+    if old.rule.low().map(|b| b.at) != new.rule.low().map(|b| b.at) || old.direction != new.direction {
+        live.policy.low_count = 0;
+    }
+    live
+}
+
+const fn hours_of(settings: &Settings) -> Option<&crate::core::policy::WorkingHours> {
+    match &settings.rule {
+        Rule::Schedule { hours, .. } => Some(hours),
+        _ => None,
+    }
+}

@@ -1,0 +1,262 @@
+//! An engine with a driver that can be told how its moves end, and a service that can be told its values.
+
+use crate::core::cluster::{
+    Array, ArrayId, Cluster, Direction, Host, HostId, HostState, Indicator, IndicatorKind, Limits, Mode, Pick, Reading,
+    Site, SiteId, Span, Timestamp, Vm, VmId,
+};
+use crate::core::engine::{Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, Record, VmState};
+use crate::core::policy::{Bound, Decision, Rule, Settings};
+
+pub const T0: Timestamp = Timestamp::from_secs(1_241_613_600);
+
+/// How the driver ends its moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    /// Confirmed at once.
+    Confirm,
+    /// Never ended: the migration stays under way.
+    Hang,
+    /// Ended, and the hosts say this.
+    Say(Presence, Presence),
+    /// Refused at preflight.
+    Refuse,
+}
+
+type Service = Box<dyn FnMut(VmId, Timestamp) -> Reading>;
+
+/// A cluster at work.
+pub struct World {
+    pub engine: Engine,
+    pub now: Timestamp,
+    pub moves: Moves,
+    pub records: Vec<Record>,
+    pub effects: Vec<Effect>,
+    pub answers: Vec<(bool, String)>,
+    /// Every event with its instant, to be replayed.
+    pub events: Vec<(Timestamp, Event)>,
+    service: Service,
+}
+
+impl World {
+    pub fn new(cluster: Cluster, service: impl FnMut(VmId, Timestamp) -> Reading + 'static) -> Self {
+        Self::starting_at(T0, cluster, service)
+    }
+
+    pub fn starting_at(
+        now: Timestamp,
+        cluster: Cluster,
+        service: impl FnMut(VmId, Timestamp) -> Reading + 'static,
+    ) -> Self {
+        let hosts = cluster.hosts.len();
+        let mut world = Self {
+            engine: Engine::new(cluster, now),
+            now,
+            moves: Moves::Confirm,
+            records: Vec::new(),
+            effects: Vec::new(),
+            answers: Vec::new(),
+            events: Vec::new(),
+            service: Box::new(service),
+        };
+        for host in 0..hosts {
+            world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5) });
+        }
+        world
+    }
+
+    /// Tells the engine something and carries out what it wants, at this very instant.
+    pub fn tell(&mut self, event: Event) {
+        let mut events = std::collections::VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            self.events.push((self.now, event.clone()));
+            let mut out = Vec::new();
+            self.engine.step(self.now, event, &mut out);
+            for effect in out {
+                self.effects.push(effect.clone());
+                self.carry_out(effect, &mut events);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, events: &mut std::collections::VecDeque<Event>) {
+        match effect {
+            Effect::Read { vm } => events.push_back(Event::Reading { vm, reading: (self.service)(vm, self.now) }),
+            Effect::Preflight(route) => {
+                let refusal = (self.moves == Moves::Refuse).then(|| "no room".to_owned());
+                events.push_back(Event::Preflight { id: route.id, refusal });
+            }
+            Effect::Journal(route) => events.push_back(Event::Journalled { id: route.id }),
+            Effect::Start(route) if self.moves != Moves::Hang => {
+                events.push_back(Event::Ended { id: route.id, detail: "done".to_owned() });
+            }
+            Effect::Start(_) => {}
+            Effect::Abort(route) => events.push_back(Event::Ended { id: route.id, detail: "aborted".to_owned() }),
+            Effect::Confirm(route) => {
+                let (source, destination) = match self.moves {
+                    Moves::Say(source, destination) => (source, destination),
+                    Moves::Hang => (Presence::Runs, Presence::Absent),
+                    Moves::Confirm | Moves::Refuse => (Presence::Absent, Presence::Runs),
+                };
+                events.push_back(Event::Presence { id: route.id, source, destination });
+            }
+            Effect::Record(record) => self.records.push(record),
+            Effect::Answer { ok, text } => self.answers.push((ok, text)),
+        }
+    }
+
+    /// Lets time pass, waking the engine only when it asks for it.
+    pub fn run_for(&mut self, span: Span) {
+        let end = self.now + span;
+        while self.engine.next_wake() <= end {
+            self.now = self.engine.next_wake().max(self.now);
+            self.tell(Event::Tick);
+        }
+        self.now = end;
+    }
+
+    pub fn command(&mut self, command: Command) {
+        self.tell(Event::Command { by: "root".to_owned(), command });
+    }
+
+    /// Requests so far: when, and to which host.
+    pub fn requests(&self) -> Vec<(Timestamp, &str)> {
+        let name = |to: HostId| self.engine.cluster().host(to).name.as_str();
+        self.records
+            .iter()
+            .filter_map(|r| match &r.what {
+                Happened::Request { to, .. } => Some((r.at, name(*to))),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.pick(|what| match what {
+            Happened::Decision { action, .. } => Some(*action),
+            _ => None,
+        })
+    }
+
+    pub fn blocked(&self) -> Vec<(Gate, String)> {
+        self.pick(|what| match what {
+            Happened::Blocked { gate, detail, .. } => Some((*gate, detail.clone())),
+            _ => None,
+        })
+    }
+
+    pub fn phases(&self) -> Vec<Phase> {
+        self.pick(|what| match what {
+            Happened::Migration { phase, .. } => Some(*phase),
+            _ => None,
+        })
+    }
+
+    pub fn states(&self) -> Vec<VmState> {
+        self.pick(|what| match what {
+            Happened::State { state, .. } => Some(*state),
+            _ => None,
+        })
+    }
+
+    pub fn gaps(&self) -> Vec<String> {
+        self.pick(|what| match what {
+            Happened::Gap { reason, .. } => Some(reason.clone()),
+            _ => None,
+        })
+    }
+
+    pub fn alarms(&self) -> Vec<String> {
+        self.pick(|what| match what {
+            Happened::Alarm { text } => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    /// Each sample's counts: `(count, low count)`.
+    pub fn counts(&self) -> Vec<(u32, u32)> {
+        self.pick(|what| match what {
+            Happened::Sample { count, low_count, .. } => Some((*count, *low_count)),
+            _ => None,
+        })
+    }
+
+    pub fn pick<T>(&self, what: impl Fn(&Happened) -> Option<T>) -> Vec<T> {
+        self.records.iter().filter_map(|r| what(&r.what)).collect()
+    }
+
+    pub fn host(&self) -> &str {
+        let cluster = self.engine.cluster();
+        &cluster.host(self.engine.live(VmId(0)).host()).name
+    }
+
+    pub fn why(&self) -> String {
+        self.engine.why(VmId(0), self.now)
+    }
+}
+
+/// One site, one array with a ring of `ring` hosts `h1`… and a base `base`, one VM `nii1` on `h1`; flapping off.
+pub fn cluster(ring: u32, policy: Settings) -> Cluster {
+    let mut hosts: Vec<Host> = (1..=ring).map(|n| host(&format!("h{n}"))).collect();
+    hosts.push(host("base"));
+    Cluster {
+        name: "test".to_owned(),
+        mode: Mode::Auto,
+        limits: Limits { flap_window: None, ..Limits::default() },
+        sites: vec![Site { name: "home".to_owned(), home: true }],
+        arrays: vec![Array {
+            name: "a".to_owned(),
+            site: SiteId(0),
+            ring: (0..ring).map(HostId).collect(),
+            base: Some(HostId(ring)),
+            pick: Pick::Next,
+        }],
+        hosts,
+        vms: vec![vm("nii1", policy)],
+    }
+}
+
+pub fn host(name: &str) -> Host {
+    Host { name: name.to_owned(), array: ArrayId(0), capacity: None, price: 0.0, draining: false }
+}
+
+pub fn vm(name: &str, policy: Settings) -> Vm {
+    Vm {
+        name: name.to_owned(),
+        service: "mysql".to_owned(),
+        array: ArrayId(0),
+        host: HostId(0),
+        interval: Span::from_secs(60),
+        indicator: Indicator { name: "slow queries".to_owned(), unit: "/min".to_owned(), kind: IndicatorKind::Gauge },
+        policy,
+        mode: None,
+        away: None,
+    }
+}
+
+pub const HIGH: Bound = Bound { at: 50.0, tarry: 3 };
+pub const LOW: Bound = Bound { at: 1.0, tarry: 20 };
+
+pub fn threshold() -> Settings {
+    Settings::new(Rule::Threshold { high: HIGH }, Direction::HigherIsWorse)
+}
+
+pub fn base() -> Settings {
+    Settings::new(Rule::Base { high: HIGH, low: LOW }, Direction::HigherIsWorse)
+}
+
+/// A service that always reads this.
+pub fn always(v: f64) -> impl FnMut(VmId, Timestamp) -> Reading {
+    move |_, _| Reading::Raw(v)
+}
+
+/// A service that reads these, one after the other, then the last for ever.
+pub fn values(list: &[f64]) -> impl FnMut(VmId, Timestamp) -> Reading + use<> {
+    let mut list: std::collections::VecDeque<f64> = list.iter().copied().collect();
+    move |_, _| {
+        let v = if list.len() > 1 { list.pop_front() } else { list.front().copied() };
+        v.map_or_else(
+            || Reading::Gap("nothing".to_owned()),
+            |v| if v.is_nan() { Reading::Gap("refused".to_owned()) } else { Reading::Raw(v) },
+        )
+    }
+}

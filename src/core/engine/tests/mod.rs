@@ -1,0 +1,9 @@
+//! The specification, section by section, against the engine.
+
+mod gates;
+mod harness;
+mod listings;
+mod observations;
+mod operators;
+mod outcomes;
+mod properties;

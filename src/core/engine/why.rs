@@ -1,0 +1,229 @@
+//! The why line: at every moment, why a VM stands where it stands.
+
+use chrono::Timelike;
+
+use crate::core::cluster::{Direction, Span, Timestamp, Value, VmId, in_words};
+use crate::core::policy::{Bound, Decision, Field, Rule, Verdict};
+
+use super::Engine;
+use super::live::Stage;
+use super::message::{By, VmState};
+
+impl Engine {
+    /// Why the VM stands where it stands, in one line.
+    pub fn why(&self, vm: VmId, now: Timestamp) -> String {
+        match self.state(vm) {
+            VmState::Migrating => self.why_migrating(vm, now),
+            VmState::Held => self.live(vm).hold.map_or_else(String::new, |hold| hold.in_words(now)),
+            VmState::Flapping => {
+                let tried =
+                    self.was_everywhere(vm, now).unwrap_or_else(|| "was everywhere, never back in bounds".to_owned());
+                format!("{tried}; held until released")
+            }
+            VmState::Resting => format!("resting on the base, {}", self.opens(vm)),
+            VmState::Stale => self.why_stale(vm),
+            VmState::Settling => self.why_settling(vm, now),
+            VmState::Waiting => self.why_waiting(vm, now),
+            VmState::Watching => self.why_watching(vm, now),
+        }
+    }
+
+    fn host_called(&self, host: crate::core::cluster::HostId) -> &str {
+        &self.cluster.host(host).name
+    }
+
+    fn why_migrating(&self, vm: VmId, now: Timestamp) -> String {
+        let Some(flight) = self.flight(vm) else { return String::new() };
+        let to = self.host_called(flight.route.to);
+        let by = match flight.by {
+            By::Policy => "its policy",
+            By::Schedule => "its schedule",
+            By::Operator => "an operator",
+        };
+        match flight.stage {
+            Stage::Preflight | Stage::Journal => format!("checking whether {to} can take it, for {by}"),
+            Stage::Running => {
+                let since = in_words(now.since(flight.since));
+                let abort = if flight.aborting { "; abort asked" } else { "" };
+                let detail = if flight.detail.is_empty() { String::new() } else { format!(", {}", flight.detail) };
+                format!("moving to {to} for {by}: {}% after {since}{detail}{abort}", flight.percent)
+            }
+            Stage::Confirming => "asking both hosts where it runs".to_owned(),
+            Stage::Unknown => format!("{}; both hosts are asked until they answer", flight.detail),
+        }
+    }
+
+    fn why_stale(&self, vm: VmId) -> String {
+        let live = self.live(vm);
+        let reason = live.last.gap.as_deref().unwrap_or("no reading");
+        format!("stale: no value {} times in a row ({reason}); the first good sample counts", live.policy.gaps)
+    }
+
+    fn why_settling(&self, vm: VmId, now: Timestamp) -> String {
+        let left = self.live(vm).settle.map_or(Span::ZERO, |end| end.since(now));
+        if left == Span::ZERO {
+            return "settled: reading the baseline".to_owned();
+        }
+        format!("settling {} more after the move, then a baseline is read", in_words(left))
+    }
+
+    fn why_waiting(&self, vm: VmId, now: Timestamp) -> String {
+        let Some(waiting) = &self.live(vm).waiting else { return String::new() };
+        let (to, left) = (self.host_called(waiting.to), in_words(waiting.lapses.since(now)));
+        format!("request #{} to {to} waits for approval, lapses in {left}", waiting.id.0)
+    }
+
+    fn why_watching(&self, vm: VmId, now: Timestamp) -> String {
+        let live = self.live(vm);
+        if live.policy.is_closed() {
+            let goes = self.policy_gates(vm, Decision::MoveToBase, By::Schedule, now);
+            let how =
+                goes.map_or_else(|(gate, why)| format!("blocked by {}: {why}", gate.word()), |_| "asking".to_owned());
+            return format!("working hours ended: to the base, {how}");
+        }
+        if let Some(gap) = &live.last.gap {
+            let left = self.settings(vm).stale_after.saturating_sub(live.policy.gaps);
+            return format!("no value: {gap}; counts stand, stale after {left} more");
+        }
+        match &self.settings(vm).rule {
+            Rule::Site(site) => self.why_site(vm, site.threshold, site.home_tarry),
+            rule => self.why_counts(vm, rule, now),
+        }
+    }
+
+    fn why_counts(&self, vm: VmId, rule: &Rule, now: Timestamp) -> String {
+        let live = self.live(vm);
+        let next = in_words(live.next_read.since(now));
+        if let Some(high) = rule.high().filter(|_| live.policy.count > 0) {
+            let goes = self.leads_to(vm, Decision::Move, By::Policy, now);
+            return count_line("count", live.policy.count, high.tarry, &bound_words("beyond", high), &next, &goes);
+        }
+        if let Some(low) = rule.low().filter(|_| live.policy.low_count > 0) {
+            let goes = self.leads_to(vm, Decision::MoveToBase, By::Policy, now);
+            return count_line("low count", live.policy.low_count, low.tarry, &bound_words("past", low), &next, &goes);
+        }
+        match (live.last.value.and_then(Value::number), rule.high()) {
+            (Some(v), Some(high)) => {
+                let side = if self.settings(vm).direction == Direction::HigherIsWorse { "at most" } else { "at least" };
+                let unit = &self.cluster.vm(vm).indicator.unit;
+                format!("in bounds: {} {unit}, {side} {} is fine; next in {next}", number(v), number(high.at))
+            }
+            _ => format!("waiting for its first value, in {next}"),
+        }
+    }
+
+    fn leads_to(&self, vm: VmId, action: Decision, by: By, now: Timestamp) -> String {
+        match self.policy_gates(vm, action, by, now) {
+            Ok(to) if self.mode(vm) == crate::core::cluster::Mode::Ask => {
+                format!("asks to move it to {}", self.host_called(to))
+            }
+            Ok(to) => format!("moves it to {}", self.host_called(to)),
+            Err((gate, why)) => format!("would be blocked by {}: {why}", gate.word()),
+        }
+    }
+
+    fn why_site(&self, vm: VmId, threshold: u32, home_tarry: u32) -> String {
+        use crate::core::policy::Place;
+        let live = self.live(vm);
+        let away = self.place(vm) == Place::Away;
+        match (&live.queue, away) {
+            (Some(queue), true) => format!(
+                "working {} away: {} big jobs of {}, at or above {threshold}",
+                queue.name,
+                queue.big,
+                queue.total()
+            ),
+            (Some(queue), false) if queue.big < threshold => {
+                format!("working {} at home: {} big jobs, under {threshold}", queue.name, queue.big)
+            }
+            (Some(queue), false) => format!("working {} at home: {} big jobs", queue.name, queue.big),
+            (None, true) => {
+                format!("nothing in hand: {} of {home_tarry} empty polls, then home", live.policy.low_count)
+            }
+            (None, false) => "at home, nothing in hand".to_owned(),
+        }
+    }
+
+    /// When working hours begin, in the VM's own zone: `until Mon 09:00`.
+    pub(super) fn opens(&self, vm: VmId) -> String {
+        let Rule::Schedule { hours, .. } = &self.settings(vm).rule else { return "until released".to_owned() };
+        match self.live(vm).policy.hours {
+            Some(edge) if edge.until < Timestamp::NEVER => {
+                let local = edge.until.utc().with_timezone(&hours.zone());
+                format!("until {} {:02}:{:02}", local.format("%a"), local.hour(), local.minute())
+            }
+            _ => "with no hours ahead".to_owned(),
+        }
+    }
+}
+
+fn bound_words(word: &str, bound: Bound) -> String {
+    format!("{word} {}", number(bound.at))
+}
+
+fn count_line(what: &str, count: u32, tarry: u32, past: &str, next: &str, goes: &str) -> String {
+    match tarry.saturating_sub(count) {
+        // A tarry that was lowered under the count: the next sample decides.
+        0 | 1 => format!("{what} {count} of {tarry}: one more sample {past} (next in {next}) {goes}"),
+        more => format!("{what} {count} of {tarry}: {more} more samples {past} in a row (next in {next})"),
+    }
+}
+
+/// Why a policy decided, in one line: `62 /min > 50 for 3 samples`.
+pub fn reason_of(engine: &Engine, vm: VmId, verdict: Verdict) -> String {
+    let settings = engine.settings(vm);
+    let live = engine.live(vm);
+    let unit = &engine.cluster.vm(vm).indicator.unit;
+    let value = |word: &str| match live.last.value {
+        Some(Value::Exact(v)) => format!("{} {unit} {word}", number(v)),
+        Some(Value::AtLeast(v)) => format!("≥{} {unit} {word}", number(v)),
+        Some(Value::Busy) | None => format!("too busy to answer, {word}"),
+    };
+    let (over, under) = match settings.direction {
+        Direction::HigherIsWorse => (">", "<"),
+        Direction::LowerIsWorse => ("<", ">"),
+    };
+    let samples = |n: u32| if n == 1 { "1 sample".to_owned() } else { format!("{n} samples") };
+    match (verdict.decision, &settings.rule) {
+        (Decision::Move, rule) => {
+            let at = rule.high().map_or(0.0, |b| b.at);
+            format!("{} for {}", value(&format!("{over} {}", number(at))), samples(verdict.count))
+        }
+        (Decision::MoveToBase, rule) => {
+            let at = rule.low().map_or(0.0, |b| b.at);
+            format!("{} for {}", value(&format!("{under} {}", number(at))), samples(verdict.low_count))
+        }
+        (Decision::MoveAway, Rule::Site(site)) => {
+            let queue = live.queue.as_ref();
+            let (big, total) = queue.map_or((0, 0), |q| (q.big, q.total()));
+            format!("{big} big jobs of {total}, at or above {}", site.threshold)
+        }
+        (Decision::MoveHome, Rule::Site(site)) => match &live.queue {
+            Some(queue) => format!("{} big jobs, under {}: the rest is worked at home", queue.big, site.threshold),
+            None => format!("{} empty polls", verdict.low_count),
+        },
+        _ => String::new(),
+    }
+}
+
+/// A number without needless decimals: `50`, `0.25`, `1234.6`.
+pub(super) fn number(v: f64) -> String {
+    if v.fract() == 0.0 && v.abs() < 1e15 {
+        return format!("{v:.0}");
+    }
+    let decimals = if v.abs() < 1.0 { 3 } else { 1 };
+    let text = format!("{v:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+impl Field {
+    /// The field in an operator's words: `low threshold`.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::Tarry => "tarry",
+            Self::LowThreshold => "low threshold",
+            Self::LowTarry => "low tarry",
+        }
+    }
+}
