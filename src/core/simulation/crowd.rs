@@ -77,7 +77,8 @@ impl Machine {
 
 impl Guest {
     pub(super) fn new(key: u64, plan: &VmPlan, host: HostId, start: Timestamp) -> Self {
-        let worker = (plan.service == Some(Service::Queue)).then(|| Worker::new(key, start, plan.queue_every));
+        let worker = (plan.service == Some(Service::Queue))
+            .then(|| Worker::new(key, start + plan.queue_first, plan.queue_every));
         Self {
             key,
             demand: Demand::new(key, plan),

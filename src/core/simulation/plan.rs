@@ -40,7 +40,9 @@ pub struct VmPlan {
     pub dirty_mb_s: f64,
     /// An http service that takes this long is reported as *at least* that: its monitor's deadline.
     pub deadline: Span,
-    /// A queue service's queues come this far apart.
+    /// A queue service's first queue comes this long after the start, or up to a minute later.
+    pub queue_first: Span,
+    /// Its queues come this far apart.
     pub queue_every: Span,
     /// Bursts that come for certain, by time.
     pub surges: Vec<Surge>,
@@ -60,6 +62,7 @@ impl Default for VmPlan {
             memory_mb: 512.0,
             dirty_mb_s: 10.0,
             deadline: Span::from_millis(2_500),
+            queue_first: Span::from_mins(1),
             queue_every: Span::from_mins(50),
             surges: Vec::new(),
             silences: Vec::new(),

@@ -15,15 +15,15 @@ const BIG_QUEUE: [(u32, u32); 3] = [(2, 5), (4, 12), (6, 24)];
 const SMALL_QUEUE: [(u32, u32); 3] = [(0, 1), (3, 8), (4, 16)];
 /// How many queues have big jobs; the first always has.
 const BIG_SHARE: f64 = 0.4;
-/// The first queue comes in its second minute.
-const FIRST_AFTER: Span = Span::from_secs(60);
+/// The first queue may come so much later than planned, in ms.
 const FIRST_WITHIN: f64 = 60_000.0;
 
 /// The worker inside one VM.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     key: u64,
-    opened: Timestamp,
+    /// When the first queue is planned, and how far apart they come.
+    first: Timestamp,
     every: Span,
     /// The next queue to claim, from 0.
     next: i64,
@@ -61,8 +61,8 @@ pub(super) struct Pace {
 }
 
 impl Worker {
-    pub(super) const fn new(key: u64, opened: Timestamp, every: Span) -> Self {
-        Self { key, opened, every, next: 0, hand: None, busy: false, turn: 0 }
+    pub(super) const fn new(key: u64, first: Timestamp, every: Span) -> Self {
+        Self { key, first, every, next: 0, hand: None, busy: false, turn: 0 }
     }
 
     /// The turn that is valid now.
@@ -145,10 +145,10 @@ impl Worker {
     fn arrives(&self, number: i64) -> Timestamp {
         let luck = unit(self.key, For::QueueAt, number);
         if number == 0 {
-            return self.opened + FIRST_AFTER + Span::from_millis((luck * FIRST_WITHIN) as i64);
+            return self.first + Span::from_millis((luck * FIRST_WITHIN) as i64);
         }
         let within = (self.every.millis() as f64 * luck / 3.0) as i64;
-        self.opened + self.every.scaled(number, 1) + Span::from_millis(within)
+        self.first + self.every.scaled(number, 1) + Span::from_millis(within)
     }
 
     fn jobs(&self, number: i64) -> [u32; 3] {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn worker() -> Worker {
-        Worker::new(5, START, Span::from_mins(50))
+        Worker::new(5, START + Span::from_mins(1), Span::from_mins(50))
     }
 
     fn report(worker: &Worker, now: Timestamp) -> QueueReport {

@@ -26,7 +26,7 @@ const OLD_GHZ: f64 = 5.2;
 const NEW_GHZ: f64 = 6.0;
 const XL_GHZ: f64 = 8.0;
 /// Ordinary demand of the crowd, least and most, in GHz.
-const DEMAND_GHZ: (f64, f64) = (0.35, 0.75);
+const DEMAND_GHZ: (f64, f64) = (0.3, 0.7);
 /// Slow enough that a move can be watched.
 const BANDWIDTH_MB_S: f64 = 60.0;
 
@@ -35,7 +35,7 @@ pub(super) fn build(size: Size) -> Cast {
     let hosts = size.hosts.unwrap_or(HOSTS).clamp(FEWEST_HOSTS, MOST_HOSTS);
     let mut cast = Cast::new("fleet", Limits::default());
     cast.bandwidth_mb_s = BANDWIDTH_MB_S;
-    cast.between_sites = (Span::from_mins(3), Span::from_mins(9));
+    cast.between_sites = (Span::from_mins(2), Span::from_mins(5));
     let stage = Stage::set(&mut cast, vms, hosts);
     let leads = leads(stage.away(0));
     let led = leads.len();
@@ -166,7 +166,7 @@ fn leads(away: ArrayId) -> Vec<(Place, Part)> {
         VmPlan { dirty_mb_s: 45.0, memory_mb: 1_024.0, surges: vec![surge(6, 13, 2.0)], ..http(vcpu(0.6, 1.0)) };
     let wiki1 = VmPlan { silences: vec![silence(4, 9, "connection refused")], ..http(vcpu(0.5, 1.2)) };
     // No limit of its own: when it is busy its neighbours feel it.
-    let tickets1 = VmPlan { demand_ghz: 0.8, surges: vec![surge(8, 10, 4.2)], ..apache(calm()) };
+    let tickets1 = VmPlan { demand_ghz: 0.8, dirty_mb_s: 4.0, surges: vec![surge(8, 9, 3.6)], ..apache(calm()) };
     vec![
         (Place::Ring(0), part("nii1", threshold(50.0, 3), nii1)),
         (Place::Ring(2), part("nii2", threshold(15.0, 3), nii2)),
@@ -212,13 +212,14 @@ fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> Part {
     let plan = VmPlan {
         service: Some(service),
         demand_ghz,
-        limit_ghz: Some(demand_ghz * (1.7 + luck(2))),
-        bursts_a_day: 4.0,
-        burst: 1.5 + 0.4 * luck(3),
+        limit_ghz: Some(demand_ghz * (2.0 + luck(2))),
+        bursts_a_day: 3.0,
+        burst: 1.4 + 0.4 * luck(3),
         memory_mb: if luck(4) < 0.5 { 1_024.0 } else { 2_048.0 },
         dirty_mb_s: 5.0 + 20.0 * luck(5),
         swing: 0.15,
-        queue_every: Span::from_mins(90 + (60.0 * luck(6)) as i64),
+        queue_first: Span::from_mins(25 + (60.0 * luck(6)) as i64),
+        queue_every: Span::from_mins(90),
         ..VmPlan::default()
     };
     let (rule, away) = rule(name, service, round, away);
