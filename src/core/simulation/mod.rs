@@ -1,5 +1,18 @@
 //! A simulated cluster: services, load, pre-copy migrations, scenarios. Seeded: the same seed is the same run.
 
+mod crowd;
+mod demand;
+mod hash;
+mod moving;
 mod plan;
+pub mod precopy;
+mod queue;
+mod scenario;
+mod service;
+#[cfg(test)]
+mod tests;
+mod world;
 
-pub use plan::{Outage, Plan, Service, VmPlan};
+pub use plan::{Outage, Plan, Service, Silence, Surge, VmPlan};
+pub use scenario::{START, Scenario, ScenarioError, Size};
+pub use world::Simulation;

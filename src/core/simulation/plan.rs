@@ -25,16 +25,29 @@ pub struct VmPlan {
     pub service: Option<Service>,
     /// CPU it wants on an ordinary day, in GHz.
     pub demand_ghz: f64,
-    /// How far the day's sine swings around that, 0 to 1.
+    /// CPU it can have at most, whatever it wants, in GHz; `None`: all of its host's. A VM that wants more than this is
+    /// slow on any host.
+    pub limit_ghz: Option<f64>,
+    /// How far the day's sine swings around the ordinary demand, 0 to 1.
     pub swing: f64,
-    /// How often a burst comes, a day.
+    /// How often a burst comes, a day; at most 96.
     pub bursts_a_day: f64,
     /// How many times the ordinary demand a burst wants.
     pub burst: f64,
     /// Memory, in MB.
     pub memory_mb: f64,
-    /// Memory it writes to on an ordinary day, in MB/s.
+    /// Memory it writes to on an ordinary day, in MB/s; grows with its demand.
     pub dirty_mb_s: f64,
+    /// An http service that takes this long is reported as *at least* that: its monitor's deadline.
+    pub deadline: Span,
+    /// A queue service's first queue comes this long after the start, or up to a minute later.
+    pub queue_first: Span,
+    /// Its queues come this far apart.
+    pub queue_every: Span,
+    /// Bursts that come for certain, by time.
+    pub surges: Vec<Surge>,
+    /// When its service does not answer, by time.
+    pub silences: Vec<Silence>,
 }
 
 impl Default for VmPlan {
@@ -42,13 +55,41 @@ impl Default for VmPlan {
         Self {
             service: None,
             demand_ghz: 0.5,
+            limit_ghz: None,
             swing: 0.3,
             bursts_a_day: 6.0,
             burst: 3.0,
             memory_mb: 512.0,
             dirty_mb_s: 10.0,
+            deadline: Span::from_millis(2_500),
+            queue_first: Span::from_mins(1),
+            queue_every: Span::from_mins(50),
+            surges: Vec::new(),
+            silences: Vec::new(),
         }
     }
+}
+
+/// A burst at a set time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Surge {
+    /// From then.
+    pub from: Timestamp,
+    /// For so long.
+    pub lasts: Span,
+    /// Times the demand there would be without it.
+    pub times: f64,
+}
+
+/// A service that does not answer for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// From then.
+    pub from: Timestamp,
+    /// For so long.
+    pub lasts: Span,
+    /// What a monitor says meanwhile: `connection refused`.
+    pub reason: String,
 }
 
 /// A host that fails and comes back.

@@ -1,0 +1,105 @@
+//! How long a live migration takes: pre-copy in rounds (Clark et al. 2005; Liu et al. 2011).
+//!
+//! Each round sends what was written during the one before: `λ = D / R` of it, `D` the dirty rate and `R` the
+//! bandwidth. Rounds go on until [`SMALL_MB`] or less remains, or [`ROUND_CAP`] is reached; then the VM is stopped, the
+//! rest is sent, and it resumes at the destination. With `V` the memory and `n` the rounds:
+//! `total = V/R · (1 − λⁿ⁺¹) / (1 − λ)`, `downtime = V·λⁿ/R + resume`.
+
+use crate::core::cluster::Span;
+
+/// Xen stops the VM when 50 pages of 4 KiB or fewer remain, in MB.
+pub const SMALL_MB: f64 = 0.2;
+/// Xen's cap on rounds.
+pub const ROUND_CAP: u32 = 29;
+/// From the last page's arrival until the VM answers at the destination, in seconds.
+const RESUME_S: f64 = 0.03;
+
+/// What a migration will be like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// Rounds before the VM is stopped.
+    pub rounds: u32,
+    /// The whole migration; where it does not converge, until it is given up.
+    pub total: Span,
+    /// The part of it in which the VM runs nowhere.
+    pub downtime: Span,
+    /// The VM writes slower than the network sends. If not, each round leaves as much as it found.
+    pub converges: bool,
+}
+
+/// Forecasts a migration of `memory_mb` MB of which `dirty_mb_s` MB are written a second, over `bandwidth_mb_s` MB/s.
+/// All three finite, bandwidth above 0.
+pub fn forecast(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> Forecast {
+    let lambda = dirty_mb_s / bandwidth_mb_s;
+    let full = memory_mb / bandwidth_mb_s;
+    if lambda >= 1.0 {
+        let total = full * f64::from(ROUND_CAP);
+        return Forecast { rounds: ROUND_CAP, total: span(total), downtime: span(full + RESUME_S), converges: false };
+    }
+    let (mut rounds, mut left) = (0, memory_mb);
+    while left > SMALL_MB && rounds < ROUND_CAP {
+        left *= lambda;
+        rounds += 1;
+    }
+    let total = full * (1.0 - lambda.powi(rounds as i32 + 1)) / (1.0 - lambda);
+    Forecast { rounds, total: span(total), downtime: span(left / bandwidth_mb_s + RESUME_S), converges: true }
+}
+
+/// Where a migration stands `elapsed` after its start: the round it is in, from 1, and the MB that round has yet to send.
+pub(super) fn standing(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> (u32, f64) {
+    let lambda = (dirty_mb_s / bandwidth_mb_s).min(1.0);
+    let (mut round, mut left) = (1, memory_mb);
+    let mut sent = elapsed.secs_f64() * bandwidth_mb_s;
+    while sent > left && round < ROUND_CAP && left > SMALL_MB {
+        sent -= left;
+        left *= lambda;
+        round += 1;
+    }
+    (round, (left - sent).max(0.0))
+}
+
+fn span(seconds: f64) -> Span {
+    Span::from_millis((seconds * 1_000.0) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calm_vm_is_moved_in_six_rounds() {
+        let calm = forecast(4_096.0, 20.0, 117.0);
+        assert_eq!((calm.rounds, calm.converges), (6, true));
+        assert_eq!(calm.total.millis() / 100, 422);
+        assert!(calm.downtime < Span::from_millis(40));
+    }
+
+    #[test]
+    fn a_busy_vm_reaches_the_cap_on_rounds() {
+        let busy = forecast(4_096.0, 90.0, 117.0);
+        assert_eq!((busy.rounds, busy.converges), (ROUND_CAP, true));
+        assert_eq!(busy.total.millis() / 100, 1_516);
+    }
+
+    #[test]
+    fn a_vm_that_writes_faster_than_the_network_sends_does_not_converge() {
+        for dirty in [117.0, 500.0] {
+            let hopeless = forecast(512.0, dirty, 117.0);
+            assert_eq!((hopeless.rounds, hopeless.converges), (ROUND_CAP, false));
+            assert!(hopeless.total > Span::from_mins(2) && hopeless.downtime > Span::from_secs(4));
+        }
+    }
+
+    #[test]
+    fn an_idle_vm_is_sent_once() {
+        let idle = forecast(1_170.0, 0.0, 117.0);
+        assert_eq!((idle.rounds, idle.total), (1, Span::from_secs(10)));
+    }
+
+    #[test]
+    fn rounds_shrink_until_the_last() {
+        assert_eq!(standing(100.0, 5.0, 10.0, Span::from_secs(4)), (1, 60.0));
+        assert_eq!(standing(100.0, 5.0, 10.0, Span::from_secs(12)), (2, 30.0));
+        assert_eq!(standing(100.0, 10.0, 10.0, Span::from_secs(95)), (10, 50.0));
+    }
+}

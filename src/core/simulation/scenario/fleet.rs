@@ -1,0 +1,258 @@
+//! The default demo: home arrays with a base, arrays in a cloud, all four policies; mostly healthy, never quite still.
+//!
+//! A few VMs have a part to play in the first hour (`leads`); the rest are the crowd (`extra`), alike but for
+//! their name, demand and luck. Loads are such that an ordinary host has about 60 % of its CPU wanted.
+
+use super::cast::{Cast, Machine, Part, base, minute, schedule, silence, site, surge, threshold};
+use super::{MOST_HOSTS, MOST_VMS, Size};
+use crate::core::cluster::{ArrayId, HostId, Limits, Span};
+use crate::core::policy::Rule;
+use crate::core::simulation::hash::{self, For};
+use crate::core::simulation::{Outage, Service, VmPlan};
+
+const VMS: u32 = 50;
+const HOSTS: u32 = 12;
+/// Two in a ring, a base, one away.
+const FEWEST_HOSTS: u32 = 4;
+const ARRAY_SIZE: u32 = 64;
+/// One host in so many stands in the cloud.
+const CLOUD_SHARE: u32 = 3;
+/// One VM of the crowd in so many lives in the cloud.
+const CLOUD_VMS: usize = 6;
+/// A host's CPU is made for so many VMs, and grows when there are more.
+const VMS_A_HOST: u32 = 6;
+/// Rings begin with older hosts: a fifth of each.
+const OLD_GHZ: f64 = 5.2;
+const NEW_GHZ: f64 = 6.0;
+const XL_GHZ: f64 = 8.0;
+/// Ordinary demand of the crowd, least and most, in GHz.
+const DEMAND_GHZ: (f64, f64) = (0.3, 0.7);
+/// Slow enough that a move can be watched.
+const BANDWIDTH_MB_S: f64 = 60.0;
+
+pub(super) fn build(size: Size) -> Cast {
+    let vms = size.vms.unwrap_or(VMS).clamp(1, MOST_VMS);
+    let hosts = size.hosts.unwrap_or(HOSTS).clamp(FEWEST_HOSTS, MOST_HOSTS);
+    let mut cast = Cast::new("fleet", Limits::default());
+    cast.bandwidth_mb_s = BANDWIDTH_MB_S;
+    cast.between_sites = (Span::from_mins(2), Span::from_mins(5));
+    let stage = Stage::set(&mut cast, vms, hosts);
+    let leads = leads(stage.away(0));
+    let led = leads.len();
+    for (place, part) in leads.into_iter().take(vms as usize) {
+        let host = stage.host(place);
+        cast.vm(host, part);
+    }
+    let mut homes = stage.homes(led);
+    let mut clouds = stage.rings[stage.homes..].iter().flatten().copied().cycle();
+    for index in led..vms as usize {
+        let kind = (index - led) % KINDS.len();
+        let cloud = index % CLOUD_VMS == 0 && KINDS[kind].2;
+        let host = if cloud { clouds.next() } else { homes.next() };
+        let host = host.unwrap_or(HostId(0));
+        let away = stage.away(cast.cluster.host(host).array.index());
+        cast.vm(host, extra(index, kind, (index - led) / KINDS.len(), away));
+    }
+    // The host before the last of the first ring: not the one that many go to.
+    let ring = &stage.rings[0];
+    let outage = Outage { host: ring[ring.len().saturating_sub(2)], from: minute(11), lasts: Span::from_mins(5) };
+    cast.outages = vec![outage];
+    cast
+}
+
+/// The arrays, and where VMs begin.
+struct Stage {
+    /// By array: its ring. Those at home come first.
+    rings: Vec<Vec<HostId>>,
+    /// By array at home: its base.
+    bases: Vec<HostId>,
+    /// How many arrays are at home.
+    homes: usize,
+}
+
+/// Where a lead begins, in the first array.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Ring(usize),
+    Base,
+    Cloud(usize),
+}
+
+impl Stage {
+    fn set(cast: &mut Cast, vms: u32, hosts: u32) -> Self {
+        let (home, cloud) = (cast.site("oslo", true), cast.site("cloud", false));
+        let away = hosts / CLOUD_SHARE.max(1);
+        let away = away.min(hosts - (FEWEST_HOSTS - 1)).max(1);
+        let at_home = sizes(hosts - away);
+        let in_ring = hosts - away - at_home.len() as u32;
+        let a_host = vms.div_ceil(in_ring).max(VMS_A_HOST);
+        let (scale, capacity) = (f64::from(a_host) / f64::from(VMS_A_HOST), a_host + a_host / 2 + 1);
+        let machine = |name: String, ghz: f64, price| Machine { name, ghz: ghz * scale, capacity, price };
+        let mut number = 0;
+        for (index, &size) in at_home.iter().enumerate() {
+            let ring = (0..size - 1).map(|place| {
+                number += 1;
+                let ghz = if place < size.div_ceil(5) { OLD_GHZ } else { NEW_GHZ };
+                machine(format!("mln{number}"), ghz, 0.10)
+            });
+            let ring = ring.collect();
+            let base = Machine { capacity: capacity * 2, ..machine(numbered("base", index), NEW_GHZ, 0.04) };
+            cast.array(numbered("oslo", index), home, ring, Some(base));
+        }
+        let mut number = 0;
+        for (index, &size) in sizes(away).iter().enumerate() {
+            let ring = (0..size).map(|_| {
+                number += 1;
+                machine(format!("xl{number}"), XL_GHZ, 0.34)
+            });
+            let ring = ring.collect();
+            cast.array(numbered("cloud", index), cloud, ring, None);
+        }
+        let arrays = &cast.cluster.arrays;
+        Self {
+            rings: arrays.iter().map(|array| array.ring.clone()).collect(),
+            bases: arrays.iter().filter_map(|array| array.base).collect(),
+            homes: at_home.len(),
+        }
+    }
+
+    fn host(&self, place: Place) -> HostId {
+        let of = |ring: &[HostId], n: usize| ring[n % ring.len()];
+        match place {
+            Place::Ring(n) => of(&self.rings[0], n),
+            Place::Base => self.bases[0],
+            Place::Cloud(n) => of(&self.rings[self.homes], n),
+        }
+    }
+
+    /// All rings' hosts at home, round and round, beginning where the leads left room.
+    fn homes(&self, skip: usize) -> impl Iterator<Item = HostId> {
+        let hosts: Vec<HostId> = self.rings[..self.homes].iter().flatten().copied().collect();
+        let skip = skip % hosts.len();
+        hosts.into_iter().cycle().skip(skip)
+    }
+
+    /// The array of the cloud that an array's VMs are sent to.
+    fn away(&self, array: usize) -> ArrayId {
+        ArrayId::at(self.homes + array % (self.rings.len() - self.homes))
+    }
+}
+
+/// `oslo`, `oslo2`, `oslo3` …
+fn numbered(name: &str, index: usize) -> String {
+    if index == 0 { name.to_owned() } else { format!("{name}{}", index + 1) }
+}
+
+/// Arrays of about equal size for so many hosts.
+fn sizes(hosts: u32) -> Vec<u32> {
+    let arrays = hosts.div_ceil(ARRAY_SIZE);
+    (0..arrays).map(|n| hosts / arrays + u32::from(n < hosts % arrays)).collect()
+}
+
+/// Those with a part to play. Hopeless, overloaded for a while, too busy to be moved, silent, resting, away with a
+/// queue: one of each within the first half hour.
+fn leads(away: ArrayId) -> Vec<(Place, Part)> {
+    let vcpu = |ghz: f64, limit: f64| VmPlan { demand_ghz: ghz, limit_ghz: Some(limit), ..calm() };
+    let mysql = |plan: VmPlan| VmPlan { service: Some(Service::Mysql), ..plan };
+    let apache = |plan: VmPlan| VmPlan { service: Some(Service::Apache), ..plan };
+    let http = |plan: VmPlan| VmPlan { service: Some(Service::Http), ..plan };
+    let queue = VmPlan { service: Some(Service::Queue), memory_mb: 2_048.0, ..vcpu(0.8, 1.6) };
+    let nii1 = VmPlan { surges: vec![surge(1, 14, 1.6), surge(70, 9, 1.6)], ..mysql(vcpu(0.75, 1.2)) };
+    let nii2 = VmPlan { surges: vec![surge(3, 7, 1.7), surge(95, 6, 1.7)], ..apache(vcpu(0.7, 1.2)) };
+    let nii3 = VmPlan { bursts_a_day: 10.0, burst: 3.0, ..mysql(vcpu(0.4, 1.2)) };
+    let nii5 = VmPlan { bursts_a_day: 8.0, burst: 1.6, ..mysql(vcpu(0.85, 1.2)) };
+    let nii7 = VmPlan { swing: 0.0, memory_mb: 2_048.0, ..mysql(vcpu(1.4, 1.2)) };
+    let cache1 =
+        VmPlan { dirty_mb_s: 45.0, memory_mb: 1_024.0, surges: vec![surge(6, 13, 2.0)], ..http(vcpu(0.6, 1.0)) };
+    let wiki1 = VmPlan { silences: vec![silence(4, 9, "connection refused")], ..http(vcpu(0.5, 1.2)) };
+    // No limit of its own: when it is busy its neighbours feel it.
+    let tickets1 = VmPlan { demand_ghz: 0.8, dirty_mb_s: 4.0, surges: vec![surge(8, 9, 3.6)], ..apache(calm()) };
+    vec![
+        (Place::Ring(0), part("nii1", threshold(50.0, 3), nii1)),
+        (Place::Ring(2), part("nii2", threshold(15.0, 3), nii2)),
+        (Place::Ring(3), part("nii3", base((50.0, 3), (1.0, 15)), nii3)),
+        (Place::Ring(1), Part { interval: Span::from_mins(2), away: Some(away), ..part("nii4", site(2), queue) }),
+        (Place::Ring(4), part("nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), nii5)),
+        (Place::Ring(5), part("nii7", threshold(50.0, 3), nii7)),
+        (Place::Ring(6), part("cache1", threshold(800.0, 3), cache1)),
+        (Place::Cloud(0), part("wiki1", threshold(800.0, 3), wiki1)),
+        (Place::Ring(3), part("tickets1", base((12.0, 3), (55.0, 20)), tickets1)),
+        (Place::Base, part("backup1", schedule((50.0, 3), (1.0, 20), "22:00-05:00"), mysql(vcpu(0.4, 1.2)))),
+        (
+            Place::Ring(4),
+            part("staff1", schedule((12.0, 3), (57.0, 20), "Mon-Fri 07:00-14:50"), apache(vcpu(0.5, 1.2))),
+        ),
+    ]
+}
+
+/// A kind of the crowd: its name, what it is, and whether it may live in the cloud.
+const KINDS: [(&str, Service, bool); 10] = [
+    ("web", Service::Apache, true),
+    ("db", Service::Mysql, true),
+    ("api", Service::Http, true),
+    ("web", Service::Apache, true),
+    ("shop", Service::Apache, false),
+    ("db", Service::Mysql, true),
+    ("mail", Service::Http, false),
+    ("office", Service::Apache, false),
+    ("api", Service::Http, true),
+    ("batch", Service::Queue, false),
+];
+/// Hours of the crowd's offices.
+const HOURS: [&str; 3] = ["Mon-Fri 07:00-18:00", "Mon-Sat 06:00-22:00", "Mon-Fri 08:00-17:00"];
+
+/// The `index`-th VM, one of the crowd.
+fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> Part {
+    let (name, service, _) = KINDS[kind];
+    let (before, a_round) = of_this_name(kind, name);
+    let number = FIRST_NUMBER + round * a_round + before;
+    // A VM's size is its own, whatever the seed: the cluster is the same, what happens in it is not.
+    let luck = |n: i64| hash::unit(hash::key(0, index as u64), For::Phase, n);
+    let demand_ghz = DEMAND_GHZ.0 + (DEMAND_GHZ.1 - DEMAND_GHZ.0) * luck(1);
+    let plan = VmPlan {
+        service: Some(service),
+        demand_ghz,
+        limit_ghz: Some(demand_ghz * (2.0 + luck(2))),
+        bursts_a_day: 3.0,
+        burst: 1.4 + 0.4 * luck(3),
+        memory_mb: if luck(4) < 0.5 { 1_024.0 } else { 2_048.0 },
+        dirty_mb_s: 5.0 + 20.0 * luck(5),
+        swing: 0.15,
+        queue_first: Span::from_mins(25 + (60.0 * luck(6)) as i64),
+        queue_every: Span::from_mins(90),
+        ..VmPlan::default()
+    };
+    let (rule, away) = rule(name, service, round, away);
+    let interval = if away.is_some() { Span::from_mins(2) } else { Span::from_mins(1) };
+    Part { name: format!("{name}{number:02}"), rule, plan, interval, away }
+}
+
+/// The crowd's first number of a name.
+const FIRST_NUMBER: usize = 1;
+
+fn of_this_name(kind: usize, name: &str) -> (usize, usize) {
+    let count = |kinds: &[(&str, Service, bool)]| kinds.iter().filter(|k| k.0 == name).count();
+    (count(&KINDS[..kind]), count(&KINDS))
+}
+
+fn rule(name: &str, service: Service, round: usize, away: ArrayId) -> (Rule, Option<ArrayId>) {
+    let rule = match (name, service) {
+        ("shop", _) => base((8.0, 3), (57.0, 30)),
+        ("office", _) => schedule((8.0, 3), (57.0, 30), HOURS[round % HOURS.len()]),
+        ("mail", _) => base((1_200.0, 4), (80.0, 30)),
+        (_, Service::Mysql) => threshold(60.0, 3),
+        (_, Service::Apache) => threshold(8.0, 3),
+        (_, Service::Http) => threshold(1_000.0, 3),
+        (_, Service::Queue) => return (site(2), Some(away)),
+    };
+    (rule, None)
+}
+
+/// No bursts of its own.
+fn calm() -> VmPlan {
+    VmPlan { bursts_a_day: 0.0, swing: 0.1, memory_mb: 1_536.0, dirty_mb_s: 12.0, ..VmPlan::default() }
+}
+
+fn part(name: &str, rule: Rule, plan: VmPlan) -> Part {
+    Part { name: name.to_owned(), rule, plan, interval: Span::from_mins(1), away: None }
+}

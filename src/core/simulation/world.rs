@@ -1,0 +1,392 @@
+//! The simulation itself: what is due when, and the answers to what an engine asks. Driver and monitors in one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::crowd::{Crowd, Guest, Machine};
+use super::demand::step_of;
+use super::hash::{self, For};
+use super::moving::{Fate, Moving};
+use super::plan::{Outage, Plan, Service, VmPlan};
+use super::queue::{BETWEEN_JOBS, Pace};
+use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
+use crate::core::engine::{Event, Presence, QueueReport, Route};
+
+/// Every host's load is told this often, each host at its own time within it.
+const REPORT_EVERY: Span = Span::from_secs(60);
+/// A host's time within that is a whole number of slots of this length.
+const REPORT_SLOT: Span = Span::from_millis(100);
+
+/// The CPU of a host the plan does not have, in GHz.
+const DEFAULT_GHZ: f64 = 6.0;
+
+/// Something that will happen. The order breaks ties: it depends on what is due, not on who asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Fails(HostId, Span),
+    Returns(HostId),
+    Ends(RequestId),
+    Progress(RequestId, u8),
+    JobEnds(VmId, u32),
+    JobBegins(VmId, u32),
+    Report(HostId),
+}
+
+/// A simulated cluster: answers reads, carries out moves, and tells what happens meanwhile.
+///
+/// Pure and seeded: the same seed and the same calls give the same answers, and reading one VM never changes what
+/// another is read to be. Time only goes forward: `now` must not be earlier than in the call before.
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    seed: u64,
+    crowd: Crowd,
+    /// By host: its array, and whether that is at home.
+    places: Vec<(ArrayId, bool)>,
+    bandwidth_mb_s: f64,
+    between_sites: (Span, Span),
+    moving: BTreeMap<RequestId, Moving>,
+    due: BinaryHeap<Reverse<(Timestamp, Due)>>,
+    /// What has happened and was not told yet.
+    untold: Vec<Event>,
+    now: Timestamp,
+}
+
+impl Simulation {
+    /// A cluster's VMs, each where the cluster says it is, as the plan describes them. VMs and hosts the plan does not
+    /// have are ordinary ones. All hosts report at `start`.
+    pub fn new(cluster: &Cluster, plan: Plan, start: Timestamp) -> Self {
+        let ghz = plan.hosts_ghz.iter().copied().chain(std::iter::repeat(DEFAULT_GHZ));
+        let machines = ghz.take(cluster.hosts.len()).map(|ghz| Machine::new(ghz, start)).collect();
+        let mut crowd = Crowd { machines, guests: Vec::with_capacity(cluster.vms.len()) };
+        let ordinary = VmPlan::default();
+        for (index, vm) in cluster.vms.iter().enumerate() {
+            let planned = plan.vms.get(index).unwrap_or(&ordinary);
+            crowd.guests.push(Guest::new(hash::key(plan.seed, index as u64), planned, vm.host, start));
+            crowd.put(VmId::at(index), vm.host, start);
+        }
+        let hosts = (0..cluster.hosts.len()).map(HostId::at);
+        let due = hosts.clone().map(|host| Reverse((start, Due::Report(host))));
+        let outages = plan.outages.iter().map(|o: &Outage| Reverse((o.from, Due::Fails(o.host, o.lasts))));
+        Self {
+            seed: plan.seed,
+            crowd,
+            places: hosts.clone().map(|host| (cluster.host(host).array, cluster.is_home(host))).collect(),
+            bandwidth_mb_s: plan.bandwidth_mb_s,
+            between_sites: plan.between_sites,
+            moving: BTreeMap::new(),
+            due: due.chain(outages).collect(),
+            untold: Vec::new(),
+            now: start,
+        }
+    }
+
+    /// When something happens next; [`Timestamp::NEVER`] if nothing does.
+    pub fn next_event(&self) -> Timestamp {
+        if !self.untold.is_empty() {
+            return self.now;
+        }
+        self.due.peek().map_or(Timestamp::NEVER, |Reverse((at, _))| *at)
+    }
+
+    /// Tells everything that happens up to and including `now`, in the order of time.
+    pub fn advance(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.catch_up(now);
+        out.append(&mut self.untold);
+    }
+
+    /// The host a VM runs on or, if that is down or it is on its way, belongs to. `None` for an unknown VM.
+    pub fn host_of(&self, vm: VmId) -> Option<HostId> {
+        self.crowd.guests.get(vm.index()).map(|guest| guest.host)
+    }
+
+    /// What the VMs of a host want of it, as a part of what it has: 1 is all of it, more is too much.
+    pub fn load(&self, host: HostId, now: Timestamp) -> f64 {
+        self.crowd.load(host, now)
+    }
+
+    /// The part of a host's capacity that a VM would take (or takes) there.
+    pub fn share_of(&self, vm: VmId, host: HostId, now: Timestamp) -> f64 {
+        self.demand_of(vm, now) / self.crowd.machines[host.index()].ghz()
+    }
+
+    /// The CPU a VM takes, in GHz.
+    pub fn demand_of(&self, vm: VmId, now: Timestamp) -> f64 {
+        let guest = &self.crowd.guests[vm.index()];
+        guest.takes(guest.activity(step_of(now)))
+    }
+
+    /// Reads a VM's service: the answer to [`Effect::Read`](crate::core::engine::Effect::Read).
+    pub fn read(&mut self, vm: VmId, now: Timestamp) -> Event {
+        self.catch_up(now);
+        if let Some(reason) = self.silence(vm, now) {
+            return Event::Reading { vm, reading: Reading::Gap(reason.to_owned()) };
+        }
+        let guest = &self.crowd.guests[vm.index()];
+        let deadline = guest.deadline_ms;
+        let reading = match guest.service {
+            Some(Service::Mysql) => Reading::Raw(self.crowd.slow_queries(vm, now)),
+            Some(Service::Apache) => Reading::Raw(self.crowd.idle_workers(vm, now)),
+            Some(Service::Http) => match self.crowd.response_ms(vm, now) {
+                late if late >= deadline => Reading::AtLeast(deadline),
+                ms => Reading::Raw(ms),
+            },
+            Some(Service::Queue) => return self.poll(vm, now),
+            None => Reading::Gap("not a simulated service".to_owned()),
+        };
+        Event::Reading { vm, reading }
+    }
+
+    /// Checks a move: the answer to [`Effect::Preflight`](crate::core::engine::Effect::Preflight).
+    pub fn preflight(&mut self, route: Route, now: Timestamp) -> Event {
+        self.catch_up(now);
+        let guest = &self.crowd.guests[route.vm.index()];
+        let refusal = if guest.host != route.from {
+            Some("it does not run at the source")
+        } else if guest.moving.is_some_and(|id| id != route.id) {
+            Some("another migration moves it")
+        } else if self.crowd.machines[route.from.index()].is_down() {
+            Some("the source does not answer")
+        } else if self.crowd.machines[route.to.index()].is_down() {
+            Some("the destination does not answer")
+        } else {
+            None
+        };
+        Event::Preflight { id: route.id, refusal: refusal.map(str::to_owned) }
+    }
+
+    /// Starts a migration: pre-copy within an array, a stop, copy and start between arrays. What cannot start ends at
+    /// once, the VM where it was; one that is under way goes on.
+    pub fn start(&mut self, route: Route, now: Timestamp) {
+        self.catch_up(now);
+        if self.moving.contains_key(&route.id) {
+            return;
+        }
+        if let Event::Preflight { refusal: Some(detail), .. } = self.preflight(route, now) {
+            self.untold.push(Event::Ended { id: route.id, detail });
+            return;
+        }
+        let live = self.places[route.from.index()].0 == self.places[route.to.index()].0;
+        let moving = if live { self.precopy(route, now) } else { self.between(route, now) };
+        self.interrupt(route.vm, now);
+        self.crowd.change(route.vm, now, |guest| (guest.moving, guest.off) = (Some(route.id), !live));
+        self.push(moving.ends, Due::Ends(route.id));
+        if let Some(at) = moving.reports_at(1) {
+            self.push(at, Due::Progress(route.id, 1));
+        }
+        self.moving.insert(route.id, moving);
+    }
+
+    /// Breaks a migration off. It ends a second later at the source, unless it was over by then.
+    pub fn abort(&mut self, route: Route, now: Timestamp) {
+        self.catch_up(now);
+        let Some(moving) = self.moving.get_mut(&route.id) else { return };
+        if moving.abort(now) {
+            let ends = moving.ends;
+            self.push(ends, Due::Ends(route.id));
+        }
+    }
+
+    /// Asks both hosts: the answer to [`Effect::Confirm`](crate::core::engine::Effect::Confirm).
+    pub fn presence(&mut self, route: Route, now: Timestamp) -> Event {
+        self.catch_up(now);
+        let guest = &self.crowd.guests[route.vm.index()];
+        let at = |host: HostId| match () {
+            () if self.crowd.machines[host.index()].is_down() => Presence::Unknown,
+            () if guest.host == host && !guest.off => Presence::Runs,
+            () => Presence::Absent,
+        };
+        Event::Presence { id: route.id, source: at(route.from), destination: at(route.to) }
+    }
+
+    fn push(&mut self, at: Timestamp, due: Due) {
+        self.due.push(Reverse((at, due)));
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        while let Some(&Reverse((at, due))) = self.due.peek().filter(|Reverse((at, _))| *at <= now) {
+            self.due.pop();
+            self.happens(at, due);
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn happens(&mut self, at: Timestamp, due: Due) {
+        match due {
+            Due::Fails(host, lasts) => self.fails(host, at, at + lasts),
+            Due::Returns(host) => self.returns(host, at),
+            Due::Ends(id) => self.ends(id, at),
+            Due::Progress(id, n) => self.progresses(id, n),
+            Due::JobEnds(vm, turn) => self.job_ends(vm, turn, at),
+            Due::JobBegins(vm, turn) => self.job_begins(vm, turn, at),
+            Due::Report(host) => {
+                self.tell(host, at);
+                let next = self.next_report(host, at);
+                self.push(next, Due::Report(host));
+            }
+        }
+    }
+
+    fn tell(&mut self, host: HostId, at: Timestamp) {
+        let down = self.crowd.machines[host.index()].is_down();
+        let (state, load) =
+            if down { (HostState::Down, None) } else { (HostState::Up, Some(self.crowd.load(host, at))) };
+        self.untold.push(Event::Host { host, state, load });
+    }
+
+    fn next_report(&self, host: HostId, after: Timestamp) -> Timestamp {
+        let (every, slot) = (REPORT_EVERY.millis(), REPORT_SLOT.millis());
+        let luck = hash::unit(hash::key(self.seed, u64::from(host.0)), For::Stagger, 0);
+        let own = (luck * (every / slot) as f64) as i64 * slot;
+        let wait = (own - after.millis()).rem_euclid(every);
+        after + Span::from_millis(if wait == 0 { every } else { wait })
+    }
+
+    fn fails(&mut self, host: HostId, at: Timestamp, until: Timestamp) {
+        self.crowd.fail(host, at, until);
+        self.push(until, Due::Returns(host));
+        for vm in self.crowd.machines[host.index()].vms().to_vec() {
+            self.interrupt(vm, at);
+        }
+        let mut over = Vec::new();
+        for moving in self.moving.values_mut() {
+            let fate = match host {
+                _ if host == moving.route.from => Fate::SourceFails,
+                _ if host == moving.route.to => Fate::DestinationFails,
+                _ => continue,
+            };
+            moving.breaks(at, fate);
+            over.push(moving.route.id);
+        }
+        self.tell(host, at);
+        over.into_iter().for_each(|id| self.ends(id, at));
+    }
+
+    fn returns(&mut self, host: HostId, at: Timestamp) {
+        if self.crowd.machines[host.index()].down_until != Some(at) {
+            return;
+        }
+        self.crowd.recover(host, at);
+        self.tell(host, at);
+        for vm in self.crowd.machines[host.index()].vms().to_vec() {
+            self.resume(vm, at);
+        }
+    }
+
+    fn ends(&mut self, id: RequestId, at: Timestamp) {
+        let Some(moving) = self.moving.get(&id).filter(|moving| moving.ends == at).cloned() else { return };
+        self.moving.remove(&id);
+        let Route { vm, to, .. } = moving.route;
+        self.crowd.change(vm, at, |guest| (guest.moving, guest.off) = (None, false));
+        if moving.fate == Fate::Arrives {
+            self.crowd.carry(vm, to, at);
+        }
+        self.resume(vm, at);
+        self.untold.push(Event::Ended { id, detail: moving.ending() });
+    }
+
+    fn progresses(&mut self, id: RequestId, n: u8) {
+        let Some(moving) = self.moving.get(&id) else { return };
+        if moving.reports_at(n).is_none() {
+            return;
+        }
+        let (percent, detail) = moving.report(n);
+        let next = moving.reports_at(n + 1);
+        self.untold.push(Event::Progress { id, percent, detail });
+        if let Some(at) = next {
+            self.push(at, Due::Progress(id, n + 1));
+        }
+    }
+
+    fn precopy(&self, route: Route, now: Timestamp) -> Moving {
+        let guest = &self.crowd.guests[route.vm.index()];
+        let dirty = guest.dirty_mb_s * guest.activity(step_of(now));
+        Moving::live(route, now, guest.memory_mb, dirty, self.bandwidth_mb_s)
+    }
+
+    /// Away takes longer than home, as in the thesis: the upper and the lower half of what a move can take.
+    fn between(&self, route: Route, now: Timestamp) -> Moving {
+        let luck = hash::unit(hash::key(self.seed, u64::from(route.vm.0)), For::Transfer, route.id.0 as i64);
+        Moving::between(route, now, self.transfer(self.places[route.to.index()].1, luck))
+    }
+
+    fn transfer(&self, homewards: bool, luck: f64) -> Span {
+        let (low, high) = (self.between_sites.0.millis(), self.between_sites.1.millis());
+        let part = if homewards { luck / 2.0 } else { 0.5 + luck / 2.0 };
+        Span::from_millis(low + ((high - low) as f64 * part) as i64)
+    }
+
+    fn silence(&self, vm: VmId, now: Timestamp) -> Option<&str> {
+        let guest = &self.crowd.guests[vm.index()];
+        if guest.off || self.crowd.machines[guest.host.index()].is_down() {
+            return Some("no answer");
+        }
+        let silence = guest.silences.iter().find(|s| s.from <= now && now < s.from + s.lasts);
+        silence.map(|s| s.reason.as_str())
+    }
+
+    fn poll(&mut self, vm: VmId, now: Timestamp) -> Event {
+        let free = self.can_work(vm);
+        let worker = &mut self.crowd.guests[vm.index()].worker;
+        if free && worker.as_mut().is_some_and(|worker| worker.claim(now)) {
+            self.begin_soon(vm, now);
+        }
+        Event::Queue { vm, report: self.report(vm, now) }
+    }
+
+    fn report(&self, vm: VmId, now: Timestamp) -> Option<QueueReport> {
+        let guest = &self.crowd.guests[vm.index()];
+        let transfer = self.transfer(!self.places[guest.host.index()].1, 0.5);
+        guest.worker.as_ref().and_then(|worker| worker.report(now, transfer))
+    }
+
+    fn can_work(&self, vm: VmId) -> bool {
+        let guest = &self.crowd.guests[vm.index()];
+        guest.moving.is_none() && !self.crowd.machines[guest.host.index()].is_down()
+    }
+
+    fn begin_soon(&mut self, vm: VmId, now: Timestamp) {
+        if let Some(turn) = self.crowd.guests[vm.index()].worker.as_ref().map(|worker| worker.turn()) {
+            self.push(now + BETWEEN_JOBS, Due::JobBegins(vm, turn));
+        }
+    }
+
+    fn interrupt(&mut self, vm: VmId, now: Timestamp) {
+        if let Some(worker) = &mut self.crowd.guests[vm.index()].worker {
+            worker.interrupt(now);
+        }
+    }
+
+    fn resume(&mut self, vm: VmId, now: Timestamp) {
+        if self.can_work(vm) {
+            self.begin_soon(vm, now);
+        }
+    }
+
+    fn job_begins(&mut self, vm: VmId, turn: u32, at: Timestamp) {
+        let slowdown = self.crowd.slowdown(vm, at);
+        let mut begun = None;
+        self.crowd.change(vm, at, |guest| {
+            let pace = Pace { home: self.places[guest.host.index()].1, slowdown };
+            if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
+                begun = worker.begin(at, pace).map(|takes| (takes, worker.turn()));
+            }
+        });
+        if let Some((takes, turn)) = begun {
+            self.push(at + takes, Due::JobEnds(vm, turn));
+        }
+    }
+
+    fn job_ends(&mut self, vm: VmId, turn: u32, at: Timestamp) {
+        let mut ended = false;
+        self.crowd.change(vm, at, |guest| {
+            if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
+                worker.end(at);
+                ended = true;
+            }
+        });
+        if ended {
+            self.untold.push(Event::Queue { vm, report: self.report(vm, at) });
+            self.begin_soon(vm, at);
+        }
+    }
+}
