@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::server::{Server, program};
 
 /// Debian's modules that are not built in and needed here.
-const MODULES: [&str; 6] = ["mpm_prefork", "authz_core", "mime", "dir", "alias", "status"];
+const MODULES: [&str; 5] = ["mpm_prefork", "authz_core", "dir", "alias", "status"];
 
 /// An Apache httpd with [`WORKERS`](Self::WORKERS) workers and mod_status.
 ///
@@ -141,7 +141,6 @@ PidFile httpd.pid
 DefaultRuntimeDir .
 Mutex default:.
 ErrorLog error.log
-TypesConfig /etc/mime.types
 DocumentRoot pages
 # Requests of occupied workers do not end.
 Timeout 600

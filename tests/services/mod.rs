@@ -33,6 +33,7 @@ pub fn or_skip<T>(test: &str, started: Result<T, String>) -> Option<T> {
 }
 
 /// Notes that a test could not be run.
+#[expect(clippy::print_stderr, reason = "a test's output is there to be read")]
 pub fn skipped(test: &str, reason: &str) {
     let note = format!("SKIPPED {test}: {reason}\n");
     eprint!("{note}");

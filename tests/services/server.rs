@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ const NOBODY: u32 = 65_534;
 /// 20 s in all; a busy machine takes some of it.
 const TRIES: u32 = 400;
 const PAUSE: Duration = Duration::from_millis(50);
+/// How many ports servers may have.
+const PORTS: u32 = 20_000;
 
 /// A server process. Dropping it ends the process and removes the folder.
 pub struct Server {
@@ -31,9 +34,7 @@ impl Server {
         if geteuid().is_root() {
             std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may change owners");
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("a bound port").port();
-        Self { folder, port, child: None }
+        Self { folder, port: free_port(), child: None }
     }
 
     pub fn folder(&self) -> &Path {
@@ -62,6 +63,8 @@ impl Server {
         let mut command = Command::new(program);
         command.current_dir(self.folder()).stdin(std::process::Stdio::null());
         command.stderr(log.try_clone().expect("a second handle")).stdout(log);
+        // MariaDB clears its temporary folder as it starts: that must not be another's.
+        command.env("TMPDIR", self.folder());
         if geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
@@ -152,6 +155,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port below those the system gives to outgoing connections: it stays free while its server is down. Test programs
+/// begin at different places.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(61);
+    let ports = (0..PORTS).map(|_| 10_000 + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS);
+    let mut ports = ports.filter_map(|port| u16::try_from(port).ok());
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a free port")
 }
 
 /// Where a program is; daemons are not in every user's path.
