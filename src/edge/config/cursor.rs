@@ -293,7 +293,13 @@ impl<'a> Item<'a> {
     /// One of some words.
     pub fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let names = || words.iter().map(|(word, _)| *word);
-        let text = self.text()?.value;
+        let Some(text) = self.as_text() else {
+            self.wrong_type(
+                "text",
+                format!("known here: {}", names().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ")),
+            );
+            return None;
+        };
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             self.wrong(format!("unknown {} '{text}'", self.key), did_you_mean(text, names()));

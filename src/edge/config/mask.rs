@@ -18,6 +18,13 @@ pub(super) fn is_secret(key: &str) -> bool {
     !PLACES.contains(&key.as_str()) && SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
+/// Whether this can be the name of an environment variable; what cannot may well be the password itself.
+pub(super) fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// Where in a url the password stands. Errs on the side of seeing one: a password may hold any character.
 pub(super) fn password(url: &str) -> Option<Range<usize>> {
     let begin = url.find("://")? + 3;
@@ -50,7 +57,9 @@ pub(super) fn secrets(tree: &DeTable<'_>, text: &str) -> Vec<Range<usize>> {
 
 fn in_table(table: &DeTable<'_>, text: &str, found: &mut Vec<Range<usize>>) {
     for (key, value) in table {
-        if is_secret(key.get_ref()) && !value.get_ref().is_table() {
+        let misplaced =
+            key.get_ref() == "password_env" && value.get_ref().as_str().is_some_and(|name| !is_variable(name));
+        if misplaced || is_secret(key.get_ref()) && !value.get_ref().is_table() {
             found.push(inside_quotes(text, value.span()));
         } else {
             in_value(value.get_ref(), value.span(), text, found);
@@ -165,6 +174,7 @@ mod tests {
     fn a_key_that_says_password_is_masked() {
         assert_eq!(shown("password = \"hunter2\""), "password = \"***\"");
         assert_eq!(shown("m = { Passwd = 'x', url = \"u\" }"), "m = { Passwd = '***', url = \"u\" }");
+        assert_eq!(shown("password_env = \"hunter 2!\""), "password_env = \"***\"");
         assert_eq!(shown("password_env = \"NII1_PASSWORD\""), "password_env = \"NII1_PASSWORD\"");
     }
 

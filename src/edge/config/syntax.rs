@@ -17,7 +17,13 @@ pub(super) fn join(text: &str, errors: &[Error], found: Vec<Fault>) -> Vec<Fault
     let line = |fault: &Fault| lines.at(fault.span.start).0;
     let mut broken = HashSet::new();
     let mut faults = Vec::new();
+    let mut doubled = 0..0;
     for fault in errors.iter().map(|error| fault(text, error)) {
+        // Of a table that stands twice every key would be told.
+        if doubled.contains(&fault.span.start) && fault.message.starts_with(DUPLICATE) {
+            continue;
+        }
+        doubled = doubled_table(text, lines.at(fault.span.start).1).unwrap_or(doubled);
         // One unclosed bracket makes the parser complain of everything after it on the line.
         if fault.message.starts_with(DUPLICATE) || broken.insert(line(&fault)) {
             faults.push(fault);
@@ -45,6 +51,13 @@ fn fault(text: &str, error: &Error) -> Fault {
 fn duplicate(text: &str, span: &Range<usize>) -> String {
     let key = text.get(span.clone()).unwrap_or_default();
     format!("{DUPLICATE} '{key}'")
+}
+
+/// From the header that begins here, if one does, to the next.
+fn doubled_table(text: &str, line: usize) -> Option<Range<usize>> {
+    let table = text.get(line..).filter(|rest| rest.starts_with('['))?;
+    let next = table.match_indices("\n[").next().map_or(text.len(), |(at, _)| line + at + 1);
+    Some(line..next)
 }
 
 fn remedy(message: &str) -> &'static str {

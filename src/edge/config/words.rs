@@ -8,7 +8,9 @@ const LONGEST: i64 = 366 * 86_400_000;
 /// The word that was probably meant, if one is near enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let allowed = (lower.chars().count() / 3).clamp(1, 3);
+    let length = lower.chars().count();
+    // A single letter is like any other.
+    let allowed = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
     let near = known.into_iter().map(|k| (distance(&lower, &k.to_lowercase()), k));
     near.filter(|&(d, _)| d <= allowed).min_by_key(|&(d, _)| d).map(|(_, k)| k)
 }
@@ -102,6 +104,7 @@ mod tests {
         assert_eq!(near("URL"), Some("url"));
         assert_eq!(near("lowthreshold"), Some("low_threshold"));
         assert_eq!(near("colour"), None);
+        assert_eq!(nearest("b", ["a"]), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::super::cursor::{At, Item, Table};
+use super::super::mask;
 use super::super::sink::Sink;
 use super::super::words::written;
 use super::url;
@@ -168,9 +169,10 @@ fn password(table: &Table<'_>, folder: Option<&Path>, sink: &Sink) -> Option<Sec
     if let (Some(env), Some(file)) = (&env, &file) {
         later(env, file).wrong("both 'password_env' and 'password_file' say where the password is", "keep one of them");
     }
-    let env = env.and_then(|item| item.name());
-    if let Some(name) = env.as_ref().filter(|name| name.value.contains('=')) {
-        sink.error(name.span.clone(), "no environment variable has '=' in its name", "write the variable's name only");
+    let env = env.and_then(|item| item.text());
+    if let Some(name) = env.as_ref().filter(|name| !mask::is_variable(name.value)) {
+        let message = "this is no name of an environment variable";
+        sink.error(name.span.clone(), message, "name the variable that holds the password: letters, digits and _");
     }
     let file = file.and_then(|item| item.line()).map(|file| folder.unwrap_or(Path::new("")).join(file.value));
     env.map(|name| Secret::Env(name.value.to_owned())).or(file.map(Secret::File))

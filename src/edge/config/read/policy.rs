@@ -40,8 +40,8 @@ pub(super) struct Policy {
     site: Option<SiteRule>,
     settle: Option<Span>,
     stale_after: Option<u32>,
-    /// Some VM has it, so that its bounds were compared.
-    used: Cell<bool>,
+    /// The directions in which its bounds were compared; none if no VM has it.
+    checked: Cell<(bool, bool)>,
 }
 
 pub(super) fn read(table: Table<'_>, sink: &Sink) -> Policy {
@@ -67,7 +67,7 @@ pub(super) fn read(table: Table<'_>, sink: &Sink) -> Policy {
         site: if is(&[Kind::Site]) { site(&table) } else { None },
         settle: table.get("settle").and_then(|item| item.duration()).map(|settle| settle.value),
         stale_after: table.get("stale_after").and_then(whole),
-        used: Cell::new(false),
+        checked: Cell::default(),
         kind,
     };
     let word =
@@ -84,9 +84,14 @@ impl Policy {
 
     /// What a VM gets of it. `vm` is the VM's name, for an error that its indicator's direction makes.
     pub fn settings(&self, direction: Direction, vm: &str, sink: &Sink) -> Option<Settings> {
-        self.used.set(true);
-        if let Some(rule) = self.bounds() {
-            self.check(Settings::new(rule, direction), Some(vm), sink)?;
+        let (higher, lower) = self.checked.get();
+        let (new, checked) = match direction {
+            Direction::HigherIsWorse => (!higher, (true, lower)),
+            Direction::LowerIsWorse => (!lower, (higher, true)),
+        };
+        self.checked.set(checked);
+        if let Some(rule) = self.bounds().filter(|_| new) {
+            self.check(Settings::new(rule, direction), Some(vm), sink);
         }
         let rule = match self.kind()? {
             Kind::Threshold | Kind::Base => self.bounds()?,
@@ -104,7 +109,7 @@ impl Policy {
     /// Of a policy without a VM no direction is known: its bounds must only not touch.
     pub fn check_alone(&self, sink: &Sink) {
         let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
-        if touch && !self.used.get() {
+        if touch && self.checked.get() == (false, false) {
             if let Some(rule) = self.bounds() {
                 self.check(Settings::new(rule, Direction::HigherIsWorse), None, sink);
             }
@@ -120,22 +125,20 @@ impl Policy {
         }
     }
 
-    fn check(&self, settings: Settings, vm: Option<&str>, sink: &Sink) -> Option<()> {
-        let error = settings.check().err();
-        let message = match (&error, settings.direction, vm) {
-            (None, ..) => return Some(()),
-            (Some(error), Direction::LowerIsWorse, Some(vm)) => format!("{error}: for VM '{vm}' lower is worse"),
-            (Some(error), ..) => error.to_string(),
+    fn check(&self, settings: Settings, vm: Option<&str>, sink: &Sink) {
+        let Err(error) = settings.check() else { return };
+        let message = match (settings.direction, vm) {
+            (Direction::LowerIsWorse, Some(vm)) => format!("{error}: for VM '{vm}' lower is worse"),
+            _ => error.to_string(),
         };
         let place = self.low.as_ref().or(self.high.as_ref()).map_or(0..0, |bound| bound.span.clone());
         let help = match error {
-            Some(SettingsError::BoundsCross { high, must, .. }) => {
+            SettingsError::BoundsCross { high, must, .. } => {
                 format!("write a low_threshold {must} {high}, or change the threshold; they may not touch")
             }
             _ => "write a number that can stand".to_owned(),
         };
         sink.error(place, message, help);
-        None
     }
 }
 
