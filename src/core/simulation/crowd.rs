@@ -125,7 +125,11 @@ impl Crowd {
         let (machine, step) = (&self.machines[host.index()], step_of(now));
         let demand = match machine.known {
             Some((known, demand)) if known == step => demand,
-            _ => machine.vms.iter().map(|vm| &self.guests[vm.index()]).map(|g| g.takes(g.activity(step))).sum(),
+            _ => machine
+                .vms
+                .iter()
+                .map(|vm| &self.guests[vm.index()])
+                .fold(0.0, |sum, g| sum + g.takes(g.activity(step))),
         };
         demand / machine.ghz
     }

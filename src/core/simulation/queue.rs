@@ -13,8 +13,9 @@ const GRADES: [(&str, (u32, u32)); 3] = [("a", (720, 1_200)), ("b", (60, 120)), 
 /// Least and most jobs of each grade in a queue with big jobs, and in one without.
 const BIG_QUEUE: [(u32, u32); 3] = [(2, 5), (4, 12), (6, 24)];
 const SMALL_QUEUE: [(u32, u32); 3] = [(0, 1), (3, 8), (4, 16)];
-/// How many queues have big jobs; the first always has.
-const BIG_SHARE: f64 = 0.4;
+/// Every third queue, from the first, has big jobs, and this part of the others.
+const BIG_EVERY: i64 = 3;
+const BIG_SHARE: f64 = 0.25;
 /// The first queue may come so much later than planned, in ms.
 const FIRST_WITHIN: f64 = 60_000.0;
 
@@ -152,7 +153,7 @@ impl Worker {
     }
 
     fn jobs(&self, number: i64) -> [u32; 3] {
-        let big = number == 0 || unit(self.key, For::QueueKind, number) < BIG_SHARE;
+        let big = number % BIG_EVERY == 0 || unit(self.key, For::QueueKind, number) < BIG_SHARE;
         let sizes = if big { BIG_QUEUE } else { SMALL_QUEUE };
         let mut jobs = [0; 3];
         for (grade, ((low, high), jobs)) in sizes.into_iter().zip(&mut jobs).enumerate() {

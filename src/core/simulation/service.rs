@@ -3,9 +3,11 @@
 use super::demand::STEP;
 
 /// Queries a minute of a MySQL service on an ordinary day.
-const QUERIES_A_MINUTE: f64 = 1_500.0;
+const QUERIES_A_MINUTE: f64 = 600.0;
 /// What `long_query_time` is, measured in an undisturbed query's mean time.
-const LONG_QUERY: f64 = 40.0;
+const LONG_QUERY: f64 = 30.0;
+/// A part of the queries so small that none of them is slow: a calm database logs nothing at all.
+const NONE_OF_THEM: f64 = 2e-4;
 /// Apache's MaxRequestWorkers.
 pub(super) const WORKERS: f64 = 60.0;
 /// Workers busy on an ordinary day with an undisturbed host: arrivals times service time (Little's law).
@@ -25,12 +27,13 @@ pub(super) fn slowdown(wanted: f64) -> f64 {
 /// the exponential of M/M/1: `P(T > L) = (1 + L / (8·mean))⁻⁸`, the mean growing with the slowdown.
 pub(super) fn slow_queries(activity: f64, slowdown: f64) -> f64 {
     let tail = (1.0 + LONG_QUERY / (8.0 * slowdown)).powi(8);
-    QUERIES_A_MINUTE * activity * STEP.secs_f64() / 60.0 / tail
+    QUERIES_A_MINUTE * activity * STEP.secs_f64() / 60.0 * (1.0 / tail - NONE_OF_THEM).max(0.0)
 }
 
 /// Apache's idle workers: all but those that Little's law keeps busy.
 pub(super) fn idle_workers(activity: f64, slowdown: f64) -> f64 {
-    (WORKERS - BUSY_WORKERS * activity * slowdown).round().max(0.0)
+    // Adding 0 makes a −0 a 0, which it is on screen.
+    (WORKERS - BUSY_WORKERS * activity * slowdown).round().max(0.0) + 0.0
 }
 
 /// An http answer's time in ms; `luck` from 0 to 1 spreads single answers by 15 % either way.
@@ -57,16 +60,17 @@ mod tests {
 
     #[test]
     fn crowding_makes_queries_slow_steeply() {
-        assert!(a_minute(0.5) < 0.1);
+        assert_eq!(a_minute(0.4), 0.0);
         assert!((2.0..10.0).contains(&a_minute(0.8)));
         assert!((40.0..80.0).contains(&a_minute(0.9)));
-        assert!(a_minute(0.95) > 200.0);
+        assert!(a_minute(0.95) > 140.0);
     }
 
     #[test]
     fn crowding_takes_workers_and_time() {
         assert_eq!(idle_workers(1.0, slowdown(0.0)), 54.0);
         assert_eq!(idle_workers(1.0, slowdown(0.5)), 48.0);
+        assert!(idle_workers(1.0, slowdown(0.95)).is_sign_positive());
         assert_eq!(idle_workers(1.0, slowdown(0.95)), 0.0);
         assert_eq!(response_ms(slowdown(0.5), 0.5), 160.0);
         assert_eq!(response_ms(slowdown(0.95), 0.5), 1_600.0);

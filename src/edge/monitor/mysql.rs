@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, Opts, OptsBuilder, Row, UrlError, Value};
+use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, Row, UrlError, Value};
 
 use super::patience::Door;
 use super::{Failure, init_tls, number, reason, secret};
@@ -214,6 +214,7 @@ fn connecting(error: &Error, user: &str) -> String {
             format!("access denied for user '{}'", reason::short(user))
         }
         Error::Server(said) => reason::short(&said.message),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => "the server has no TLS".to_owned(),
         _ => reason::of(error),
     }
 }

@@ -18,13 +18,13 @@ const ARRAY_SIZE: u32 = 64;
 /// One host in so many stands in the cloud.
 const CLOUD_SHARE: u32 = 3;
 /// One VM of the crowd in so many lives in the cloud.
-const CLOUD_VMS: usize = 6;
+const CLOUD_VMS: usize = 3;
 /// A host's CPU is made for so many VMs, and grows when there are more.
 const VMS_A_HOST: u32 = 6;
 /// Rings begin with older hosts: a fifth of each.
 const OLD_GHZ: f64 = 5.2;
 const NEW_GHZ: f64 = 6.0;
-const XL_GHZ: f64 = 8.0;
+const XL_GHZ: f64 = 5.2;
 /// Ordinary demand of the crowd, least and most, in GHz.
 const DEMAND_GHZ: (f64, f64) = (0.3, 0.7);
 /// Slow enough that a move can be watched.
@@ -157,10 +157,10 @@ fn leads(away: ArrayId) -> Vec<(Place, Part)> {
     let apache = |plan: VmPlan| VmPlan { service: Some(Service::Apache), ..plan };
     let http = |plan: VmPlan| VmPlan { service: Some(Service::Http), ..plan };
     let queue = VmPlan { service: Some(Service::Queue), memory_mb: 2_048.0, ..vcpu(0.8, 1.6) };
-    let nii1 = VmPlan { surges: vec![surge(1, 14, 1.6), surge(70, 9, 1.6)], ..mysql(vcpu(0.75, 1.2)) };
-    let nii2 = VmPlan { surges: vec![surge(3, 7, 1.7), surge(95, 6, 1.7)], ..apache(vcpu(0.7, 1.2)) };
+    let nii1 = VmPlan { surges: vec![surge(1, 9, 1.45), surge(70, 9, 1.45)], ..mysql(vcpu(0.75, 1.2)) };
+    let nii2 = VmPlan { surges: vec![surge(3, 5, 1.7), surge(95, 6, 1.7)], ..apache(vcpu(0.7, 1.2)) };
     let nii3 = VmPlan { bursts_a_day: 10.0, burst: 3.0, ..mysql(vcpu(0.4, 1.2)) };
-    let nii5 = VmPlan { bursts_a_day: 8.0, burst: 1.6, ..mysql(vcpu(0.85, 1.2)) };
+    let nii5 = VmPlan { bursts_a_day: 5.0, burst: 1.4, ..mysql(vcpu(0.85, 1.2)) };
     let nii7 = VmPlan { swing: 0.0, memory_mb: 2_048.0, ..mysql(vcpu(1.4, 1.2)) };
     let cache1 =
         VmPlan { dirty_mb_s: 45.0, memory_mb: 1_024.0, surges: vec![surge(6, 13, 2.0)], ..http(vcpu(0.6, 1.0)) };
@@ -213,7 +213,7 @@ fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> Part {
         service: Some(service),
         demand_ghz,
         limit_ghz: Some(demand_ghz * (2.0 + luck(2))),
-        bursts_a_day: 3.0,
+        bursts_a_day: 4.0,
         burst: 1.4 + 0.4 * luck(3),
         memory_mb: if luck(4) < 0.5 { 1_024.0 } else { 2_048.0 },
         dirty_mb_s: 5.0 + 20.0 * luck(5),

@@ -39,8 +39,9 @@ pub(super) fn two() -> Cast {
     let home = cast.site("oslo", true);
     cast.array("oslo".to_owned(), home, (1..=4).map(mln).collect(), Some(mln(6)));
     let nii3 = VmPlan {
-        demand_ghz: 0.8,
-        limit_ghz: Some(2.0),
+        demand_ghz: 0.5,
+        limit_ghz: Some(1.4),
+        swing: 0.1,
         bursts_a_day: 18.0,
         burst: 2.6,
         surges: vec![surge(3, 9, 2.6)],

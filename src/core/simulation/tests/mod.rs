@@ -1,2 +1,80 @@
+mod moves;
+mod outages;
 mod play;
+mod queues;
+mod readings;
 mod scenarios;
+
+use super::{Plan, START, Scenario, Simulation, Size};
+use crate::core::cluster::{Cluster, HostId, Reading, RequestId, Span, Timestamp, VmId};
+use crate::core::engine::{Event, Presence, QueueReport, Route};
+
+fn after(seconds: i64) -> Timestamp {
+    START + Span::from_secs(seconds)
+}
+
+/// A scenario of the thesis, its plan changed for the test.
+fn simulation(scenario: Scenario, change: impl FnOnce(&mut Plan)) -> Simulation {
+    let (cluster, plan) = built(scenario, change);
+    Simulation::new(&cluster, plan, START)
+}
+
+fn built(scenario: Scenario, change: impl FnOnce(&mut Plan)) -> (Cluster, Plan) {
+    let (cluster, _, mut plan) = scenario.build(Size::default(), 1);
+    change(&mut plan);
+    (cluster, plan)
+}
+
+fn route(vm: u32, from: u32, to: u32) -> Route {
+    Route { id: RequestId(7), vm: VmId(vm), from: HostId(from), to: HostId(to) }
+}
+
+fn advance(simulation: &mut Simulation, now: Timestamp) -> Vec<Event> {
+    let mut out = Vec::new();
+    simulation.advance(now, &mut out);
+    out
+}
+
+/// How a migration ended, in the driver's words, if it ended by now.
+fn ended(simulation: &mut Simulation, now: Timestamp) -> Option<String> {
+    advance(simulation, now).into_iter().find_map(|event| match event {
+        Event::Ended { detail, .. } => Some(detail),
+        _ => None,
+    })
+}
+
+/// What the source and the destination say.
+fn presence(simulation: &mut Simulation, route: Route, now: Timestamp) -> (Presence, Presence) {
+    match simulation.presence(route, now) {
+        Event::Presence { source, destination, .. } => (source, destination),
+        other => panic!("not a presence: {other:?}"),
+    }
+}
+
+fn refusal(simulation: &mut Simulation, route: Route, now: Timestamp) -> Option<String> {
+    match simulation.preflight(route, now) {
+        Event::Preflight { refusal, .. } => refusal,
+        other => panic!("not a preflight: {other:?}"),
+    }
+}
+
+fn read(simulation: &mut Simulation, vm: u32, now: Timestamp) -> Reading {
+    match simulation.read(VmId(vm), now) {
+        Event::Reading { reading, .. } => reading,
+        other => panic!("not a reading: {other:?}"),
+    }
+}
+
+fn raw(simulation: &mut Simulation, vm: u32, now: Timestamp) -> f64 {
+    match read(simulation, vm, now) {
+        Reading::Raw(value) => value,
+        other => panic!("no number: {other:?}"),
+    }
+}
+
+fn queue(simulation: &mut Simulation, vm: u32, now: Timestamp) -> Option<QueueReport> {
+    match simulation.read(VmId(vm), now) {
+        Event::Queue { report, .. } => report,
+        other => panic!("not a queue: {other:?}"),
+    }
+}
