@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::core::cluster::{Cluster, HostId, Mode, Span, Timestamp, VmId, in_words};
+use crate::core::cluster::{Cluster, HostId, Mode, Timestamp, VmId, in_words};
 use crate::core::engine::{Ask, Engine, Gate, Live, Phase, Stage, Target, VmState};
 use crate::core::insight::Series;
 use crate::core::policy::{Place, Rule, pays};
@@ -250,6 +250,3 @@ fn load_after(engine: &Engine, vm: VmId, load: f64, to: Option<HostId>) -> Optio
     let share = live.load()? / f64::from(live.vms().max(1));
     Some(load + share)
 }
-
-/// How far back a graph goes unless asked otherwise.
-pub const DEFAULT_WINDOW: Span = Span::from_mins(30);

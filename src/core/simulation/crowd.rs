@@ -97,6 +97,15 @@ impl Guest {
         }
     }
 
+    /// Goes on from where the same VM was under an older config: its counter, its queue, its migration.
+    pub(super) fn inherit(&mut self, older: Self) {
+        self.counter = older.counter;
+        (self.moving, self.off) = (older.moving, older.off);
+        if self.worker.is_some() && older.worker.is_some() {
+            self.worker = older.worker;
+        }
+    }
+
     /// What it does in a step, in parts of its ordinary day's.
     pub(super) fn activity(&self, step: i64) -> f64 {
         match &self.worker {

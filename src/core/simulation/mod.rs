@@ -7,6 +7,7 @@ mod moving;
 mod plan;
 pub mod precopy;
 mod queue;
+mod reload;
 mod scenario;
 mod service;
 #[cfg(test)]

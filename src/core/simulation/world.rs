@@ -22,7 +22,7 @@ const DEFAULT_GHZ: f64 = 6.0;
 
 /// Something that will happen. The order breaks ties: it depends on what is due, not on who asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+pub(super) enum Due {
     Fails(HostId, Span),
     Returns(HostId),
     Ends(RequestId),
@@ -39,13 +39,13 @@ enum Due {
 #[derive(Debug, Clone)]
 pub struct Simulation {
     seed: u64,
-    crowd: Crowd,
+    pub(super) crowd: Crowd,
     /// By host: its array, and whether that is at home.
     places: Vec<(ArrayId, bool)>,
     bandwidth_mb_s: f64,
     between_sites: (Span, Span),
-    moving: BTreeMap<RequestId, Moving>,
-    due: BinaryHeap<Reverse<(Timestamp, Due)>>,
+    pub(super) moving: BTreeMap<RequestId, Moving>,
+    pub(super) due: BinaryHeap<Reverse<(Timestamp, Due)>>,
     /// What has happened and was not told yet.
     untold: Vec<Event>,
     now: Timestamp,
@@ -356,7 +356,7 @@ impl Simulation {
         }
     }
 
-    fn resume(&mut self, vm: VmId, now: Timestamp) {
+    pub(super) fn resume(&mut self, vm: VmId, now: Timestamp) {
         if self.can_work(vm) {
             self.begin_soon(vm, now);
         }
