@@ -5,7 +5,8 @@ use crate::core::cluster::{HostId, Mode, RequestId, Span, Timestamp, VmId, in_wo
 use crate::core::policy::{Decision, Place, Rule};
 
 use super::live::{Flight, Hold, HoldCause, Stage, Waiting};
-use super::message::{By, Effect, Gate, Happened, Phase, Presence, Route};
+use super::message::{Effect, Presence, Route};
+use super::record::{By, Gate, Happened, Phase};
 use super::timers::Timer;
 use super::{Engine, HOUR};
 

@@ -4,7 +4,8 @@ use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, in_wo
 use crate::core::policy::Decision;
 
 use super::live::HoldCause;
-use super::message::{By, Gate, Target};
+use super::message::Target;
+use super::record::{By, Gate};
 use super::{Engine, HOUR, host_word};
 
 /// A move somebody wants.

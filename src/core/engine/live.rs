@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Value};
 use crate::core::policy::{Decision, State};
 
-use super::message::{By, Gate, QueueReport, Route, VmState};
+use super::message::{QueueReport, Route};
+use super::record::{By, Gate, VmState};
 
 /// A migration that failed keeps its VM away from that host for so long.
 pub(super) const FAILURE_MEMORY: Span = Span::from_mins(10);

@@ -2,7 +2,8 @@
 //!
 //! | file | its story |
 //! | --- | --- |
-//! | `message` | events, commands, effects, records |
+//! | `message` | events, commands, effects |
+//! | `record` | what happened, and its words |
 //! | `live` | what is known of a VM, a host, a migration |
 //! | `timers` | what is due when |
 //! | `observe` | a reading becomes an observation, an observation a decision |
@@ -20,6 +21,7 @@ mod live;
 mod message;
 mod observe;
 mod operate;
+mod record;
 mod reload;
 #[cfg(test)]
 mod tests;
@@ -33,9 +35,8 @@ use crate::core::policy::{Field, Observation, Place, Rule, Settings, What};
 
 pub use gates::Ask;
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
-pub use message::{
-    By, Command, Effect, Event, Gate, Happened, Phase, Presence, QueueReport, Record, Route, Target, VmState,
-};
+pub use message::{Command, Effect, Event, Presence, QueueReport, Route, Target};
+pub use record::{By, Gate, Happened, Phase, Record, VmState};
 use timers::{Timer, Timers};
 pub use why::reason_of;
 

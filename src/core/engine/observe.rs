@@ -3,7 +3,8 @@
 use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId, in_words};
 use crate::core::policy::{Decision, Hand, Look, Place, Resting, Rule, Verdict, What, decide};
 
-use super::message::{By, Effect, Happened, QueueReport, VmState};
+use super::message::{Effect, QueueReport};
+use super::record::{By, Happened, VmState};
 use super::timers::Timer;
 use super::why::{number, reason_of};
 use super::{Engine, Last};

@@ -4,7 +4,8 @@ use crate::core::cluster::{HostId, Mode, Timestamp, VmId, in_words};
 use crate::core::policy::Field;
 
 use super::live::{Hold, HoldCause, Stage};
-use super::message::{Command, Effect, Gate, Happened, Record, Target};
+use super::message::{Command, Effect, Target};
+use super::record::{Gate, Happened, Record};
 use super::timers::Timer;
 use super::why::number;
 use super::{EDITS_KEPT, Edit, Engine};

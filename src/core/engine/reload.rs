@@ -7,7 +7,8 @@ use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::live::{HostLive, Live};
-use super::message::{Effect, Happened, Record, Route};
+use super::message::{Effect, Route};
+use super::record::{Happened, Record};
 use super::timers::{Timer, Timers};
 
 /// Where the old ids are in the new cluster.

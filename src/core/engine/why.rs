@@ -7,7 +7,7 @@ use crate::core::policy::{Bound, Decision, Field, Rule, Verdict};
 
 use super::Engine;
 use super::live::Stage;
-use super::message::{By, VmState};
+use super::record::{By, VmState};
 
 impl Engine {
     /// Why the VM stands where it stands, in one line.

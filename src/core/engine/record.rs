@@ -1,0 +1,234 @@
+//! What happened, and its words: states, gates, phases. For the event stream, the log and the history.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::cluster::{HostId, RequestId, Timestamp, Value, VmId};
+use crate::core::policy::Decision;
+
+/// A VM's state, by precedence. Only *watching* counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VmState {
+    /// On its way.
+    Migrating,
+    /// Stays where it is: by hand, after a hand-made move, after a foreign move, lost or double.
+    Held,
+    /// Was everywhere and never well; held until released.
+    Flapping,
+    /// Outside its working hours, on the base.
+    Resting,
+    /// Too many gaps in a row.
+    Stale,
+    /// Just moved.
+    Settling,
+    /// Its request waits for approval.
+    Waiting,
+    /// Counting.
+    Watching,
+}
+
+impl VmState {
+    /// The state's word, in events and on screen.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Migrating => "migrating",
+            Self::Held => "held",
+            Self::Flapping => "flapping",
+            Self::Resting => "resting",
+            Self::Stale => "stale",
+            Self::Settling => "settling",
+            Self::Waiting => "waiting",
+            Self::Watching => "watching",
+        }
+    }
+}
+
+/// What can keep a decision from being carried out, in the order in which it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    /// What is known of the VM is too poor to act on.
+    Quality,
+    /// Outside working hours.
+    Schedule,
+    /// The VM is held.
+    Hold,
+    /// The VM was everywhere and never well.
+    Flapping,
+    /// It moved too recently.
+    Cooldown,
+    /// Too many moves at once or per hour.
+    Budget,
+    /// No host would take it.
+    Destination,
+    /// The engine may not act on its own.
+    Mode,
+    /// The driver refused.
+    Preflight,
+}
+
+impl Gate {
+    /// The gate's word, in events and on screen.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Quality => "quality",
+            Self::Schedule => "schedule",
+            Self::Hold => "hold",
+            Self::Flapping => "flapping",
+            Self::Cooldown => "cooldown",
+            Self::Budget => "budget",
+            Self::Destination => "destination",
+            Self::Mode => "mode",
+            Self::Preflight => "preflight",
+        }
+    }
+}
+
+/// Who wants a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// The VM's policy, from samples.
+    Policy,
+    /// The end of its working hours.
+    Schedule,
+    /// An operator.
+    Operator,
+}
+
+/// How far a migration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Under way.
+    Running,
+    /// Runs at the destination and only there.
+    Confirmed,
+    /// Still runs at the source.
+    Failed,
+    /// Still runs at the source, as an operator asked.
+    Aborted,
+    /// Runs nowhere.
+    Lost,
+    /// Runs at both.
+    Double,
+    /// Cannot be told yet.
+    Unknown,
+}
+
+impl Phase {
+    /// The phase's word, in events and on screen.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Confirmed => "confirmed",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+            Self::Lost => "lost",
+            Self::Double => "double",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Something that happened, for the event stream, the log and the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// To which VM; `None` for the cluster.
+    pub vm: Option<VmId>,
+    /// What.
+    pub what: Happened,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happened {
+    /// A value was read.
+    Sample {
+        /// The value.
+        value: Value,
+        /// Samples beyond in a row, as this one made them.
+        count: u32,
+        /// Of so many.
+        tarry: u32,
+        /// Low samples in a row, as this one made them.
+        low_count: u32,
+        /// Of so many; 0 where the policy has none.
+        low_tarry: u32,
+        /// The state in which it was read.
+        state: VmState,
+    },
+    /// No value.
+    Gap {
+        /// Why.
+        reason: String,
+        /// The state in which it was missed.
+        state: VmState,
+    },
+    /// The policy decided.
+    Decision {
+        /// What.
+        action: Decision,
+        /// Why.
+        reason: String,
+    },
+    /// A gate kept a decision from being carried out.
+    Blocked {
+        /// What was decided.
+        action: Decision,
+        /// By this gate.
+        gate: Gate,
+        /// How far it is from passing.
+        detail: String,
+    },
+    /// A decision or a command passed the gates.
+    Request {
+        /// Its number.
+        id: RequestId,
+        /// What is carried out.
+        action: Decision,
+        /// From here.
+        from: HostId,
+        /// To there.
+        to: HostId,
+        /// Who wanted it.
+        by: By,
+    },
+    /// A migration began, went on or ended.
+    Migration {
+        /// The request's number.
+        id: RequestId,
+        /// How far.
+        phase: Phase,
+        /// 0 to 100.
+        percent: u8,
+        /// From here.
+        from: HostId,
+        /// To there.
+        to: HostId,
+        /// In words.
+        detail: String,
+    },
+    /// The VM's state changed.
+    State {
+        /// To this.
+        state: VmState,
+        /// The why line.
+        why: String,
+    },
+    /// A human is needed.
+    Alarm {
+        /// In words.
+        text: String,
+    },
+    /// An operator did something, or the config changed.
+    Operator {
+        /// Who.
+        by: String,
+        /// In words: what, old and new.
+        text: String,
+    },
+}

@@ -1,0 +1,129 @@
+//! The real binary, run by a test: its events read as they come.
+
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// A test that waits this long for an event has failed: far more than any machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn whimbrel() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_whimbrel"))
+}
+
+/// `whimbrel run … --format json`, under way. Dropping it ends the process.
+pub struct Run {
+    child: Child,
+    lines: Receiver<String>,
+    /// Every event so far.
+    pub events: Vec<Value>,
+}
+
+impl Run {
+    /// The engine over this config, and its events.
+    pub fn config(path: &Path) -> Self {
+        Self::start(whimbrel().arg("run").arg(path).args(["--format", "json"]))
+    }
+
+    /// Any command that writes events.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let stdout = child.stdout.take().expect("its output is a pipe");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines, events: Vec::new() }
+    }
+
+    /// The next event.
+    pub fn next(&mut self) -> &Value {
+        let line = self
+            .lines
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|why| panic!("no more events ({why}) after:\n{}", self.tale()));
+        let event = serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why} in {line}"));
+        self.events.push(event);
+        self.events.last().expect("just pushed")
+    }
+
+    /// Reads events up to the first that is wanted.
+    pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let event = self.next();
+            if wanted(event) {
+                return event.clone();
+            }
+        }
+    }
+
+    /// Reads up to the first event of this type of this VM.
+    pub fn until_type(&mut self, kind: &str, vm: &str) -> Value {
+        self.until(|event| event["type"] == kind && event["vm"] == vm)
+    }
+
+    /// The events of one VM, of one type, so far.
+    pub fn of(&self, kind: &str, vm: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["type"] == kind && event["vm"] == vm).collect()
+    }
+
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it still runs");
+    }
+
+    /// Waits for the end and reads what is left.
+    pub fn end(&mut self) -> ExitStatus {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.events.push(serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why} in {line}")));
+        }
+        self.child.wait().expect("it ends")
+    }
+
+    fn tale(&self) -> String {
+        self.events.iter().map(|event| format!("{event}\n")).collect()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A config in a folder of its own, gone with it.
+pub struct Config {
+    folder: tempfile::TempDir,
+}
+
+impl Config {
+    /// A file with this content.
+    pub fn new(text: &str) -> Self {
+        let config = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        config.write(text);
+        config
+    }
+
+    /// Another content for the same file.
+    pub fn write(&self, text: &str) {
+        std::fs::write(self.path(), text).expect("the folder can be written");
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("whimbrel.toml")
+    }
+}
