@@ -90,8 +90,12 @@ fn in_string(decoded: &str, span: Range<usize>, text: &str) -> Option<Range<usiz
 
 fn inside_quotes(text: &str, span: Range<usize>) -> Range<usize> {
     let raw = text.get(span.clone()).unwrap_or_default();
-    let quotes = raw.chars().take_while(|&c| c == '"' || c == '\'').count();
-    if quotes == 0 || raw.len() < 2 * quotes { span } else { span.start + quotes..span.end - quotes }
+    let quotes = match raw {
+        _ if raw.starts_with("\"\"\"") || raw.starts_with("'''") => 3,
+        _ if raw.starts_with(['"', '\'']) => 1,
+        _ => 0,
+    };
+    if raw.len() < 2 * quotes { span } else { span.start + quotes..span.end - quotes }
 }
 
 fn in_line(line: &str) -> Vec<Range<usize>> {

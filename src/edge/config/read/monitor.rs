@@ -179,7 +179,8 @@ fn password(table: &Table<'_>, folder: Option<&Path>, sink: &Sink) -> Option<Sec
 }
 
 fn apache(table: &Table<'_>) -> (Option<Source>, Measure) {
-    let url = table.need("url", "url = \"http://127.0.0.1/server-status?auto\"").and_then(|item| url::page(&item));
+    const EXAMPLE: &str = "http://127.0.0.1/server-status?auto";
+    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| url::page(&item, EXAMPLE));
     let field = table.get("field").and_then(|item| item.line()).map_or(IDLE_WORKERS, |field| field.value);
     let measure = match field {
         IDLE_WORKERS => Measure::idle_workers(),
@@ -190,7 +191,8 @@ fn apache(table: &Table<'_>) -> (Option<Source>, Measure) {
 }
 
 fn http(table: &Table<'_>) -> (Option<Source>, Measure) {
-    let url = table.need("url", "url = \"http://127.0.0.1/\"").and_then(|item| url::page(&item));
+    const EXAMPLE: &str = "http://127.0.0.1/";
+    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| url::page(&item, EXAMPLE));
     let expect = table.get("expect").and_then(|item| item.whole(100..=599)).and_then(|n| u16::try_from(n).ok());
     (url.map(|url| Source::Http { url, expect: expect.unwrap_or(200) }), Measure::response_time())
 }

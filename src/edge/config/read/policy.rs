@@ -153,7 +153,7 @@ fn site(table: &Table<'_>) -> Option<SiteRule> {
     let home_tarry = table.get("home_tarry").map_or(Some(DEFAULT_HOME_TARRY), whole);
     let break_even = table.get("break_even").map_or(Some(BreakEven::default()), |item| item.choice(&words));
     let margin = table.get("margin").map_or(Some(DEFAULT_MARGIN), |item| item.number_in(1.0..=f64::MAX, "at least 1"));
-    let threshold = table.need("threshold", "threshold = 2: so many big jobs").and_then(whole);
+    let threshold = table.need("threshold", "threshold = 2, of big jobs").and_then(whole);
     Some(SiteRule { threshold: threshold?, home_tarry: home_tarry?, break_even: break_even?, margin: margin? })
 }
 

@@ -121,7 +121,10 @@ impl<'a> Reader<'_, 'a> {
             let message = format!("mode '{}' is wider than the cluster's '{}'", word(mode), word(cluster));
             item.wrong(
                 message,
-                format!("a VM may only be narrower: set mode = \"{}\" at the top of the file", word(mode)),
+                format!(
+                    "a VM may only be narrower: remove this, or set mode = \"{}\" at the top of the file",
+                    word(mode)
+                ),
             );
         }
         Some(mode)
