@@ -162,6 +162,30 @@ proptest! {
     }
 
     #[test]
+    fn any_url_is_read_or_refused(kind in "mysql|http|apache", rest in "[a-z0-9@:/?#%&=.é\\[\\]-]{0,24}") {
+        let text = include_str!("config/valid/smallest.toml");
+        let text = text.replace("\"http\"", &format!("{kind:?}")).replace("http://h", &format!("{kind}://{rest}"));
+        if let Err(report) = config::parse(Path::new("url.toml"), &text) {
+            prop_assert!(report.problems().iter().all(|problem| problem.line == 1), "{report}");
+        }
+    }
+
+    /// Whatever is wrong around it, a password in the config is never told.
+    #[test]
+    fn torn_or_not_a_password_is_masked(
+        before in proptest::collection::vec(piece(), 0..8),
+        secret in proptest::sample::select(vec![
+            "url = \"mysql://me:hunter2@db\"", "url = 'http://me:hunter2@db/'", "password = \"hunter2\"", "PASS = hunter2",
+        ]),
+        after in proptest::collection::vec(piece(), 0..8),
+    ) {
+        let text = format!("{} {secret} {}", before.concat(), after.concat());
+        if let Err(report) = config::parse(Path::new("secret.toml"), &text) {
+            prop_assert!(!report.to_string().contains("hunter2"), "{text:?}: {report}");
+        }
+    }
+
+    #[test]
     fn a_torn_sample_is_never_fatal(
         cuts in proptest::collection::vec((0.0..1.0f64, 0usize..40, piece()), 1..6),
     ) {

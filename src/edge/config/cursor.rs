@@ -142,6 +142,10 @@ impl<'a> Item<'a> {
         self.wrong(format!("'{}' must be {wanted}, not {found}", self.key), help);
     }
 
+    pub fn is_empty_list(&self) -> bool {
+        self.value.as_array().is_some_and(|items| items.is_empty())
+    }
+
     pub fn is_table(&self) -> bool {
         self.value.is_table()
     }

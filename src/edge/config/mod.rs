@@ -1,7 +1,7 @@
 //! Read, check and explain the config.
 //!
 //! A file goes through three hands: `toml` parses it, as far as it can, into a tree that knows its places; the
-//! [`cursor`] walks that tree and records what is wrong with a key or a value; `read` makes the core's terms of it and
+//! `cursor` walks that tree and records what is wrong with a key or a value; `read` makes the core's terms of it and
 //! records what cannot stand together. All errors of a file come back in one [`Report`], in order of position.
 
 mod cursor;

@@ -35,6 +35,8 @@ pub(super) struct Watch {
     pub service: &'static str,
     pub source: Option<Source>,
     pub deadline: Option<At<Span>>,
+    /// There is one, readable or not.
+    pub has_deadline: bool,
     pub indicator: Indicator,
     pub direction: Direction,
     pub plan: VmPlan,
@@ -99,6 +101,7 @@ pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Spa
         },
         source,
         deadline: None,
+        has_deadline: table.key_span("deadline").is_some(),
         indicator: Indicator { name: measure.name, unit: measure.unit.to_owned(), kind: measure.kind },
         direction: measure.direction,
         plan,

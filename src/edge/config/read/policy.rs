@@ -109,10 +109,9 @@ impl Policy {
     /// Of a policy without a VM no direction is known: its bounds must only not touch.
     pub fn check_alone(&self, sink: &Sink) {
         let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
-        if touch && self.checked.get() == (false, false) {
-            if let Some(rule) = self.bounds() {
-                self.check(Settings::new(rule, Direction::HigherIsWorse), None, sink);
-            }
+        let used = self.checked.get() != (false, false);
+        if let Some(rule) = self.bounds().filter(|_| touch && !used) {
+            self.check(Settings::new(rule, Direction::HigherIsWorse), None, sink);
         }
     }
 
