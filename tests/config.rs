@@ -197,10 +197,20 @@ proptest! {
         }
         let text: String = text.into_iter().collect();
         let lines = text.lines().count();
-        if let Err(report) = config::parse(Path::new("torn.toml"), &text) {
-            for problem in report.problems() {
-                prop_assert!(problem.line >= 1 && problem.line <= lines + 1 && problem.column >= 1);
-                prop_assert!(!problem.message.contains('\n') && !problem.help.is_empty());
+        match config::parse(Path::new("torn.toml"), &text) {
+            Ok(config) => {
+                // Nothing that was read right is left out.
+                let plain: toml::Table = toml::from_str(text.trim_start_matches('\u{feff}')).unwrap();
+                let vms = plain.get("vm").and_then(toml::Value::as_array).map(Vec::len);
+                prop_assert_eq!(vms, Some(config.cluster.vms.len()));
+                prop_assert_eq!(vms, Some(config.monitors.len()));
+                prop_assert_eq!(vms, Some(config.plan.vms.len()));
+            }
+            Err(report) => {
+                for problem in report.problems() {
+                    prop_assert!(problem.line >= 1 && problem.line <= lines + 1 && problem.column >= 1);
+                    prop_assert!(!problem.message.contains('\n') && !problem.help.is_empty());
+                }
             }
         }
     }
