@@ -162,6 +162,30 @@ proptest! {
     }
 
     #[test]
+    fn any_url_is_read_or_refused(kind in "mysql|http|apache", rest in "[a-z0-9@:/?#%&=.é\\[\\]-]{0,24}") {
+        let text = include_str!("config/valid/smallest.toml");
+        let text = text.replace("\"http\"", &format!("{kind:?}")).replace("http://h", &format!("{kind}://{rest}"));
+        if let Err(report) = config::parse(Path::new("url.toml"), &text) {
+            prop_assert!(report.problems().iter().all(|problem| problem.line == 1), "{report}");
+        }
+    }
+
+    /// Whatever is wrong around it, a password in the config is never told.
+    #[test]
+    fn torn_or_not_a_password_is_masked(
+        before in proptest::collection::vec(piece(), 0..8),
+        secret in proptest::sample::select(vec![
+            "url = \"mysql://me:hunter2@db\"", "url = 'http://me:hunter2@db/'", "password = \"hunter2\"", "PASS = hunter2",
+        ]),
+        after in proptest::collection::vec(piece(), 0..8),
+    ) {
+        let text = format!("{} {secret} {}", before.concat(), after.concat());
+        if let Err(report) = config::parse(Path::new("secret.toml"), &text) {
+            prop_assert!(!report.to_string().contains("hunter2"), "{text:?}: {report}");
+        }
+    }
+
+    #[test]
     fn a_torn_sample_is_never_fatal(
         cuts in proptest::collection::vec((0.0..1.0f64, 0usize..40, piece()), 1..6),
     ) {
@@ -173,10 +197,20 @@ proptest! {
         }
         let text: String = text.into_iter().collect();
         let lines = text.lines().count();
-        if let Err(report) = config::parse(Path::new("torn.toml"), &text) {
-            for problem in report.problems() {
-                prop_assert!(problem.line >= 1 && problem.line <= lines + 1 && problem.column >= 1);
-                prop_assert!(!problem.message.contains('\n') && !problem.help.is_empty());
+        match config::parse(Path::new("torn.toml"), &text) {
+            Ok(config) => {
+                // Nothing that was read right is left out.
+                let plain: toml::Table = toml::from_str(text.trim_start_matches('\u{feff}')).unwrap();
+                let vms = plain.get("vm").and_then(toml::Value::as_array).map(Vec::len);
+                prop_assert_eq!(vms, Some(config.cluster.vms.len()));
+                prop_assert_eq!(vms, Some(config.monitors.len()));
+                prop_assert_eq!(vms, Some(config.plan.vms.len()));
+            }
+            Err(report) => {
+                for problem in report.problems() {
+                    prop_assert!(problem.line >= 1 && problem.line <= lines + 1 && problem.column >= 1);
+                    prop_assert!(!problem.message.contains('\n') && !problem.help.is_empty());
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys::Shape;
 use super::mask;
 use super::sink::Sink;
-use super::words::{did_you_mean, duration, nearest};
+use super::words::{did_you_mean, duration};
 use crate::core::cluster::Span;
 
 /// A value and its place in the text, in bytes.
@@ -107,16 +107,10 @@ impl<'a> Table<'a> {
                 ),
                 // Its kind is wrong, which was said: any key of the family may be meant.
                 None if known => continue,
-                _ => (format!("unknown key '{name}'"), self.suggest(name, &asked)),
+                Some(_) => (format!("unknown key '{name}'"), did_you_mean(name, asked.iter().copied())),
+                None => (format!("unknown key '{name}'"), did_you_mean(name, self.shape.keys.iter().copied())),
             };
             self.sink.error(key.span(), message, help);
-        }
-    }
-
-    fn suggest(&self, name: &str, asked: &[&'static str]) -> String {
-        match nearest(name, asked.iter().copied()) {
-            Some(near) => format!("did you mean '{near}'?"),
-            None => did_you_mean(name, self.shape.keys.iter().copied()),
         }
     }
 }
@@ -146,6 +140,10 @@ impl<'a> Item<'a> {
             DeValue::Table(_) => "a table",
         };
         self.wrong(format!("'{}' must be {wanted}, not {found}", self.key), help);
+    }
+
+    pub fn is_empty_list(&self) -> bool {
+        self.value.as_array().is_some_and(|items| items.is_empty())
     }
 
     pub fn is_table(&self) -> bool {

@@ -90,8 +90,11 @@ fn in_string(decoded: &str, span: Range<usize>, text: &str) -> Option<Range<usiz
 
 fn inside_quotes(text: &str, span: Range<usize>) -> Range<usize> {
     let raw = text.get(span.clone()).unwrap_or_default();
-    let quotes = raw.chars().take_while(|&c| c == '"' || c == '\'').count();
-    if quotes == 0 || raw.len() < 2 * quotes { span } else { span.start + quotes..span.end - quotes }
+    let quote = ["\"\"\"", "'''", "\"", "'"].iter().find(|quote| raw.starts_with(**quote)).map_or("", |quote| quote);
+    match raw.ends_with(quote) && raw.len() >= 2 * quote.len() {
+        true => span.start + quote.len()..span.end - quote.len(),
+        false => span,
+    }
 }
 
 fn in_line(line: &str) -> Vec<Range<usize>> {
@@ -145,12 +148,16 @@ mod tests {
 
     fn shown(text: &str) -> String {
         let (tree, _) = DeTable::parse_recoverable(text);
-        let mut secrets = secrets(tree.get_ref(), text);
-        secrets.sort_by_key(|r| (r.start, r.end));
-        secrets.dedup();
-        let mut shown = text.to_owned();
-        for range in secrets.into_iter().rev() {
-            shown.replace_range(range, MASK);
+        let secrets = secrets(tree.get_ref(), text);
+        let (mut shown, mut hidden) = (String::new(), false);
+        for (at, c) in text.char_indices() {
+            let secret = secrets.iter().any(|range| range.contains(&at));
+            match (secret, hidden) {
+                (true, false) => shown.push_str(MASK),
+                (true, true) => {}
+                (false, _) => shown.push(c),
+            }
+            hidden = secret;
         }
         shown
     }

@@ -1,7 +1,7 @@
 //! Read, check and explain the config.
 //!
 //! A file goes through three hands: `toml` parses it, as far as it can, into a tree that knows its places; the
-//! [`cursor`] walks that tree and records what is wrong with a key or a value; `read` makes the core's terms of it and
+//! `cursor` walks that tree and records what is wrong with a key or a value; `read` makes the core's terms of it and
 //! records what cannot stand together. All errors of a file come back in one [`Report`], in order of position.
 
 mod cursor;
@@ -44,15 +44,16 @@ pub fn load(path: &Path) -> Result<Config, Report> {
 /// Everything that is wrong with it.
 pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (tree, errors) = DeTable::parse_recoverable(text);
+    let (mended, mut errors) = syntax::mended(text);
+    let (tree, others) = DeTable::parse_recoverable(&mended);
+    errors.extend(others);
     let sink = Sink::default();
     let config = read::config(path, tree.get_ref(), &sink);
-    let problems = syntax::join(text, &errors, sink.into_faults());
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(Report::new(path, text, problems, &mask::secrets(tree.get_ref(), text)))
+    let faults = syntax::join(text, &errors, sink.into_faults());
+    if faults.is_empty() {
+        return Ok(config);
     }
+    Err(Report::new(path, text, faults, &mask::secrets(tree.get_ref(), text)))
 }
 
 #[cfg(test)]

@@ -1,48 +1,101 @@
 //! What the TOML parser says, in the report's form, joined with what reading found.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::ops::Range;
 
-use toml::de::Error;
+use toml::de::{DeTable, Error};
 
 use super::lines::Lines;
 use super::sink::Fault;
 
 const DUPLICATE: &str = "duplicate key";
+const NO_VALUE: &str = "key with no value";
+/// A file with more such lines than this is no config.
+const MOST_MENDED: usize = 50;
 
-/// Both kinds of fault in order of position, without those that merely follow from a syntax error: faults on its line,
-/// and, as the parser may have lost the rest of the file, whatever is said to be missing.
+/// The text with the lines blanked out at which the parser would give up, and what it says of them.
+pub(super) fn mended(text: &str) -> (Cow<'_, str>, Vec<Error>) {
+    let (mut text, mut torn) = (Cow::Borrowed(text), Vec::new());
+    while torn.len() < MOST_MENDED {
+        let (_, errors) = DeTable::parse_recoverable(&text);
+        let Some(error) = errors.into_iter().find(|error| error.message().starts_with(NO_VALUE)) else { break };
+        let begin = Lines::of(&text).at(error.span().map_or(0, |span| span.start)).1;
+        let end = next_line(&text, begin).saturating_sub(1).min(text.len());
+        // Bytes for bytes, so that all places stay.
+        let (Some(head), Some(tail)) = (text.get(..begin), text.get(end..)) else { break };
+        text = Cow::Owned([head, &" ".repeat(end - begin), tail].concat());
+        torn.push(error);
+    }
+    (text, torn)
+}
+
+/// Both kinds of fault in order of position, without those that merely follow from a syntax error: faults where the
+/// parser lost its way, and, if it may have lost keys or tables there, whatever is said to be missing.
 pub(super) fn join(text: &str, errors: &[Error], found: Vec<Fault>) -> Vec<Fault> {
     let lines = Lines::of(text);
-    let line = |fault: &Fault| lines.at(fault.span.start).0;
-    let mut broken = HashSet::new();
-    let mut faults = Vec::new();
-    let mut doubled = 0..0;
-    for fault in errors.iter().map(|error| fault(text, error)) {
-        // Of a table that stands twice every key would be told.
-        if doubled.contains(&fault.span.start) && fault.message.starts_with(DUPLICATE) {
+    // The parser tells them level by level, not in order.
+    let mut told: Vec<Fault> = errors.iter().map(|error| fault(text, error)).collect();
+    told.sort_by_key(|fault| fault.span.start);
+    let (mut faults, mut lost, mut doubled, mut whole) = (Vec::new(), Vec::<Range<usize>>::new(), 0..0, true);
+    for fault in told {
+        let (line, place) = (lines.at(fault.span.start).1, fault.span.start);
+        let duplicate = fault.message.starts_with(DUPLICATE);
+        // What follows from an open bracket, or from a table that stands twice, is no news.
+        if lost.last().is_some_and(|lost| lost.contains(&place)) || duplicate && doubled.contains(&place) {
             continue;
         }
-        doubled = doubled_table(text, lines.at(fault.span.start).1).unwrap_or(doubled);
-        // One unclosed bracket makes the parser complain of everything after it on the line.
-        if fault.message.starts_with(DUPLICATE) || broken.insert(line(&fault)) {
-            faults.push(fault);
+        match duplicate {
+            true if is_header(text, line) => doubled = line..next_header(text, line),
+            true => {}
+            false => {
+                let slip = is_slip(&fault.message) && !is_header(text, line);
+                let mended = fault.message.starts_with(NO_VALUE);
+                lost.push(line..if slip || mended { next_line(text, line) } else { next_header(text, line) });
+                whole &= slip;
+            }
         }
+        faults.push(fault);
     }
-    let credible = |fault: &Fault| broken.is_empty() || !(fault.absence || broken.contains(&line(fault)));
+    let credible = |fault: &Fault| (whole || !fault.absence) && !covers(&lost, fault.span.start);
     faults.extend(found.into_iter().filter(credible));
-    faults.sort_by(|a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
-    // A policy that VMs share is checked once for each.
-    faults.dedup();
+    faults.sort_by_key(|fault| fault.span.start);
     faults
+}
+
+/// A slip within one value, after which the parser goes on as if it were right. After any other it may take what
+/// follows for something else.
+fn is_slip(message: &str) -> bool {
+    const SLIPS: [&str; 5] = ["string values", "invalid", "extra comma", "unexpected leading zero", "`_` may"];
+    SLIPS.iter().any(|slip| message.starts_with(slip)) && !message.contains("key") && !message.contains("element")
+}
+
+fn next_line(text: &str, line: usize) -> usize {
+    text.get(line..).and_then(|rest| rest.find('\n')).map_or(text.len() + 1, |at| line + at + 1)
+}
+
+/// Whether one of these ranges holds the place; they are in order and do not overlap.
+fn covers(ranges: &[Range<usize>], at: usize) -> bool {
+    let before = ranges.partition_point(|range| range.start <= at);
+    before.checked_sub(1).and_then(|last| ranges.get(last)).is_some_and(|range| range.contains(&at))
+}
+
+fn is_header(text: &str, line: usize) -> bool {
+    text.get(line..).is_some_and(|rest| rest.trim_start().starts_with('['))
+}
+
+fn next_header(text: &str, line: usize) -> usize {
+    let next = text.get(line..).and_then(|rest| rest.find("\n["));
+    next.map_or(text.len() + 1, |at| line + at + 1)
 }
 
 fn fault(text: &str, error: &Error) -> Fault {
     let span = error.span().unwrap_or(0..0);
     let message = error.message();
-    let (message, help) = match message.split_once(", expected ") {
-        Some((message, expected)) if !expected.is_empty() => (message, format!("expected {expected}")),
-        _ => (message, remedy(message).to_owned()),
+    let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let help = match remedy(message) {
+        Some(remedy) => remedy.to_owned(),
+        None if expected.is_empty() => "this is not TOML: see https://toml.io".to_owned(),
+        None => format!("expected {expected}"),
     };
     let message = if message == DUPLICATE { duplicate(text, &span) } else { message.to_owned() };
     Fault { span, message, help, absence: false }
@@ -53,22 +106,18 @@ fn duplicate(text: &str, span: &Range<usize>) -> String {
     format!("{DUPLICATE} '{key}'")
 }
 
-/// From the header that begins here, if one does, to the next.
-fn doubled_table(text: &str, line: usize) -> Option<Range<usize>> {
-    let table = text.get(line..).filter(|rest| rest.starts_with('['))?;
-    let next = table.match_indices("\n[").next().map_or(text.len(), |(at, _)| line + at + 1);
-    Some(line..next)
-}
-
-fn remedy(message: &str) -> &'static str {
-    match message {
+fn remedy(message: &str) -> Option<&'static str> {
+    Some(match message {
         DUPLICATE => "a key or table may stand only once here: remove or rename one of them",
         "string values must be quoted" => "put the text in double quotes",
-        m if m.starts_with("unclosed") => "close it with its bracket",
+        "invalid basic string" | "invalid literal string" => "close the text with the quote that opened it",
+        NO_VALUE => "write it as: key = value",
+        m if m.starts_with("missing") && (m.contains("comma") || m.contains("inline table element")) => {
+            "part the entries by commas, and close the bracket that was opened before"
+        }
         m if m.contains("comma") => "part the entries by single commas",
-        m if m.contains("string") || m.contains("quote") => "close the text with the quote that opened it",
-        m if m.contains('=') || m.contains("key") => "write it as: key = value",
-        m if m.contains("value") => "write a value after the =",
-        _ => "this is not TOML: see https://toml.io",
-    }
+        m if m.starts_with("unexpected leading zero") => "write the number without zeros before it",
+        m if m.starts_with("invalid") && !m.contains("key") => "write a number, true, false, or text in double quotes",
+        _ => return None,
+    })
 }

@@ -1,1 +1,235 @@
+//! What a config means, and that the sample knows every key.
 
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{self, Shape};
+use super::*;
+use crate::core::cluster::{
+    ArrayId, Direction, HostId, IndicatorKind, Limits, Mode, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span,
+    Vm,
+};
+use crate::core::policy::{Rule, Settings, WorkingHours};
+use crate::core::simulation::{Service, VmPlan};
+
+const SAMPLE: &str = include_str!("../../../config/whimbrel.toml");
+
+fn read(text: &str) -> Config {
+    parse(Path::new("/etc/whimbrel/shop.toml"), text).unwrap_or_else(|report| panic!("{report}"))
+}
+
+/// A config of one VM with this interval, monitor and policy, on an array with a base.
+fn one(interval: &str, monitor: &str, policy: &str) -> (Vm, Monitor, VmPlan) {
+    let mut config = read(&format!(
+        "[[array]]\nname = \"a\"\nbase = \"mln6\"\nhost = [\"mln1\", \"mln6\", \"mln2\"]\n\
+         [[vm]]\nname = \"v\"\nhost = \"mln1\"\ninterval = \"{interval}\"\nmonitor = {{ {monitor} }}\npolicy = {{ {policy} }}\n"
+    ));
+    (config.cluster.vms.remove(0), config.monitors.remove(0), config.plan.vms.remove(0))
+}
+
+const THRESHOLD: &str = "kind = \"threshold\", threshold = 50, tarry = 3";
+const MYSQL: &str = "kind = \"mysql\", url = \"mysql://watch@db\"";
+
+/// Name, unit, kind and direction of the indicator that a monitor reads.
+fn measured(interval: &str, monitor: &str) -> (String, String, IndicatorKind, Direction) {
+    let (vm, ..) = one(interval, monitor, THRESHOLD);
+    (vm.indicator.name, vm.indicator.unit, vm.indicator.kind, vm.policy.direction)
+}
+
+#[test]
+fn the_sample_has_every_key() {
+    fn check(shape: Shape, tables: &[&DeTable<'_>]) {
+        for key in shape.keys {
+            assert!(tables.iter().any(|table| table.contains_key(*key)), "{} has no '{key}' in the sample", shape.name);
+        }
+    }
+    fn below<'a>(tables: &[&'a DeTable<'a>], key: &str) -> Vec<&'a DeTable<'a>> {
+        let values = tables.iter().filter_map(|table| table.get(key)).map(|value| value.get_ref());
+        let items = values.flat_map(|value| match value {
+            DeValue::Array(items) => items.iter().map(|item| item.get_ref()).collect(),
+            other => vec![other],
+        });
+        items.filter_map(DeValue::as_table).collect()
+    }
+    let (tree, errors) = DeTable::parse_recoverable(SAMPLE);
+    assert!(errors.is_empty());
+    let top = [tree.get_ref()];
+    check(keys::TOP, &top);
+    check(keys::LIMITS, &below(&top, "limits"));
+    check(keys::SITE, &below(&top, "site"));
+    let (arrays, vms) = (below(&top, "array"), below(&top, "vm"));
+    check(keys::ARRAY, &arrays);
+    check(keys::DRIVER, &below(&arrays, "driver"));
+    check(keys::HOST, &below(&arrays, "host"));
+    check(keys::VM, &vms);
+    check(keys::MONITOR, &below(&vms, "monitor"));
+    let policies = below(&top, "policy");
+    let named: Vec<_> =
+        policies.iter().flat_map(|table| table.values()).filter_map(|v| v.get_ref().as_table()).collect();
+    check(keys::POLICY, &named);
+}
+
+#[test]
+fn what_the_sample_calls_defaults_are_the_defaults() {
+    let sample = read(SAMPLE);
+    let (vm, _, plan) = one("60s", "kind = \"simulated\", service = \"mysql\"", THRESHOLD);
+    let demo = sample.cluster.vm_named("demo1").map(|id| &sample.plan.vms[id.index()]);
+    assert_eq!(demo, Some(&plan));
+    let web = sample.cluster.vm_named("nii3").map(|id| &sample.cluster.vm(id).policy);
+    assert_eq!(web.map(|policy| (policy.settle, policy.stale_after)), Some((vm.policy.settle, vm.policy.stale_after)));
+    let limits = Limits { moves_per_hour: Some(20), cooldown: Span::from_mins(10), ..Limits::default() };
+    assert_eq!(sample.cluster.limits, limits);
+}
+
+#[test]
+fn a_small_config_gets_its_defaults() {
+    let config = read(
+        "[[array]]\nname = \"a\"\nhost = [\"mln1\", { name = \"mln2\", capacity = 3, price = 1, draining = true }]\n\
+         [[vm]]\nname = \"v\"\nhost = \"mln2\"\nmonitor = { kind = \"http\", url = \"http://h\" }\n\
+         policy = { kind = \"threshold\", threshold = 50, tarry = 3 }\n",
+    );
+    let cluster = &config.cluster;
+    assert_eq!((cluster.name.as_str(), cluster.mode, &cluster.limits), ("shop", Mode::Ask, &Limits::default()));
+    assert_eq!(cluster.sites.iter().map(|s| (s.name.as_str(), s.home)).collect::<Vec<_>>(), [("home", true)]);
+    let second = &cluster.hosts[1];
+    assert_eq!((second.capacity, second.price, second.draining), (Some(3), 1.0, true));
+    let vm = &cluster.vms[0];
+    assert_eq!((vm.array, vm.host, vm.interval), (ArrayId(0), HostId(1), Span::from_mins(1)));
+    assert_eq!((vm.service.as_str(), vm.mode, vm.away), ("http", None, None));
+    assert_eq!(config.drivers, [Driver::Simulator]);
+    assert_eq!((config.plan.hosts_ghz.as_slice(), config.plan.vms[0].service), ([8.0, 8.0].as_slice(), None));
+    assert_eq!((config.plan.seed, config.plan.bandwidth_mb_s), (1, 117.0));
+}
+
+#[test]
+fn the_ring_is_the_hosts_in_order_without_the_base() {
+    let config = read(
+        "array = [{ name = \"a\", base = \"mln6\", host = [\"mln1\", \"mln6\", \"mln2\"] }]\n\
+         vm = [{ name = \"v\", host = \"mln6\", monitor = { kind = \"http\", url = \"http://h\" }, policy = \"p\" }]\n\
+         [policy.p]\nkind = \"threshold\"\nthreshold = 50.5\ntarry = 3\n",
+    );
+    let array = &config.cluster.arrays[0];
+    assert_eq!((array.ring.as_slice(), array.base), ([HostId(0), HostId(2)].as_slice(), Some(HostId(1))));
+}
+
+#[test]
+fn an_indicator_is_named_for_what_is_measured() {
+    use Direction::{HigherIsWorse, LowerIsWorse};
+    use IndicatorKind::{Counter, Gauge};
+    let named = |name: &str, unit: &str, kind, direction| (name.to_owned(), unit.to_owned(), kind, direction);
+    assert_eq!(measured("60s", MYSQL), named("slow queries", "/min", Counter, HigherIsWorse));
+    assert_eq!(measured("10s", MYSQL), named("slow queries", "/10s", Counter, HigherIsWorse));
+    let variable = format!("{MYSQL}, variable = \"Aborted_connects\"");
+    assert_eq!(measured("1h", &variable), named("Aborted_connects", "/h", Counter, HigherIsWorse));
+    let gauge = format!("{MYSQL}, variable = \"Threads_running\", indicator_kind = \"gauge\"");
+    assert_eq!(measured("60s", &gauge), named("Threads_running", "", Gauge, HigherIsWorse));
+    let query = format!("{MYSQL}, query = \"SELECT 1\", direction = \"lower-is-worse\"");
+    assert_eq!(measured("60s", &query), named("query", "", Gauge, LowerIsWorse));
+    let apache = "kind = \"apache\", url = \"http://h/server-status\"";
+    assert_eq!(measured("60s", apache), named("idle workers", "idle", Gauge, LowerIsWorse));
+    let busy = format!("{apache}, field = \"BusyWorkers\"");
+    assert_eq!(measured("60s", &busy), named("BusyWorkers", "", Gauge, HigherIsWorse));
+    let http = "kind = \"http\", url = \"https://h/\"";
+    assert_eq!(measured("60s", http), named("response time", "ms", Gauge, HigherIsWorse));
+    let simulated = "kind = \"simulated\", service = \"apache\"";
+    assert_eq!(measured("60s", simulated), named("idle workers", "idle", Gauge, LowerIsWorse));
+}
+
+#[test]
+fn a_monitor_knows_where_its_password_is_not_what() {
+    let source = |more: &str| one("20s", &format!("{MYSQL}, {more}"), THRESHOLD).1;
+    let monitor = source("password_file = \"db.password\", on_timeout = \"beyond\"");
+    assert_eq!(
+        monitor.source,
+        Source::Mysql {
+            url: "mysql://watch@db".to_owned(),
+            password: Some(Secret::File("/etc/whimbrel/db.password".into())),
+            quantity: MysqlQuantity::Variable("Slow_queries".to_owned()),
+            on_timeout: OnTimeout::Beyond,
+        }
+    );
+    assert_eq!(monitor.deadline, Span::from_secs(5));
+    let password = |monitor: Monitor| match monitor.source {
+        Source::Mysql { password, .. } => password,
+        _ => None,
+    };
+    assert_eq!(password(source("password_file = \"/run/secret\"")), Some(Secret::File("/run/secret".into())));
+    assert_eq!(password(source("password_env = \"DB_PASSWORD\"")), Some(Secret::Env("DB_PASSWORD".to_owned())));
+}
+
+#[test]
+fn working_hours_are_read_in_both_notations() {
+    let hours = |text: &str| {
+        let policy =
+            format!("kind = \"schedule\", threshold = 50, tarry = 3, low_threshold = 1, low_tarry = 20, {text}");
+        match one("60s", MYSQL, &policy).0.policy.rule {
+            Rule::Schedule { hours, .. } => Some(hours),
+            _ => None,
+        }
+    };
+    assert_eq!(hours("workstart = 108, workstop = 170"), WorkingHours::from_slots(108, 170).ok());
+    let oslo = hours("hours = \"Mon-Fri 09:00-16:00\", zone = \"Europe/Oslo\"");
+    assert_eq!(oslo, WorkingHours::parse("Mon-Fri 09:00-16:00", chrono_tz::Europe::Oslo).ok());
+    assert_eq!(hours("hours = \"22:00-06:00\""), WorkingHours::parse("22:00-06:00", chrono_tz::UTC).ok());
+}
+
+#[test]
+fn a_site_vm_goes_to_the_only_array_elsewhere() {
+    let scenario = read(include_str!("../../../config/thesis-3.toml"));
+    let vm = &scenario.cluster.vms[0];
+    assert_eq!((vm.array, vm.away), (ArrayId(0), Some(ArrayId(1))));
+    assert_eq!(scenario.plan.vms[0].service, Some(Service::Queue));
+    assert_eq!((vm.service.as_str(), vm.indicator.name.as_str()), ("queue", "big jobs"));
+    assert_eq!(scenario.plan.between_sites, (Span::from_mins(3), Span::from_mins(22)));
+}
+
+#[test]
+fn the_thesis_scenarios_have_the_thesis_settings() {
+    let first = read(include_str!("../../../config/thesis-1.toml"));
+    let bounds = |settings: &Settings| settings.rule.high().map(|high| (high.at, high.tarry));
+    assert_eq!(bounds(&first.cluster.vms[0].policy), Some((50.0, 3)));
+    assert_eq!((first.cluster.arrays[0].ring.len(), first.cluster.mode), (5, Mode::Auto));
+    assert_eq!(first.cluster.limits.flap_window, None);
+
+    let second = read(include_str!("../../../config/thesis-2.toml"));
+    assert_eq!((second.cluster.arrays[0].ring.len(), second.cluster.arrays[0].base), (4, Some(HostId(4))));
+    let kinds: Vec<_> = second.cluster.vms.iter().map(|vm| (vm.name.as_str(), vm.policy.rule.kind())).collect();
+    assert_eq!(kinds, [("nii3", "base"), ("nii5", "schedule")]);
+    let low = |vm: &Vm| vm.policy.rule.low().map(|low| (low.at, low.tarry));
+    assert_eq!(second.cluster.vms.iter().map(low).collect::<Vec<_>>(), [Some((1.0, 20)), Some((1.0, 20))]);
+}
+
+#[test]
+fn numbers_may_be_whole_or_not_and_of_any_notation() {
+    let high = |number: &str| {
+        let policy = format!("kind = \"threshold\", threshold = {number}, tarry = 0x3");
+        one("60s", MYSQL, &policy).0.policy.rule.high().map(|high| (high.at, high.tarry))
+    };
+    assert_eq!(high("1_000"), Some((1_000.0, 3)));
+    assert_eq!(high("-0.5"), Some((-0.5, 3)));
+    assert_eq!(high("1e3"), Some((1_000.0, 3)));
+}
+
+#[test]
+fn limits_may_be_off() {
+    let text = format!("limits = {{ moves_per_hour = \"off\", cooldown = \"off\", flap_window = \"off\" }}\n{MINIMAL}");
+    let limits = read(&text).cluster.limits;
+    assert_eq!((limits.moves_per_hour, limits.cooldown, limits.flap_window), (None, Span::ZERO, None));
+}
+
+const MINIMAL: &str = include_str!("../../../tests/config/valid/smallest.toml");
+
+#[test]
+fn a_vm_may_be_narrower_than_the_cluster() {
+    let text = MINIMAL.replace("name = \"v\"", "name = \"v\", mode = \"observe\", service = \"shop\"");
+    let vm = &read(&format!("mode = \"auto\"\n{text}")).cluster.vms[0];
+    assert_eq!((vm.mode, vm.service.as_str()), (Some(Mode::Observe), "shop"));
+}
+
+#[test]
+fn terminal_controls_of_the_file_are_not_printed() {
+    let report = parse(Path::new("w\u{1b}.toml"), "\"na\u{7f}me\u{202e}\" = 1 # \u{1b}[31m\n").unwrap_err();
+    let printed = report.to_string();
+    assert!(!printed.contains(['\u{1b}', '\u{7f}', '\u{202e}']), "{printed:?}");
+}

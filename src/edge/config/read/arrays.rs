@@ -39,7 +39,7 @@ impl Arrays {
 
 pub(super) fn read(top: &Table<'_>, sites: &Sites, sink: &Sink) -> Arrays {
     let mut arrays = Arrays::default();
-    let Some(item) = top.get("array") else {
+    let Some(item) = top.get("array").filter(|item| !item.is_empty_list()) else {
         sink.absent(0..0, "there is no [[array]]", format!("add [[array]] with a name, and {EXAMPLE}"));
         return arrays;
     };

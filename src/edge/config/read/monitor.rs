@@ -35,6 +35,8 @@ pub(super) struct Watch {
     pub service: &'static str,
     pub source: Option<Source>,
     pub deadline: Option<At<Span>>,
+    /// There is one, readable or not.
+    pub has_deadline: bool,
     pub indicator: Indicator,
     pub direction: Direction,
     pub plan: VmPlan,
@@ -99,6 +101,7 @@ pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Spa
         },
         source,
         deadline: None,
+        has_deadline: table.key_span("deadline").is_some(),
         indicator: Indicator { name: measure.name, unit: measure.unit.to_owned(), kind: measure.kind },
         direction: measure.direction,
         plan,
@@ -179,7 +182,8 @@ fn password(table: &Table<'_>, folder: Option<&Path>, sink: &Sink) -> Option<Sec
 }
 
 fn apache(table: &Table<'_>) -> (Option<Source>, Measure) {
-    let url = table.need("url", "url = \"http://127.0.0.1/server-status?auto\"").and_then(|item| url::page(&item));
+    const EXAMPLE: &str = "http://127.0.0.1/server-status?auto";
+    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| url::page(&item, EXAMPLE));
     let field = table.get("field").and_then(|item| item.line()).map_or(IDLE_WORKERS, |field| field.value);
     let measure = match field {
         IDLE_WORKERS => Measure::idle_workers(),
@@ -190,7 +194,8 @@ fn apache(table: &Table<'_>) -> (Option<Source>, Measure) {
 }
 
 fn http(table: &Table<'_>) -> (Option<Source>, Measure) {
-    let url = table.need("url", "url = \"http://127.0.0.1/\"").and_then(|item| url::page(&item));
+    const EXAMPLE: &str = "http://127.0.0.1/";
+    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| url::page(&item, EXAMPLE));
     let expect = table.get("expect").and_then(|item| item.whole(100..=599)).and_then(|n| u16::try_from(n).ok());
     (url.map(|url| Source::Http { url, expect: expect.unwrap_or(200) }), Measure::response_time())
 }

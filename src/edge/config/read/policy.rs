@@ -109,10 +109,9 @@ impl Policy {
     /// Of a policy without a VM no direction is known: its bounds must only not touch.
     pub fn check_alone(&self, sink: &Sink) {
         let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
-        if touch && self.checked.get() == (false, false) {
-            if let Some(rule) = self.bounds() {
-                self.check(Settings::new(rule, Direction::HigherIsWorse), None, sink);
-            }
+        let used = self.checked.get() != (false, false);
+        if let Some(rule) = self.bounds().filter(|_| touch && !used) {
+            self.check(Settings::new(rule, Direction::HigherIsWorse), None, sink);
         }
     }
 
@@ -153,7 +152,7 @@ fn site(table: &Table<'_>) -> Option<SiteRule> {
     let home_tarry = table.get("home_tarry").map_or(Some(DEFAULT_HOME_TARRY), whole);
     let break_even = table.get("break_even").map_or(Some(BreakEven::default()), |item| item.choice(&words));
     let margin = table.get("margin").map_or(Some(DEFAULT_MARGIN), |item| item.number_in(1.0..=f64::MAX, "at least 1"));
-    let threshold = table.need("threshold", "threshold = 2: so many big jobs").and_then(whole);
+    let threshold = table.need("threshold", "threshold = 2, of big jobs").and_then(whole);
     Some(SiteRule { threshold: threshold?, home_tarry: home_tarry?, break_even: break_even?, margin: margin? })
 }
 

@@ -24,7 +24,7 @@ impl Sites {
 
 /// Without any `[[site]]` there is one, named home.
 pub(super) fn read(top: &Table<'_>, sink: &Sink) -> Sites {
-    let Some(item) = top.get("site") else {
+    let Some(item) = top.get("site").filter(|item| !item.is_empty_list()) else {
         return Sites { list: vec![Site { name: "home".to_owned(), home: true }], whole: true };
     };
     let (mut list, mut seen, mut home) = (Vec::new(), HashSet::new(), None);

@@ -7,12 +7,12 @@ use super::super::mask;
 
 const PASSWORD: &str = "a password stands in the url";
 
-/// A url of a page. Apache and http monitors send neither user nor password.
-pub(super) fn page(item: &Item<'_>) -> Option<String> {
-    let url =
-        read(item, &["http", "https"], "http://127.0.0.1/server-status?auto", "this monitor sends none: take it out")?;
+/// A url of a page, written as in `example`. Apache and http monitors send neither user nor password.
+pub(super) fn page(item: &Item<'_>, example: &str) -> Option<String> {
+    const HELP: &str = "apache and http monitors send neither user nor password: take them out of the url";
+    let url = read(item, &["http", "https"], example, HELP)?;
     if !url.username().is_empty() {
-        item.wrong("a user stands in the url", "this monitor sends none: take it out");
+        item.wrong("a user stands in the url", HELP);
     }
     item.as_text().map(str::to_owned)
 }

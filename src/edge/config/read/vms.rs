@@ -41,7 +41,7 @@ pub(super) struct Vms {
 
 pub(super) fn read<'a>(top: &Table<'a>, context: &Context<'a>) -> Vms {
     let mut vms = Vms::default();
-    let entries = match top.get("vm") {
+    let entries = match top.get("vm").filter(|item| !item.is_empty_list()) {
         Some(item) => item.list("[[vm]], in double brackets, once for each").0,
         None => {
             let help = "add [[vm]] with a name, host, monitor and policy";
@@ -121,7 +121,10 @@ impl<'a> Reader<'_, 'a> {
             let message = format!("mode '{}' is wider than the cluster's '{}'", word(mode), word(cluster));
             item.wrong(
                 message,
-                format!("a VM may only be narrower: set mode = \"{}\" at the top of the file", word(mode)),
+                format!(
+                    "a VM may only be narrower: remove this, or set mode = \"{}\" at the top of the file",
+                    word(mode)
+                ),
             );
         }
         Some(mode)
@@ -160,8 +163,10 @@ fn check_deadline(policy: &Policy, watch: &Watch, interval: Option<Span>, monito
     let (Some(monitor::Kind::Http), Some(high)) = (watch.kind, &policy.high) else { return };
     let (deadline, item_span, which) = match (&watch.deadline, interval) {
         (Some(deadline), _) => (deadline.value, deadline.span.clone(), "deadline"),
-        (None, Some(interval)) => (Monitor::default_deadline(interval), monitor.span(), "default deadline"),
-        (None, None) => return,
+        (None, Some(interval)) if !watch.has_deadline => {
+            (Monitor::default_deadline(interval), monitor.span(), "default deadline")
+        }
+        (None, _) => return,
     };
     if deadline.millis() as f64 <= high.value {
         let message = format!("the {which} {} is not above the threshold of {} ms", written(deadline), high.value);
