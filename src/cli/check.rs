@@ -28,7 +28,7 @@ impl Check {
                     println!("{}: right ({vms} VMs, {hosts} hosts)", path.display());
                 }
                 Err(report) => {
-                    eprint!("{report}");
+                    eprintln!("{report}");
                     wrong = true;
                 }
             }

@@ -31,7 +31,6 @@ Files:
   config/whimbrel.toml in the project is a sample with every key explained.
 Environment:
   WHIMBREL_CONFIG  the config, if none is named
-  WHIMBREL_LOG     a file for whimbrel's own log (never the screen)
   NO_COLOR         no colours; every state also shows as text or symbol
 Exit status:
   0 well, 1 a failure while running, 2 wrong arguments or a config with errors";
@@ -83,7 +82,7 @@ pub fn run(cli: Cli) -> ExitCode {
 /// A config that is right, or its errors on standard error and the exit status for them.
 fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
     config::load(path).map_err(|report| {
-        eprint!("{report}");
+        eprintln!("{report}");
         ExitCode::from(WRONG_INPUT)
     })
 }

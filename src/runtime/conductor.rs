@@ -254,7 +254,7 @@ impl Conductor {
         let Some(path) = self.config.clone() else { return };
         self.come_to_now();
         let said = config::load(&path)
-            .map_err(|report| first_line(&report.to_string()))
+            .map_err(|report| in_short(&report))
             .and_then(|config| self.heart.reconfigure(config, &mut self.sink, &mut self.asks));
         match said {
             Ok(()) => self.polls.configure(self.heart.monitors()),
@@ -309,8 +309,14 @@ impl Conductor {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// The first error with its place, and how many more there are.
+fn in_short(report: &config::Report) -> String {
+    let text = report.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    match report.problems().len() {
+        0 | 1 => first.to_owned(),
+        n => format!("{first} (and {} more: whimbrel check)", n - 1),
+    }
 }
 
 impl Listener for Sink {

@@ -198,7 +198,10 @@ fn parse_days(text: &str) -> Result<u8, HoursError> {
 fn parse_minute(text: &str) -> Result<u16, HoursError> {
     let wrong = || HoursError::Time(text.trim().to_owned());
     let (h, m) = text.trim().split_once(':').ok_or_else(wrong)?;
-    let two = |t: &str| if t.len() == 2 { t.parse::<u16>().map_err(|_| wrong()) } else { Err(wrong()) };
+    let two = |t: &str| match t.as_bytes() {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => Ok(u16::from(tens - b'0') * 10 + u16::from(ones - b'0')),
+        _ => Err(wrong()),
+    };
     match (two(h)?, two(m)?) {
         (h @ 0..=23, m @ 0..=59) => Ok(h * 60 + m),
         (24, 0) => Ok(MINUTES_A_DAY),
@@ -324,6 +327,7 @@ mod tests {
         assert!(wrong("").contains("no window"));
         assert!(wrong("Mon-Fry 09:00-16:00").contains("'Fry' is no day"));
         assert!(wrong("Mon 9:00-16:00").contains("'9:00' is no time"));
+        assert!(wrong("Mon +9:00-16:00").contains("'+9:00' is no time"));
         assert!(wrong("Mon 09:00-25:00").contains("'25:00'"));
         assert!(wrong("Mon 09:00-09:00").contains("never opens"));
         assert!(wrong("Mon 09:00").contains("no time of day"));
