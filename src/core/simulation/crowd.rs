@@ -10,6 +10,8 @@ use super::queue::Worker;
 use super::service;
 use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
 
+/// A host without CPU would have a load that is no number, in GHz.
+const LEAST_GHZ: f64 = 0.1;
 /// A queue's VM that does not work wants this part of its demand.
 const IDLE_WORKER: f64 = 0.2;
 
@@ -59,6 +61,7 @@ pub(super) struct Crowd {
 
 impl Machine {
     pub(super) const fn new(ghz: f64, start: Timestamp) -> Self {
+        let ghz = ghz.max(LEAST_GHZ);
         Self { ghz, down_until: None, vms: Vec::new(), counters: 0, next_step: step_of(start), known: None }
     }
 
@@ -94,6 +97,13 @@ impl Guest {
             off: false,
             counter: 0.0,
             activity: 0.0,
+        }
+    }
+
+    /// Goes on where another, of the same name before the config changed, stood.
+    pub(super) fn carry_on(&mut self, before: Self) {
+        if self.service == before.service {
+            (self.counter, self.worker) = (before.counter, before.worker);
         }
     }
 

@@ -2,11 +2,13 @@
 
 mod crowd;
 mod demand;
+mod happen;
 mod hash;
 mod moving;
 mod plan;
 pub mod precopy;
 mod queue;
+mod reload;
 mod scenario;
 mod service;
 #[cfg(test)]

@@ -81,8 +81,7 @@ enum Place {
 impl Stage {
     fn set(cast: &mut Cast, vms: u32, hosts: u32) -> Self {
         let (home, cloud) = (cast.site("oslo", true), cast.site("cloud", false));
-        let away = hosts / CLOUD_SHARE.max(1);
-        let away = away.min(hosts - (FEWEST_HOSTS - 1)).max(1);
+        let away = hosts / CLOUD_SHARE;
         let at_home = sizes(hosts - away);
         let in_ring = hosts - away - at_home.len() as u32;
         let a_host = vms.div_ceil(in_ring).max(VMS_A_HOST);
