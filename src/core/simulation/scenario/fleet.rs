@@ -4,7 +4,7 @@
 //! their name, demand and luck. Loads are such that an ordinary host has about 60 % of its CPU wanted.
 
 use super::cast::{Cast, Machine, Part, base, minute, schedule, silence, site, surge, threshold};
-use super::{MOST_HOSTS, MOST_VMS, Size};
+use super::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, Size};
 use crate::core::cluster::{ArrayId, HostId, Limits, Span};
 use crate::core::policy::Rule;
 use crate::core::simulation::hash::{self, For};
@@ -12,8 +12,6 @@ use crate::core::simulation::{Outage, Service, VmPlan};
 
 const VMS: u32 = 50;
 const HOSTS: u32 = 12;
-/// Two in a ring, a base, one away.
-const FEWEST_HOSTS: u32 = 4;
 const ARRAY_SIZE: u32 = 64;
 /// One host in so many stands in the cloud.
 const CLOUD_SHARE: u32 = 3;
