@@ -1,1 +1,93 @@
-//! One file a subcommand.
+//! The command line: one file a subcommand.
+
+mod check;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use color_eyre::eyre::{Result, eyre};
+
+use crate::core::simulation::{Scenario, Size};
+use crate::edge::config::{self, Config};
+
+/// Exit status for a config or arguments that are not right.
+const WRONG_INPUT: u8 = 2;
+
+/// A terminal operations console for VM clusters in which each VM's own service decides when the VM moves.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_long_help = AFTER)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The config [default: $WHIMBREL_CONFIG, ./whimbrel.toml, $XDG_CONFIG_HOME/whimbrel/whimbrel.toml, else the demo]
+    config: Option<PathBuf>,
+}
+
+const AFTER: &str = "\
+Files:
+  ./whimbrel.toml, or the XDG config folder's whimbrel/whimbrel.toml
+  config/whimbrel.toml in the project is a sample with every key explained.
+Environment:
+  WHIMBREL_CONFIG  the config, if none is named
+  WHIMBREL_LOG     a file for whimbrel's own log (never the screen)
+  NO_COLOR         no colours; every state also shows as text or symbol
+Exit status:
+  0 well, 1 a failure while running, 2 wrong arguments or a config with errors";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the engine without a screen; events go to standard output
+    Run(run::Run),
+    /// Check configs: 0, or 2 with every error
+    Check(check::Check),
+}
+
+/// How large a simulated cluster is.
+#[derive(Debug, Clone, Copy, Args)]
+struct Sized {
+    /// How many VMs (fleet only)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    vms: Option<u32>,
+    /// How many hosts (fleet only)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    hosts: Option<u32>,
+    /// The same seed is the same run
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+impl Sized {
+    const fn size(self) -> Size {
+        Size { vms: self.vms, hosts: self.hosts }
+    }
+}
+
+/// Dispatches to a subcommand.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Some(Command::Check(check)) => return check.run(),
+        Some(Command::Run(run)) => run.run(),
+        None => Ok(ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("whimbrel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A config that is right, or its errors on standard error and the exit status for them.
+fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
+    config::load(path).map_err(|report| {
+        eprint!("{report}");
+        ExitCode::from(WRONG_INPUT)
+    })
+}
+
+fn scenario(name: &str) -> Result<Scenario> {
+    name.parse().map_err(|_| eyre!("there is no demo '{name}': use fleet, 1, 2 or 3"))
+}

@@ -48,14 +48,22 @@ impl Engine {
         ORDER.iter().map(|gate| (*gate, self.gate(*gate, vm, ask, now).err())).collect()
     }
 
-    /// Whether a gate stops an operator too, instead of only warning.
-    pub fn binds_operator(&self, vm: VmId, gate: Gate) -> bool {
+    /// Whether a gate that is shut stops an operator's move too, instead of only warning.
+    pub fn binds_operator(&self, vm: VmId, ask: &Ask, gate: Gate, now: Timestamp) -> bool {
         match gate {
             Gate::Destination | Gate::Preflight => true,
-            Gate::Budget => self.at_once(vm, None).is_err(),
+            Gate::Budget => self.at_once(vm, self.leads(vm, ask, now).ok()).is_err(),
             // What runs nowhere or twice is not touched until somebody has looked and released it.
             Gate::Hold => self.is_broken(vm),
             Gate::Quality | Gate::Schedule | Gate::Flapping | Gate::Cooldown | Gate::Mode => false,
+        }
+    }
+
+    /// The host a move comes to.
+    fn leads(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<HostId, String> {
+        match ask {
+            Ask::Policy(action, _) => self.destination(vm, *action, now),
+            Ask::Operator(target) => self.target(vm, target, now),
         }
     }
 
@@ -81,9 +89,8 @@ impl Engine {
 
     /// The host an operator's move comes to, or the first gate that binds operators.
     pub(super) fn operator_gates(&self, vm: VmId, target: &Target, now: Timestamp) -> Result<HostId, (Gate, String)> {
-        let ask = Ask::Operator(target.clone());
-        if self.binds_operator(vm, Gate::Hold) {
-            self.gate(Gate::Hold, vm, &ask, now).map_err(|why| (Gate::Hold, why))?;
+        if self.is_broken(vm) {
+            self.held(vm, now).map_err(|why| (Gate::Hold, why))?;
         }
         let to = self.target(vm, target, now).map_err(|why| (Gate::Destination, why))?;
         self.at_once(vm, Some(to)).map_err(|why| (Gate::Budget, why))?;
@@ -103,10 +110,7 @@ impl Engine {
             Gate::Flapping => self.flapping(vm, ask, now),
             Gate::Cooldown => self.cooldown(vm, now),
             Gate::Budget => self.budget(vm, ask, now),
-            Gate::Destination => match ask {
-                Ask::Policy(action, _) => self.destination(vm, *action, now).map(drop),
-                Ask::Operator(target) => self.target(vm, target, now).map(drop),
-            },
+            Gate::Destination => self.leads(vm, ask, now).map(drop),
             Gate::Mode => self.allowed(vm),
             Gate::Preflight => Ok(()),
         }
@@ -157,11 +161,7 @@ impl Engine {
     }
 
     fn budget(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {
-        let to = match ask {
-            Ask::Policy(action, _) => self.destination(vm, *action, now).ok(),
-            Ask::Operator(target) => self.target(vm, target, now).ok(),
-        };
-        self.at_once(vm, to)?;
+        self.at_once(vm, self.leads(vm, ask, now).ok())?;
         self.per_hour(now)
     }
 

@@ -86,6 +86,13 @@ pub enum Event {
         /// What.
         command: Command,
     },
+    /// Something around the engine failed and a human should know.
+    Trouble {
+        /// With this VM's monitor or driver; `None` for all of it.
+        vm: Option<VmId>,
+        /// In words.
+        text: String,
+    },
     /// The config has changed. VMs, hosts and arrays keep their state by name.
     Reconfigured(Box<Cluster>),
 }

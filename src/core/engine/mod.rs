@@ -104,6 +104,7 @@ impl Engine {
             Event::Ended { id, detail } => self.on_ended(id, detail, out),
             Event::Presence { id, source, destination } => self.on_presence(now, id, source, destination, out),
             Event::Command { by, command } => self.on_command(now, &by, command, out),
+            Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
             Event::Reconfigured(cluster) => self.on_reconfigured(now, *cluster, out),
         }
     }
@@ -268,10 +269,11 @@ impl Engine {
         out.push(Effect::Record(Record { at, vm, what: Happened::Alarm { text } }));
     }
 
-    /// Says the VM's state if it changed.
+    /// Says the VM's state if it changed. A move that is only being checked is not said: it may come to nothing.
     fn say_state(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let state = self.state(vm);
-        if self.live(vm).state != state {
+        let checking = self.flight(vm).is_some_and(|flight| flight.stage == Stage::Preflight);
+        if self.live(vm).state != state && !checking {
             self.live_mut(vm).state = state;
             let why = self.why(vm, now);
             self.record(now, vm, Happened::State { state, why }, out);

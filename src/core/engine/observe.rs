@@ -60,7 +60,8 @@ impl Engine {
             Reading::Raw(v) if self.cluster.vm(vm).indicator.kind == IndicatorKind::Counter => {
                 self.increase(vm, asked, baseline, v)
             }
-            Reading::Raw(v) => Seen::Value(Value::Exact(v)),
+            // Adding 0 takes the sign off a negative zero.
+            Reading::Raw(v) => Seen::Value(Value::Exact(v + 0.0)),
             Reading::AtLeast(v) => Seen::Value(Value::AtLeast(v)),
             Reading::Busy => Seen::Value(Value::Busy),
             Reading::Gap(reason) => Seen::Gap(reason),

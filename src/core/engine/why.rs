@@ -81,7 +81,7 @@ impl Engine {
                 goes.map_or_else(|(gate, why)| format!("blocked by {}: {why}", gate.word()), |_| "asking".to_owned());
             return format!("working hours ended: to the base, {how}");
         }
-        if let Some(gap) = &live.last.gap {
+        if let Some(gap) = live.last.gap.as_ref().filter(|_| live.policy.gaps > 0) {
             let left = self.settings(vm).stale_after.saturating_sub(live.policy.gaps);
             return format!("no value: {gap}; counts stand, stale after {left} more");
         }
@@ -108,7 +108,7 @@ impl Engine {
                 let unit = &self.cluster.vm(vm).indicator.unit;
                 format!("in bounds: {} {unit}, {side} {} is fine; next in {next}", number(v), number(high.at))
             }
-            _ => format!("waiting for its first value, in {next}"),
+            _ => format!("nothing counted yet; next in {next}"),
         }
     }
 

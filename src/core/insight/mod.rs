@@ -1,1 +1,5 @@
 //! Questions over recorded history.
+
+mod series;
+
+pub use series::Series;

@@ -223,3 +223,128 @@ impl fmt::Display for WorkingHours {
         write!(f, "{} {}", windows.join(", "), self.zone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Europe::Oslo;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::cluster::Span;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::from(DateTime::parse_from_rfc3339(text).unwrap().to_utc())
+    }
+
+    fn edge(hours: &WorkingHours, text: &str) -> (bool, String) {
+        let edge = hours.edge(at(text));
+        (edge.open, edge.until.rfc3339())
+    }
+
+    /// Every edge of a span, as local times.
+    fn edges(hours: &WorkingHours, from: &str, days: i64) -> Vec<String> {
+        let mut now = at(from);
+        let end = now + Span::from_hours(24 * days);
+        let mut found = Vec::new();
+        while hours.edge(now).until < end {
+            let edge = hours.edge(now);
+            let local = edge.until.utc().with_timezone(&hours.zone());
+            found.push(format!("{} {}", if edge.open { "closes" } else { "opens" }, local.format("%a %H:%M %z")));
+            now = edge.until;
+        }
+        found
+    }
+
+    #[test]
+    fn the_thesis_hours_are_open_from_nine_to_four_in_oslo() {
+        let hours = WorkingHours::parse("Mon-Fri 09:00-16:00", Oslo).unwrap();
+        assert_eq!(edge(&hours, "2009-05-06T14:40:00+02:00"), (true, "2009-05-06T14:00:00.000Z".to_owned()));
+        assert_eq!(edge(&hours, "2009-05-06T16:00:00+02:00"), (false, "2009-05-07T07:00:00.000Z".to_owned()));
+        assert_eq!(
+            edge(&hours, "2009-05-08T16:00:00+02:00"),
+            (false, "2009-05-11T07:00:00.000Z".to_owned()),
+            "weekend"
+        );
+    }
+
+    #[test]
+    fn across_both_dst_changes_it_opens_at_nine_local_time() {
+        let hours = WorkingHours::parse("Mon-Sun 09:00-16:00", Oslo).unwrap();
+        assert_eq!(
+            edges(&hours, "2009-03-28T00:00:00Z", 2),
+            ["opens Sat 09:00 +0100", "closes Sat 16:00 +0100", "opens Sun 09:00 +0200", "closes Sun 16:00 +0200"]
+        );
+        assert_eq!(
+            edges(&hours, "2009-10-24T00:00:00Z", 2),
+            ["opens Sat 09:00 +0200", "closes Sat 16:00 +0200", "opens Sun 09:00 +0100", "closes Sun 16:00 +0100"]
+        );
+    }
+
+    #[test]
+    fn a_window_on_a_night_that_misses_an_hour_opens_at_a_time_that_exists() {
+        let hours = WorkingHours::parse("Sun 02:30-04:00", Oslo).unwrap();
+        assert_eq!(edges(&hours, "2009-03-28T12:00:00Z", 1), ["opens Sun 03:00 +0200", "closes Sun 04:00 +0200"]);
+        let gone = WorkingHours::parse("Sun 02:10-02:50", Oslo).unwrap();
+        assert_eq!(edges(&gone, "2009-03-28T12:00:00Z", 1), Vec::<String>::new(), "it does not exist that night");
+    }
+
+    #[test]
+    fn a_window_on_a_night_that_doubles_an_hour_opens_and_closes_once() {
+        let hours = WorkingHours::parse("Sun 02:15-02:45", Oslo).unwrap();
+        assert_eq!(edges(&hours, "2009-10-24T12:00:00Z", 1), ["opens Sun 02:15 +0200", "closes Sun 02:45 +0200"]);
+        let night = WorkingHours::parse("Sat 22:00-03:00", Oslo).unwrap();
+        assert_eq!(edges(&night, "2009-10-24T12:00:00Z", 1), ["opens Sat 22:00 +0200", "closes Sun 03:00 +0100"]);
+    }
+
+    #[test]
+    fn windows_may_be_several_touch_and_cross_midnight() {
+        let hours = WorkingHours::parse("Mon-Fri 08:00-12:00, Mon-Fri 12:00-16:00, Fri 22:00-02:00", Tz::UTC).unwrap();
+        assert_eq!(edge(&hours, "2009-05-06T09:00:00Z"), (true, "2009-05-06T16:00:00.000Z".to_owned()));
+        assert_eq!(edge(&hours, "2009-05-09T01:00:00Z"), (true, "2009-05-09T02:00:00.000Z".to_owned()));
+        assert_eq!(
+            hours.to_string(),
+            "Mon Tue Wed Thu Fri 08:00-12:00, Mon Tue Wed Thu Fri 12:00-16:00, Fri 22:00-02:00 UTC"
+        );
+        let always = WorkingHours::parse("00:00-24:00", Oslo).unwrap();
+        assert_eq!(always.edge(at("2009-05-06T09:00:00Z")), Edge { open: true, until: Timestamp::NEVER });
+    }
+
+    #[test]
+    fn the_thesis_slots_are_five_minutes_of_the_utc_day() {
+        let hours = WorkingHours::from_slots(108, 170).unwrap();
+        assert_eq!(edge(&hours, "2009-05-06T09:00:00Z"), (true, "2009-05-06T14:10:00.000Z".to_owned()));
+        assert_eq!(edge(&hours, "2009-05-06T14:10:00Z"), (false, "2009-05-07T09:00:00.000Z".to_owned()));
+        assert!(WorkingHours::from_slots(108, 108).is_err());
+        assert!(WorkingHours::from_slots(-1, 108).is_err());
+    }
+
+    #[test]
+    fn what_is_no_working_hours_is_said() {
+        let wrong = |text| WorkingHours::parse(text, Oslo).unwrap_err().to_string();
+        assert!(wrong("").contains("no window"));
+        assert!(wrong("Mon-Fry 09:00-16:00").contains("'Fry' is no day"));
+        assert!(wrong("Mon 9:00-16:00").contains("'9:00' is no time"));
+        assert!(wrong("Mon 09:00-25:00").contains("'25:00'"));
+        assert!(wrong("Mon 09:00-09:00").contains("never opens"));
+        assert!(wrong("Mon 09:00").contains("no time of day"));
+    }
+
+    proptest! {
+        #[test]
+        fn an_edge_is_the_first_instant_at_which_it_changes(
+            minute in 0_i64..1_000_000, from in 0_u32..24, len in 1_u32..24, day in 0_usize..7,
+        ) {
+            let days = ["Mon", "Tue", "Wed-Fri", "Sat Sun", "Sun", "Mon-Sun", "Fri"];
+            let text = format!("{} {from:02}:00-{:02}:00", days[day], (from + len) % 24);
+            let hours = WorkingHours::parse(&text, Oslo).unwrap();
+            let now = at("2009-01-01T00:00:00Z") + Span::from_mins(minute);
+            let edge = hours.edge(now);
+            prop_assert!(edge.until > now);
+            if edge.until < Timestamp::NEVER {
+                prop_assert_eq!(hours.edge(edge.until).open, !edge.open);
+                let before = edge.until - Span::from_millis(1);
+                prop_assert_eq!(hours.edge(before).open, edge.open);
+            }
+        }
+    }
+}

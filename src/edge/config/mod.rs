@@ -1,5 +1,59 @@
 //! Read, check and explain the config.
+//!
+//! A file goes through three hands: `toml` parses it, as far as it can, into a tree that knows its places; the
+//! [`cursor`] walks that tree and records what is wrong with a key or a value; `read` makes the core's terms of it and
+//! records what cannot stand together. All errors of a file come back in one [`Report`], in order of position.
 
+mod cursor;
+mod find;
+mod keys;
+mod lines;
+mod mask;
 mod model;
+mod read;
+mod report;
+mod sink;
+mod syntax;
+mod words;
 
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use find::find;
 pub use model::{Config, Driver};
+pub use report::{Problem, Report};
+
+use sink::Sink;
+
+/// Reads a config file whole.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Config, Report> {
+    let bytes = std::fs::read(path).map_err(|error| Report::unreadable(path, &error))?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(path, text),
+        Err(error) => Err(Report::not_utf8(path, &bytes, error.valid_up_to())),
+    }
+}
+
+/// Reads the text of a config file; `path` names it in errors, and relative files in it are relative to its folder.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    let sink = Sink::default();
+    let config = read::config(path, tree.get_ref(), &sink);
+    let problems = syntax::join(text, &errors, sink.into_faults());
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(Report::new(path, text, problems, &mask::secrets(tree.get_ref(), text)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

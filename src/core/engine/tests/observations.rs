@@ -1,1 +1,246 @@
-//! observations
+//! SPEC 2: samples, gaps, counters, staleness, settle, hours.
+
+use chrono_tz::Europe::Oslo;
+
+use super::harness::*;
+use crate::core::cluster::{Direction, IndicatorKind, Reading, Span, Timestamp, VmId};
+use crate::core::engine::{Command, Event, Happened, Target, VmState};
+use crate::core::policy::{Bound, Decision, Field, Resting, Rule, Settings, WorkingHours};
+
+const MIN: Span = Span::from_mins(1);
+
+fn counter(samples: &[f64]) -> World {
+    let mut cluster = cluster(3, threshold());
+    cluster.vms[0].indicator.kind = IndicatorKind::Counter;
+    World::new(cluster, values(samples))
+}
+
+#[test]
+fn exactly_tarry_samples_in_a_row_make_a_move() {
+    let mut world = World::new(cluster(3, threshold()), values(&[60.0, 60.0, 50.0, 60.0, 60.0, 60.0]));
+    world.run_for(Span::from_mins(6));
+    let counts: Vec<u32> = world.counts().iter().map(|c| c.0).collect();
+    assert_eq!(counts, [1, 2, 0, 1, 2, 3], "a value equal to the bound is not beyond");
+    assert_eq!(world.decisions(), [Decision::Move]);
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 0, "the decision zeroed its count");
+}
+
+#[test]
+fn fewer_idle_workers_are_worse() {
+    let settings = Settings::new(Rule::Threshold { high: Bound { at: 15.0, tarry: 2 } }, Direction::LowerIsWorse);
+    let mut world = World::new(cluster(3, settings), values(&[20.0, 15.0, 14.0, 11.0]));
+    world.run_for(Span::from_mins(4));
+    assert_eq!(world.decisions(), [Decision::Move]);
+    let reasons = world.pick(|what| match what {
+        Happened::Decision { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    assert_eq!(reasons, ["11 /min < 15 for 2 samples"]);
+}
+
+#[test]
+fn a_gap_neither_counts_nor_resets() {
+    let mut world = World::new(cluster(3, threshold()), values(&[60.0, 60.0, f64::NAN, 60.0]));
+    world.run_for(Span::from_mins(4));
+    assert_eq!(world.decisions(), [Decision::Move]);
+    assert_eq!(world.gaps(), ["refused"]);
+}
+
+#[test]
+fn three_gaps_in_a_row_make_it_stale_and_the_first_good_sample_counts() {
+    let nan = f64::NAN;
+    let mut world = World::new(cluster(3, threshold()), values(&[60.0, 60.0, nan, nan, nan, 60.0, 60.0, 60.0]));
+    world.run_for(Span::from_mins(5));
+    assert_eq!(world.states(), [VmState::Stale]);
+    assert!(world.why().contains("no value 3 times in a row (refused)"), "{}", world.why());
+    world.run_for(MIN);
+    assert_eq!(world.counts().last(), Some(&(1, 0)));
+    assert_eq!(world.states(), [VmState::Stale, VmState::Watching]);
+    assert!(world.decisions().is_empty());
+    world.run_for(MIN + MIN);
+    assert_eq!(world.decisions(), [Decision::Move]);
+}
+
+#[test]
+fn a_counters_increase_is_its_value_and_its_first_reading_is_a_gap() {
+    let mut world = counter(&[1_000.0, 1_060.0, 1_060.0, 1_111.0]);
+    world.run_for(Span::from_mins(4));
+    assert_eq!(world.gaps(), ["first reading of the counter"]);
+    assert_eq!(world.counts().iter().map(|c| c.0).collect::<Vec<_>>(), [1, 0, 1]);
+}
+
+#[test]
+fn a_counter_that_fell_is_a_gap_not_a_quiet_minute() {
+    let mut world = counter(&[1_000.0, 1_060.0, 5.0, 70.0]);
+    world.run_for(Span::from_mins(4));
+    assert_eq!(world.gaps()[1], "the counter fell from 1060 to 5: the service restarted");
+    assert_eq!(world.counts().iter().map(|c| c.0).collect::<Vec<_>>(), [1, 2], "the count stood, then went on");
+}
+
+#[test]
+fn an_increase_over_a_missed_reading_is_a_gap() {
+    let mut world = counter(&[1_000.0, 1_010.0, f64::NAN, 1_200.0, 1_210.0]);
+    world.run_for(Span::from_mins(5));
+    assert_eq!(world.gaps()[1..], ["refused", "increase over 2 min, more than 1.5 intervals"]);
+    assert_eq!(world.counts().len(), 2);
+}
+
+#[test]
+fn a_service_too_busy_to_answer_does_not_blind_the_policy() {
+    let mut world = World::new(cluster(3, threshold()), |_, _| Reading::Busy);
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.decisions(), [Decision::Move]);
+    let mut world = World::new(cluster(3, threshold()), |_, _| Reading::AtLeast(2_500.0));
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.decisions(), [Decision::Move]);
+}
+
+#[test]
+fn nothing_counts_while_it_settles_and_the_baseline_does_not_either() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(Span::from_mins(3));
+    let moved = world.requests()[0].0;
+    let seen = world.records.len();
+    world.run_for(Span::from_secs(120));
+    let after: Vec<(i64, VmState, u32)> = world.records[seen..]
+        .iter()
+        .filter_map(|r| match r.what {
+            Happened::Sample { state, count, .. } if r.at > moved => {
+                Some((r.at.since(moved).millis() / 1_000, state, count))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(after, [(45, VmState::Settling, 0), (105, VmState::Watching, 1)], "baseline, then one interval later");
+}
+
+#[test]
+fn on_the_base_nothing_settles_and_low_counts_stand_still() {
+    let mut samples = vec![0.0; 22];
+    samples.extend([60.0, 60.0, 60.0]);
+    let mut world = World::new(cluster(3, base()), values(&samples));
+    world.run_for(Span::from_mins(22));
+    assert_eq!(world.host(), "base");
+    assert!(!world.states().contains(&VmState::Settling));
+    assert_eq!(world.counts()[20..], [(0, 0), (0, 0)]);
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.host(), "h2", "its move leads into the ring");
+}
+
+#[test]
+fn beyond_and_low_reset_each_other_and_between_resets_both() {
+    let mut world = World::new(cluster(3, base()), values(&[0.0, 0.0, 60.0, 60.0, 0.0, 60.0, 25.0]));
+    world.run_for(Span::from_mins(7));
+    assert_eq!(world.counts(), [(0, 1), (0, 2), (1, 0), (2, 0), (0, 1), (1, 0), (0, 0)]);
+}
+
+#[test]
+fn editing_a_bound_zeroes_its_count_and_editing_a_tarry_keeps_it() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    let set = |field, value| Command::Set { vm: "nii1".to_owned(), field, value };
+    world.command(set(Field::Tarry, 2.0));
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
+    world.run_for(MIN);
+    assert_eq!(world.decisions(), [Decision::Move], "the next beyond sample with count >= tarry decides");
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    world.command(set(Field::Threshold, 55.0));
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
+    world.command(set(Field::Threshold, f64::NAN));
+    assert!(!world.answers.last().unwrap().0);
+    world.command(Command::Undo);
+    assert_eq!(world.answers.last().unwrap().1, "undone: nii1: threshold 55 → 50");
+}
+
+fn schedule(resting: Resting) -> Settings {
+    let hours = WorkingHours::parse("Mon-Fri 09:00-16:00", Oslo).unwrap();
+    Settings::new(Rule::Schedule { high: HIGH, low: LOW, hours, resting }, Direction::HigherIsWorse)
+}
+
+/// Wednesday 6 May 2009, 15:40 in Oslo.
+const BEFORE_CLOSING: Timestamp = Timestamp::from_secs(1_241_613_600 + 3_600);
+
+#[test]
+fn at_the_end_of_the_hours_it_goes_to_base_and_rests() {
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
+    world.run_for(Span::from_mins(20));
+    assert_eq!(world.requests(), [(BEFORE_CLOSING + Span::from_mins(20), "base")]);
+    assert_eq!(world.states().last(), Some(&VmState::Resting));
+    assert_eq!(world.why(), "resting on the base, until Thu 09:00");
+    let samples = world.counts().len();
+    world.run_for(Span::from_hours(2));
+    assert_eq!(world.counts().len(), samples + 120, "recorded, not counted");
+    assert_eq!(world.decisions().len(), 1);
+}
+
+#[test]
+fn resting_off_does_not_read_the_service() {
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Off)), always(25.0));
+    world.run_for(Span::from_mins(20));
+    let samples = world.counts().len();
+    world.run_for(Span::from_hours(2));
+    assert_eq!(world.counts().len(), samples);
+}
+
+#[test]
+fn at_their_start_counting_begins_from_nothing() {
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(60.0));
+    world.run_for(Span::from_hours(17) + Span::from_mins(20));
+    let opened = BEFORE_CLOSING + Span::from_hours(17) + Span::from_mins(20);
+    assert_eq!(world.states().last(), Some(&VmState::Watching));
+    let before = world.requests().len();
+    world.run_for(Span::from_mins(4));
+    let (at, to) = world.requests()[before];
+    assert!(at >= opened + Span::from_mins(2) && at <= opened + Span::from_mins(3), "three samples after opening");
+    assert!(to.starts_with('h'));
+}
+
+#[test]
+fn the_move_to_base_is_repeated_until_it_is_confirmed() {
+    use crate::core::engine::Presence;
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
+    world.moves = Moves::Say(Presence::Runs, Presence::Absent);
+    world.run_for(Span::from_mins(30));
+    let failed = world.requests().len();
+    assert!(failed >= 3, "{failed}");
+    assert_eq!(world.states().last(), Some(&VmState::Watching), "it does not rest until it is there");
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.states().last(), Some(&VmState::Resting));
+}
+
+#[test]
+fn a_blocked_move_to_base_is_said_once() {
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
+    world.command(Command::Hold { vm: "nii1".to_owned() });
+    world.run_for(Span::from_mins(90));
+    assert_eq!(world.blocked().len(), 1);
+    world.command(Command::Release { vm: "nii1".to_owned() });
+    world.run_for(MIN);
+    assert_eq!(world.host(), "base");
+}
+
+#[test]
+fn a_read_still_under_way_is_never_asked_for_again() {
+    let mut cluster = cluster(3, threshold());
+    cluster.vms[0].interval = Span::from_secs(10);
+    let mut engine = crate::core::engine::Engine::new(cluster, T0);
+    let mut out = Vec::new();
+    engine.step(T0 + Span::from_mins(5), Event::Tick, &mut out);
+    engine.step(T0 + Span::from_mins(6), Event::Tick, &mut out);
+    let reads = out.iter().filter(|e| matches!(e, crate::core::engine::Effect::Read { .. })).count();
+    assert_eq!(reads, 1);
+}
+
+#[test]
+fn a_hand_made_move_is_not_undone_for_half_an_hour() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Host("h3".to_owned()) });
+    assert_eq!(world.host(), "h3");
+    world.run_for(Span::from_mins(29));
+    assert_eq!(world.requests().len(), 1);
+    assert!(world.why().starts_with("held 60 s more, moved by hand"), "{}", world.why());
+    world.run_for(Span::from_mins(5));
+    assert_eq!(world.requests().len(), 2);
+}

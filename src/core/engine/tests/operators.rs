@@ -1,1 +1,141 @@
-//! operators
+//! A reload keeps what it can; the site policy goes away and comes home.
+
+use super::harness::*;
+use crate::core::cluster::{Array, ArrayId, Cluster, Direction, HostId, Pick, Site, SiteId, Span, VmId};
+use crate::core::engine::{Command, Event, QueueReport, Target, VmState};
+use crate::core::policy::{BreakEven, Decision, Rule, Settings, SiteRule};
+
+#[test]
+fn a_reload_keeps_counts_holds_and_places_by_name() {
+    let mut old = cluster(3, threshold());
+    old.vms.push(vm("other", threshold()));
+    let mut world = World::new(old.clone(), always(60.0));
+    world.run_for(Span::from_mins(4));
+    assert_eq!(world.host(), "h2");
+    world.command(Command::Hold { vm: "other".to_owned() });
+    let mut new = old;
+    new.vms.reverse();
+    new.hosts.insert(0, host("h0"));
+    new.arrays[0].ring = (0..4).map(HostId).collect();
+    new.arrays[0].base = Some(HostId(4));
+    for vm in &mut new.vms {
+        vm.host = HostId(1);
+    }
+    world.tell(Event::Reconfigured(Box::new(new)));
+    let nii1 = world.engine.cluster().vm_named("nii1").unwrap();
+    let other = world.engine.cluster().vm_named("other").unwrap();
+    assert_eq!(nii1, VmId(1));
+    let named = |vm| world.engine.cluster().host(world.engine.live(vm).host()).name.clone();
+    assert_eq!(named(nii1), "h2");
+    assert_eq!(world.engine.state(other), VmState::Held);
+    world.run_for(Span::from_mins(8));
+    assert!(world.requests().len() >= 3);
+}
+
+#[test]
+fn a_reload_with_another_threshold_zeroes_its_count_only() {
+    let mut world = World::new(cluster(3, base()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    let mut new = cluster(3, base());
+    new.vms[0].policy = new.vms[0].policy.with(crate::core::policy::Field::Tarry, 5.0).unwrap();
+    world.tell(Event::Reconfigured(Box::new(new.clone())));
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
+    new.vms[0].policy = new.vms[0].policy.with(crate::core::policy::Field::Threshold, 55.0).unwrap();
+    world.tell(Event::Reconfigured(Box::new(new)));
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
+}
+
+#[test]
+fn a_reload_does_not_lose_a_vm_that_is_migrating() {
+    let mut old = cluster(3, threshold());
+    old.vms.push(vm("other", threshold()));
+    let mut world = World::new(old.clone(), always(60.0));
+    world.moves = Moves::Hang;
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    let mut without = old.clone();
+    without.vms.remove(0);
+    world.tell(Event::Reconfigured(Box::new(without)));
+    assert!(world.alarms()[0].starts_with("config not applied: nii1 is migrating"), "{:?}", world.alarms());
+    old.vms.reverse();
+    world.tell(Event::Reconfigured(Box::new(old)));
+    let nii1 = world.engine.cluster().vm_named("nii1").unwrap();
+    assert_eq!(world.engine.state(nii1), VmState::Migrating);
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    assert_eq!(world.engine.live(nii1).host(), HostId(0));
+}
+
+fn two_sites(rule: SiteRule) -> Cluster {
+    let mut cluster = cluster(2, Settings::new(Rule::Site(rule), Direction::HigherIsWorse));
+    cluster.sites.push(Site { name: "cloud".to_owned(), home: false });
+    let mut away = host("x1");
+    away.array = ArrayId(1);
+    cluster.hosts.push(away);
+    let ring = vec![HostId(3)];
+    cluster.arrays.push(Array { name: "c".to_owned(), site: SiteId(1), ring, base: None, pick: Pick::Next });
+    cluster.vms[0].away = Some(ArrayId(1));
+    cluster
+}
+
+const RULE: SiteRule = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
+
+fn queue(big: u32, in_job: bool) -> Option<QueueReport> {
+    Some(QueueReport {
+        name: "q1".to_owned(),
+        grades: vec![("a".to_owned(), big), ("b".to_owned(), 10)],
+        big,
+        done: 0,
+        in_job,
+        at_home: Span::from_mins(60),
+        away: Span::from_mins(20),
+        transfer: Span::from_mins(10),
+    })
+}
+
+fn report(world: &mut World, report: Option<QueueReport>) {
+    world.tell(Event::Queue { vm: VmId(0), report });
+}
+
+fn settle(world: &mut World) {
+    world.run_for(Span::from_mins(2));
+}
+
+#[test]
+fn big_queues_are_worked_away_and_small_ones_at_home() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    report(&mut world, queue(1, false));
+    assert!(world.decisions().is_empty());
+    report(&mut world, queue(2, false));
+    assert_eq!(world.host(), "x1");
+    settle(&mut world);
+    report(&mut world, queue(5, true));
+    report(&mut world, queue(1, true));
+    assert_eq!(world.host(), "x1", "the job in hand is finished first");
+    report(&mut world, queue(1, false));
+    assert_eq!(world.host(), "h2");
+    assert_eq!(world.decisions(), [Decision::MoveAway, Decision::MoveHome]);
+}
+
+#[test]
+fn nothing_in_hand_away_from_home_three_polls_long_leads_home() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    report(&mut world, queue(2, false));
+    settle(&mut world);
+    for _ in 0..2 {
+        report(&mut world, None);
+    }
+    assert_eq!(world.host(), "x1");
+    report(&mut world, None);
+    assert_eq!(world.host(), "h2");
+}
+
+#[test]
+fn the_break_even_binds_if_it_is_required() {
+    let rule = SiteRule { break_even: BreakEven::Require, ..RULE };
+    let mut world = World::new(two_sites(rule), always(0.0));
+    let mut dear = queue(9, false).unwrap();
+    dear.at_home = Span::from_mins(45);
+    report(&mut world, Some(dear));
+    assert!(world.decisions().is_empty(), "45 is not more than 1.5 times 30");
+    report(&mut world, queue(9, false));
+    assert_eq!(world.decisions(), [Decision::MoveAway]);
+}

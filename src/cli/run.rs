@@ -1,0 +1,122 @@
+//! `whimbrel run`: the engine without a screen.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Args;
+use color_eyre::eyre::{Result, WrapErr, eyre};
+
+use crate::core::cluster::Span;
+use crate::core::simulation::{START, Scenario};
+use crate::runtime::{Conductor, Ended, Format, Heart, Pace, Printer, Sink, on_hangup, to_control, wall_clock};
+
+use super::{Sized, load, scenario};
+
+/// Run the engine without a screen; events go to standard output
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The config
+    #[arg(required_unless_present = "demo", conflicts_with = "demo")]
+    config: Option<PathBuf>,
+    /// A simulated cluster instead: fleet, 1, 2 or 3
+    #[arg(long, value_name = "NAME", value_parser = scenario)]
+    demo: Option<Scenario>,
+    #[command(flatten)]
+    sized: Sized,
+    /// Simulated seconds a second, or `max` (needs --for)
+    #[arg(long, value_name = "X|max", default_value = "60", requires = "demo")]
+    speed: Speed,
+    /// End after this much time (simulated with --demo): 30s, 10m, 24h, 7d
+    #[arg(long = "for", value_name = "SPAN", value_parser = span)]
+    lasts: Option<Span>,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// How fast simulated time runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Speed {
+    Times(f64),
+    Max,
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_suffix('x').unwrap_or(text).parse::<f64>() {
+            Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(Self::Times(speed)),
+            _ if text == "max" => Ok(Self::Max),
+            _ => Err("use a number above 0 and at most 1000000, or max".to_owned()),
+        }
+    }
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: i64 = number.parse().map_err(|_| "use a number and a unit: 30s, 10m, 24h, 7d".to_owned())?;
+    let unit = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        other => return Err(format!("'{other}' is no unit: use ms, s, m, h or d")),
+    };
+    number.checked_mul(unit).filter(|ms| *ms > 0).map(Span::from_millis).ok_or_else(|| "it must be above 0".to_owned())
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        if self.speed == Speed::Max && self.lasts.is_none() {
+            eprintln!("error: --speed max needs --for: without an end it would write for ever");
+            return Ok(ExitCode::from(super::WRONG_INPUT));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.conduct())
+    }
+
+    async fn conduct(self) -> Result<ExitCode> {
+        let control = to_control(on_hangup(self.config.is_some())).wrap_err("signals cannot be caught")?;
+        let conductor = match (&self.demo, &self.config) {
+            (Some(scenario), _) => self.demo(*scenario),
+            (None, Some(path)) => match load(path) {
+                Ok(config) => self.real(config),
+                Err(code) => return Ok(code),
+            },
+            (None, None) => return Err(eyre!("name a config, or --demo")),
+        };
+        match conductor.run(control, None).await {
+            Ended::Stopped | Ended::TimeUp => Ok(ExitCode::SUCCESS),
+            // The reader has what it wanted: `whimbrel run … | head`.
+            Ended::Unread(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+            Ended::Unread(error) => Err(error).wrap_err("standard output cannot be written"),
+        }
+    }
+
+    fn sink(&self) -> Sink {
+        Sink::Print(Printer::new(self.format, Box::new(io::stdout())))
+    }
+
+    fn demo(&self, scenario: Scenario) -> Conductor {
+        let (cluster, monitors, plan) = scenario.build(self.sized.size(), self.sized.seed);
+        let heart = Heart::new(cluster, monitors, plan, START);
+        let pace = match self.speed {
+            Speed::Times(speed) => Pace::simulated(START, speed),
+            Speed::Max => Pace::Unpaced,
+        };
+        Conductor::new(heart, pace, self.sink()).until(self.lasts.map(|span| START + span))
+    }
+
+    fn real(&self, config: crate::edge::config::Config) -> Conductor {
+        let now = wall_clock();
+        let path = config.path.clone();
+        let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
+        let until = self.lasts.map(|span| now + span);
+        Conductor::new(heart, Pace::Real, self.sink()).with_config(path).until(until)
+    }
+}

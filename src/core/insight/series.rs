@@ -1,0 +1,80 @@
+//! A VM's newest readings in memory: a ring that knows gaps.
+
+use std::collections::VecDeque;
+
+use crate::core::cluster::{Span, Timestamp};
+
+/// Readings kept of one VM: 12 hours at one a minute, 8 bytes each.
+const KEPT: usize = 720;
+
+/// The newest readings of one VM, oldest first. A gap is a NaN, never a zero.
+#[derive(Debug, Clone, Default)]
+pub struct Series {
+    /// Milliseconds after `origin` would overflow 32 bits after 49 days; tenths of a second last 13 years.
+    at: VecDeque<u32>,
+    values: VecDeque<f32>,
+    origin: Timestamp,
+}
+
+impl Series {
+    /// Adds a reading; `None` is a gap. Readings come in the order of time.
+    pub fn push(&mut self, at: Timestamp, value: Option<f64>) {
+        if self.at.is_empty() {
+            self.origin = at;
+        }
+        if self.at.len() == KEPT {
+            self.at.pop_front();
+            self.values.pop_front();
+        }
+        let tenths = at.since(self.origin).millis() / 100;
+        self.at.push_back(u32::try_from(tenths).unwrap_or(u32::MAX));
+        self.values.push_back(value.map_or(f32::NAN, |v| v as f32));
+    }
+
+    /// Readings kept.
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Whether nothing was read yet.
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
+    /// The newest `n` values, oldest first, NaN for a gap.
+    pub fn newest(&self, n: usize) -> impl Iterator<Item = f32> {
+        self.values.range(self.values.len().saturating_sub(n)..).copied()
+    }
+
+    /// The readings since an instant, oldest first; `None` for a gap.
+    pub fn since(&self, from: Timestamp) -> impl Iterator<Item = (Timestamp, Option<f32>)> {
+        let first = self.at.partition_point(|tenths| self.instant(*tenths) < from);
+        let at = self.at.range(first..).map(|tenths| self.instant(*tenths));
+        at.zip(self.values.range(first..)).map(|(at, v)| (at, Some(*v).filter(|v| !v.is_nan())))
+    }
+
+    fn instant(&self, tenths: u32) -> Timestamp {
+        self.origin + Span::from_millis(i64::from(tenths) * 100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_newest_and_knows_gaps() {
+        let mut series = Series::default();
+        let at = |n: usize| Timestamp::from_secs(1_000 + 60 * n as i64);
+        for n in 0..KEPT + 10 {
+            series.push(at(n), (n % 7 != 0).then_some(n as f64));
+        }
+        assert_eq!(series.len(), KEPT);
+        let tail: Vec<_> = series.since(at(KEPT + 7)).collect();
+        assert_eq!(tail.len(), 3);
+        assert_eq!(tail[0], (at(KEPT + 7), Some((KEPT + 7) as f32)));
+        assert_eq!(series.newest(3).count(), 3);
+        let gap = (KEPT..KEPT + 10).find(|n| n % 7 == 0).unwrap();
+        assert_eq!(series.since(at(gap)).next(), Some((at(gap), None)));
+    }
+}

@@ -1,0 +1,350 @@
+//! Walks the parsed tree: typed getters that record what is wrong, and which keys were asked for.
+
+use std::cell::RefCell;
+use std::ops::{Range, RangeInclusive};
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::Shape;
+use super::mask;
+use super::sink::Sink;
+use super::words::{did_you_mean, duration, nearest};
+use crate::core::cluster::Span;
+
+/// A value and its place in the text, in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct At<T> {
+    pub value: T,
+    pub span: Range<usize>,
+}
+
+impl<T> At<T> {
+    pub fn new(value: T, span: Range<usize>) -> Self {
+        Self { value, span }
+    }
+}
+
+/// A table of the file.
+pub(super) struct Table<'a> {
+    entries: &'a DeTable<'a>,
+    span: Range<usize>,
+    shape: Shape,
+    asked: RefCell<Vec<&'static str>>,
+    sink: &'a Sink,
+}
+
+/// A value of the file, and what to call it.
+#[derive(Clone)]
+pub(super) struct Item<'a> {
+    key: &'a str,
+    value: &'a DeValue<'a>,
+    span: Range<usize>,
+    sink: &'a Sink,
+}
+
+impl<'a> Table<'a> {
+    pub fn root(entries: &'a DeTable<'a>, shape: Shape, sink: &'a Sink) -> Self {
+        Self { entries, span: 0..0, shape, asked: RefCell::default(), sink }
+    }
+
+    /// Where the table stands: its header or its braces.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// The value of a key, if it is there.
+    pub fn get(&self, key: &'static str) -> Option<Item<'a>> {
+        debug_assert!(self.shape.keys.contains(&key), "{key} is not declared in {}", self.shape.name);
+        self.asked.borrow_mut().push(key);
+        // The parser stands a value without a place in for one that it could not read.
+        let value = self.entries.get(key).filter(|value| value.span() != (0..0))?;
+        Some(Item { key, value: value.get_ref(), span: value.span(), sink: self.sink })
+    }
+
+    /// The value of a key that must be there.
+    pub fn need(&self, key: &'static str, example: &str) -> Option<Item<'a>> {
+        let found = self.get(key);
+        if found.is_none() {
+            self.sink.absent(self.span(), format!("{} needs '{key}'", self.shape.name), format!("add {example}"));
+        }
+        found
+    }
+
+    /// Where a key stands, if it is there.
+    pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
+        self.entries.get_key_value(key).map(|(key, _)| key.span())
+    }
+
+    /// The tables of a table of tables, with their names.
+    pub fn named(&self, shape: Shape) -> Vec<(At<&'a str>, Option<Table<'a>>)> {
+        let entries = self.entries.iter();
+        entries
+            .map(|(key, value)| {
+                let name: At<&'a str> = At::new(key.get_ref().as_ref(), key.span());
+                let item = Item { key: name.value, value: value.get_ref(), span: value.span(), sink: self.sink };
+                (name, item.table(shape))
+            })
+            .collect()
+    }
+
+    /// Records the keys that nobody asked for. `kind` names the table's kind, if it is known and has a say.
+    pub fn finish(self, kind: Option<&str>) {
+        let asked = self.asked.borrow();
+        for key in self.entries.keys() {
+            let name: &str = key.get_ref();
+            if asked.contains(&name) {
+                continue;
+            }
+            let known = self.shape.keys.contains(&name);
+            let (message, help) = match kind {
+                _ if mask::is_secret(name) => {
+                    let help = "keep the password out of the config: use password_env or password_file";
+                    (format!("unknown key '{name}'"), help.to_owned())
+                }
+                Some(kind) if known => (
+                    format!("{} of kind '{kind}' has no '{name}'", self.shape.name),
+                    format!("remove it; known here: {}", asked.join(", ")),
+                ),
+                // Its kind is wrong, which was said: any key of the family may be meant.
+                None if known => continue,
+                _ => (format!("unknown key '{name}'"), self.suggest(name, &asked)),
+            };
+            self.sink.error(key.span(), message, help);
+        }
+    }
+
+    fn suggest(&self, name: &str, asked: &[&'static str]) -> String {
+        match nearest(name, asked.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => did_you_mean(name, self.shape.keys.iter().copied()),
+        }
+    }
+}
+
+impl<'a> Item<'a> {
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// Records that this value is wrong.
+    pub fn wrong(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.sink.error(self.span(), message, help);
+    }
+
+    /// Records that a part of this value is wrong.
+    pub fn wrong_at(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.sink.error(span, message, help);
+    }
+
+    fn wrong_type(&self, wanted: &str, help: impl Into<String>) {
+        let found = match self.value {
+            DeValue::String(_) => "text",
+            DeValue::Integer(_) | DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.wrong(format!("'{}' must be {wanted}, not {found}", self.key), help);
+    }
+
+    pub fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
+    /// The text, if this is one.
+    pub fn as_text(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
+    /// A text.
+    pub fn text(&self) -> Option<At<&'a str>> {
+        match self.as_text() {
+            Some(text) => Some(At::new(text, self.span())),
+            None => {
+                self.wrong_type("text", format!("write {} = \"…\"", self.key));
+                None
+            }
+        }
+    }
+
+    /// A text that names something: not empty, in one piece, printable. A wrong one is recorded and given all the same,
+    /// so that what refers to it is not wrong too.
+    pub fn name(&self) -> Option<At<&'a str>> {
+        let name = self.text()?;
+        check_name(&name, self.sink);
+        Some(name)
+    }
+
+    /// A text with something in it, in one line.
+    pub fn line(&self) -> Option<At<&'a str>> {
+        let text = self.text()?;
+        if text.value.trim().is_empty() {
+            self.wrong(format!("'{}' is empty", self.key), "write something between the quotes, or leave the key out");
+        } else if text.value.chars().any(char::is_control) {
+            self.wrong(format!("'{}' has a control character in it", self.key), "write printable characters only");
+        }
+        Some(text)
+    }
+
+    /// The flag, if this is one.
+    pub fn as_flag(&self) -> Option<bool> {
+        self.value.as_bool()
+    }
+
+    /// True or false.
+    pub fn flag(&self) -> Option<bool> {
+        let flag = self.as_flag();
+        if flag.is_none() {
+            self.wrong_type("true or false", format!("write {} = true", self.key));
+        }
+        flag
+    }
+
+    /// A finite number.
+    pub fn number(&self) -> Option<At<f64>> {
+        let number: Option<f64> = match self.value {
+            // Whole numbers of any size a float can come near to.
+            DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+            DeValue::Float(x) => x.as_str().parse().ok(),
+            _ => {
+                self.wrong_type("a number", format!("write {} = 50", self.key));
+                return None;
+            }
+        };
+        let number = number.filter(|x| x.is_finite());
+        if number.is_none() {
+            self.wrong(format!("'{}' must be a finite number", self.key), "write a number such as 50 or 0.5");
+        }
+        number.map(|x| At::new(x, self.span()))
+    }
+
+    /// A finite number of a range.
+    pub fn number_in(&self, range: RangeInclusive<f64>, wanted: &str) -> Option<f64> {
+        let number = self.number()?.value;
+        if range.contains(&number) {
+            return Some(number);
+        }
+        self.wrong(format!("'{}' must be {wanted}", self.key), format!("write a number that is {wanted}"));
+        None
+    }
+
+    /// A finite number above 0.
+    pub fn positive(&self) -> Option<f64> {
+        self.number_in(f64::MIN_POSITIVE..=f64::MAX, "above 0")
+    }
+
+    /// A whole number of a range.
+    pub fn whole(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let (least, most) = (*range.start(), *range.end());
+        let help = if most == u32::MAX {
+            format!("write {} = {least} or more", self.key)
+        } else {
+            format!("write a whole number from {least} to {most}")
+        };
+        let DeValue::Integer(n) = self.value else {
+            if self.value.is_float() {
+                self.wrong(format!("'{}' must be a whole number", self.key), help);
+            } else {
+                self.wrong_type("a whole number", help);
+            }
+            return None;
+        };
+        let number = i128::from_str_radix(n.as_str(), n.radix()).unwrap_or(i128::MAX);
+        match u32::try_from(number) {
+            Ok(number) if range.contains(&number) => Some(number),
+            _ if number < i128::from(least) => {
+                self.wrong(format!("'{}' must be at least {least}", self.key), help);
+                None
+            }
+            _ => {
+                self.wrong(format!("'{}' must be at most {most}", self.key), format!("write {most} or less"));
+                None
+            }
+        }
+    }
+
+    /// Whether this is the word `off`.
+    pub fn is_off(&self) -> bool {
+        self.as_text() == Some("off")
+    }
+
+    /// A length of time.
+    pub fn duration(&self) -> Option<At<Span>> {
+        const HELP: &str = "write whole numbers with units: \"45s\", \"1m30s\", \"2h\", \"500ms\", \"1d\"";
+        let Some(text) = self.as_text() else {
+            self.wrong_type("a duration", HELP);
+            return None;
+        };
+        match duration(text) {
+            Ok(span) => Some(At::new(span, self.span())),
+            Err(why) => {
+                self.wrong(format!("'{text}' is no duration: {why}"), HELP);
+                None
+            }
+        }
+    }
+
+    /// A length of time, or `off`.
+    pub fn duration_or_off(&self) -> Option<Option<Span>> {
+        if self.is_off() { Some(None) } else { self.duration().map(|span| Some(span.value)) }
+    }
+
+    /// One of some words.
+    pub fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let names = || words.iter().map(|(word, _)| *word);
+        let Some(text) = self.as_text() else {
+            self.wrong_type(
+                "text",
+                format!("known here: {}", names().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ")),
+            );
+            return None;
+        };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            self.wrong(format!("unknown {} '{text}'", self.key), did_you_mean(text, names()));
+        }
+        found
+    }
+
+    /// A table.
+    pub fn table(&self, shape: Shape) -> Option<Table<'a>> {
+        match self.value {
+            DeValue::Table(entries) => {
+                Some(Table { entries, span: self.span(), shape, asked: RefCell::default(), sink: self.sink })
+            }
+            _ => {
+                self.wrong_type("a table", format!("write it as {{ {} = … }}", shape.keys.first().unwrap_or(&"key")));
+                None
+            }
+        }
+    }
+
+    /// The entries of a list, and whether it is one; `example` is how it is written.
+    pub fn list(&self, example: &str) -> (Vec<Item<'a>>, bool) {
+        match self.value {
+            DeValue::Array(items) => {
+                let item =
+                    |v: &'a toml::Spanned<DeValue<'a>>| Item { value: v.get_ref(), span: v.span(), ..self.clone() };
+                (items.iter().map(item).collect(), true)
+            }
+            _ => {
+                self.wrong_type("a list", format!("write {example}"));
+                (Vec::new(), false)
+            }
+        }
+    }
+}
+
+/// Records a name that cannot stand.
+pub(super) fn check_name(name: &At<&str>, sink: &Sink) {
+    let wrong = |message: &str| {
+        sink.error(name.span.clone(), message, "use letters, digits, and signs such as - _ . in names");
+    };
+    match name.value {
+        "" => wrong("a name must not be empty"),
+        n if n.chars().any(char::is_control) => wrong("a name must not have control characters in it"),
+        n if n.chars().any(char::is_whitespace) => wrong(&format!("the name '{n}' has a blank in it")),
+        _ => {}
+    }
+}

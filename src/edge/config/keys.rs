@@ -1,0 +1,80 @@
+//! Every key the config has, table by table.
+
+/// A table of the config: what errors call it, and its keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// As in "a [[vm]] has no 'x'".
+    pub name: &'static str,
+    /// All of them, whatever the table's kind.
+    pub keys: &'static [&'static str],
+}
+
+pub(super) const TOP: Shape =
+    Shape { name: "the config", keys: &["name", "mode", "limits", "site", "array", "policy", "vm"] };
+
+pub(super) const LIMITS: Shape = Shape {
+    name: "[limits]",
+    keys: &["at_once", "at_once_per_host", "moves_per_hour", "cooldown", "flap_window", "hold_after_manual"],
+};
+
+pub(super) const SITE: Shape = Shape { name: "a site", keys: &["name", "home"] };
+
+pub(super) const ARRAY: Shape = Shape { name: "an array", keys: &["name", "site", "driver", "base", "pick", "host"] };
+
+pub(super) const DRIVER: Shape = Shape { name: "a driver", keys: &["kind"] };
+
+pub(super) const HOST: Shape = Shape { name: "a host", keys: &["name", "capacity", "price", "draining", "cpu_ghz"] };
+
+/// Its keys are the policies' names.
+pub(super) const POLICIES: Shape = Shape { name: "[policy]", keys: &["NAME"] };
+
+pub(super) const POLICY: Shape = Shape {
+    name: "a policy",
+    keys: &[
+        "kind",
+        "threshold",
+        "tarry",
+        "low_threshold",
+        "low_tarry",
+        "settle",
+        "stale_after",
+        "hours",
+        "zone",
+        "workstart",
+        "workstop",
+        "resting",
+        "home_tarry",
+        "break_even",
+        "margin",
+    ],
+};
+
+pub(super) const VM: Shape = Shape {
+    name: "a VM",
+    keys: &["name", "array", "host", "interval", "monitor", "policy", "mode", "away", "service"],
+};
+
+pub(super) const MONITOR: Shape = Shape {
+    name: "a monitor",
+    keys: &[
+        "kind",
+        "url",
+        "password_env",
+        "password_file",
+        "variable",
+        "query",
+        "field",
+        "expect",
+        "on_timeout",
+        "deadline",
+        "direction",
+        "indicator_kind",
+        "service",
+        "demand_ghz",
+        "swing",
+        "bursts_a_day",
+        "burst",
+        "memory_mb",
+        "dirty_mb_s",
+    ],
+};

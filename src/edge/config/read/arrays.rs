@@ -1,0 +1,176 @@
+//! `[[array]]`: arrays, their hosts in ring order, and their drivers.
+
+use std::collections::HashSet;
+
+use super::super::cursor::{Item, Table};
+use super::super::keys;
+use super::super::model::Driver;
+use super::super::sink::Sink;
+use super::super::words::did_you_mean;
+use super::sites::Sites;
+use super::{check_unique, lookup};
+use crate::core::cluster::{Array, ArrayId, Host, HostId, Pick, SiteId};
+
+/// CPU of a simulated host, in GHz, unless `cpu_ghz` says otherwise.
+const DEFAULT_GHZ: f64 = 8.0;
+const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
+
+/// The arrays and hosts of a file.
+#[derive(Default)]
+pub(super) struct Arrays {
+    pub list: Vec<Array>,
+    pub drivers: Vec<Driver>,
+    /// By array: it names a base, right or wrong.
+    pub based: Vec<bool>,
+    pub hosts: Vec<Host>,
+    /// By host.
+    pub ghz: Vec<f64>,
+    /// All of them could be read.
+    pub whole: bool,
+}
+
+impl Arrays {
+    /// The hosts of an array, the base too, as they stand in the file.
+    pub fn hosts_of(&self, array: ArrayId) -> impl Iterator<Item = (HostId, &Host)> + Clone {
+        let all = self.hosts.iter().enumerate().map(|(n, host)| (HostId::at(n), host));
+        all.filter(move |(_, host)| host.array == array)
+    }
+}
+
+pub(super) fn read(top: &Table<'_>, sites: &Sites, sink: &Sink) -> Arrays {
+    let mut arrays = Arrays::default();
+    let Some(item) = top.get("array") else {
+        sink.absent(0..0, "there is no [[array]]", format!("add [[array]] with a name, and {EXAMPLE}"));
+        return arrays;
+    };
+    let (entries, whole) = item.list("[[array]], in double brackets, once for each");
+    arrays.whole = whole;
+    let mut reader = Reader { sites, sink, names: HashSet::new(), hosts: HashSet::new() };
+    for entry in &entries {
+        match entry.table(keys::ARRAY) {
+            Some(table) => reader.array(table, &mut arrays),
+            None => arrays.whole = false,
+        }
+    }
+    if arrays.list.len() > usize::from(u16::MAX) {
+        item.wrong("there are too many arrays", format!("have at most {}", u16::MAX));
+    }
+    arrays
+}
+
+struct Reader<'a> {
+    sites: &'a Sites,
+    sink: &'a Sink,
+    names: HashSet<&'a str>,
+    hosts: HashSet<&'a str>,
+}
+
+impl<'a> Reader<'a> {
+    fn array(&mut self, table: Table<'a>, arrays: &mut Arrays) {
+        let id = ArrayId::at(arrays.list.len());
+        let name = table.need("name", "name = \"a\"").and_then(|item| item.name());
+        match &name {
+            Some(name) => check_unique(&mut self.names, "an array", name, self.sink),
+            None => arrays.whole = false,
+        }
+        let site = table.get("site").and_then(|item| item.text()).and_then(|site| {
+            let names = self.sites.list.iter().map(|site| site.name.as_str());
+            lookup("site", &site, names, self.sites.whole, self.sink).map(SiteId::at)
+        });
+        let first = arrays.hosts.len();
+        let whole = self.hosts(&table, id, arrays);
+        arrays.whole &= whole;
+        let hosts: Vec<HostId> = (first..arrays.hosts.len()).map(HostId::at).collect();
+        let base = table.get("base").and_then(|item| base(&item, &hosts, arrays, whole, self.sink));
+        arrays.based.push(table.key_span("base").is_some());
+        arrays.drivers.push(table.get("driver").and_then(|item| driver(&item)).unwrap_or(Driver::Simulator));
+        arrays.list.push(Array {
+            name: name.map_or_else(String::new, |name| name.value.to_owned()),
+            site: site.unwrap_or_else(|| self.sites.home()),
+            ring: hosts.into_iter().filter(|host| Some(*host) != base).collect(),
+            base,
+            pick: table
+                .get("pick")
+                .and_then(|item| item.choice(&[("next", Pick::Next), ("best", Pick::Best)]))
+                .unwrap_or_default(),
+        });
+        table.finish(None);
+    }
+
+    /// Whether all hosts could be read.
+    fn hosts(&mut self, table: &Table<'a>, array: ArrayId, arrays: &mut Arrays) -> bool {
+        let Some(item) = table.need("host", EXAMPLE) else { return false };
+        let (entries, mut whole) = item.list(EXAMPLE);
+        if entries.is_empty() && whole {
+            item.wrong("an array needs a host", format!("write {EXAMPLE}"));
+        }
+        for entry in entries {
+            match self.host(&entry, array) {
+                Some((host, ghz)) => {
+                    arrays.hosts.push(host);
+                    arrays.ghz.push(ghz);
+                }
+                None => whole = false,
+            }
+        }
+        whole
+    }
+
+    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<(Host, f64)> {
+        let mut host = Host { name: String::new(), array, capacity: None, price: 0.0, draining: false };
+        let mut ghz = DEFAULT_GHZ;
+        let name = if entry.as_text().is_some() {
+            entry.name()
+        } else {
+            let table = entry.table(keys::HOST)?;
+            host.capacity = table.get("capacity").and_then(|item| item.whole(1..=u32::MAX));
+            host.price = table.get("price").and_then(|item| item.number_in(0.0..=f64::MAX, "0 or more")).unwrap_or(0.0);
+            host.draining = table.get("draining").and_then(|item| item.flag()).unwrap_or(false);
+            ghz = table.get("cpu_ghz").and_then(|item| item.positive()).unwrap_or(DEFAULT_GHZ);
+            let name = table.need("name", "name = \"mln1\"").and_then(|item| item.name());
+            table.finish(None);
+            name
+        }?;
+        check_unique(&mut self.hosts, "a host", &name, self.sink);
+        host.name = name.value.to_owned();
+        Some((host, ghz))
+    }
+}
+
+fn base(item: &Item<'_>, hosts: &[HostId], arrays: &Arrays, whole: bool, sink: &Sink) -> Option<HostId> {
+    let name = item.text()?;
+    let names = hosts.iter().map(|host| arrays.hosts[host.index()].name.as_str());
+    let Some(found) = names.clone().position(|n| n == name.value) else {
+        if whole {
+            let help = format!("the base is one of the array's hosts; {}", did_you_mean(name.value, names));
+            sink.absent(name.span, format!("the base '{}' is no host of this array", name.value), help);
+        }
+        return None;
+    };
+    if hosts.len() == 1 && whole {
+        let message = format!("the base '{}' is the only host: the ring is empty", name.value);
+        item.wrong(message, "add another host, or remove the base");
+    }
+    hosts.get(found).copied()
+}
+
+fn driver(item: &Item<'_>) -> Option<Driver> {
+    let kind = if item.is_table() {
+        let table = item.table(keys::DRIVER)?;
+        let kind = table.need("kind", "kind = \"simulator\"");
+        // Another kind's keys are not wrong because its kind is.
+        match kind.as_ref().and_then(Item::as_text) {
+            None | Some("simulator") => table.finish(None),
+            Some(_) => {}
+        }
+        kind?
+    } else {
+        item.clone()
+    };
+    let text = kind.text()?;
+    if text.value == "simulator" {
+        return Some(Driver::Simulator);
+    }
+    kind.wrong(format!("unknown driver kind '{}'", text.value), "write driver = \"simulator\": there is no other kind");
+    None
+}

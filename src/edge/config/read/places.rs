@@ -1,0 +1,158 @@
+//! Where a VM is, and where it may be sent: its array, host and the array of another site.
+
+use std::collections::HashMap;
+
+use super::super::cursor::{At, Item, Table};
+use super::super::words::did_you_mean;
+use super::lookup;
+use super::policy::{Kind, Policy};
+use super::vms::Context;
+use crate::core::cluster::{ArrayId, Host, HostId};
+
+/// Where one VM is.
+pub(super) struct Place {
+    pub array: ArrayId,
+    pub host: HostId,
+    /// Of a VM of the site policy.
+    pub away: Option<ArrayId>,
+}
+
+/// Puts VMs on hosts until these are full.
+pub(super) struct Places<'c, 'a> {
+    context: &'c Context<'a>,
+    /// How many VMs stand on a host so far.
+    filled: HashMap<HostId, u32>,
+}
+
+impl<'c, 'a> Places<'c, 'a> {
+    pub fn new(context: &'c Context<'a>) -> Self {
+        Self { context, filled: HashMap::new() }
+    }
+
+    /// The place of a VM. `policy` is its own, and the value that gave it.
+    pub fn place(&mut self, table: &Table<'a>, policy: Option<(&Policy, &Item<'a>)>) -> Option<Place> {
+        let named = table.get("array");
+        let array = named.as_ref().and_then(|item| item.text()).and_then(|name| self.array(&name));
+        let host = table.need("host", "host = \"mln1\", where the VM is").and_then(|item| item.text());
+        let host = host.and_then(|name| Some(At::new(self.host(&name, array)?, name.span)));
+        // Without an array named, the host says which; with a wrong one, nothing does.
+        let array = match (array, named, &host) {
+            (None, None, Some(host)) => Some(self.context.arrays.hosts[host.value.index()].array),
+            (array, ..) => array,
+        };
+        let kind = policy.and_then(|(policy, _)| policy.kind());
+        let away = self.away(table, kind);
+        if let (Some(array), Some(Kind::Site), true) = (array, kind, self.context.sites.whole) {
+            self.check_home(table, array);
+        }
+        if let (Some(array), Some((policy, given))) = (array, policy) {
+            self.check_policy(policy, given, array);
+        }
+        if let (Some(array), Some(host)) = (array, &host) {
+            self.check_host(host, array, away);
+            self.fill(host);
+        }
+        Some(Place { array: array?, host: host?.value, away })
+    }
+
+    fn array(&self, name: &At<&'a str>) -> Option<ArrayId> {
+        let arrays = self.context.arrays;
+        let names = arrays.list.iter().map(|array| array.name.as_str());
+        lookup("array", name, names, arrays.whole, self.context.sink).map(ArrayId::at)
+    }
+
+    fn host(&self, name: &At<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
+        let arrays = self.context.arrays;
+        let found = arrays.hosts.iter().position(|host| host.name == name.value).map(HostId::at);
+        if found.is_none() && arrays.whole {
+            let near = |(_, host): (HostId, &'a Host)| host.name.as_str();
+            let help = match array {
+                Some(array) => did_you_mean(name.value, arrays.hosts_of(array).map(near)),
+                None => did_you_mean(name.value, arrays.hosts.iter().map(|host| host.name.as_str())),
+            };
+            self.context.sink.absent(name.span.clone(), format!("unknown host '{}'", name.value), help);
+        }
+        found
+    }
+
+    /// The array a site policy sends the VM to; no other policy sends it away.
+    fn away(&self, table: &Table<'a>, kind: Option<Kind>) -> Option<ArrayId> {
+        let Some(item) = table.get("away") else {
+            return if kind == Some(Kind::Site) { self.only_other(table) } else { None };
+        };
+        let away = item.text().and_then(|name| self.array(&name));
+        if kind.is_some_and(|kind| kind != Kind::Site) {
+            item.wrong("only a site policy sends a VM away", "remove 'away', or use a policy of kind \"site\"");
+        } else if self.context.sites.whole && away.is_some_and(|away| self.is_home(away)) {
+            item.wrong("this array is at the home site", "name an array of another site");
+        }
+        away
+    }
+
+    /// The array that is not at the home site, if it is the only one.
+    fn only_other(&self, table: &Table<'a>) -> Option<ArrayId> {
+        let (arrays, sink) = (self.context.arrays, self.context.sink);
+        if !arrays.whole || !self.context.sites.whole {
+            return None;
+        }
+        let mut others = (0..arrays.list.len()).map(ArrayId::at).filter(|array| !self.is_home(*array));
+        let found = others.next();
+        if found.is_none() {
+            let message = "a site policy needs an array at another site to go to";
+            sink.absent(table.span(), message, "add a [[site]] and an [[array]] at it");
+        } else if others.next().is_some() {
+            let message = "several arrays are at other sites: which of them does this VM go to?";
+            sink.absent(table.span(), message, "add away = \"ARRAY\"");
+        }
+        found
+    }
+
+    /// A VM of the site policy lives at home, wherever it is now.
+    fn check_home(&self, table: &Table<'a>, array: ArrayId) {
+        if !self.is_home(array) {
+            let place = table.get("array").or_else(|| table.get("host")).map_or(table.span(), |item| item.span());
+            let name = &self.context.arrays.list[array.index()].name;
+            let message = format!("array '{name}' is not at the home site, where a VM of the site policy lives");
+            self.context.sink.error(place, message, "write array = \"ARRAY\" of the home site; its host may be away");
+        }
+    }
+
+    fn is_home(&self, array: ArrayId) -> bool {
+        self.context.arrays.list[array.index()].site == self.context.sites.home()
+    }
+
+    /// A policy that moves to the base needs one.
+    fn check_policy(&self, policy: &Policy, given: &Item<'_>, array: ArrayId) {
+        let Some(kind) = policy.kind.as_ref().filter(|kind| matches!(kind.value, Kind::Base | Kind::Schedule)) else {
+            return;
+        };
+        if !self.context.arrays.based[array.index()] {
+            let place = if given.is_table() { kind.span.clone() } else { given.span() };
+            let name = &self.context.arrays.list[array.index()].name;
+            let message = format!("this policy moves to the base, and array '{name}' has none");
+            self.context.sink.absent(place, message, "add base = \"HOST\" to the array, or use a threshold policy");
+        }
+    }
+
+    fn check_host(&self, host: &At<HostId>, array: ArrayId, away: Option<ArrayId>) {
+        let arrays = self.context.arrays;
+        let found = &arrays.hosts[host.value.index()];
+        if found.array != array && Some(found.array) != away {
+            let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
+            let message =
+                format!("host '{}' is in array '{}', not in '{}'", found.name, name(found.array), name(array));
+            self.context.sink.error(host.span.clone(), message, "name a host of the VM's array, or the host's array");
+        }
+    }
+
+    /// Counts a VM on its host, and says so when it is the first too many.
+    fn fill(&mut self, host: &At<HostId>) {
+        let filled = self.filled.entry(host.value).or_default();
+        *filled = filled.saturating_add(1);
+        let found = &self.context.arrays.hosts[host.value.index()];
+        if let Some(capacity) = found.capacity.filter(|capacity| filled.checked_sub(1) == Some(*capacity)) {
+            let message = format!("host '{}' has room for {capacity}, and this VM is one more", found.name);
+            self.context.sink.error(host.span.clone(), message, "raise the host's capacity, or name another host");
+        }
+    }
+}

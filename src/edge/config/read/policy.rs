@@ -1,0 +1,236 @@
+//! `[policy.NAME]` and `policy = { … }`: which of the four policies, with its bounds.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+use super::super::cursor::{At, Item, Table};
+use super::super::sink::Sink;
+use super::super::words::nearest;
+use crate::core::cluster::{Direction, Span};
+use crate::core::policy::{
+    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, HoursError, Resting,
+    Rule, Settings, SettingsError, SiteRule, WorkingHours,
+};
+
+/// The word in `kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Threshold,
+    Base,
+    Schedule,
+    Site,
+}
+
+const KINDS: [(&str, Kind); 4] =
+    [("threshold", Kind::Threshold), ("base", Kind::Base), ("schedule", Kind::Schedule), ("site", Kind::Site)];
+
+/// A policy before the direction of an indicator is known; what could not be read is `None`.
+#[derive(Debug, Default)]
+pub(super) struct Policy {
+    pub kind: Option<At<Kind>>,
+    /// The threshold, but the site policy's.
+    pub high: Option<At<f64>>,
+    tarry: Option<u32>,
+    low: Option<At<f64>>,
+    low_tarry: Option<u32>,
+    hours: Option<WorkingHours>,
+    resting: Resting,
+    site: Option<SiteRule>,
+    settle: Option<Span>,
+    stale_after: Option<u32>,
+    /// The directions in which its bounds were compared; none if no VM has it.
+    checked: Cell<(bool, bool)>,
+}
+
+pub(super) fn read(table: Table<'_>, sink: &Sink) -> Policy {
+    let kind = table.need("kind", "kind = \"threshold\", or base, schedule, site");
+    let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
+    let is = |wanted: &[Kind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
+    // Of a policy whose kind cannot be read, all that is there is read, and nothing is missing.
+    let unknown = kind.is_none();
+    let ask = |key, wanted: &[Kind], example: &str| match (is(wanted), unknown) {
+        (true, _) => table.need(key, example),
+        (false, true) => table.get(key),
+        (false, false) => None,
+    };
+    let whole = |item: Item<'_>| item.whole(1..=u32::MAX);
+    let (ranged, based) = ([Kind::Threshold, Kind::Base, Kind::Schedule], [Kind::Base, Kind::Schedule]);
+    let policy = Policy {
+        high: ask("threshold", &ranged, "threshold = 50").and_then(|item| item.number()),
+        tarry: ask("tarry", &ranged, "tarry = 3").and_then(whole),
+        low: ask("low_threshold", &based, "low_threshold = 1").and_then(|item| item.number()),
+        low_tarry: ask("low_tarry", &based, "low_tarry = 20").and_then(whole),
+        hours: if is(&[Kind::Schedule]) || unknown { hours(&table, unknown, sink) } else { None },
+        resting: if is(&[Kind::Schedule]) || unknown { resting(&table) } else { Resting::default() },
+        site: if is(&[Kind::Site]) { site(&table) } else { None },
+        settle: table.get("settle").and_then(|item| item.duration()).map(|settle| settle.value),
+        stale_after: table.get("stale_after").and_then(whole),
+        checked: Cell::default(),
+        kind,
+    };
+    let word =
+        policy.kind.as_ref().and_then(|kind| KINDS.iter().find(|(_, k)| *k == kind.value)).map(|(word, _)| *word);
+    table.finish(word);
+    policy
+}
+
+impl Policy {
+    /// The policy's word, if it could be read.
+    pub fn kind(&self) -> Option<Kind> {
+        self.kind.as_ref().map(|kind| kind.value)
+    }
+
+    /// What a VM gets of it. `vm` is the VM's name, for an error that its indicator's direction makes.
+    pub fn settings(&self, direction: Direction, vm: &str, sink: &Sink) -> Option<Settings> {
+        let (higher, lower) = self.checked.get();
+        let (new, checked) = match direction {
+            Direction::HigherIsWorse => (!higher, (true, lower)),
+            Direction::LowerIsWorse => (!lower, (higher, true)),
+        };
+        self.checked.set(checked);
+        if let Some(rule) = self.bounds().filter(|_| new) {
+            self.check(Settings::new(rule, direction), Some(vm), sink);
+        }
+        let rule = match self.kind()? {
+            Kind::Threshold | Kind::Base => self.bounds()?,
+            Kind::Schedule => {
+                let (high, low) = (self.bounds()?.high()?, self.bounds()?.low()?);
+                Rule::Schedule { high, low, hours: self.hours.clone()?, resting: self.resting }
+            }
+            Kind::Site => Rule::Site(self.site?),
+        };
+        let settle = self.settle.unwrap_or(DEFAULT_SETTLE);
+        let stale_after = self.stale_after.unwrap_or(DEFAULT_STALE_AFTER);
+        Some(Settings { rule, direction, settle, stale_after })
+    }
+
+    /// Of a policy without a VM no direction is known: its bounds must only not touch.
+    pub fn check_alone(&self, sink: &Sink) {
+        let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
+        if touch && self.checked.get() == (false, false) {
+            if let Some(rule) = self.bounds() {
+                self.check(Settings::new(rule, Direction::HigherIsWorse), None, sink);
+            }
+        }
+    }
+
+    /// The bounds as a rule; a tarry that is wrong was said to be, and does not keep the bounds from being compared.
+    fn bounds(&self) -> Option<Rule> {
+        let high = Bound { at: self.high.as_ref()?.value, tarry: self.tarry.unwrap_or(1) };
+        match &self.low {
+            Some(low) => Some(Rule::Base { high, low: Bound { at: low.value, tarry: self.low_tarry.unwrap_or(1) } }),
+            None => Some(Rule::Threshold { high }),
+        }
+    }
+
+    fn check(&self, settings: Settings, vm: Option<&str>, sink: &Sink) {
+        let Err(error) = settings.check() else { return };
+        let message = match (settings.direction, vm) {
+            (Direction::LowerIsWorse, Some(vm)) => format!("{error}: for VM '{vm}' lower is worse"),
+            _ => error.to_string(),
+        };
+        let place = self.low.as_ref().or(self.high.as_ref()).map_or(0..0, |bound| bound.span.clone());
+        let help = match error {
+            SettingsError::BoundsCross { high, must, .. } => {
+                format!("write a low_threshold {must} {high}, or change the threshold; they may not touch")
+            }
+            _ => "write a number that can stand".to_owned(),
+        };
+        sink.error(place, message, help);
+    }
+}
+
+fn resting(table: &Table<'_>) -> Resting {
+    let words = [("record", Resting::Record), ("off", Resting::Off)];
+    table.get("resting").and_then(|item| item.choice(&words)).unwrap_or_default()
+}
+
+fn site(table: &Table<'_>) -> Option<SiteRule> {
+    let whole = |item: Item<'_>| item.whole(1..=u32::MAX);
+    let words = [("show", BreakEven::Show), ("require", BreakEven::Require)];
+    let home_tarry = table.get("home_tarry").map_or(Some(DEFAULT_HOME_TARRY), whole);
+    let break_even = table.get("break_even").map_or(Some(BreakEven::default()), |item| item.choice(&words));
+    let margin = table.get("margin").map_or(Some(DEFAULT_MARGIN), |item| item.number_in(1.0..=f64::MAX, "at least 1"));
+    let threshold = table.need("threshold", "threshold = 2: so many big jobs").and_then(whole);
+    Some(SiteRule { threshold: threshold?, home_tarry: home_tarry?, break_even: break_even?, margin: margin? })
+}
+
+const HOURS: &str = "hours = \"Mon-Fri 09:00-16:00\"";
+
+fn hours(table: &Table<'_>, optional: bool, sink: &Sink) -> Option<WorkingHours> {
+    let [hours, zone, start, stop] = ["hours", "zone", "workstart", "workstop"].map(|key| table.get(key));
+    let slots = start.as_ref().or(stop.as_ref());
+    if let (Some(words), Some(slots)) = (hours.as_ref().or(zone.as_ref()), slots) {
+        let message = "working hours are given twice, in two notations";
+        // The later of the two is the one too many.
+        let place = if words.span().start > slots.span().start { words } else { slots };
+        place.wrong(message, "keep hours and zone, or workstart and workstop");
+        return None;
+    }
+    if slots.is_some() {
+        return slots_hours(table, start, stop);
+    }
+    let zone = zone.map_or(Some(Tz::UTC), |item| read_zone(&item));
+    let Some(item) = hours else {
+        if !optional {
+            let message = "a policy of kind 'schedule' needs 'hours'";
+            sink.absent(table.span(), message, format!("add {HOURS}, and zone = \"Europe/Oslo\""));
+        }
+        return None;
+    };
+    let text = item.text()?.value;
+    // The days and times are right or wrong in any zone.
+    match WorkingHours::parse(text, zone.unwrap_or(Tz::UTC)) {
+        Ok(hours) => zone.map(|_| hours),
+        Err(error) => {
+            hours_wrong(item.span(), &error, sink);
+            None
+        }
+    }
+}
+
+fn slots_hours<'a>(table: &Table<'a>, start: Option<Item<'a>>, stop: Option<Item<'a>>) -> Option<WorkingHours> {
+    let slot = |item: &Item<'_>| item.whole(0..=288);
+    let start = start.or_else(|| table.need("workstart", "workstart = 108, in 5-minute slots of the UTC day"));
+    let item = stop.or_else(|| table.need("workstop", "workstop = 170, in 5-minute slots of the UTC day"));
+    let (start, stop) = (start.as_ref().and_then(slot), item.as_ref().and_then(slot));
+    let (start, stop, item) = (start?, stop?, item?);
+    let hours = WorkingHours::from_slots(i64::from(start), i64::from(stop));
+    if hours.is_err() {
+        item.wrong("these hours never open: they begin when they end", "write a workstop other than workstart");
+    }
+    hours.ok()
+}
+
+fn read_zone(item: &Item<'_>) -> Option<Tz> {
+    let name = item.text()?.value;
+    let zone = name.parse().ok();
+    if zone.is_none() {
+        let help = match nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name())) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => "write a name of the tz database, such as Europe/Oslo".to_owned(),
+        };
+        item.wrong(format!("unknown zone '{name}'"), help);
+    }
+    zone
+}
+
+fn hours_wrong(place: Range<usize>, error: &HoursError, sink: &Sink) {
+    let (message, help) = match error {
+        HoursError::Empty => ("there is no window in these hours".to_owned(), format!("write {HOURS}")),
+        HoursError::Day(day) => {
+            (format!("'{day}' is no day"), "write Mon Tue Wed Thu Fri Sat Sun, or a range such as Mon-Fri".to_owned())
+        }
+        HoursError::Time(time) => {
+            (format!("'{time}' is no time of day"), "write a window as HH:MM-HH:MM, from 00:00 to 24:00".to_owned())
+        }
+        HoursError::NeverOpens(window) => (
+            format!("these hours never open: '{window}' begins when it ends"),
+            "write a later end, or 00:00-24:00 for the whole day".to_owned(),
+        ),
+        HoursError::Slot(_) => (error.to_string(), "write a slot from 0 to 288".to_owned()),
+    };
+    sink.error(place, message, help);
+}

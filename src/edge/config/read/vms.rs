@@ -1,0 +1,171 @@
+//! `[[vm]]`: each VM with its place, its monitor and its policy, and what these must agree on.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::super::cursor::{Item, Table};
+use super::super::keys;
+use super::super::sink::Sink;
+use super::super::words::written;
+use super::arrays::Arrays;
+use super::monitor::{self, Watch};
+use super::places::Places;
+use super::policy::{self, Kind, Policy};
+use super::sites::Sites;
+use super::{MODES, check_unique, lookup};
+use crate::core::cluster::{Mode, Monitor, Span, Vm};
+use crate::core::simulation::VmPlan;
+
+const DEFAULT_INTERVAL: Span = Span::from_mins(1);
+const SHORTEST_INTERVAL: Span = Span::from_secs(1);
+
+/// What VMs refer to.
+pub(super) struct Context<'a> {
+    pub sink: &'a Sink,
+    /// Relative password files are relative to it.
+    pub folder: Option<&'a Path>,
+    /// The cluster's, if it could be read.
+    pub mode: Option<Mode>,
+    pub sites: &'a Sites,
+    pub arrays: &'a Arrays,
+    pub policies: &'a [(&'a str, Policy)],
+}
+
+/// The VMs of a file.
+#[derive(Default)]
+pub(super) struct Vms {
+    pub list: Vec<Vm>,
+    pub monitors: Vec<Monitor>,
+    pub plans: Vec<VmPlan>,
+}
+
+pub(super) fn read<'a>(top: &Table<'a>, context: &Context<'a>) -> Vms {
+    let mut vms = Vms::default();
+    let entries = match top.get("vm") {
+        Some(item) => item.list("[[vm]], in double brackets, once for each").0,
+        None => {
+            let help = "add [[vm]] with a name, host, monitor and policy";
+            context.sink.absent(0..0, "there is no [[vm]]", help);
+            Vec::new()
+        }
+    };
+    let mut reader = Reader { context, names: HashSet::new(), places: Places::new(context) };
+    for table in entries.iter().filter_map(|entry| entry.table(keys::VM)) {
+        if let Some((vm, monitor, plan)) = reader.vm(table) {
+            vms.list.push(vm);
+            vms.monitors.push(monitor);
+            vms.plans.push(plan);
+        }
+    }
+    vms
+}
+
+struct Reader<'c, 'a> {
+    context: &'c Context<'a>,
+    names: HashSet<&'a str>,
+    places: Places<'c, 'a>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn vm(&mut self, table: Table<'a>) -> Option<(Vm, Monitor, VmPlan)> {
+        let context = self.context;
+        let name = table.need("name", "name = \"nii1\"").and_then(|item| item.name());
+        if let Some(name) = &name {
+            check_unique(&mut self.names, "a VM", name, context.sink);
+        }
+        let interval = interval(&table);
+        let monitor = table.need("monitor", "monitor = { kind = \"mysql\", url = \"mysql://watch@127.0.0.1\" }");
+        let watch = monitor.as_ref().and_then(|item| item.table(keys::MONITOR));
+        let watch = watch.map(|table| monitor::read(table, context.folder, interval, context.sink));
+        let given = table.need("policy", "policy = { kind = \"threshold\", threshold = 50, tarry = 3 }");
+        let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(keys::POLICY));
+        let own = own.map(|table| policy::read(table, context.sink));
+        let policy = own.as_ref().or_else(|| given.as_ref().and_then(|item| self.named_policy(item)));
+        let word = name.as_ref().map_or("", |name| name.value);
+        let place = self.places.place(&table, policy.zip(given.as_ref()));
+        let mode = table.get("mode").and_then(|item| self.mode(&item));
+        let service = table.get("service").and_then(|item| item.name());
+        table.finish(None);
+
+        let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
+        let settings = policy.settings(watch.direction, word, context.sink);
+        self.check_pair(policy, &watch, &given);
+        check_deadline(policy, &watch, interval, &monitor);
+        let (place, interval) = (place?, interval?);
+        let vm = Vm {
+            name: name?.value.to_owned(),
+            service: service.map_or_else(|| watch.service.to_owned(), |service| service.value.to_owned()),
+            array: place.array,
+            host: place.host,
+            interval,
+            indicator: watch.indicator.clone(),
+            policy: settings?,
+            mode,
+            away: place.away,
+        };
+        Some((vm, watch.monitor(interval)?, watch.plan))
+    }
+
+    fn named_policy(&self, item: &Item<'a>) -> Option<&'a Policy> {
+        let name = item.text()?;
+        let names = self.context.policies.iter().map(|(name, _)| *name);
+        let found = lookup("policy", &name, names, true, self.context.sink)?;
+        self.context.policies.get(found).map(|(_, policy)| policy)
+    }
+
+    fn mode(&self, item: &Item<'_>) -> Option<Mode> {
+        let mode = item.choice(&MODES)?;
+        let cluster = self.context.mode?;
+        if mode > cluster {
+            let word = |mode| MODES.iter().find(|(_, m)| *m == mode).map_or("", |(word, _)| *word);
+            let message = format!("mode '{}' is wider than the cluster's '{}'", word(mode), word(cluster));
+            item.wrong(
+                message,
+                format!("a VM may only be narrower: set mode = \"{}\" at the top of the file", word(mode)),
+            );
+        }
+        Some(mode)
+    }
+
+    /// A site policy works through queues, the others watch an indicator.
+    fn check_pair(&self, policy: &Policy, watch: &Watch, given: &Item<'_>) {
+        let (Some(kind), Some(_)) = (&policy.kind, &watch.source) else { return };
+        let place = if given.is_table() { kind.span.clone() } else { given.span() };
+        match (kind.value == Kind::Site, watch.is_queue()) {
+            (true, false) => {
+                let help = "write monitor = { kind = \"simulated\", service = \"queue\" }, or use another policy";
+                self.context.sink.error(place, "a site policy needs a monitor that reports job queues", help);
+            }
+            (false, true) => {
+                let help = "use a policy of kind \"site\", or watch another service";
+                self.context.sink.error(place, "only a site policy works through job queues", help);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn interval(table: &Table<'_>) -> Option<Span> {
+    let Some(item) = table.get("interval") else { return Some(DEFAULT_INTERVAL) };
+    let interval = item.duration()?.value;
+    if interval < SHORTEST_INTERVAL {
+        item.wrong(format!("the interval {} is too short", written(interval)), "write \"1s\" or more");
+        return None;
+    }
+    Some(interval)
+}
+
+/// An http check that times out is a sample of its deadline: at or under the threshold it would never count.
+fn check_deadline(policy: &Policy, watch: &Watch, interval: Option<Span>, monitor: &Item<'_>) {
+    let (Some(monitor::Kind::Http), Some(high)) = (watch.kind, &policy.high) else { return };
+    let (deadline, item_span, which) = match (&watch.deadline, interval) {
+        (Some(deadline), _) => (deadline.value, deadline.span.clone(), "deadline"),
+        (None, Some(interval)) => (Monitor::default_deadline(interval), monitor.span(), "default deadline"),
+        (None, None) => return,
+    };
+    if deadline.millis() as f64 <= high.value {
+        let message = format!("the {which} {} is not above the threshold of {} ms", written(deadline), high.value);
+        let help = "a check that times out counts as its deadline: write a longer deadline, or a lower threshold";
+        monitor.wrong_at(item_span, message, help);
+    }
+}

@@ -1,0 +1,135 @@
+//! Words for errors: what was probably meant, lists, and lengths of time as the config writes them.
+
+use crate::core::cluster::Span;
+
+/// Longer than any sensible setting; keeps sums far from their limits.
+const LONGEST: i64 = 366 * 86_400_000;
+
+/// The word that was probably meant, if one is near enough.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let length = lower.chars().count();
+    // A single letter is like any other.
+    let allowed = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
+    let near = known.into_iter().map(|k| (distance(&lower, &k.to_lowercase()), k));
+    near.filter(|&(d, _)| d <= allowed).min_by_key(|&(d, _)| d).map(|(_, k)| k)
+}
+
+/// `did you mean 'x'?`, or the whole choice.
+pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(word, known.clone()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("known here: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// How many letters must be changed, put in, left out or swapped with their neighbour to make one word the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = change.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(before[j - 2] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+/// Reads `45s`, `1m30s`, `500ms`, `2d`: whole numbers, each with its unit, largest unit first.
+pub(super) fn duration(text: &str) -> Result<Span, &'static str> {
+    const UNITS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = text.trim();
+    if rest.starts_with('-') {
+        return Err("it is negative");
+    }
+    if rest.is_empty() {
+        return Err("it is empty");
+    }
+    let (mut total, mut units) = (0_i64, UNITS.as_slice());
+    while !rest.is_empty() {
+        let (number, tail) = split_while(rest, |c| c.is_ascii_digit());
+        let (unit, tail) = split_while(tail, |c| !c.is_ascii_digit());
+        let unit = unit.trim();
+        let number: i64 = match number.parse() {
+            Ok(number) => number,
+            Err(_) if number.is_empty() => return Err("it does not begin with a whole number"),
+            Err(_) => return Err("it is too long"),
+        };
+        let Some(at) = units.iter().position(|(name, _)| *name == unit) else {
+            return Err(if unit.is_empty() { "it has no unit" } else { "it has an unknown unit, or one out of order" });
+        };
+        total = number.checked_mul(units[at].1).and_then(|ms| ms.checked_add(total)).ok_or("it is too long")?;
+        units = &units[at + 1..];
+        rest = tail.trim_start();
+    }
+    if total > LONGEST { Err("it is longer than a year") } else { Ok(Span::from_millis(total)) }
+}
+
+fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|c| !keep(c)).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+/// A length as the config writes it: `1m30s`.
+pub(super) fn written(span: Span) -> String {
+    let mut ms = span.millis();
+    let mut text = String::new();
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if ms >= size {
+            text.push_str(&format!("{}{unit}", ms / size));
+            ms %= size;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_understood() {
+        let keys = ["threshold", "tarry", "low_threshold", "url"];
+        let near = |word| nearest(word, keys);
+        assert_eq!(near("treshold"), Some("threshold"));
+        assert_eq!(near("taryr"), Some("tarry"));
+        assert_eq!(near("URL"), Some("url"));
+        assert_eq!(near("lowthreshold"), Some("low_threshold"));
+        assert_eq!(near("colour"), None);
+        assert_eq!(nearest("b", ["a"]), None);
+    }
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        let ms = |text| duration(text).map(Span::millis);
+        assert_eq!(ms("45s"), Ok(45_000));
+        assert_eq!(ms("1m30s"), Ok(90_000));
+        assert_eq!(ms("1h 5m"), Ok(3_900_000));
+        assert_eq!(ms("500ms"), Ok(500));
+        assert_eq!(ms("2d"), Ok(172_800_000));
+        assert_eq!(ms("0s"), Ok(0));
+    }
+
+    #[test]
+    fn other_texts_are_no_durations() {
+        for text in ["", "-5s", "5", "s", "1.5h", "5 minutes", "30s1m", "5s5s", "99999999999999999999s", "400d", "5µs"]
+        {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_written_duration_reads_back() {
+        for text in ["0s", "45s", "1m30s", "500ms", "2d", "1h1s"] {
+            assert_eq!(duration(text).map(written), Ok(text.to_owned()));
+        }
+    }
+}

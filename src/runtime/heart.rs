@@ -1,0 +1,158 @@
+//! Engine and simulator, stepped in the order of time. What they ask of each other is answered at once; what only a
+//! real monitor can tell is asked for.
+
+use std::collections::VecDeque;
+
+use crate::core::cluster::{Cluster, Monitor, Source, Timestamp, VmId};
+use crate::core::engine::{Command, Effect, Engine, Event, Record};
+use crate::core::policy::Field;
+use crate::core::simulation::{Plan, Simulation};
+use crate::edge::config::Config;
+
+/// Whoever listens to what happens.
+pub trait Listener {
+    /// Something happened.
+    fn record(&mut self, record: &Record, engine: &Engine);
+    /// An operator's command was answered.
+    fn answer(&mut self, ok: bool, text: &str);
+    /// A host's load or state was told.
+    fn host(&mut self, host: crate::core::cluster::HostId);
+    /// The cluster is another now.
+    fn reconfigured(&mut self, engine: &Engine);
+}
+
+/// The engine and the simulator it lives with.
+#[derive(Debug)]
+pub struct Heart {
+    engine: Engine,
+    simulation: Simulation,
+    monitors: Vec<Monitor>,
+    now: Timestamp,
+    /// Kept between steps for their room.
+    events: VecDeque<Event>,
+    simulated: Vec<Event>,
+    effects: Vec<Effect>,
+}
+
+impl Heart {
+    /// An engine over a cluster whose arrays the simulator drives.
+    pub fn new(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
+        Self {
+            simulation: Simulation::new(&cluster, plan, now),
+            engine: Engine::new(cluster, now),
+            monitors,
+            now,
+            events: VecDeque::new(),
+            simulated: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The engine, to be looked at.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Every VM's monitor.
+    pub fn monitors(&self) -> &[Monitor] {
+        &self.monitors
+    }
+
+    /// The instant it has come to.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The next instant at which something is due.
+    pub fn next_wake(&self) -> Timestamp {
+        self.engine.next_wake().min(self.simulation.next_event())
+    }
+
+    /// Does what is due at `now`. VMs that real monitors have to read are added to `asks`.
+    pub fn wake(&mut self, now: Timestamp, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+        self.now = now.max(self.now);
+        let mut due = std::mem::take(&mut self.simulated);
+        self.simulation.advance(self.now, &mut due);
+        for event in due.drain(..) {
+            self.tell(event, listener, asks);
+        }
+        self.simulated = due;
+        if self.engine.next_wake() <= self.now {
+            self.tell(Event::Tick, listener, asks);
+        }
+    }
+
+    /// Tells the engine something now, and carries out what it wants.
+    pub fn tell(&mut self, event: Event, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+        self.events.push_back(event);
+        while let Some(event) = self.events.pop_front() {
+            if let Event::Host { host, .. } = event {
+                listener.host(host);
+            }
+            let mut effects = std::mem::take(&mut self.effects);
+            self.engine.step(self.now, event, &mut effects);
+            for effect in effects.drain(..) {
+                self.carry_out(effect, listener, asks);
+            }
+            self.effects = effects;
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+        let now = self.now;
+        let answer = match effect {
+            Effect::Read { vm } if self.monitors[vm.index()].source != Source::Simulated => return asks.push(vm),
+            Effect::Read { vm } => self.simulation.read(vm, now),
+            Effect::Preflight(route) => self.simulation.preflight(route, now),
+            // The history that keeps this across a crash comes with it; until then the event stream is the journal.
+            Effect::Journal(route) => Event::Journalled { id: route.id },
+            Effect::Start(route) => return self.simulation.start(route, now),
+            Effect::Abort(route) => return self.simulation.abort(route, now),
+            Effect::Confirm(route) => self.simulation.presence(route, now),
+            Effect::Record(record) => return listener.record(&record, &self.engine),
+            Effect::Answer { ok, text } => return listener.answer(ok, &text),
+        };
+        self.events.push_back(answer);
+    }
+
+    /// An operator's command, if the VM's monitor can live with it.
+    pub fn command(&mut self, by: &str, command: Command, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+        if let Err(text) = self.within_deadline(&command) {
+            return listener.answer(false, &text);
+        }
+        self.tell(Event::Command { by: by.to_owned(), command }, listener, asks);
+    }
+
+    /// A threshold at or above the deadline of an `http` check could never be passed.
+    fn within_deadline(&self, command: &Command) -> Result<(), String> {
+        let Command::Set { vm, field: Field::Threshold, value } = command else { return Ok(()) };
+        let monitor = self.engine.cluster().vm_named(vm).map(|id| &self.monitors[id.index()]);
+        match monitor {
+            Some(Monitor { source: Source::Http { .. }, deadline }) if *value >= deadline.millis() as f64 => {
+                Err(format!(
+                    "{vm}: threshold {value} must be below the check's deadline of {} ms, or a busy service is never beyond",
+                    deadline.millis()
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a changed config over, if nothing under way stands against it.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn reconfigure(
+        &mut self,
+        config: Config,
+        listener: &mut impl Listener,
+        asks: &mut Vec<VmId>,
+    ) -> Result<(), String> {
+        self.engine.can_become(&config.cluster)?;
+        self.simulation.reconfigure(self.engine.cluster(), &config.cluster, config.plan, self.now);
+        self.monitors = config.monitors;
+        self.tell(Event::Reconfigured(Box::new(config.cluster)), listener, asks);
+        listener.reconfigured(&self.engine);
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Which time it is: the wall clock's, or a simulated one that runs faster.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::core::cluster::Timestamp;
+use crate::view::Clock;
+
+/// Simulated time is caught up with in steps of this length of real time, so that the process sleeps between them.
+const STEP: Duration = Duration::from_millis(250);
+
+/// How time goes by.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// With the wall clock.
+    Real,
+    /// From `start` at `began`, `speed` times faster than the clock.
+    Simulated {
+        /// The simulated instant at which it began.
+        start: Timestamp,
+        /// The real one.
+        began: Instant,
+        /// Simulated seconds a second, above 0.
+        speed: f64,
+    },
+    /// Simulated, as fast as the machine can.
+    Unpaced,
+}
+
+impl Pace {
+    /// Simulated time that begins now.
+    pub fn simulated(start: Timestamp, speed: f64) -> Self {
+        Self::Simulated { start, began: Instant::now(), speed }
+    }
+
+    /// The instant it is now; `last` for a time that nothing but the engine's own wakes moves.
+    pub fn now(self, last: Timestamp) -> Timestamp {
+        match self {
+            Self::Real => wall_clock().max(last),
+            Self::Simulated { start, began, speed } => {
+                let passed = began.elapsed().as_secs_f64() * speed * 1_000.0;
+                Timestamp::from_millis(start.millis().saturating_add(passed as i64)).max(last)
+            }
+            Self::Unpaced => last,
+        }
+    }
+
+    /// When to look again for something due at `at`; `None` = at once.
+    pub fn wake_for(self, at: Timestamp) -> Option<Instant> {
+        match self {
+            Self::Real => Some(Instant::now() + at.since(wall_clock()).to_std()),
+            Self::Simulated { start, began, speed } => {
+                let seconds = (at.since(start).secs_f64() / speed).clamp(0.0, 1e8);
+                let steps = (seconds / STEP.as_secs_f64()).ceil().max(1.0);
+                Some(began + STEP.mul_f64(steps))
+            }
+            Self::Unpaced => None,
+        }
+    }
+
+    /// As the header shows it.
+    pub const fn clock(self) -> Clock {
+        match self {
+            Self::Real => Clock::Real,
+            Self::Simulated { speed, .. } => Clock::Simulated { speed },
+            Self::Unpaced => Clock::Simulated { speed: f64::INFINITY },
+        }
+    }
+
+    /// Whether every wake is processed at its own instant, however late the process wakes.
+    pub const fn is_simulated(self) -> bool {
+        !matches!(self, Self::Real)
+    }
+}
+
+/// The wall clock's instant.
+pub fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

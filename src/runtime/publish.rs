@@ -1,0 +1,290 @@
+//! Records as snapshots for a console. What did not change is shared with the snapshot before.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::core::cluster::{HostId, Timestamp, VmId};
+use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
+use crate::view::{
+    Alarm, Answer, Clock, HostView, Log, LogLine, Look, Mark, MarkKind, Memory, Snapshot, Totals, VmRow, array_views,
+    detail, host_view, row,
+};
+
+use super::heart::Listener;
+
+/// Log lines a console sees.
+const LOG_KEPT: usize = 500;
+/// Answers a console sees.
+const ANSWERS_KEPT: usize = 8;
+/// Marks kept of one VM.
+const MARKS_KEPT: usize = 256;
+
+/// Keeps what a console may see, and publishes it.
+pub struct Publisher {
+    sender: watch::Sender<Arc<Snapshot>>,
+    seq: u64,
+    clock: Clock,
+    banner: Option<Arc<str>>,
+    look: Look,
+    rows: Vec<Arc<VmRow>>,
+    hosts: Vec<Arc<HostView>>,
+    memory: Vec<Memory>,
+    /// Where each VM was when its host was last drawn, and each host's VMs.
+    at: Vec<HostId>,
+    placed: Vec<Vec<VmId>>,
+    stale_vms: Stale,
+    stale_hosts: Stale,
+    alarmed: HashSet<VmId>,
+    words: Log,
+    log: VecDeque<Arc<LogLine>>,
+    answers: VecDeque<Arc<Answer>>,
+    answered: u64,
+}
+
+/// Positions that have to be made anew.
+#[derive(Default)]
+struct Stale {
+    marked: Vec<bool>,
+    list: Vec<usize>,
+}
+
+impl Stale {
+    fn all(len: usize) -> Self {
+        Self { marked: vec![true; len], list: (0..len).collect() }
+    }
+
+    fn mark(&mut self, position: usize) {
+        if let Some(marked) = self.marked.get_mut(position).filter(|marked| !**marked) {
+            *marked = true;
+            self.list.push(position);
+        }
+    }
+
+    fn take(&mut self) -> Vec<usize> {
+        let list = std::mem::take(&mut self.list);
+        for position in &list {
+            self.marked[*position] = false;
+        }
+        list
+    }
+}
+
+impl Publisher {
+    /// A publisher, and where its snapshots come out. The first is published at once.
+    pub fn new(
+        engine: &Engine,
+        now: Timestamp,
+        clock: Clock,
+        banner: Option<String>,
+    ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+        let (sender, receiver) = watch::channel(Arc::new(Snapshot::default()));
+        let mut publisher = Self {
+            sender,
+            seq: 0,
+            clock,
+            banner: banner.map(Arc::from),
+            look: Look::default(),
+            rows: Vec::new(),
+            hosts: Vec::new(),
+            memory: Vec::new(),
+            at: Vec::new(),
+            placed: Vec::new(),
+            stale_vms: Stale::default(),
+            stale_hosts: Stale::default(),
+            alarmed: HashSet::new(),
+            words: Log::default(),
+            log: VecDeque::new(),
+            answers: VecDeque::new(),
+            answered: 0,
+        };
+        publisher.memory.resize_with(engine.cluster().vms.len(), Memory::default);
+        publisher.begin(engine, now);
+        publisher.publish(engine, now);
+        (publisher, receiver)
+    }
+
+    /// Which clock the header shows.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// What is said at the top of the screen.
+    pub fn set_banner(&mut self, banner: Option<String>) {
+        self.banner = banner.map(Arc::from);
+    }
+
+    /// What the console has on screen.
+    pub fn set_look(&mut self, look: Look) {
+        self.look = look;
+    }
+
+    fn begin(&mut self, engine: &Engine, now: Timestamp) {
+        let cluster = engine.cluster();
+        self.at = engine.vm_ids().map(|vm| engine.live(vm).host()).collect();
+        self.placed = vec![Vec::new(); cluster.hosts.len()];
+        for (vm, host) in self.at.iter().enumerate() {
+            self.placed[host.index()].push(VmId::at(vm));
+        }
+        self.rows = engine.vm_ids().map(|vm| Arc::new(row(engine, vm, &self.memory[vm.index()], false, now))).collect();
+        self.hosts = (0..cluster.hosts.len())
+            .map(|host| Arc::new(host_view(engine, HostId::at(host), &self.placed[host])))
+            .collect();
+        self.stale_vms = Stale { marked: vec![false; self.rows.len()], list: Vec::new() };
+        self.stale_hosts = Stale { marked: vec![false; self.hosts.len()], list: Vec::new() };
+        self.alarmed.clear();
+    }
+
+    /// A command will change this much.
+    pub fn touched_by(&mut self, command: &Command, engine: &Engine, now: Timestamp) {
+        let named = match command {
+            Command::Move { vm, .. }
+            | Command::Approve { vm }
+            | Command::Deny { vm }
+            | Command::Hold { vm }
+            | Command::Release { vm }
+            | Command::Abort { vm }
+            | Command::Set { vm, .. } => engine.cluster().vm_named(vm),
+            Command::Undo | Command::Mode { .. } | Command::Acknowledge => None,
+        };
+        match named {
+            Some(vm) => self.stale_vms.mark(vm.index()),
+            None => self.stale_vms = Stale::all(self.rows.len()),
+        }
+        if let (Some(vm), Command::Set { .. }) = (named, command) {
+            self.mark(vm, now, MarkKind::Edited);
+        }
+    }
+
+    fn mark(&mut self, vm: VmId, at: Timestamp, kind: MarkKind) {
+        let marks = &mut self.memory[vm.index()].marks;
+        if marks.len() == MARKS_KEPT {
+            marks.pop_front();
+        }
+        marks.push_back(Mark { at, kind });
+    }
+
+    /// Publishes the state of everything.
+    pub fn publish(&mut self, engine: &Engine, now: Timestamp) {
+        self.seq += 1;
+        self.refresh_alarms(engine);
+        self.refresh_rows(engine, now);
+        self.refresh_hosts(engine);
+        let cluster = engine.cluster();
+        let snapshot = Snapshot {
+            seq: self.seq,
+            at: now,
+            clock: self.clock,
+            cluster: Arc::from(cluster.name.as_str()),
+            mode: cluster.mode,
+            totals: self.totals(engine, now),
+            rows: self.rows.clone(),
+            arrays: array_views(cluster, &self.hosts),
+            log: self.log.iter().cloned().collect(),
+            alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
+            answers: self.answers.iter().cloned().collect(),
+            detail: self.detail(engine, now),
+            banner: self.banner.clone(),
+        };
+        self.sender.send_replace(Arc::new(snapshot));
+    }
+
+    fn totals(&self, engine: &Engine, now: Timestamp) -> Totals {
+        Totals {
+            vms: self.rows.len(),
+            hosts: self.hosts.len(),
+            arrays: engine.cluster().arrays.len(),
+            moving: engine.flights().count(),
+            waiting: self.rows.iter().filter(|row| row.state == VmState::Waiting).count(),
+            moves_last_hour: engine.moves_last_hour(now),
+        }
+    }
+
+    fn detail(&self, engine: &Engine, now: Timestamp) -> Option<Arc<crate::view::Detail>> {
+        let vm = engine.cluster().vm_named(self.look.vm.as_deref()?)?;
+        Some(Arc::new(detail(engine, vm, &self.memory[vm.index()], &self.look, now)))
+    }
+
+    fn refresh_alarms(&mut self, engine: &Engine) {
+        let alarmed: HashSet<VmId> = engine.alarms().filter_map(|(_, vm, _)| vm).collect();
+        for vm in alarmed.symmetric_difference(&self.alarmed) {
+            self.stale_vms.mark(vm.index());
+        }
+        self.alarmed = alarmed;
+    }
+
+    fn refresh_rows(&mut self, engine: &Engine, now: Timestamp) {
+        for position in self.stale_vms.take() {
+            let vm = VmId::at(position);
+            self.rows[position] = Arc::new(row(engine, vm, &self.memory[position], self.alarmed.contains(&vm), now));
+            self.follow(engine, vm);
+        }
+    }
+
+    /// Keeps the hosts' lists of VMs.
+    fn follow(&mut self, engine: &Engine, vm: VmId) {
+        let (was, is) = (self.at[vm.index()], engine.live(vm).host());
+        if was != is {
+            self.placed[was.index()].retain(|other| *other != vm);
+            self.placed[is.index()].push(vm);
+            self.at[vm.index()] = is;
+            self.stale_hosts.mark(was.index());
+        }
+        self.stale_hosts.mark(is.index());
+    }
+
+    fn refresh_hosts(&mut self, engine: &Engine) {
+        for position in self.stale_hosts.take() {
+            self.hosts[position] = Arc::new(host_view(engine, HostId::at(position), &self.placed[position]));
+        }
+    }
+}
+
+fn alarm_of(engine: &Engine, (at, vm, text): (Timestamp, Option<VmId>, &str)) -> Alarm {
+    let vm = vm.map(|vm| Arc::from(engine.cluster().vm(vm).name.as_str()));
+    Alarm { at, vm, text: text.to_owned() }
+}
+
+impl Listener for Publisher {
+    fn record(&mut self, record: &Record, engine: &Engine) {
+        if let Some(line) = self.words.line(record, engine.cluster()) {
+            if self.log.len() == LOG_KEPT {
+                self.log.pop_front();
+            }
+            self.log.push_back(Arc::new(line));
+        }
+        let Some(vm) = record.vm.filter(|vm| vm.index() < self.memory.len()) else { return };
+        self.stale_vms.mark(vm.index());
+        match &record.what {
+            Happened::Sample { value, .. } => self.memory[vm.index()].series.push(record.at, value.number()),
+            Happened::Gap { .. } => self.memory[vm.index()].series.push(record.at, None),
+            Happened::Migration { phase: Phase::Confirmed, to, .. } => {
+                let to = Arc::from(engine.cluster().host(*to).name.as_str());
+                self.mark(vm, record.at, MarkKind::Moved(to));
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, ok: bool, text: &str) {
+        self.answered += 1;
+        if self.answers.len() == ANSWERS_KEPT {
+            self.answers.pop_front();
+        }
+        self.answers.push_back(Arc::new(Answer { seq: self.answered, ok, text: text.to_owned() }));
+    }
+
+    fn host(&mut self, host: HostId) {
+        self.stale_hosts.mark(host.index());
+    }
+
+    fn reconfigured(&mut self, engine: &Engine) {
+        let mut before: std::collections::HashMap<Arc<str>, Memory> =
+            self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
+        self.memory =
+            engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
+        let now = self.sender.borrow().at;
+        self.begin(engine, now);
+    }
+}

@@ -1,0 +1,106 @@
+//! What happened as lines for people.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::core::cluster::{Cluster, VmId};
+use crate::core::engine::{By, Happened, Phase, Record, VmState};
+use crate::core::policy::Decision;
+
+use super::event::ends;
+use super::{Level, LogLine};
+
+/// Turns records into lines. Remembers each VM's last decision, so that a request can say why.
+#[derive(Debug, Default)]
+pub struct Log {
+    decided: HashMap<VmId, String>,
+}
+
+impl Log {
+    /// The record's line; `None` for what is only progress (samples, gaps, percents).
+    pub fn line(&mut self, record: &Record, cluster: &Cluster) -> Option<LogLine> {
+        let (level, text) = self.words(record, cluster)?;
+        let vm = record.vm.map(|vm| Arc::from(cluster.vm(vm).name.as_str()));
+        Some(LogLine { at: record.at, vm, level, text })
+    }
+
+    fn words(&mut self, record: &Record, cluster: &Cluster) -> Option<(Level, String)> {
+        Some(match &record.what {
+            Happened::Sample { .. } | Happened::Gap { .. } => return None,
+            Happened::Decision { reason, .. } => {
+                self.decided.insert(record.vm?, reason.clone());
+                return None;
+            }
+            Happened::Blocked { action, gate, detail } => {
+                let why = self.reason(record.vm);
+                let text = format!("{} blocked by {}: {detail}{why}", action_words(*action), gate.word());
+                (Level::Warning, text)
+            }
+            Happened::Request { id, from, to, by, .. } => {
+                let (from, to) = ends(cluster, *from, *to);
+                let why = if *by == By::Operator { String::new() } else { self.reason(record.vm) };
+                (Level::Info, format!("request #{}  {from} > {to}  by {}{why}", id.0, by_word(*by)))
+            }
+            Happened::Migration { phase: Phase::Running, .. } => return None,
+            Happened::Migration { id, phase, from, to, detail, .. } => {
+                let (from, to) = ends(cluster, *from, *to);
+                let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
+                (phase_level(*phase), format!("{} #{}  {from} > {to}{detail}", phase.word(), id.0))
+            }
+            Happened::State { state: VmState::Waiting, why } => {
+                (Level::Warning, format!("{why}{}", self.reason(record.vm)))
+            }
+            Happened::State { state: VmState::Stale | VmState::Held, why } => (Level::Warning, why.clone()),
+            Happened::State { state: VmState::Resting, why } => (Level::Info, why.clone()),
+            Happened::State { .. } => return None,
+            Happened::Alarm { text } => (Level::Alarm, text.clone()),
+            Happened::Operator { by, text } => (Level::Info, format!("{by}: {text}")),
+        })
+    }
+
+    fn reason(&self, vm: Option<VmId>) -> String {
+        vm.and_then(|vm| self.decided.get(&vm)).map_or_else(String::new, |reason| format!(": {reason}"))
+    }
+}
+
+const fn phase_level(phase: Phase) -> Level {
+    match phase {
+        Phase::Confirmed => Level::Good,
+        Phase::Running => Level::Info,
+        Phase::Failed | Phase::Aborted | Phase::Unknown => Level::Warning,
+        Phase::Lost | Phase::Double => Level::Alarm,
+    }
+}
+
+const fn by_word(by: By) -> &'static str {
+    match by {
+        By::Policy => "policy",
+        By::Schedule => "schedule",
+        By::Operator => "operator",
+    }
+}
+
+/// A decision in words: `move to base`.
+pub const fn action_words(action: Decision) -> &'static str {
+    match action {
+        Decision::Stay => "stay",
+        Decision::Move => "move",
+        Decision::MoveToBase => "move to base",
+        Decision::MoveAway => "move away",
+        Decision::MoveHome => "move home",
+    }
+}
+
+/// `2009-05-06T12:44:23Z  ! nii1  request #1  mln1 > mln2  by policy: 62 /min > 50 for 3 samples`
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.level {
+            Level::Alarm => "!",
+            Level::Warning => "-",
+            Level::Info | Level::Good => " ",
+        };
+        let at = self.at.utc().format("%Y-%m-%dT%H:%M:%SZ");
+        write!(f, "{at} {mark} {}  {}", self.vm.as_deref().unwrap_or("cluster"), self.text)
+    }
+}

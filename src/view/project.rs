@@ -1,0 +1,252 @@
+//! The engine's state as a screen wants it: a row a VM, a view a host, the details of the VM in focus.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::core::cluster::{Cluster, HostId, Mode, Timestamp, VmId, in_words};
+use crate::core::engine::{Ask, Engine, Gate, Live, Phase, Stage, Target, VmState};
+use crate::core::insight::Series;
+use crate::core::policy::{Place, Rule, pays};
+
+use super::log::action_words;
+use super::{
+    ArrayView, Detail, GateView, HostView, Look, Mark, MigrationView, MoveOption, Point, QueueView, Verdict, VmRow,
+    WaitingView,
+};
+
+/// Values in a row's sparkline.
+const SPARK: usize = 40;
+/// Hosts named one by one in the move dialog, at most.
+const NAMED_HOSTS: usize = 64;
+
+/// What is remembered of a VM for its graph.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// Its readings.
+    pub series: Series,
+    /// Its moves and edits, oldest first.
+    pub marks: VecDeque<Mark>,
+}
+
+fn name_of(cluster: &Cluster, host: HostId) -> Arc<str> {
+    Arc::from(cluster.host(host).name.as_str())
+}
+
+/// One VM's line.
+pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timestamp) -> VmRow {
+    let (cluster, live, state) = (engine.cluster(), engine.live(vm), engine.state(vm));
+    let described = cluster.vm(vm);
+    let rule = &described.policy.rule;
+    let counts = state != VmState::Resting && !live.policy().is_closed();
+    VmRow {
+        name: Arc::from(described.name.as_str()),
+        service: Arc::from(described.service.as_str()),
+        policy: rule.kind(),
+        unit: Arc::from(described.indicator.unit.as_str()),
+        direction: described.policy.direction,
+        high: rule.high().map(|b| b.at).or_else(|| site_threshold(rule)),
+        low: rule.low().map(|b| b.at),
+        value: live.last().value,
+        gap: live.last().gap.as_deref().map(Arc::from),
+        read_at: live.last().at,
+        spark: memory.series.newest(SPARK).collect(),
+        count: rule.high().filter(|_| counts).map(|b| (live.policy().count, b.tarry)),
+        low_count: rule.low().filter(|_| counts).map(|b| (live.policy().low_count, b.tarry)),
+        host: name_of(cluster, live.host()),
+        array: Arc::from(cluster.array_of(live.host()).name.as_str()),
+        state,
+        note: Arc::from(note(engine, vm, state, now)),
+        until: until(live, state),
+        alarm,
+        migration: migration(engine, vm),
+        waiting: waiting(engine, live),
+        last_move: live.last_move(),
+        moves_24h: live.moves_24h(now),
+        queue: queue(engine, vm),
+    }
+}
+
+const fn site_threshold(rule: &Rule) -> Option<f64> {
+    match rule {
+        Rule::Site(site) => Some(site.threshold as f64),
+        _ => None,
+    }
+}
+
+fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
+    let live = engine.live(vm);
+    match state {
+        VmState::Held => live.hold().map_or_else(String::new, |hold| hold.in_words(now)),
+        VmState::Resting => engine.why(vm, now).rsplit(", ").next().unwrap_or_default().to_owned(),
+        VmState::Stale => live.last().gap.clone().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+fn until(live: &Live, state: VmState) -> Option<Timestamp> {
+    match state {
+        VmState::Held => live.hold().map(|hold| hold.until).filter(|until| *until < Timestamp::NEVER),
+        VmState::Resting => live.policy().hours.map(|edge| edge.until),
+        VmState::Settling => live.settles(),
+        VmState::Waiting => live.waiting().map(|waiting| waiting.lapses),
+        VmState::Migrating | VmState::Flapping | VmState::Stale | VmState::Watching => None,
+    }
+}
+
+fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
+    let flight = engine.flight(vm)?;
+    Some(MigrationView {
+        id: flight.route.id,
+        to: name_of(engine.cluster(), flight.route.to),
+        phase: if flight.stage == Stage::Unknown { Phase::Unknown } else { Phase::Running },
+        percent: flight.percent,
+        detail: Arc::from(flight.detail.as_str()),
+        since: flight.since,
+    })
+}
+
+fn waiting(engine: &Engine, live: &Live) -> Option<WaitingView> {
+    live.waiting().map(|waiting| WaitingView {
+        id: waiting.id,
+        action: action_words(waiting.action),
+        to: name_of(engine.cluster(), waiting.to),
+        lapses: waiting.lapses,
+    })
+}
+
+fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
+    let Rule::Site(site) = &engine.cluster().vm(vm).policy.rule else { return None };
+    let queue = engine.live(vm).queue()?;
+    let hand = crate::core::policy::Hand {
+        big: queue.big,
+        in_job: queue.in_job,
+        at_home: queue.at_home,
+        away: queue.away,
+        transfer: queue.transfer,
+    };
+    let verdict = if pays(&hand, site.margin) { "a move away pays" } else { "a move away does not pay" };
+    let break_even = format!(
+        "{verdict}: {} at home, {} move + {} away, margin {}",
+        in_words(queue.at_home),
+        in_words(queue.transfer),
+        in_words(queue.away),
+        site.margin
+    );
+    Some(QueueView {
+        name: Arc::from(queue.name.as_str()),
+        grades: queue.grades.iter().map(|(grade, jobs)| (Arc::from(grade.as_str()), *jobs)).collect(),
+        big: queue.big,
+        total: queue.total(),
+        done: queue.done,
+        away: engine.place(vm) == Place::Away,
+        break_even: Arc::from(break_even),
+    })
+}
+
+/// One host and what runs there. `vms` are the VMs whose place it is.
+pub fn host_view(engine: &Engine, host: HostId, vms: &[VmId]) -> HostView {
+    let cluster = engine.cluster();
+    let described = cluster.host(host);
+    let named = |vm: &VmId| {
+        let leaving = engine.flight(*vm).map(|flight| name_of(cluster, flight.route.to));
+        (Arc::from(cluster.vm(*vm).name.as_str()), leaving)
+    };
+    HostView {
+        name: Arc::from(described.name.as_str()),
+        base: cluster.is_base(host),
+        state: engine.host_state(host),
+        load: engine.host(host).load().map(|load| load as f32),
+        capacity: described.capacity,
+        vms: vms.iter().map(named).collect(),
+    }
+}
+
+/// The arrays, their hosts in ring order with the base last.
+pub fn array_views(cluster: &Cluster, hosts: &[Arc<HostView>]) -> Vec<ArrayView> {
+    let view = |array: &crate::core::cluster::Array| {
+        let site = &cluster.sites[array.site.index()];
+        ArrayView {
+            name: Arc::from(array.name.as_str()),
+            site: Arc::from(site.name.as_str()),
+            home: site.home,
+            hosts: array.ring.iter().chain(&array.base).map(|host| Arc::clone(&hosts[host.index()])).collect(),
+        }
+    };
+    cluster.arrays.iter().map(view).collect()
+}
+
+/// What a console that looks at a VM sees.
+pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Look, now: Timestamp) -> Detail {
+    let described = engine.cluster().vm(vm);
+    let from = now - look.window;
+    let next = engine.live(vm).next_read();
+    Detail {
+        vm: Arc::from(described.name.as_str()),
+        indicator: Arc::from(described.indicator.name.as_str()),
+        settings: described.policy.clone(),
+        why: engine.why(vm, now),
+        interval: described.interval,
+        next_read: Some(next).filter(|at| *at < Timestamp::NEVER),
+        points: memory.series.since(from).map(|(at, value)| Point { at, value }).collect(),
+        marks: memory.marks.iter().filter(|mark| mark.at >= from).cloned().collect(),
+        moves: if look.moves { move_options(engine, vm, now) } else { Vec::new() },
+    }
+}
+
+/// What each destination would mean, for an operator.
+fn move_options(engine: &Engine, vm: VmId, now: Timestamp) -> Vec<MoveOption> {
+    let cluster = engine.cluster();
+    let described = cluster.vm(vm);
+    let site = described.away.is_some();
+    let here = cluster.host(engine.live(vm).host()).array;
+    let mut targets = vec![Target::Next, Target::Up, Target::Down, Target::Base];
+    if site {
+        targets.extend([Target::Away, Target::Home]);
+    }
+    let arrays = [Some(here), described.away, site.then_some(described.array)];
+    let mut seen = Vec::new();
+    for array in arrays.into_iter().flatten() {
+        if !seen.contains(&array) {
+            seen.push(array);
+            let array = cluster.array(array);
+            let hosts = array.ring.iter().chain(&array.base).take(NAMED_HOSTS);
+            targets.extend(hosts.map(|host| Target::Host(cluster.host(*host).name.clone())));
+        }
+    }
+    targets.into_iter().map(|target| move_option(engine, vm, target, now)).collect()
+}
+
+fn move_option(engine: &Engine, vm: VmId, target: Target, now: Timestamp) -> MoveOption {
+    let to = engine.destination_of(vm, &target, now);
+    let asked = Ask::Operator(target.clone());
+    let gates = engine.assess(vm, &asked, now).into_iter().map(|(gate, detail)| {
+        let verdict = match (&detail, gate) {
+            (None, _) => Verdict::Passes,
+            // An operator's own command needs no approval.
+            (Some(_), Gate::Mode) if engine.mode(vm) == Mode::Ask => Verdict::Passes,
+            (Some(_), _) if engine.binds_operator(vm, &asked, gate, now) => Verdict::Blocks,
+            (Some(_), _) => Verdict::Warns,
+        };
+        GateView { gate, verdict, detail: detail.filter(|_| verdict != Verdict::Passes).unwrap_or_default() }
+    });
+    let gates = gates.collect();
+    let load = to.and_then(|host| engine.host(host).load());
+    MoveOption {
+        target,
+        to: to.map(|host| name_of(engine.cluster(), host)),
+        load: load.map(|load| load as f32),
+        load_after: load.and_then(|load| load_after(engine, vm, load, to)).map(|load| load as f32),
+        gates,
+    }
+}
+
+/// The destination's load with the VM there, if every VM on its host weighs the same: an estimate.
+fn load_after(engine: &Engine, vm: VmId, load: f64, to: Option<HostId>) -> Option<f64> {
+    let here = engine.live(vm).host();
+    if to == Some(here) {
+        return None;
+    }
+    let live = engine.host(here);
+    let share = live.load()? / f64::from(live.vms().max(1));
+    Some(load + share)
+}

@@ -1,0 +1,183 @@
+//! The config: what loads, what is refused and how that reads.
+//!
+//! `tests/config/valid/*.toml` must load. Each `tests/config/invalid/NAME.toml` must be refused with the report in
+//! `NAME.txt`, byte for byte; `WHIMBREL_BLESS=1 cargo test --test config` writes what is printed now, to be read before
+//! it is committed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use whimbrel::edge::config;
+
+fn corpus(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder} has no config in it");
+    files
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+#[test]
+fn valid_configs_load() {
+    for path in corpus("tests/config/valid").into_iter().chain(corpus("config")) {
+        if let Err(report) = config::load(&path) {
+            panic!("{report}");
+        }
+    }
+}
+
+#[test]
+fn invalid_configs_are_explained() {
+    let bless = std::env::var_os("WHIMBREL_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for path in corpus("tests/config/invalid") {
+        // The report names the file as it was given.
+        let report = match fs::read(&path).map(String::from_utf8) {
+            Ok(Ok(text)) => config::parse(Path::new(name(&path)), &text).err().map(|report| report.to_string()),
+            _ => {
+                config::load(&path).err().map(|report| report.to_string().replace(path.to_str().unwrap(), name(&path)))
+            }
+        };
+        let Some(report) = report.map(|report| report + "\n") else {
+            wrong.push(format!("{}: was accepted", name(&path)));
+            continue;
+        };
+        let expected = path.with_extension("txt");
+        if bless {
+            fs::write(&expected, &report).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        if report != expected {
+            wrong.push(format!("{}: expected\n{expected}--- but got\n{report}", name(&path)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_report_keeps_its_form_and_order() {
+    for path in corpus("tests/config/invalid") {
+        let text = fs::read_to_string(path.with_extension("txt")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let mut last = (0, 0);
+        for block in lines.chunks(4) {
+            let [head, source, marks, help] = block else { panic!("{}: not four lines an error", name(&path)) };
+            let mut parts = head.splitn(4, ':');
+            assert_eq!(parts.next(), Some(name(&path)));
+            let place: Vec<usize> = parts.by_ref().take(2).map(|n| n.parse().unwrap()).collect();
+            assert!(parts.next().is_some_and(|rest| rest.starts_with(" error: ")), "{head}");
+            assert!(help.starts_with("help: ") && help.len() > 6, "{help}");
+            assert!(marks.trim_start().starts_with('^') && !source.contains('\u{1b}'), "{marks}");
+            assert!(last <= (place[0], place[1]), "{}: {head} is out of order", name(&path));
+            last = (place[0], place[1]);
+        }
+    }
+}
+
+#[test]
+fn no_report_tells_a_password() {
+    for path in corpus("tests/config/invalid") {
+        let told = match config::load(&path) {
+            Err(report) => format!("{report}{report:?}"),
+            Ok(config) => format!("{config:?}"),
+        };
+        assert!(!told.contains("hunter2"), "{}: {told}", name(&path));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_so() {
+    let report = config::load(Path::new("no/such/whimbrel.toml")).unwrap_err().to_string();
+    assert!(report.starts_with("no/such/whimbrel.toml:1:1: error: cannot read the file: "), "{report}");
+    assert!(report.contains("\nhelp: "), "{report}");
+}
+
+#[test]
+fn a_byte_order_mark_and_crlf_keep_columns_right() {
+    let plain = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/first.toml")).unwrap();
+    let windows = format!("\u{feff}{}", plain.replace('\n', "\r\n"));
+    let path = Path::new("first.toml");
+    assert_eq!(config::parse(path, &windows).unwrap(), config::parse(path, &plain).unwrap());
+
+    let broken = |text: &str| text.replace("[[array]]", "mood = 1\n[[array]]").replace("\"mln3\"", "7");
+    let windows = format!("\u{feff}{}", broken(&plain).replace('\n', "\r\n"));
+    let reports = [&windows, &broken(&plain)].map(|text| config::parse(path, text).unwrap_err().to_string());
+    assert_eq!(reports[0], reports[1]);
+    assert!(reports[0].starts_with("first.toml:1:1: error: unknown key 'mood'\nmood = 1\n^^^^\n"), "{}", reports[0]);
+}
+
+fn sample() -> &'static str {
+    include_str!("../config/whimbrel.toml")
+}
+
+/// Pieces of which a torn config is made.
+fn piece() -> impl Strategy<Value = String> {
+    let words = vec![
+        "[[vm]]",
+        "[[array]]",
+        "[policy.web]",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        ",",
+        ".",
+        "\"",
+        "'",
+        "\"\"\"",
+        "#",
+        "\n",
+        "\r",
+        "\t",
+        "0",
+        "-1",
+        "nan",
+        "1e999",
+        "é漢",
+        "\u{feff}",
+        "\u{0}",
+        "\\u",
+        "name",
+        "url",
+        "://a:b@c",
+        "[[array.host]]",
+    ];
+    prop_oneof![proptest::sample::select(words).prop_map(str::to_owned), ".{0,6}"]
+}
+
+proptest! {
+    /// Whatever stands in a file, it is read or refused with a reason.
+    #[test]
+    fn garbage_is_refused_not_fatal(pieces in proptest::collection::vec(piece(), 0..40)) {
+        let text = pieces.concat();
+        let read = config::parse(Path::new("garbage.toml"), &text);
+        prop_assert!(read.is_err_and(|report| !report.problems().is_empty()));
+    }
+
+    #[test]
+    fn a_torn_sample_is_never_fatal(
+        cuts in proptest::collection::vec((0.0..1.0f64, 0usize..40, piece()), 1..6),
+    ) {
+        let mut text: Vec<char> = sample().chars().collect();
+        for (at, length, piece) in cuts {
+            let at = (at * text.len() as f64) as usize;
+            let end = (at + length).min(text.len());
+            text.splice(at..end, piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let lines = text.lines().count();
+        if let Err(report) = config::parse(Path::new("torn.toml"), &text) {
+            for problem in report.problems() {
+                prop_assert!(problem.line >= 1 && problem.line <= lines + 1 && problem.column >= 1);
+                prop_assert!(!problem.message.contains('\n') && !problem.help.is_empty());
+            }
+        }
+    }
+}
