@@ -157,7 +157,7 @@ async fn one_connection_serves_all_readings() {
 
 #[tokio::test]
 async fn a_connection_that_timed_out_is_not_used_again() {
-    let Some(db) = or_skip("a_connection_that_timed_out_is_not_used_again", MariaDb::start()) else { return };
+    let Some(mut db) = or_skip("a_connection_that_timed_out_is_not_used_again", MariaDb::start()) else { return };
     let mut client = client(mysql(&db, query("SELECT CONNECTION_ID()")), Span::from_secs(2));
     let before = raw(&mut client).await;
     db.freeze();

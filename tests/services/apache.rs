@@ -5,8 +5,6 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rustix::process::Signal;
-
 use super::server::{Server, program};
 
 /// Debian's modules that are not built in and needed here.
@@ -95,13 +93,13 @@ impl Apache {
     }
 
     /// Stops the server in the middle of whatever it does; the system still accepts connections for it.
-    pub fn freeze(&self) {
-        self.server.signal(Signal::STOP);
+    pub fn freeze(&mut self) {
+        self.server.freeze();
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.server.signal(Signal::CONT);
+        self.server.thaw();
     }
 }
 

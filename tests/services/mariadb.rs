@@ -6,7 +6,6 @@ use std::process::Command;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
-use rustix::process::Signal;
 
 use super::server::{Server, program};
 
@@ -124,13 +123,13 @@ impl MariaDb {
     }
 
     /// Stops the server in the middle of whatever it does; the system still accepts connections for it.
-    pub fn freeze(&self) {
-        self.server.signal(Signal::STOP);
+    pub fn freeze(&mut self) {
+        self.server.freeze();
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.server.signal(Signal::CONT);
+        self.server.thaw();
     }
 }
 

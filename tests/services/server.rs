@@ -111,12 +111,26 @@ impl Server {
     }
 
     /// Sends a signal to all of the server's processes.
-    pub fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         if let Some(child) = &self.child {
             let group = Pid::from_raw(child.id().cast_signed()).expect("a process id");
             // It may have ended by itself, which is as well.
             let _ = kill_process_group(group, signal);
         }
+    }
+
+    /// Stops all of the server's processes where they are. Returns when every thread of them stands still.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+        self.wait_until("the server stands still", |server| {
+            let group = server.child.as_ref().map(Child::id).unwrap_or_default();
+            states(group).iter().all(|state| matches!(state, 'T' | 'Z'))
+        });
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Ends the server as a power cut would. Returns when its port is shut.
@@ -130,7 +144,7 @@ impl Server {
 
     /// Asks the server to end, so that it can see to its own processes; ends it if it does not.
     pub fn stop(&mut self) {
-        self.signal(Signal::CONT);
+        self.thaw();
         if let Some(child) = &mut self.child {
             let pid = Pid::from_raw(child.id().cast_signed()).expect("a process id");
             let _ = kill_process(pid, Signal::TERM);
@@ -155,6 +169,20 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The states of all threads of a process group, as the system letters them.
+fn states(group: u32) -> Vec<char> {
+    let folders = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    // After the name in parentheses: state, parent, group.
+    let stat = |folder: &Path| {
+        let text = std::fs::read_to_string(folder.join("stat")).ok()?;
+        let (_, fields) = text.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        Some((fields.next()?.chars().next()?, fields.nth(1)?.parse::<u32>().ok()?))
+    };
+    let processes = folders("/proc".into()).filter(|process| stat(process).is_some_and(|(_, of)| of == group));
+    processes.flat_map(|process| folders(process.join("task"))).filter_map(|task| Some(stat(&task)?.0)).collect()
 }
 
 /// A port below those the system gives to outgoing connections: it stays free while its server is down. Test programs
