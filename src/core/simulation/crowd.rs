@@ -10,6 +10,8 @@ use super::queue::Worker;
 use super::service;
 use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
 
+/// A host without CPU would have a load that is no number, in GHz.
+const LEAST_GHZ: f64 = 0.1;
 /// A queue's VM that does not work wants this part of its demand.
 const IDLE_WORKER: f64 = 0.2;
 
@@ -59,6 +61,7 @@ pub(super) struct Crowd {
 
 impl Machine {
     pub(super) const fn new(ghz: f64, start: Timestamp) -> Self {
+        let ghz = ghz.max(LEAST_GHZ);
         Self { ghz, down_until: None, vms: Vec::new(), counters: 0, next_step: step_of(start), known: None }
     }
 
@@ -97,12 +100,10 @@ impl Guest {
         }
     }
 
-    /// Goes on from where the same VM was under an older config: its counter, its queue, its migration.
-    pub(super) fn inherit(&mut self, older: Self) {
-        self.counter = older.counter;
-        (self.moving, self.off) = (older.moving, older.off);
-        if self.worker.is_some() && older.worker.is_some() {
-            self.worker = older.worker;
+    /// Goes on where another, of the same name before the config changed, stood.
+    pub(super) fn carry_on(&mut self, before: Self) {
+        if self.service == before.service {
+            (self.counter, self.worker) = (before.counter, before.worker);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod demand;
+mod happen;
 mod hash;
 mod moving;
 mod plan;
@@ -15,5 +16,5 @@ mod tests;
 mod world;
 
 pub use plan::{Outage, Plan, Service, Silence, Surge, VmPlan};
-pub use scenario::{START, Scenario, ScenarioError, Size};
+pub use scenario::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, START, Scenario, ScenarioError, Size};
 pub use world::Simulation;

@@ -11,7 +11,7 @@ const ABORT_TAKES: Span = Span::from_secs(1);
 
 /// How a VM gets over.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Way {
+enum Way {
     /// Live, within an array.
     Live {
         /// MB, and MB/s twice, as it began.
@@ -25,11 +25,11 @@ pub(super) enum Way {
     Between,
 }
 
-/// What it will come to.
+/// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    Arrives,
-    NeverConverges,
+    /// It runs its course.
+    Completes,
     Aborted,
     SourceFails,
     DestinationFails,
@@ -39,8 +39,8 @@ pub(super) enum Fate {
 #[derive(Debug, Clone)]
 pub(super) struct Moving {
     pub(super) route: Route,
-    pub(super) way: Way,
-    pub(super) fate: Fate,
+    way: Way,
+    fate: Fate,
     began: Timestamp,
     takes: Span,
     pub(super) ends: Timestamp,
@@ -49,19 +49,38 @@ pub(super) struct Moving {
 impl Moving {
     pub(super) fn live(route: Route, now: Timestamp, memory: f64, dirty: f64, bandwidth: f64) -> Self {
         let forecast = precopy::forecast(memory, dirty, bandwidth);
-        let fate = if forecast.converges { Fate::Arrives } else { Fate::NeverConverges };
         let way = Way::Live { memory, dirty, bandwidth, forecast };
-        Self { route, way, fate, began: now, takes: forecast.total, ends: now + forecast.total }
+        Self::new(route, way, now, forecast.total)
     }
 
     pub(super) fn between(route: Route, now: Timestamp, takes: Span) -> Self {
-        Self { route, way: Way::Between, fate: Fate::Arrives, began: now, takes, ends: now + takes }
+        Self::new(route, Way::Between, now, takes)
+    }
+
+    fn new(route: Route, way: Way, began: Timestamp, takes: Span) -> Self {
+        Self { route, way, fate: Fate::Completes, began, takes, ends: began + takes }
+    }
+
+    /// Whether the VM is at the destination when it has ended.
+    pub(super) fn arrives(&self) -> bool {
+        let converges = !matches!(self.way, Way::Live { forecast: Forecast { converges: false, .. }, .. });
+        self.fate == Fate::Completes && converges
     }
 
     /// When its `n`-th report, from 1, is due; `None` after the last, or when it has been broken off.
     pub(super) fn reports_at(&self, n: u8) -> Option<Timestamp> {
-        let running = matches!(self.fate, Fate::Arrives | Fate::NeverConverges);
-        (n <= REPORTS && running).then(|| self.began + self.takes.scaled(i64::from(n), i64::from(REPORTS) + 1))
+        (n <= REPORTS && self.fate == Fate::Completes)
+            .then(|| self.began + self.takes.scaled(i64::from(n), i64::from(REPORTS) + 1))
+    }
+
+    /// The report that comes next, and when.
+    pub(super) fn next_report(&self, now: Timestamp) -> Option<(u8, Timestamp)> {
+        (1..=REPORTS).find_map(|n| self.reports_at(n).filter(|at| *at > now).map(|at| (n, at)))
+    }
+
+    /// Whether the VM runs meanwhile.
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.way, Way::Live { .. })
     }
 
     /// Percent of the way and a phrase, for its `n`-th report.
@@ -100,15 +119,14 @@ impl Moving {
     /// How it went, in the driver's words.
     pub(super) fn ending(&self) -> String {
         match (self.fate, self.way) {
-            (Fate::Arrives, Way::Live { forecast, .. }) => {
+            (Fate::Completes, Way::Live { forecast, .. }) if forecast.converges => {
                 format!("{:.1} s, {} ms down", self.takes.secs_f64(), forecast.downtime.millis())
             }
-            (Fate::Arrives, Way::Between) => format!("{}, down all the while", in_words(self.takes)),
-            (Fate::NeverConverges, Way::Live { dirty, bandwidth, forecast, .. }) => {
+            (Fate::Completes, Way::Live { dirty, bandwidth, forecast, .. }) => {
                 let rounds = forecast.rounds;
                 format!("did not converge in {rounds} rounds: writes {dirty:.0} MB/s, sends {bandwidth:.0}")
             }
-            (Fate::NeverConverges, Way::Between) => String::new(),
+            (Fate::Completes, Way::Between) => format!("{}, down all the while", in_words(self.takes)),
             (Fate::Aborted, _) => "aborted, runs on at the source".to_owned(),
             (Fate::SourceFails, _) => "the source stopped answering".to_owned(),
             (Fate::DestinationFails, _) => "the destination stopped answering".to_owned(),

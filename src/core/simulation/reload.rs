@@ -1,39 +1,88 @@
-//! A changed cluster: VMs keep their place, their service's past and their queue by name; migrations go on.
+//! A changed config: VMs and hosts go on by name, migrations by their requests.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::plan::Plan;
-use super::world::{Due, Simulation};
+use super::happen::Due;
+use super::{Plan, Simulation};
 use crate::core::cluster::{Cluster, HostId, Timestamp, VmId};
-use crate::core::engine::Route;
+use crate::core::engine::{Event, Route};
+
+/// Where the old ids are in the new cluster.
+struct Names {
+    vms: Vec<Option<VmId>>,
+    hosts: Vec<Option<HostId>>,
+}
+
+impl Names {
+    fn between(old: &Cluster, new: &Cluster) -> Self {
+        let vms: HashMap<&str, VmId> = new.vms.iter().enumerate().map(|(n, vm)| (&*vm.name, VmId::at(n))).collect();
+        let hosts: HashMap<&str, HostId> =
+            new.hosts.iter().enumerate().map(|(n, host)| (&*host.name, HostId::at(n))).collect();
+        Self {
+            vms: old.vms.iter().map(|vm| vms.get(&*vm.name).copied()).collect(),
+            hosts: old.hosts.iter().map(|host| hosts.get(&*host.name).copied()).collect(),
+        }
+    }
+
+    fn route(&self, route: Route) -> Option<Route> {
+        let (vm, from) = (self.vms[route.vm.index()]?, self.hosts[route.from.index()]?);
+        Some(Route { vm, from, to: self.hosts[route.to.index()]?, ..route })
+    }
+}
 
 impl Simulation {
-    /// Takes a changed cluster over. VMs that were there keep what the simulator knows of them, also where the plan
-    /// describes them otherwise now; VMs whose host is gone are where the new cluster says.
-    pub fn reconfigure(&mut self, old: &Cluster, new: &Cluster, plan: Plan, now: Timestamp) {
-        let fresh = Self::new(new, plan, now);
-        let before = std::mem::replace(self, fresh);
-        let vms: HashMap<&str, VmId> =
-            new.vms.iter().enumerate().map(|(n, vm)| (vm.name.as_str(), VmId::at(n))).collect();
-        let hosts: HashMap<&str, HostId> =
-            new.hosts.iter().enumerate().map(|(n, host)| (host.name.as_str(), HostId::at(n))).collect();
-        let vm_now = |id: VmId| vms.get(old.vm(id).name.as_str()).copied();
-        let host_now = |id: HostId| hosts.get(old.host(id).name.as_str()).copied();
-        for (position, guest) in before.crowd.guests.into_iter().enumerate() {
-            if let (Some(vm), Some(host)) = (vm_now(VmId::at(position)), host_now(guest.host)) {
-                self.crowd.guests[vm.index()].inherit(guest);
-                self.crowd.carry(vm, host, now);
-                self.resume(vm, now);
+    /// Goes on with a changed cluster and plan. VMs of a name that was in `old` stay where they are, with their
+    /// counters and queues; hosts stay down that are; migrations go on whose VM and hosts are still there. Outages of
+    /// the plan that began before `now` are over.
+    pub fn reconfigure(&mut self, old: &Cluster, new: &Cluster, mut plan: Plan, now: Timestamp) {
+        self.catch_up(now);
+        let names = Names::between(old, new);
+        let mut placed = new.clone();
+        for (guest, vm) in self.crowd.guests.iter().zip(&names.vms) {
+            if let (Some(vm), Some(host)) = (vm, names.hosts[guest.host.index()]) {
+                placed.vms[vm.index()].host = host;
             }
         }
-        for (id, mut moving) in before.moving {
-            let Route { vm, from, to, .. } = moving.route;
-            if let (Some(vm), Some(from), Some(to)) = (vm_now(vm), host_now(from), host_now(to)) {
-                moving.route = Route { id, vm, from, to };
-                self.due.push(Reverse((moving.ends, Due::Ends(id))));
-                self.moving.insert(id, moving);
+        plan.outages.retain(|outage| outage.from > now);
+        let mut before = std::mem::replace(self, Self::new(&placed, plan, now));
+        // The others are told again, or of ids that are no more.
+        before.untold.retain(|event| matches!(event, Event::Ended { .. }));
+        self.untold.append(&mut before.untold);
+        self.carry_hosts(&before, &names);
+        self.carry_migrations(&before, &names);
+        self.carry_vms(before, &names, now);
+    }
+
+    fn carry_hosts(&mut self, before: &Self, names: &Names) {
+        for (machine, host) in before.crowd.machines.iter().zip(&names.hosts) {
+            if let (Some(host), Some(until)) = (host, machine.down_until) {
+                self.crowd.machines[host.index()].down_until = Some(until);
+                self.push(until, Due::Returns(*host));
             }
+        }
+    }
+
+    fn carry_migrations(&mut self, before: &Self, names: &Names) {
+        for (id, moving) in &before.moving {
+            let Some(route) = names.route(moving.route) else { continue };
+            let mut moving = moving.clone();
+            moving.route = route;
+            let guest = &mut self.crowd.guests[route.vm.index()];
+            (guest.moving, guest.off) = (Some(*id), !moving.is_live());
+            self.push(moving.ends, Due::Ends(*id));
+            if let Some((n, at)) = moving.next_report(before.now) {
+                self.push(at, Due::Progress(*id, n));
+            }
+            self.moving.insert(*id, moving);
+        }
+    }
+
+    fn carry_vms(&mut self, before: Self, names: &Names, now: Timestamp) {
+        for (guest, vm) in before.crowd.guests.into_iter().zip(&names.vms) {
+            let Some(vm) = *vm else { continue };
+            self.crowd.guests[vm.index()].carry_on(guest);
+            self.interrupt(vm, now);
+            self.resume(vm, now);
         }
     }
 }

@@ -5,32 +5,15 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use super::crowd::{Crowd, Guest, Machine};
 use super::demand::step_of;
+use super::happen::Due;
 use super::hash::{self, For};
-use super::moving::{Fate, Moving};
+use super::moving::Moving;
 use super::plan::{Outage, Plan, Service, VmPlan};
-use super::queue::{BETWEEN_JOBS, Pace};
-use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Event, Presence, QueueReport, Route};
-
-/// Every host's load is told this often, each host at its own time within it.
-const REPORT_EVERY: Span = Span::from_secs(60);
-/// A host's time within that is a whole number of slots of this length.
-const REPORT_SLOT: Span = Span::from_millis(100);
 
 /// The CPU of a host the plan does not have, in GHz.
 const DEFAULT_GHZ: f64 = 6.0;
-
-/// Something that will happen. The order breaks ties: it depends on what is due, not on who asked first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
-    Fails(HostId, Span),
-    Returns(HostId),
-    Ends(RequestId),
-    Progress(RequestId, u8),
-    JobEnds(VmId, u32),
-    JobBegins(VmId, u32),
-    Report(HostId),
-}
 
 /// A simulated cluster: answers reads, carries out moves, and tells what happens meanwhile.
 ///
@@ -38,17 +21,17 @@ pub(super) enum Due {
 /// another is read to be. Time only goes forward: `now` must not be earlier than in the call before.
 #[derive(Debug, Clone)]
 pub struct Simulation {
-    seed: u64,
+    pub(super) seed: u64,
     pub(super) crowd: Crowd,
     /// By host: its array, and whether that is at home.
-    places: Vec<(ArrayId, bool)>,
+    pub(super) places: Vec<(ArrayId, bool)>,
     bandwidth_mb_s: f64,
     between_sites: (Span, Span),
     pub(super) moving: BTreeMap<RequestId, Moving>,
     pub(super) due: BinaryHeap<Reverse<(Timestamp, Due)>>,
     /// What has happened and was not told yet.
-    untold: Vec<Event>,
-    now: Timestamp,
+    pub(super) untold: Vec<Event>,
+    pub(super) now: Timestamp,
 }
 
 impl Simulation {
@@ -70,7 +53,7 @@ impl Simulation {
         Self {
             seed: plan.seed,
             crowd,
-            places: hosts.clone().map(|host| (cluster.host(host).array, cluster.is_home(host))).collect(),
+            places: hosts.map(|host| (cluster.host(host).array, cluster.is_home(host))).collect(),
             bandwidth_mb_s: plan.bandwidth_mb_s,
             between_sites: plan.between_sites,
             moving: BTreeMap::new(),
@@ -198,105 +181,6 @@ impl Simulation {
         Event::Presence { id: route.id, source: at(route.from), destination: at(route.to) }
     }
 
-    fn push(&mut self, at: Timestamp, due: Due) {
-        self.due.push(Reverse((at, due)));
-    }
-
-    fn catch_up(&mut self, now: Timestamp) {
-        while let Some(&Reverse((at, due))) = self.due.peek().filter(|Reverse((at, _))| *at <= now) {
-            self.due.pop();
-            self.happens(at, due);
-        }
-        self.now = self.now.max(now);
-    }
-
-    fn happens(&mut self, at: Timestamp, due: Due) {
-        match due {
-            Due::Fails(host, lasts) => self.fails(host, at, at + lasts),
-            Due::Returns(host) => self.returns(host, at),
-            Due::Ends(id) => self.ends(id, at),
-            Due::Progress(id, n) => self.progresses(id, n),
-            Due::JobEnds(vm, turn) => self.job_ends(vm, turn, at),
-            Due::JobBegins(vm, turn) => self.job_begins(vm, turn, at),
-            Due::Report(host) => {
-                self.tell(host, at);
-                let next = self.next_report(host, at);
-                self.push(next, Due::Report(host));
-            }
-        }
-    }
-
-    fn tell(&mut self, host: HostId, at: Timestamp) {
-        let down = self.crowd.machines[host.index()].is_down();
-        let (state, load) =
-            if down { (HostState::Down, None) } else { (HostState::Up, Some(self.crowd.load(host, at))) };
-        self.untold.push(Event::Host { host, state, load });
-    }
-
-    fn next_report(&self, host: HostId, after: Timestamp) -> Timestamp {
-        let (every, slot) = (REPORT_EVERY.millis(), REPORT_SLOT.millis());
-        let luck = hash::unit(hash::key(self.seed, u64::from(host.0)), For::Stagger, 0);
-        let own = (luck * (every / slot) as f64) as i64 * slot;
-        let wait = (own - after.millis()).rem_euclid(every);
-        after + Span::from_millis(if wait == 0 { every } else { wait })
-    }
-
-    fn fails(&mut self, host: HostId, at: Timestamp, until: Timestamp) {
-        self.crowd.fail(host, at, until);
-        self.push(until, Due::Returns(host));
-        for vm in self.crowd.machines[host.index()].vms().to_vec() {
-            self.interrupt(vm, at);
-        }
-        let mut over = Vec::new();
-        for moving in self.moving.values_mut() {
-            let fate = match host {
-                _ if host == moving.route.from => Fate::SourceFails,
-                _ if host == moving.route.to => Fate::DestinationFails,
-                _ => continue,
-            };
-            moving.breaks(at, fate);
-            over.push(moving.route.id);
-        }
-        self.tell(host, at);
-        over.into_iter().for_each(|id| self.ends(id, at));
-    }
-
-    fn returns(&mut self, host: HostId, at: Timestamp) {
-        if self.crowd.machines[host.index()].down_until != Some(at) {
-            return;
-        }
-        self.crowd.recover(host, at);
-        self.tell(host, at);
-        for vm in self.crowd.machines[host.index()].vms().to_vec() {
-            self.resume(vm, at);
-        }
-    }
-
-    fn ends(&mut self, id: RequestId, at: Timestamp) {
-        let Some(moving) = self.moving.get(&id).filter(|moving| moving.ends == at).cloned() else { return };
-        self.moving.remove(&id);
-        let Route { vm, to, .. } = moving.route;
-        self.crowd.change(vm, at, |guest| (guest.moving, guest.off) = (None, false));
-        if moving.fate == Fate::Arrives {
-            self.crowd.carry(vm, to, at);
-        }
-        self.resume(vm, at);
-        self.untold.push(Event::Ended { id, detail: moving.ending() });
-    }
-
-    fn progresses(&mut self, id: RequestId, n: u8) {
-        let Some(moving) = self.moving.get(&id) else { return };
-        if moving.reports_at(n).is_none() {
-            return;
-        }
-        let (percent, detail) = moving.report(n);
-        let next = moving.reports_at(n + 1);
-        self.untold.push(Event::Progress { id, percent, detail });
-        if let Some(at) = next {
-            self.push(at, Due::Progress(id, n + 1));
-        }
-    }
-
     fn precopy(&self, route: Route, now: Timestamp) -> Moving {
         let guest = &self.crowd.guests[route.vm.index()];
         let dirty = guest.dirty_mb_s * guest.activity(step_of(now));
@@ -333,60 +217,9 @@ impl Simulation {
         Event::Queue { vm, report: self.report(vm, now) }
     }
 
-    fn report(&self, vm: VmId, now: Timestamp) -> Option<QueueReport> {
+    pub(super) fn report(&self, vm: VmId, now: Timestamp) -> Option<QueueReport> {
         let guest = &self.crowd.guests[vm.index()];
         let transfer = self.transfer(!self.places[guest.host.index()].1, 0.5);
         guest.worker.as_ref().and_then(|worker| worker.report(now, transfer))
-    }
-
-    fn can_work(&self, vm: VmId) -> bool {
-        let guest = &self.crowd.guests[vm.index()];
-        guest.moving.is_none() && !self.crowd.machines[guest.host.index()].is_down()
-    }
-
-    fn begin_soon(&mut self, vm: VmId, now: Timestamp) {
-        if let Some(turn) = self.crowd.guests[vm.index()].worker.as_ref().map(|worker| worker.turn()) {
-            self.push(now + BETWEEN_JOBS, Due::JobBegins(vm, turn));
-        }
-    }
-
-    fn interrupt(&mut self, vm: VmId, now: Timestamp) {
-        if let Some(worker) = &mut self.crowd.guests[vm.index()].worker {
-            worker.interrupt(now);
-        }
-    }
-
-    pub(super) fn resume(&mut self, vm: VmId, now: Timestamp) {
-        if self.can_work(vm) {
-            self.begin_soon(vm, now);
-        }
-    }
-
-    fn job_begins(&mut self, vm: VmId, turn: u32, at: Timestamp) {
-        let slowdown = self.crowd.slowdown(vm, at);
-        let mut begun = None;
-        self.crowd.change(vm, at, |guest| {
-            let pace = Pace { home: self.places[guest.host.index()].1, slowdown };
-            if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
-                begun = worker.begin(at, pace).map(|takes| (takes, worker.turn()));
-            }
-        });
-        if let Some((takes, turn)) = begun {
-            self.push(at + takes, Due::JobEnds(vm, turn));
-        }
-    }
-
-    fn job_ends(&mut self, vm: VmId, turn: u32, at: Timestamp) {
-        let mut ended = false;
-        self.crowd.change(vm, at, |guest| {
-            if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
-                worker.end(at);
-                ended = true;
-            }
-        });
-        if ended {
-            self.untold.push(Event::Queue { vm, report: self.report(vm, at) });
-            self.begin_soon(vm, at);
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! their name, demand and luck. Loads are such that an ordinary host has about 60 % of its CPU wanted.
 
 use super::cast::{Cast, Machine, Part, base, minute, schedule, silence, site, surge, threshold};
-use super::{MOST_HOSTS, MOST_VMS, Size};
+use super::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, Size};
 use crate::core::cluster::{ArrayId, HostId, Limits, Span};
 use crate::core::policy::Rule;
 use crate::core::simulation::hash::{self, For};
@@ -12,13 +12,13 @@ use crate::core::simulation::{Outage, Service, VmPlan};
 
 const VMS: u32 = 50;
 const HOSTS: u32 = 12;
-/// Two in a ring, a base, one away.
-const FEWEST_HOSTS: u32 = 4;
 const ARRAY_SIZE: u32 = 64;
 /// One host in so many stands in the cloud.
 const CLOUD_SHARE: u32 = 3;
 /// One VM of the crowd in so many lives in the cloud.
 const CLOUD_VMS: usize = 3;
+/// A large fleet may have one migration at once for so many hosts.
+const HOSTS_A_MOVE: u32 = 25;
 /// A host's CPU is made for so many VMs, and grows when there are more.
 const VMS_A_HOST: u32 = 6;
 /// Rings begin with older hosts: a fifth of each.
@@ -33,7 +33,8 @@ const BANDWIDTH_MB_S: f64 = 60.0;
 pub(super) fn build(size: Size) -> Cast {
     let vms = size.vms.unwrap_or(VMS).clamp(1, MOST_VMS);
     let hosts = size.hosts.unwrap_or(HOSTS).clamp(FEWEST_HOSTS, MOST_HOSTS);
-    let mut cast = Cast::new("fleet", Limits::default());
+    let at_once = Limits::default().at_once.max(hosts / HOSTS_A_MOVE);
+    let mut cast = Cast::new("fleet", Limits { at_once, ..Limits::default() });
     cast.bandwidth_mb_s = BANDWIDTH_MB_S;
     cast.between_sites = (Span::from_mins(2), Span::from_mins(5));
     let stage = Stage::set(&mut cast, vms, hosts);
@@ -81,8 +82,7 @@ enum Place {
 impl Stage {
     fn set(cast: &mut Cast, vms: u32, hosts: u32) -> Self {
         let (home, cloud) = (cast.site("oslo", true), cast.site("cloud", false));
-        let away = hosts / CLOUD_SHARE.max(1);
-        let away = away.min(hosts - (FEWEST_HOSTS - 1)).max(1);
+        let away = hosts / CLOUD_SHARE;
         let at_home = sizes(hosts - away);
         let in_ring = hosts - away - at_home.len() as u32;
         let a_host = vms.div_ceil(in_ring).max(VMS_A_HOST);
@@ -203,9 +203,12 @@ const HOURS: [&str; 3] = ["Mon-Fri 07:00-18:00", "Mon-Sat 06:00-22:00", "Mon-Fri
 
 /// The `index`-th VM, one of the crowd.
 fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> Part {
-    let (name, service, _) = KINDS[kind];
+    let (mut name, mut service, _) = KINDS[kind];
     let (before, a_round) = of_this_name(kind, name);
     let number = FIRST_NUMBER + round * a_round + before;
+    if service == Service::Queue && round >= BATCHES && !round.is_multiple_of(BATCH_ROUNDS) {
+        (name, service) = ("feed", Service::Http);
+    }
     // A VM's size is its own, whatever the seed: the cluster is the same, what happens in it is not.
     let luck = |n: i64| hash::unit(hash::key(0, index as u64), For::Phase, n);
     let demand_ghz = DEMAND_GHZ.0 + (DEMAND_GHZ.1 - DEMAND_GHZ.0) * luck(1);
@@ -227,6 +230,9 @@ fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> Part {
     Part { name: format!("{name}{number:02}"), rule, plan, interval, away }
 }
 
+/// Moves between sites take minutes each: beyond the first few, only one worker in so many has queues.
+const BATCHES: usize = 4;
+const BATCH_ROUNDS: usize = 16;
 /// The crowd's first number of a name.
 const FIRST_NUMBER: usize = 1;
 

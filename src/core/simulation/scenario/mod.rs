@@ -20,6 +20,8 @@ pub const START: Timestamp = Timestamp::from_secs(1_241_613_600);
 
 /// Most VMs a demo can have.
 pub const MOST_VMS: u32 = 100_000;
+/// Fewest hosts a fleet can have: two in a ring, a base, and one away.
+pub const FEWEST_HOSTS: u32 = 4;
 /// Most hosts a demo can have.
 pub const MOST_HOSTS: u32 = 10_000;
 
@@ -46,7 +48,7 @@ pub enum Scenario {
 pub struct Size {
     /// VMs, 1 to [`MOST_VMS`]; `None`: 50.
     pub vms: Option<u32>,
-    /// Hosts, 4 to [`MOST_HOSTS`]: at home two in the ring and a base, and one away; `None`: 12.
+    /// Hosts, [`FEWEST_HOSTS`] to [`MOST_HOSTS`]; `None`: 12.
     pub hosts: Option<u32>,
 }
 

@@ -3,6 +3,7 @@ mod outages;
 mod play;
 mod queues;
 mod readings;
+mod reloads;
 mod scenarios;
 
 use super::{Plan, START, Scenario, Simulation, Size};
