@@ -5,8 +5,8 @@
 pub struct Glyphs {
     /// A filled and an empty step of a gauge.
     pub gauge: [&'static str; 2],
-    /// A sparkline's heights, lowest first.
-    pub spark: [&'static str; 8],
+    /// A sparkline's heights, lowest first. None fills its line, so that lines stay apart.
+    pub spark: [&'static str; 7],
     /// `at least`; the only one that may be wider than a column.
     pub at_least: &'static str,
     /// The line of a panel's title.
@@ -36,7 +36,7 @@ pub struct Glyphs {
 /// For a terminal that speaks UTF-8.
 pub const UNICODE: Glyphs = Glyphs {
     gauge: ["▰", "▱"],
-    spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇"],
     at_least: "≥",
     rule: "─",
     dash: "╌",
@@ -54,7 +54,7 @@ pub const UNICODE: Glyphs = Glyphs {
 /// For every other terminal.
 pub const ASCII: Glyphs = Glyphs {
     gauge: ["#", "."],
-    spark: ["_", ".", "-", "~", "=", "+", "*", "#"],
+    spark: ["_", ".", "-", "=", "+", "*", "#"],
     at_least: ">=",
     rule: "-",
     dash: "-",

@@ -224,18 +224,18 @@ pub const BINDINGS: &[Binding] = keys! {
     Fleet Vm "m" [ch('m')] Moves Selected "move" "move it: every destination, and what the gates say";
     Fleet Vm "h" [ch('h')] Hold NotHeld "hold" "hold it where it is";
     Fleet Vm "h" [ch('h')] Release Held "release" "release it from a hold, or from flapping";
-    Fleet Policy "+" [ch('+'), ch('=')] Raise Selected "" "raise the chosen number";
-    Fleet Policy "-" [ch('-')] Lower Selected "" "lower it";
-    Fleet Policy "t" [ch('t')] Field Selected "number" "choose which: threshold, tarry, low threshold, low tarry";
+    Fleet Policy "+ -" [ch('+'), ch('=')] Raise Selected "change" "raise and lower the chosen number";
+    Fleet Policy "" [ch('-')] Lower Selected "" "";
+    Fleet Policy "t" [ch('t')] Field Selected "which" "choose which: threshold, tarry, low threshold, low tarry";
     Fleet Policy "u" [ch('u')] Undo Always "undo" "take the last change of a number back";
-    Fleet Table "/" [ch('/')] Filter Always "filter" "narrow to name, service, policy, host, array, state; !text: all but those";
+    Fleet Table "/" [ch('/')] Filter Always "filter" "filter by name, service, policy, host, state; ! turns it round";
     Fleet Table "s" [ch('s')] Sort Always "sort" "sort by the next column";
     Fleet Table "S" [ch('S')] Reverse Always "" "sort from the other end";
-    Fleet Console "?" [ch('?'), code(KeyCode::F(1))] Help Always "help" "this help";
-    Fleet Console "q" [ch('q')] Quit Always "quit" "quit";
     Fleet Console "esc" [code(KeyCode::Esc)] Back Always "" "one step back: banner, filter, freeze";
     Fleet Cluster "o" [ch('o')] Mode Always "mode" "observe, ask, auto: the next (asks before more is allowed)";
     Fleet Console "p" [ch('p')] Freeze Always "freeze" "freeze the display; the engine goes on";
+    Fleet Console "?" [ch('?'), code(KeyCode::F(1))] Help Always "help" "this help";
+    Fleet Console "q" [ch('q')] Quit Always "quit" "quit";
     Fleet Console "y" [ch('y')] Copy Selected "" "copy the why line (OSC 52: works over ssh)";
     Fleet Console "T" [ch('T')] Theme Always "" "dark, light, mono: the next theme";
     Fleet Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
@@ -380,7 +380,7 @@ mod tests {
     fn every_key_of_the_fleet_screen_stands_in_the_help() {
         let helped: Vec<&Action> = help().iter().flat_map(|(_, bindings)| bindings.iter().map(|b| &b.action)).collect();
         for binding in BINDINGS.iter().filter(|b| b.context == Context::Fleet) {
-            let paired = matches!(binding.action, Action::Up | Action::PageUp | Action::Last);
+            let paired = matches!(binding.action, Action::Up | Action::PageUp | Action::Last | Action::Lower);
             assert!(paired || helped.contains(&&binding.action), "{:?}", binding.action);
         }
     }

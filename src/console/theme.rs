@@ -159,8 +159,6 @@ roles! {
     Banner = "banner",
     /// The display stands still, or its data does.
     Frozen = "frozen",
-    /// The chosen line of a list in a dialog.
-    Chosen = "chosen",
 }
 
 /// A theme for one terminal: a style for every role.

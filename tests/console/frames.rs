@@ -62,7 +62,9 @@ fn styles(buffer: &Buffer) -> String {
     }
     let mut order: Vec<_> = legend.into_iter().collect();
     order.sort_by_key(|(_, n)| *n);
-    order.into_iter().for_each(|(words, n)| drop(writeln!(lines, "{} = {words}", name(n))));
+    for (words, n) in order {
+        let _ = writeln!(lines, "{} = {words}", name(n));
+    }
     lines
 }
 
@@ -167,4 +169,33 @@ fn the_help() {
     let (snapshot, mut ui) = fleet();
     type_keys(&mut ui, &snapshot, "?");
     assert_frames("help", &snapshot, &ui);
+}
+
+/// Pictures to look at: `cargo test --test console pictures -- --ignored`.
+#[test]
+#[ignore = "writes pictures for people"]
+fn pictures() {
+    use whimbrel::console::picture::{Background, svg};
+    let mut snapshot = sample::snapshot();
+    snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
+    let fleet = screen_on(&snapshot, "nii1");
+    let mut moves = fleet.clone();
+    type_keys(&mut moves, &snapshot, "m");
+    let mut help = fleet.clone();
+    type_keys(&mut help, &snapshot, "?");
+    let mut fonts = resvg::usvg::Options::default();
+    fonts.fontdb_mut().load_system_fonts();
+    for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
+        for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
+            for (width, height) in SIZES {
+                let buffer = render(&snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
+                let tree = resvg::usvg::Tree::from_str(&svg(&buffer, background), &fonts).expect("an SVG");
+                let size = tree.size().to_int_size();
+                let mut pixels = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("a picture");
+                resvg::render(&tree, resvg::tiny_skia::Transform::default(), &mut pixels.as_mut());
+                let path = format!("{}/{name}-{}-{width}.png", env!("CARGO_TARGET_TMPDIR"), theme.word());
+                pixels.save_png(path).expect("a place for pictures");
+            }
+        }
+    }
 }

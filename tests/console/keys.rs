@@ -158,9 +158,9 @@ fn plus_and_minus_change_the_chosen_number() {
 #[test]
 fn a_second_press_goes_on_from_what_was_asked() {
     let (mut snapshot, mut ui) = on("nii1");
-    let twice = [set("nii1", Field::Threshold, 52.0), set("nii1", Field::Threshold, 55.0)];
+    let twice = [set("nii1", Field::Threshold, 52.0), set("nii1", Field::Threshold, 54.0)];
     assert_eq!(commands(&mut ui, &snapshot, "++"), twice);
-    snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: true, text: "threshold 50 > 55".into() })];
+    snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: true, text: "threshold 50 > 54".into() })];
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(
         commands(&mut ui, &snapshot, "+"),

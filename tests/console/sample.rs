@@ -207,7 +207,7 @@ fn rows() -> Vec<VmRow> {
         },
         VmRow { state: VmState::Settling, until: Some(ahead(32)), moves_24h: 2, host: "mln4".into(), ..row("web02") },
         VmRow { service: "http".into(), unit: "ms".into(), high: Some(800.0), low: None, ..row("web07") },
-        VmRow { name: "bergen-データ-01".into(), host: "xl2".into(), array: "cloud".into(), ..row("bergen") },
+        VmRow { name: "vm-データ".into(), host: "xl2".into(), array: "cloud".into(), ..row("bergen") },
     ]
 }
 
@@ -233,7 +233,7 @@ fn arrays() -> Vec<ArrayView> {
         with(host("mln6", None, &[("db09", None), ("nii8", None), ("web12", None)]), HostState::Down),
         host("base1", Some(0.12), &[("nii5", None)]),
     ];
-    let cloud = vec![host("xl1", Some(0.35), &[("nii4", None)]), host("xl2", None, &[("bergen-データ-01", None)])];
+    let cloud = vec![host("xl1", Some(0.35), &[("nii4", None)]), host("xl2", None, &[("vm-データ", None)])];
     vec![
         ArrayView { name: "oslo".into(), site: "home".into(), home: true, hosts: oslo },
         ArrayView { name: "cloud".into(), site: "provider".into(), home: false, hosts: cloud },

@@ -104,10 +104,10 @@ fn filters_find_every_field_and_turn_round() {
     assert_eq!(found("NII1"), ["nii1"]);
     assert_eq!(found("apache"), ["nii2"]);
     assert_eq!(found("schedule"), ["nii5"]);
-    assert_eq!(found("cloud"), ["bergen-データ-01", "nii4"]);
+    assert_eq!(found("cloud"), ["nii4", "vm-データ"]);
     assert_eq!(found("oslo/mln6"), ["db09", "nii8", "web12"]);
     assert_eq!(found("stale"), ["db04"]);
-    assert_eq!(found("データ"), ["bergen-データ-01"]);
-    assert_eq!(found("!oslo"), ["bergen-データ-01", "nii4"]);
+    assert_eq!(found("データ"), ["vm-データ"]);
+    assert_eq!(found("!oslo"), ["nii4", "vm-データ"]);
     assert_eq!(found("!").len(), snapshot.rows.len());
 }

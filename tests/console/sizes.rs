@@ -74,3 +74,14 @@ fn eighty_by_twenty_four_keeps_what_matters() {
         assert!(text.contains(kept), "{kept}");
     }
 }
+
+#[test]
+fn ten_thousand_vms_fit_too() {
+    let snapshot = sample::many(10_000);
+    let mut ui = crate::screen(&snapshot);
+    type_keys(&mut ui, &snapshot, "G");
+    update(&mut ui, Action::Resize(200, 60), &snapshot);
+    let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Dark, Colours::Off), 200, 60);
+    let text: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+    assert!(text.contains("above") && text.contains(&**ui.selected.as_ref().unwrap()));
+}

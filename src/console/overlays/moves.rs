@@ -76,7 +76,8 @@ fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
         pen.line(gates_at, y, room(gates_at), &[(mark, role), (" ", role), (&text, role)]);
         if i == chosen {
             pen.put(area.x, y, 1, ">", Role::Key);
-            pen.over(Rect::new(area.x + 1, y, area.width.saturating_sub(1), 1), Role::Chosen);
+            pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
+            pen.over(Rect::new(area.x + 2, y, COMMAND + names - 1, 1), Role::Cursor);
         }
     }
 }

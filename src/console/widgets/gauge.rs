@@ -13,14 +13,14 @@ fn steps(pen: &mut Pen<'_>, x: u16, y: u16, filled: u16, steps: u16, role: Role)
     x + steps
 }
 
-/// A share of 0 to 1 in `columns` steps; anything above 0 shows one, and only all of it shows all.
+/// A share of 0 to 1 in `columns` steps; anything above 0 shows one, and only 95 % or more shows all.
 pub fn gauge(pen: &mut Pen<'_>, x: u16, y: u16, columns: u16, share: f32, role: Role) -> u16 {
     let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     let mut filled = (share * f32::from(columns)).round() as u16;
     if share > 0.0 {
         filled = filled.max(1);
     }
-    if share < 0.995 && columns > 1 {
+    if share < 0.95 && columns > 1 {
         filled = filled.min(columns - 1);
     }
     steps(pen, x, y, filled, columns, role)

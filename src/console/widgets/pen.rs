@@ -22,6 +22,11 @@ impl<'a> Pen<'a> {
         Self { buffer, theme, glyphs }
     }
 
+    /// A role's look over whatever was there before.
+    fn fresh(&self, role: Role) -> Style {
+        Style::reset().patch(self.theme.style(role))
+    }
+
     /// Writes at most `columns` columns and says where the text ended.
     pub fn put(&mut self, x: u16, y: u16, columns: u16, text: &str, role: Role) -> u16 {
         let area = self.buffer.area;
@@ -31,7 +36,7 @@ impl<'a> Pen<'a> {
         }
         let tamed = tame(text);
         let short = cut(&tamed, usize::from(columns), self.glyphs.cut);
-        let style = self.theme.style(role);
+        let style = self.fresh(role);
         self.buffer.set_stringn(x, y, &short, usize::from(columns), style).0
     }
 
@@ -49,7 +54,7 @@ impl<'a> Pen<'a> {
 
     /// One character, if the place is on the screen.
     pub fn glyph(&mut self, x: u16, y: u16, glyph: &str, role: Role) {
-        let style = self.theme.style(role);
+        let style = self.fresh(role);
         if let Some(cell) = self.buffer.cell_mut((x, y)) {
             cell.set_symbol(glyph).set_style(style);
         }
@@ -57,7 +62,7 @@ impl<'a> Pen<'a> {
 
     /// One character that is no text's, if the place is on the screen.
     pub fn dots(&mut self, x: u16, y: u16, dots: char, role: Role) {
-        let style = self.theme.style(role);
+        let style = self.fresh(role);
         if let Some(cell) = self.buffer.cell_mut((x, y)) {
             cell.set_char(dots).set_style(style);
         }

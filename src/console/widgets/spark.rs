@@ -13,12 +13,13 @@ pub fn spark(pen: &mut Pen<'_>, x: u16, y: u16, columns: u16, values: &[f32], bo
     let first = x + columns - values.len() as u16;
     for (i, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
         let share = if high > low { (value - low) / (high - low) } else { 0.0 };
-        let step = ((share * 8.0) as usize).min(7);
+        let steps = pen.glyphs.spark;
+        let step = ((share * steps.len() as f32) as usize).min(steps.len() - 1);
         let role = match () {
             () if bounds.is_beyond(*value) => Role::Beyond,
             () if bounds.is_low(*value) => Role::Low,
             () => Role::Quiet,
         };
-        pen.glyph(first + i as u16, y, pen.glyphs.spark[step], role);
+        pen.glyph(first + i as u16, y, steps[step], role);
     }
 }

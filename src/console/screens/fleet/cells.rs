@@ -68,7 +68,8 @@ fn read_value(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
     if let Some(queue) = &row.queue {
         let role = if row.high.is_some_and(|bound| f64::from(queue.big) >= bound) { Role::Beyond } else { Role::Text };
         pen.put_right(at.x, at.y, number_columns, &queue.big.to_string(), role);
-        return unit(pen, &format!("big of {}", queue.total));
+        let big = if at.width >= 16 { "big " } else { "" };
+        return unit(pen, &format!("{big}of {}", queue.total));
     }
     let Some(read) = row.value else {
         let (text, role) = if row.gap.is_some() { ("no reading", Role::Warning) } else { ("-", Role::Faint) };
@@ -140,6 +141,8 @@ fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
         let text = match (row.state, note) {
             (VmState::Flapping, "") => "! FLAPPING held".to_owned(),
             (_, "") => format!("! {word}"),
+            // Lost and double are kinds of held that need no second word.
+            (VmState::Held, note) => format!("! {note}"),
             (_, note) => format!("! {word} {note}"),
         };
         pen.put(at.x, at.y, at.width, &text, Role::Alarm);

@@ -102,18 +102,18 @@ impl Column {
     fn bounds(self, listing: &Listing) -> (u16, u16) {
         let fit = |wanted: usize, least: u16, most: u16| (wanted.min(usize::from(u16::MAX)) as u16).clamp(least, most);
         match self {
-            C::Vm => (fit(listing.name_width, 4, 10), fit(listing.name_width, 4, 24)),
-            C::Service => (8, 8),
+            C::Vm => (fit(listing.name_width, 4, 16), fit(listing.name_width, 4, 24)),
+            C::Service => (7, 10),
             C::Policy => (9, 9),
-            C::Value => (14, 16),
+            C::Value => (13, 16),
             C::Bounds => (13, 13),
-            C::Trend => (14, 40),
+            C::Trend => (10, 40),
             C::Count => (8, 8),
-            C::Low => (6, 6),
-            C::Host => (fit(listing.host_width, 6, 12), fit(listing.host_width, 6, 24)),
-            C::State => (18, 34),
-            C::Read | C::Last => (5, 5),
-            C::Moves => (4, 4),
+            C::Low => (5, 5),
+            C::Host => (fit(listing.host_width, 6, 10), fit(listing.host_width, 6, 24)),
+            C::State => (19, 36),
+            C::Read | C::Last => (4, 4),
+            C::Moves => (3, 3),
         }
     }
 }
@@ -125,18 +125,19 @@ pub fn plan(columns: u16, listing: &Listing) -> Vec<(Column, u16, u16)> {
     let mut used = 0;
     for column in WANTED {
         let (least, most) = column.bounds(listing);
-        // The state is first of all that can be shorter than it would like.
-        let need = if column == C::State { if room >= 78 { 24 } else { least } } else { least };
-        if used + need > room {
+        if used + least > room {
             break;
         }
-        used += need + GAP;
-        taken.push((column, need, most));
+        used += least + GAP;
+        taken.push((column, least, most));
     }
     let mut spare = room.saturating_sub(used.saturating_sub(GAP));
-    for first in [C::Vm, C::Host, C::Value, C::State, C::Trend] {
+    // A state in full, then values, names and places in full; what is left is the trend's.
+    let wishes =
+        [(C::State, 24), (C::Value, 16), (C::Vm, 24), (C::Host, 24), (C::Service, 9), (C::State, 36), (C::Trend, 40)];
+    for (first, wish) in wishes {
         if let Some((_, width, most)) = taken.iter_mut().find(|(column, ..)| *column == first) {
-            let more = spare.min(*most - *width);
+            let more = spare.min(wish.min(*most).saturating_sub(*width));
             *width += more;
             spare -= more;
         }

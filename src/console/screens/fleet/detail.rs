@@ -3,7 +3,6 @@
 use ratatui::layout::Rect;
 
 use super::{cells, queue};
-use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::update::active_field;
@@ -18,7 +17,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     }
     let Some(row) = ui.row() else { return pen.rule(area, &[("no VM selected", Role::Quiet)], "") };
     let detail = ui.detail(snapshot);
-    title(pen, area, row, detail.map(|detail| &**detail), snapshot);
+    title(pen, area, row, snapshot, ui);
     let mut body = Rect { y: area.y + 1, height: area.height - 1, ..area };
     if let Some(work) = &row.queue {
         let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
@@ -34,17 +33,19 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     }
 }
 
-fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: Option<&Detail>, snapshot: &Snapshot) {
+/// What is measured; at the right the number that `+` and `-` change, and when it is read next.
+fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+    let detail = ui.detail(snapshot);
     let what = detail.map_or_else(String::new, |detail| match (&*detail.indicator, &*row.unit) {
         (name, unit) if unit.is_empty() || name.contains(unit) => format!("  {name}"),
         (name, unit) => format!("  {name}, {unit}"),
     });
     let next = detail.and_then(|detail| detail.next_read);
-    let right = match next {
-        Some(next) if next > snapshot.at => format!("next reading {}", next.since(snapshot.at)),
-        _ => String::new(),
-    };
-    pen.rule(area, &[(&row.name, Role::Title), (&what, Role::Quiet)], &right);
+    let mut right = detail.map_or_else(String::new, |detail| changing(detail, ui));
+    if let Some(next) = next.filter(|next| *next > snapshot.at) {
+        right.push_str(&format!("   next reading {}", next.since(snapshot.at)));
+    }
+    pen.rule(area, &[(&row.name, Role::Title), (&what, Role::Quiet)], right.trim_start());
 }
 
 fn graph(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
@@ -68,27 +69,15 @@ fn graph(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: 
     chart.draw(pen, area);
 }
 
-/// Draws the why line, with the number that `+` and `-` change.
+/// Draws the why line.
 pub fn why(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let Some(row) = ui.row().filter(|_| area.height > 0) else { return };
-    let detail = ui.detail(snapshot);
-    let number = detail.map_or_else(String::new, |detail| changing(detail, ui));
-    let columns = width(&number) as u16 + 2;
-    let room = if area.width >= 60 + columns { area.width - columns } else { area.width };
-    let x = pen.put(area.x, area.y, room, " why  ", Role::Key);
-    match detail {
-        Some(detail) => {
-            let wide = (area.x + room).saturating_sub(x);
-            pen.put(x, area.y, wide, &detail.why, Role::Strong);
-        }
-        None => {
-            pen.put(x, area.y, room.saturating_sub(6), &format!("{} {}", row.state.word(), row.note), Role::Quiet);
-        }
-    }
-    if room < area.width {
-        let x = pen.put(area.x + room, area.y, 4, "+/- ", Role::Key);
-        pen.put(x, area.y, columns, number.trim_start_matches("+/- "), Role::Quiet);
-    }
+    let x = pen.put(area.x, area.y, area.width, " why  ", Role::Key);
+    let room = area.right().saturating_sub(x);
+    match ui.detail(snapshot) {
+        Some(detail) => pen.put(x, area.y, room, &detail.why, Role::Strong),
+        None => pen.put(x, area.y, room, &format!("{} {}", row.state.word(), row.note), Role::Quiet),
+    };
 }
 
 fn changing(detail: &Detail, ui: &Ui) -> String {

@@ -78,13 +78,13 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let (mut left, mut right) = (left(snapshot), right(snapshot, ui));
     let size = |pieces: &[Piece], gap: usize| pieces.iter().map(|p| width(&p.text) + gap).sum::<usize>();
     let room = usize::from(area.width);
-    while 1 + size(&left, 2) + size(&right, 1) > room && left.len() + right.len() > 1 {
+    while 1 + size(&left, 2) + size(&right, 2) > room && left.len() + right.len() > 1 {
         let least = left.iter().chain(&right).map(|p| p.worth).min().unwrap_or(0);
         left.retain(|p| p.worth != least);
         right.retain(|p| p.worth != least);
     }
     // With room to spare, what there is stands apart from what happens.
-    let loose = size(&left, 2) + size(&right, 1) + 12 <= room;
+    let loose = size(&left, 2) + size(&right, 2) + 12 <= room;
     let mut x = area.x + 1;
     for piece in &left {
         if loose && piece.worth == 12 {
@@ -92,9 +92,9 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
         }
         x = pen.put(x, area.y, area.right().saturating_sub(x), &piece.text, piece.role) + 2;
     }
-    let mut x = area.right().saturating_sub(size(&right, 1) as u16);
+    let mut x = area.right().saturating_sub(size(&right, 2) as u16);
     for piece in &right {
-        x = pen.put(x, area.y, area.right().saturating_sub(x), &piece.text, piece.role) + 1;
+        x = pen.put(x, area.y, area.right().saturating_sub(x), &piece.text, piece.role) + 2;
     }
 }
 

@@ -30,7 +30,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, queue: &QueueView) {
     if let Some((x, y, room)) = lines.next() {
         let bound = row.high.map_or_else(|| "-".to_owned(), number);
         let beyond = row.high.is_some_and(|high| f64::from(queue.big) >= high);
-        let says = if beyond { "work it away" } else { "work it at home" };
+        let says = if beyond { "away" } else { "home" };
         let text = format!("{}, threshold {bound}: {says}", queue.big);
         pen.line(x, y, room, &[("big    ", Role::Quiet), (&text, if beyond { Role::Beyond } else { Role::Text })]);
     }

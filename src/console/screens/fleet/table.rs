@@ -63,13 +63,13 @@ fn head(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], ui: &Ui) 
         if column.is_sorted(ui.sort) {
             let mark = pen.glyphs.sorted[usize::from(ui.reverse)];
             let note = match (ui.sort, ui.reverse) {
-                (SortBy::Worst, false) => " worst first",
-                (SortBy::Worst, true) => " best first",
+                (SortBy::Worst, false) => " worst",
+                (SortBy::Worst, true) => " best",
                 _ => "",
             };
             let text = format!("{}{mark}", column.head());
             if column.is_right() {
-                pen.put_right(x, area.y, *width, &text, Role::Sorted);
+                pen.put_right(x.saturating_sub(1), area.y, *width + 1, &text, Role::Sorted);
             } else {
                 let lead = if *column == Column::Value { cells::NUMBER.saturating_sub(5) } else { 0 };
                 let end = pen.put(x + lead, area.y, *width, &text, Role::Sorted);
