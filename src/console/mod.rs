@@ -1,1 +1,72 @@
-//! The terminal.
+//! The terminal: what the operator sees and says.
+//!
+//! ```text
+//! term      the terminal itself: entered, left exactly once, watched for hang-up
+//! run       the loop: input first, then data, then a frame if something changed
+//! keymap    one table of keys: dispatch, footer and help
+//! update    Action in, screen state and effects out (pure)
+//! ui        the screen state: names and choices
+//! listing   which rows, in which order
+//! screens/  Fleet (and room for VM, Activity, Arrays, Queue, Approvals)
+//! overlays/ what lies over a screen: moves, a question, help
+//! widgets/  chart, sparkline, gauge, and the pen they are drawn with
+//! theme     roles and their styles       glyph  the characters
+//! picture   a frame as an SVG
+//! ```
+//! It knows `view` and the core's types in it, never an edge or the runtime.
+
+mod glyph;
+mod keymap;
+mod listing;
+mod overlays;
+pub mod picture;
+mod run;
+mod screens;
+mod step;
+mod term;
+mod text;
+mod theme;
+mod ui;
+mod update;
+mod widgets;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+pub use glyph::Glyphs;
+pub use keymap::{Action, Binding, Context, Group, Key, dispatch, help};
+pub use listing::{Listing, SortBy, arrange, urgency};
+pub use run::{Left, Options, run};
+pub use text::Zone;
+pub use theme::{Colours, Role, Theme, ThemeError, ThemeName};
+pub use ui::{Notice, Overlay, Tone, Ui};
+pub use update::{Effect, update};
+
+use crate::view::Snapshot;
+
+/// The smallest terminal that shows a screen, in columns and rows.
+pub const MINIMUM: (u16, u16) = (40, 10);
+
+/// Draws the whole screen.
+pub fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, ui: &Ui, theme: &Theme) {
+    let area = frame.area();
+    paint(frame.buffer_mut(), area, snapshot, ui, theme);
+}
+
+/// One frame of a terminal that is not there, for pictures and tests.
+pub fn render(snapshot: &Snapshot, ui: &Ui, theme: &Theme, width: u16, height: u16) -> Buffer {
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    paint(&mut buffer, area, snapshot, ui, theme);
+    buffer
+}
+
+fn paint(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, ui: &Ui, theme: &Theme) {
+    let mut pen = widgets::Pen::new(buffer, theme, ui.glyphs);
+    if area.width < MINIMUM.0 || area.height < MINIMUM.1 {
+        return screens::too_small(&mut pen, area);
+    }
+    screens::fleet::draw(&mut pen, area, snapshot, ui);
+    overlays::draw(&mut pen, area, snapshot, ui);
+}

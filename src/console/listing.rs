@@ -1,0 +1,236 @@
+//! Which VMs a table shows, in which order: computed when data, filter or sort change, never while drawing.
+
+use std::cmp::{Ordering, Reverse};
+use std::sync::Arc;
+
+use crate::core::cluster::Direction;
+use crate::core::engine::{Phase, VmState};
+use crate::view::VmRow;
+
+/// What a table can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortBy {
+    /// What needs a human first, then what is nearest to a decision.
+    #[default]
+    Worst,
+    /// The VM's name.
+    Name,
+    /// Its service.
+    Service,
+    /// Its policy.
+    Policy,
+    /// Its value, in the worse direction.
+    Value,
+    /// Its count against its tarry.
+    Count,
+    /// Its low count against its low tarry.
+    Low,
+    /// Its array and host.
+    Host,
+    /// Its last move, newest first.
+    LastMove,
+    /// Its moves in 24 h.
+    Moves,
+}
+
+impl SortBy {
+    const ALL: [Self; 10] = [
+        Self::Worst,
+        Self::Name,
+        Self::Service,
+        Self::Policy,
+        Self::Value,
+        Self::Count,
+        Self::Low,
+        Self::Host,
+        Self::LastMove,
+        Self::Moves,
+    ];
+
+    /// The one after it.
+    pub fn next(self) -> Self {
+        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+    }
+
+    /// In words.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Worst => "worst first",
+            Self::Name => "name",
+            Self::Service => "service",
+            Self::Policy => "policy",
+            Self::Value => "value",
+            Self::Count => "count",
+            Self::Low => "low count",
+            Self::Host => "host",
+            Self::LastMove => "last move",
+            Self::Moves => "moves in 24 h",
+        }
+    }
+}
+
+/// The rows a table shows and where the selected one is. Made from names; its positions live no longer than it does.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// In the order shown.
+    pub rows: Vec<Arc<VmRow>>,
+    /// The selected row's position.
+    pub at: Option<usize>,
+    /// How wide the widest name is, in columns.
+    pub name_width: usize,
+    /// How wide the widest `array/host` is, in columns.
+    pub host_width: usize,
+}
+
+/// How much a VM needs a human: smaller is worse. What is nearest to its decision comes first among those that count.
+pub fn urgency(row: &VmRow) -> u32 {
+    let class = |rank: u32| rank << 16;
+    let share = |count: Option<(u32, u32)>| {
+        let (count, tarry) = count.unwrap_or_default();
+        let left = u64::from(tarry.saturating_sub(count)) * 0xffff;
+        left.checked_div(u64::from(tarry)).map_or(0xffff, |left| left.min(0xffff) as u32)
+    };
+    let counting = |count: Option<(u32, u32)>| count.is_some_and(|(count, _)| count > 0);
+    match row.state {
+        _ if row.alarm => class(0),
+        _ if row.migration.as_ref().is_some_and(|m| m.phase == Phase::Unknown) => class(1),
+        VmState::Waiting => class(2),
+        VmState::Flapping => class(3),
+        VmState::Migrating => class(4),
+        VmState::Stale => class(5),
+        _ if counting(row.count) => class(6) + share(row.count),
+        _ if counting(row.low_count) => class(7) + share(row.low_count),
+        VmState::Settling => class(8),
+        VmState::Held => class(9),
+        VmState::Watching => class(10),
+        VmState::Resting => class(11),
+    }
+}
+
+/// The rows that match, sorted. Rows that compare equal are sorted by name.
+pub fn arrange(rows: &[Arc<VmRow>], filter: &str, by: SortBy, reverse: bool) -> Vec<Arc<VmRow>> {
+    let needle = Needle::new(filter);
+    let kept = rows.iter().filter(|row| needle.matches(row));
+    // The key is made once a row; names, which are slow to compare, part only those that are equal in it.
+    let mut keyed: Vec<(Key<'_>, &Arc<VmRow>)> = kept.map(|row| (Key::of(row, by), row)).collect();
+    keyed.sort_by(|(a, x), (b, y)| {
+        let order = a.cmp(b);
+        let order = if reverse { order.reverse() } else { order };
+        order.then_with(|| natural(&x.name, &y.name))
+    });
+    keyed.into_iter().map(|(_, row)| Arc::clone(row)).collect()
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
+    Rank(u32),
+    Number(Reverse<i64>),
+    Text(&'a str, &'a str),
+    Nothing,
+}
+
+impl<'a> Key<'a> {
+    fn of(row: &'a VmRow, by: SortBy) -> Self {
+        let share = |count: Option<(u32, u32)>| {
+            count.map_or(Self::Nothing, |(count, tarry)| {
+                Self::Number(Reverse(i64::from(count) * 1_000_000 / i64::from(tarry.max(1))))
+            })
+        };
+        match by {
+            SortBy::Worst => Self::Rank(urgency(row)),
+            SortBy::Name => Self::Nothing,
+            SortBy::Service => Self::Text(&row.service, ""),
+            SortBy::Policy => Self::Text(row.policy, ""),
+            SortBy::Value => row.value.and_then(|value| value.number()).map_or(Self::Nothing, |value| {
+                let worse = if row.direction == Direction::HigherIsWorse { value } else { -value };
+                Self::Number(Reverse((worse * 1_000.0) as i64))
+            }),
+            SortBy::Count => share(row.count),
+            SortBy::Low => share(row.low_count),
+            SortBy::Host => Self::Text(&row.array, &row.host),
+            SortBy::LastMove => row.last_move.map_or(Self::Nothing, |at| Self::Number(Reverse(at.millis()))),
+            SortBy::Moves => Self::Number(Reverse(i64::from(row.moves_24h))),
+        }
+    }
+}
+
+/// Names as people count: `nii2` before `nii10`.
+fn natural(a: &str, b: &str) -> Ordering {
+    let split = |name: &str| name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len());
+    let (i, j) = (split(a), split(b));
+    let (Some((stem_a, rest_a)), Some((stem_b, rest_b))) = (a.split_at_checked(i), b.split_at_checked(j)) else {
+        return a.cmp(b);
+    };
+    let number = |rest: &str| rest.parse::<u64>().ok();
+    match stem_a.cmp(stem_b) {
+        Ordering::Equal => match (number(rest_a), number(rest_b)) {
+            (Some(x), Some(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
+            _ => a.cmp(b),
+        },
+        order => order,
+    }
+}
+
+/// What a filter looks for: a piece of a name, service, policy, host, array or state; `!` turns it round.
+struct Needle {
+    text: String,
+    inverse: bool,
+}
+
+impl Needle {
+    fn new(filter: &str) -> Self {
+        let trimmed = filter.trim();
+        let (inverse, text) = match trimmed.strip_prefix('!') {
+            Some(rest) => (true, rest.trim_start()),
+            None => (false, trimmed),
+        };
+        Self { text: text.to_lowercase(), inverse }
+    }
+
+    fn matches(&self, row: &VmRow) -> bool {
+        if self.text.is_empty() {
+            return true;
+        }
+        let fields = [&*row.name, &*row.service, row.policy, &*row.host, &*row.array, row.state.word()];
+        let place = || contains(&format!("{}/{}", row.array, row.host), &self.text);
+        let found = fields.iter().any(|field| contains(field, &self.text)) || self.text.contains('/') && place();
+        found != self.inverse
+    }
+}
+
+/// Whether a text holds a lower-case one, whatever its own case.
+fn contains(text: &str, lower: &str) -> bool {
+    if text.is_ascii() && lower.is_ascii() {
+        let (text, lower) = (text.as_bytes(), lower.as_bytes());
+        return text.windows(lower.len()).any(|piece| piece.eq_ignore_ascii_case(lower));
+    }
+    text.to_lowercase().contains(lower)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ordered_as_people_count() {
+        let mut names = ["web12", "nii10", "nii2", "web2", "db"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["db", "nii2", "nii10", "web2", "web12"]);
+    }
+
+    #[test]
+    fn a_filter_ignores_case_in_every_script() {
+        assert!(contains("WEB-01", "eb-0"));
+        assert!(contains("ÅSE", "åse"));
+        assert!(!contains("web", "webs"));
+    }
+
+    #[test]
+    fn every_sort_comes_round() {
+        let mut by = SortBy::Worst;
+        for _ in 0..SortBy::ALL.len() {
+            by = by.next();
+        }
+        assert_eq!(by, SortBy::Worst);
+    }
+}

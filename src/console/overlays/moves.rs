@@ -1,0 +1,144 @@
+//! The move dialog: every destination, its load now and after, and what each gate says.
+
+use ratatui::layout::Rect;
+
+use super::centred;
+use crate::console::text::{percent, width, wrap};
+use crate::console::theme::Role;
+use crate::console::ui::Ui;
+use crate::console::widgets::{Pen, gauge};
+use crate::core::engine::Target;
+use crate::view::{GateView, MoveOption, Snapshot, Verdict};
+
+/// Columns: the command, the host, the load now and after; the gates have the rest.
+const COMMAND: u16 = 6;
+const LOADS: u16 = 19;
+
+fn word(target: &Target) -> &'static str {
+    match target {
+        Target::Next => "next",
+        Target::Up => "up",
+        Target::Down => "down",
+        Target::Base => "base",
+        Target::Away => "away",
+        Target::Home => "home",
+        Target::Host(_) => "",
+    }
+}
+
+/// Draws it.
+pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &str) {
+    let (moves, chosen) = ui.moves(snapshot).unwrap_or((&[], 0));
+    let gates = moves.get(chosen).map_or(0, |option| option.gates.len().max(1)) as u16;
+    let wanted = moves.len().max(1) as u16 + gates + 5;
+    let at = centred(area, 100, wanted.max(9));
+    let row = snapshot.rows.iter().find(|row| *row.name == *vm);
+    let from = row.map_or_else(String::new, |row| format!(" from {}/{}", row.array, row.host));
+    pen.frame(at, &format!("move {vm}{from}"));
+    let body =
+        Rect { x: at.x + 2, y: at.y + 1, width: at.width.saturating_sub(4), height: at.height.saturating_sub(2) };
+    if moves.is_empty() {
+        let text = if ui.frozen { "frozen: p goes on" } else { "asking the engine what the gates would say" };
+        pen.put(body.x, body.y, body.width, text, Role::Quiet);
+        return;
+    }
+    let gate_rows = (gates + 2).min(body.height.saturating_sub(2) / 2).max(2);
+    let list = Rect { height: body.height.saturating_sub(gate_rows), ..body };
+    options(pen, list, moves, chosen);
+    let rest = Rect { y: list.bottom(), height: body.height - list.height, ..body };
+    said(pen, rest, &moves[chosen.min(moves.len() - 1)]);
+}
+
+fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
+    let names = moves.iter().filter_map(|option| option.to.as_ref()).map(|to| width(to)).max().unwrap_or(0);
+    let names = (names as u16).clamp(4, 20);
+    let loads_at = area.x + COMMAND + names + 2;
+    let gates_at = loads_at + LOADS + 1;
+    let room = |x: u16| area.right().saturating_sub(x);
+    pen.put(area.x + 2, area.y, room(area.x), "TO", Role::Head);
+    pen.put(loads_at, area.y, room(loads_at), "LOAD NOW > AFTER", Role::Head);
+    pen.put(gates_at, area.y, room(gates_at), "GATES", Role::Head);
+    let rows = usize::from(area.height.saturating_sub(1));
+    let top = (chosen + 1).saturating_sub(rows);
+    for (y, (i, option)) in (area.y + 1..area.bottom()).zip(moves.iter().enumerate().skip(top)) {
+        let open = option.is_open();
+        let role = if open { Role::Text } else { Role::Faint };
+        pen.put(area.x + 2, y, COMMAND - 1, word(&option.target), if open { Role::Strong } else { Role::Faint });
+        let to = option.to.as_deref().unwrap_or("none");
+        pen.put(area.x + COMMAND + 1, y, names, to, role);
+        loads(pen, loads_at, y, option, role);
+        let (text, role) = verdict(option);
+        let mark = pen.glyphs.verdicts[match role {
+            Role::Good => 0,
+            Role::Warning => 1,
+            _ => 2,
+        }];
+        pen.line(gates_at, y, room(gates_at), &[(mark, role), (" ", role), (&text, role)]);
+        if i == chosen {
+            pen.put(area.x, y, 1, ">", Role::Key);
+            pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
+            pen.over(Rect::new(area.x + 2, y, COMMAND + names - 1, 1), Role::Cursor);
+        }
+    }
+}
+
+fn loads(pen: &mut Pen<'_>, x: u16, y: u16, option: &MoveOption, role: Role) {
+    let Some(now) = option.load else {
+        pen.put(x, y, LOADS, "not read", Role::Faint);
+        return;
+    };
+    let after = option.load_after.unwrap_or(now);
+    let role = if after > 0.9 && role == Role::Text { Role::Warning } else { role };
+    let x = gauge(pen, x, y, 5, after, role);
+    pen.put_right(x, y, 5, &percent(now), role);
+    if let Some(after) = option.load_after {
+        pen.put(x + 5, y, 3, " > ", Role::Faint);
+        pen.put_right(x + 8, y, 4, &percent(after), role);
+    }
+}
+
+/// The worst of what the gates say, in one line.
+fn verdict(option: &MoveOption) -> (String, Role) {
+    let first = |verdict| option.gates.iter().find(|gate| gate.verdict == verdict);
+    let words = |gate: &GateView| format!("{}: {}", gate.gate.word(), gate.detail);
+    if let Some(gate) = first(Verdict::Blocks) {
+        return (words(gate), Role::Alarm);
+    }
+    if option.to.is_none() {
+        return ("no such host".into(), Role::Alarm);
+    }
+    match first(Verdict::Warns) {
+        Some(gate) => (words(gate), Role::Warning),
+        None => ("open".into(), Role::Good),
+    }
+}
+
+/// Everything the gates say to the chosen one.
+fn said(pen: &mut Pen<'_>, area: Rect, option: &MoveOption) {
+    let to = option.to.as_deref().unwrap_or(word(&option.target));
+    pen.put(area.x, area.y + 1, area.width, &format!("what the gates say to {to}"), Role::Quiet);
+    let mut y = area.y + 2;
+    if option.gates.is_empty() && y < area.bottom() {
+        pen.put(area.x + 2, y, area.width.saturating_sub(2), "nothing against it", Role::Good);
+    }
+    for gate in &option.gates {
+        let (mark, role, says) = match gate.verdict {
+            Verdict::Passes => (0, Role::Good, "passes"),
+            Verdict::Warns => (1, Role::Warning, "warns"),
+            Verdict::Blocks => (2, Role::Alarm, "blocks"),
+        };
+        let room = usize::from(area.width.saturating_sub(23));
+        for (i, line) in wrap(&gate.detail, room, 2, pen.glyphs.cut).iter().enumerate() {
+            if y >= area.bottom() {
+                return;
+            }
+            if i == 0 {
+                pen.put(area.x + 1, y, 1, pen.glyphs.verdicts[mark], role);
+                pen.put(area.x + 3, y, 7, says, role);
+                pen.put(area.x + 10, y, 12, gate.gate.word(), Role::Text);
+            }
+            pen.put(area.x + 22, y, area.width.saturating_sub(22), line, Role::Quiet);
+            y += 1;
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The loop: input first, then data, then a frame if something changed.
+
+use std::future::{Future, pending};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use futures_util::StreamExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::keymap::{self, Action};
+use super::term::{Screen, closed};
+use super::text::Zone;
+use super::theme::{Colours, Theme, ThemeName};
+use super::ui::Ui;
+use super::update::{Effect, update};
+use super::{Tone, draw};
+use crate::view::{Say, Snapshot};
+
+/// Between two frames that keys ask for. The first key after that is drawn at once.
+const KEY_FRAME: Duration = Duration::from_millis(33);
+/// Between two frames that data asks for.
+const DATA_FRAME: Duration = Duration::from_millis(100);
+/// Without a snapshot for so long, the data is stale.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// How the console looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// The theme it begins with.
+    pub theme: ThemeName,
+    /// ASCII characters only.
+    pub ascii: bool,
+    /// The terminal's colours.
+    pub colours: Colours,
+    /// The clock on screen.
+    pub zone: Zone,
+}
+
+/// Why the console was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// The operator quit.
+    Quit,
+    /// SIGINT, SIGTERM or SIGHUP.
+    Signal,
+    /// The terminal was closed: nobody can be told anything any more.
+    Closed,
+    /// The caller said so.
+    Stopped,
+}
+
+/// Shows snapshots and says what the operator does, until it is left. Runs on the thread that is to own the terminal,
+/// in a current-thread runtime with time and I/O; the engine lives elsewhere. The snapshot at hand is drawn at once.
+///
+/// # Errors
+/// Standard input or output is no terminal, or it fails. The terminal is restored before this returns.
+pub async fn run(
+    options: Options,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    say: mpsc::Sender<Say>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<Left> {
+    // Signals first: one that comes while the terminal is being taken must find somebody.
+    let mut signals = Signals::new()?;
+    let screen = Screen::enter()?;
+    let mut console = Console::new(options, screen, snapshots, say)?;
+    console.paint()?;
+    let mut closed = closed()?;
+    let mut events = EventStream::new();
+    tokio::pin!(stop);
+    loop {
+        let (frame, quiet) = (console.frame_due(), console.quiet_due());
+        let left = tokio::select! {
+            biased;
+            // An error means that the watching thread is gone, which only a hang-up does.
+            _ = &mut closed => Some(Left::Closed),
+            which = signals.next() => match which {
+                Woken::Leave => Some(Left::Signal),
+                Woken::Continued => { console.resume()?; None }
+            },
+            event = events.next() => console.input(event)?,
+            () = &mut stop => Some(Left::Stopped),
+            () = at(frame) => { console.paint()?; None }
+            changed = console.snapshots.changed(), if !console.ui.engine_gone => { console.data(changed.is_ok()); None }
+            () = at(quiet) => { console.quiet(); None }
+        };
+        if let Some(left) = left {
+            return Ok(left);
+        }
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => pending().await,
+    }
+}
+
+/// What a signal asks for.
+enum Woken {
+    Leave,
+    Continued,
+}
+
+struct Signals {
+    leave: [Signal; 3],
+    go_on: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let leave = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
+        let [hangup, terminate, interrupt] = leave.map(signal);
+        // tokio's SignalKind has no name for SIGCONT; its number is the platform's.
+        let go_on = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+        Ok(Self { leave: [hangup?, terminate?, interrupt?], go_on })
+    }
+
+    async fn next(&mut self) -> Woken {
+        let [hangup, terminate, interrupt] = &mut self.leave;
+        tokio::select! {
+            _ = hangup.recv() => Woken::Leave,
+            _ = terminate.recv() => Woken::Leave,
+            _ = interrupt.recv() => Woken::Leave,
+            _ = self.go_on.recv() => Woken::Continued,
+        }
+    }
+}
+
+struct Console {
+    ui: Ui,
+    theme: (ThemeName, Theme),
+    colours: Colours,
+    screen: Screen,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What is on screen: the newest, unless it is frozen.
+    shown: Arc<Snapshot>,
+    say: mpsc::Sender<Say>,
+    /// When the next frame is due, if something has changed.
+    due: Option<Instant>,
+    painted: Option<Instant>,
+    /// When the newest snapshot came.
+    heard: Instant,
+    told_quiet: Instant,
+    /// Its own suspension ends with the same signal as anybody else's.
+    suspended: bool,
+}
+
+impl Console {
+    fn new(
+        options: Options,
+        screen: Screen,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        say: mpsc::Sender<Say>,
+    ) -> io::Result<Self> {
+        let shown = Arc::clone(&snapshots.borrow_and_update());
+        let now = Instant::now();
+        let (columns, rows) = screen.size()?;
+        let mut console = Self {
+            ui: Ui::new(options.theme, options.ascii, options.zone),
+            theme: (options.theme, Theme::built_in(options.theme, options.colours)),
+            colours: options.colours,
+            screen,
+            snapshots,
+            shown,
+            say,
+            due: None,
+            painted: None,
+            heard: now,
+            told_quiet: now,
+            suspended: false,
+        };
+        console.ui.size = (columns, rows);
+        console.act(Action::Arrived)?;
+        Ok(console)
+    }
+
+    fn frame_due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn quiet_due(&self) -> Option<Instant> {
+        let next = (self.heard + QUIET).max(self.told_quiet + Duration::from_secs(1));
+        (!self.ui.engine_gone).then_some(next)
+    }
+
+    /// A frame is wanted, no sooner than `apart` after the last one.
+    fn want(&mut self, apart: Duration) {
+        let due = self.painted.map_or_else(Instant::now, |painted| painted + apart);
+        self.due = Some(self.due.map_or(due, |before| before.min(due)));
+    }
+
+    fn paint(&mut self) -> io::Result<()> {
+        if self.theme.0 != self.ui.theme {
+            self.theme = (self.ui.theme, Theme::built_in(self.ui.theme, self.colours));
+        }
+        let (shown, ui, theme) = (&self.shown, &self.ui, &self.theme.1);
+        self.screen.draw(|frame| draw(frame, shown, ui, theme))?;
+        self.painted = Some(Instant::now());
+        self.due = None;
+        Ok(())
+    }
+
+    fn input(&mut self, event: Option<io::Result<Event>>) -> io::Result<Option<Left>> {
+        let left = match event {
+            None => Some(Left::Closed),
+            Some(Err(error)) => return Err(error),
+            Some(Ok(Event::Key(key))) if key.kind == KeyEventKind::Press => {
+                match keymap::dispatch(key, &self.ui, &self.shown) {
+                    Some(Ok(action)) => self.act(action)?,
+                    Some(Err(why)) => {
+                        self.ui.say(Tone::Bad, why);
+                        None
+                    }
+                    None => return Ok(None),
+                }
+            }
+            Some(Ok(Event::Paste(text))) => self.act(Action::Paste(text))?,
+            Some(Ok(Event::Resize(columns, rows))) => {
+                self.act(Action::Resize(columns, rows))?;
+                self.screen.clear()?;
+                self.paint()?;
+                return Ok(None);
+            }
+            Some(Ok(_)) => return Ok(None),
+        };
+        self.want(KEY_FRAME);
+        // The first key after a pause is drawn now, not after a turn of the loop.
+        if left.is_none() && self.due.is_some_and(|due| due <= Instant::now()) {
+            self.paint()?;
+        }
+        Ok(left)
+    }
+
+    fn act(&mut self, action: Action) -> io::Result<Option<Left>> {
+        let was_frozen = self.ui.frozen;
+        if action == Action::Freeze && was_frozen {
+            self.shown = Arc::clone(&self.snapshots.borrow());
+        }
+        let shown = Arc::clone(&self.shown);
+        for effect in update(&mut self.ui, action, &shown) {
+            match effect {
+                Effect::Quit => return Ok(Some(Left::Quit)),
+                Effect::Copy(text) => self.screen.copy(&text)?,
+                Effect::Suspend => {
+                    self.suspended = true;
+                    self.screen.suspend()?;
+                    self.resized()?;
+                }
+                Effect::Say(said) => self.tell(said),
+            }
+        }
+        Ok(None)
+    }
+
+    fn tell(&mut self, said: Say) {
+        let is_look = matches!(said, Say::Look(_));
+        if self.say.try_send(said).is_ok() {
+            return;
+        }
+        if is_look {
+            self.ui.forget_look();
+        } else {
+            update(&mut self.ui, Action::NotSent, &self.shown);
+        }
+    }
+
+    fn data(&mut self, is_alive: bool) {
+        if is_alive {
+            let newest = Arc::clone(&self.snapshots.borrow_and_update());
+            self.heard = Instant::now();
+            if !self.ui.frozen {
+                self.shown = Arc::clone(&newest);
+            }
+            let effects = update(&mut self.ui, Action::Arrived, &newest);
+            effects.into_iter().for_each(|effect| {
+                if let Effect::Say(said) = effect {
+                    self.tell(said);
+                }
+            });
+        } else {
+            update(&mut self.ui, Action::EngineGone, &self.shown);
+        }
+        self.want(DATA_FRAME);
+    }
+
+    fn quiet(&mut self) {
+        self.told_quiet = Instant::now();
+        let ms = self.heard.elapsed().as_millis().min(i64::MAX as u128) as i64;
+        update(&mut self.ui, Action::Quiet(ms), &self.shown);
+        self.want(DATA_FRAME);
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.suspended) {
+            return Ok(());
+        }
+        self.screen.resume()?;
+        self.resized()
+    }
+
+    /// The terminal may have changed while nobody looked.
+    fn resized(&mut self) -> io::Result<()> {
+        let (columns, rows) = self.screen.size()?;
+        update(&mut self.ui, Action::Resize(columns, rows), &self.shown);
+        self.paint()
+    }
+}

@@ -1,0 +1,150 @@
+//! The arrays: every host with its load and its VMs; when there are more than fit, those around the selected VM.
+
+use ratatui::layout::Rect;
+
+use crate::console::text::{counted, percent, width};
+use crate::console::theme::Role;
+use crate::console::ui::Ui;
+use crate::console::widgets::{Pen, gauge};
+use crate::core::cluster::HostState;
+use crate::view::{ArrayView, HostView, Snapshot};
+
+/// Draws the panel.
+pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    if area.height == 0 || area.width == 0 {
+        return;
+    }
+    let ill = snapshot.arrays.iter().flat_map(|array| &array.hosts).filter(|host| host.state != HostState::Up).count();
+    let right = if ill > 0 { format!("! {ill} not up") } else { String::new() };
+    pen.rule(area, &[("arrays", Role::Title)], &right);
+    let room = usize::from(area.height - 1);
+    let all: usize = snapshot.arrays.iter().map(|array| array.hosts.len()).sum();
+    let body = Rect { x: area.x + 1, y: area.y + 1, width: area.width - 1, height: area.height - 1 };
+    if all <= room {
+        return lines(pen, body, snapshot, ui, 0);
+    }
+    // One line says what is not shown; the selected VM's host stands in the middle of the others.
+    let shown = room.saturating_sub(1);
+    let here = place(snapshot, ui).unwrap_or(0);
+    let top = here.saturating_sub(shown / 2).min(all - shown);
+    lines(pen, Rect { height: body.height - 1, ..body }, snapshot, ui, top);
+    let text = rest(snapshot, top, shown);
+    pen.put(body.x, body.bottom() - 1, body.width, &text, Role::Quiet);
+}
+
+/// Where the selected VM's host stands among all hosts.
+fn place(snapshot: &Snapshot, ui: &Ui) -> Option<usize> {
+    let row = ui.row()?;
+    let mut before = 0;
+    for array in &snapshot.arrays {
+        if array.name == row.array {
+            return Some(before + array.hosts.iter().position(|host| host.name == row.host)?);
+        }
+        before += array.hosts.len();
+    }
+    None
+}
+
+/// What the hosts that are not shown are up to.
+fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
+    let hosts = snapshot.arrays.iter().flat_map(|array| &array.hosts).enumerate();
+    let hidden = hosts.filter(|(i, _)| *i < top || *i >= top + shown).map(|(_, host)| host);
+    let (mut count, mut ill, mut busiest) = (0, 0, None::<&HostView>);
+    for host in hidden {
+        count += 1;
+        ill += usize::from(host.state != HostState::Up);
+        if host.load > busiest.and_then(|b| b.load) {
+            busiest = Some(host);
+        }
+    }
+    let mut text = format!("{} more", counted(count, "host", "hosts"));
+    if ill > 0 {
+        text.push_str(&format!(", {ill} not up"));
+    }
+    if let Some((name, load)) = busiest.and_then(|host| Some((&host.name, host.load?))) {
+        text.push_str(&format!(", busiest {name} {}", percent(load)));
+    }
+    text
+}
+
+fn lines(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
+    let widest = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0) as u16;
+    let hosts = || snapshot.arrays.iter().flat_map(|array| array.hosts.iter().map(move |host| (array, host)));
+    let visible = || hosts().skip(top).take(usize::from(area.height));
+    let array_columns = widest(&mut visible().map(|(array, _)| width(&array.name))).clamp(3, 10);
+    let host_columns = widest(&mut visible().map(|(_, host)| width(&host.name))).clamp(4, 14);
+    let mut last: Option<&ArrayView> = None;
+    for (y, (array, host)) in (area.top()..area.bottom()).zip(visible()) {
+        if last.is_none_or(|last| last.name != array.name) {
+            pen.put(area.x, y, array_columns, &array.name, if array.home { Role::Strong } else { Role::Quiet });
+        }
+        last = Some(array);
+        let x = area.x + array_columns + 1;
+        line(pen, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, ui);
+    }
+}
+
+fn line(pen: &mut Pen<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
+    let end = at.right();
+    let (word, role) = match host.state {
+        HostState::Up => ("", Role::Text),
+        HostState::Down => ("! down", Role::Alarm),
+        HostState::Draining => ("draining", Role::Warning),
+        HostState::Unknown => ("? unknown", Role::Warning),
+    };
+    pen.put(at.x, at.y, host_columns, &host.name, role);
+    let mut x = at.x + host_columns + 1;
+    match host.load {
+        _ if matches!(host.state, HostState::Down | HostState::Unknown) => {
+            pen.put(x, at.y, 10.min(end.saturating_sub(x)), word, role);
+        }
+        Some(load) => {
+            let role = if load > 0.9 { Role::Warning } else { Role::Quiet };
+            let after = gauge(pen, x, at.y, 5, load, role);
+            pen.put_right(after, at.y, 5, &percent(load), role);
+        }
+        None => {
+            pen.put(x, at.y, 10, "not read", Role::Faint);
+        }
+    }
+    x += 12;
+    let used = match host.capacity {
+        Some(capacity) => format!("{}/{capacity}", host.vms.len()),
+        None => host.vms.len().to_string(),
+    };
+    let full = host.capacity.is_some_and(|capacity| host.vms.len() >= capacity as usize);
+    pen.put_right(x, at.y, 5, &used, if full { Role::Warning } else { Role::Faint });
+    x += 6;
+    if host.base {
+        x = pen.put(x, at.y, end.saturating_sub(x), "base ", Role::Quiet);
+    }
+    if host.state == HostState::Draining {
+        x = pen.put(x, at.y, end.saturating_sub(x), "draining ", Role::Warning);
+    }
+    vms(pen, x, at.y, end, host, ui);
+}
+
+/// The VMs of a host, the leaving ones first, with where they go; how many more there are if they do not fit.
+fn vms(pen: &mut Pen<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui) {
+    let leaving = host.vms.iter().filter(|(_, to)| to.is_some());
+    let staying = host.vms.iter().filter(|(_, to)| to.is_none());
+    let all = host.vms.len();
+    for (i, (vm, to)) in leaving.chain(staying).enumerate() {
+        let text = match to {
+            Some(to) => format!("{vm} > {to}"),
+            None => vm.to_string(),
+        };
+        let more = format!("+{}", all - i);
+        let reserve = if i + 1 < all { width(&more) as u16 + 1 } else { 0 };
+        if x + width(&text) as u16 + reserve > end {
+            pen.put(x, y, end.saturating_sub(x), &more, Role::Faint);
+            return;
+        }
+        let role = match () {
+            () if ui.selected.as_ref() == Some(vm) => Role::Strong,
+            () if to.is_some() => Role::Moving,
+            () => Role::Quiet,
+        };
+        x = pen.put(x, y, end.saturating_sub(x), &text, role) + 1;
+    }
+}

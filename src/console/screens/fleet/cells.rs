@@ -1,0 +1,220 @@
+//! What stands in each column of a VM's line.
+
+use ratatui::layout::Rect;
+
+use super::columns::Column;
+use crate::console::text::{Zone, number, value};
+use crate::console::theme::Role;
+use crate::console::widgets::{Bounds, Pen, count_bar, gauge, spark};
+use crate::core::cluster::{Direction, Span, Timestamp};
+use crate::core::engine::{Phase, VmState};
+use crate::view::{Snapshot, VmRow};
+
+/// Columns of the number in a value's cell; the unit follows.
+pub const NUMBER: u16 = 6;
+
+/// A VM's bounds, as its graph and sparkline use them.
+pub fn bounds(row: &VmRow) -> Bounds {
+    Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: row.policy == "site" }
+}
+
+/// Draws one cell.
+pub fn draw(pen: &mut Pen<'_>, column: Column, at: Rect, row: &VmRow, snapshot: &Snapshot, zone: Zone) {
+    let (x, y, width) = (at.x, at.y, at.width);
+    match column {
+        Column::Vm => {
+            pen.put(x, y, width, &row.name, if row.alarm { Role::Alarm } else { Role::Text });
+        }
+        Column::Service => {
+            pen.put(x, y, width, &row.service, Role::Quiet);
+        }
+        Column::Policy => {
+            pen.put(x, y, width, row.policy, Role::Quiet);
+        }
+        Column::Value => read_value(pen, at, row),
+        Column::Bounds => {
+            pen.put(x, y, width, &bound_words(row, pen.glyphs.at_least), Role::Quiet);
+        }
+        Column::Trend => spark(pen, x, y, width, &row.spark, bounds(row)),
+        Column::Count => count(pen, at, row),
+        Column::Low => low_count(pen, at, row),
+        Column::Host => {
+            let x = pen.put(x, y, width, &format!("{}/", row.array), Role::Quiet);
+            pen.put(x, y, at.right().saturating_sub(x), &row.host, Role::Text);
+        }
+        Column::State => state(pen, at, row, snapshot.at, zone),
+        Column::Read => age(pen, at, row.read_at, snapshot.at),
+        Column::Last => age(pen, at, row.last_move, snapshot.at),
+        Column::Moves => {
+            let role = if row.moves_24h > 0 { Role::Text } else { Role::Faint };
+            pen.put_right(x, y, width, &row.moves_24h.to_string(), role);
+        }
+    }
+}
+
+fn age(pen: &mut Pen<'_>, at: Rect, then: Option<Timestamp>, now: Timestamp) {
+    match then {
+        Some(then) => pen.put_right(at.x, at.y, at.width, &now.since(then).to_string(), Role::Quiet),
+        None => pen.put_right(at.x, at.y, at.width, "-", Role::Faint),
+    }
+}
+
+fn read_value(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+    let number_columns = NUMBER.min(at.width);
+    let unit = |pen: &mut Pen<'_>, unit: &str| {
+        let x = at.x + number_columns + 1;
+        pen.put(x, at.y, at.right().saturating_sub(x), unit, Role::Quiet);
+    };
+    if let Some(queue) = &row.queue {
+        let role = if row.high.is_some_and(|bound| f64::from(queue.big) >= bound) { Role::Beyond } else { Role::Text };
+        pen.put_right(at.x, at.y, number_columns, &queue.big.to_string(), role);
+        let big = if at.width >= 16 { "big " } else { "" };
+        return unit(pen, &format!("{big}of {}", queue.total));
+    }
+    let Some(read) = row.value else {
+        let (text, role) = if row.gap.is_some() { ("no reading", Role::Warning) } else { ("-", Role::Faint) };
+        let lead = if row.gap.is_some() { 1 } else { number_columns - 1 };
+        pen.put(at.x + lead, at.y, at.width.saturating_sub(lead), text, role);
+        return;
+    };
+    let role = match read.number() {
+        None => Role::Beyond,
+        Some(v) if bounds(row).is_beyond(v as f32) => Role::Beyond,
+        Some(v) if bounds(row).is_low(v as f32) => Role::Low,
+        Some(_) => Role::Text,
+    };
+    let text = value(read, pen.glyphs.at_least);
+    if read.number().is_none() {
+        pen.put(at.x + 1, at.y, at.width - 1, &text, role);
+        return;
+    }
+    pen.put_right(at.x, at.y, number_columns, &text, role);
+    unit(pen, &row.unit);
+}
+
+/// `> 50  < 1`: what would be counted.
+fn bound_words(row: &VmRow, at_least: &str) -> String {
+    let (worse, better) = match row.direction {
+        Direction::HigherIsWorse if row.policy == "site" => (at_least, "<"),
+        Direction::HigherIsWorse => (">", "<"),
+        Direction::LowerIsWorse => ("<", ">"),
+    };
+    let word =
+        |sign: &str, bound: Option<f64>| bound.map_or(String::new(), |bound| format!("{sign} {}", number(bound)));
+    format!("{:<6} {}", word(worse, row.high), word(better, row.low))
+}
+
+fn count(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+    let Some((count, tarry)) = row.count else {
+        pen.put(at.x + 4, at.y, 1, "-", Role::Faint);
+        return;
+    };
+    let role = match count {
+        0 => Role::Faint,
+        n if n >= tarry => Role::Beyond,
+        _ => Role::Count,
+    };
+    count_bar(pen, at.x, at.y, count, tarry, role);
+    pen.put_right(at.x + 3, at.y, at.width.saturating_sub(3), &format!("{count}/{tarry}"), role);
+}
+
+fn low_count(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+    match row.low_count {
+        Some((0, tarry)) => pen.put_right(at.x, at.y, at.width, &format!("0/{tarry}"), Role::Faint),
+        Some((count, tarry)) => pen.put_right(at.x, at.y, at.width, &format!("{count}/{tarry}"), Role::Low),
+        None => pen.put_right(at.x, at.y, at.width, "-", Role::Faint),
+    }
+}
+
+/// The state in words, the worst with a symbol, so that colour says nothing that is not also written.
+fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
+    let busy = matches!(row.state, VmState::Migrating | VmState::Waiting);
+    if row.alarm && busy && at.width > 2 {
+        let x = pen.put(at.x, at.y, 2, "! ", Role::Alarm);
+        let rest = Rect { x, width: at.width - 2, ..at };
+        return if row.state == VmState::Migrating { migrating(pen, rest, row) } else { waiting(pen, rest, row, now) };
+    }
+    if row.alarm {
+        let word = row.state.word().to_uppercase();
+        // The state and the note often say the same word.
+        let note = row.note.strip_prefix(row.state.word()).unwrap_or(&row.note).trim_start();
+        let text = match (row.state, note) {
+            (VmState::Flapping, "") => "! FLAPPING held".to_owned(),
+            (_, "") => format!("! {word}"),
+            // Lost and double are kinds of held that need no second word.
+            (VmState::Held, note) => format!("! {note}"),
+            (_, note) => format!("! {word} {note}"),
+        };
+        pen.put(at.x, at.y, at.width, &text, Role::Alarm);
+        return;
+    }
+    let left = row.until.map(|until| until.since(now));
+    match row.state {
+        VmState::Migrating => migrating(pen, at, row),
+        VmState::Waiting => waiting(pen, at, row, now),
+        VmState::Watching if row.queue.is_some() => working(pen, at, row),
+        VmState::Watching => words(pen, at, "watching", &row.note, Role::Quiet),
+        VmState::Settling => words(pen, at, "settling", &left_or(left, &row.note), Role::Moving),
+        VmState::Held => words(pen, at, "held", &joined(left, &row.note), Role::Warning),
+        VmState::Flapping => words(pen, at, "! flapping", &row.note, Role::Alarm),
+        VmState::Stale => words(pen, at, "stale", &row.note, Role::Warning),
+        VmState::Resting if row.note.is_empty() => {
+            let wakes = row.until.map(|until| format!("> {}", zone.read(until).format("%a %H:%M")));
+            words(pen, at, "resting", wakes.as_deref().unwrap_or(""), Role::Resting);
+        }
+        VmState::Resting => words(pen, at, "resting", &row.note, Role::Resting),
+    }
+}
+
+fn left_or(left: Option<Span>, note: &str) -> String {
+    left.map_or_else(|| note.to_owned(), |left| left.to_string())
+}
+
+fn joined(left: Option<Span>, note: &str) -> String {
+    match left {
+        Some(left) => format!("{left} {note}"),
+        None => note.to_owned(),
+    }
+}
+
+fn words(pen: &mut Pen<'_>, at: Rect, word: &str, note: &str, role: Role) {
+    let x = pen.put(at.x, at.y, at.width, word, role);
+    if !note.is_empty() {
+        let x = x + 1;
+        pen.put(x, at.y, at.right().saturating_sub(x), note, if role == Role::Quiet { Role::Quiet } else { role });
+    }
+}
+
+fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+    let Some(migration) = &row.migration else { return words(pen, at, "migrating", &row.note, Role::Moving) };
+    if migration.phase == Phase::Unknown {
+        let text = format!("? > {} unknown", migration.to);
+        pen.put(at.x, at.y, at.width, &text, Role::Warning);
+        return;
+    }
+    let percent = format!(" {}%", migration.percent);
+    let bar = if at.width >= 20 { 6 } else { 0 };
+    let name_room = at.width.saturating_sub(percent.len() as u16 + bar + 2);
+    let x = pen.put(at.x, at.y, 2, "> ", Role::Moving);
+    let mut x = pen.put(x, at.y, name_room, &migration.to, Role::Moving);
+    if bar > 0 {
+        x = gauge(pen, x + 1, at.y, 5, f32::from(migration.percent) / 100.0, Role::Moving);
+    }
+    pen.put(x, at.y, at.right().saturating_sub(x), &percent, Role::Moving);
+}
+
+fn waiting(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp) {
+    let text = match &row.waiting {
+        Some(waits) => format!("? > {}  {} left", waits.to, waits.lapses.since(now)),
+        None => "? waiting".to_owned(),
+    };
+    pen.put(at.x, at.y, at.width, &text, Role::Waiting);
+}
+
+fn working(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+    let Some(queue) = &row.queue else { return };
+    let x = pen.put(at.x, at.y, at.width, &format!("working {}/{}", queue.done, queue.total), Role::Text);
+    if queue.away {
+        pen.put(x, at.y, at.right().saturating_sub(x), " away", Role::Moving);
+    }
+}

@@ -1,0 +1,91 @@
+//! The selected VM: its graph, and why it stands where it stands.
+
+use ratatui::layout::Rect;
+
+use super::{cells, queue};
+use crate::console::theme::Role;
+use crate::console::ui::{Ui, WINDOW};
+use crate::console::update::active_field;
+use crate::console::widgets::{Chart, Pen};
+use crate::console::{step, ui};
+use crate::view::{Detail, Snapshot, VmRow};
+
+/// Draws the graph, and beside it a site VM's queue.
+pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    if area.height == 0 {
+        return;
+    }
+    let Some(row) = ui.row() else { return pen.rule(area, &[("no VM selected", Role::Quiet)], "") };
+    let detail = ui.detail(snapshot);
+    title(pen, area, row, snapshot, ui);
+    let mut body = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    if let Some(work) = &row.queue {
+        let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
+        queue::draw(pen, Rect { width: columns, ..body }, row, work);
+        body = Rect { x: body.x + columns + 1, width: body.width.saturating_sub(columns + 1), ..body };
+    }
+    match detail {
+        Some(detail) => graph(pen, body, row, detail, snapshot, ui),
+        None => {
+            let text = if ui.frozen { "frozen: p goes on and fetches its graph" } else { "fetching its readings" };
+            pen.put(body.x + 1, body.y, body.width.saturating_sub(1), text, Role::Quiet);
+        }
+    }
+}
+
+/// What is measured; at the right the number that `+` and `-` change, and when it is read next.
+fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+    let detail = ui.detail(snapshot);
+    let what = detail.map_or_else(String::new, |detail| match (&*detail.indicator, &*row.unit) {
+        (name, unit) if unit.is_empty() || name.contains(unit) => format!("  {name}"),
+        (name, unit) => format!("  {name}, {unit}"),
+    });
+    let next = detail.and_then(|detail| detail.next_read);
+    let mut right = detail.map_or_else(String::new, |detail| changing(detail, ui));
+    if let Some(next) = next.filter(|next| *next > snapshot.at) {
+        right.push_str(&format!("   next reading {}", next.since(snapshot.at)));
+    }
+    pen.rule(area, &[(&row.name, Role::Title), (&what, Role::Quiet)], right.trim_start());
+}
+
+fn graph(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
+    if detail.points.iter().all(|point| point.value.is_none()) {
+        let text = match &row.gap {
+            Some(reason) => format!("no reading: {reason}"),
+            None => "no history yet: the graph fills as samples come".to_owned(),
+        };
+        pen.put(area.x + 1, area.y, area.width.saturating_sub(1), &text, Role::Quiet);
+        return;
+    }
+    let chart = Chart {
+        points: &detail.points,
+        marks: &detail.marks,
+        bounds: cells::bounds(row),
+        now: snapshot.at,
+        window: WINDOW,
+        longest_step: detail.interval.scaled(5, 2),
+        zone: ui.zone,
+    };
+    chart.draw(pen, area);
+}
+
+/// Draws the why line.
+pub fn why(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    let Some(row) = ui.row().filter(|_| area.height > 0) else { return };
+    let x = pen.put(area.x, area.y, area.width, " why  ", Role::Key);
+    let room = area.right().saturating_sub(x);
+    match ui.detail(snapshot) {
+        Some(detail) => pen.put(x, area.y, room, &detail.why, Role::Strong),
+        None => pen.put(x, area.y, room, &format!("{} {}", row.state.word(), row.note), Role::Quiet),
+    };
+}
+
+fn changing(detail: &Detail, ui: &Ui) -> String {
+    let field = active_field(ui, &detail.settings);
+    let pending = |p: &&ui::Pending| p.vm == detail.vm && p.field == field;
+    let now = detail.settings.get(field).map_or_else(String::new, step::shown);
+    match ui.pending.as_ref().filter(pending) {
+        Some(asked) => format!("+/- {} {now} > {}", step::label(field), step::shown(asked.value)),
+        None => format!("+/- {} {now}", step::label(field)),
+    }
+}

@@ -1,0 +1,155 @@
+//! The lines at the top: what there is, how far the engine may go, what it does, and what is wrong.
+
+use ratatui::layout::Rect;
+
+use crate::console::text::{counted, number, width, wrap};
+use crate::console::theme::Role;
+use crate::console::ui::Ui;
+use crate::console::widgets::Pen;
+use crate::core::cluster::Mode;
+use crate::view::{Clock, Snapshot};
+
+/// A piece of the header; the least important goes first when there is no room.
+struct Piece {
+    text: String,
+    role: Role,
+    /// Higher stays longer.
+    worth: u8,
+}
+
+fn piece(worth: u8, role: Role, text: impl Into<String>) -> Piece {
+    Piece { text: text.into(), role, worth }
+}
+
+fn mode(mode: Mode) -> (&'static str, Role) {
+    match mode {
+        Mode::Observe => ("OBSERVE", Role::Observe),
+        Mode::Ask => ("ASK", Role::Ask),
+        Mode::Auto => ("AUTO", Role::Auto),
+    }
+}
+
+fn left(snapshot: &Snapshot) -> Vec<Piece> {
+    let totals = &snapshot.totals;
+    let (word, role) = mode(snapshot.mode);
+    let mut pieces = vec![
+        piece(2, Role::Brand, "whimbrel"),
+        piece(6, Role::Strong, &*snapshot.cluster),
+        piece(5, Role::Quiet, counted(totals.vms, "VM", "VMs")),
+        piece(4, Role::Quiet, counted(totals.hosts, "host", "hosts")),
+        piece(1, Role::Quiet, counted(totals.arrays, "array", "arrays")),
+        piece(12, role, word),
+        piece(3, Role::Text, counted(totals.moves_last_hour, "move/h", "moves/h")),
+    ];
+    if totals.moving > 0 {
+        pieces.push(piece(9, Role::Moving, format!("{} moving", totals.moving)));
+    }
+    if totals.waiting > 0 {
+        pieces.push(piece(10, Role::Waiting, format!("? {} waiting", totals.waiting)));
+    }
+    let alarms = snapshot.alarms.len();
+    if alarms > 0 {
+        pieces.push(piece(11, Role::Alarm, format!("! {}", counted(alarms, "alarm", "alarms"))));
+    }
+    pieces
+}
+
+fn right(snapshot: &Snapshot, ui: &Ui) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    if ui.frozen {
+        pieces.push(piece(13, Role::Frozen, " FROZEN "));
+    }
+    if ui.engine_gone {
+        pieces.push(piece(14, Role::Frozen, " engine stopped "));
+    } else if let Some(quiet) = ui.quiet {
+        pieces.push(piece(14, Role::Frozen, format!(" stale data {quiet} ")));
+    }
+    if let Clock::Simulated { speed } = snapshot.clock {
+        pieces.push(piece(7, Role::Quiet, format!("{}x", number(speed))));
+    }
+    let now = ui.zone.read(snapshot.at);
+    pieces.push(piece(0, Role::Quiet, now.format("%a %-d %b").to_string()));
+    pieces.push(piece(8, Role::Text, now.format("%H:%M:%S").to_string()));
+    pieces
+}
+
+/// Draws the first line.
+pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    let (mut left, mut right) = (left(snapshot), right(snapshot, ui));
+    let size = |pieces: &[Piece], gap: usize| pieces.iter().map(|p| width(&p.text) + gap).sum::<usize>();
+    let room = usize::from(area.width);
+    while 1 + size(&left, 2) + size(&right, 2) > room && left.len() + right.len() > 1 {
+        let least = left.iter().chain(&right).map(|p| p.worth).min().unwrap_or(0);
+        left.retain(|p| p.worth != least);
+        right.retain(|p| p.worth != least);
+    }
+    // With room to spare, what there is stands apart from what happens.
+    let loose = size(&left, 2) + size(&right, 2) + 12 <= room;
+    let mut x = area.x + 1;
+    for piece in &left {
+        if loose && piece.worth == 12 {
+            x += 3;
+        }
+        x = pen.put(x, area.y, area.right().saturating_sub(x), &piece.text, piece.role) + 2;
+    }
+    let mut x = area.right().saturating_sub(size(&right, 2) as u16);
+    for piece in &right {
+        x = pen.put(x, area.y, area.right().saturating_sub(x), &piece.text, piece.role) + 2;
+    }
+}
+
+fn banner_lines(banner: &str, columns: u16, mark: &str) -> Vec<String> {
+    wrap(&format!("{banner} (esc dismisses this)"), usize::from(columns.saturating_sub(2)), 3, mark)
+}
+
+/// How many rows a banner takes.
+pub fn banner_rows(banner: &str, columns: u16) -> u16 {
+    banner_lines(banner, columns, "").len() as u16
+}
+
+/// Draws what is said until it is dismissed.
+pub fn banner(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    let Some(banner) = ui.banner(snapshot) else { return };
+    let lines = banner_lines(banner, area.width, pen.glyphs.cut);
+    for (y, line) in (area.top()..area.bottom()).zip(&lines) {
+        pen.put(area.x + 1, y, area.width.saturating_sub(2), line, Role::Banner);
+    }
+}
+
+/// Draws the newest alarm in its own words.
+pub fn alarm(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot) {
+    let Some(alarm) = snapshot.alarms.last().filter(|_| area.height > 0) else { return };
+    let who = alarm.vm.as_ref().map_or(String::new(), |vm| format!("{vm}: "));
+    let age = snapshot.at.since(alarm.at);
+    let more = match snapshot.alarms.len() - 1 {
+        0 => String::new(),
+        n => format!("  + {n} more"),
+    };
+    let tail = format!("  {age} ago{more}  A acknowledges ");
+    let tail_columns = width(&tail) as u16;
+    pen.over(area, Role::AlarmLine);
+    let room = if area.width > tail_columns + 24 { area.width - tail_columns } else { area.width };
+    pen.put(area.x, area.y, room, &format!(" ! {who}{}", alarm.text), Role::AlarmLine);
+    if room < area.width {
+        pen.put(area.x + room, area.y, tail_columns, &tail, Role::AlarmLine);
+    }
+}
+
+/// Draws what the table is narrowed to.
+pub fn filter(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    if area.height == 0 {
+        return;
+    }
+    let found = format!("  {} of {}", ui.listing.rows.len(), counted(snapshot.rows.len(), "VM", "VMs"));
+    let caret = if ui.is_filtering() { pen.glyphs.caret } else { "" };
+    let room = area.width.saturating_sub(2 + width(&found) as u16);
+    // The end of a long filter is what is being typed.
+    let skip = width(&ui.filter).saturating_sub(usize::from(room.saturating_sub(2)));
+    let shown: String = ui.filter.chars().skip(skip).collect();
+    let pieces = [(" /", Role::Key), (&*shown, Role::Strong), (caret, Role::Key)];
+    let x = pen.line(area.x, area.y, room, &pieces);
+    let x = pen.put(x, area.y, area.right().saturating_sub(x), &found, Role::Quiet);
+    if !ui.is_filtering() {
+        pen.put(x, area.y, area.right().saturating_sub(x), "  esc clears", Role::Faint);
+    }
+}

@@ -1,0 +1,86 @@
+//! The table: one VM a line, only the lines that are on screen.
+
+use ratatui::layout::Rect;
+
+use super::cells;
+use super::columns::{Column, plan};
+use crate::console::listing::SortBy;
+use crate::console::theme::Role;
+use crate::console::ui::Ui;
+use crate::console::widgets::Pen;
+use crate::view::Snapshot;
+
+/// Draws the table; the selected line is kept in its middle where there is more above and below.
+pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    let columns = plan(area.width, &ui.listing);
+    head(pen, area, &columns, ui);
+    let rows = usize::from(area.height.saturating_sub(1));
+    let all = &ui.listing.rows;
+    if all.is_empty() && rows > 0 {
+        let text = match () {
+            () if snapshot.rows.is_empty() => "no VM yet".to_owned(),
+            () => format!("no VM matches '{}'", ui.filter.trim()),
+        };
+        pen.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), &text, Role::Strong);
+        return;
+    }
+    let top = ui.listing.at.unwrap_or(0).saturating_sub(rows / 2).min(all.len().saturating_sub(rows));
+    for (i, row) in all.iter().enumerate().skip(top).take(rows) {
+        let y = area.y + 1 + (i - top) as u16;
+        let selected = ui.listing.at == Some(i);
+        for (column, x, width) in &columns {
+            cells::draw(pen, *column, Rect::new(area.x + x, y, *width, 1), row, snapshot, ui.zone);
+        }
+        if selected {
+            pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
+            pen.glyph(area.x, y, ">", Role::Key);
+            if let Some((_, x, width)) = columns.first() {
+                pen.over(Rect::new(area.x + x, y, *width, 1), Role::Cursor);
+            }
+        }
+    }
+    rest(pen, area, top, rows, all.len());
+}
+
+/// How many lines are not on screen.
+fn rest(pen: &mut Pen<'_>, area: Rect, top: usize, rows: usize, all: usize) {
+    let below = all.saturating_sub(top + rows);
+    if top + below == 0 || rows == 0 {
+        return;
+    }
+    let text = match (top, below) {
+        (0, below) => format!(" {below} below"),
+        (above, 0) => format!(" {above} above"),
+        (above, below) => format!(" {above} above, {below} below"),
+    };
+    let columns = (text.len() as u16).min(area.width);
+    pen.put(area.right() - columns, area.y, columns, &text, Role::Faint);
+}
+
+fn head(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], ui: &Ui) {
+    for (column, x, width) in columns {
+        let x = area.x + x;
+        if column.is_sorted(ui.sort) {
+            let mark = pen.glyphs.sorted[usize::from(ui.reverse)];
+            let note = match (ui.sort, ui.reverse) {
+                (SortBy::Worst, false) => " worst",
+                (SortBy::Worst, true) => " best",
+                _ => "",
+            };
+            let text = format!("{}{mark}", column.head());
+            if column.is_right() {
+                pen.put_right(x.saturating_sub(1), area.y, *width + 1, &text, Role::Sorted);
+            } else {
+                let lead = if *column == Column::Value { cells::NUMBER.saturating_sub(5) } else { 0 };
+                let end = pen.put(x + lead, area.y, *width, &text, Role::Sorted);
+                pen.put(end, area.y, (x + width).saturating_sub(end), note, Role::Head);
+            }
+        } else if column.is_right() {
+            pen.put_right(x, area.y, *width, column.head(), Role::Head);
+        } else if *column == Column::Value {
+            pen.put_right(x, area.y, cells::NUMBER, column.head(), Role::Head);
+        } else {
+            pen.put(x, area.y, *width, column.head(), Role::Head);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The terminal itself: entered, left exactly once whatever happens, and watched for being closed.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
+};
+use crossterm::{cursor, execute, queue};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::layout::Rect;
+use ratatui::{Frame, Terminal};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::sync::oneshot;
+
+/// One frame at 240×70 in full colour fits; a frame is then one write.
+const BUFFER: usize = 64 * 1024;
+
+type Out = BufWriter<File>;
+
+/// A terminal that is the console's until this is dropped.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Out>>,
+    state: Arc<State>,
+}
+
+/// Whether the terminal is ours, shared with the panic hook.
+struct State {
+    ours: AtomicBool,
+    tty: File,
+}
+
+impl State {
+    /// Takes the terminal.
+    fn enter(&self) -> io::Result<()> {
+        self.ours.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(&self.tty, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
+    }
+
+    /// Gives it back, once; a terminal that is gone cannot be helped.
+    fn leave(&self) {
+        if self.ours.swap(false, Ordering::SeqCst) {
+            let _ =
+                execute!(&self.tty, EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+            let _ = disable_raw_mode();
+        }
+    }
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// Standard input or output is no terminal, or it refuses.
+    pub fn enter() -> io::Result<Self> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(io::Error::other("the console needs a terminal on standard input and output"));
+        }
+        let tty = || io::stdout().as_fd().try_clone_to_owned().map(File::from);
+        let state = Arc::new(State { ours: AtomicBool::new(false), tty: tty()? });
+        hook(&state);
+        let backend = CrosstermBackend::new(BufWriter::with_capacity(BUFFER, tty()?));
+        let terminal = match state.enter() {
+            Ok(()) => Terminal::new(backend),
+            Err(error) => Err(error),
+        };
+        match terminal {
+            Ok(terminal) => Ok(Self { terminal, state }),
+            Err(error) => {
+                state.leave();
+                Err(error)
+            }
+        }
+    }
+
+    /// Columns and rows.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    /// Draws a frame in one synchronized update, in one write.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn draw(&mut self, paint: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(paint)?;
+        queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        Write::flush(self.terminal.backend_mut())
+    }
+
+    /// Forgets what is on the screen, so that the next frame draws everything. (Ratatui's own `clear` would ask the
+    /// terminal for its cursor, which must not be done while events are read.)
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn clear(&mut self) -> io::Result<()> {
+        let size = self.terminal.backend().size()?;
+        self.terminal.resize(Rect::new(0, 0, size.width, size.height))
+    }
+
+    /// Puts text on the operator's clipboard by way of the terminal (OSC 52).
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(self.terminal.backend_mut(), CopyToClipboard::to_clipboard_from(text))
+    }
+
+    /// To the shell; returns when it brings the console back.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        self.state.leave();
+        kill_process(getpid(), Signal::TSTP)?;
+        self.state.enter()?;
+        self.clear()
+    }
+
+    /// Somebody else stopped the process and it goes on: the shell has changed the terminal.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn resume(&mut self) -> io::Result<()> {
+        disable_raw_mode()?;
+        self.state.enter()?;
+        self.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.state.leave();
+    }
+}
+
+/// A panic in this thread gives the terminal back before it is reported. One in another thread, while the screen is
+/// up, is only logged: its report would land in the middle of the screen.
+fn hook(state: &Arc<State>) {
+    let before = panic::take_hook();
+    let state = Arc::clone(state);
+    let ours = thread::current().id();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == ours {
+            state.leave();
+        } else if state.ours.load(Ordering::SeqCst) {
+            tracing::error!("a background task panicked: {info}");
+            return;
+        }
+        before(info);
+    }));
+}
+
+/// Resolves when the terminal is closed. A thread sleeps in `poll(2)` until then; it never wakes up before.
+///
+/// # Errors
+/// No thread can be started.
+pub fn closed() -> io::Result<oneshot::Receiver<()>> {
+    let tty = io::stdin().as_fd().try_clone_to_owned()?;
+    let (gone, closed) = oneshot::channel();
+    thread::Builder::new().name("hang-up".into()).spawn(move || {
+        loop {
+            // No events asked for: only hang-up and error are reported.
+            let mut fds = [PollFd::new(&tty, PollFlags::empty())];
+            match poll(&mut fds, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        // Nobody listens any more if the console has been left already.
+        let _ = gone.send(());
+    })?;
+    Ok(closed)
+}

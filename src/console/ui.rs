@@ -1,0 +1,191 @@
+//! What the operator has done to the screen: names and choices, no row numbers, no data of the engine's.
+
+use std::sync::Arc;
+
+use super::glyph::Glyphs;
+use super::listing::{Listing, SortBy};
+use super::text::Zone;
+use super::theme::ThemeName;
+use crate::core::cluster::Span;
+use crate::core::engine::{Command, Target};
+use crate::core::policy::Field;
+use crate::view::{Detail, Look, MoveOption, Snapshot, VmRow};
+
+/// How far back the graph of the selected VM goes.
+pub const WINDOW: Span = Span::from_mins(30);
+
+/// What lies over the screen. The last one takes the keys.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Overlay {
+    /// All keys.
+    Help {
+        /// Lines scrolled away.
+        top: usize,
+    },
+    /// Where to move a VM.
+    Moves {
+        /// This VM.
+        vm: Arc<str>,
+        /// The chosen destination; `None` = the first one.
+        chosen: Option<Target>,
+    },
+    /// Yes or no.
+    Confirm {
+        /// In words.
+        question: String,
+        /// What yes does.
+        then: Command,
+    },
+    /// A filter is being typed.
+    Filter {
+        /// The filter to go back to.
+        before: String,
+    },
+}
+
+/// How a notice reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Asked, not yet answered.
+    Asked,
+    /// It was done.
+    Good,
+    /// It was not done, and why.
+    Bad,
+}
+
+/// A word on the last action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// How it reads.
+    pub tone: Tone,
+    /// In words.
+    pub text: String,
+}
+
+/// A number that was asked for and that the engine has not answered yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// Of this VM.
+    pub vm: Arc<str>,
+    /// This number.
+    pub field: Field,
+    /// To this.
+    pub value: f64,
+}
+
+/// The operator's side of the screen.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// The selected VM.
+    pub selected: Option<Arc<str>>,
+    /// The table's order.
+    pub sort: SortBy,
+    /// From the other end.
+    pub reverse: bool,
+    /// What the table is narrowed to; empty = everything.
+    pub filter: String,
+    /// What lies over the screen, the topmost last.
+    pub overlays: Vec<Overlay>,
+    /// The number `+` and `-` change.
+    pub field: Field,
+    /// A word on the last action.
+    pub notice: Option<Notice>,
+    /// The banner that was dismissed.
+    pub dismissed: Option<Arc<str>>,
+    /// The display stands still.
+    pub frozen: bool,
+    /// No snapshot has come for so long; `None` while they come.
+    pub quiet: Option<Span>,
+    /// The engine is gone: nothing more will come.
+    pub engine_gone: bool,
+    /// The theme.
+    pub theme: ThemeName,
+    /// The characters.
+    pub glyphs: &'static Glyphs,
+    /// The clock's zone.
+    pub zone: Zone,
+    /// The rows in their order.
+    pub listing: Listing,
+    pub(super) looked: Option<Look>,
+    pub(super) answered: u64,
+    pub(super) pending: Option<Pending>,
+    pub(super) started: bool,
+}
+
+impl Ui {
+    /// A screen nobody has touched.
+    pub fn new(theme: ThemeName, ascii: bool, zone: Zone) -> Self {
+        Self {
+            size: (80, 24),
+            selected: None,
+            sort: SortBy::Worst,
+            reverse: false,
+            filter: String::new(),
+            overlays: Vec::new(),
+            field: Field::Threshold,
+            notice: None,
+            dismissed: None,
+            frozen: false,
+            quiet: None,
+            engine_gone: false,
+            theme,
+            glyphs: Glyphs::pick(ascii),
+            zone,
+            listing: Listing::default(),
+            looked: None,
+            answered: 0,
+            pending: None,
+            started: false,
+        }
+    }
+
+    /// The selected VM's row.
+    pub fn row(&self) -> Option<&Arc<VmRow>> {
+        self.listing.at.and_then(|at| self.listing.rows.get(at))
+    }
+
+    /// The selected VM's details, once the engine has sent them.
+    pub fn detail<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Detail>> {
+        let row = self.row()?;
+        snapshot.detail.as_ref().filter(|detail| detail.vm == row.name)
+    }
+
+    /// The banner, unless it was dismissed.
+    pub fn banner<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<str>> {
+        snapshot.banner.as_ref().filter(|banner| self.dismissed.as_ref() != Some(banner))
+    }
+
+    /// Whether a filter is being typed.
+    pub fn is_filtering(&self) -> bool {
+        matches!(self.overlays.last(), Some(Overlay::Filter { .. }))
+    }
+
+    /// The destinations the open move dialog offers, and which is chosen.
+    pub fn moves<'a>(&self, snapshot: &'a Snapshot) -> Option<(&'a [MoveOption], usize)> {
+        let (vm, chosen) = self.overlays.iter().rev().find_map(|overlay| match overlay {
+            Overlay::Moves { vm, chosen } => Some((vm, chosen)),
+            _ => None,
+        })?;
+        let moves = &snapshot.detail.as_ref().filter(|detail| detail.vm == *vm)?.moves;
+        let at = chosen.as_ref().and_then(|chosen| moves.iter().position(|option| option.target == *chosen));
+        Some((moves, at.unwrap_or(0)))
+    }
+
+    /// What the engine should send for what is on screen.
+    pub(super) fn look(&self) -> Look {
+        let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
+        Look { vm: self.selected.clone(), window: WINDOW, moves }
+    }
+
+    /// What was said to the engine last did not reach it.
+    pub(super) fn forget_look(&mut self) {
+        self.looked = None;
+    }
+
+    pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.notice = Some(Notice { tone, text: text.into() });
+    }
+}

@@ -1,0 +1,11 @@
+//! What screens are made of.
+
+mod chart;
+mod gauge;
+mod pen;
+mod spark;
+
+pub use chart::{Bounds, Chart};
+pub use gauge::{count_bar, gauge};
+pub use pen::Pen;
+pub use spark::spark;

@@ -1,0 +1,143 @@
+//! Writes text by role, within the buffer, cut by display width.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::console::glyph::Glyphs;
+use crate::console::text::{cut, tame, width};
+use crate::console::theme::{Role, Theme};
+
+/// A buffer with a theme and characters.
+pub struct Pen<'a> {
+    buffer: &'a mut Buffer,
+    theme: &'a Theme,
+    /// The characters.
+    pub glyphs: &'static Glyphs,
+}
+
+impl<'a> Pen<'a> {
+    /// A pen on a buffer.
+    pub fn new(buffer: &'a mut Buffer, theme: &'a Theme, glyphs: &'static Glyphs) -> Self {
+        Self { buffer, theme, glyphs }
+    }
+
+    /// A role's look over whatever was there before.
+    fn fresh(&self, role: Role) -> Style {
+        Style::reset().patch(self.theme.style(role))
+    }
+
+    /// Writes at most `columns` columns and says where the text ended.
+    pub fn put(&mut self, x: u16, y: u16, columns: u16, text: &str, role: Role) -> u16 {
+        let area = self.buffer.area;
+        let columns = columns.min(area.right().saturating_sub(x));
+        if columns == 0 || y >= area.bottom() || y < area.top() {
+            return x;
+        }
+        let tamed = tame(text);
+        let short = cut(&tamed, usize::from(columns), self.glyphs.cut);
+        let style = self.fresh(role);
+        self.buffer.set_stringn(x, y, &short, usize::from(columns), style).0
+    }
+
+    /// Writes text that ends at the right edge of its columns.
+    pub fn put_right(&mut self, x: u16, y: u16, columns: u16, text: &str, role: Role) {
+        let skip = columns.saturating_sub(width(text) as u16);
+        self.put(x + skip, y, columns - skip, text, role);
+    }
+
+    /// Writes pieces one after the other, and says where they ended.
+    pub fn line(&mut self, x: u16, y: u16, columns: u16, pieces: &[(&str, Role)]) -> u16 {
+        let end = x.saturating_add(columns);
+        pieces.iter().fold(x, |x, (text, role)| self.put(x, y, end.saturating_sub(x), text, *role))
+    }
+
+    /// One character, if the place is on the screen.
+    pub fn glyph(&mut self, x: u16, y: u16, glyph: &str, role: Role) {
+        let style = self.fresh(role);
+        if let Some(cell) = self.buffer.cell_mut((x, y)) {
+            cell.set_symbol(glyph).set_style(style);
+        }
+    }
+
+    /// One character that is no text's, if the place is on the screen.
+    pub fn dots(&mut self, x: u16, y: u16, dots: char, role: Role) {
+        let style = self.fresh(role);
+        if let Some(cell) = self.buffer.cell_mut((x, y)) {
+            cell.set_char(dots).set_style(style);
+        }
+    }
+
+    /// Adds a role's look to what is there.
+    pub fn over(&mut self, area: Rect, role: Role) {
+        let style = self.theme.style(role);
+        if style != Style::new() {
+            self.buffer.set_style(area.intersection(self.buffer.area), style);
+        }
+    }
+
+    /// Empties a place.
+    pub fn clear(&mut self, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        // A wide character that reaches into the place from its left would keep its second half.
+        for y in area.top()..area.bottom() {
+            if let Some(x) = area.left().checked_sub(1)
+                && self.buffer.cell((x, y)).is_some_and(|cell| width(cell.symbol()) > 1)
+                && let Some(cell) = self.buffer.cell_mut((x, y))
+            {
+                cell.set_symbol(" ");
+            }
+            for x in area.left()..area.right() {
+                if let Some(cell) = self.buffer.cell_mut((x, y)) {
+                    cell.reset();
+                }
+            }
+        }
+    }
+
+    /// A title in a line that parts panels, with a word at its right end.
+    pub fn rule(&mut self, area: Rect, title: &[(&str, Role)], right: &str) {
+        let (left, end) = (area.left(), area.right());
+        for x in left..end {
+            self.glyph(x, area.y, self.glyphs.rule, Role::Rule);
+        }
+        if area.width < 8 {
+            return;
+        }
+        let note = width(right) as u16;
+        let room = area.width.saturating_sub(4);
+        let note_room = if note > 0 && note + 12 <= room { note + 4 } else { 0 };
+        let x = self.put(left + 2, area.y, 1, " ", Role::Rule);
+        let x = self.line(x, area.y, room.saturating_sub(note_room), title);
+        self.put(x, area.y, end.saturating_sub(x).min(1), " ", Role::Rule);
+        if note_room > 0 {
+            let x = self.put(end - note - 3, area.y, 1, " ", Role::Rule);
+            let x = self.put(x, area.y, note, right, Role::Quiet);
+            self.put(x, area.y, 1, " ", Role::Rule);
+        }
+    }
+
+    /// An empty box with a title.
+    pub fn frame(&mut self, area: Rect, title: &str) {
+        self.clear(area);
+        let [h, v, top_left, top_right, bottom_right, bottom_left] = self.glyphs.border;
+        let (l, t, r, b) = (area.left(), area.top(), area.right() - 1, area.bottom() - 1);
+        for x in l..=r {
+            self.glyph(x, t, h, Role::Rule);
+            self.glyph(x, b, h, Role::Rule);
+        }
+        for y in t..=b {
+            self.glyph(l, y, v, Role::Rule);
+            self.glyph(r, y, v, Role::Rule);
+        }
+        for (x, y, corner) in [(l, t, top_left), (r, t, top_right), (r, b, bottom_right), (l, b, bottom_left)] {
+            self.glyph(x, y, corner, Role::Rule);
+        }
+        let room = area.width.saturating_sub(6);
+        if room > 0 {
+            let x = self.put(l + 2, t, 1, " ", Role::Title);
+            let x = self.put(x, t, room, title, Role::Title);
+            self.put(x, t, 1, " ", Role::Title);
+        }
+    }
+}

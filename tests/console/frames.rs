@@ -1,0 +1,201 @@
+//! What the screens look like: the text, and a map of the styles in every theme.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::style::Style;
+use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, render, update};
+use whimbrel::core::cluster::Span;
+use whimbrel::view::{Answer, Snapshot};
+
+use crate::{sample, screen_on, type_keys};
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+
+fn text(buffer: &Buffer) -> String {
+    let mut out = String::new();
+    for y in 0..buffer.area.height {
+        let mut line = String::new();
+        let mut x = 0;
+        while x < buffer.area.width {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            x += unicode_width::UnicodeWidthStr::width(symbol).max(1) as u16;
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out
+}
+
+fn words(style: Style) -> String {
+    let colour = |name, colour: Option<ratatui::style::Color>| match colour {
+        None | Some(ratatui::style::Color::Reset) => String::new(),
+        Some(colour) => format!(" {name} {colour}"),
+    };
+    format!("{:?}{}{}", style.add_modifier, colour("fg", style.fg), colour("bg", style.bg))
+}
+
+/// Runs of styles, line by line: `12a 3b` is twelve cells of a and three of b. Plain cells at the end are left out.
+fn styles(buffer: &Buffer) -> String {
+    let mut legend: BTreeMap<String, usize> = BTreeMap::new();
+    let plain = words(Style::new());
+    let name = |n: usize| char::from_u32('a' as u32 + n as u32).unwrap_or('?');
+    let mut lines = String::new();
+    for y in 0..buffer.area.height {
+        let mut runs: Vec<(String, u16)> = Vec::new();
+        for x in 0..buffer.area.width {
+            let words = words(buffer[(x, y)].style());
+            match runs.last_mut() {
+                Some((last, n)) if *last == words => *n += 1,
+                _ => runs.push((words, 1)),
+            }
+        }
+        runs.pop_if(|(words, _)| *words == plain);
+        for (words, n) in runs {
+            let next = legend.len();
+            let letter = name(*legend.entry(words).or_insert(next));
+            let _ = write!(lines, "{n}{letter} ");
+        }
+        lines.push('\n');
+    }
+    let mut order: Vec<_> = legend.into_iter().collect();
+    order.sort_by_key(|(_, n)| *n);
+    for (words, n) in order {
+        let _ = writeln!(lines, "{} = {words}", name(n));
+    }
+    lines
+}
+
+fn assert_frames(name: &str, snapshot: &Snapshot, ui: &Ui) {
+    for (width, height) in SIZES {
+        let mut ui = ui.clone();
+        update(&mut ui, Action::Resize(width, height), snapshot);
+        let frame = |theme, colours| render(snapshot, &ui, &Theme::built_in(theme, colours), width, height);
+        let dark = frame(ThemeName::Dark, Colours::Sixteen);
+        let mut out = text(&dark);
+        for theme in ThemeName::ALL {
+            let buffer = frame(theme, Colours::Sixteen);
+            assert_eq!(text(&buffer), text(&dark), "a theme changes no text");
+            let _ = write!(out, "\n-- {}\n{}", theme.word(), styles(&buffer));
+        }
+        insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("{name}-{width}x{height}"), out);
+        });
+    }
+}
+
+fn fleet() -> (Snapshot, Ui) {
+    let snapshot = sample::snapshot();
+    let ui = screen_on(&snapshot, "nii1");
+    (snapshot, ui)
+}
+
+#[test]
+fn fleet_with_every_state() {
+    let (snapshot, ui) = fleet();
+    assert_frames("fleet", &snapshot, &ui);
+}
+
+#[test]
+fn fleet_on_a_site_vm_shows_its_queue() {
+    let mut snapshot = sample::snapshot();
+    snapshot.detail = Some(sample::detail(&snapshot, "nii4"));
+    let ui = screen_on(&snapshot, "nii4");
+    assert_frames("fleet-site", &snapshot, &ui);
+}
+
+#[test]
+fn fleet_in_ascii() {
+    let (snapshot, mut ui) = fleet();
+    ui.glyphs = whimbrel::console::Glyphs::pick(true);
+    let ascii = snapshot.rows.iter().filter(|row| row.name.is_ascii()).cloned().collect();
+    let mut snapshot = Snapshot { rows: ascii, ..snapshot };
+    snapshot.arrays[1].hosts.truncate(1);
+    update(&mut ui, Action::Arrived, &snapshot);
+    let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40);
+    assert!(text(&buffer).is_ascii(), "{}", text(&buffer));
+    assert_frames("fleet-ascii", &snapshot, &ui);
+}
+
+#[test]
+fn fleet_before_anything_is_known() {
+    let snapshot = Snapshot { cluster: "demo".into(), ..Snapshot::default() };
+    let ui = crate::screen(&snapshot);
+    assert_frames("fleet-empty", &snapshot, &ui);
+}
+
+#[test]
+fn fleet_with_a_banner_stale_data_and_an_answer() {
+    let (mut snapshot, mut ui) = fleet();
+    snapshot.banner = Some(Arc::from(
+        "This is the demo, in simulated time. To begin with a real cluster: write whimbrel.toml (whimbrel --help shows \
+         how), check it with 'whimbrel check', then start whimbrel beside it.",
+    ));
+    snapshot.answers =
+        vec![Arc::new(Answer { seq: 9, ok: false, text: "no: nii2 is migrating; abort first (x)".into() })];
+    update(&mut ui, Action::Arrived, &snapshot);
+    ui.quiet = Some(Span::from_secs(5));
+    assert_frames("fleet-banner", &snapshot, &ui);
+}
+
+#[test]
+fn a_filter_that_matches_nothing_says_so() {
+    let (snapshot, mut ui) = fleet();
+    type_keys(&mut ui, &snapshot, "/zebra");
+    assert_frames("filter-none", &snapshot, &ui);
+}
+
+#[test]
+fn the_move_dialog() {
+    let (mut snapshot, mut ui) = fleet();
+    snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
+    type_keys(&mut ui, &snapshot, "m");
+    assert_frames("moves", &snapshot, &ui);
+}
+
+#[test]
+fn the_question_before_a_move() {
+    let (mut snapshot, mut ui) = fleet();
+    snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
+    type_keys(&mut ui, &snapshot, "m");
+    crate::press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
+    assert_frames("confirm", &snapshot, &ui);
+}
+
+#[test]
+fn the_help() {
+    let (snapshot, mut ui) = fleet();
+    type_keys(&mut ui, &snapshot, "?");
+    assert_frames("help", &snapshot, &ui);
+}
+
+/// Pictures to look at: `cargo test --test console pictures -- --ignored`.
+#[test]
+#[ignore = "writes pictures for people"]
+fn pictures() {
+    use whimbrel::console::picture::{Background, svg};
+    let mut snapshot = sample::snapshot();
+    snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
+    let fleet = screen_on(&snapshot, "nii1");
+    let mut moves = fleet.clone();
+    type_keys(&mut moves, &snapshot, "m");
+    let mut help = fleet.clone();
+    type_keys(&mut help, &snapshot, "?");
+    let mut fonts = resvg::usvg::Options::default();
+    fonts.fontdb_mut().load_system_fonts();
+    for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
+        for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
+            for (width, height) in SIZES {
+                let buffer = render(&snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
+                let tree = resvg::usvg::Tree::from_str(&svg(&buffer, background), &fonts).expect("an SVG");
+                let size = tree.size().to_int_size();
+                let mut pixels = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("a picture");
+                resvg::render(&tree, resvg::tiny_skia::Transform::default(), &mut pixels.as_mut());
+                let path = format!("{}/{name}-{}-{width}.png", env!("CARGO_TARGET_TMPDIR"), theme.word());
+                pixels.save_png(path).expect("a place for pictures");
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! A fixed, rich snapshot: every state there is, and as many VMs as a bench wants.
+
+use std::sync::Arc;
+
+use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
+use whimbrel::core::engine::{Gate, Phase, Target, VmState};
+use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
+use whimbrel::view::{
+    Alarm, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MigrationView, MoveOption,
+    Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
+};
+
+/// 2009-05-06T14:44:23Z, a Wednesday.
+pub const NOW: Timestamp = Timestamp::from_millis(1_241_621_063_000);
+
+fn ago(secs: i64) -> Timestamp {
+    NOW - Span::from_secs(secs)
+}
+
+fn ahead(secs: i64) -> Timestamp {
+    NOW + Span::from_secs(secs)
+}
+
+/// A wave that ends at `last`: the same on every machine.
+fn wave(seed: u32, low: f32, high: f32, last: f32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let mut noise = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as f32 / 65_536.0
+    };
+    let mut values: Vec<f32> = (0..40)
+        .map(|i| {
+            let share = i as f32 / 39.0;
+            (low + (high - low) * share * share + (high - low) * 0.25 * (noise() - 0.5)).max(0.0).round()
+        })
+        .collect();
+    values[39] = last;
+    values
+}
+
+pub fn row(name: &str) -> VmRow {
+    VmRow {
+        name: name.into(),
+        service: "mysql".into(),
+        policy: "threshold",
+        unit: "/min".into(),
+        direction: Direction::HigherIsWorse,
+        high: Some(50.0),
+        low: None,
+        value: Some(Value::Exact(4.0)),
+        gap: None,
+        read_at: Some(ago(39)),
+        spark: wave(name.len() as u32 + 7, 6.0, 2.0, 4.0).into(),
+        count: Some((0, 3)),
+        low_count: None,
+        host: "mln1".into(),
+        array: "oslo".into(),
+        state: VmState::Watching,
+        note: "".into(),
+        until: None,
+        alarm: false,
+        migration: None,
+        waiting: None,
+        last_move: Some(ago(86_400 * 3)),
+        moves_24h: 0,
+        queue: None,
+    }
+}
+
+fn rows() -> Vec<VmRow> {
+    let site = |name: &str| VmRow {
+        service: "queue".into(),
+        policy: "site",
+        unit: "big".into(),
+        high: Some(2.0),
+        count: None,
+        spark: wave(4, 0.0, 3.0, 3.0).into(),
+        array: "cloud".into(),
+        host: "xl1".into(),
+        ..row(name)
+    };
+    vec![
+        VmRow {
+            value: Some(Value::Exact(62.0)),
+            spark: wave(1, 8.0, 70.0, 62.0).into(),
+            count: Some((2, 3)),
+            host: "mln2".into(),
+            last_move: Some(ago(252)),
+            moves_24h: 31,
+            ..row("nii1")
+        },
+        VmRow {
+            service: "apache".into(),
+            unit: "idle".into(),
+            direction: Direction::LowerIsWorse,
+            high: Some(15.0),
+            value: Some(Value::Exact(11.0)),
+            spark: wave(2, 90.0, 12.0, 11.0).into(),
+            host: "mln3".into(),
+            state: VmState::Migrating,
+            migration: Some(MigrationView {
+                id: RequestId(318),
+                to: "mln4".into(),
+                phase: Phase::Running,
+                percent: 58,
+                detail: "round 3, 92 MB/s".into(),
+                since: ago(4),
+            }),
+            last_move: Some(ago(5_400)),
+            moves_24h: 9,
+            ..row("nii2")
+        },
+        VmRow {
+            policy: "base",
+            low: Some(1.0),
+            value: Some(Value::Exact(0.0)),
+            spark: wave(3, 9.0, 0.0, 0.0).into(),
+            low_count: Some((7, 20)),
+            last_move: Some(ago(7_300)),
+            moves_24h: 5,
+            ..row("nii3")
+        },
+        VmRow {
+            value: None,
+            last_move: Some(ago(1_324)),
+            moves_24h: 1,
+            queue: Some(QueueView {
+                name: "bc-0417".into(),
+                grades: vec![("a".into(), 3), ("b".into(), 31), ("c".into(), 18)],
+                big: 3,
+                total: 52,
+                done: 14,
+                away: true,
+                break_even: "going pays: 61 min at home, 22 min away with the move (margin 1.5)".into(),
+            }),
+            ..site("nii4")
+        },
+        VmRow {
+            policy: "schedule",
+            low: Some(1.0),
+            value: None,
+            spark: Arc::new([]),
+            count: None,
+            host: "base1".into(),
+            state: VmState::Resting,
+            note: "> Thu 09:00".into(),
+            last_move: Some(ago(32_400)),
+            moves_24h: 2,
+            ..row("nii5")
+        },
+        VmRow { value: None, queue: None, array: "oslo".into(), host: "mln4".into(), ..site("nii6") },
+        VmRow {
+            value: Some(Value::Exact(88.0)),
+            spark: wave(7, 40.0, 95.0, 88.0).into(),
+            count: Some((3, 3)),
+            host: "mln5".into(),
+            state: VmState::Flapping,
+            alarm: true,
+            last_move: Some(ago(125)),
+            moves_24h: 14,
+            ..row("nii7")
+        },
+        VmRow {
+            value: Some(Value::Exact(71.0)),
+            spark: wave(8, 10.0, 80.0, 71.0).into(),
+            host: "mln6".into(),
+            state: VmState::Waiting,
+            waiting: Some(WaitingView { id: RequestId(319), action: "move", to: "mln1".into(), lapses: ahead(490) }),
+            ..row("nii8")
+        },
+        VmRow {
+            host: "mln3".into(),
+            state: VmState::Held,
+            note: "by hand".into(),
+            until: Some(ahead(1_700)),
+            last_move: Some(ago(100)),
+            moves_24h: 1,
+            ..row("db01")
+        },
+        VmRow {
+            value: None,
+            gap: Some("connection refused".into()),
+            spark: vec![3.0, 4.0, 2.0, 5.0, f32::NAN, 4.0, 3.0, f32::NAN, f32::NAN, f32::NAN].into(),
+            host: "mln4".into(),
+            state: VmState::Stale,
+            note: "4m refused".into(),
+            ..row("db04")
+        },
+        VmRow {
+            host: "mln6".into(),
+            state: VmState::Held,
+            note: "lost: runs nowhere".into(),
+            value: None,
+            gap: Some("no route".into()),
+            alarm: true,
+            ..row("db09")
+        },
+        VmRow {
+            service: "http".into(),
+            unit: "ms".into(),
+            high: Some(800.0),
+            value: Some(Value::AtLeast(2_500.0)),
+            spark: wave(12, 120.0, 700.0, 2_500.0).into(),
+            count: Some((1, 3)),
+            host: "mln6".into(),
+            ..row("web12")
+        },
+        VmRow { state: VmState::Settling, until: Some(ahead(32)), moves_24h: 2, host: "mln4".into(), ..row("web02") },
+        VmRow { service: "http".into(), unit: "ms".into(), high: Some(800.0), low: None, ..row("web07") },
+        VmRow { name: "vm-データ".into(), host: "xl2".into(), array: "cloud".into(), ..row("bergen") },
+    ]
+}
+
+fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<HostView> {
+    Arc::new(HostView {
+        name: name.into(),
+        base: name.starts_with("base"),
+        state: HostState::Up,
+        load,
+        capacity: Some(8),
+        vms: vms.iter().map(|(vm, to)| ((*vm).into(), to.map(Into::into))).collect(),
+    })
+}
+
+fn arrays() -> Vec<ArrayView> {
+    let with = |host: Arc<HostView>, state| Arc::new(HostView { state, ..HostView::clone(&host) });
+    let oslo = vec![
+        host("mln1", Some(0.41), &[("nii3", None), ("web07", None)]),
+        host("mln2", Some(0.83), &[("nii1", None)]),
+        host("mln3", Some(0.62), &[("nii2", Some("mln4")), ("db01", None)]),
+        host("mln4", Some(0.22), &[("db04", None), ("nii6", None), ("web02", None)]),
+        with(host("mln5", Some(0.97), &[("nii7", None)]), HostState::Draining),
+        with(host("mln6", None, &[("db09", None), ("nii8", None), ("web12", None)]), HostState::Down),
+        host("base1", Some(0.12), &[("nii5", None)]),
+    ];
+    let cloud = vec![host("xl1", Some(0.35), &[("nii4", None)]), host("xl2", None, &[("vm-データ", None)])];
+    vec![
+        ArrayView { name: "oslo".into(), site: "home".into(), home: true, hosts: oslo },
+        ArrayView { name: "cloud".into(), site: "provider".into(), home: false, hosts: cloud },
+    ]
+}
+
+fn log() -> Vec<Arc<LogLine>> {
+    let line = |secs, vm: Option<&str>, level, text: &str| {
+        Arc::new(LogLine { at: ago(secs), vm: vm.map(Into::into), level, text: text.into() })
+    };
+    vec![
+        line(1_900, None, Level::Info, "mode auto, by root"),
+        line(1_324, Some("nii4"), Level::Good, "confirmed #309  oslo/mln2 > cloud/xl1   22 min 4 s"),
+        line(700, Some("db09"), Level::Alarm, "! lost: runs on neither mln5 nor mln6"),
+        line(410, Some("web12"), Level::Warning, "blocked by destination: mln1 full, mln5 draining"),
+        line(314, Some("nii7"), Level::Alarm, "! flapping: mln1-mln5 all tried within 1 h, never back in bounds; held"),
+        line(252, Some("nii1"), Level::Good, "confirmed #317  mln1 > mln2   6.2 s, 38 ms down   was 71, now 44"),
+        line(4, Some("nii2"), Level::Info, "request #318  mln3 > mln4   by policy: 11 idle < 15 for 3 samples"),
+    ]
+}
+
+/// The settings behind a row.
+pub fn settings(row: &VmRow) -> Settings {
+    let high = Bound { at: row.high.unwrap_or(50.0), tarry: 3 };
+    let low = Bound { at: 1.0, tarry: 20 };
+    let rule = match row.policy {
+        "site" => Rule::Site(SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 }),
+        "base" => Rule::Base { high, low },
+        _ => Rule::Threshold { high },
+    };
+    Settings::new(rule, row.direction)
+}
+
+/// What the engine would send for a VM.
+pub fn detail(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
+    let row = snapshot.rows.iter().find(|row| *row.name == *vm).expect("a VM of the sample");
+    let first = row.spark.len() as i64;
+    let points = row.spark.iter().enumerate().map(|(i, value)| Point {
+        at: ago(39 + (first - 1 - i as i64) * 60),
+        value: value.is_finite().then_some(*value),
+    });
+    let marks = vec![
+        Mark { at: ago(1_500), kind: MarkKind::Moved("mln5".into()) },
+        Mark { at: ago(900), kind: MarkKind::Edited },
+        Mark { at: ago(252), kind: MarkKind::Moved("mln2".into()) },
+    ];
+    let why = match vm {
+        "nii1" => "count 2 of 3: one more sample beyond 50 (next in 21 s) moves it to mln3",
+        "nii4" => "working 14 of 52 away: 3 big jobs, threshold 2",
+        "db04" => "stale: 4 readings in a row failed: connection refused",
+        _ => "in bounds: 4 /min, threshold 50",
+    };
+    let indicator = if row.policy == "site" { "big jobs" } else { "slow queries" };
+    Arc::new(Detail {
+        vm: vm.into(),
+        indicator: indicator.into(),
+        settings: settings(row),
+        why: why.into(),
+        interval: Span::from_secs(60),
+        next_read: Some(ahead(21)),
+        points: points.collect(),
+        marks,
+        moves: Vec::new(),
+    })
+}
+
+/// The same, while the move dialog is open.
+pub fn detail_with_moves(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
+    let gate = |gate, verdict, detail: &str| GateView { gate, verdict, detail: detail.into() };
+    let to = |target, to: Option<&str>, load, load_after, gates| MoveOption {
+        target,
+        to: to.map(Into::into),
+        load,
+        load_after,
+        gates,
+    };
+    let named = |name: &str| Target::Host(name.into());
+    let cool = || gate(Gate::Cooldown, Verdict::Warns, "moved 4 min ago: a policy would wait 11 min more");
+    let fits = || gate(Gate::Destination, Verdict::Passes, "mln3 is up, 2 of 8 VMs");
+    let budget = || gate(Gate::Budget, Verdict::Passes, "1 of 2 migrations at once, 3 of 20 this hour");
+    let moves = vec![
+        to(Target::Next, Some("mln3"), Some(0.62), Some(0.74), vec![cool(), budget(), fits()]),
+        to(Target::Up, Some("mln3"), Some(0.62), Some(0.74), vec![cool(), budget(), fits()]),
+        to(Target::Down, Some("mln1"), Some(0.41), Some(0.55), vec![]),
+        to(Target::Base, Some("base1"), Some(0.12), Some(0.95), vec![cool()]),
+        to(Target::Away, None, None, None, vec![]),
+        to(named("mln1"), Some("mln1"), Some(0.41), Some(0.55), vec![]),
+        to(named("mln3"), Some("mln3"), Some(0.62), Some(0.74), vec![cool(), budget(), fits()]),
+        to(
+            named("mln5"),
+            Some("mln5"),
+            Some(0.97),
+            None,
+            vec![gate(Gate::Destination, Verdict::Blocks, "mln5 is draining: it takes no more VMs")],
+        ),
+        to(named("mln6"), Some("mln6"), None, None, vec![gate(Gate::Destination, Verdict::Blocks, "mln6 is down")]),
+    ];
+    Arc::new(Detail { moves, ..Detail::clone(&detail(snapshot, vm)) })
+}
+
+/// Everything at once.
+pub fn snapshot() -> Snapshot {
+    let alarm = |secs, vm: &str, text: &str| Arc::new(Alarm { at: ago(secs), vm: Some(vm.into()), text: text.into() });
+    let mut snapshot = Snapshot {
+        seq: 7,
+        at: NOW,
+        clock: Clock::Simulated { speed: 60.0 },
+        cluster: "oslo-prod".into(),
+        mode: Mode::Auto,
+        totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, waiting: 1, moves_last_hour: 3 },
+        rows: rows().into_iter().map(Arc::new).collect(),
+        arrays: arrays(),
+        log: log(),
+        alarms: vec![
+            alarm(700, "db09", "lost: runs on neither mln5 nor mln6"),
+            alarm(314, "nii7", "flapping: mln1-mln5 all tried within 1 h, never back in bounds; held until released"),
+        ],
+        answers: Vec::new(),
+        detail: None,
+        banner: None,
+    };
+    snapshot.detail = Some(detail(&snapshot, "nii1"));
+    snapshot
+}
+
+/// The sample's VMs over and over, with names of their own, on hosts enough.
+pub fn many(vms: usize) -> Snapshot {
+    let mut snapshot = snapshot();
+    let kinds = rows();
+    snapshot.rows = (0..vms)
+        .map(|i| {
+            let kind = &kinds[i % kinds.len()];
+            Arc::new(VmRow {
+                name: format!("vm{i:05}").into(),
+                count: kind.count.map(|c| (c.0 % 3, c.1)),
+                ..kind.clone()
+            })
+        })
+        .collect();
+    let hosts =
+        (0..vms.div_ceil(8)).map(|i| host(&format!("h{i:04}"), Some((i % 100) as f32 / 100.0), &[("vm00001", None)]));
+    snapshot.arrays[0].hosts = hosts.collect();
+    let points = (0..1_000).map(|i| Point { at: ago((1_000 - i) * 2), value: Some(((i * 7) % 90) as f32) });
+    let first = Arc::clone(&snapshot.rows[0].name);
+    snapshot.detail =
+        snapshot.detail.map(|d| Arc::new(Detail { vm: first, points: points.collect(), ..Detail::clone(&d) }));
+    snapshot
+}

@@ -1,0 +1,113 @@
+//! The selection is a VM, never a line.
+
+use std::sync::Arc;
+
+use whimbrel::console::{Action, SortBy, Ui, update};
+use whimbrel::core::engine::VmState;
+use whimbrel::view::{Snapshot, VmRow};
+
+use crate::{sample, screen, screen_on, type_keys};
+
+fn names(ui: &Ui) -> Vec<&str> {
+    ui.listing.rows.iter().map(|row| &*row.name).collect()
+}
+
+fn without(snapshot: &Snapshot, gone: &[&str]) -> Snapshot {
+    let rows = snapshot.rows.iter().filter(|row| !gone.contains(&&*row.name)).cloned().collect();
+    Snapshot { rows, ..snapshot.clone() }
+}
+
+#[test]
+fn the_worst_stands_first() {
+    let snapshot = sample::snapshot();
+    let ui = screen(&snapshot);
+    let first = ["db09", "nii7", "nii8", "nii2", "db04", "nii1", "web12", "nii3", "web02", "db01"];
+    assert_eq!(names(&ui)[..10], first);
+    assert_eq!(names(&ui).last(), Some(&"nii5"), "what rests is last");
+    assert_eq!(ui.selected.as_deref(), Some("db09"));
+}
+
+#[test]
+fn it_stays_on_its_vm_when_rows_are_sorted_anew() {
+    let mut snapshot = sample::snapshot();
+    let mut ui = screen_on(&snapshot, "web07");
+    let before = ui.listing.at;
+    let waits = VmRow { state: VmState::Stale, alarm: true, ..sample::row("web07") };
+    let at = snapshot.rows.iter().position(|row| *row.name == *"web07").unwrap();
+    snapshot.rows[at] = Arc::new(waits);
+    update(&mut ui, Action::Arrived, &snapshot);
+    assert_eq!(ui.row().map(|row| &*row.name), Some("web07"));
+    assert_ne!(ui.listing.at, before, "its line is another");
+    for _ in 0..20 {
+        type_keys(&mut ui, &snapshot, "s");
+        assert_eq!(ui.row().map(|row| &*row.name), Some("web07"));
+        type_keys(&mut ui, &snapshot, "S");
+        assert_eq!(ui.row().map(|row| &*row.name), Some("web07"));
+    }
+}
+
+#[test]
+fn it_goes_to_the_neighbour_when_its_vm_is_gone() {
+    let snapshot = sample::snapshot();
+    let mut ui = screen_on(&snapshot, "nii8");
+    update(&mut ui, Action::Arrived, &without(&snapshot, &["nii8"]));
+    assert_eq!(ui.selected.as_deref(), Some("nii2"), "the one after it");
+    let mut ui = screen_on(&snapshot, "nii5");
+    update(&mut ui, Action::Arrived, &without(&snapshot, &["nii5"]));
+    assert_eq!(ui.selected.as_deref(), Some(*names(&ui).last().unwrap()), "the last one's neighbour is before it");
+}
+
+#[test]
+fn with_no_vm_left_nothing_is_selected() {
+    let snapshot = sample::snapshot();
+    let mut ui = screen_on(&snapshot, "nii8");
+    update(&mut ui, Action::Arrived, &Snapshot { rows: Vec::new(), ..snapshot });
+    assert_eq!((ui.selected.as_deref(), ui.listing.at), (None, None));
+}
+
+#[test]
+fn a_filter_that_matches_nothing_forgets_nothing() {
+    let snapshot = sample::snapshot();
+    let mut ui = screen_on(&snapshot, "web07");
+    type_keys(&mut ui, &snapshot, "/zebra");
+    assert!(ui.row().is_none());
+    crate::press(&mut ui, &snapshot, crossterm::event::KeyCode::Esc);
+    assert_eq!(ui.row().map(|row| &*row.name), Some("web07"));
+}
+
+#[test]
+fn equal_rows_are_sorted_by_name_in_both_directions() {
+    let snapshot = sample::snapshot();
+    let mut ui = screen(&snapshot);
+    while ui.sort != SortBy::Policy {
+        type_keys(&mut ui, &snapshot, "s");
+    }
+    let of = |ui: &Ui, policy| -> Vec<String> {
+        ui.listing.rows.iter().filter(|row| row.policy == policy).map(|row| row.name.to_string()).collect()
+    };
+    let forward = of(&ui, "threshold");
+    type_keys(&mut ui, &snapshot, "S");
+    assert_eq!(of(&ui, "threshold"), forward);
+    assert!(forward.iter().position(|n| n == "nii2") < forward.iter().position(|n| n == "nii7"));
+}
+
+#[test]
+fn filters_find_every_field_and_turn_round() {
+    let snapshot = sample::snapshot();
+    let found = |filter: &str| {
+        let mut ui = screen(&snapshot);
+        type_keys(&mut ui, &snapshot, &format!("/{filter}"));
+        let mut names: Vec<String> = ui.listing.rows.iter().map(|row| row.name.to_string()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(found("NII1"), ["nii1"]);
+    assert_eq!(found("apache"), ["nii2"]);
+    assert_eq!(found("schedule"), ["nii5"]);
+    assert_eq!(found("cloud"), ["nii4", "vm-データ"]);
+    assert_eq!(found("oslo/mln6"), ["db09", "nii8", "web12"]);
+    assert_eq!(found("stale"), ["db04"]);
+    assert_eq!(found("データ"), ["vm-データ"]);
+    assert_eq!(found("!oslo"), ["nii4", "vm-データ"]);
+    assert_eq!(found("!").len(), snapshot.rows.len());
+}

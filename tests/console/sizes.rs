@@ -1,0 +1,87 @@
+//! Every screen at every size.
+
+use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
+use whimbrel::view::Snapshot;
+
+use crate::{press, sample, screen_on, type_keys};
+
+fn sweep(snapshot: &Snapshot, ui: &Ui) {
+    let theme = Theme::built_in(ThemeName::Dark, Colours::True);
+    let mut ui = ui.clone();
+    for width in (1..=130).chain((131..=240).step_by(7)) {
+        for height in (1..=40).chain((41..=70).step_by(4)) {
+            update(&mut ui, Action::Resize(width, height), snapshot);
+            update(&mut ui, Action::PageDown, snapshot);
+            let buffer = render(snapshot, &ui, &theme, width, height);
+            assert_eq!((buffer.area.width, buffer.area.height), (width, height));
+        }
+    }
+}
+
+#[test]
+fn the_fleet_screen_fits_every_terminal() {
+    let mut snapshot = sample::snapshot();
+    snapshot.banner = Some("how to begin: write a config".into());
+    let mut ui = screen_on(&snapshot, "nii1");
+    sweep(&snapshot, &ui);
+    snapshot.detail = Some(sample::detail(&snapshot, "nii4"));
+    ui.selected = Some("nii4".into());
+    update(&mut ui, Action::Arrived, &snapshot);
+    type_keys(&mut ui, &snapshot, "/n");
+    sweep(&snapshot, &ui);
+}
+
+#[test]
+fn every_overlay_fits_every_terminal() {
+    let mut snapshot = sample::snapshot();
+    snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
+    for keys in ["?", "m", "o"] {
+        snapshot.mode = whimbrel::core::cluster::Mode::Ask;
+        let mut ui = screen_on(&snapshot, "nii1");
+        type_keys(&mut ui, &snapshot, keys);
+        assert!(!ui.overlays.is_empty(), "{keys}");
+        sweep(&snapshot, &ui);
+    }
+}
+
+#[test]
+fn an_empty_cluster_fits_every_terminal() {
+    let snapshot = Snapshot::default();
+    sweep(&snapshot, &crate::screen(&snapshot));
+}
+
+#[test]
+fn below_the_minimum_it_says_so_and_quit_works() {
+    let snapshot = sample::snapshot();
+    let mut ui = screen_on(&snapshot, "nii1");
+    update(&mut ui, Action::Resize(24, 3), &snapshot);
+    let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Dark, Colours::Off), 30, 3);
+    let line: String = (0..30).map(|x| buffer[(x, 0)].symbol()).collect();
+    assert_eq!(line.trim_end(), "too small: 30x3, needs 40x10");
+    let quit = press(&mut ui, &snapshot, crossterm::event::KeyCode::Char('q'));
+    assert_eq!(quit, [Effect::Quit]);
+}
+
+#[test]
+fn eighty_by_twenty_four_keeps_what_matters() {
+    let snapshot = sample::snapshot();
+    let ui = screen_on(&snapshot, "nii1");
+    let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Dark, Colours::Off), 80, 24);
+    let text: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+    for kept in
+        ["! 2 alarms", "flapping:", "nii1", "62 /min", "2/3", "oslo/mln2", "STATE", "why", "one more sample", "quit"]
+    {
+        assert!(text.contains(kept), "{kept}");
+    }
+}
+
+#[test]
+fn ten_thousand_vms_fit_too() {
+    let snapshot = sample::many(10_000);
+    let mut ui = crate::screen(&snapshot);
+    type_keys(&mut ui, &snapshot, "G");
+    update(&mut ui, Action::Resize(200, 60), &snapshot);
+    let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Dark, Colours::Off), 200, 60);
+    let text: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+    assert!(text.contains("above") && text.contains(&**ui.selected.as_ref().unwrap()));
+}
