@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand.
 
 mod check;
+mod console;
+mod demo;
 mod run;
 
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ pub struct Cli {
     command: Option<Command>,
     /// The config [default: $WHIMBREL_CONFIG, ./whimbrel.toml, $XDG_CONFIG_HOME/whimbrel/whimbrel.toml, else the demo]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    screen: console::Screen,
 }
 
 const AFTER: &str = "\
@@ -37,10 +41,14 @@ Exit status:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Open the console on a simulated cluster
+    Demo(demo::Demo),
     /// Run the engine without a screen; events go to standard output
     Run(run::Run),
     /// Check configs: 0, or 2 with every error
     Check(check::Check),
+    /// Draw the demo's screen into SVG files, as `screenshots/` has them
+    Screenshot(console::Screenshot),
 }
 
 /// How large a simulated cluster is.
@@ -50,7 +58,7 @@ struct Sized {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     vms: Option<u32>,
     /// How many hosts (fleet only)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=10_000))]
     hosts: Option<u32>,
     /// The same seed is the same run
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -68,7 +76,9 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Some(Command::Check(check)) => return check.run(),
         Some(Command::Run(run)) => run.run(),
-        None => Ok(ExitCode::SUCCESS),
+        Some(Command::Demo(demo)) => demo.run(),
+        Some(Command::Screenshot(screenshot)) => screenshot.run(),
+        None => console::open(cli.config.as_deref(), cli.screen),
     };
     match done {
         Ok(code) => code,

@@ -1,0 +1,39 @@
+//! `whimbrel demo`: the console on a simulated cluster.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use color_eyre::eyre::Result;
+
+use crate::core::simulation::Scenario;
+
+use super::console::{self, Screen};
+use super::{Sized, scenario};
+
+/// Open the console on a simulated cluster
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// fleet: 50 VMs with all four policies; 1, 2, 3: the thesis's scenarios
+    #[arg(default_value = "fleet", value_parser = scenario, value_name = "SCENARIO")]
+    scenario: Scenario,
+    #[command(flatten)]
+    sized: Sized,
+    /// Simulated seconds a second
+    #[arg(long, value_name = "X", default_value_t = 60.0, value_parser = speed)]
+    speed: f64,
+    #[command(flatten)]
+    screen: Screen,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('x').unwrap_or(text).parse() {
+        Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(speed),
+        _ => Err("use a number above 0 and at most 1000000".to_owned()),
+    }
+}
+
+impl Demo {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        console::demo(self.scenario, self.sized.size(), self.sized.seed, self.speed, None, self.screen)
+    }
+}
