@@ -168,6 +168,15 @@ async fn a_connection_that_timed_out_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn a_slow_server_does_not_take_knocks_for_an_attack() {
+    let Some(db) = or_skip("a_slow_server_does_not_take_knocks_for_an_attack", MariaDb::start()) else { return };
+    let mut client = client(mysql(&db, query("SELECT CONNECTION_ID() + SLEEP(1.5)")), Span::from_secs(2));
+    // Answered after the knock: a new login follows.
+    let first = raw_again(&mut client).await;
+    assert!(raw_again(&mut client).await > first);
+}
+
+#[tokio::test]
 async fn a_query_that_takes_too_long_is_a_busy_server() {
     let Some(db) = or_skip("a_query_that_takes_too_long_is_a_busy_server", MariaDb::start()) else { return };
     let mut client = client(mysql(&db, query("SELECT SLEEP(600)")), Span::from_secs(1));
