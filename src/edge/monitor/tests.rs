@@ -203,6 +203,22 @@ async fn an_endless_reply_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_status_page_has_64_kib_at_most() {
+    let page = |length| {
+        service(move |mut stream| async move {
+            hear(&mut stream).await;
+            let mut page = b"IdleWorkers: 8\n".to_vec();
+            page.resize(length, b' ');
+            let _ = stream.write_all(&[b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &page].concat()).await;
+        })
+    };
+    let longest = page(65_536).await;
+    assert_eq!(patient(apache(&longest, OnTimeout::Gap)).read().await, Reading::Raw(8.0));
+    let longer = page(65_537).await;
+    assert_eq!(reason(patient(apache(&longer, OnTimeout::Gap)).read().await), "the reply is longer than 64 KiB");
+}
+
+#[tokio::test]
 async fn a_reply_that_drips_is_not_complete() {
     let address = service(|mut stream| async move {
         hear(&mut stream).await;
