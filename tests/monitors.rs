@@ -78,6 +78,12 @@ async fn comes_to(client: &mut Client, value: f64) {
     panic!("the value never came to {value}");
 }
 
+/// Looks until no query like this runs any more.
+async fn ends_in_the_server(db: &MariaDb, like: &str) {
+    let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '{like}'");
+    comes_to(&mut client(mysql(db, query(&running)), LONG), 0.0).await;
+}
+
 #[tokio::test]
 async fn slow_queries_are_counted_by_the_server_and_read() {
     let Some(db) = or_skip("slow_queries_are_counted_by_the_server_and_read", MariaDb::start()) else { return };
@@ -168,6 +174,15 @@ async fn a_connection_that_timed_out_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn a_slow_server_does_not_take_knocks_for_an_attack() {
+    let Some(db) = or_skip("a_slow_server_does_not_take_knocks_for_an_attack", MariaDb::start()) else { return };
+    let mut client = client(mysql(&db, query("SELECT CONNECTION_ID() + SLEEP(1.5)")), Span::from_secs(2));
+    // Answered after the knock: a new login follows.
+    let first = raw_again(&mut client).await;
+    assert!(raw_again(&mut client).await > first);
+}
+
+#[tokio::test]
 async fn a_query_that_takes_too_long_is_a_busy_server() {
     let Some(db) = or_skip("a_query_that_takes_too_long_is_a_busy_server", MariaDb::start()) else { return };
     let mut client = client(mysql(&db, query("SELECT SLEEP(600)")), Span::from_secs(1));
@@ -180,15 +195,17 @@ async fn a_query_that_was_given_up_ends_in_the_server() {
     // Unlike a sleep, it does not notice by itself that its client has gone.
     let mut slow = client(mysql(&db, query("SELECT BENCHMARK(4000000000, MD5('x'))")), Span::from_millis(500));
     slow.read().await;
-    let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT BENCHMARK%'";
-    let mut client = client(mysql(&db, query(running)), LONG);
-    for _ in 0..400 {
-        if raw(&mut client).await == 0.0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the query still runs");
+    ends_in_the_server(&db, "SELECT BENCHMARK%").await;
+}
+
+#[tokio::test]
+async fn rows_that_nobody_needs_are_not_waited_for() {
+    let Some(db) = or_skip("rows_that_nobody_needs_are_not_waited_for", MariaDb::start()) else { return };
+    let table = "information_schema.collations";
+    let endless = format!("SELECT 1 FROM {table} a, {table} b, {table} c, {table} d");
+    let mut client = client(mysql(&db, query(&endless)), LONG);
+    assert_eq!(gap(&mut client).await, "the query gave more than one row");
+    ends_in_the_server(&db, "SELECT 1 FROM%").await;
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@
 //! ```text
 //!  Client::read ─▶ backoff: not yet? ──▶ Gap("connection refused, retrying in 12 s")
 //!                     │
-//!                  patience: the deadline, and near its end a knock on the door
-//!                     │        silent, door open ─▶ AtLeast / Busy / Gap    door shut ─▶ Gap, back off
+//!                  patience: the deadline, and half-way a knock on the door, if silence may be a sample
+//!                     │        silent, door open ─▶ AtLeast / Busy    door shut, or no knock ─▶ Gap, back off
 //!                  mysql │ apache │ http
 //!                     └─ a number ─▶ Raw     wrong answer ─▶ Gap     unreachable ─▶ Gap, back off
 //! ```
@@ -49,7 +49,7 @@ enum Failure {
 }
 
 /// What a service that is there but silent means.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Silence {
     /// The value is the time waited, or more.
     AtLeast,
@@ -100,23 +100,25 @@ impl Client {
         if let Some(reason) = self.backoff.holds(Instant::now()) {
             return Reading::Gap(reason);
         }
-        let door = self.service.door();
-        match patience::within(self.deadline, door, self.service.read()).await {
-            Heard::Answer(Ok(value)) => {
+        // If silence is a gap anyway, nobody needs to know what is behind it.
+        let door = if self.silence == Silence::As(OnTimeout::Gap) { None } else { self.service.door() };
+        let heard = patience::within(self.deadline, door, self.service.read()).await;
+        if let Heard::Answer { knocked: true, .. } = heard {
+            self.service.knocked();
+        }
+        match heard {
+            Heard::Answer { answer: Err(Failure::Unreachable(reason)), .. } => self.unreachable(reason),
+            Heard::Nothing { door_open: false } => self.unreachable(self.nothing_heard()),
+            Heard::Answer { answer, .. } => {
                 self.backoff.clear();
-                Reading::Raw(value)
-            }
-            Heard::Answer(Err(Failure::Answered(reason))) => {
-                self.backoff.clear();
-                Reading::Gap(reason)
-            }
-            Heard::Answer(Err(Failure::Unreachable(reason))) => self.unreachable(reason),
-            Heard::Nothing { door_open: false } => {
-                self.unreachable(format!("no connection within {}", reason::time(self.deadline)))
+                answer.map_or_else(Failure::into_gap, Reading::Raw)
             }
             Heard::Nothing { door_open: true } => {
                 self.backoff.clear();
-                self.silent()
+                match self.silence {
+                    Silence::AtLeast => Reading::AtLeast(self.deadline.as_secs_f64() * 1_000.0),
+                    Silence::As(_) => Reading::Busy,
+                }
             }
         }
     }
@@ -126,11 +128,16 @@ impl Client {
         Reading::Gap(reason)
     }
 
-    fn silent(&self) -> Reading {
-        match self.silence {
-            Silence::AtLeast => Reading::AtLeast(self.deadline.as_secs_f64() * 1_000.0),
-            Silence::As(OnTimeout::Beyond) => Reading::Busy,
-            Silence::As(OnTimeout::Gap) => Reading::Gap(format!("no answer within {}", reason::time(self.deadline))),
+    fn nothing_heard(&self) -> String {
+        let what = if self.silence == Silence::As(OnTimeout::Gap) { "answer" } else { "connection" };
+        format!("no {what} within {}", reason::time(self.deadline))
+    }
+}
+
+impl Failure {
+    fn into_gap(self) -> Reading {
+        match self {
+            Self::Unreachable(reason) | Self::Answered(reason) => Reading::Gap(reason),
         }
     }
 }
@@ -141,6 +148,12 @@ impl Service {
             Self::Mysql(mysql) => mysql.door(),
             Self::Apache(apache) => apache.door(),
             Self::Http(http) => http.door(),
+        }
+    }
+
+    fn knocked(&mut self) {
+        if let Self::Mysql(mysql) = self {
+            mysql.hang_up();
         }
     }
 

@@ -81,6 +81,12 @@ impl Mysql {
         self.ask_over(line, &question).await.map_err(Wrong::into_failure)
     }
 
+    /// Ends the connection, so that the next read logs in. Servers shut out a host after many connections in a row that
+    /// did not log in, as knocks are; a login ends the row.
+    pub(super) fn hang_up(&mut self) {
+        self.kept = None;
+    }
+
     /// Keeps the connection only after a whole answer: of a longer one the rest is still to come.
     async fn ask_over(&mut self, mut line: Line, question: &str) -> Result<f64, Wrong> {
         let Some(conn) = &mut line.0 else { return Err(Wrong::Lost("connection closed".to_owned())) };

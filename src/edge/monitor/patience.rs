@@ -1,6 +1,6 @@
 //! The deadline, and whether a service that said nothing is busy or gone.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub(super) enum Door {
 /// What was heard until the deadline.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard<T> {
-    /// The work ended.
-    Answer(T),
+    /// The work ended, after a knock or before it came to that.
+    Answer { answer: T, knocked: bool },
     /// It did not. If the door is open, the service is there, and too busy.
     Nothing { door_open: bool },
 }
@@ -33,29 +33,27 @@ impl Door {
     }
 }
 
-/// Does the work until the deadline. Where three quarters of it have passed in silence, a second connection is tried
-/// beside the work: what the work itself waits for, a dead host or a busy service, its libraries do not tell.
+/// Does the work until the deadline. Where half of it has passed in silence, a second connection is tried beside the
+/// work: what the work waits for, a dead host or a busy service, the client libraries do not tell.
 pub(super) async fn within<T>(deadline: Duration, door: Option<Door>, work: impl Future<Output = T>) -> Heard<T> {
     let start = Instant::now();
-    let mut door_open = false;
+    let (mut knocked, mut door_open) = (false, false);
     let knock = async {
-        sleep_until(start + deadline * 3 / 4).await;
-        match door {
-            Some(door) => door.opens().await,
-            None => false,
-        }
+        let Some(door) = door else { return pending().await };
+        sleep_until(start + deadline / 2).await;
+        knocked = true;
+        door_open = door.opens().await;
     };
     let work_and_knock = async {
         let mut work = pin!(work);
         tokio::select! {
             biased;
-            answer = &mut work => return answer,
-            opens = knock => door_open = opens,
+            answer = &mut work => answer,
+            () = knock => work.await,
         }
-        work.await
     };
     match timeout_at(start + deadline, work_and_knock).await {
-        Ok(answer) => Heard::Answer(answer),
+        Ok(answer) => Heard::Answer { answer, knocked },
         Err(_) => Heard::Nothing { door_open },
     }
 }
@@ -63,10 +61,10 @@ pub(super) async fn within<T>(deadline: Duration, door: Option<Door>, work: impl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::{pending, ready};
+    use std::future::ready;
     use tokio::net::TcpListener;
 
-    const DEADLINE: Duration = Duration::from_millis(200);
+    const DEADLINE: Duration = Duration::from_millis(500);
 
     async fn listener() -> (TcpListener, Door) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -76,7 +74,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_ends_is_an_answer() {
-        assert_eq!(within(DEADLINE, None, ready(7)).await, Heard::Answer(7));
+        assert_eq!(within(DEADLINE, None, ready(7)).await, Heard::Answer { answer: 7, knocked: false });
     }
 
     #[tokio::test]
@@ -95,8 +93,11 @@ mod tests {
     #[tokio::test]
     async fn a_late_answer_still_counts_after_the_knock() {
         let (listener, door) = listener().await;
-        // Ends only once the knock has been heard, so after three quarters of the deadline.
+        // Ends only once the knock has been heard, so after half of the deadline.
         let work = async { listener.accept().await.is_ok() };
-        assert_eq!(within(Duration::from_secs(2), Some(door), work).await, Heard::Answer(true));
+        assert_eq!(
+            within(Duration::from_secs(2), Some(door), work).await,
+            Heard::Answer { answer: true, knocked: true }
+        );
     }
 }

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::core::cluster::{MysqlQuantity, Secret};
 
-const DEADLINE_MS: i64 = 200;
+const DEADLINE_MS: i64 = 500;
 
 /// Serves every connection by this script until the test ends; gives the address.
 async fn service<F, S>(script: F) -> String
@@ -103,7 +103,7 @@ async fn a_service_that_never_answers_is_read_as_its_kind_says() {
     assert_eq!(client(apache(&address, OnTimeout::Beyond)).read().await, Reading::Busy);
     assert_eq!(client(mysql(&address, OnTimeout::Beyond)).read().await, Reading::Busy);
     for source in [apache(&address, OnTimeout::Gap), mysql(&address, OnTimeout::Gap)] {
-        assert_eq!(reason(client(source).read().await), "no answer within 200 ms");
+        assert_eq!(reason(client(source).read().await), "no answer within 500 ms");
     }
 }
 
@@ -140,7 +140,7 @@ async fn a_dead_host_is_never_taken_for_a_busy_one() {
     }
     let address = address.to_string();
     for source in [http(&address), apache(&address, OnTimeout::Beyond), mysql(&address, OnTimeout::Beyond)] {
-        assert_eq!(reason(client(source).read().await), "no connection within 200 ms");
+        assert_eq!(reason(client(source).read().await), "no connection within 500 ms");
     }
 }
 
@@ -200,6 +200,22 @@ async fn an_endless_reply_is_cut_off() {
     .await;
     assert_eq!(reason(patient(apache(&address, OnTimeout::Gap)).read().await), "the reply is longer than 64 KiB");
     assert_eq!(reason(patient(http(&address)).read().await), "the reply is longer than 8192 KiB");
+}
+
+#[tokio::test]
+async fn a_status_page_has_64_kib_at_most() {
+    let page = |length| {
+        service(move |mut stream| async move {
+            hear(&mut stream).await;
+            let mut page = b"IdleWorkers: 8\n".to_vec();
+            page.resize(length, b' ');
+            let _ = stream.write_all(&[b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &page].concat()).await;
+        })
+    };
+    let longest = page(65_536).await;
+    assert_eq!(patient(apache(&longest, OnTimeout::Gap)).read().await, Reading::Raw(8.0));
+    let longer = page(65_537).await;
+    assert_eq!(reason(patient(apache(&longer, OnTimeout::Gap)).read().await), "the reply is longer than 64 KiB");
 }
 
 #[tokio::test]
