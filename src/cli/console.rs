@@ -103,7 +103,8 @@ fn real(config: config::Config, screen: Screen) -> Result<ExitCode> {
     let now = wall_clock();
     let path = config.path.clone();
     let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
-    let (publisher, snapshots) = Publisher::new(heart.engine(), now, Pace::Real.clock(), None);
+    let (mut publisher, snapshots) = Publisher::new(heart.engine(), now, Pace::Real.clock(), None);
+    look_first(&mut publisher, &snapshots, &heart);
     let begin = move || Conductor::new(heart, Pace::Real, Sink::Publish(publisher)).with_config(path);
     show(begin, snapshots, screen)
 }
@@ -147,7 +148,15 @@ fn simulated(
         heart.wake(due, &mut publisher, &mut Vec::new());
     }
     publisher.publish(heart.engine(), heart.now());
+    look_first(&mut publisher, &snapshots, &heart);
     (heart, publisher, snapshots)
+}
+
+/// The first frame has the details of what is selected first.
+fn look_first(publisher: &mut Publisher, snapshots: &Snapshots, heart: &Heart) {
+    let look = console::first_look(&snapshots.borrow());
+    publisher.set_look(look);
+    publisher.publish(heart.engine(), heart.now());
 }
 
 /// The console on this thread, the engine on another.

@@ -5,6 +5,7 @@ mod console;
 mod demo;
 mod run;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -83,7 +84,8 @@ pub fn run(cli: Cli) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("whimbrel: {error:#}");
+            // Standard error may be a terminal that has been closed.
+            let _ = writeln!(std::io::stderr(), "whimbrel: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -18,7 +18,7 @@ use super::theme::{Colours, Theme, ThemeName};
 use super::ui::Ui;
 use super::update::{Effect, update};
 use super::{Tone, draw};
-use crate::view::{Say, Snapshot};
+use crate::view::{Look, Say, Snapshot};
 
 /// Between two frames that keys ask for. The first key after that is drawn at once.
 const KEY_FRAME: Duration = Duration::from_millis(33);
@@ -85,13 +85,20 @@ pub async fn run(
             event = events.next() => console.input(event)?,
             () = &mut stop => Some(Left::Stopped),
             () = at(frame) => { console.paint()?; None }
-            changed = console.snapshots.changed(), if !console.ui.engine_gone => { console.data(changed.is_ok()); None }
+            changed = console.snapshots.changed(), if !console.ui.engine_gone => { console.data(changed.is_ok())?; None }
             () = at(quiet) => { console.quiet(); None }
         };
         if let Some(left) = left {
             return Ok(left);
         }
     }
+}
+
+/// What a console that has just begun wants in detail: with it in the first snapshot the first frame is whole.
+pub fn first_look(snapshot: &Snapshot) -> Look {
+    let mut ui = Ui::new(ThemeName::default(), false, Zone::default());
+    update(&mut ui, Action::Arrived, snapshot);
+    ui.look()
 }
 
 async fn at(instant: Option<Instant>) {
@@ -144,6 +151,8 @@ struct Console {
     /// When the next frame is due, if something has changed.
     due: Option<Instant>,
     painted: Option<Instant>,
+    /// When a key was last answered with a frame.
+    answered: Option<Instant>,
     /// When the newest snapshot came.
     heard: Instant,
     told_quiet: Instant,
@@ -171,6 +180,7 @@ impl Console {
             say,
             due: None,
             painted: None,
+            answered: None,
             heard: now,
             told_quiet: now,
             suspended: false,
@@ -189,10 +199,19 @@ impl Console {
         (!self.ui.engine_gone).then_some(next)
     }
 
-    /// A frame is wanted, no sooner than `apart` after the last one.
-    fn want(&mut self, apart: Duration) {
-        let due = self.painted.map_or_else(Instant::now, |painted| painted + apart);
+    /// A frame is wanted, no sooner than `apart` after `last`.
+    fn want(&mut self, last: Option<Instant>, apart: Duration) {
+        let due = last.map_or_else(Instant::now, |last| last + apart);
         self.due = Some(self.due.map_or(due, |before| before.min(due)));
+    }
+
+    /// Paints now what is due now: a timer would wake the process once more. Says whether it did.
+    fn paint_due(&mut self) -> io::Result<bool> {
+        let due = self.due.is_some_and(|due| due <= Instant::now());
+        if due {
+            self.paint()?;
+        }
+        Ok(due)
     }
 
     fn paint(&mut self) -> io::Result<()> {
@@ -229,10 +248,10 @@ impl Console {
             }
             Some(Ok(_)) => return Ok(None),
         };
-        self.want(KEY_FRAME);
-        // The first key after a pause is drawn now, not after a turn of the loop.
-        if left.is_none() && self.due.is_some_and(|due| due <= Instant::now()) {
-            self.paint()?;
+        // Data that was just painted does not keep a key waiting.
+        self.want(self.answered, KEY_FRAME);
+        if left.is_none() && self.paint_due()? {
+            self.answered = self.painted;
         }
         Ok(left)
     }
@@ -270,10 +289,16 @@ impl Console {
         }
     }
 
-    fn data(&mut self, is_alive: bool) {
+    fn data(&mut self, is_alive: bool) -> io::Result<()> {
+        let mut apart = DATA_FRAME;
         if is_alive {
             let newest = Arc::clone(&self.snapshots.borrow_and_update());
             self.heard = Instant::now();
+            let vm = |snapshot: &Snapshot| snapshot.detail.as_ref().map(|detail| Arc::clone(&detail.vm));
+            if vm(&newest) != vm(&self.shown) {
+                // What a key has just asked for.
+                apart = KEY_FRAME;
+            }
             if !self.ui.frozen {
                 self.shown = Arc::clone(&newest);
             }
@@ -286,14 +311,15 @@ impl Console {
         } else {
             update(&mut self.ui, Action::EngineGone, &self.shown);
         }
-        self.want(DATA_FRAME);
+        self.want(self.painted, apart);
+        self.paint_due().map(drop)
     }
 
     fn quiet(&mut self) {
         self.told_quiet = Instant::now();
         let ms = self.heard.elapsed().as_millis().min(i64::MAX as u128) as i64;
         update(&mut self.ui, Action::Quiet(ms), &self.shown);
-        self.want(DATA_FRAME);
+        self.want(self.painted, DATA_FRAME);
     }
 
     fn resume(&mut self) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::panic;
 use std::sync::Arc;
@@ -29,7 +30,8 @@ type Out = BufWriter<File>;
 
 /// A terminal that is the console's until this is dropped.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Out>>,
+    /// Never dropped: ratatui's own farewell prints to standard error, which panics where the terminal is gone.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Out>>>,
     state: Arc<State>,
 }
 
@@ -75,7 +77,7 @@ impl Screen {
             Err(error) => Err(error),
         };
         match terminal {
-            Ok(terminal) => Ok(Self { terminal, state }),
+            Ok(terminal) => Ok(Self { terminal: ManuallyDrop::new(terminal), state }),
             Err(error) => {
                 state.leave();
                 Err(error)
@@ -149,7 +151,7 @@ impl Drop for Screen {
 }
 
 /// A panic in this thread gives the terminal back before it is reported. One in another thread, while the screen is
-/// up, is only logged: its report would land in the middle of the screen.
+/// up, is not: its report would land in the middle of the screen. Whoever started that task tells of it.
 fn hook(state: &Arc<State>) {
     let before = panic::take_hook();
     let state = Arc::clone(state);
@@ -157,11 +159,10 @@ fn hook(state: &Arc<State>) {
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == ours {
             state.leave();
-        } else if state.ours.load(Ordering::SeqCst) {
-            let _ = info;
-            return;
         }
-        before(info);
+        if !state.ours.load(Ordering::SeqCst) {
+            before(info);
+        }
     }));
 }
 

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use crate::core::cluster::Timestamp;
 use crate::view::Clock;
 
-/// Simulated time is caught up with in steps of this length of real time, so that the process sleeps between them.
-const STEP: Duration = Duration::from_millis(250);
+/// Simulated time is caught up with in steps of this length of real time, so that the process sleeps between them. A
+/// step wakes the process three times (tokio's timer wheel twice, the screen once): this many keep it under ten a second.
+const STEP: Duration = Duration::from_millis(350);
 
 /// How time goes by.
 #[derive(Debug, Clone, Copy)]
