@@ -1,5 +1,6 @@
 //! The project's own screenshots: real frames of the demo, drawn as pictures.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::keymap::Action;
@@ -24,7 +25,12 @@ pub const fn shots() -> &'static [Shot] {
         Shot { name: "fleet-dark", theme: ThemeName::Dark, size: (140, 44), keys: &[] },
         Shot { name: "fleet-light", theme: ThemeName::Light, size: (140, 44), keys: &[] },
         Shot { name: "fleet-80x24", theme: ThemeName::Dark, size: (80, 24), keys: &[] },
-        Shot { name: "move-dark", theme: ThemeName::Dark, size: (120, 40), keys: &[Action::Down, Action::Moves] },
+        Shot {
+            name: "move-dark",
+            theme: ThemeName::Dark,
+            size: (120, 40),
+            keys: &[Action::Down, Action::Down, Action::Moves],
+        },
     ];
     SHOTS
 }
@@ -35,11 +41,12 @@ impl Shot {
         let mut ui = Ui::new(self.theme, false, Zone::Utc);
         let mut snapshot = publish(Look::default());
         let first = [Action::Resize(self.size.0, self.size.1), Action::Arrived];
-        for action in first.iter().chain(self.keys) {
-            for effect in update(&mut ui, action.clone(), &snapshot) {
+        let mut waiting: VecDeque<Action> = first.iter().chain(self.keys).cloned().collect();
+        while let Some(action) = waiting.pop_front() {
+            for effect in update(&mut ui, action, &snapshot) {
                 if let Effect::Say(Say::Look(look)) = effect {
                     snapshot = publish(look);
-                    update(&mut ui, Action::Arrived, &snapshot);
+                    waiting.push_front(Action::Arrived);
                 }
             }
         }

@@ -46,7 +46,8 @@ impl Engine {
 
     /// What every gate would say to a move, in order: `None` lets it pass.
     pub fn assess(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Vec<(Gate, Option<String>)> {
-        ORDER.iter().map(|gate| (*gate, self.gate(*gate, vm, ask, now).err())).collect()
+        let all = ORDER.iter().chain(&[Gate::Preflight]);
+        all.map(|gate| (*gate, self.gate(*gate, vm, ask, now).err())).collect()
     }
 
     /// Whether a gate that is shut stops an operator's move too, instead of only warning.
@@ -113,7 +114,15 @@ impl Engine {
             Gate::Budget => self.budget(vm, ask, now),
             Gate::Destination => self.leads(vm, ask, now).map(drop),
             Gate::Mode => self.allowed(vm),
-            Gate::Preflight => Ok(()),
+            Gate::Preflight => self.is_free(vm),
+        }
+    }
+
+    /// What the engine knows of preflight before it asks the driver: nothing else moves the VM.
+    fn is_free(&self, vm: VmId) -> Result<(), String> {
+        match self.flight(vm) {
+            Some(flight) => Err(format!("it is on its way to {}", self.cluster.host(flight.route.to).name)),
+            None => Ok(()),
         }
     }
 
