@@ -147,8 +147,6 @@ struct Console {
     /// When the newest snapshot came.
     heard: Instant,
     told_quiet: Instant,
-    /// Its own suspension ends with the same signal as anybody else's.
-    suspended: bool,
 }
 
 impl Console {
@@ -173,7 +171,6 @@ impl Console {
             painted: None,
             heard: now,
             told_quiet: now,
-            suspended: false,
         };
         console.ui.size = (columns, rows);
         console.act(Action::Arrived)?;
@@ -248,7 +245,6 @@ impl Console {
                 Effect::Quit => return Ok(Some(Left::Quit)),
                 Effect::Copy(text) => self.screen.copy(&text)?,
                 Effect::Suspend => {
-                    self.suspended = true;
                     self.screen.suspend()?;
                     self.resized()?;
                 }
@@ -297,9 +293,6 @@ impl Console {
     }
 
     fn resume(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.suspended) {
-            return Ok(());
-        }
         self.screen.resume()?;
         self.resized()
     }
