@@ -4,6 +4,8 @@
 mod frames;
 #[path = "console/keys.rs"]
 mod keys;
+#[path = "console/pty.rs"]
+mod pty;
 #[path = "console/sample.rs"]
 mod sample;
 #[path = "console/selection.rs"]

@@ -291,10 +291,13 @@ pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<
     if event.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META) {
         return None;
     }
-    let context = context(ui);
+    // What cannot be seen is not acted on: a terminal that is too small only lets its operator leave.
+    let blind = ui.is_too_small();
+    let context = if blind { Context::Fleet } else { context(ui) };
     let mut missing = None;
     for binding in BINDINGS.iter().filter(|b| b.context == Context::Everywhere || b.context == context) {
-        if !binding.keys.contains(&key) {
+        let leaves = matches!(binding.action, Action::Quit | Action::Suspend);
+        if !binding.keys.contains(&key) || blind && !leaves {
             continue;
         }
         if binding.when.holds(ui, snapshot) {

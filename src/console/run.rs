@@ -156,8 +156,6 @@ struct Console {
     /// When the newest snapshot came.
     heard: Instant,
     told_quiet: Instant,
-    /// Its own suspension ends with the same signal as anybody else's.
-    suspended: bool,
 }
 
 impl Console {
@@ -183,7 +181,6 @@ impl Console {
             answered: None,
             heard: now,
             told_quiet: now,
-            suspended: false,
         };
         console.ui.size = (columns, rows);
         console.act(Action::Arrived)?;
@@ -267,7 +264,6 @@ impl Console {
                 Effect::Quit => return Ok(Some(Left::Quit)),
                 Effect::Copy(text) => self.screen.copy(&text)?,
                 Effect::Suspend => {
-                    self.suspended = true;
                     self.screen.suspend()?;
                     self.resized()?;
                 }
@@ -323,9 +319,6 @@ impl Console {
     }
 
     fn resume(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.suspended) {
-            return Ok(());
-        }
         self.screen.resume()?;
         self.resized()
     }

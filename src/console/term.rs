@@ -8,6 +8,7 @@ use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -25,6 +26,9 @@ use tokio::sync::oneshot;
 
 /// One frame at 240×70 in full colour fits; a frame is then one write.
 const BUFFER: usize = 64 * 1024;
+
+/// A stop signal has stopped every thread by then.
+const STOPS_WITHIN: Duration = Duration::from_millis(20);
 
 type Out = BufWriter<File>;
 
@@ -129,17 +133,20 @@ impl Screen {
     pub fn suspend(&mut self) -> io::Result<()> {
         self.state.leave();
         kill_process(getpid(), Signal::TSTP)?;
+        // Another thread may take the signal, and this one run on until the whole process stops.
+        thread::sleep(STOPS_WITHIN);
         self.state.enter()?;
         self.clear()
     }
 
-    /// Somebody else stopped the process and it goes on: the shell has changed the terminal.
+    /// The process goes on after a stop of anybody's: the shell may have changed the terminal.
     ///
     /// # Errors
     /// The terminal is gone.
     pub fn resume(&mut self) -> io::Result<()> {
         disable_raw_mode()?;
-        self.state.enter()?;
+        enable_raw_mode()?;
+        execute!(&self.state.tty, EnableBracketedPaste, cursor::Hide)?;
         self.clear()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::MINIMUM;
 use super::glyph::Glyphs;
 use super::listing::{Listing, SortBy};
 use super::text::Zone;
@@ -140,6 +141,11 @@ impl Ui {
             pending: None,
             started: false,
         }
+    }
+
+    /// Whether the terminal is too small for any screen.
+    pub fn is_too_small(&self) -> bool {
+        self.size.0 < MINIMUM.0 || self.size.1 < MINIMUM.1
     }
 
     /// The selected VM's row.

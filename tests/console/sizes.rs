@@ -58,6 +58,8 @@ fn below_the_minimum_it_says_so_and_quit_works() {
     let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Dark, Colours::Off), 30, 3);
     let line: String = (0..30).map(|x| buffer[(x, 0)].symbol()).collect();
     assert_eq!(line.trim_end(), "too small: 30x3, needs 40x10");
+    type_keys(&mut ui, &snapshot, "h+m/");
+    assert!(ui.notice.is_none() && ui.overlays.is_empty(), "nothing is done that cannot be seen");
     let quit = press(&mut ui, &snapshot, crossterm::event::KeyCode::Char('q'));
     assert_eq!(quit, [Effect::Quit]);
 }

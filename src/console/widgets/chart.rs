@@ -130,8 +130,9 @@ impl Chart<'_> {
             pen.glyph(x + axis, y, step, Role::Faint);
         }
         let middle = scale.row((scale.top + scale.bottom) / 2.0);
-        for (y, label) in [(plot.top(), &labels[0]), (middle, &labels[1])] {
-            if y == plot.top() && label != &labels[0] {
+        for (y, label) in [(middle, &labels[1]), (plot.top(), &labels[0])] {
+            // On a low graph half the height would share its line with other values.
+            if y != plot.top() && plot.height < 5 {
                 continue;
             }
             pen.put_right(x, y, axis - 1, label, Role::Quiet);
