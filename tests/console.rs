@@ -12,6 +12,8 @@ mod sample;
 mod selection;
 #[path = "console/sizes.rs"]
 mod sizes;
+#[path = "support/pty.rs"]
+mod terminal;
 
 use whimbrel::console::{Action, Effect, ThemeName, Ui, Zone, update};
 use whimbrel::view::Snapshot;

@@ -18,7 +18,6 @@ pub(super) struct Check {
 }
 
 impl Check {
-    #[allow(clippy::print_stdout, reason = "what it found is the command's result")]
     pub(super) fn run(self) -> ExitCode {
         let mut wrong = false;
         for path in &self.configs {

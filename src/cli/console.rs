@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use color_eyre::eyre::{Result, WrapErr};
 use tokio::sync::{mpsc, watch};
 
-use crate::console::{self, Colours, Options, ThemeName, Zone};
+use crate::console::{self, Colours, Glyphs, Options, ThemeName, Zone};
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
@@ -68,18 +68,16 @@ impl Screen {
         let (no_color, colorterm, term) = (variable("NO_COLOR"), variable("COLORTERM"), variable("TERM"));
         Options {
             theme: self.theme.into(),
-            ascii: self.ascii || !speaks_utf8(),
+            ascii: self.ascii || locale().is_some_and(|locale| !Glyphs::is_utf8(&locale)),
             colours: Colours::from_env(no_color.as_deref(), colorterm.as_deref(), term.as_deref()),
             zone: if self.utc { Zone::Utc } else { Zone::Local },
         }
     }
 }
 
-/// Whether the locale is a UTF-8 one, or says nothing.
-fn speaks_utf8() -> bool {
-    let locale =
-        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| env::var(name).ok()).find(|v| !v.is_empty());
-    locale.is_none_or(|locale| locale.to_ascii_lowercase().contains("utf"))
+/// The locale of characters; a machine that says nothing of it is taken for a modern one.
+fn locale() -> Option<String> {
+    ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| env::var(name).ok()).find(|value| !value.is_empty())
 }
 
 /// Opens the console: on the config named or found, else on the demo, which then says how to begin.

@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever called it")]
+
 mod check;
 mod console;
 mod demo;

@@ -107,17 +107,37 @@ pub fn urgency(row: &VmRow) -> u32 {
     }
 }
 
-/// The rows that match, sorted. Rows that compare equal are sorted by name.
-pub fn arrange(rows: &[Arc<VmRow>], filter: &str, by: SortBy, reverse: bool) -> Vec<Arc<VmRow>> {
+/// The rows of a snapshot in the order of their names. Names seldom change and are slow to compare, so it is kept.
+#[derive(Debug, Clone, Default)]
+pub struct ByName {
+    names: Vec<Arc<str>>,
+    order: Vec<u32>,
+}
+
+impl ByName {
+    /// The order of these rows; computed anew only if their names are others.
+    pub fn of(&mut self, rows: &[Arc<VmRow>]) -> &[u32] {
+        let same = rows.len() == self.names.len() && rows.iter().zip(&self.names).all(|(row, name)| row.name == *name);
+        if !same {
+            self.names = rows.iter().map(|row| Arc::clone(&row.name)).collect();
+            self.order = (0..rows.len() as u32).collect();
+            self.order.sort_by(|a, b| natural(&rows[*a as usize].name, &rows[*b as usize].name));
+        }
+        &self.order
+    }
+}
+
+/// The rows that match, sorted. Rows that compare equal keep the order of their names.
+pub fn arrange(rows: &[Arc<VmRow>], by_name: &[u32], filter: &str, by: SortBy, reverse: bool) -> Vec<Arc<VmRow>> {
     let needle = Needle::new(filter);
-    let kept = rows.iter().filter(|row| needle.matches(row));
-    // The key is made once a row; names, which are slow to compare, part only those that are equal in it.
+    let kept = by_name.iter().map(|at| &rows[*at as usize]).filter(|row| needle.matches(row));
     let mut keyed: Vec<(Key<'_>, &Arc<VmRow>)> = kept.map(|row| (Key::of(row, by), row)).collect();
-    keyed.sort_by(|(a, x), (b, y)| {
-        let order = a.cmp(b);
-        let order = if reverse { order.reverse() } else { order };
-        order.then_with(|| natural(&x.name, &y.name))
-    });
+    match (by, reverse) {
+        (SortBy::Name, false) => {}
+        (SortBy::Name, true) => keyed.reverse(),
+        (_, false) => keyed.sort_by(|(a, _), (b, _)| a.cmp(b)),
+        (_, true) => keyed.sort_by(|(a, _), (b, _)| b.cmp(a)),
+    }
     keyed.into_iter().map(|(_, row)| Arc::clone(row)).collect()
 }
 

@@ -37,7 +37,7 @@ use ratatui::layout::Rect;
 
 pub use glyph::Glyphs;
 pub use keymap::{Action, Binding, Context, Group, Key, dispatch, help};
-pub use listing::{Listing, SortBy, arrange, urgency};
+pub use listing::{ByName, Listing, SortBy, arrange, urgency};
 pub use run::{Left, Options, first_look, run};
 pub use shots::{Shot, shots};
 pub use text::Zone;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::MINIMUM;
 use super::glyph::Glyphs;
-use super::listing::{Listing, SortBy};
+use super::listing::{ByName, Listing, SortBy};
 use super::text::Zone;
 use super::theme::ThemeName;
 use crate::core::cluster::Span;
@@ -110,6 +110,7 @@ pub struct Ui {
     pub zone: Zone,
     /// The rows in their order.
     pub listing: Listing,
+    pub(super) by_name: ByName,
     pub(super) looked: Option<Look>,
     pub(super) answered: u64,
     pub(super) pending: Option<Pending>,
@@ -136,6 +137,7 @@ impl Ui {
             glyphs: Glyphs::pick(ascii),
             zone,
             listing: Listing::default(),
+            by_name: ByName::default(),
             looked: None,
             answered: 0,
             pending: None,

@@ -121,7 +121,8 @@ fn follow(ui: &mut Ui, snapshot: &Snapshot) {
 
 /// Computes the rows anew; the selection stays on its VM, or goes to the neighbour if that is gone.
 fn relist(ui: &mut Ui, snapshot: &Snapshot) {
-    let rows = arrange(&snapshot.rows, &ui.filter, ui.sort, ui.reverse);
+    let by_name = ui.by_name.of(&snapshot.rows);
+    let rows = arrange(&snapshot.rows, by_name, &ui.filter, ui.sort, ui.reverse);
     let find = |name: &str| rows.iter().position(|row| *row.name == *name);
     let before = &ui.listing;
     let kept = ui.selected.as_deref().and_then(find);

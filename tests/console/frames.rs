@@ -171,10 +171,9 @@ fn the_help() {
     assert_frames("help", &snapshot, &ui);
 }
 
-/// Pictures to look at: `cargo test --test console pictures -- --ignored`.
+/// They are in `target/tmp`, to be looked at.
 #[test]
-#[ignore = "writes pictures for people"]
-fn pictures() {
+fn pictures_can_be_drawn() {
     use whimbrel::console::picture::{Background, svg};
     let mut snapshot = sample::snapshot();
     snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));

@@ -1,22 +1,20 @@
 //! The console in a real pseudo-terminal: it takes the terminal, and gives it back whatever happens.
 
-use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use rustix::process::{Pid, Signal, kill_process};
+use portable_pty::CommandBuilder;
+use rustix::process::Signal;
 use tokio::sync::{mpsc as channel, oneshot, watch};
 use whimbrel::console::{Options, Zone, run};
 use whimbrel::core::engine::Command;
 use whimbrel::view::{Answer, Say, Snapshot};
 
 use crate::sample;
+use crate::terminal::Console;
 
-/// How long something that should happen at once may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Set for the process that is to be a console.
+const CHILD: &str = "WHIMBREL_TEST_CONSOLE";
 
 /// Answers every command; two of them break something instead.
 fn engine(mut said: channel::Receiver<Say>, snapshots: &watch::Sender<Arc<Snapshot>>, breaks: oneshot::Sender<()>) {
@@ -36,11 +34,13 @@ fn engine(mut said: channel::Receiver<Say>, snapshots: &watch::Sender<Arc<Snapsh
     }
 }
 
-/// What the tests below start: a console of its own process.
+/// What the tests below start, in a terminal of their own; elsewhere it does nothing.
 #[test]
-#[ignore = "started by the other tests of this file, in a terminal of their own"]
 #[expect(clippy::print_stdout, reason = "what it prints is looked for on the terminal")]
-fn child() {
+fn console_of_its_own() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
     let (snapshots, seen) = watch::channel(Arc::new(sample::snapshot()));
     let (say, said) = channel::channel(64);
     let (breaks, broken) = oneshot::channel();
@@ -56,123 +56,40 @@ fn child() {
     println!("LEFT {left:?}");
 }
 
-impl Drop for Console {
-    /// A test that fails leaves no child behind.
-    fn drop(&mut self) {
-        drop((self.child.kill(), self.child.wait()));
-    }
+/// A console of its own process: this test program, which then is one.
+fn child() -> CommandBuilder {
+    let exe = std::env::current_exe().expect("this test's own path");
+    let mut command = CommandBuilder::new(exe);
+    command.args(["--exact", "pty::console_of_its_own", "--nocapture"]);
+    command.env(CHILD, "1");
+    command
 }
 
-struct Console {
-    child: Box<dyn Child + Send + Sync>,
-    master: Option<Box<dyn MasterPty + Send>>,
-    keys: Option<Box<dyn Write + Send>>,
-    output: mpsc::Receiver<Vec<u8>>,
-    screen: vt100::Parser,
-    raw: Vec<u8>,
-    closing: Arc<AtomicBool>,
+fn start() -> Console {
+    Console::spawn(child())
 }
 
-impl Console {
-    fn start() -> Self {
-        let exe = std::env::current_exe().expect("this test's own path");
-        let mut command = CommandBuilder::new(exe);
-        command.args(["--ignored", "--exact", "pty::child", "--nocapture"]);
-        Self::spawn(command)
-    }
+/// By a shell with job control that brings it back to the foreground.
+fn start_in_a_shell() -> Console {
+    let exe = std::env::current_exe().expect("this test's own path");
+    let mut command = CommandBuilder::new("bash");
+    let line = r#""$0" --exact pty::console_of_its_own --nocapture; echo IN-THE-SHELL; read -r; fg"#;
+    command.args(["-m", "-c", line]);
+    command.arg(exe);
+    command.env(CHILD, "1");
+    Console::spawn(command)
+}
 
-    /// By a shell with job control that brings it back to the foreground.
-    fn start_in_a_shell() -> Self {
-        let exe = std::env::current_exe().expect("this test's own path");
-        let mut command = CommandBuilder::new("bash");
-        let line = r#""$0" --ignored --exact pty::child --nocapture; echo IN-THE-SHELL; read -r; fg"#;
-        command.args(["-m", "-c", line]);
-        command.arg(exe);
-        Self::spawn(command)
-    }
-
-    /// On a terminal that is not its controlling one, and so sends no signals.
-    fn start_without_control() -> Self {
-        let exe = std::env::current_exe().expect("this test's own path");
-        let mut command = CommandBuilder::new(exe);
-        command.args(["--ignored", "--exact", "pty::child", "--nocapture"]);
-        command.set_controlling_tty(false);
-        Self::spawn(command)
-    }
-
-    fn spawn(mut command: CommandBuilder) -> Self {
-        command.env("TERM", "xterm-256color");
-        command.env("RUST_BACKTRACE", "0");
-        let size = PtySize { rows: 30, cols: 110, ..PtySize::default() };
-        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
-        let child = pair.slave.spawn_command(command).expect("a child");
-        let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let keys = pair.master.take_writer().expect("a writer");
-        let (bytes, output) = mpsc::channel();
-        let closing = Arc::new(AtomicBool::new(false));
-        let ends = Arc::clone(&closing);
-        thread::spawn(move || {
-            let mut buffer = [0; 16_384];
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
-                if ends.load(Ordering::SeqCst) || bytes.send(buffer[..n].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        let screen = vt100::Parser::new(30, 110, 0);
-        Self { child, master: Some(pair.master), keys: Some(keys), output, screen, raw: Vec::new(), closing }
-    }
-
-    /// Reads until it is so.
-    fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let end = Instant::now() + PATIENCE;
-        while !is_so(self) {
-            match self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(bytes) => {
-                    self.screen.process(&bytes);
-                    self.raw.extend(bytes);
-                }
-                Err(error) => panic!("{what}: {error}\n{}", self.screen.screen().contents()),
-            }
-        }
-    }
-
-    fn shows(&mut self, text: &str) {
-        self.until(text, |console| console.screen.screen().contents().contains(text));
-    }
-
-    fn press(&mut self, keys: &str) {
-        let writer = self.keys.as_mut().expect("an open terminal");
-        writer.write_all(keys.as_bytes()).and_then(|()| writer.flush()).expect("an open terminal");
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = self.child.process_id().and_then(|pid| Pid::from_raw(pid as i32)).expect("a running child");
-        kill_process(pid, signal).expect("a running child");
-    }
-
-    fn is_ours(&self) -> bool {
-        let screen = self.screen.screen();
-        screen.alternate_screen() && screen.bracketed_paste() && screen.hide_cursor()
-    }
-
-    fn is_restored(&self) -> bool {
-        let screen = self.screen.screen();
-        !screen.alternate_screen() && !screen.bracketed_paste() && !screen.hide_cursor()
-    }
-
-    fn left(&mut self, how: &str) {
-        self.until(how, |console| console.is_restored() && console.screen.screen().contents().contains(how));
-        let count = |bytes: &[u8]| self.raw.windows(bytes.len()).filter(|piece| *piece == bytes).count();
-        assert_eq!(count(b"\x1b[?1049l"), count(b"\x1b[?1049h"), "left as often as entered");
-        assert_eq!(count(b"\x1b[6n"), 0, "the terminal was never asked for its cursor");
-        self.child.wait().expect("an ended child");
-    }
+/// On a terminal that is not its controlling one, and so sends no signals.
+fn start_without_control() -> Console {
+    let mut command = child();
+    command.set_controlling_tty(false);
+    Console::spawn(command)
 }
 
 #[test]
 fn it_takes_the_terminal_and_quits_cleanly() {
-    let mut console = Console::start();
+    let mut console = start();
     console.shows("! FLAPPING held");
     assert!(console.is_ours());
     console.press("q");
@@ -181,7 +98,7 @@ fn it_takes_the_terminal_and_quits_cleanly() {
 
 #[test]
 fn ctrl_c_always_quits() {
-    let mut console = Console::start();
+    let mut console = start();
     console.shows("! FLAPPING held");
     console.press("/abc");
     console.shows("/abc");
@@ -192,7 +109,7 @@ fn ctrl_c_always_quits() {
 #[test]
 fn signals_end_it() {
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
-        let mut console = Console::start();
+        let mut console = start();
         console.shows("! FLAPPING held");
         console.signal(signal);
         console.left("LEFT Ok(Signal)");
@@ -203,18 +120,15 @@ fn signals_end_it() {
 #[test]
 fn a_closed_terminal_ends_it() {
     for with_signal in [true, false] {
-        let mut console = if with_signal { Console::start() } else { Console::start_without_control() };
+        let mut console = if with_signal { start() } else { start_without_control() };
         console.shows("! FLAPPING held");
-        drop((console.keys.take(), console.master.take()));
-        console.closing.store(true, Ordering::SeqCst);
-        // What the child writes next ends the reader, whose copy is the last one.
-        console.child.wait().expect("an ended child");
+        console.close();
     }
 }
 
 #[test]
 fn an_answer_is_shown() {
-    let mut console = Console::start();
+    let mut console = start();
     console.shows("! FLAPPING held");
     console.press("h");
     console.shows("answer 1");
@@ -224,7 +138,7 @@ fn an_answer_is_shown() {
 
 #[test]
 fn a_panic_in_the_background_leaves_the_screen_alone() {
-    let mut console = Console::start();
+    let mut console = start();
     console.shows("! FLAPPING held");
     console.press("u");
     console.shows("answer 1");
@@ -236,7 +150,7 @@ fn a_panic_in_the_background_leaves_the_screen_alone() {
 
 #[test]
 fn a_panic_of_the_screen_gives_the_terminal_back_before_it_is_told() {
-    let mut console = Console::start();
+    let mut console = start();
     console.shows("! FLAPPING held");
     console.press("A");
     console.left("the screen broke");
@@ -244,7 +158,7 @@ fn a_panic_of_the_screen_gives_the_terminal_back_before_it_is_told() {
 
 #[test]
 fn pasted_text_is_no_command() {
-    let mut console = Console::start();
+    let mut console = start();
     console.shows("! FLAPPING held");
     console.press("\x1b[200~q\x1b[201~");
     console.press("/\x1b[200~web\x1b[201~");
@@ -255,10 +169,9 @@ fn pasted_text_is_no_command() {
 
 #[test]
 fn a_resized_terminal_is_drawn_anew() {
-    let mut console = Console::start();
+    let mut console = start();
     console.shows("! FLAPPING held");
-    let size = PtySize { rows: 8, cols: 60, ..PtySize::default() };
-    console.master.as_ref().expect("an open terminal").resize(size).expect("a new size");
+    console.resize(60, 8);
     console.shows("too small: 60x8, needs 40x10");
     console.press("q");
     console.left("LEFT Ok(Quit)");
@@ -266,7 +179,7 @@ fn a_resized_terminal_is_drawn_anew() {
 
 #[test]
 fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_the_console_back() {
-    let mut console = Console::start_in_a_shell();
+    let mut console = start_in_a_shell();
     console.shows("! FLAPPING held");
     console.press("\x1a");
     console.until("the shell", |c| c.is_restored() && c.screen.screen().contents().contains("IN-THE-SHELL"));

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use super::cells;
 use super::columns::{Column, plan};
 use crate::console::listing::SortBy;
+use crate::console::text;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Pen;
@@ -35,7 +36,8 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
             pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
             pen.glyph(area.x, y, ">", Role::Key);
             if let Some((_, x, width)) = columns.first() {
-                pen.over(Rect::new(area.x + x, y, *width, 1), Role::Cursor);
+                let name = (text::width(&row.name) as u16).min(*width);
+                pen.over(Rect::new(area.x + x, y, name, 1), Role::Cursor);
             }
         }
     }
