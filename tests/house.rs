@@ -72,7 +72,7 @@ fn the_view_knows_the_core_alone() {
 
 #[test]
 fn the_console_knows_the_view_and_no_engine() {
-    never("console", &["crate::edge", "crate::runtime", "crate::cli", "Engine", "core::simulation"]);
+    never("console", &["crate::edge", "crate::runtime", "crate::cli", "engine::Engine", "core::simulation"]);
 }
 
 #[test]
