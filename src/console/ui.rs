@@ -110,6 +110,8 @@ pub struct Ui {
     pub zone: Zone,
     /// The rows in their order.
     pub listing: Listing,
+    /// The snapshot's rows that the listing was made of.
+    pub(super) listed: Arc<Vec<Arc<VmRow>>>,
     pub(super) by_name: ByName,
     pub(super) looked: Option<Look>,
     pub(super) answered: u64,
@@ -137,6 +139,7 @@ impl Ui {
             glyphs: Glyphs::pick(ascii),
             zone,
             listing: Listing::default(),
+            listed: Arc::default(),
             by_name: ByName::default(),
             looked: None,
             answered: 0,

@@ -90,7 +90,8 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
 fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.quiet = None;
     answers(ui, snapshot);
-    if !ui.frozen {
+    let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
+    if !ui.frozen && !same {
         relist(ui, snapshot);
         follow(ui, snapshot);
     }
@@ -143,6 +144,7 @@ fn relist(ui: &mut Ui, snapshot: &Snapshot) {
         ui.selected = None;
     }
     ui.listing = Listing { rows, at, name_width, host_width };
+    ui.listed = Arc::clone(&snapshot.rows);
 }
 
 fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {

@@ -230,9 +230,12 @@ impl Conductor {
     }
 
     fn listen(&mut self, say: Say) {
-        self.come_to_now();
         match say {
-            Say::Command(command) => self.obey(command),
+            Say::Command(command) => {
+                self.come_to_now();
+                self.obey(command);
+            }
+            // A look changes nothing: what is due waits for its own wake, so that the answer does not.
             Say::Look(look) => {
                 if let Sink::Publish(publisher) = &mut self.sink {
                     publisher.set_look(look);

@@ -14,7 +14,7 @@ fn names(ui: &Ui) -> Vec<&str> {
 
 fn without(snapshot: &Snapshot, gone: &[&str]) -> Snapshot {
     let rows = snapshot.rows.iter().filter(|row| !gone.contains(&&*row.name)).cloned().collect();
-    Snapshot { rows, ..snapshot.clone() }
+    Snapshot { rows: Arc::new(rows), ..snapshot.clone() }
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn it_stays_on_its_vm_when_rows_are_sorted_anew() {
     let before = ui.listing.at;
     let waits = VmRow { state: VmState::Stale, alarm: true, ..sample::row("web07") };
     let at = snapshot.rows.iter().position(|row| *row.name == *"web07").unwrap();
-    snapshot.rows[at] = Arc::new(waits);
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(waits);
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(ui.row().map(|row| &*row.name), Some("web07"));
     assert_ne!(ui.listing.at, before, "its line is another");
@@ -61,7 +61,7 @@ fn it_goes_to_the_neighbour_when_its_vm_is_gone() {
 fn with_no_vm_left_nothing_is_selected() {
     let snapshot = sample::snapshot();
     let mut ui = screen_on(&snapshot, "nii8");
-    update(&mut ui, Action::Arrived, &Snapshot { rows: Vec::new(), ..snapshot });
+    update(&mut ui, Action::Arrived, &Snapshot { rows: Arc::default(), ..snapshot });
     assert_eq!((ui.selected.as_deref(), ui.listing.at), (None, None));
 }
 
