@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::core::cluster::{Span, Timestamp};
 
-/// Readings kept of one VM: 12 hours at one a minute, 8 bytes each.
-const KEPT: usize = 720;
+/// Readings kept of one VM: 6 hours at one a minute, 8 bytes each.
+const KEPT: usize = 360;
 
 /// The newest readings of one VM, oldest first. A gap is a NaN, never a zero.
 #[derive(Debug, Clone, Default)]
@@ -26,9 +26,20 @@ impl Series {
             self.at.pop_front();
             self.values.pop_front();
         }
+        self.grow();
         let tenths = at.since(self.origin).millis() / 100;
         self.at.push_back(u32::try_from(tenths).unwrap_or(u32::MAX));
         self.values.push_back(value.map_or(f32::NAN, |v| v as f32));
+    }
+
+    /// Room in doubling steps, but never more than is kept: there may be many VMs.
+    fn grow(&mut self) {
+        let len = self.at.len();
+        if len == self.at.capacity().min(self.values.capacity()) {
+            let more = len.max(8).min(KEPT - len);
+            self.at.reserve_exact(more);
+            self.values.reserve_exact(more);
+        }
     }
 
     /// Readings kept.
