@@ -219,15 +219,19 @@ fn move_options(engine: &Engine, vm: VmId, now: Timestamp) -> Vec<MoveOption> {
 fn move_option(engine: &Engine, vm: VmId, target: Target, now: Timestamp) -> MoveOption {
     let to = engine.destination_of(vm, &target, now);
     let asked = Ask::Operator(target.clone());
-    let gates = engine.assess(vm, &asked, now).into_iter().map(|(gate, detail)| {
-        let verdict = match (&detail, gate) {
-            (None, _) => Verdict::Passes,
+    let gates = engine.assess(vm, &asked, now).into_iter().map(|(gate, said)| {
+        let verdict = match (&said, gate) {
+            (Ok(_), _) => Verdict::Passes,
             // An operator's own command needs no approval.
-            (Some(_), Gate::Mode) if engine.mode(vm) == Mode::Ask => Verdict::Passes,
-            (Some(_), _) if engine.binds_operator(vm, &asked, gate, now) => Verdict::Blocks,
-            (Some(_), _) => Verdict::Warns,
+            (Err(_), Gate::Mode) if engine.mode(vm) == Mode::Ask => Verdict::Passes,
+            (Err(_), _) if engine.binds_operator(vm, &asked, gate, now) => Verdict::Blocks,
+            (Err(_), _) => Verdict::Warns,
         };
-        GateView { gate, verdict, detail: detail.filter(|_| verdict != Verdict::Passes).unwrap_or_default() }
+        let detail = match said {
+            Err(_) if verdict == Verdict::Passes => "your own command needs no approval".to_owned(),
+            Ok(detail) | Err(detail) => detail,
+        };
+        GateView { gate, verdict, detail }
     });
     let gates = gates.collect();
     let load = to.and_then(|host| engine.host(host).load());
