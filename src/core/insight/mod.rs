@@ -1,5 +1,7 @@
 //! Questions over recorded history.
 
+mod replay;
 mod series;
 
+pub use replay::{Outcome, Recording, Variant};
 pub use series::Series;

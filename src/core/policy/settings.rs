@@ -188,7 +188,7 @@ impl Rule {
         }
     }
 
-    fn high_mut(&mut self) -> Option<&mut Bound> {
+    pub(crate) const fn high_mut(&mut self) -> Option<&mut Bound> {
         match self {
             Self::Threshold { high } | Self::Base { high, .. } | Self::Schedule { high, .. } => Some(high),
             Self::Site(_) => None,

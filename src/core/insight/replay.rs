@@ -1,0 +1,347 @@
+//! What settings would have done: the same `decide` as the live engine, over recorded samples.
+//!
+//! Open-loop: the samples were taken where the VM then was, so the answer is an estimate. The VM starts in the ring,
+//! watching; every move confirms at once; there are no gates.
+
+use serde::Serialize;
+
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::policy::{Decision, Observation, Place, Rule, Settings, State, What, decide};
+
+/// Two ring moves closer than this are a quick repeat.
+const QUICK: Span = Span::from_hours(1);
+/// The strip's thresholds, in percent of the one asked about.
+const STRIP_PERCENT: [i32; 6] = [-20, -10, -5, 5, 10, 20];
+
+/// Samples of one VM in the order of time, no two at one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    samples: Vec<(Timestamp, f64)>,
+    median: Span,
+    /// Missing observations before each sample.
+    missing: Vec<u32>,
+}
+
+/// What settings would have done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Samples replayed.
+    pub samples: usize,
+    /// Observations that were missing between them.
+    pub gaps: u64,
+    /// From the first sample to the last, and a median distance more, in seconds.
+    pub span_s: f64,
+    /// Moves within the ring, or from the base into it.
+    pub moves: usize,
+    /// Moves to the base.
+    pub moves_to_base: usize,
+    /// Ring moves less than an hour after the ring move before.
+    pub quick_moves: usize,
+    /// How long the samples beyond the threshold stood, in seconds; settle and hours aside.
+    pub beyond_s: f64,
+    /// Every move of both kinds.
+    #[serde(serialize_with = "rfc3339")]
+    pub move_at: Vec<Timestamp>,
+}
+
+/// One line of the sensitivity strip.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Variant {
+    /// The threshold that is tried.
+    pub threshold: f64,
+    /// The tarry that is tried.
+    pub tarry: u32,
+    /// Ring moves it would have made.
+    pub moves: usize,
+}
+
+fn rfc3339<S: serde::Serializer>(moves: &[Timestamp], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(moves.iter().map(|at| at.utc().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)))
+}
+
+impl Recording {
+    /// Samples in the order of time; of those at one instant the last stands. `None` without any.
+    pub fn new(samples: impl IntoIterator<Item = (Timestamp, f64)>) -> Option<Self> {
+        let mut kept: Vec<(Timestamp, f64)> = Vec::new();
+        for (at, value) in samples {
+            match kept.last_mut() {
+                Some(last) if last.0 == at => last.1 = value,
+                _ => kept.push((at, value)),
+            }
+        }
+        let median = median(&kept);
+        let distances = kept.windows(2).map(|pair| pair[1].0.since(pair[0].0));
+        let missing = std::iter::once(0).chain(distances.map(|d| missing_in(d, median))).collect();
+        (!kept.is_empty()).then_some(Self { samples: kept, median, missing })
+    }
+
+    /// The median distance of two samples; zero if there is only one.
+    pub const fn median(&self) -> Span {
+        self.median
+    }
+
+    /// What these settings would have done.
+    pub fn replay(&self, settings: &Settings) -> Outcome {
+        let play = self.play(settings);
+        Outcome {
+            samples: self.samples.len(),
+            gaps: self.missing.iter().map(|n| u64::from(*n)).sum(),
+            span_s: self.span().secs_f64(),
+            moves: play.ring.len(),
+            moves_to_base: play.all.len() - play.ring.len(),
+            quick_moves: play.ring.windows(2).filter(|pair| pair[1].since(pair[0]) < QUICK).count(),
+            beyond_s: self.beyond(settings).secs_f64(),
+            move_at: play.all,
+        }
+    }
+
+    /// Ring moves under thresholds and tarries around these; what cannot stand is left out.
+    pub fn strip(&self, settings: &Settings) -> Vec<Variant> {
+        let Some(high) = settings.rule.high() else { return Vec::new() };
+        let thresholds = STRIP_PERCENT.iter().map(|p| (high.at * (1.0 + f64::from(*p) / 100.0), high.tarry));
+        let tarries =
+            [high.tarry.checked_sub(1), high.tarry.checked_add(1)].into_iter().flatten().map(|t| (high.at, t));
+        let tried = thresholds.chain(tarries).filter_map(|(at, tarry)| {
+            let mut varied = settings.clone();
+            *varied.rule.high_mut()? = crate::core::policy::Bound { at, tarry };
+            varied.check().ok()?;
+            Some(Variant { threshold: at, tarry, moves: self.play(&varied).ring.len() })
+        });
+        tried.collect()
+    }
+
+    fn play<'a>(&self, settings: &'a Settings) -> Play<'a> {
+        let mut play = Play::new(settings);
+        for ((at, value), missing) in self.samples.iter().zip(&self.missing) {
+            play.gaps(*at, self.median, *missing);
+            play.sample(*at, *value);
+        }
+        play
+    }
+
+    fn span(&self) -> Span {
+        let ends = [self.samples.first(), self.samples.last()].map(|s| s.map_or(Timestamp::default(), |s| s.0));
+        ends[1].since(ends[0]) + self.median
+    }
+
+    /// A sample stands until the next one, but at most 1.5 median intervals, else one; the last one a median interval.
+    fn beyond(&self, settings: &Settings) -> Span {
+        let Some(high) = settings.rule.high() else { return Span::ZERO };
+        let next = self.samples.iter().skip(1).map(|s| Some(s.0)).chain([None]);
+        let stood = self.samples.iter().zip(next).filter(|((_, value), _)| settings.is_beyond(*value, high));
+        stood.map(|((at, _), next)| self.stands(*at, next)).fold(Span::ZERO, |sum, span| sum + span)
+    }
+
+    fn stands(&self, at: Timestamp, next: Option<Timestamp>) -> Span {
+        let until = next.map_or(self.median, |next| next.since(at));
+        if until.millis() * 2 > self.median.millis() * 3 { self.median } else { until }
+    }
+}
+
+fn median(samples: &[(Timestamp, f64)]) -> Span {
+    let mut distances: Vec<i64> = samples.windows(2).map(|pair| pair[1].0.since(pair[0].0).millis()).collect();
+    if distances.is_empty() {
+        return Span::ZERO;
+    }
+    let middle = distances.len() / 2;
+    let (below, upper, _) = distances.select_nth_unstable(middle);
+    let upper = *upper;
+    if samples.len() % 2 == 0 {
+        return Span::from_millis(upper);
+    }
+    let lower = below.iter().max().copied().unwrap_or(upper);
+    Span::from_millis((lower + upper) / 2)
+}
+
+/// A hole of d holds round(d / median) − 1 observations.
+fn missing_in(distance: Span, median: Span) -> u32 {
+    if median == Span::ZERO {
+        return 0;
+    }
+    let intervals = (distance.secs_f64() / median.secs_f64()).round();
+    (intervals - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32
+}
+
+/// A VM in a replay.
+struct Play<'a> {
+    settings: &'a Settings,
+    knows_base: bool,
+    state: State,
+    place: Place,
+    settled: Timestamp,
+    ring: Vec<Timestamp>,
+    all: Vec<Timestamp>,
+}
+
+impl<'a> Play<'a> {
+    fn new(settings: &'a Settings) -> Self {
+        Self {
+            settings,
+            knows_base: matches!(settings.rule, Rule::Base { .. } | Rule::Schedule { .. }),
+            state: State::default(),
+            place: Place::Ring,
+            settled: Timestamp::from_millis(i64::MIN),
+            ring: Vec::new(),
+            all: Vec::new(),
+        }
+    }
+
+    /// So many observations were missed before this instant, a median apart. Beyond those that make it stale, more of
+    /// them change nothing.
+    fn gaps(&mut self, before: Timestamp, median: Span, missing: u32) {
+        for n in (1..=missing.min(self.settings.stale_after)).rev() {
+            let at = before - median.scaled(i64::from(n), 1);
+            self.hours(at);
+            if at >= self.settled {
+                self.observe(at, What::Gap);
+            }
+        }
+    }
+
+    fn sample(&mut self, at: Timestamp, value: f64) {
+        self.hours(at);
+        if at >= self.settled {
+            self.observe(at, What::Sample(value));
+        }
+    }
+
+    /// Working hours begin and end at their own instants, not at a sample's.
+    fn hours(&mut self, now: Timestamp) {
+        if !matches!(self.settings.rule, Rule::Schedule { .. }) {
+            return;
+        }
+        if self.state.hours.is_none() {
+            self.observe(now, What::Clock);
+        }
+        while let Some(edge) = self.state.hours.filter(|edge| edge.until <= now) {
+            self.observe(edge.until, What::Clock);
+        }
+    }
+
+    fn observe(&mut self, at: Timestamp, what: What) {
+        let verdict = decide(&mut self.state, self.settings, Observation { at, place: self.place, what });
+        match verdict.decision {
+            Decision::Move => {
+                self.ring.push(at);
+                self.arrive(at, Place::Ring);
+            }
+            Decision::MoveToBase => self.arrive(at, Place::Base),
+            Decision::Stay | Decision::MoveAway | Decision::MoveHome => {}
+        }
+    }
+
+    fn arrive(&mut self, at: Timestamp, place: Place) {
+        self.all.push(at);
+        self.place = place;
+        self.state.reset_counts();
+        let nothing_settles = self.knows_base && place == Place::Base;
+        self.settled = if nothing_settles { at } else { at + self.settings.settle };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::Direction;
+    use crate::core::policy::{Bound, Resting, WorkingHours};
+
+    const START: i64 = 1_241_613_600;
+
+    fn minutes(values: &[f64]) -> Recording {
+        let samples = values.iter().enumerate().filter(|(_, v)| !v.is_nan());
+        Recording::new(samples.map(|(n, v)| (Timestamp::from_secs(START + 60 * n as i64), *v))).unwrap()
+    }
+
+    fn threshold(at: f64, tarry: u32) -> Settings {
+        Settings::new(Rule::Threshold { high: Bound { at, tarry } }, Direction::HigherIsWorse)
+    }
+
+    fn base() -> Settings {
+        let (high, low) = (Bound { at: 50.0, tarry: 3 }, Bound { at: 1.0, tarry: 4 });
+        Settings::new(Rule::Base { high, low }, Direction::HigherIsWorse)
+    }
+
+    fn seconds(outcome: &Outcome) -> Vec<i64> {
+        outcome.move_at.iter().map(|at| at.millis() / 1_000 - START).collect()
+    }
+
+    #[test]
+    fn constant_overload_moves_every_tarry_samples() {
+        let outcome = minutes(&[60.0; 10]).replay(&threshold(50.0, 3));
+        // A sample 60 s after a move is past its settle of 45 s, and counts.
+        assert_eq!(seconds(&outcome), [120, 300, 480]);
+        assert_eq!((outcome.moves, outcome.quick_moves, outcome.moves_to_base), (3, 2, 0));
+        assert_eq!((outcome.span_s, outcome.beyond_s), (600.0, 600.0));
+    }
+
+    #[test]
+    fn a_sample_within_settle_does_not_count() {
+        let mut settings = threshold(50.0, 3);
+        settings.settle = Span::from_secs(61);
+        assert_eq!(seconds(&minutes(&[60.0; 10]).replay(&settings)), [120, 360]);
+        settings.settle = Span::from_secs(60);
+        assert_eq!(seconds(&minutes(&[60.0; 10]).replay(&settings)), [120, 300, 480]);
+    }
+
+    #[test]
+    fn a_hole_is_gaps_that_neither_count_nor_reset_until_it_is_stale() {
+        let nan = f64::NAN;
+        let two = minutes(&[60.0, 60.0, nan, nan, 60.0]).replay(&threshold(50.0, 3));
+        assert_eq!((two.gaps, two.moves), (2, 1));
+        let three = minutes(&[60.0, 60.0, nan, nan, nan, 60.0, 60.0]).replay(&threshold(50.0, 3));
+        assert_eq!((three.gaps, three.moves), (3, 0));
+    }
+
+    #[test]
+    fn a_sample_stands_until_the_next_but_a_hole_is_nobodys() {
+        let at = |s| Timestamp::from_secs(START + s);
+        let recording =
+            Recording::new([(at(0), 60.0), (at(60), 60.0), (at(120), 60.0), (at(205), 60.0), (at(600), 60.0)]);
+        let outcome = recording.unwrap().replay(&threshold(50.0, 99));
+        // The median of 60, 60, 85, 395 is 72.5; 85 s are within 1.5 of it, 395 s are not.
+        assert_eq!(outcome.beyond_s, 60.0 + 60.0 + 85.0 + 72.5 + 72.5);
+        assert_eq!(outcome.gaps, 4);
+    }
+
+    #[test]
+    fn a_quiet_vm_goes_to_base_where_nothing_settles_and_comes_back() {
+        let mut values = vec![0.0; 6];
+        values.extend([60.0; 3]);
+        let outcome = minutes(&values).replay(&base());
+        assert_eq!(seconds(&outcome), [180, 480]);
+        assert_eq!((outcome.moves, outcome.moves_to_base, outcome.quick_moves), (1, 1, 0));
+    }
+
+    #[test]
+    fn of_samples_at_one_instant_the_last_stands() {
+        let at = Timestamp::from_secs(START);
+        let recording = Recording::new([(at, 1.0), (at, 60.0)]).unwrap();
+        assert_eq!(recording.replay(&threshold(50.0, 1)).moves, 1);
+        assert!(Recording::new([]).is_none());
+    }
+
+    #[test]
+    fn hours_end_at_their_own_instant() {
+        let hours = WorkingHours::parse("Wed 12:00-12:45", chrono_tz::UTC).unwrap();
+        let (high, low) = (Bound { at: 50.0, tarry: 3 }, Bound { at: 1.0, tarry: 4 });
+        let rule = Rule::Schedule { high, low, hours, resting: Resting::Record };
+        let settings = Settings::new(rule, Direction::HigherIsWorse);
+        let outcome = minutes(&[25.0; 30]).replay(&settings);
+        assert_eq!(seconds(&outcome), [300], "12:45, at the end of the hours");
+        assert_eq!(outcome.moves_to_base, 1);
+    }
+
+    #[test]
+    fn the_strip_leaves_out_what_cannot_stand() {
+        let recording = minutes(&[60.0; 10]);
+        let strip = recording.strip(&threshold(50.0, 1));
+        let tried: Vec<(f64, u32)> = strip.iter().map(|v| (v.threshold, v.tarry)).collect();
+        let expected = [(40.0, 1), (45.0, 1), (47.5, 1), (52.5, 1), (55.0, 1), (60.0, 1), (50.0, 2)];
+        assert_eq!(tried.len(), expected.len(), "a tarry of 0 cannot stand");
+        for ((at, tarry), (expected_at, expected_tarry)) in tried.iter().zip(expected) {
+            assert!((at - expected_at).abs() < 1e-9 && *tarry == expected_tarry, "{tried:?}");
+        }
+        assert_eq!(strip.last().map(|v| v.moves), Some(5));
+        assert_eq!(strip[5].moves, 0, "60 is not beyond 60");
+    }
+}
