@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::core::cluster::{Reading, Timestamp, VmId};
+use crate::core::cluster::{HostId, Reading, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Event, Record};
 use crate::edge::config;
 use crate::view::Say;
@@ -244,15 +244,17 @@ impl Conductor {
     }
 
     fn obey(&mut self, command: Command) {
+        self.heart.command("operator", command.clone(), &mut self.sink, &mut self.asks);
         if let Sink::Publish(publisher) = &mut self.sink {
             publisher.touched_by(&command, self.heart.engine(), self.heart.now());
         }
-        self.heart.command("operator", command, &mut self.sink, &mut self.asks);
     }
 
     fn reload(&mut self) {
         let Some(path) = self.config.clone() else { return };
         self.come_to_now();
+        // These ids are the old config's.
+        self.start_polls();
         let said = config::load(&path)
             .map_err(|report| in_short(&report))
             .and_then(|config| self.heart.reconfigure(config, &mut self.sink, &mut self.asks));
@@ -334,7 +336,7 @@ impl Listener for Sink {
         }
     }
 
-    fn host(&mut self, host: crate::core::cluster::HostId) {
+    fn host(&mut self, host: HostId) {
         match self {
             Self::Print(printer) => printer.host(host),
             Self::Publish(publisher) => publisher.host(host),
