@@ -350,3 +350,51 @@ impl Listener for Sink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::{Monitor, Source, Span};
+    use crate::core::simulation::{START, Scenario, Size};
+    use crate::runtime::Format;
+
+    /// A VM that a real monitor is to read. The URL is none, so that nothing is ever connected to.
+    fn conductor() -> Conductor {
+        let (cluster, mut monitors, plan) = Scenario::One.build(Size::default(), 1);
+        let source = Source::Http { url: "nowhere".to_owned(), expect: 200 };
+        monitors[0] = Monitor { source, deadline: Span::from_secs(1) };
+        let heart = Heart::new(cluster, monitors, plan, START);
+        // Every VM's first reading is due by now.
+        let began = Instant::now() - Duration::from_secs(2);
+        let pace = Pace::Simulated { start: START, began, speed: 60.0 };
+        Conductor::new(heart, pace, Sink::Print(Printer::new(Format::Json, Box::new(io::sink()))))
+    }
+
+    async fn polled(conductor: &mut Conductor) -> Vec<Polled> {
+        let mut all = Vec::new();
+        while let Some(ended) = conductor.polls.next().await {
+            all.push(conductor.polls.settle(ended, conductor.heart.monitors()));
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_read_by_a_real_monitor() {
+        let mut conductor = conductor();
+        conductor.come_to_now();
+        conductor.start_polls();
+        let all = polled(&mut conductor).await;
+        assert!(matches!(&all[..], [Polled::Reading(VmId(0), Reading::Gap(why))] if why.contains("URL")));
+    }
+
+    #[tokio::test]
+    async fn what_was_due_before_a_reload_is_not_asked_of_the_new_configs_vms() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, include_str!("../../config/first.toml")).expect("a file");
+        let mut conductor = conductor().with_config(path);
+        conductor.reload();
+        assert!(conductor.heart.engine().cluster().vm_named("nii1").is_none(), "the config is the new one");
+        assert!(polled(&mut conductor).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
+    }
+}

@@ -285,3 +285,6 @@ impl Listener for Publisher {
         self.begin(engine, now);
     }
 }
+
+#[cfg(test)]
+mod tests;
