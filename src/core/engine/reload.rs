@@ -59,7 +59,7 @@ impl Engine {
         self.hosts = hosts;
     }
 
-    /// The VMs that were not there before.
+    /// The VMs that were not there before, in the order of their ids.
     fn carry_vms(&mut self, old: &Cluster, names: &Names) -> Vec<VmId> {
         let mut before: Vec<Option<Live>> = self.cluster.vms.iter().map(|_| None).collect();
         for (from, live) in std::mem::take(&mut self.vms).into_iter().enumerate() {
@@ -87,7 +87,7 @@ impl Engine {
     fn set_timers(&mut self, now: Timestamp, fresh: &[VmId]) {
         self.timers = Timers::default();
         for vm in self.vm_ids() {
-            if fresh.contains(&vm) {
+            if fresh.binary_search(&vm).is_ok() {
                 self.begin(vm, now);
                 continue;
             }
