@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::Pen;
-use crate::console::text::{Zone, number, width};
+use crate::console::text::{Zone, exact, number, width};
 use crate::console::theme::Role;
 use crate::core::cluster::{Direction, Span, Timestamp};
 use crate::view::{Mark, MarkKind, Point};
@@ -120,7 +120,7 @@ impl Chart<'_> {
     }
 
     fn bound_labels(&self) -> Vec<(f64, String)> {
-        [self.bounds.high, self.bounds.low].into_iter().flatten().map(|bound| (bound, number(bound))).collect()
+        [self.bounds.high, self.bounds.low].into_iter().flatten().map(|bound| (bound, exact(bound))).collect()
     }
 
     fn y_axis(&self, pen: &mut Pen<'_>, scale: &Scale, labels: &[String; 3], x: u16, axis: u16) {
