@@ -274,6 +274,19 @@ fn answers_are_shown_and_old_ones_are_not() {
 }
 
 #[test]
+fn an_answer_goes_when_it_may_have_become_false_but_what_is_asked_stays() {
+    let (snapshot, mut ui) = on("nii1");
+    let wait = |ui: &mut Ui| (0..100).for_each(|_| drop(update(ui, Action::Arrived, &snapshot)));
+    type_keys(&mut ui, &snapshot, "S");
+    assert_eq!(notice(&ui).0, Tone::Good);
+    wait(&mut ui);
+    assert_eq!(ui.notice, None);
+    type_keys(&mut ui, &snapshot, "h");
+    wait(&mut ui);
+    assert_eq!(notice(&ui), (Tone::Asked, "hold nii1: asked, waiting for the engine"));
+}
+
+#[test]
 fn a_full_channel_is_said_plainly() {
     let (snapshot, mut ui) = on("nii1");
     type_keys(&mut ui, &snapshot, "+");
