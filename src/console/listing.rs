@@ -123,6 +123,8 @@ pub fn urgency(row: &VmRow) -> u32 {
         VmState::Watching | VmState::Settling if is_beyond(row) => class(6) + 0xffff,
         _ if low_is_near => class(7) + share(row.low_count),
         VmState::Settling => class(8),
+        // No reading: not stale yet, or the baseline after a move.
+        VmState::Watching if row.gap.is_some() => class(8),
         VmState::Held => class(9),
         VmState::Watching => class(10),
         VmState::Resting => class(11),

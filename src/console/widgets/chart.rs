@@ -93,7 +93,9 @@ impl Chart<'_> {
     /// Draws the graph; the last two lines are the time axis.
     pub fn draw(&self, pen: &mut Pen<'_>, area: Rect) {
         let (bottom, top) = self.range();
-        let labels = [top, (top + bottom) / 2.0, bottom].map(number);
+        // Written as the bounds beside them are, while that is short.
+        let label = |value: f64| if (1e3..1e4).contains(&value) { format!("{value:.0}") } else { number(value) };
+        let labels = [top, (top + bottom) / 2.0, bottom].map(label);
         let axis = labels.iter().map(|label| width(label)).max().unwrap_or(0) as u16 + 1;
         let right = self.bound_labels().iter().map(|(_, label)| width(label) as u16 + 1).max().unwrap_or(0);
         let Some(columns) = area.width.checked_sub(axis + 1 + right).filter(|columns| *columns >= 8) else { return };

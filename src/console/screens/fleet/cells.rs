@@ -70,8 +70,8 @@ fn read_value(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
     if let Some(queue) = &row.queue {
         let role = if row.high.is_some_and(|bound| f64::from(queue.big) >= bound) { Role::Beyond } else { Role::Text };
         pen.put_right(at.x, at.y, number_columns, &queue.big.to_string(), role);
-        let big = if at.width >= 16 { "big " } else { "" };
-        return unit(pen, &format!("{big}of {}", queue.total));
+        let of = if at.width >= 16 { " of " } else { "/" };
+        return unit(pen, &format!("big{of}{}", queue.total));
     }
     let Some(read) = row.value else {
         let (text, role, lead) = match row.gap.as_deref() {
