@@ -21,7 +21,7 @@ pub enum SortBy {
     Service,
     /// Its policy.
     Policy,
-    /// Its value, in the worse direction.
+    /// Its value against its threshold: a value alone says nothing beside one of another unit.
     Value,
     /// Its count against its tarry.
     Count,
@@ -72,7 +72,7 @@ impl SortBy {
             Self::Name => "name",
             Self::Service => "service",
             Self::Policy => "policy",
-            Self::Value => "value",
+            Self::Value => "value against threshold",
             Self::Count => "count",
             Self::Low => "low count",
             Self::Host => "host",
@@ -123,8 +123,8 @@ pub fn urgency(row: &VmRow) -> u32 {
         VmState::Watching | VmState::Settling if is_beyond(row) => class(6) + 0xffff,
         _ if low_is_near => class(7) + share(row.low_count),
         VmState::Settling => class(8),
-        // No reading: not stale yet, or the baseline after a move.
-        VmState::Watching if row.gap.is_some() => class(8),
+        // No reading any more: not stale yet, or the baseline after a move.
+        VmState::Watching if row.gap.is_some() && row.spark.iter().any(|value| value.is_finite()) => class(8),
         VmState::Held => class(9),
         VmState::Watching => class(10),
         VmState::Resting => class(11),
@@ -134,6 +134,20 @@ pub fn urgency(row: &VmRow) -> u32 {
 fn is_beyond(row: &VmRow) -> bool {
     let bounds = Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: false };
     row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| bounds.is_beyond(value as f32))
+}
+
+/// How far a value is beyond its threshold, in thousandths of the threshold; negative within it.
+fn beyondness(row: &VmRow) -> Option<i64> {
+    let value = match (&row.queue, row.value?) {
+        (Some(queue), _) => f64::from(queue.big),
+        (None, Value::Busy) => return Some(i64::MAX),
+        (None, value) => value.number()?,
+    };
+    let by = match row.direction {
+        Direction::HigherIsWorse => value - row.high?,
+        Direction::LowerIsWorse => row.high? - value,
+    };
+    Some((by / row.high?.abs().max(1e-9) * 1e3) as i64)
 }
 
 /// How many of the first rows need a human, move, or are about to: what never leaves the screen.
@@ -195,10 +209,7 @@ impl<'a> Key<'a> {
             SortBy::Name => Self::Nothing,
             SortBy::Service => Self::Text(&row.service, ""),
             SortBy::Policy => Self::Text(row.policy, ""),
-            SortBy::Value => row.value.and_then(|value| value.number()).map_or(Self::Nothing, |value| {
-                let worse = if row.direction == Direction::HigherIsWorse { value } else { -value };
-                Self::Number(Reverse((worse * 1_000.0) as i64))
-            }),
+            SortBy::Value => beyondness(row).map_or(Self::Nothing, |by| Self::Number(Reverse(by))),
             SortBy::Count => share(row.count),
             SortBy::Low => share(row.low_count),
             SortBy::Host => Self::Text(&row.array, &row.host),

@@ -73,6 +73,18 @@ fn the_worst_stay_in_sight_when_the_selection_goes_far_away() {
 }
 
 #[test]
+fn values_of_different_units_are_sorted_by_how_far_they_are_beyond() {
+    let mut snapshot = sample::snapshot();
+    snapshot.rows.retain(|row| ["nii1", "nii2", "web07", "web12", "nii5"].contains(&&*row.name));
+    let mut ui = screen(&snapshot);
+    while ui.sort != SortBy::Value {
+        type_keys(&mut ui, &snapshot, "s");
+    }
+    // 2500 of 800 ms, 11 idle under 15, 62 over 50 a minute, 4 of 800 ms; what has no value is last.
+    assert_eq!(names(&ui), ["web12", "nii2", "nii1", "web07", "nii5"]);
+}
+
+#[test]
 fn it_stays_on_its_vm_when_rows_are_sorted_anew() {
     let mut snapshot = sample::snapshot();
     let mut ui = screen_on(&snapshot, "web07");
