@@ -104,8 +104,10 @@ fn approve_and_deny_act_only_where_something_waits() {
     let (snapshot, mut ui) = on("nii8");
     assert_eq!(commands(&mut ui, &snapshot, "a"), [Command::Approve { vm: "nii8".into() }]);
     assert_eq!(commands(&mut ui, &snapshot, "d"), [Command::Deny { vm: "nii8".into() }]);
-    let (snapshot, ui) = on("nii1");
+    let (mut snapshot, ui) = on("nii1");
     let key = KeyEvent::new(KeyCode::Char('a'), KeyModifiers::NONE);
+    assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("it is another VM's request that waits")));
+    snapshot.totals.waiting = 0;
     assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("nothing waits for approval here")));
 }
 

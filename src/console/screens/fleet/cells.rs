@@ -200,7 +200,7 @@ fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
         return;
     }
     let percent = format!(" {}%", migration.percent);
-    let bar = if at.width >= 20 { 6 } else { 0 };
+    let bar = if columns_of(&migration.to) + 2 + 6 + " 100%".len() <= usize::from(at.width) { 6 } else { 0 };
     let name_room = at.width.saturating_sub(percent.len() as u16 + bar + 2);
     let x = pen.put(at.x, at.y, 2, "> ", Role::Moving);
     let mut x = pen.put(x, at.y, name_room, &migration.to, Role::Moving);
