@@ -6,7 +6,7 @@ use super::keymap::Action;
 use super::listing::{Listing, SortBy, arrange};
 use super::screens::fleet;
 use super::text;
-use super::ui::{Overlay, Pending, Tone, Ui};
+use super::ui::{NOTICE_LASTS, Overlay, Pending, Tone, Ui};
 use super::{overlays, step};
 use crate::core::cluster::{Mode, Span};
 use crate::core::engine::{Command, Target};
@@ -89,6 +89,10 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
 
 fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.quiet = None;
+    ui.notice_age = ui.notice_age.saturating_add(1);
+    if ui.notice_age > NOTICE_LASTS && ui.notice.as_ref().is_some_and(|notice| notice.tone != Tone::Asked) {
+        ui.notice = None;
+    }
     answers(ui, snapshot);
     let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
     if !ui.frozen && !same {
@@ -134,16 +138,13 @@ fn relist(ui: &mut Ui, snapshot: &Snapshot) {
         after.chain(ahead).find_map(|row| find(&row.name))
     };
     let at = kept.or_else(neighbour).or(if rows.is_empty() { None } else { Some(0) });
-    let widest = |of: fn(&crate::view::VmRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or(0);
-    let name_width = widest(|row| text::width(&row.name));
-    let host_width = widest(|row| text::width(&row.array) + 1 + text::width(&row.host));
     // With nothing to select the name stays: the VM comes back when the filter goes.
     if let Some(row) = at.and_then(|at| rows.get(at)) {
         ui.selected = Some(Arc::clone(&row.name));
     } else if snapshot.rows.is_empty() {
         ui.selected = None;
     }
-    ui.listing = Listing { rows, at, name_width, host_width };
+    ui.listing = Listing::new(rows, at, ui.sort == SortBy::Worst && !ui.reverse);
     ui.listed = Arc::clone(&snapshot.rows);
 }
 

@@ -80,7 +80,7 @@ fn what_did_not_change_is_shared_with_the_snapshot_before() {
     let before = stage.snapshot();
     let quiet = stage.snapshot();
     assert_eq!(quiet.seq, before.seq + 1);
-    assert!(before.rows.iter().zip(&quiet.rows).all(|(a, b)| Arc::ptr_eq(a, b)));
+    assert!(before.rows.iter().zip(quiet.rows.iter()).all(|(a, b)| Arc::ptr_eq(a, b)));
 
     let reading = Event::Reading { vm: NII3, reading: Reading::Gap("connection refused".to_owned()) };
     stage.heart.tell(reading, &mut stage.publisher, &mut Vec::new());
