@@ -17,7 +17,7 @@ use crate::console::{self, Colours, Glyphs, Options, ThemeName, Zone};
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
-use crate::runtime::{Conductor, Control, Heart, Pace, Publisher, Sink, wall_clock};
+use crate::runtime::{Conductor, Control, Heart, Pace, Publisher, Sink, steady_clock};
 use crate::view::{Say, Snapshot};
 
 use super::load;
@@ -98,7 +98,7 @@ fn first_steps() -> String {
 }
 
 fn real(config: config::Config, screen: Screen) -> Result<ExitCode> {
-    let now = wall_clock();
+    let now = steady_clock();
     let path = config.path.clone();
     let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
     let (mut publisher, snapshots) = Publisher::new(heart.engine(), now, Pace::Real.clock(), None);

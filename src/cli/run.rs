@@ -10,7 +10,7 @@ use color_eyre::eyre::{Result, WrapErr, eyre};
 
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario};
-use crate::runtime::{Conductor, Ended, Format, Heart, Pace, Printer, Sink, on_hangup, to_control, wall_clock};
+use crate::runtime::{Conductor, Ended, Format, Heart, Pace, Printer, Sink, on_hangup, steady_clock, to_control};
 
 use super::{Sized, load, speed};
 
@@ -119,7 +119,7 @@ impl Run {
     }
 
     fn real(&self, config: crate::edge::config::Config) -> Conductor {
-        let now = wall_clock();
+        let now = steady_clock();
         let path = config.path.clone();
         let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
         let until = self.lasts.map(|span| now + span);

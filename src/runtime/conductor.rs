@@ -209,8 +209,12 @@ impl Conductor {
         self.start_polls();
     }
 
+    /// Everything that is due by now comes before whatever happens now.
     fn come_to_now(&mut self) {
         let now = self.pace.now(self.heart.now());
+        while self.pace.is_simulated() && self.heart.next_wake() < now {
+            self.wake(self.heart.next_wake());
+        }
         self.heart.wake(now, &mut self.sink, &mut self.asks);
     }
 

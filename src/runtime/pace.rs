@@ -1,7 +1,9 @@
 //! Which time it is: the wall clock's, or a simulated one that runs faster.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::core::cluster::Timestamp;
@@ -38,7 +40,7 @@ impl Pace {
     /// The instant it is now; `last` for a time that nothing but the engine's own wakes moves.
     pub fn now(self, last: Timestamp) -> Timestamp {
         match self {
-            Self::Real => wall_clock().max(last),
+            Self::Real => steady_clock().max(last),
             Self::Simulated { start, began, speed } => {
                 let passed = began.elapsed().as_secs_f64() * speed * 1_000.0;
                 Timestamp::from_millis(start.millis().saturating_add(passed as i64)).max(last)
@@ -50,7 +52,7 @@ impl Pace {
     /// When to look again for something due at `at`; `None` = at once.
     pub fn wake_for(self, at: Timestamp) -> Option<Instant> {
         match self {
-            Self::Real => Some(Instant::now() + at.since(wall_clock()).to_std()),
+            Self::Real => Some(Instant::now() + at.since(steady_clock()).to_std()),
             Self::Simulated { start, began, speed } => {
                 let seconds = (at.since(start).secs_f64() / speed).clamp(0.0, 1e8);
                 let steps = (seconds / STEP.as_secs_f64()).ceil().max(1.0);
@@ -75,10 +77,19 @@ impl Pace {
     }
 }
 
-/// The wall clock's instant.
-pub fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+/// The wall clock as it was when first asked, and the time since, suspension included. Setting the clock moves nothing:
+/// an engine whose time stood still or jumped would wait for ever, or act on readings it never had.
+pub fn steady_clock() -> Timestamp {
+    static BEGAN: OnceLock<(Duration, Duration)> = OnceLock::new();
+    let (wall, began) =
+        BEGAN.get_or_init(|| (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), since_boot()));
+    let now = *wall + since_boot().saturating_sub(*began);
+    Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn since_boot() -> Duration {
+    let passed = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(passed.tv_sec).unwrap_or_default(), u32::try_from(passed.tv_nsec).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -101,7 +112,7 @@ mod tests {
 
     #[test]
     fn time_never_goes_back() {
-        let far = wall_clock() + Span::from_hours(1);
+        let far = steady_clock() + Span::from_hours(1);
         for pace in [Pace::Real, Pace::Unpaced, began(Duration::ZERO, 1.0).0] {
             assert_eq!(pace.now(far), far, "{pace:?}");
         }

@@ -122,14 +122,7 @@ fn waiting(engine: &Engine, live: &Live) -> Option<WaitingView> {
 fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
     let Rule::Site(site) = &engine.cluster().vm(vm).policy.rule else { return None };
     let queue = engine.live(vm).queue()?;
-    let hand = crate::core::policy::Hand {
-        big: queue.big,
-        in_job: queue.in_job,
-        at_home: queue.at_home,
-        away: queue.away,
-        transfer: queue.transfer,
-    };
-    let verdict = if pays(&hand, site.margin) { "a move away pays" } else { "a move away does not pay" };
+    let verdict = if pays(&queue.hand(), site.margin) { "a move away pays" } else { "a move away does not pay" };
     let break_even = format!(
         "{verdict}: {} at home, {} move + {} away, margin {}",
         in_words(queue.at_home),

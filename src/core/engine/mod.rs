@@ -109,7 +109,7 @@ impl Engine {
             Event::Presence { id, source, destination } => self.on_presence(now, id, source, destination, out),
             Event::Command { by, command } => self.on_command(now, &by, command, out),
             Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
-            Event::Reconfigured(cluster) => self.on_reconfigured(now, *cluster, out),
+            Event::Reconfigured { cluster, reread } => self.on_reconfigured(now, *cluster, &reread, out),
         }
     }
 

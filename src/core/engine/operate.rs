@@ -101,7 +101,7 @@ impl Engine {
 
     fn hold_by_hand(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> String {
         let broken = self.live(vm).hold.filter(|h| matches!(h.cause, HoldCause::Lost | HoldCause::Double));
-        self.drop_waiting(vm);
+        self.drop_waiting(now, vm, Gate::Hold, "held by an operator", out);
         self.hold(vm, broken.unwrap_or(Hold { until: Timestamp::NEVER, cause: HoldCause::Hand }));
         self.say_state(now, vm, out);
         format!("{}: held until released", self.name(vm))
@@ -204,7 +204,7 @@ impl Engine {
             self.host_name(host)
         );
         self.placed(vm, host);
-        self.drop_waiting(vm);
+        self.drop_waiting(now, vm, Gate::Hold, "somebody else moved it", out);
         self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Foreign });
         self.alarm(now, Some(vm), text, out);
         self.say_state(now, vm, out);

@@ -26,7 +26,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_reconfigured(&mut self, now: Timestamp, new: Cluster, out: &mut Vec<Effect>) {
+    pub(super) fn on_reconfigured(&mut self, now: Timestamp, new: Cluster, reread: &[String], out: &mut Vec<Effect>) {
         if let Err(why) = self.can_become(&new) {
             return self.alarm(now, None, format!("config not applied: {why}; reload again when it is done"), out);
         }
@@ -35,6 +35,7 @@ impl Engine {
         self.carry_hosts(&names);
         let new_vms = self.carry_vms(&old, &names);
         self.carry_flights(&names);
+        self.forget_readings(&old, &names, reread);
         for (_, vm, _) in &mut self.alarms {
             *vm = vm.and_then(|id| names.vms[id.index()]);
         }
@@ -74,6 +75,19 @@ impl Engine {
         self.vms =
             before.into_iter().zip(described).map(|(live, vm)| live.unwrap_or_else(|| Live::new(vm.host))).collect();
         fresh
+    }
+
+    /// A VM that is read elsewhere, or whose indicator is another, counts from 0, and its counter has no past.
+    fn forget_readings(&mut self, old: &Cluster, names: &Names, reread: &[String]) {
+        for (from, was) in old.vms.iter().enumerate() {
+            let Some(vm) = names.vms[from] else { continue };
+            if was.indicator != self.cluster.vm(vm).indicator || reread.contains(&was.name) {
+                let live = self.live_mut(vm);
+                live.raw = None;
+                live.policy.reset_counts();
+                live.policy.heard();
+            }
+        }
     }
 
     fn carry_flights(&mut self, names: &Names) {

@@ -3,7 +3,7 @@
 use chrono::Timelike;
 
 use crate::core::cluster::{Direction, Span, Timestamp, Value, VmId, in_words};
-use crate::core::policy::{Bound, Decision, Field, Rule, Verdict};
+use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
 use super::live::Stage;
@@ -86,7 +86,7 @@ impl Engine {
             return format!("no value: {gap}; counts stand, stale after {left} more");
         }
         match &self.settings(vm).rule {
-            Rule::Site(site) => self.why_site(vm, site.threshold, site.home_tarry),
+            Rule::Site(site) => self.why_site(vm, site),
             rule => self.why_counts(vm, rule, now),
         }
     }
@@ -103,6 +103,13 @@ impl Engine {
             return count_line("low count", live.policy.low_count, low.tarry, &bound_words("past", low), &next, &goes);
         }
         match (live.last.value.and_then(Value::number), rule.high()) {
+            (Some(v), Some(high)) if self.settings(vm).is_beyond(v, high) => {
+                let blocked = live.blocked.as_ref();
+                let blocked =
+                    blocked.map_or_else(String::new, |(gate, why)| format!("; blocked by {}: {why}", gate.word()));
+                let unit = &self.cluster.vm(vm).indicator.unit;
+                format!("{} {unit} is beyond {}, counting from 0, next in {next}{blocked}", number(v), number(high.at))
+            }
             (Some(v), Some(high)) => {
                 let side = if self.settings(vm).direction == Direction::HigherIsWorse { "at most" } else { "at least" };
                 let unit = &self.cluster.vm(vm).indicator.unit;
@@ -122,8 +129,8 @@ impl Engine {
         }
     }
 
-    fn why_site(&self, vm: VmId, threshold: u32, home_tarry: u32) -> String {
-        use crate::core::policy::Place;
+    fn why_site(&self, vm: VmId, site: &SiteRule) -> String {
+        let SiteRule { threshold, home_tarry, .. } = *site;
         let live = self.live(vm);
         let away = self.place(vm) == Place::Away;
         match (&live.queue, away) {
@@ -135,6 +142,9 @@ impl Engine {
             ),
             (Some(queue), false) if queue.big < threshold => {
                 format!("working {} at home: {} big jobs, under {threshold}", queue.name, queue.big)
+            }
+            (Some(queue), false) if site.break_even == BreakEven::Require && !pays(&queue.hand(), site.margin) => {
+                format!("working {} at home: {} big jobs, but a move away would not pay", queue.name, queue.big)
             }
             (Some(queue), false) => format!("working {} at home: {} big jobs", queue.name, queue.big),
             (None, true) => {
