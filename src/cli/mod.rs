@@ -8,13 +8,13 @@ mod demo;
 mod run;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use color_eyre::eyre::{Result, eyre};
+use color_eyre::eyre::Result;
 
-use crate::core::simulation::{Scenario, Size};
+use crate::core::simulation::Size;
 use crate::edge::config::{self, Config};
 
 /// Exit status for a config or arguments that are not right.
@@ -94,13 +94,17 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 /// A config that is right, or its errors on standard error and the exit status for them.
-fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
+fn load(path: &Path) -> Result<Config, ExitCode> {
     config::load(path).map_err(|report| {
         eprintln!("{report}");
         ExitCode::from(WRONG_INPUT)
     })
 }
 
-fn scenario(name: &str) -> Result<Scenario> {
-    name.parse().map_err(|_| eyre!("there is no demo '{name}': use fleet, 1, 2 or 3"))
+/// Simulated seconds a second, with or without an `x`.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('x').unwrap_or(text).parse() {
+        Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(speed),
+        _ => Err("use a number above 0 and at most 1000000".to_owned()),
+    }
 }

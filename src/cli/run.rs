@@ -12,7 +12,7 @@ use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario};
 use crate::runtime::{Conductor, Ended, Format, Heart, Pace, Printer, Sink, on_hangup, to_control, wall_clock};
 
-use super::{Sized, load, scenario};
+use super::{Sized, load, speed};
 
 /// Run the engine without a screen; events go to standard output
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(super) struct Run {
     #[arg(required_unless_present = "demo", conflicts_with = "demo")]
     config: Option<PathBuf>,
     /// A simulated cluster instead: fleet, 1, 2 or 3
-    #[arg(long, value_name = "NAME", value_parser = scenario)]
+    #[arg(long, value_name = "NAME")]
     demo: Option<Scenario>,
     #[command(flatten)]
     sized: Sized,
@@ -47,10 +47,9 @@ impl FromStr for Speed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_suffix('x').unwrap_or(text).parse::<f64>() {
-            Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(Self::Times(speed)),
-            _ if text == "max" => Ok(Self::Max),
-            _ => Err("use a number above 0 and at most 1000000, or max".to_owned()),
+        match text {
+            "max" => Ok(Self::Max),
+            _ => speed(text).map(Self::Times).map_err(|why| format!("{why}, or max")),
         }
     }
 }
@@ -58,7 +57,9 @@ impl FromStr for Speed {
 fn span(text: &str) -> Result<Span, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: i64 = number.parse().map_err(|_| "use a number and a unit: 30s, 10m, 24h, 7d".to_owned())?;
+    if number.is_empty() {
+        return Err("use a number and a unit: 30s, 10m, 24h, 7d".to_owned());
+    }
     let unit = match unit {
         "ms" => 1,
         "s" | "" => 1_000,
@@ -67,7 +68,12 @@ fn span(text: &str) -> Result<Span, String> {
         "d" => 86_400_000,
         other => return Err(format!("'{other}' is no unit: use ms, s, m, h or d")),
     };
-    number.checked_mul(unit).filter(|ms| *ms > 0).map(Span::from_millis).ok_or_else(|| "it must be above 0".to_owned())
+    let millis = number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit));
+    match millis {
+        Some(0) => Err("it must be above 0".to_owned()),
+        Some(millis) => Ok(Span::from_millis(millis)),
+        None => Err("it is too long".to_owned()),
+    }
 }
 
 impl Run {
@@ -118,5 +124,47 @@ impl Run {
         let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
         let until = self.lasts.map(|span| now + span);
         Conductor::new(heart, Pace::Real, self.sink()).with_config(path).until(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_whole_number_and_a_unit() {
+        let ms = |text| span(text).map(Span::millis);
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("30", 30_000), ("10m", 600_000), ("10min", 600_000)] {
+            assert_eq!(ms(text), Ok(millis), "{text}");
+        }
+        assert_eq!((ms("24h"), ms("7d")), (Ok(86_400_000), Ok(604_800_000)));
+    }
+
+    #[test]
+    fn what_is_no_span_is_said() {
+        for (text, why) in [
+            ("", "a number and a unit"),
+            ("-5s", "a number and a unit"),
+            ("h", "a number and a unit"),
+            ("0s", "above 0"),
+            ("3y", "'y' is no unit"),
+            ("1.5h", "'.5h' is no unit"),
+            ("5µs", "'µs' is no unit"),
+            ("9223372036854775807d", "too long"),
+            ("99999999999999999999s", "too long"),
+        ] {
+            assert!(span(text).is_err_and(|said| said.contains(why)), "{text}: {:?}", span(text));
+        }
+    }
+
+    #[test]
+    fn a_speed_is_a_number_of_times_or_max() {
+        for (text, times) in [("60", 60.0), ("60x", 60.0), ("0.5", 0.5), ("1e6", 1e6)] {
+            assert_eq!(text.parse(), Ok(Speed::Times(times)), "{text}");
+        }
+        assert_eq!("max".parse(), Ok(Speed::Max));
+        for text in ["", "0", "-1", "nan", "inf", "1000001", "fast", "x", "maxx"] {
+            assert!(text.parse::<Speed>().is_err_and(|why| why.ends_with("or max")), "{text}");
+        }
     }
 }

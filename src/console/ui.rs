@@ -16,7 +16,7 @@ use crate::view::{Detail, Look, MoveOption, Snapshot, VmRow};
 pub const WINDOW: Span = Span::from_mins(30);
 
 /// After so many snapshots, at most ten a second, a word on the last action has been read and may be false.
-pub(super) const NOTICE_LASTS: u32 = 60;
+const NOTICE_LASTS: u32 = 60;
 
 /// What lies over the screen. The last one takes the keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,11 +113,13 @@ pub struct Ui {
     pub zone: Zone,
     /// The rows in their order.
     pub listing: Listing,
+    /// The snapshot's rows that the listing was made of.
+    pub(super) listed: Arc<Vec<Arc<VmRow>>>,
     pub(super) by_name: ByName,
     pub(super) looked: Option<Look>,
     pub(super) answered: u64,
     /// Snapshots that came since the notice.
-    pub(super) notice_age: u32,
+    notice_age: u32,
     pub(super) pending: Option<Pending>,
     pub(super) started: bool,
 }
@@ -142,6 +144,7 @@ impl Ui {
             glyphs: Glyphs::pick(ascii),
             zone,
             listing: Listing::default(),
+            listed: Arc::default(),
             by_name: ByName::default(),
             looked: None,
             answered: 0,
@@ -197,6 +200,14 @@ impl Ui {
     /// What was said to the engine last did not reach it.
     pub(super) fn forget_look(&mut self) {
         self.looked = None;
+    }
+
+    /// A snapshot came: what was said of an older one goes when it has been read.
+    pub(super) fn age_notice(&mut self) {
+        self.notice_age = self.notice_age.saturating_add(1);
+        if self.notice_age > NOTICE_LASTS && self.notice.as_ref().is_some_and(|notice| notice.tone != Tone::Asked) {
+            self.notice = None;
+        }
     }
 
     pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::cluster::{Cluster, Monitor, Source, Timestamp, VmId};
+use crate::core::cluster::{Cluster, HostId, Monitor, Source, Timestamp, VmId};
 use crate::core::engine::{Command, Effect, Engine, Event, Record};
 use crate::core::policy::Field;
 use crate::core::simulation::{Plan, Simulation};
@@ -16,8 +16,8 @@ pub trait Listener {
     /// An operator's command was answered.
     fn answer(&mut self, ok: bool, text: &str);
     /// A host's load or state was told.
-    fn host(&mut self, host: crate::core::cluster::HostId);
-    /// The cluster is another now.
+    fn host(&mut self, host: HostId);
+    /// The cluster is another now: ids known so far mean nothing. Told before anything that is said in the new ids.
     fn reconfigured(&mut self, engine: &Engine);
 }
 
@@ -89,8 +89,12 @@ impl Heart {
             if let Event::Host { host, .. } = event {
                 listener.host(host);
             }
+            let is_new_cluster = matches!(event, Event::Reconfigured(_));
             let mut effects = std::mem::take(&mut self.effects);
             self.engine.step(self.now, event, &mut effects);
+            if is_new_cluster {
+                listener.reconfigured(&self.engine);
+            }
             for effect in effects.drain(..) {
                 self.carry_out(effect, listener, asks);
             }
@@ -152,7 +156,6 @@ impl Heart {
         self.simulation.reconfigure(self.engine.cluster(), &config.cluster, config.plan, self.now);
         self.monitors = config.monitors;
         self.tell(Event::Reconfigured(Box::new(config.cluster)), listener, asks);
-        listener.reconfigured(&self.engine);
         Ok(())
     }
 }

@@ -80,3 +80,57 @@ pub fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::Span;
+
+    const START: Timestamp = Timestamp::from_secs(1_241_613_600);
+
+    fn began(ago: Duration, speed: f64) -> (Pace, Instant) {
+        let began = Instant::now() - ago;
+        (Pace::Simulated { start: START, began, speed }, began)
+    }
+
+    #[test]
+    fn simulated_time_runs_so_many_times_faster() {
+        let (pace, _) = began(Duration::from_secs(10), 60.0);
+        assert!(pace.now(START) >= START + Span::from_mins(10));
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let far = wall_clock() + Span::from_hours(1);
+        for pace in [Pace::Real, Pace::Unpaced, began(Duration::ZERO, 1.0).0] {
+            assert_eq!(pace.now(far), far, "{pace:?}");
+        }
+    }
+
+    #[test]
+    fn unpaced_time_is_moved_by_the_engines_wakes_alone() {
+        assert_eq!(Pace::Unpaced.now(START), START);
+        assert_eq!(Pace::Unpaced.wake_for(START), None);
+    }
+
+    #[test]
+    fn wakes_come_in_whole_steps_and_never_before_they_are_due() {
+        let (pace, began) = began(Duration::ZERO, 60.0);
+        for due in [0, 1, 20_999, 21_000, 21_001, 3_600_000].map(Span::from_millis) {
+            let wait = pace.wake_for(START + due).expect("an instant") - began;
+            assert!(wait.as_secs_f64() * 60.0 >= due.secs_f64(), "{due:?} is over after {wait:?}");
+            let steps = wait.as_secs_f64() / STEP.as_secs_f64();
+            assert!((steps - steps.round()).abs() < 1e-6 && steps >= 1.0, "{steps}");
+        }
+        // 21 s at 60 times the speed are one step.
+        assert_eq!(pace.wake_for(START + Span::from_secs(21)), Some(began + STEP));
+    }
+
+    #[test]
+    fn no_speed_overflows_the_clock() {
+        let (slow, since) = began(Duration::ZERO, 1e-300);
+        assert!(slow.wake_for(Timestamp::NEVER).is_some_and(|at| at > since));
+        let (fast, _) = began(Duration::from_secs(1), 1e300);
+        assert_eq!(fast.now(START), Timestamp::NEVER);
+    }
+}

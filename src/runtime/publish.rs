@@ -1,6 +1,6 @@
 //! Records as snapshots for a console. What did not change is shared with the snapshot before.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    Alarm, Answer, Clock, HostView, Log, LogLine, Look, Mark, MarkKind, Memory, Snapshot, Totals, VmRow, array_views,
-    detail, host_view, row,
+    Alarm, Answer, ArrayView, Clock, HostView, Log, LogLine, Look, Mark, MarkKind, Memory, Snapshot, Totals, VmRow,
+    array_views, detail, host_view, row,
 };
 
 use super::heart::Listener;
@@ -28,8 +28,11 @@ pub struct Publisher {
     clock: Clock,
     banner: Option<Arc<str>>,
     look: Look,
-    rows: Vec<Arc<VmRow>>,
+    rows: Arc<Vec<Arc<VmRow>>>,
+    /// Of them, those whose request waits for approval.
+    waiting: usize,
     hosts: Vec<Arc<HostView>>,
+    arrays: Arc<Vec<ArrayView>>,
     memory: Vec<Memory>,
     /// Where each VM was when its host was last drawn, and each host's VMs.
     at: Vec<HostId>,
@@ -38,7 +41,7 @@ pub struct Publisher {
     stale_hosts: Stale,
     alarmed: HashSet<VmId>,
     words: Log,
-    log: VecDeque<Arc<LogLine>>,
+    log: Arc<Vec<Arc<LogLine>>>,
     answers: VecDeque<Arc<Answer>>,
     answered: u64,
 }
@@ -86,8 +89,10 @@ impl Publisher {
             clock,
             banner: banner.map(Arc::from),
             look: Look::default(),
-            rows: Vec::new(),
+            rows: Arc::default(),
+            waiting: 0,
             hosts: Vec::new(),
+            arrays: Arc::default(),
             memory: Vec::new(),
             at: Vec::new(),
             placed: Vec::new(),
@@ -95,7 +100,7 @@ impl Publisher {
             stale_hosts: Stale::default(),
             alarmed: HashSet::new(),
             words: Log::default(),
-            log: VecDeque::new(),
+            log: Arc::default(),
             answers: VecDeque::new(),
             answered: 0,
         };
@@ -110,11 +115,6 @@ impl Publisher {
         self.clock = clock;
     }
 
-    /// What is said at the top of the screen.
-    pub fn set_banner(&mut self, banner: Option<String>) {
-        self.banner = banner.map(Arc::from);
-    }
-
     /// What the console has on screen.
     pub fn set_look(&mut self, look: Look) {
         self.look = look;
@@ -127,16 +127,19 @@ impl Publisher {
         for (vm, host) in self.at.iter().enumerate() {
             self.placed[host.index()].push(VmId::at(vm));
         }
-        self.rows = engine.vm_ids().map(|vm| Arc::new(row(engine, vm, &self.memory[vm.index()], false, now))).collect();
+        let rows: Vec<Arc<VmRow>> =
+            engine.vm_ids().map(|vm| Arc::new(row(engine, vm, &self.memory[vm.index()], false, now))).collect();
+        self.rows = Arc::new(rows);
         self.hosts = (0..cluster.hosts.len())
             .map(|host| Arc::new(host_view(engine, HostId::at(host), &self.placed[host])))
             .collect();
+        self.arrays = Arc::new(array_views(cluster, &self.hosts));
         self.stale_vms = Stale { marked: vec![false; self.rows.len()], list: Vec::new() };
         self.stale_hosts = Stale { marked: vec![false; self.hosts.len()], list: Vec::new() };
         self.alarmed.clear();
     }
 
-    /// A command will change this much.
+    /// A command was carried out, and answered: this much may have changed.
     pub fn touched_by(&mut self, command: &Command, engine: &Engine, now: Timestamp) {
         let named = match command {
             Command::Move { vm, .. }
@@ -152,7 +155,8 @@ impl Publisher {
             Some(vm) => self.stale_vms.mark(vm.index()),
             None => self.stale_vms = Stale::all(self.rows.len()),
         }
-        if let (Some(vm), Command::Set { .. }) = (named, command) {
+        let was_taken = self.answers.back().is_some_and(|answer| answer.ok);
+        if let (Some(vm), Command::Set { .. }, true) = (named, command, was_taken) {
             self.mark(vm, now, MarkKind::Edited);
         }
     }
@@ -179,9 +183,9 @@ impl Publisher {
             cluster: Arc::from(cluster.name.as_str()),
             mode: cluster.mode,
             totals: self.totals(engine, now),
-            rows: self.rows.clone(),
-            arrays: array_views(cluster, &self.hosts),
-            log: self.log.iter().cloned().collect(),
+            rows: Arc::clone(&self.rows),
+            arrays: Arc::clone(&self.arrays),
+            log: Arc::clone(&self.log),
             alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
             answers: self.answers.iter().cloned().collect(),
             detail: self.detail(engine, now),
@@ -196,7 +200,7 @@ impl Publisher {
             hosts: self.hosts.len(),
             arrays: engine.cluster().arrays.len(),
             moving: engine.flights().count(),
-            waiting: self.rows.iter().filter(|row| row.state == VmState::Waiting).count(),
+            waiting: self.waiting,
             moves_last_hour: engine.moves_last_hour(now),
         }
     }
@@ -215,11 +219,17 @@ impl Publisher {
     }
 
     fn refresh_rows(&mut self, engine: &Engine, now: Timestamp) {
-        for position in self.stale_vms.take() {
-            let vm = VmId::at(position);
-            self.rows[position] = Arc::new(row(engine, vm, &self.memory[position], self.alarmed.contains(&vm), now));
+        let stale = self.stale_vms.take();
+        if stale.is_empty() {
+            return;
+        }
+        for position in &stale {
+            let vm = VmId::at(*position);
+            let fresh = row(engine, vm, &self.memory[*position], self.alarmed.contains(&vm), now);
+            Arc::make_mut(&mut self.rows)[*position] = Arc::new(fresh);
             self.follow(engine, vm);
         }
+        self.waiting = self.rows.iter().filter(|row| row.state == VmState::Waiting).count();
     }
 
     /// Keeps the hosts' lists of VMs.
@@ -235,8 +245,12 @@ impl Publisher {
     }
 
     fn refresh_hosts(&mut self, engine: &Engine) {
-        for position in self.stale_hosts.take() {
-            self.hosts[position] = Arc::new(host_view(engine, HostId::at(position), &self.placed[position]));
+        let stale = self.stale_hosts.take();
+        for position in &stale {
+            self.hosts[*position] = Arc::new(host_view(engine, HostId::at(*position), &self.placed[*position]));
+        }
+        if !stale.is_empty() {
+            self.arrays = Arc::new(array_views(engine.cluster(), &self.hosts));
         }
     }
 }
@@ -249,10 +263,11 @@ fn alarm_of(engine: &Engine, (at, vm, text): (Timestamp, Option<VmId>, &str)) ->
 impl Listener for Publisher {
     fn record(&mut self, record: &Record, engine: &Engine) {
         if let Some(line) = self.words.line(record, engine.cluster()) {
-            if self.log.len() == LOG_KEPT {
-                self.log.pop_front();
+            let log = Arc::make_mut(&mut self.log);
+            if log.len() == LOG_KEPT {
+                log.remove(0);
             }
-            self.log.push_back(Arc::new(line));
+            log.push(Arc::new(line));
         }
         let Some(vm) = record.vm.filter(|vm| vm.index() < self.memory.len()) else { return };
         self.stale_vms.mark(vm.index());
@@ -280,11 +295,15 @@ impl Listener for Publisher {
     }
 
     fn reconfigured(&mut self, engine: &Engine) {
-        let mut before: std::collections::HashMap<Arc<str>, Memory> =
+        let mut before: HashMap<Arc<str>, Memory> =
             self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
         self.memory =
             engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
+        self.words = Log::default();
         let now = self.sender.borrow().at;
         self.begin(engine, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,12 +54,12 @@ pub struct Snapshot {
     pub mode: Mode,
     /// What the header counts.
     pub totals: Totals,
-    /// Every VM, in the config's order.
-    pub rows: Vec<Arc<VmRow>>,
-    /// Every array, in the config's order.
-    pub arrays: Vec<ArrayView>,
-    /// The newest lines of the log, oldest first.
-    pub log: Vec<Arc<LogLine>>,
+    /// Every VM, in the config's order; the very same list as in the snapshot before, if none of them changed.
+    pub rows: Arc<Vec<Arc<VmRow>>>,
+    /// Every array, in the config's order; shared like the rows.
+    pub arrays: Arc<Vec<ArrayView>>,
+    /// The newest lines of the log, oldest first; shared like the rows.
+    pub log: Arc<Vec<Arc<LogLine>>>,
     /// Alarms that nobody has acknowledged, oldest first.
     pub alarms: Vec<Arc<Alarm>>,
     /// What became of the last commands, oldest first.

@@ -111,8 +111,8 @@ fn fleet_in_ascii() {
     let (snapshot, mut ui) = fleet();
     ui.glyphs = whimbrel::console::Glyphs::pick(true);
     let ascii = snapshot.rows.iter().filter(|row| row.name.is_ascii()).cloned().collect();
-    let mut snapshot = Snapshot { rows: ascii, ..snapshot };
-    snapshot.arrays[1].hosts.truncate(1);
+    let mut snapshot = Snapshot { rows: std::sync::Arc::new(ascii), ..snapshot };
+    std::sync::Arc::make_mut(&mut snapshot.arrays)[1].hosts.truncate(1);
     update(&mut ui, Action::Arrived, &snapshot);
     let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40);
     assert!(text(&buffer).is_ascii(), "{}", text(&buffer));

@@ -254,7 +254,7 @@ fn the_chosen_destination_stays_when_others_come_and_go() {
 fn a_dialog_about_a_vm_that_is_gone_closes() {
     let (mut snapshot, mut ui) = moving("nii1");
     type_keys(&mut ui, &snapshot, "m");
-    snapshot.rows.retain(|row| *row.name != *"nii1");
+    Arc::make_mut(&mut snapshot.rows).retain(|row| *row.name != *"nii1");
     update(&mut ui, Action::Arrived, &snapshot);
     assert!(ui.overlays.is_empty());
     assert_eq!(notice(&ui), (Tone::Bad, "that VM is gone"));
@@ -351,7 +351,7 @@ fn escape_steps_back_one_thing_at_a_time() {
 fn a_frozen_display_still_hears_answers() {
     let (mut snapshot, mut ui) = on("nii1");
     type_keys(&mut ui, &snapshot, "p");
-    snapshot.rows.clear();
+    Arc::make_mut(&mut snapshot.rows).clear();
     snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: true, text: "held".into() })];
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(ui.listing.rows.len(), 15);

@@ -344,9 +344,9 @@ pub fn snapshot() -> Snapshot {
         cluster: "oslo-prod".into(),
         mode: Mode::Auto,
         totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, waiting: 1, moves_last_hour: 3 },
-        rows: rows().into_iter().map(Arc::new).collect(),
-        arrays: arrays(),
-        log: log(),
+        rows: Arc::new(rows().into_iter().map(Arc::new).collect()),
+        arrays: Arc::new(arrays()),
+        log: Arc::new(log()),
         alarms: vec![
             alarm(700, "db09", "lost: runs on neither mln5 nor mln6"),
             alarm(314, "nii7", "flapping: mln1-mln5 all tried within 1 h, never back in bounds; held until released"),
@@ -363,7 +363,7 @@ pub fn snapshot() -> Snapshot {
 pub fn many(vms: usize) -> Snapshot {
     let mut snapshot = snapshot();
     let kinds = rows();
-    snapshot.rows = (0..vms)
+    let rows = (0..vms)
         .map(|i| {
             let kind = &kinds[i % kinds.len()];
             Arc::new(VmRow {
@@ -373,9 +373,10 @@ pub fn many(vms: usize) -> Snapshot {
             })
         })
         .collect();
+    snapshot.rows = Arc::new(rows);
     let hosts =
         (0..vms.div_ceil(8)).map(|i| host(&format!("h{i:04}"), Some((i % 100) as f32 / 100.0), &[("vm00001", None)]));
-    snapshot.arrays[0].hosts = hosts.collect();
+    Arc::make_mut(&mut snapshot.arrays)[0].hosts = hosts.collect();
     let points = (0..1_000).map(|i| Point { at: ago((1_000 - i) * 2), value: Some(((i * 7) % 90) as f32) });
     let first = Arc::clone(&snapshot.rows[0].name);
     snapshot.detail =

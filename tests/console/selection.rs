@@ -15,7 +15,7 @@ fn names(ui: &Ui) -> Vec<&str> {
 
 fn without(snapshot: &Snapshot, gone: &[&str]) -> Snapshot {
     let rows = snapshot.rows.iter().filter(|row| !gone.contains(&&*row.name)).cloned().collect();
-    Snapshot { rows, ..snapshot.clone() }
+    Snapshot { rows: Arc::new(rows), ..snapshot.clone() }
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_vm_beyond_its_bound_is_near_its_decision_whatever_its_count() {
     let mut snapshot = sample::snapshot();
     let at = snapshot.rows.iter().position(|row| *row.name == *"web07").unwrap();
     let beyond = VmRow { value: Some(Value::Exact(1e6)), count: Some((0, 3)), ..sample::row("web07") };
-    snapshot.rows[at] = Arc::new(beyond);
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(beyond);
     let ui = screen(&snapshot);
     let place = |name| names(&ui).iter().position(|n| *n == name);
     assert!(place("web12") < place("web07"), "after those that count");
@@ -46,9 +46,9 @@ fn a_low_count_comes_up_only_when_more_than_half_is_counted() {
     let place = |snapshot: &Snapshot| names(&screen(snapshot)).iter().position(|name| *name == "nii3");
     let before = place(&snapshot);
     let at = snapshot.rows.iter().position(|row| *row.name == *"nii3").unwrap();
-    snapshot.rows[at] = Arc::new(VmRow { low_count: Some((10, 20)), ..sample::row("nii3") });
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(VmRow { low_count: Some((10, 20)), ..sample::row("nii3") });
     assert_eq!(place(&snapshot), before);
-    snapshot.rows[at] = Arc::new(VmRow { low_count: Some((11, 20)), ..sample::row("nii3") });
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(VmRow { low_count: Some((11, 20)), ..sample::row("nii3") });
     assert!(place(&snapshot) < before);
 }
 
@@ -75,7 +75,7 @@ fn the_worst_stay_in_sight_when_the_selection_goes_far_away() {
 #[test]
 fn values_of_different_units_are_sorted_by_how_far_they_are_beyond() {
     let mut snapshot = sample::snapshot();
-    snapshot.rows.retain(|row| ["nii1", "nii2", "web07", "web12", "nii5"].contains(&&*row.name));
+    Arc::make_mut(&mut snapshot.rows).retain(|row| ["nii1", "nii2", "web07", "web12", "nii5"].contains(&&*row.name));
     let mut ui = screen(&snapshot);
     while ui.sort != SortBy::Value {
         type_keys(&mut ui, &snapshot, "s");
@@ -91,7 +91,7 @@ fn it_stays_on_its_vm_when_rows_are_sorted_anew() {
     let before = ui.listing.at;
     let waits = VmRow { state: VmState::Stale, alarm: true, ..sample::row("web07") };
     let at = snapshot.rows.iter().position(|row| *row.name == *"web07").unwrap();
-    snapshot.rows[at] = Arc::new(waits);
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(waits);
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(ui.row().map(|row| &*row.name), Some("web07"));
     assert_ne!(ui.listing.at, before, "its line is another");
@@ -118,7 +118,7 @@ fn it_goes_to_the_neighbour_when_its_vm_is_gone() {
 fn with_no_vm_left_nothing_is_selected() {
     let snapshot = sample::snapshot();
     let mut ui = screen_on(&snapshot, "nii8");
-    update(&mut ui, Action::Arrived, &Snapshot { rows: Vec::new(), ..snapshot });
+    update(&mut ui, Action::Arrived, &Snapshot { rows: Arc::default(), ..snapshot });
     assert_eq!((ui.selected.as_deref(), ui.listing.at), (None, None));
 }
 

@@ -31,8 +31,8 @@ impl Engine {
             Err((gate, detail)) => self.block(now, vm, action, gate, detail, out),
             Ok(to) if self.mode(vm) == Mode::Ask => self.wait(now, vm, action, by, to),
             Ok(to) => {
-                let id = self.new_id();
-                self.launch(now, id, vm, action, by, to, out);
+                let route = Route { id: self.new_id(), vm, from: self.live(vm).host, to };
+                self.launch(Flight::asked(route, action, by, now), out);
             }
         }
     }
@@ -87,7 +87,8 @@ impl Engine {
                 Err(said)
             }
             Ok(to) => {
-                self.launch(now, waiting.id, vm, waiting.action, waiting.by, to, out);
+                let route = Route { id: waiting.id, vm, from: self.live(vm).host, to };
+                self.launch(Flight::asked(route, waiting.action, waiting.by, now), out);
                 Ok(to)
             }
         }
@@ -95,37 +96,16 @@ impl Engine {
 
     /// An operator's own move.
     pub(super) fn launch_by_hand(&mut self, now: Timestamp, vm: VmId, to: HostId, out: &mut Vec<Effect>) {
-        let (id, action) = (self.new_id(), self.action_of(vm, to));
+        let route = Route { id: self.new_id(), vm, from: self.live(vm).host, to };
         self.drop_waiting(vm);
-        self.launch(now, id, vm, action, By::Operator, to, out);
+        self.launch(Flight::asked(route, self.action_of(vm, to), By::Operator, now), out);
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn launch(
-        &mut self,
-        now: Timestamp,
-        id: RequestId,
-        vm: VmId,
-        action: Decision,
-        by: By,
-        to: HostId,
-        out: &mut Vec<Effect>,
-    ) {
-        let route = Route { id, vm, from: self.live(vm).host, to };
-        let flight = Flight {
-            route,
-            action,
-            by,
-            stage: Stage::Preflight,
-            since: now,
-            percent: 0,
-            detail: String::new(),
-            aborting: false,
-            retry: Timestamp::NEVER,
-        };
-        self.flights.insert(id, flight);
-        let live = self.live_mut(vm);
-        live.flight = Some(id);
+    fn launch(&mut self, flight: Flight, out: &mut Vec<Effect>) {
+        let route = flight.route;
+        self.flights.insert(route.id, flight);
+        let live = self.live_mut(route.vm);
+        live.flight = Some(route.id);
         live.policy.reset_counts();
         self.hosts[route.from.index()].busy += 1;
         self.hosts[route.to.index()].busy += 1;

@@ -249,6 +249,15 @@ impl Live {
     }
 }
 
+impl Flight {
+    /// A migration that has been asked for: the driver is to check whether it can start.
+    pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
+        let retry = Timestamp::NEVER;
+        let (stage, detail) = (Stage::Preflight, String::new());
+        Self { route, action, by, stage, since: now, percent: 0, detail, aborting: false, retry }
+    }
+}
+
 impl HostLive {
     /// What the driver says of its load.
     pub const fn load(&self) -> Option<f64> {

@@ -12,6 +12,7 @@
 //! | `carry` | request → preflight → journal → migration → outcome → settle |
 //! | `operate` | operators' commands |
 //! | `reload` | a changed config |
+//! | `names` | where the ids of one cluster are in the next |
 //! | `why` | the why line |
 
 mod carry;
@@ -19,6 +20,7 @@ mod destination;
 mod gates;
 mod live;
 mod message;
+mod names;
 mod observe;
 mod operate;
 mod record;
@@ -36,6 +38,7 @@ use crate::core::policy::{Field, Observation, Place, Rule, Settings, What};
 pub use gates::Ask;
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
 pub use message::{Command, Effect, Event, Presence, QueueReport, Route, Target};
+pub(in crate::core) use names::Names;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 use timers::{Timer, Timers};
 pub use why::reason_of;

@@ -1,48 +1,14 @@
 //! A changed config: VMs, hosts and arrays keep their state by name.
 
-use std::collections::HashMap;
-
-use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Timestamp, VmId};
+use crate::core::cluster::{Cluster, HostId, HostState, Timestamp, VmId};
 use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::live::{HostLive, Live};
-use super::message::{Effect, Route};
+use super::message::Effect;
+use super::names::Names;
 use super::record::{Happened, Record};
 use super::timers::{Timer, Timers};
-
-/// Where the old ids are in the new cluster.
-struct Names {
-    vms: Vec<Option<VmId>>,
-    hosts: Vec<Option<HostId>>,
-    arrays: Vec<Option<ArrayId>>,
-}
-
-impl Names {
-    fn between(old: &Cluster, new: &Cluster) -> Self {
-        let vms: HashMap<&str, usize> = positions(new.vms.iter().map(|vm| vm.name.as_str()));
-        let hosts: HashMap<&str, usize> = positions(new.hosts.iter().map(|host| host.name.as_str()));
-        let arrays: HashMap<&str, usize> = positions(new.arrays.iter().map(|array| array.name.as_str()));
-        Self {
-            vms: old.vms.iter().map(|vm| vms.get(vm.name.as_str()).map(|p| VmId::at(*p))).collect(),
-            hosts: old.hosts.iter().map(|host| hosts.get(host.name.as_str()).map(|p| HostId::at(*p))).collect(),
-            arrays: old.arrays.iter().map(|array| arrays.get(array.name.as_str()).map(|p| ArrayId::at(*p))).collect(),
-        }
-    }
-
-    fn route(&self, route: Route) -> Option<Route> {
-        Some(Route {
-            id: route.id,
-            vm: self.vms[route.vm.index()]?,
-            from: self.hosts[route.from.index()]?,
-            to: self.hosts[route.to.index()]?,
-        })
-    }
-}
-
-fn positions<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
-    names.enumerate().map(|(position, name)| (name, position)).collect()
-}
 
 impl Engine {
     /// Whether a cluster can take this one's place now: every VM and host of a running migration must still be in it.
@@ -93,7 +59,7 @@ impl Engine {
         self.hosts = hosts;
     }
 
-    /// The VMs that were not there before.
+    /// The VMs that were not there before, in the order of their ids.
     fn carry_vms(&mut self, old: &Cluster, names: &Names) -> Vec<VmId> {
         let mut before: Vec<Option<Live>> = self.cluster.vms.iter().map(|_| None).collect();
         for (from, live) in std::mem::take(&mut self.vms).into_iter().enumerate() {
@@ -121,7 +87,7 @@ impl Engine {
     fn set_timers(&mut self, now: Timestamp, fresh: &[VmId]) {
         self.timers = Timers::default();
         for vm in self.vm_ids() {
-            if fresh.contains(&vm) {
+            if fresh.binary_search(&vm).is_ok() {
                 self.begin(vm, now);
                 continue;
             }

@@ -182,6 +182,17 @@ fn count_high(state: &mut State, high: Bound) -> Verdict {
     verdict
 }
 
+/// One more on the low side: a low sample, or an empty poll away from home.
+fn count_low(state: &mut State, tarry: u32, decision: Decision) -> Verdict {
+    state.low_count = state.low_count.saturating_add(1);
+    let mut verdict = state.stay();
+    if state.low_count >= tarry {
+        state.low_count = 0;
+        verdict.decision = decision;
+    }
+    verdict
+}
+
 fn threshold(state: &mut State, settings: &Settings, high: Bound, what: What) -> Verdict {
     if is_beyond(settings, high, what) {
         return count_high(state, high);
@@ -202,13 +213,7 @@ fn base(state: &mut State, settings: &Settings, high: Bound, low: Bound, seen: O
         state.low_count = 0;
         return state.stay();
     }
-    state.low_count = state.low_count.saturating_add(1);
-    let mut verdict = state.stay();
-    if state.low_count >= low.tarry {
-        state.low_count = 0;
-        verdict.decision = Decision::MoveToBase;
-    }
-    verdict
+    count_low(state, low.tarry, Decision::MoveToBase)
 }
 
 fn keep_hours(state: &mut State, hours: &WorkingHours, at: Timestamp) {
@@ -265,11 +270,5 @@ fn empty_poll(state: &mut State, site: &SiteRule, place: Place) -> Verdict {
         state.low_count = 0;
         return state.stay();
     }
-    state.low_count = state.low_count.saturating_add(1);
-    let mut verdict = state.stay();
-    if state.low_count >= site.home_tarry {
-        state.low_count = 0;
-        verdict.decision = Decision::MoveHome;
-    }
-    verdict
+    count_low(state, site.home_tarry, Decision::MoveHome)
 }

@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::cluster::Timestamp;
+use crate::core::cluster::{Span, Timestamp};
 
 const MINUTES_A_DAY: u16 = 24 * 60;
 /// A week, and a day more on either side for windows across midnight.
@@ -112,7 +112,7 @@ impl WorkingHours {
                 None => return Edge { open: false, until: open },
             }
         }
-        let horizon = Timestamp::from_millis(at.millis() + 8 * 86_400_000);
+        let horizon = at + Span::from_hours(8 * 24);
         match open_until {
             Some(until) => Edge { open: true, until: if until > horizon { Timestamp::NEVER } else { until } },
             None => Edge { open: false, until: Timestamp::NEVER },
@@ -233,7 +233,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::cluster::Span;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::from(DateTime::parse_from_rfc3339(text).unwrap().to_utc())

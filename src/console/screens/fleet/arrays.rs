@@ -36,7 +36,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 fn place(snapshot: &Snapshot, ui: &Ui) -> Option<usize> {
     let row = ui.row()?;
     let mut before = 0;
-    for array in &snapshot.arrays {
+    for array in snapshot.arrays.iter() {
         if array.name == row.array {
             return Some(before + array.hosts.iter().position(|host| host.name == row.host)?);
         }
