@@ -162,13 +162,11 @@ fn show(begin: impl FnOnce() -> Conductor + Send + 'static, snapshots: Snapshots
     let (say, says) = mpsc::channel::<Say>(UNHEARD);
     let (control, controls) = mpsc::channel::<Control>(1);
     let (ended, end) = blocking::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let engine = thread::Builder::new().name("engine".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        if let Ok(runtime) = runtime {
-            runtime.block_on(async { begin().run(controls, Some(says)).await });
-            // A name that does not resolve must not keep anybody waiting.
-            runtime.shutdown_background();
-        }
+        runtime.block_on(async { begin().run(controls, Some(says)).await });
+        // A name that does not resolve must not keep anybody waiting.
+        runtime.shutdown_background();
         let _ = ended.send(());
     });
     engine.wrap_err("the engine's thread cannot be started")?;
