@@ -16,7 +16,7 @@ use crate::view::{Detail, Look, MoveOption, Snapshot, VmRow};
 pub const WINDOW: Span = Span::from_mins(30);
 
 /// After so many snapshots, at most ten a second, a word on the last action has been read and may be false.
-pub(super) const NOTICE_LASTS: u32 = 60;
+const NOTICE_LASTS: u32 = 60;
 
 /// What lies over the screen. The last one takes the keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +119,7 @@ pub struct Ui {
     pub(super) looked: Option<Look>,
     pub(super) answered: u64,
     /// Snapshots that came since the notice.
-    pub(super) notice_age: u32,
+    notice_age: u32,
     pub(super) pending: Option<Pending>,
     pub(super) started: bool,
 }
@@ -200,6 +200,14 @@ impl Ui {
     /// What was said to the engine last did not reach it.
     pub(super) fn forget_look(&mut self) {
         self.looked = None;
+    }
+
+    /// A snapshot came: what was said of an older one goes when it has been read.
+    pub(super) fn age_notice(&mut self) {
+        self.notice_age = self.notice_age.saturating_add(1);
+        if self.notice_age > NOTICE_LASTS && self.notice.as_ref().is_some_and(|notice| notice.tone != Tone::Asked) {
+            self.notice = None;
+        }
     }
 
     pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {

@@ -6,7 +6,7 @@ use super::keymap::Action;
 use super::listing::{Listing, SortBy, arrange};
 use super::screens::fleet;
 use super::text;
-use super::ui::{NOTICE_LASTS, Overlay, Pending, Tone, Ui};
+use super::ui::{Overlay, Pending, Tone, Ui};
 use super::{overlays, step};
 use crate::core::cluster::{Mode, Span};
 use crate::core::engine::{Command, Target};
@@ -89,10 +89,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
 
 fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.quiet = None;
-    ui.notice_age = ui.notice_age.saturating_add(1);
-    if ui.notice_age > NOTICE_LASTS && ui.notice.as_ref().is_some_and(|notice| notice.tone != Tone::Asked) {
-        ui.notice = None;
-    }
+    ui.age_notice();
     answers(ui, snapshot);
     let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
     if !ui.frozen && !same {

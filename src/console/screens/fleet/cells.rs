@@ -79,6 +79,8 @@ fn read_value(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
             Some(gap) if gap.starts_with("baseline") || gap.starts_with("first reading") => {
                 ("baseline", Role::Quiet, 1)
             }
+            // Nor is a VM read while it moves.
+            Some(_) if matches!(row.state, VmState::Migrating | VmState::Settling) => ("no reading", Role::Quiet, 1),
             Some(_) => ("no reading", Role::Warning, 1),
             None => ("-", Role::Faint, number_columns - 1),
         };
