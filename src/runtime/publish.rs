@@ -141,16 +141,7 @@ impl Publisher {
 
     /// A command was carried out, and answered: this much may have changed.
     pub fn touched_by(&mut self, command: &Command, engine: &Engine, now: Timestamp) {
-        let named = match command {
-            Command::Move { vm, .. }
-            | Command::Approve { vm }
-            | Command::Deny { vm }
-            | Command::Hold { vm }
-            | Command::Release { vm }
-            | Command::Abort { vm }
-            | Command::Set { vm, .. } => engine.cluster().vm_named(vm),
-            Command::Undo | Command::Mode { .. } | Command::Acknowledge => None,
-        };
+        let named = command.vm().and_then(|name| engine.cluster().vm_named(name));
         match named {
             Some(vm) => self.stale_vms.mark(vm.index()),
             None => self.stale_vms = Stale::all(self.rows.len()),

@@ -225,6 +225,22 @@ pub enum Command {
     Acknowledge,
 }
 
+impl Command {
+    /// The VM it is about, if it names one.
+    pub fn vm(&self) -> Option<&str> {
+        match self {
+            Self::Move { vm, .. }
+            | Self::Approve { vm }
+            | Self::Deny { vm }
+            | Self::Hold { vm }
+            | Self::Release { vm }
+            | Self::Abort { vm }
+            | Self::Set { vm, .. } => Some(vm),
+            Self::Undo | Self::Mode { .. } | Self::Acknowledge => None,
+        }
+    }
+}
+
 /// Something the engine wants done or known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

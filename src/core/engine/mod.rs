@@ -294,7 +294,8 @@ impl Engine {
         let name = &self.cluster.host(host).name;
         match state {
             HostState::Down => {
-                let text = format!("host {name} is down, with {} VMs on it", live.vms);
+                let vms = if live.vms == 1 { "1 VM".to_owned() } else { format!("{} VMs", live.vms) };
+                let text = format!("host {name} went down, with {vms} on it");
                 self.alarm(now, None, text, out);
             }
             HostState::Up | HostState::Draining | HostState::Unknown => {

@@ -15,14 +15,17 @@ type Said = Result<String, String>;
 
 impl Engine {
     pub(super) fn on_command(&mut self, now: Timestamp, by: &str, command: Command, out: &mut Vec<Effect>) {
+        let vm = command.vm().and_then(|name| self.cluster.vm_named(name));
         let said = self.obey(now, command, out);
         let (ok, text) = match said {
             Ok(text) => (true, text),
             Err(text) => (false, text),
         };
         if ok {
-            let what = Happened::Operator { by: by.to_owned(), text: text.clone() };
-            out.push(Effect::Record(Record { at: now, vm: None, what }));
+            // The record has the VM's name beside the text.
+            let name = vm.map_or_else(String::new, |vm| format!("{}: ", self.name(vm)));
+            let what = Happened::Operator { by: by.to_owned(), text: text.replacen(&name, "", 1) };
+            out.push(Effect::Record(Record { at: now, vm, what }));
         }
         out.push(Effect::Answer { ok, text });
     }

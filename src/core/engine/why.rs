@@ -1,7 +1,5 @@
 //! The why line: at every moment, why a VM stands where it stands.
 
-use chrono::Timelike;
-
 use crate::core::cluster::{Direction, Span, Timestamp, Value, VmId, in_words};
 use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
@@ -16,8 +14,7 @@ impl Engine {
             VmState::Migrating => self.why_migrating(vm, now),
             VmState::Held => self.live(vm).hold.map_or_else(String::new, |hold| hold.in_words(now)),
             VmState::Flapping => {
-                let tried =
-                    self.was_everywhere(vm, now).unwrap_or_else(|| "was everywhere, never back in bounds".to_owned());
+                let tried = self.live(vm).blocked.as_ref().map_or("was everywhere", |(_, why)| why.as_str());
                 format!("{tried}; held until released")
             }
             VmState::Resting => format!("resting on the base, {}", self.opens(vm)),
@@ -96,11 +93,18 @@ impl Engine {
         let next = in_words(live.next_read.since(now));
         if let Some(high) = rule.high().filter(|_| live.policy.count > 0) {
             let goes = self.leads_to(vm, Decision::Move, By::Policy, now);
-            return count_line("count", live.policy.count, high.tarry, &bound_words("beyond", high), &next, &goes);
+            return count_line(
+                "count",
+                live.policy.count,
+                high.tarry,
+                &format!("beyond {}", number(high.at)),
+                &next,
+                &goes,
+            );
         }
         if let Some(low) = rule.low().filter(|_| live.policy.low_count > 0) {
             let goes = self.leads_to(vm, Decision::MoveToBase, By::Policy, now);
-            return count_line("low count", live.policy.low_count, low.tarry, &bound_words("past", low), &next, &goes);
+            return count_line("low count", live.policy.low_count, low.tarry, &self.past_low(vm, low), &next, &goes);
         }
         match (live.last.value.and_then(Value::number), rule.high()) {
             (Some(v), Some(high)) if self.settings(vm).is_beyond(v, high) => {
@@ -117,6 +121,11 @@ impl Engine {
             }
             _ => format!("nothing counted yet; next in {next}"),
         }
+    }
+
+    fn past_low(&self, vm: VmId, low: Bound) -> String {
+        let side = if self.settings(vm).direction == Direction::HigherIsWorse { "below" } else { "above" };
+        format!("{side} {}", number(low.at))
     }
 
     fn leads_to(&self, vm: VmId, action: Decision, by: By, now: Timestamp) -> String {
@@ -160,15 +169,11 @@ impl Engine {
         match self.live(vm).policy.hours {
             Some(edge) if edge.until < Timestamp::NEVER => {
                 let local = edge.until.utc().with_timezone(&hours.zone());
-                format!("until {} {:02}:{:02}", local.format("%a"), local.hour(), local.minute())
+                format!("until {}", local.format("%a %H:%M %Z"))
             }
             _ => "with no hours ahead".to_owned(),
         }
     }
-}
-
-fn bound_words(word: &str, bound: Bound) -> String {
-    format!("{word} {}", number(bound.at))
 }
 
 fn count_line(what: &str, count: u32, tarry: u32, past: &str, next: &str, goes: &str) -> String {

@@ -257,7 +257,7 @@ fn a_stale_vm_and_one_on_a_silent_host_do_not_move() {
     world.tell(host_is(0, HostState::Down));
     world.run_for(Span::from_mins(3));
     assert_eq!(world.blocked(), [(Gate::Quality, "its host h1 is down".to_owned())]);
-    assert_eq!(world.alarms(), ["host h1 is down, with 1 VMs on it"]);
+    assert_eq!(world.alarms(), ["host h1 went down, with 1 VM on it"]);
     assert_eq!(world.decisions(), [Decision::Move]);
 }
 
