@@ -8,7 +8,7 @@ use color_eyre::eyre::Result;
 use crate::core::simulation::Scenario;
 
 use super::console::{self, Screen};
-use super::{Sized, speed};
+use super::{FLEET_ONLY, Sized, WRONG_INPUT, speed};
 
 /// Open the console on a simulated cluster
 #[derive(Debug, Args)]
@@ -27,6 +27,10 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> Result<ExitCode> {
-        console::demo(self.scenario, self.sized.size(), self.sized.seed, self.speed, None, self.screen)
+        if !self.sized.fits(self.scenario) {
+            eprintln!("error: {FLEET_ONLY}");
+            return Ok(ExitCode::from(WRONG_INPUT));
+        }
+        console::demo(self.scenario, self.sized.size(), self.sized.seed(), self.speed, None, self.screen)
     }
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
-use crate::core::simulation::Size;
+use crate::core::simulation::{Scenario, Size};
 use crate::edge::config::{self, Config};
 
 /// Exit status for a config or arguments that are not right.
@@ -63,14 +63,28 @@ struct Sized {
     /// How many hosts (fleet only)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=10_000))]
     hosts: Option<u32>,
-    /// The same seed is the same run
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    #[arg(long, value_name = "N", help = "The same seed is the same run [default: 1]")]
+    seed: Option<u64>,
 }
+
+const FLEET_ONLY: &str = "--vms and --hosts are for the fleet: the thesis's scenarios have their own";
 
 impl Sized {
     const fn size(self) -> Size {
         Size { vms: self.vms, hosts: self.hosts }
+    }
+
+    fn seed(self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
+
+    const fn is_set(self) -> bool {
+        self.vms.is_some() || self.hosts.is_some() || self.seed.is_some()
+    }
+
+    /// Whether a scenario can be of this size.
+    fn fits(self, scenario: Scenario) -> bool {
+        scenario == Scenario::Fleet || (self.vms.is_none() && self.hosts.is_none())
     }
 }
 
@@ -96,9 +110,19 @@ pub fn run(cli: Cli) -> ExitCode {
 /// A config that is right, or its errors on standard error and the exit status for them.
 fn load(path: &Path) -> Result<Config, ExitCode> {
     config::load(path).map_err(|report| {
-        eprintln!("{report}");
+        let _ = writeln!(std::io::stderr(), "{report}{}", hint(path));
         ExitCode::from(WRONG_INPUT)
     })
+}
+
+/// A word that is no file may be a subcommand in the wrong place.
+fn hint(path: &Path) -> &'static str {
+    let word = path.to_str().filter(|_| !path.exists());
+    match word {
+        Some("demo" | "run" | "check" | "screenshot") => "\nhelp: options go after the subcommand",
+        Some(word) if !word.contains(['.', '/']) => "\nhelp: subcommands are demo, run, check and screenshot",
+        _ => "",
+    }
 }
 
 /// Simulated seconds a second, with or without an `x`.

@@ -240,7 +240,7 @@ fn ask(ui: &mut Ui, command: Command) -> Effect {
         Command::Abort { vm } => format!("abort the migration of {vm}"),
         Command::Set { vm, field, value } => format!("{vm} {} {}", step::label(*field), step::shown(*value)),
         Command::Undo => "undo".to_owned(),
-        Command::Mode { mode } => format!("mode {}", mode_word(*mode)),
+        Command::Mode { mode } => format!("mode {}", mode.word()),
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };
     ui.say(Tone::Asked, format!("{what}: asked, waiting for the engine"));
@@ -272,15 +272,6 @@ fn ask_abort(ui: &mut Ui) {
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 
-/// The mode's word.
-pub fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Observe => "observe",
-        Mode::Ask => "ask",
-        Mode::Auto => "auto",
-    }
-}
-
 fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<Effect> {
     let (mode, means) = match snapshot.mode {
         Mode::Observe => (Mode::Ask, "requests will wait for approval"),
@@ -291,7 +282,7 @@ fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<Effect> {
     if mode < snapshot.mode {
         return Some(ask(ui, then));
     }
-    ui.overlays.push(Overlay::Confirm { question: format!("mode {}: {means}?", mode_word(mode)), then });
+    ui.overlays.push(Overlay::Confirm { question: format!("mode {}: {means}?", mode.word()), then });
     None
 }
 

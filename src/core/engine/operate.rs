@@ -185,7 +185,7 @@ impl Engine {
         for live in &mut self.vms {
             live.kept_by = None;
         }
-        format!("mode {} → {}", mode_word(old), mode_word(mode))
+        format!("mode {} → {}", old.word(), mode.word())
     }
 
     fn acknowledge(&mut self) -> String {
@@ -211,15 +211,6 @@ impl Engine {
         self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Foreign });
         self.alarm(now, Some(vm), text, out);
         self.say_state(now, vm, out);
-    }
-}
-
-/// A mode's word.
-pub(super) const fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Observe => "observe",
-        Mode::Ask => "ask",
-        Mode::Auto => "auto",
     }
 }
 

@@ -20,7 +20,9 @@ impl Engine {
         match self.flights.values().find(|flight| names.route(flight.route).is_none()) {
             Some(flight) => {
                 let vm = &self.cluster.vm(flight.route.vm).name;
-                Err(format!("{vm} is migrating, and it or one of its hosts is not in the new config"))
+                Err(format!(
+                    "{vm} is migrating, and it or one of its hosts is not in the new config; reload again when it is done"
+                ))
             }
             None => Ok(()),
         }
@@ -28,14 +30,16 @@ impl Engine {
 
     pub(super) fn on_reconfigured(&mut self, now: Timestamp, new: Cluster, reread: &[String], out: &mut Vec<Effect>) {
         if let Err(why) = self.can_become(&new) {
-            return self.alarm(now, None, format!("config not applied: {why}; reload again when it is done"), out);
+            return self.alarm(now, None, format!("config not applied: {why}"), out);
         }
         let names = Names::between(&self.cluster, &new);
         let old = std::mem::replace(&mut self.cluster, new);
+        let stood: Vec<HostId> = self.vms.iter().map(Live::host).collect();
         self.carry_hosts(&names);
         let new_vms = self.carry_vms(&old, &names);
         self.carry_flights(&names);
         self.forget_readings(&old, &names, reread);
+        self.tell_of_lost_hosts(now, &old, &stood, &names, out);
         for (_, vm, _) in &mut self.alarms {
             *vm = vm.and_then(|id| names.vms[id.index()]);
         }
@@ -75,6 +79,16 @@ impl Engine {
         self.vms =
             before.into_iter().zip(described).map(|(live, vm)| live.unwrap_or_else(|| Live::new(vm.host))).collect();
         fresh
+    }
+
+    /// A VM whose host is gone from the config is taken to be where the config says.
+    fn tell_of_lost_hosts(&self, at: Timestamp, old: &Cluster, stood: &[HostId], names: &Names, out: &mut Vec<Effect>) {
+        for (vm, host) in names.vms.iter().zip(stood).filter(|(_, host)| names.hosts[host.index()].is_none()) {
+            let Some(vm) = *vm else { continue };
+            let (gone, here) = (&old.host(*host).name, &self.cluster.host(self.live(vm).host).name);
+            let text = format!("its host {gone} is not in the new config: taken to be on {here}");
+            self.record(at, vm, Happened::Operator { by: "config".to_owned(), text }, out);
+        }
     }
 
     /// A VM that is read elsewhere, or whose indicator is another, counts from 0, and its counter has no past.

@@ -167,7 +167,7 @@ fn at_the_end_of_the_hours_it_goes_to_base_and_rests() {
     world.run_for(Span::from_mins(20));
     assert_eq!(world.requests(), [(BEFORE_CLOSING + Span::from_mins(20), "base")]);
     assert_eq!(world.states().last(), Some(&VmState::Resting));
-    assert_eq!(world.why(), "resting on the base, until Thu 09:00");
+    assert_eq!(world.why(), "resting on the base, until Thu 09:00 CEST");
     let samples = world.counts().len();
     world.run_for(Span::from_hours(2));
     assert_eq!(world.counts().len(), samples + 120, "recorded, not counted");
