@@ -1,4 +1,27 @@
 //! whimbrel: a terminal operations console for VM clusters in which each VM's own service decides when the VM moves.
+//!
+//! The layout is the architecture. From the inside out:
+//!
+//! | room | its story |
+//! | --- | --- |
+//! | [`core`] | pure: no I/O, no clock, no tokio |
+//! | [`core::cluster`] | the nouns: site, array, host, VM, indicator, ids and units |
+//! | [`core::policy`] | the four policies, one function of state, settings and observation; working hours |
+//! | [`core::engine`] | what happens next: events in, effects out |
+//! | [`core::insight`] | a VM's newest readings in memory |
+//! | [`core::simulation`] | a simulated cluster, driver and monitors in one, and its scenarios |
+//! | [`edge`] | what touches the world: each part knows the core and none knows another |
+//! | [`edge::config`] | read, check and explain a config |
+//! | [`edge::monitor`] | read a service's indicator |
+//! | [`edge::driver`] | move a VM |
+//! | [`runtime`] | the tokio shell that ties core to edge |
+//! | [`view`] | what a screen may know and say, and the words for what happened |
+//! | [`console`] | the terminal |
+//! | [`cli`] | one file a subcommand |
+//!
+//! `core ← edge ← runtime` and `core ← view ← {runtime, console}`: `tests/house.rs` reads the `use` lines and fails when
+//! a room knows what it may not. Where to begin: [`core::engine::Engine::step`] decides, [`runtime::Conductor`] wakes it,
+//! [`view::Snapshot`] is what a screen sees of it.
 
 pub mod cli;
 pub mod console;

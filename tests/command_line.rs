@@ -138,3 +138,45 @@ fn a_reader_that_has_enough_is_no_error() {
     drop(child.stdout.take());
     assert!(child.wait().expect("it ends").success());
 }
+
+#[test]
+fn a_subcommand_in_the_wrong_place_is_told_where_it_belongs() {
+    let out = output(whimbrel().args(["--ascii", "demo"]));
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("options go after the subcommand"), "{out:?}");
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure_not_a_panic() {
+    let config = Config::new(CONFIG);
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a full disk");
+    let check = whimbrel().arg("check").arg(config.path()).stdout(full()).status().expect("it runs");
+    assert_eq!(check.code(), Some(1));
+    let run = whimbrel().args(["run", "--demo", "1", "--for", "1h", "--speed", "max"]).stdout(full()).output();
+    let run = run.expect("it runs");
+    assert_eq!(run.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("standard output cannot be written"), "{run:?}");
+}
+
+/// A password file that never answers, and a reader that never reads.
+#[test]
+fn nothing_that_hangs_keeps_run_from_its_end() {
+    let config = Config::new(&CONFIG.replace(
+        r#"kind = "simulated", service = "apache""#,
+        r#"kind = "mysql", url = "mysql://watch@127.0.0.1:9", password_file = "fifo""#,
+    ));
+    let fifo = config.path().with_file_name("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let mut run = Run::config(&config.path());
+    run.until_type("gap", "nii1");
+    run.signal(Signal::TERM);
+    assert!(run.end().success());
+
+    let mut stalled = whimbrel();
+    stalled.args(["run", "--demo", "fleet", "--for", "30d", "--speed", "max", "--format", "json"]);
+    let mut child = stalled.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    let mut one = [0; 1];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut one).expect("a byte");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).expect("it runs");
+    child.wait().expect("it ends though nobody reads");
+}

@@ -33,6 +33,11 @@ fn naming(folder: &str, forbidden: &[&str]) -> Vec<String> {
     found
 }
 
+fn project(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
 #[track_caller]
 fn never(folder: &str, forbidden: &[&str]) {
     let found = naming(folder, forbidden);
@@ -88,9 +93,35 @@ fn only_ratatui_and_crossterm_rooms_draw() {
 }
 
 #[test]
+fn no_room_is_entered_by_a_list() {
+    // `use crate::{edge, …}` would escape the other tests.
+    never("", &["crate::{"]);
+}
+
+#[test]
+fn the_crates_map_and_the_docs_have_every_room() {
+    let (map, docs) = (project("src/lib.rs"), project("docs/architecture.md"));
+    for room in ["core", "edge"] {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room)).expect("a room") {
+            let path = entry.expect("an entry").path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| path.is_dir()) else {
+                continue;
+            };
+            assert!(map.contains(&format!("[`{room}::{name}`]")), "src/lib.rs has no {room}::{name}");
+            assert!(docs.contains(&format!("    {name}/")), "docs/architecture.md has no {room}/{name}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_the_first_config_as_it_is() {
+    let (readme, first) = (project("README.md"), project("config/first.toml"));
+    assert_eq!(readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()), Some(first.as_str()));
+}
+
+#[test]
 fn the_binary_only_dispatches() {
-    let main = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/main.rs")).expect("src/main.rs");
-    assert!(main.lines().count() < 100);
+    assert!(project("src/main.rs").lines().count() < 100);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `whimbrel check CONFIG…`
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,19 +20,24 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> ExitCode {
-        let mut wrong = false;
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+        let (mut wrong, mut unsaid) = (false, false);
         for path in &self.configs {
             match config::load(path) {
                 Ok(config) => {
                     let (vms, hosts) = (config.cluster.vms.len(), config.cluster.hosts.len());
-                    println!("{}: right ({vms} VMs, {hosts} hosts)", path.display());
+                    unsaid |= writeln!(out, "{}: right ({vms} VMs, {hosts} hosts)", path.display()).is_err();
                 }
                 Err(report) => {
-                    eprintln!("{report}");
+                    unsaid |= writeln!(err, "{report}").is_err();
                     wrong = true;
                 }
             }
         }
-        if wrong { ExitCode::from(WRONG_INPUT) } else { ExitCode::SUCCESS }
+        match (wrong, unsaid) {
+            (true, _) => ExitCode::from(WRONG_INPUT),
+            (false, true) => ExitCode::FAILURE,
+            (false, false) => ExitCode::SUCCESS,
+        }
     }
 }

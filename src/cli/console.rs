@@ -17,7 +17,7 @@ use crate::console::{self, Colours, Glyphs, Options, ThemeName, Zone};
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
-use crate::runtime::{Conductor, Control, Heart, Pace, Publisher, Sink, wall_clock};
+use crate::runtime::{Conductor, Control, Heart, Pace, Publisher, Sink, steady_clock};
 use crate::view::{Say, Snapshot};
 
 use super::load;
@@ -98,7 +98,7 @@ fn first_steps() -> String {
 }
 
 fn real(config: config::Config, screen: Screen) -> Result<ExitCode> {
-    let now = wall_clock();
+    let now = steady_clock();
     let path = config.path.clone();
     let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
     let (mut publisher, snapshots) = Publisher::new(heart.engine(), now, Pace::Real.clock(), None);
@@ -162,13 +162,11 @@ fn show(begin: impl FnOnce() -> Conductor + Send + 'static, snapshots: Snapshots
     let (say, says) = mpsc::channel::<Say>(UNHEARD);
     let (control, controls) = mpsc::channel::<Control>(1);
     let (ended, end) = blocking::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let engine = thread::Builder::new().name("engine".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        if let Ok(runtime) = runtime {
-            runtime.block_on(async { begin().run(controls, Some(says)).await });
-            // A name that does not resolve must not keep anybody waiting.
-            runtime.shutdown_background();
-        }
+        runtime.block_on(async { begin().run(controls, Some(says)).await });
+        // A name that does not resolve must not keep anybody waiting.
+        runtime.shutdown_background();
         let _ = ended.send(());
     });
     engine.wrap_err("the engine's thread cannot be started")?;
@@ -176,8 +174,7 @@ fn show(begin: impl FnOnce() -> Conductor + Send + 'static, snapshots: Snapshots
     let left = runtime.block_on(console::run(screen.options(), snapshots, say, pending()));
     let _ = control.try_send(Control::Stop);
     let _ = end.recv_timeout(GOODBYE);
-    left.wrap_err("the console needs a terminal (for none: whimbrel run)")?;
-    Ok(ExitCode::SUCCESS)
+    left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)")
 }
 
 /// Draw the demo's screens into SVG files, as `screenshots/` has them

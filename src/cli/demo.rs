@@ -8,13 +8,13 @@ use color_eyre::eyre::Result;
 use crate::core::simulation::Scenario;
 
 use super::console::{self, Screen};
-use super::{Sized, scenario};
+use super::{FLEET_ONLY, Sized, WRONG_INPUT, speed};
 
 /// Open the console on a simulated cluster
 #[derive(Debug, Args)]
 pub(super) struct Demo {
     /// fleet: 50 VMs with all four policies; 1, 2, 3: the thesis's scenarios
-    #[arg(default_value = "fleet", value_parser = scenario, value_name = "SCENARIO")]
+    #[arg(default_value = "fleet", value_name = "SCENARIO")]
     scenario: Scenario,
     #[command(flatten)]
     sized: Sized,
@@ -25,15 +25,12 @@ pub(super) struct Demo {
     screen: Screen,
 }
 
-fn speed(text: &str) -> Result<f64, String> {
-    match text.strip_suffix('x').unwrap_or(text).parse() {
-        Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(speed),
-        _ => Err("use a number above 0 and at most 1000000".to_owned()),
-    }
-}
-
 impl Demo {
     pub(super) fn run(self) -> Result<ExitCode> {
-        console::demo(self.scenario, self.sized.size(), self.sized.seed, self.speed, None, self.screen)
+        if !self.sized.fits(self.scenario) {
+            eprintln!("error: {FLEET_ONLY}");
+            return Ok(ExitCode::from(WRONG_INPUT));
+        }
+        console::demo(self.scenario, self.sized.size(), self.sized.seed(), self.speed, None, self.screen)
     }
 }

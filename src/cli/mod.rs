@@ -8,11 +8,11 @@ mod demo;
 mod run;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use color_eyre::eyre::{Result, eyre};
+use color_eyre::eyre::Result;
 
 use crate::core::simulation::{Scenario, Size};
 use crate::edge::config::{self, Config};
@@ -63,14 +63,28 @@ struct Sized {
     /// How many hosts (fleet only)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=10_000))]
     hosts: Option<u32>,
-    /// The same seed is the same run
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    #[arg(long, value_name = "N", help = "The same seed is the same run [default: 1]")]
+    seed: Option<u64>,
 }
+
+const FLEET_ONLY: &str = "--vms and --hosts are for the fleet: the thesis's scenarios have their own";
 
 impl Sized {
     const fn size(self) -> Size {
         Size { vms: self.vms, hosts: self.hosts }
+    }
+
+    fn seed(self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
+
+    const fn is_set(self) -> bool {
+        self.vms.is_some() || self.hosts.is_some() || self.seed.is_some()
+    }
+
+    /// Whether a scenario can be of this size.
+    fn fits(self, scenario: Scenario) -> bool {
+        scenario == Scenario::Fleet || (self.vms.is_none() && self.hosts.is_none())
     }
 }
 
@@ -94,13 +108,27 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 /// A config that is right, or its errors on standard error and the exit status for them.
-fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
+fn load(path: &Path) -> Result<Config, ExitCode> {
     config::load(path).map_err(|report| {
-        eprintln!("{report}");
+        let _ = writeln!(std::io::stderr(), "{report}{}", hint(path));
         ExitCode::from(WRONG_INPUT)
     })
 }
 
-fn scenario(name: &str) -> Result<Scenario> {
-    name.parse().map_err(|_| eyre!("there is no demo '{name}': use fleet, 1, 2 or 3"))
+/// A word that is no file may be a subcommand in the wrong place.
+fn hint(path: &Path) -> &'static str {
+    let word = path.to_str().filter(|_| !path.exists());
+    match word {
+        Some("demo" | "run" | "check" | "screenshot") => "\nhelp: options go after the subcommand",
+        Some(word) if !word.contains(['.', '/']) => "\nhelp: subcommands are demo, run, check and screenshot",
+        _ => "",
+    }
+}
+
+/// Simulated seconds a second, with or without an `x`.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('x').unwrap_or(text).parse() {
+        Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(speed),
+        _ => Err("use a number above 0 and at most 1000000".to_owned()),
+    }
 }

@@ -8,11 +8,11 @@ use std::str::FromStr;
 use clap::Args;
 use color_eyre::eyre::{Result, WrapErr, eyre};
 
-use crate::core::cluster::Span;
+use crate::core::cluster::{Mode, Span};
 use crate::core::simulation::{START, Scenario};
-use crate::runtime::{Conductor, Ended, Format, Heart, Pace, Printer, Sink, on_hangup, to_control, wall_clock};
+use crate::runtime::{Conductor, Ended, Format, Heart, Pace, Printer, Sink, on_hangup, steady_clock, to_control};
 
-use super::{Sized, load, scenario};
+use super::{Sized, load, speed};
 
 /// Run the engine without a screen; events go to standard output
 #[derive(Debug, Args)]
@@ -21,13 +21,12 @@ pub(super) struct Run {
     #[arg(required_unless_present = "demo", conflicts_with = "demo")]
     config: Option<PathBuf>,
     /// A simulated cluster instead: fleet, 1, 2 or 3
-    #[arg(long, value_name = "NAME", value_parser = scenario)]
+    #[arg(long, value_name = "NAME")]
     demo: Option<Scenario>,
     #[command(flatten)]
     sized: Sized,
-    /// Simulated seconds a second, or `max` (needs --for)
-    #[arg(long, value_name = "X|max", default_value = "60", requires = "demo")]
-    speed: Speed,
+    #[arg(long, value_name = "X|max", help = "Simulated seconds a second, or `max` (needs --for) [default: 60]")]
+    speed: Option<Speed>,
     /// End after this much time (simulated with --demo): 30s, 10m, 24h, 7d
     #[arg(long = "for", value_name = "SPAN", value_parser = span)]
     lasts: Option<Span>,
@@ -47,37 +46,73 @@ impl FromStr for Speed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_suffix('x').unwrap_or(text).parse::<f64>() {
-            Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(Self::Times(speed)),
-            _ if text == "max" => Ok(Self::Max),
-            _ => Err("use a number above 0 and at most 1000000, or max".to_owned()),
+        match text {
+            "max" => Ok(Self::Max),
+            _ => speed(text).map(Self::Times).map_err(|why| format!("{why}, or max")),
         }
     }
 }
 
+/// `30s`, `10m`, `24h`, `7d`, and several one after the other: `1h30m`. A number alone is seconds.
 fn span(text: &str) -> Result<Span, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: i64 = number.parse().map_err(|_| "use a number and a unit: 30s, 10m, 24h, 7d".to_owned())?;
-    let unit = match unit {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        other => return Err(format!("'{other}' is no unit: use ms, s, m, h or d")),
-    };
-    number.checked_mul(unit).filter(|ms| *ms > 0).map(Span::from_millis).ok_or_else(|| "it must be above 0".to_owned())
+    let mut rest = text;
+    let mut millis: i64 = 0;
+    loop {
+        let split = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(split);
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        if number.is_empty() {
+            return Err("use a number and a unit: 30s, 10m, 24h, 7d, 1h30m".to_owned());
+        }
+        let more = number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit_ms(unit)?));
+        match more.and_then(|more| millis.checked_add(more)) {
+            Some(sum) => millis = sum,
+            None if unit_ms(unit).is_none() => return Err(format!("'{unit}' is no unit: use ms, s, m, h or d")),
+            None => return Err("it is too long".to_owned()),
+        }
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    if millis == 0 { Err("it must be above 0".to_owned()) } else { Ok(Span::from_millis(millis)) }
+}
+
+fn unit_ms(unit: &str) -> Option<i64> {
+    match unit {
+        "ms" => Some(1),
+        "s" | "" => Some(1_000),
+        "m" | "min" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    }
 }
 
 impl Run {
     pub(super) fn run(self) -> Result<ExitCode> {
-        if self.speed == Speed::Max && self.lasts.is_none() {
-            eprintln!("error: --speed max needs --for: without an end it would write for ever");
+        if let Some(wrong) = self.wrong() {
+            eprintln!("error: {wrong}");
             return Ok(ExitCode::from(super::WRONG_INPUT));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.conduct())
+        let done = runtime.block_on(self.conduct());
+        // A file or a name that does not answer must not keep anybody waiting.
+        runtime.shutdown_background();
+        done
+    }
+
+    /// Options that do not go together: none is silently ignored.
+    fn wrong(&self) -> Option<&'static str> {
+        let simulated = self.speed.is_some() || self.sized.is_set();
+        match self.demo {
+            None if simulated => Some("--vms, --hosts, --seed and --speed are for --demo: a config runs in real time"),
+            Some(scenario) if !self.sized.fits(scenario) => Some(super::FLEET_ONLY),
+            _ if self.speed == Some(Speed::Max) && self.lasts.is_none() => {
+                Some("--speed max needs --for: without an end it would write for ever")
+            }
+            _ => None,
+        }
     }
 
     async fn conduct(self) -> Result<ExitCode> {
@@ -103,20 +138,69 @@ impl Run {
     }
 
     fn demo(&self, scenario: Scenario) -> Conductor {
-        let (cluster, monitors, plan) = scenario.build(self.sized.size(), self.sized.seed);
+        let (cluster, monitors, plan) = scenario.build(self.sized.size(), self.sized.seed());
         let heart = Heart::new(cluster, monitors, plan, START);
         let pace = match self.speed {
-            Speed::Times(speed) => Pace::simulated(START, speed),
-            Speed::Max => Pace::Unpaced,
+            Some(Speed::Times(speed)) => Pace::simulated(START, speed),
+            Some(Speed::Max) => Pace::Unpaced,
+            None => Pace::simulated(START, 60.0),
         };
         Conductor::new(heart, pace, self.sink()).until(self.lasts.map(|span| START + span))
     }
 
     fn real(&self, config: crate::edge::config::Config) -> Conductor {
-        let now = wall_clock();
+        if self.format == Format::Text {
+            let (vms, hosts, mode) = (config.cluster.vms.len(), config.cluster.hosts.len(), config.cluster.mode);
+            let nobody = if mode == Mode::Ask { "; nobody can approve here: requests lapse" } else { "" };
+            eprintln!("whimbrel: watching {vms} VMs on {hosts} hosts, mode {}{nobody}; ctrl-c ends", mode.word());
+        }
+        let now = steady_clock();
         let path = config.path.clone();
         let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
         let until = self.lasts.map(|span| now + span);
         Conductor::new(heart, Pace::Real, self.sink()).with_config(path).until(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_whole_number_and_a_unit() {
+        let ms = |text| span(text).map(Span::millis);
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("30", 30_000), ("10m", 600_000), ("10min", 600_000)] {
+            assert_eq!(ms(text), Ok(millis), "{text}");
+        }
+        assert_eq!((ms("24h"), ms("7d")), (Ok(86_400_000), Ok(604_800_000)));
+        assert_eq!(ms("1h30m"), Ok(5_400_000));
+    }
+
+    #[test]
+    fn what_is_no_span_is_said() {
+        for (text, why) in [
+            ("", "a number and a unit"),
+            ("-5s", "a number and a unit"),
+            ("h", "a number and a unit"),
+            ("0s", "above 0"),
+            ("3y", "'y' is no unit"),
+            ("1.5h", "'.' is no unit"),
+            ("5µs", "'µs' is no unit"),
+            ("9223372036854775807d", "too long"),
+            ("99999999999999999999s", "too long"),
+        ] {
+            assert!(span(text).is_err_and(|said| said.contains(why)), "{text}: {:?}", span(text));
+        }
+    }
+
+    #[test]
+    fn a_speed_is_a_number_of_times_or_max() {
+        for (text, times) in [("60", 60.0), ("60x", 60.0), ("0.5", 0.5), ("1e6", 1e6)] {
+            assert_eq!(text.parse(), Ok(Speed::Times(times)), "{text}");
+        }
+        assert_eq!("max".parse(), Ok(Speed::Max));
+        for text in ["", "0", "-1", "nan", "inf", "1000001", "fast", "x", "maxx"] {
+            assert!(text.parse::<Speed>().is_err_and(|why| why.ends_with("or max")), "{text}");
+        }
     }
 }

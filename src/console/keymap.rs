@@ -303,7 +303,7 @@ pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<
         if binding.when.holds(ui, snapshot) {
             return Some(Ok(binding.action.clone()));
         }
-        missing = missing.or(Some(Err(binding.when.missing())));
+        missing = missing.or(Some(Err(binding.when.missing(snapshot))));
     }
     match key {
         Key { code: KeyCode::Char(c), ctrl: false } if context == Context::Filter => Some(Ok(Action::Type(c))),
@@ -340,8 +340,9 @@ impl When {
     }
 
     /// Why a key does nothing when it is not so.
-    const fn missing(self) -> &'static str {
+    const fn missing(self, snapshot: &Snapshot) -> &'static str {
         match self {
+            Self::Waits if snapshot.totals.waiting > 0 => "it is another VM's request that waits",
             Self::Always | Self::Selected | Self::Held | Self::NotHeld => "no VM is selected",
             Self::Waits => "nothing waits for approval here",
             Self::Migrates => "no migration runs here",

@@ -3,7 +3,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
-use crate::core::cluster::Direction;
+use super::text;
+use super::widgets::Bounds;
+use crate::core::cluster::{Direction, Value};
 use crate::core::engine::{Phase, VmState};
 use crate::view::VmRow;
 
@@ -19,7 +21,7 @@ pub enum SortBy {
     Service,
     /// Its policy.
     Policy,
-    /// Its value, in the worse direction.
+    /// Its value against its threshold: a value alone says nothing beside one of another unit.
     Value,
     /// Its count against its tarry.
     Count,
@@ -31,6 +33,17 @@ pub enum SortBy {
     LastMove,
     /// Its moves in 24 h.
     Moves,
+}
+
+impl Listing {
+    /// These rows, in this order.
+    pub fn new(rows: Vec<Arc<VmRow>>, at: Option<usize>, worst_first: bool) -> Self {
+        let widest = |of: fn(&VmRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or(0);
+        let name_width = widest(|row| text::width(&row.name));
+        let host_width = widest(|row| text::width(&row.array) + 1 + text::width(&row.host));
+        let urgent = if worst_first { urgent(&rows) } else { 0 };
+        Self { rows, at, urgent, name_width, host_width }
+    }
 }
 
 impl SortBy {
@@ -59,7 +72,7 @@ impl SortBy {
             Self::Name => "name",
             Self::Service => "service",
             Self::Policy => "policy",
-            Self::Value => "value",
+            Self::Value => "value against threshold",
             Self::Count => "count",
             Self::Low => "low count",
             Self::Host => "host",
@@ -76,11 +89,16 @@ pub struct Listing {
     pub rows: Vec<Arc<VmRow>>,
     /// The selected row's position.
     pub at: Option<usize>,
+    /// How many of the first rows stay in sight wherever the selection is: the worst, if the worst come first.
+    pub urgent: usize,
     /// How wide the widest name is, in columns.
     pub name_width: usize,
     /// How wide the widest `array/host` is, in columns.
     pub host_width: usize,
 }
+
+/// Urgent rows counted, at most: no screen keeps more of them in sight.
+const MOST_URGENT: usize = 64;
 
 /// How much a VM needs a human: smaller is worse. What is nearest to its decision comes first among those that count.
 pub fn urgency(row: &VmRow) -> u32 {
@@ -91,6 +109,8 @@ pub fn urgency(row: &VmRow) -> u32 {
         left.checked_div(u64::from(tarry)).map_or(0xffff, |left| left.min(0xffff) as u32)
     };
     let counting = |count: Option<(u32, u32)>| count.is_some_and(|(count, _)| count > 0);
+    // A long low tarry begins again and again: a row that came up for each would never stand still.
+    let low_is_near = row.low_count.is_some_and(|(count, tarry)| count > tarry / 2);
     match row.state {
         _ if row.alarm => class(0),
         _ if row.migration.as_ref().is_some_and(|m| m.phase == Phase::Unknown) => class(1),
@@ -99,12 +119,40 @@ pub fn urgency(row: &VmRow) -> u32 {
         VmState::Migrating => class(4),
         VmState::Stale => class(5),
         _ if counting(row.count) => class(6) + share(row.count),
-        _ if counting(row.low_count) => class(7) + share(row.low_count),
+        // A decision or a move has just zeroed its count, and nothing is better.
+        VmState::Watching | VmState::Settling if is_beyond(row) => class(6) + 0xffff,
+        _ if low_is_near => class(7) + share(row.low_count),
         VmState::Settling => class(8),
+        // No reading any more: not stale yet, or the baseline after a move.
+        VmState::Watching if row.gap.is_some() && row.spark.iter().any(|value| value.is_finite()) => class(8),
         VmState::Held => class(9),
         VmState::Watching => class(10),
         VmState::Resting => class(11),
     }
+}
+
+fn is_beyond(row: &VmRow) -> bool {
+    let bounds = Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: false };
+    row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| bounds.is_beyond(value as f32))
+}
+
+/// How far a value is beyond its threshold, in thousandths of the threshold; negative within it.
+fn beyondness(row: &VmRow) -> Option<i64> {
+    let value = match (&row.queue, row.value?) {
+        (Some(queue), _) => f64::from(queue.big),
+        (None, Value::Busy) => return Some(i64::MAX),
+        (None, value) => value.number()?,
+    };
+    let by = match row.direction {
+        Direction::HigherIsWorse => value - row.high?,
+        Direction::LowerIsWorse => row.high? - value,
+    };
+    Some((by / row.high?.abs().max(1e-9) * 1e3) as i64)
+}
+
+/// How many of the first rows need a human, move, or are about to: what never leaves the screen.
+fn urgent(rows: &[Arc<VmRow>]) -> usize {
+    rows.iter().take(MOST_URGENT).take_while(|row| urgency(row) >> 16 <= 6).count()
 }
 
 /// The rows of a snapshot in the order of their names. Names seldom change and are slow to compare, so it is kept.
@@ -161,10 +209,7 @@ impl<'a> Key<'a> {
             SortBy::Name => Self::Nothing,
             SortBy::Service => Self::Text(&row.service, ""),
             SortBy::Policy => Self::Text(row.policy, ""),
-            SortBy::Value => row.value.and_then(|value| value.number()).map_or(Self::Nothing, |value| {
-                let worse = if row.direction == Direction::HigherIsWorse { value } else { -value };
-                Self::Number(Reverse((worse * 1_000.0) as i64))
-            }),
+            SortBy::Value => beyondness(row).map_or(Self::Nothing, |by| Self::Number(Reverse(by))),
             SortBy::Count => share(row.count),
             SortBy::Low => share(row.low_count),
             SortBy::Host => Self::Text(&row.array, &row.host),

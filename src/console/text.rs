@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Local, NaiveDateTime};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::core::cluster::{Timestamp, Value};
+use crate::core::cluster::{Span, Timestamp, Value};
 
 /// Which clock a screen shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,6 +98,23 @@ fn trim_zeros(text: String) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// A bound, which is never rounded: `50`, `1250`, `0.25`.
+pub fn exact(value: f64) -> String {
+    if value.abs() < 1e7 { format!("{value}") } else { number(value) }
+}
+
+/// What is left of a time, rounded up: `45s`, `10m`, `3h`. Nothing is left only when nothing is.
+pub fn left(span: Span) -> String {
+    let seconds = (span.millis() + 999) / 1_000;
+    let up = |unit: i64| (seconds + unit - 1) / unit;
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", up(60)),
+        7_200..172_800 => format!("{}h", up(3_600)),
+        _ => format!("{}d", up(86_400)),
+    }
+}
+
 /// A value as a cell shows it.
 pub fn value(value: Value, at_least: &str) -> String {
     match value {
@@ -144,6 +161,17 @@ mod tests {
         let shown = [0.0, 0.25, 0.3, 2.5, 9.96, 62.0, 62.4, 999.6, 2_500.0, 12_340.0, 4e6, -3.0, f64::NAN].map(number);
         let expected = ["0", "0.25", "0.3", "2.5", "10", "62", "62.4", "1k", "2.5k", "12.3k", "4M", "-3", "-"];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_is_left_is_never_rounded_to_nothing() {
+        let spans = [0, 1, 1_000, 44_001, 120_000, 599_000, 600_001, 7_200_000, 172_800_000].map(Span::from_millis);
+        assert_eq!(spans.map(left), ["0s", "1s", "1s", "45s", "2m", "10m", "11m", "2h", "2d"]);
+    }
+
+    #[test]
+    fn a_bound_is_shown_as_it_is() {
+        assert_eq!([50.0, 1_250.0, 0.25, 12_000_000.0].map(exact), ["50", "1250", "0.25", "12M"]);
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::view::{Detail, Look, MoveOption, Snapshot, VmRow};
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
 
+/// After so many snapshots, at most ten a second, a word on the last action has been read and may be false.
+const NOTICE_LASTS: u32 = 60;
+
 /// What lies over the screen. The last one takes the keys.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Overlay {
@@ -115,6 +118,8 @@ pub struct Ui {
     pub(super) by_name: ByName,
     pub(super) looked: Option<Look>,
     pub(super) answered: u64,
+    /// Snapshots that came since the notice.
+    notice_age: u32,
     pub(super) pending: Option<Pending>,
     pub(super) started: bool,
 }
@@ -143,6 +148,7 @@ impl Ui {
             by_name: ByName::default(),
             looked: None,
             answered: 0,
+            notice_age: 0,
             pending: None,
             started: false,
         }
@@ -196,7 +202,16 @@ impl Ui {
         self.looked = None;
     }
 
+    /// A snapshot came: what was said of an older one goes when it has been read.
+    pub(super) fn age_notice(&mut self) {
+        self.notice_age = self.notice_age.saturating_add(1);
+        if self.notice_age > NOTICE_LASTS && self.notice.as_ref().is_some_and(|notice| notice.tone != Tone::Asked) {
+            self.notice = None;
+        }
+    }
+
     pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.notice_age = 0;
         self.notice = Some(Notice { tone, text: text.into() });
     }
 }

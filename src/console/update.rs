@@ -89,6 +89,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
 
 fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.quiet = None;
+    ui.age_notice();
     answers(ui, snapshot);
     let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
     if !ui.frozen && !same {
@@ -134,16 +135,13 @@ fn relist(ui: &mut Ui, snapshot: &Snapshot) {
         after.chain(ahead).find_map(|row| find(&row.name))
     };
     let at = kept.or_else(neighbour).or(if rows.is_empty() { None } else { Some(0) });
-    let widest = |of: fn(&crate::view::VmRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or(0);
-    let name_width = widest(|row| text::width(&row.name));
-    let host_width = widest(|row| text::width(&row.array) + 1 + text::width(&row.host));
     // With nothing to select the name stays: the VM comes back when the filter goes.
     if let Some(row) = at.and_then(|at| rows.get(at)) {
         ui.selected = Some(Arc::clone(&row.name));
     } else if snapshot.rows.is_empty() {
         ui.selected = None;
     }
-    ui.listing = Listing { rows, at, name_width, host_width };
+    ui.listing = Listing::new(rows, at, ui.sort == SortBy::Worst && !ui.reverse);
     ui.listed = Arc::clone(&snapshot.rows);
 }
 
@@ -242,7 +240,7 @@ fn ask(ui: &mut Ui, command: Command) -> Effect {
         Command::Abort { vm } => format!("abort the migration of {vm}"),
         Command::Set { vm, field, value } => format!("{vm} {} {}", step::label(*field), step::shown(*value)),
         Command::Undo => "undo".to_owned(),
-        Command::Mode { mode } => format!("mode {}", mode_word(*mode)),
+        Command::Mode { mode } => format!("mode {}", mode.word()),
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };
     ui.say(Tone::Asked, format!("{what}: asked, waiting for the engine"));
@@ -274,15 +272,6 @@ fn ask_abort(ui: &mut Ui) {
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 
-/// The mode's word.
-pub fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Observe => "observe",
-        Mode::Ask => "ask",
-        Mode::Auto => "auto",
-    }
-}
-
 fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<Effect> {
     let (mode, means) = match snapshot.mode {
         Mode::Observe => (Mode::Ask, "requests will wait for approval"),
@@ -293,7 +282,7 @@ fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<Effect> {
     if mode < snapshot.mode {
         return Some(ask(ui, then));
     }
-    ui.overlays.push(Overlay::Confirm { question: format!("mode {}: {means}?", mode_word(mode)), then });
+    ui.overlays.push(Overlay::Confirm { question: format!("mode {}: {means}?", mode.word()), then });
     None
 }
 

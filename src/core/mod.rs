@@ -1,4 +1,4 @@
-//! Pure: no I/O, no clock, no tokio, no randomness of its own.
+//! Pure: no I/O, no clock, no tokio, no randomness of its own. The same events give the same effects, anywhere.
 
 pub mod cluster;
 pub mod engine;

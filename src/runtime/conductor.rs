@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::core::cluster::{Reading, Timestamp, VmId};
+use crate::core::cluster::{HostId, Reading, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Event, Record};
 use crate::edge::config;
 use crate::view::Say;
@@ -209,8 +209,12 @@ impl Conductor {
         self.start_polls();
     }
 
+    /// Everything that is due by now comes before whatever happens now.
     fn come_to_now(&mut self) {
         let now = self.pace.now(self.heart.now());
+        while self.pace.is_simulated() && self.heart.next_wake() < now {
+            self.wake(self.heart.next_wake());
+        }
         self.heart.wake(now, &mut self.sink, &mut self.asks);
     }
 
@@ -247,15 +251,17 @@ impl Conductor {
     }
 
     fn obey(&mut self, command: Command) {
+        self.heart.command("operator", command.clone(), &mut self.sink, &mut self.asks);
         if let Sink::Publish(publisher) = &mut self.sink {
             publisher.touched_by(&command, self.heart.engine(), self.heart.now());
         }
-        self.heart.command("operator", command, &mut self.sink, &mut self.asks);
     }
 
     fn reload(&mut self) {
         let Some(path) = self.config.clone() else { return };
         self.come_to_now();
+        // These ids are the old config's.
+        self.start_polls();
         let said = config::load(&path)
             .map_err(|report| in_short(&report))
             .and_then(|config| self.heart.reconfigure(config, &mut self.sink, &mut self.asks));
@@ -337,7 +343,7 @@ impl Listener for Sink {
         }
     }
 
-    fn host(&mut self, host: crate::core::cluster::HostId) {
+    fn host(&mut self, host: HostId) {
         match self {
             Self::Print(printer) => printer.host(host),
             Self::Publish(publisher) => publisher.host(host),
@@ -349,5 +355,53 @@ impl Listener for Sink {
             Self::Print(printer) => printer.reconfigured(engine),
             Self::Publish(publisher) => publisher.reconfigured(engine),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::{Monitor, Source, Span};
+    use crate::core::simulation::{START, Scenario, Size};
+    use crate::runtime::Format;
+
+    /// A VM that a real monitor is to read. The URL is none, so that nothing is ever connected to.
+    fn conductor() -> Conductor {
+        let (cluster, mut monitors, plan) = Scenario::One.build(Size::default(), 1);
+        let source = Source::Http { url: "nowhere".to_owned(), expect: 200 };
+        monitors[0] = Monitor { source, deadline: Span::from_secs(1) };
+        let heart = Heart::new(cluster, monitors, plan, START);
+        // Every VM's first reading is due by now.
+        let began = Instant::now() - Duration::from_secs(2);
+        let pace = Pace::Simulated { start: START, began, speed: 60.0 };
+        Conductor::new(heart, pace, Sink::Print(Printer::new(Format::Json, Box::new(io::sink()))))
+    }
+
+    async fn polled(conductor: &mut Conductor) -> Vec<Polled> {
+        let mut all = Vec::new();
+        while let Some(ended) = conductor.polls.next().await {
+            all.push(conductor.polls.settle(ended, conductor.heart.monitors()));
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_read_by_a_real_monitor() {
+        let mut conductor = conductor();
+        conductor.come_to_now();
+        conductor.start_polls();
+        let all = polled(&mut conductor).await;
+        assert!(matches!(&all[..], [Polled::Reading(VmId(0), Reading::Gap(why))] if why.contains("URL")));
+    }
+
+    #[tokio::test]
+    async fn what_was_due_before_a_reload_is_not_asked_of_the_new_configs_vms() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, include_str!("../../config/first.toml")).expect("a file");
+        let mut conductor = conductor().with_config(path);
+        conductor.reload();
+        assert!(conductor.heart.engine().cluster().vm_named("nii1").is_none(), "the config is the new one");
+        assert!(polled(&mut conductor).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
     }
 }

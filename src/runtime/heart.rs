@@ -1,9 +1,9 @@
 //! Engine and simulator, stepped in the order of time. What they ask of each other is answered at once; what only a
 //! real monitor can tell is asked for.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use crate::core::cluster::{Cluster, Monitor, Source, Timestamp, VmId};
+use crate::core::cluster::{Cluster, HostId, Monitor, Source, Timestamp, VmId};
 use crate::core::engine::{Command, Effect, Engine, Event, Record};
 use crate::core::policy::Field;
 use crate::core::simulation::{Plan, Simulation};
@@ -16,8 +16,8 @@ pub trait Listener {
     /// An operator's command was answered.
     fn answer(&mut self, ok: bool, text: &str);
     /// A host's load or state was told.
-    fn host(&mut self, host: crate::core::cluster::HostId);
-    /// The cluster is another now.
+    fn host(&mut self, host: HostId);
+    /// The cluster is another now: ids known so far mean nothing. Told before anything that is said in the new ids.
     fn reconfigured(&mut self, engine: &Engine);
 }
 
@@ -89,8 +89,12 @@ impl Heart {
             if let Event::Host { host, .. } = event {
                 listener.host(host);
             }
+            let is_new_cluster = matches!(event, Event::Reconfigured { .. });
             let mut effects = std::mem::take(&mut self.effects);
             self.engine.step(self.now, event, &mut effects);
+            if is_new_cluster {
+                listener.reconfigured(&self.engine);
+            }
             for effect in effects.drain(..) {
                 self.carry_out(effect, listener, asks);
             }
@@ -149,10 +153,20 @@ impl Heart {
         asks: &mut Vec<VmId>,
     ) -> Result<(), String> {
         self.engine.can_become(&config.cluster)?;
+        let reread = self.read_otherwise(&config);
         self.simulation.reconfigure(self.engine.cluster(), &config.cluster, config.plan, self.now);
         self.monitors = config.monitors;
-        self.tell(Event::Reconfigured(Box::new(config.cluster)), listener, asks);
-        listener.reconfigured(&self.engine);
+        self.tell(Event::Reconfigured { cluster: Box::new(config.cluster), reread }, listener, asks);
         Ok(())
+    }
+
+    /// The VMs whose monitor reads something else in a config that is to come.
+    fn read_otherwise(&self, config: &Config) -> Vec<String> {
+        let before = self.engine.cluster().vms.iter().zip(&self.monitors);
+        let before: HashMap<&str, &Source> = before.map(|(vm, monitor)| (vm.name.as_str(), &monitor.source)).collect();
+        let after = config.cluster.vms.iter().zip(&config.monitors);
+        let other =
+            after.filter(|(vm, monitor)| before.get(vm.name.as_str()).is_some_and(|was| **was != monitor.source));
+        other.map(|(vm, _)| vm.name.clone()).collect()
     }
 }

@@ -20,7 +20,7 @@ mod signals;
 
 pub use conductor::{Conductor, Control, Ended, Sink};
 pub use heart::Heart;
-pub use pace::{Pace, wall_clock};
+pub use pace::{Pace, steady_clock};
 pub use print::{Format, Printer};
 pub use publish::Publisher;
 pub use signals::{Hangup, on_hangup, to_control};

@@ -73,5 +73,7 @@ impl Listener for Printer {
 
     fn host(&mut self, _host: HostId) {}
 
-    fn reconfigured(&mut self, _engine: &Engine) {}
+    fn reconfigured(&mut self, _engine: &Engine) {
+        self.log = Log::default();
+    }
 }

@@ -1,6 +1,6 @@
 //! Records as snapshots for a console. What did not change is shared with the snapshot before.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -115,11 +115,6 @@ impl Publisher {
         self.clock = clock;
     }
 
-    /// What is said at the top of the screen.
-    pub fn set_banner(&mut self, banner: Option<String>) {
-        self.banner = banner.map(Arc::from);
-    }
-
     /// What the console has on screen.
     pub fn set_look(&mut self, look: Look) {
         self.look = look;
@@ -144,23 +139,15 @@ impl Publisher {
         self.alarmed.clear();
     }
 
-    /// A command will change this much.
+    /// A command was carried out, and answered: this much may have changed.
     pub fn touched_by(&mut self, command: &Command, engine: &Engine, now: Timestamp) {
-        let named = match command {
-            Command::Move { vm, .. }
-            | Command::Approve { vm }
-            | Command::Deny { vm }
-            | Command::Hold { vm }
-            | Command::Release { vm }
-            | Command::Abort { vm }
-            | Command::Set { vm, .. } => engine.cluster().vm_named(vm),
-            Command::Undo | Command::Mode { .. } | Command::Acknowledge => None,
-        };
+        let named = command.vm().and_then(|name| engine.cluster().vm_named(name));
         match named {
             Some(vm) => self.stale_vms.mark(vm.index()),
             None => self.stale_vms = Stale::all(self.rows.len()),
         }
-        if let (Some(vm), Command::Set { .. }) = (named, command) {
+        let was_taken = self.answers.back().is_some_and(|answer| answer.ok);
+        if let (Some(vm), Command::Set { .. }, true) = (named, command, was_taken) {
             self.mark(vm, now, MarkKind::Edited);
         }
     }
@@ -299,11 +286,15 @@ impl Listener for Publisher {
     }
 
     fn reconfigured(&mut self, engine: &Engine) {
-        let mut before: std::collections::HashMap<Arc<str>, Memory> =
+        let mut before: HashMap<Arc<str>, Memory> =
             self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
         self.memory =
             engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
+        self.words = Log::default();
         let now = self.sender.borrow().at;
         self.begin(engine, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

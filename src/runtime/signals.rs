@@ -1,8 +1,10 @@
 //! SIGINT, SIGTERM and SIGHUP as words for the loop.
 
-use std::io;
+use std::time::Duration;
+use std::{io, process, thread};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::Control;
@@ -21,29 +23,65 @@ pub const fn on_hangup(has_config: bool) -> Hangup {
     if has_config { Hangup::Reload } else { Hangup::Stop }
 }
 
-/// Sends on what signals say, until the receiver is gone. Signals are caught from the moment this returns.
+/// How long the loop gets to end in order: a reader that stands still must not make the process deaf.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Sends on what signals say, from a thread of its own. Signals are caught from the moment this returns. A process that
+/// was told to stop and still runs some time later is ended.
 ///
 /// # Errors
 /// If the signals cannot be caught.
 pub fn to_control(hangup: Hangup) -> io::Result<mpsc::Receiver<Control>> {
     let (sender, receiver) = mpsc::channel(8);
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
+    let (caught, ready) = std::sync::mpsc::channel();
+    let listen = move || match Signals::catch() {
+        Ok((runtime, signals)) => {
+            let _ = caught.send(Ok(()));
+            runtime.block_on(signals.tell(hangup, sender));
+        }
+        Err(error) => drop(caught.send(Err(error))),
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
+    ready.recv().unwrap_or_else(|_| Err(io::Error::other("the thread for signals is gone")))?;
+    Ok(receiver)
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<(Runtime, Self)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hang_up: signal(SignalKind::hangup())?,
+            }
+        };
+        Ok((runtime, signals))
+    }
+
+    async fn tell(mut self, hangup: Hangup, sender: mpsc::Sender<Control>) {
         loop {
             let word = tokio::select! {
-                _ = interrupt.recv() => Control::Stop,
-                _ = terminate.recv() => Control::Stop,
-                _ = hang_up.recv() => match hangup {
+                _ = self.interrupt.recv() => Control::Stop,
+                _ = self.terminate.recv() => Control::Stop,
+                _ = self.hang_up.recv() => match hangup {
                     Hangup::Reload => Control::Reload,
                     Hangup::Stop => Control::Stop,
                 },
             };
-            if sender.send(word).await.is_err() {
-                return;
+            // A full channel already holds what is wanted; a closed one has nobody who could do it.
+            let _ = sender.try_send(word);
+            if word == Control::Stop {
+                tokio::time::sleep(PATIENCE).await;
+                process::exit(1);
             }
         }
-    });
-    Ok(receiver)
+    }
 }

@@ -11,6 +11,8 @@ mod event;
 mod log;
 mod project;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use event::EventLine;
 pub use log::{Log, action_words};

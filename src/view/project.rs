@@ -76,11 +76,16 @@ const fn site_threshold(rule: &Rule) -> Option<f64> {
 fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
     let live = engine.live(vm);
     match state {
-        VmState::Held => live.hold().map_or_else(String::new, |hold| hold.in_words(now)),
-        VmState::Resting => engine.why(vm, now).rsplit(", ").next().unwrap_or_default().to_owned(),
+        // How long is in `until`; the cause comes last.
+        VmState::Held => live.hold().map_or_else(String::new, |hold| last_clause(&hold.in_words(now))),
+        VmState::Resting => last_clause(&engine.why(vm, now)),
         VmState::Stale => live.last().gap.clone().unwrap_or_default(),
         _ => String::new(),
     }
+}
+
+fn last_clause(text: &str) -> String {
+    text.rsplit(", ").next().unwrap_or_default().to_owned()
 }
 
 fn until(live: &Live, state: VmState) -> Option<Timestamp> {
@@ -117,14 +122,7 @@ fn waiting(engine: &Engine, live: &Live) -> Option<WaitingView> {
 fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
     let Rule::Site(site) = &engine.cluster().vm(vm).policy.rule else { return None };
     let queue = engine.live(vm).queue()?;
-    let hand = crate::core::policy::Hand {
-        big: queue.big,
-        in_job: queue.in_job,
-        at_home: queue.at_home,
-        away: queue.away,
-        transfer: queue.transfer,
-    };
-    let verdict = if pays(&hand, site.margin) { "a move away pays" } else { "a move away does not pay" };
+    let verdict = if pays(&queue.hand(), site.margin) { "a move away pays" } else { "a move away does not pay" };
     let break_even = format!(
         "{verdict}: {} at home, {} move + {} away, margin {}",
         in_words(queue.at_home),
@@ -219,18 +217,15 @@ fn move_options(engine: &Engine, vm: VmId, now: Timestamp) -> Vec<MoveOption> {
 fn move_option(engine: &Engine, vm: VmId, target: Target, now: Timestamp) -> MoveOption {
     let to = engine.destination_of(vm, &target, now);
     let asked = Ask::Operator(target.clone());
-    let gates = engine.assess(vm, &asked, now).into_iter().map(|(gate, said)| {
-        let verdict = match (&said, gate) {
-            (Ok(_), _) => Verdict::Passes,
+    let gates = engine.assess(vm, &asked, now).into_iter().map(|(gate, detail)| {
+        let verdict = match (&detail, gate) {
+            (None, _) => Verdict::Passes,
             // An operator's own command needs no approval.
-            (Err(_), Gate::Mode) if engine.mode(vm) == Mode::Ask => Verdict::Passes,
-            (Err(_), _) if engine.binds_operator(vm, &asked, gate, now) => Verdict::Blocks,
-            (Err(_), _) => Verdict::Warns,
+            (Some(_), Gate::Mode) if engine.mode(vm) == Mode::Ask => Verdict::Passes,
+            (Some(_), _) if engine.binds_operator(vm, &asked, gate, now) => Verdict::Blocks,
+            (Some(_), _) => Verdict::Warns,
         };
-        let detail = match said {
-            Err(_) if verdict == Verdict::Passes => "your own command needs no approval".to_owned(),
-            Ok(detail) | Err(detail) => detail,
-        };
+        let detail = detail.filter(|_| verdict != Verdict::Passes).unwrap_or_else(|| passes(engine, vm, gate, to, now));
         GateView { gate, verdict, detail }
     });
     let gates = gates.collect();
@@ -242,6 +237,38 @@ fn move_option(engine: &Engine, vm: VmId, target: Target, now: Timestamp) -> Mov
         load_after: load.and_then(|load| load_after(engine, vm, load, to)).map(|load| load as f32),
         gates,
     }
+}
+
+/// What an open gate has seen.
+fn passes(engine: &Engine, vm: VmId, gate: Gate, to: Option<HostId>, now: Timestamp) -> String {
+    let (cluster, live) = (engine.cluster(), engine.live(vm));
+    let ago = |at: Option<Timestamp>, what: &str| {
+        at.map_or_else(|| format!("not {what} yet"), |at| format!("{what} {} ago", in_words(now.since(at))))
+    };
+    match gate {
+        Gate::Quality => ago(live.last().at, "read"),
+        Gate::Schedule if matches!(cluster.vm(vm).policy.rule, Rule::Schedule { .. }) => "in working hours".to_owned(),
+        Gate::Schedule => "its policy has no working hours".to_owned(),
+        Gate::Hold => "not held".to_owned(),
+        Gate::Flapping => format!("not flapping; moves in 24 h: {}", live.moves_24h(now)),
+        Gate::Cooldown => ago(live.last_move(), "moved"),
+        Gate::Budget => {
+            let (moving, most) = (engine.flights().count(), cluster.limits.at_once);
+            format!("{moving} of {most} at once under way; moves this hour: {}", engine.moves_last_hour(now))
+        }
+        Gate::Destination => to.map_or_else(String::new, |host| takes(engine, host)),
+        Gate::Mode if engine.mode(vm) == Mode::Ask => "an operator's own move needs no approval".to_owned(),
+        Gate::Mode => "auto".to_owned(),
+        Gate::Preflight => "nothing else moves it; its hosts are asked before it starts".to_owned(),
+    }
+}
+
+/// `mln5 is up, 6 of 13 VMs`.
+fn takes(engine: &Engine, host: HostId) -> String {
+    let described = engine.cluster().host(host);
+    let vms = engine.host(host).vms();
+    let room = described.capacity.map_or_else(|| format!("{vms}"), |capacity| format!("{vms} of {capacity}"));
+    format!("{} is up, VMs there: {room}", described.name)
 }
 
 /// The destination's load with the VM there, if every VM on its host weighs the same: an estimate.

@@ -104,8 +104,10 @@ fn approve_and_deny_act_only_where_something_waits() {
     let (snapshot, mut ui) = on("nii8");
     assert_eq!(commands(&mut ui, &snapshot, "a"), [Command::Approve { vm: "nii8".into() }]);
     assert_eq!(commands(&mut ui, &snapshot, "d"), [Command::Deny { vm: "nii8".into() }]);
-    let (snapshot, ui) = on("nii1");
+    let (mut snapshot, ui) = on("nii1");
     let key = KeyEvent::new(KeyCode::Char('a'), KeyModifiers::NONE);
+    assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("it is another VM's request that waits")));
+    snapshot.totals.waiting = 0;
     assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("nothing waits for approval here")));
 }
 
@@ -271,6 +273,19 @@ fn answers_are_shown_and_old_ones_are_not() {
     type_keys(&mut ui, &snapshot, "j");
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(ui.notice, None, "said once");
+}
+
+#[test]
+fn an_answer_goes_when_it_may_have_become_false_but_what_is_asked_stays() {
+    let (snapshot, mut ui) = on("nii1");
+    let wait = |ui: &mut Ui| (0..100).for_each(|_| drop(update(ui, Action::Arrived, &snapshot)));
+    type_keys(&mut ui, &snapshot, "S");
+    assert_eq!(notice(&ui).0, Tone::Good);
+    wait(&mut ui);
+    assert_eq!(ui.notice, None);
+    type_keys(&mut ui, &snapshot, "h");
+    wait(&mut ui);
+    assert_eq!(notice(&ui), (Tone::Asked, "hold nii1: asked, waiting for the engine"));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use whimbrel::console::{Action, SortBy, Ui, update};
+use whimbrel::console::{Action, Colours, SortBy, Theme, ThemeName, Ui, render, update};
+use whimbrel::core::cluster::Value;
 use whimbrel::core::engine::VmState;
 use whimbrel::view::{Snapshot, VmRow};
 
@@ -21,10 +22,66 @@ fn without(snapshot: &Snapshot, gone: &[&str]) -> Snapshot {
 fn the_worst_stands_first() {
     let snapshot = sample::snapshot();
     let ui = screen(&snapshot);
-    let first = ["db09", "nii7", "nii8", "nii2", "db04", "nii1", "web12", "nii3", "web02", "db01"];
+    let first = ["db09", "nii7", "nii8", "nii2", "db04", "nii1", "web12", "web02", "db01", "nii3"];
     assert_eq!(names(&ui)[..10], first);
     assert_eq!(names(&ui).last(), Some(&"nii5"), "what rests is last");
     assert_eq!(ui.selected.as_deref(), Some("db09"));
+}
+
+#[test]
+fn a_vm_beyond_its_bound_is_near_its_decision_whatever_its_count() {
+    let mut snapshot = sample::snapshot();
+    let at = snapshot.rows.iter().position(|row| *row.name == *"web07").unwrap();
+    let beyond = VmRow { value: Some(Value::Exact(1e6)), count: Some((0, 3)), ..sample::row("web07") };
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(beyond);
+    let ui = screen(&snapshot);
+    let place = |name| names(&ui).iter().position(|n| *n == name);
+    assert!(place("web12") < place("web07"), "after those that count");
+    assert!(place("web07") < place("web02"), "before those that settle in bounds");
+}
+
+#[test]
+fn a_low_count_comes_up_only_when_more_than_half_is_counted() {
+    let mut snapshot = sample::snapshot();
+    let place = |snapshot: &Snapshot| names(&screen(snapshot)).iter().position(|name| *name == "nii3");
+    let before = place(&snapshot);
+    let at = snapshot.rows.iter().position(|row| *row.name == *"nii3").unwrap();
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(VmRow { low_count: Some((10, 20)), ..sample::row("nii3") });
+    assert_eq!(place(&snapshot), before);
+    Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(VmRow { low_count: Some((11, 20)), ..sample::row("nii3") });
+    assert!(place(&snapshot) < before);
+}
+
+#[test]
+fn the_worst_stay_in_sight_when_the_selection_goes_far_away() {
+    let snapshot = sample::snapshot();
+    let mut ui = screen(&snapshot);
+    ui.size = (80, 24);
+    let theme = Theme::built_in(ThemeName::Mono, Colours::Off);
+    let shows = |ui: &Ui, name: &str| {
+        let frame = crate::frames::text(&render(&snapshot, ui, &theme, 80, 24));
+        frame.lines().any(|line| line.trim_start_matches([' ', '│', '>']).starts_with(name))
+    };
+    type_keys(&mut ui, &snapshot, "G");
+    for name in ["db09", "nii7", "nii8", "nii5"] {
+        assert!(shows(&ui, name), "{name}");
+    }
+    while ui.sort != SortBy::Host {
+        type_keys(&mut ui, &snapshot, "s");
+    }
+    assert_eq!(ui.listing.urgent, 0, "only where the worst come first");
+}
+
+#[test]
+fn values_of_different_units_are_sorted_by_how_far_they_are_beyond() {
+    let mut snapshot = sample::snapshot();
+    Arc::make_mut(&mut snapshot.rows).retain(|row| ["nii1", "nii2", "web07", "web12", "nii5"].contains(&&*row.name));
+    let mut ui = screen(&snapshot);
+    while ui.sort != SortBy::Value {
+        type_keys(&mut ui, &snapshot, "s");
+    }
+    // 2500 of 800 ms, 11 idle under 15, 62 over 50 a minute, 4 of 800 ms; what has no value is last.
+    assert_eq!(names(&ui), ["web12", "nii2", "nii1", "web07", "nii5"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::centred;
-use crate::console::text::{percent, width, wrap};
+use crate::console::text::{counted, percent, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Pen, gauge};
@@ -64,7 +64,11 @@ fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
         let open = option.is_open();
         let role = if open { Role::Text } else { Role::Faint };
         pen.put(area.x + 2, y, COMMAND - 1, word(&option.target), if open { Role::Strong } else { Role::Faint });
-        let to = option.to.as_deref().unwrap_or("none");
+        let to = match (&option.to, &option.target) {
+            (Some(to), _) => to,
+            (None, Target::Host(host)) => host.as_str(),
+            (None, _) => "-",
+        };
         pen.put(area.x + COMMAND + 1, y, names, to, role);
         loads(pen, loads_at, y, option, role);
         let (text, role) = verdict(option);
@@ -83,6 +87,9 @@ fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
 }
 
 fn loads(pen: &mut Pen<'_>, x: u16, y: u16, option: &MoveOption, role: Role) {
+    if option.to.is_none() {
+        return;
+    }
     let Some(now) = option.load else {
         pen.put(x, y, LOADS, "not read", Role::Faint);
         return;
@@ -121,24 +128,29 @@ fn said(pen: &mut Pen<'_>, area: Rect, option: &MoveOption) {
     if option.gates.is_empty() && y < area.bottom() {
         pen.put(area.x + 2, y, area.width.saturating_sub(2), "nothing against it", Role::Good);
     }
-    for gate in &option.gates {
+    // In the gates' order, but what stops the move is never the part that has no room.
+    let worst_first = [Verdict::Blocks, Verdict::Warns, Verdict::Passes];
+    let sorted = worst_first.into_iter().flat_map(|verdict| option.gates.iter().filter(move |g| g.verdict == verdict));
+    let count = option.gates.len();
+    for (i, gate) in sorted.enumerate() {
         let (mark, role, says) = match gate.verdict {
             Verdict::Passes => (0, Role::Good, "passes"),
             Verdict::Warns => (1, Role::Warning, "warns"),
             Verdict::Blocks => (2, Role::Alarm, "blocks"),
         };
         let room = usize::from(area.width.saturating_sub(23));
-        for (i, line) in wrap(&gate.detail, room, 2, pen.glyphs.cut).iter().enumerate() {
-            if y >= area.bottom() {
-                return;
-            }
-            if i == 0 {
-                pen.put(area.x + 1, y, 1, pen.glyphs.verdicts[mark], role);
-                pen.put(area.x + 3, y, 7, says, role);
-                pen.put(area.x + 10, y, 12, gate.gate.word(), Role::Text);
-            }
-            pen.put(area.x + 22, y, area.width.saturating_sub(22), line, Role::Quiet);
-            y += 1;
+        if y + 1 >= area.bottom() && i + 1 < count {
+            let rest = format!("+ {}", counted(count - i, "gate more", "gates more"));
+            pen.put(area.x + 1, y, area.width.saturating_sub(1), &rest, Role::Quiet);
+            return;
         }
+        pen.put(area.x + 1, y, 1, pen.glyphs.verdicts[mark], role);
+        pen.put(area.x + 3, y, 7, says, role);
+        pen.put(area.x + 10, y, 12, gate.gate.word(), Role::Text);
+        let lines = wrap(&gate.detail, room, 2, pen.glyphs.cut);
+        for (y, line) in (y..area.bottom()).zip(&lines) {
+            pen.put(area.x + 22, y, area.width.saturating_sub(22), line, Role::Quiet);
+        }
+        y += (lines.len() as u16).max(1);
     }
 }

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::Pen;
-use crate::console::text::{Zone, number, width};
+use crate::console::text::{Zone, exact, number, width};
 use crate::console::theme::Role;
 use crate::core::cluster::{Direction, Span, Timestamp};
 use crate::view::{Mark, MarkKind, Point};
@@ -93,7 +93,9 @@ impl Chart<'_> {
     /// Draws the graph; the last two lines are the time axis.
     pub fn draw(&self, pen: &mut Pen<'_>, area: Rect) {
         let (bottom, top) = self.range();
-        let labels = [top, (top + bottom) / 2.0, bottom].map(number);
+        // Written as the bounds beside them are, while that is short.
+        let label = |value: f64| if (1e3..1e4).contains(&value) { format!("{value:.0}") } else { number(value) };
+        let labels = [top, (top + bottom) / 2.0, bottom].map(label);
         let axis = labels.iter().map(|label| width(label)).max().unwrap_or(0) as u16 + 1;
         let right = self.bound_labels().iter().map(|(_, label)| width(label) as u16 + 1).max().unwrap_or(0);
         let Some(columns) = area.width.checked_sub(axis + 1 + right).filter(|columns| *columns >= 8) else { return };
@@ -120,7 +122,7 @@ impl Chart<'_> {
     }
 
     fn bound_labels(&self) -> Vec<(f64, String)> {
-        [self.bounds.high, self.bounds.low].into_iter().flatten().map(|bound| (bound, number(bound))).collect()
+        [self.bounds.high, self.bounds.low].into_iter().flatten().map(|bound| (bound, exact(bound))).collect()
     }
 
     fn y_axis(&self, pen: &mut Pen<'_>, scale: &Scale, labels: &[String; 3], x: u16, axis: u16) {

@@ -1,5 +1,7 @@
 //! Writes text by role, within the buffer, cut by display width.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -34,10 +36,18 @@ impl<'a> Pen<'a> {
         if columns == 0 || y >= area.bottom() || y < area.top() {
             return x;
         }
-        let tamed = tame(text);
+        let tamed = self.spoken(tame(text));
         let short = cut(&tamed, usize::from(columns), self.glyphs.cut);
         let style = self.fresh(role);
         self.buffer.set_stringn(x, y, &short, usize::from(columns), style).0
+    }
+
+    /// The engine's words in characters that a plain terminal has.
+    fn spoken<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
+        if self.glyphs.braille || text.is_ascii() {
+            return text;
+        }
+        Cow::Owned(text.replace('→', ">").replace('≥', ">=").replace('…', "~"))
     }
 
     /// Writes text that ends at the right edge of its columns.

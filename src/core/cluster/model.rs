@@ -18,6 +18,17 @@ pub enum Mode {
     Auto,
 }
 
+impl Mode {
+    /// The mode's word, in the config and on screen.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Ask => "ask",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// A provider or data centre, with a price.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Site {

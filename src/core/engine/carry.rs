@@ -31,14 +31,15 @@ impl Engine {
             Err((gate, detail)) => self.block(now, vm, action, gate, detail, out),
             Ok(to) if self.mode(vm) == Mode::Ask => self.wait(now, vm, action, by, to),
             Ok(to) => {
-                let id = self.new_id();
-                self.launch(now, id, vm, action, by, to, out);
+                let route = Route { id: self.new_id(), vm, from: self.live(vm).host, to };
+                self.launch(Flight::asked(route, action, by, now), out);
             }
         }
     }
 
     fn block(&mut self, now: Timestamp, vm: VmId, action: Decision, gate: Gate, detail: String, out: &mut Vec<Effect>) {
         self.record(now, vm, Happened::Blocked { action, gate, detail: detail.clone() }, out);
+        self.live_mut(vm).blocked = Some((gate, detail.clone()));
         if gate == Gate::Flapping && !self.live(vm).flapping {
             self.live_mut(vm).flapping = true;
             self.live_mut(vm).policy.reset_counts();
@@ -68,8 +69,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn drop_waiting(&mut self, vm: VmId) {
-        self.live_mut(vm).waiting = None;
+    /// What waited is not wanted any more.
+    pub(super) fn drop_waiting(&mut self, now: Timestamp, vm: VmId, gate: Gate, why: &str, out: &mut Vec<Effect>) {
+        if let Some(waiting) = self.live_mut(vm).waiting.take() {
+            let detail = format!("request #{} dropped: {why}", waiting.id.0);
+            self.record(now, vm, Happened::Blocked { action: waiting.action, gate, detail }, out);
+        }
     }
 
     /// An approved request: the gates are asked again, as things may have changed.
@@ -87,7 +92,8 @@ impl Engine {
                 Err(said)
             }
             Ok(to) => {
-                self.launch(now, waiting.id, vm, waiting.action, waiting.by, to, out);
+                let route = Route { id: waiting.id, vm, from: self.live(vm).host, to };
+                self.launch(Flight::asked(route, waiting.action, waiting.by, now), out);
                 Ok(to)
             }
         }
@@ -95,37 +101,16 @@ impl Engine {
 
     /// An operator's own move.
     pub(super) fn launch_by_hand(&mut self, now: Timestamp, vm: VmId, to: HostId, out: &mut Vec<Effect>) {
-        let (id, action) = (self.new_id(), self.action_of(vm, to));
-        self.drop_waiting(vm);
-        self.launch(now, id, vm, action, By::Operator, to, out);
+        let route = Route { id: self.new_id(), vm, from: self.live(vm).host, to };
+        self.drop_waiting(now, vm, Gate::Hold, "an operator moves it", out);
+        self.launch(Flight::asked(route, self.action_of(vm, to), By::Operator, now), out);
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn launch(
-        &mut self,
-        now: Timestamp,
-        id: RequestId,
-        vm: VmId,
-        action: Decision,
-        by: By,
-        to: HostId,
-        out: &mut Vec<Effect>,
-    ) {
-        let route = Route { id, vm, from: self.live(vm).host, to };
-        let flight = Flight {
-            route,
-            action,
-            by,
-            stage: Stage::Preflight,
-            since: now,
-            percent: 0,
-            detail: String::new(),
-            aborting: false,
-            retry: Timestamp::NEVER,
-        };
-        self.flights.insert(id, flight);
-        let live = self.live_mut(vm);
-        live.flight = Some(id);
+    fn launch(&mut self, flight: Flight, out: &mut Vec<Effect>) {
+        let route = flight.route;
+        self.flights.insert(route.id, flight);
+        let live = self.live_mut(route.vm);
+        live.flight = Some(route.id);
         live.policy.reset_counts();
         self.hosts[route.from.index()].busy += 1;
         self.hosts[route.to.index()].busy += 1;
@@ -157,12 +142,15 @@ impl Engine {
     ) {
         let Some(flight) = self.flight_in(id, Stage::Preflight) else { return };
         let route = flight.route;
-        let refusal = if flight.aborting { Some("aborted by an operator".to_owned()) } else { refusal };
+        let aborted = flight.aborting;
+        let refusal = if aborted { Some("aborted by an operator".to_owned()) } else { refusal };
         let (action, by) = (flight.action, flight.by);
         if let Some(detail) = refusal {
             self.land(id);
-            // A host that refuses is passed over for a while, like one where a migration failed.
-            self.live_mut(route.vm).remember_failure(route.to, now);
+            if !aborted {
+                // A host that refuses is passed over for a while, like one where a migration failed.
+                self.live_mut(route.vm).remember_failure(route.to, now);
+            }
             if by == By::Operator {
                 let vm = &self.cluster.vm(route.vm).name;
                 out.push(Effect::Answer { ok: false, text: format!("{vm} stays: {detail}") });
@@ -288,6 +276,7 @@ impl Engine {
         let live = self.live_mut(vm);
         live.host = host;
         live.kept_by = None;
+        live.blocked = None;
         if !self.cluster.is_base(host) {
             self.live_mut(vm).remember_ring(array, host);
         }
@@ -338,7 +327,7 @@ impl Engine {
         }
         let end = now + self.settings(vm).settle;
         self.live_mut(vm).settle = Some(end);
-        self.live_mut(vm).policy.gaps = 0;
+        self.live_mut(vm).policy.heard();
         self.read_at(vm, end);
     }
 

@@ -101,7 +101,9 @@ impl Engine {
         }
         let (host, load) = best.ok_or_else(|| none_would(&refusals))?;
         let here = self.live(vm).host;
-        match self.host(here).load {
+        // From the base or from another site the ring is the aim, better or not.
+        let compares = array.ring.contains(&here);
+        match self.host(here).load.filter(|_| compares) {
             Some(now_at) if load >= now_at => Err(format!(
                 "no beneficial move: best is {} at {:.0}% load, here {:.0}%",
                 self.cluster.host(host).name,

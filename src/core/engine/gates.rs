@@ -44,36 +44,10 @@ impl Engine {
         self.cluster.vm(vm).mode.map_or(self.cluster.mode, |mode| mode.min(self.cluster.mode))
     }
 
-    /// What every gate would say to a move, in order: `Err` is why it is shut, `Ok` a fact about why it is open, if
-    /// there is one worth telling.
-    pub fn assess(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Vec<(Gate, Result<String, String>)> {
+    /// What every gate would say to a move, in order: `None` lets it pass.
+    pub fn assess(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Vec<(Gate, Option<String>)> {
         let all = ORDER.iter().chain(&[Gate::Preflight]);
-        let say = |gate: Gate| self.gate(gate, vm, ask, now).map(|()| self.fact(gate, vm, ask, now));
-        all.map(|gate| (*gate, say(*gate))).collect()
-    }
-
-    /// Why an open gate is open.
-    fn fact(&self, gate: Gate, vm: VmId, ask: &Ask, now: Timestamp) -> String {
-        let limits = &self.cluster.limits;
-        match gate {
-            Gate::Cooldown => match self.live(vm).last_move {
-                Some(at) => format!("last moved {} ago", in_words(now.since(at))),
-                None => "not moved yet".to_owned(),
-            },
-            Gate::Budget => {
-                let (at_once, made) = (self.flights.len(), self.moves_last_hour(now));
-                let most = limits.moves_per_hour.map_or_else(String::new, |most| format!(" of {most}"));
-                format!("{at_once} of {} migrations at once, {made}{most} moves this hour", limits.at_once)
-            }
-            Gate::Destination => self.leads(vm, ask, now).map_or_else(|why| why, |to| self.room_at(to)),
-            _ => String::new(),
-        }
-    }
-
-    fn room_at(&self, host: HostId) -> String {
-        let (described, live) = (self.cluster.host(host), self.host(host));
-        let of = described.capacity.map_or_else(String::new, |capacity| format!(" of {capacity}"));
-        format!("{} is {}, {}{of} VMs", described.name, host_word(self.host_state(host)), live.vms)
+        all.map(|gate| (*gate, self.gate(*gate, vm, ask, now).err())).collect()
     }
 
     /// Whether a gate that is shut stops an operator's move too, instead of only warning.

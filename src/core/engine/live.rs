@@ -39,6 +39,8 @@ pub struct Live {
     pub(super) last_move: Option<Timestamp>,
     /// The gate that keeps the move at the end of the hours; said once, not at every try.
     pub(super) kept_by: Option<Gate>,
+    /// What stopped the last decision; until a sample is back in bounds or it moves.
+    pub(super) blocked: Option<(Gate, String)>,
     pub(super) queue: Option<QueueReport>,
     pub(super) last: Last,
     /// The state last said.
@@ -166,6 +168,7 @@ impl Live {
             moves: VecDeque::new(),
             last_move: None,
             kept_by: None,
+            blocked: None,
             queue: None,
             last: Last::default(),
             state: VmState::Watching,
@@ -246,6 +249,15 @@ impl Live {
         }
         self.moves.push_back(now);
         self.last_move = Some(now);
+    }
+}
+
+impl Flight {
+    /// A migration that has been asked for: the driver is to check whether it can start.
+    pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
+        let retry = Timestamp::NEVER;
+        let (stage, detail) = (Stage::Preflight, String::new());
+        Self { route, action, by, stage, since: now, percent: 0, detail, aborting: false, retry }
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, Reading, RequestId, Span, VmId};
-use crate::core::policy::Field;
+use crate::core::policy::{Field, Hand};
 
 /// Something the engine is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,7 +95,12 @@ pub enum Event {
         text: String,
     },
     /// The config has changed. VMs, hosts and arrays keep their state by name.
-    Reconfigured(Box<Cluster>),
+    Reconfigured {
+        /// As it is now.
+        cluster: Box<Cluster>,
+        /// VMs whose monitor reads something else now: what was read before says nothing of it.
+        reread: Vec<String>,
+    },
 }
 
 /// A site VM's queue as its worker reports it.
@@ -120,6 +125,12 @@ pub struct QueueReport {
 }
 
 impl QueueReport {
+    /// What the policy sees of it.
+    pub const fn hand(&self) -> Hand {
+        let Self { big, in_job, at_home, away, transfer, .. } = *self;
+        Hand { big, in_job, at_home, away, transfer }
+    }
+
     /// Jobs as claimed, of all grades.
     pub fn total(&self) -> u32 {
         self.grades.iter().map(|(_, jobs)| jobs).sum()
@@ -212,6 +223,22 @@ pub enum Command {
     },
     /// The alarms have been seen.
     Acknowledge,
+}
+
+impl Command {
+    /// The VM it is about, if it names one.
+    pub fn vm(&self) -> Option<&str> {
+        match self {
+            Self::Move { vm, .. }
+            | Self::Approve { vm }
+            | Self::Deny { vm }
+            | Self::Hold { vm }
+            | Self::Release { vm }
+            | Self::Abort { vm }
+            | Self::Set { vm, .. } => Some(vm),
+            Self::Undo | Self::Mode { .. } | Self::Acknowledge => None,
+        }
+    }
 }
 
 /// Something the engine wants done or known.

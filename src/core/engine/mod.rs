@@ -12,6 +12,7 @@
 //! | `carry` | request → preflight → journal → migration → outcome → settle |
 //! | `operate` | operators' commands |
 //! | `reload` | a changed config |
+//! | `names` | where the ids of one cluster are in the next |
 //! | `why` | the why line |
 
 mod carry;
@@ -19,6 +20,7 @@ mod destination;
 mod gates;
 mod live;
 mod message;
+mod names;
 mod observe;
 mod operate;
 mod record;
@@ -36,6 +38,7 @@ use crate::core::policy::{Field, Observation, Place, Rule, Settings, What};
 pub use gates::Ask;
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
 pub use message::{Command, Effect, Event, Presence, QueueReport, Route, Target};
+pub(in crate::core) use names::Names;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 use timers::{Timer, Timers};
 pub use why::reason_of;
@@ -106,7 +109,7 @@ impl Engine {
             Event::Presence { id, source, destination } => self.on_presence(now, id, source, destination, out),
             Event::Command { by, command } => self.on_command(now, &by, command, out),
             Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
-            Event::Reconfigured(cluster) => self.on_reconfigured(now, *cluster, out),
+            Event::Reconfigured { cluster, reread } => self.on_reconfigured(now, *cluster, &reread, out),
         }
     }
 
@@ -291,7 +294,8 @@ impl Engine {
         let name = &self.cluster.host(host).name;
         match state {
             HostState::Down => {
-                let text = format!("host {name} is down, with {} VMs on it", live.vms);
+                let vms = if live.vms == 1 { "1 VM".to_owned() } else { format!("{} VMs", live.vms) };
+                let text = format!("host {name} went down, with {vms} on it");
                 self.alarm(now, None, text, out);
             }
             HostState::Up | HostState::Draining | HostState::Unknown => {

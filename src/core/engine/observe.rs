@@ -1,10 +1,10 @@
 //! A reading becomes an observation, an observation a decision.
 
 use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId, in_words};
-use crate::core::policy::{Decision, Hand, Look, Place, Resting, Rule, Verdict, What, decide};
+use crate::core::policy::{Decision, Look, Place, Resting, Rule, Verdict, What, decide};
 
 use super::message::{Effect, QueueReport};
-use super::record::{By, Happened, VmState};
+use super::record::{By, Gate, Happened, VmState};
 use super::timers::Timer;
 use super::why::{number, reason_of};
 use super::{Engine, Last};
@@ -18,18 +18,12 @@ enum Seen {
 impl Engine {
     pub(super) fn on_read_due(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let interval = self.cluster.vm(vm).interval;
-        let mut next = self.live(vm).next_read + interval;
-        if next <= now {
-            // Late by more than an interval: the missed readings are not made up for.
-            next = now + interval;
-        }
-        self.read_at(vm, next);
-        let live = self.live(vm);
-        if live.policy.is_closed() {
-            self.after_hours(now, vm, out);
-            if self.rests_unread(vm) {
-                return;
-            }
+        // Readings that were missed are not made up for, and the VM keeps its own slot.
+        let due = self.live(vm).next_read;
+        let intervals = now.since(due).millis() / interval.millis() + 1;
+        self.read_at(vm, due + interval.scaled(intervals, 1));
+        if self.rests_unread(vm) {
+            return;
         }
         if self.live(vm).asked.is_none() {
             self.live_mut(vm).asked = Some(now);
@@ -45,8 +39,15 @@ impl Engine {
     pub(super) fn on_reading(&mut self, now: Timestamp, vm: VmId, reading: Reading, out: &mut Vec<Effect>) {
         let asked = self.live_mut(vm).asked.take().unwrap_or(now);
         let baseline = self.ends_settle(vm, asked);
+        if baseline && !matches!(reading, Reading::Raw(_)) {
+            // An increase since before the move would be taken for the first interval's after it.
+            self.live_mut(vm).raw = None;
+        }
         let seen = self.interpret(vm, asked, baseline, reading);
         self.take(now, vm, seen, baseline, out);
+        if self.live(vm).policy.is_closed() {
+            self.after_hours(now, vm, out);
+        }
         self.say_state(now, vm, out);
     }
 
@@ -89,10 +90,11 @@ impl Engine {
 
     fn take(&mut self, now: Timestamp, vm: VmId, seen: Seen, baseline: bool, out: &mut Vec<Effect>) {
         let state = self.state(vm);
+        let settles = self.live(vm).settle.is_some();
         if baseline {
             self.live_mut(vm).settle = None;
         }
-        let counts = !baseline && matches!(state, VmState::Watching | VmState::Stale | VmState::Resting);
+        let counts = !settles && matches!(state, VmState::Watching | VmState::Stale | VmState::Resting);
         match seen {
             Seen::Value(value) => self.take_sample(now, vm, value, counts, state, out),
             Seen::Gap(reason) => self.take_gap(now, vm, reason, counts, state, out),
@@ -110,6 +112,7 @@ impl Engine {
     ) {
         self.live_mut(vm).last = Last { at: Some(now), value: Some(value), gap: None };
         if !counts {
+            self.live_mut(vm).policy.heard();
             return self.record_sample(now, vm, value, self.standing(vm), state, out);
         }
         let what = value.number().map_or(What::Beyond, What::Sample);
@@ -118,6 +121,7 @@ impl Engine {
         self.record_sample(now, vm, value, verdict, state, out);
         if state == VmState::Watching && verdict.count == 0 && !self.live(vm).policy.is_closed() {
             self.live_mut(vm).tried.clear();
+            self.live_mut(vm).blocked = None;
         }
         self.act_on(now, vm, verdict, out);
     }
@@ -149,17 +153,16 @@ impl Engine {
         state: VmState,
         out: &mut Vec<Effect>,
     ) {
+        let stale_after = self.settings(vm).stale_after;
         let live = self.live_mut(vm);
         live.last = Last { at: Some(now), value: None, gap: Some(reason.clone()) };
-        let mut verdict = None;
         if counts {
-            verdict = Some(self.feed(now, vm, What::Gap));
+            self.feed(now, vm, What::Gap);
+        } else if live.settle.is_none() && live.flight.is_none() {
+            live.policy.missed(stale_after);
         }
         let state = if counts { self.state(vm) } else { state };
         self.record(now, vm, Happened::Gap { reason, state }, out);
-        if let Some(verdict) = verdict {
-            self.act_on(now, vm, verdict, out);
-        }
     }
 
     /// The counts as they stand, where an observation is not fed to the policy.
@@ -179,7 +182,8 @@ impl Engine {
             return;
         }
         if self.live(vm).policy.is_closed() {
-            return self.go_to_rest(now, vm, out);
+            // The move to base is not a sample's: see after_hours.
+            return;
         }
         let reason = reason_of(self, vm, verdict);
         self.on_decision(now, vm, verdict.decision, By::Policy, reason, out);
@@ -189,7 +193,7 @@ impl Engine {
         let asked = self.live_mut(vm).asked.take();
         let baseline = self.ends_settle(vm, asked.unwrap_or(now));
         let mut state = self.state(vm);
-        let look = Look { hand: report.as_ref().map(hand_of) };
+        let look = Look { hand: report.as_ref().map(QueueReport::hand) };
         let value = Value::Exact(report.as_ref().map_or(0.0, |queue| f64::from(queue.big)));
         let live = self.live_mut(vm);
         if baseline {
@@ -199,7 +203,9 @@ impl Engine {
         live.queue = report;
         live.last = Last { at: Some(now), value: Some(value), gap: None };
         let mut verdict = self.standing(vm);
-        if !baseline && matches!(state, VmState::Watching | VmState::Stale) {
+        // The end of a queue is not yet an empty poll.
+        let is_look = look.hand.is_some() || asked.is_some();
+        if !baseline && is_look && matches!(state, VmState::Watching | VmState::Stale) {
             verdict = self.feed(now, vm, What::Queue(look));
             state = self.state(vm);
         }
@@ -215,17 +221,20 @@ impl Engine {
     pub(super) fn on_hours(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let Rule::Schedule { hours, .. } = &self.settings(vm).rule else { return };
         let edge = hours.edge(now);
+        self.timers.set(edge.until, vm, Timer::Hours);
         if self.live(vm).policy.hours == Some(edge) {
             return;
         }
-        let verdict = self.feed(now, vm, What::Clock);
-        self.timers.set(edge.until, vm, Timer::Hours);
+        let begun = self.live(vm).policy.hours.is_none();
+        self.feed(now, vm, What::Clock);
         self.live_mut(vm).kept_by = None;
-        if !edge.open {
-            self.drop_waiting(vm);
-            if verdict.decision != Decision::Stay {
-                self.go_to_rest(now, vm, out);
-            }
+        if !begun {
+            let word = if edge.open { "began" } else { "ended" };
+            self.drop_waiting(now, vm, Gate::Schedule, &format!("working hours {word}"), out);
+        }
+        // A reading that is due at this very instant comes first.
+        if !edge.open && self.live(vm).next_read != now {
+            self.after_hours(now, vm, out);
         }
         self.say_state(now, vm, out);
     }
@@ -234,7 +243,6 @@ impl Engine {
     fn after_hours(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         if self.place(vm) != Place::Base {
             self.go_to_rest(now, vm, out);
-            self.say_state(now, vm, out);
         }
     }
 
@@ -252,8 +260,4 @@ impl Engine {
         let reason = "working hours ended".to_owned();
         self.on_decision(now, vm, Decision::MoveToBase, By::Schedule, reason, out);
     }
-}
-
-fn hand_of(queue: &QueueReport) -> Hand {
-    Hand { big: queue.big, in_job: queue.in_job, at_home: queue.at_home, away: queue.away, transfer: queue.transfer }
 }

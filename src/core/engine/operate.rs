@@ -15,14 +15,17 @@ type Said = Result<String, String>;
 
 impl Engine {
     pub(super) fn on_command(&mut self, now: Timestamp, by: &str, command: Command, out: &mut Vec<Effect>) {
+        let vm = command.vm().and_then(|name| self.cluster.vm_named(name));
         let said = self.obey(now, command, out);
         let (ok, text) = match said {
             Ok(text) => (true, text),
             Err(text) => (false, text),
         };
         if ok {
-            let what = Happened::Operator { by: by.to_owned(), text: text.clone() };
-            out.push(Effect::Record(Record { at: now, vm: None, what }));
+            // The record has the VM's name beside the text.
+            let name = vm.map_or_else(String::new, |vm| format!("{}: ", self.name(vm)));
+            let what = Happened::Operator { by: by.to_owned(), text: text.replacen(&name, "", 1) };
+            out.push(Effect::Record(Record { at: now, vm, what }));
         }
         out.push(Effect::Answer { ok, text });
     }
@@ -101,7 +104,7 @@ impl Engine {
 
     fn hold_by_hand(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> String {
         let broken = self.live(vm).hold.filter(|h| matches!(h.cause, HoldCause::Lost | HoldCause::Double));
-        self.drop_waiting(vm);
+        self.drop_waiting(now, vm, Gate::Hold, "held by an operator", out);
         self.hold(vm, broken.unwrap_or(Hold { until: Timestamp::NEVER, cause: HoldCause::Hand }));
         self.say_state(now, vm, out);
         format!("{}: held until released", self.name(vm))
@@ -182,7 +185,7 @@ impl Engine {
         for live in &mut self.vms {
             live.kept_by = None;
         }
-        format!("mode {} → {}", mode_word(old), mode_word(mode))
+        format!("mode {} → {}", old.word(), mode.word())
     }
 
     fn acknowledge(&mut self) -> String {
@@ -204,19 +207,10 @@ impl Engine {
             self.host_name(host)
         );
         self.placed(vm, host);
-        self.drop_waiting(vm);
+        self.drop_waiting(now, vm, Gate::Hold, "somebody else moved it", out);
         self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Foreign });
         self.alarm(now, Some(vm), text, out);
         self.say_state(now, vm, out);
-    }
-}
-
-/// A mode's word.
-pub(super) const fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Observe => "observe",
-        Mode::Ask => "ask",
-        Mode::Auto => "auto",
     }
 }
 

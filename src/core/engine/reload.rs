@@ -1,48 +1,14 @@
 //! A changed config: VMs, hosts and arrays keep their state by name.
 
-use std::collections::HashMap;
-
-use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Timestamp, VmId};
+use crate::core::cluster::{Cluster, HostId, HostState, Timestamp, VmId};
 use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::live::{HostLive, Live};
-use super::message::{Effect, Route};
+use super::message::Effect;
+use super::names::Names;
 use super::record::{Happened, Record};
 use super::timers::{Timer, Timers};
-
-/// Where the old ids are in the new cluster.
-struct Names {
-    vms: Vec<Option<VmId>>,
-    hosts: Vec<Option<HostId>>,
-    arrays: Vec<Option<ArrayId>>,
-}
-
-impl Names {
-    fn between(old: &Cluster, new: &Cluster) -> Self {
-        let vms: HashMap<&str, usize> = positions(new.vms.iter().map(|vm| vm.name.as_str()));
-        let hosts: HashMap<&str, usize> = positions(new.hosts.iter().map(|host| host.name.as_str()));
-        let arrays: HashMap<&str, usize> = positions(new.arrays.iter().map(|array| array.name.as_str()));
-        Self {
-            vms: old.vms.iter().map(|vm| vms.get(vm.name.as_str()).map(|p| VmId::at(*p))).collect(),
-            hosts: old.hosts.iter().map(|host| hosts.get(host.name.as_str()).map(|p| HostId::at(*p))).collect(),
-            arrays: old.arrays.iter().map(|array| arrays.get(array.name.as_str()).map(|p| ArrayId::at(*p))).collect(),
-        }
-    }
-
-    fn route(&self, route: Route) -> Option<Route> {
-        Some(Route {
-            id: route.id,
-            vm: self.vms[route.vm.index()]?,
-            from: self.hosts[route.from.index()]?,
-            to: self.hosts[route.to.index()]?,
-        })
-    }
-}
-
-fn positions<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
-    names.enumerate().map(|(position, name)| (name, position)).collect()
-}
 
 impl Engine {
     /// Whether a cluster can take this one's place now: every VM and host of a running migration must still be in it.
@@ -54,21 +20,26 @@ impl Engine {
         match self.flights.values().find(|flight| names.route(flight.route).is_none()) {
             Some(flight) => {
                 let vm = &self.cluster.vm(flight.route.vm).name;
-                Err(format!("{vm} is migrating, and it or one of its hosts is not in the new config"))
+                Err(format!(
+                    "{vm} is migrating, and it or one of its hosts is not in the new config; reload again when it is done"
+                ))
             }
             None => Ok(()),
         }
     }
 
-    pub(super) fn on_reconfigured(&mut self, now: Timestamp, new: Cluster, out: &mut Vec<Effect>) {
+    pub(super) fn on_reconfigured(&mut self, now: Timestamp, new: Cluster, reread: &[String], out: &mut Vec<Effect>) {
         if let Err(why) = self.can_become(&new) {
-            return self.alarm(now, None, format!("config not applied: {why}; reload again when it is done"), out);
+            return self.alarm(now, None, format!("config not applied: {why}"), out);
         }
         let names = Names::between(&self.cluster, &new);
         let old = std::mem::replace(&mut self.cluster, new);
+        let stood: Vec<HostId> = self.vms.iter().map(Live::host).collect();
         self.carry_hosts(&names);
         let new_vms = self.carry_vms(&old, &names);
         self.carry_flights(&names);
+        self.forget_readings(&old, &names, reread);
+        self.tell_of_lost_hosts(now, &old, &stood, &names, out);
         for (_, vm, _) in &mut self.alarms {
             *vm = vm.and_then(|id| names.vms[id.index()]);
         }
@@ -93,7 +64,7 @@ impl Engine {
         self.hosts = hosts;
     }
 
-    /// The VMs that were not there before.
+    /// The VMs that were not there before, in the order of their ids.
     fn carry_vms(&mut self, old: &Cluster, names: &Names) -> Vec<VmId> {
         let mut before: Vec<Option<Live>> = self.cluster.vms.iter().map(|_| None).collect();
         for (from, live) in std::mem::take(&mut self.vms).into_iter().enumerate() {
@@ -110,6 +81,29 @@ impl Engine {
         fresh
     }
 
+    /// A VM whose host is gone from the config is taken to be where the config says.
+    fn tell_of_lost_hosts(&self, at: Timestamp, old: &Cluster, stood: &[HostId], names: &Names, out: &mut Vec<Effect>) {
+        for (vm, host) in names.vms.iter().zip(stood).filter(|(_, host)| names.hosts[host.index()].is_none()) {
+            let Some(vm) = *vm else { continue };
+            let (gone, here) = (&old.host(*host).name, &self.cluster.host(self.live(vm).host).name);
+            let text = format!("its host {gone} is not in the new config: taken to be on {here}");
+            self.record(at, vm, Happened::Operator { by: "config".to_owned(), text }, out);
+        }
+    }
+
+    /// A VM that is read elsewhere, or whose indicator is another, counts from 0, and its counter has no past.
+    fn forget_readings(&mut self, old: &Cluster, names: &Names, reread: &[String]) {
+        for (from, was) in old.vms.iter().enumerate() {
+            let Some(vm) = names.vms[from] else { continue };
+            if was.indicator != self.cluster.vm(vm).indicator || reread.contains(&was.name) {
+                let live = self.live_mut(vm);
+                live.raw = None;
+                live.policy.reset_counts();
+                live.policy.heard();
+            }
+        }
+    }
+
     fn carry_flights(&mut self, names: &Names) {
         for flight in self.flights.values_mut() {
             if let Some(route) = names.route(flight.route) {
@@ -121,7 +115,7 @@ impl Engine {
     fn set_timers(&mut self, now: Timestamp, fresh: &[VmId]) {
         self.timers = Timers::default();
         for vm in self.vm_ids() {
-            if fresh.contains(&vm) {
+            if fresh.binary_search(&vm).is_ok() {
                 self.begin(vm, now);
                 continue;
             }

@@ -1,9 +1,7 @@
 //! The why line: at every moment, why a VM stands where it stands.
 
-use chrono::Timelike;
-
 use crate::core::cluster::{Direction, Span, Timestamp, Value, VmId, in_words};
-use crate::core::policy::{Bound, Decision, Field, Rule, Verdict};
+use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
 use super::live::Stage;
@@ -16,8 +14,7 @@ impl Engine {
             VmState::Migrating => self.why_migrating(vm, now),
             VmState::Held => self.live(vm).hold.map_or_else(String::new, |hold| hold.in_words(now)),
             VmState::Flapping => {
-                let tried =
-                    self.was_everywhere(vm, now).unwrap_or_else(|| "was everywhere, never back in bounds".to_owned());
+                let tried = self.live(vm).blocked.as_ref().map_or("was everywhere", |(_, why)| why.as_str());
                 format!("{tried}; held until released")
             }
             VmState::Resting => format!("resting on the base, {}", self.opens(vm)),
@@ -86,7 +83,7 @@ impl Engine {
             return format!("no value: {gap}; counts stand, stale after {left} more");
         }
         match &self.settings(vm).rule {
-            Rule::Site(site) => self.why_site(vm, site.threshold, site.home_tarry),
+            Rule::Site(site) => self.why_site(vm, site),
             rule => self.why_counts(vm, rule, now),
         }
     }
@@ -96,13 +93,27 @@ impl Engine {
         let next = in_words(live.next_read.since(now));
         if let Some(high) = rule.high().filter(|_| live.policy.count > 0) {
             let goes = self.leads_to(vm, Decision::Move, By::Policy, now);
-            return count_line("count", live.policy.count, high.tarry, &bound_words("beyond", high), &next, &goes);
+            return count_line(
+                "count",
+                live.policy.count,
+                high.tarry,
+                &format!("beyond {}", number(high.at)),
+                &next,
+                &goes,
+            );
         }
         if let Some(low) = rule.low().filter(|_| live.policy.low_count > 0) {
             let goes = self.leads_to(vm, Decision::MoveToBase, By::Policy, now);
-            return count_line("low count", live.policy.low_count, low.tarry, &bound_words("past", low), &next, &goes);
+            return count_line("low count", live.policy.low_count, low.tarry, &self.past_low(vm, low), &next, &goes);
         }
         match (live.last.value.and_then(Value::number), rule.high()) {
+            (Some(v), Some(high)) if self.settings(vm).is_beyond(v, high) => {
+                let blocked = live.blocked.as_ref();
+                let blocked =
+                    blocked.map_or_else(String::new, |(gate, why)| format!("; blocked by {}: {why}", gate.word()));
+                let unit = &self.cluster.vm(vm).indicator.unit;
+                format!("{} {unit} is beyond {}, counting from 0, next in {next}{blocked}", number(v), number(high.at))
+            }
             (Some(v), Some(high)) => {
                 let side = if self.settings(vm).direction == Direction::HigherIsWorse { "at most" } else { "at least" };
                 let unit = &self.cluster.vm(vm).indicator.unit;
@@ -110,6 +121,11 @@ impl Engine {
             }
             _ => format!("nothing counted yet; next in {next}"),
         }
+    }
+
+    fn past_low(&self, vm: VmId, low: Bound) -> String {
+        let side = if self.settings(vm).direction == Direction::HigherIsWorse { "below" } else { "above" };
+        format!("{side} {}", number(low.at))
     }
 
     fn leads_to(&self, vm: VmId, action: Decision, by: By, now: Timestamp) -> String {
@@ -122,8 +138,8 @@ impl Engine {
         }
     }
 
-    fn why_site(&self, vm: VmId, threshold: u32, home_tarry: u32) -> String {
-        use crate::core::policy::Place;
+    fn why_site(&self, vm: VmId, site: &SiteRule) -> String {
+        let SiteRule { threshold, home_tarry, .. } = *site;
         let live = self.live(vm);
         let away = self.place(vm) == Place::Away;
         match (&live.queue, away) {
@@ -135,6 +151,9 @@ impl Engine {
             ),
             (Some(queue), false) if queue.big < threshold => {
                 format!("working {} at home: {} big jobs, under {threshold}", queue.name, queue.big)
+            }
+            (Some(queue), false) if site.break_even == BreakEven::Require && !pays(&queue.hand(), site.margin) => {
+                format!("working {} at home: {} big jobs, but a move away would not pay", queue.name, queue.big)
             }
             (Some(queue), false) => format!("working {} at home: {} big jobs", queue.name, queue.big),
             (None, true) => {
@@ -150,15 +169,11 @@ impl Engine {
         match self.live(vm).policy.hours {
             Some(edge) if edge.until < Timestamp::NEVER => {
                 let local = edge.until.utc().with_timezone(&hours.zone());
-                format!("until {} {:02}:{:02}", local.format("%a"), local.hour(), local.minute())
+                format!("until {}", local.format("%a %H:%M %Z"))
             }
             _ => "with no hours ahead".to_owned(),
         }
     }
-}
-
-fn bound_words(word: &str, bound: Bound) -> String {
-    format!("{word} {}", number(bound.at))
 }
 
 fn count_line(what: &str, count: u32, tarry: u32, past: &str, next: &str, goes: &str) -> String {

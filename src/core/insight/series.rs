@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn keeps_the_newest_and_knows_gaps() {
         let mut series = Series::default();
-        let at = |n: usize| Timestamp::from_secs(1_000 + 60 * n as i64);
+        let at = |n: usize| at(60 * n as i64);
         for n in 0..KEPT + 10 {
             series.push(at(n), (n % 7 != 0).then_some(n as f64));
         }
@@ -87,5 +87,50 @@ mod tests {
         assert_eq!(series.newest(3).count(), 3);
         let gap = (KEPT..KEPT + 10).find(|n| n % 7 == 0).unwrap();
         assert_eq!(series.since(at(gap)).next(), Some((at(gap), None)));
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs(1_241_613_600 + seconds)
+    }
+
+    #[test]
+    fn nothing_was_read_yet() {
+        let series = Series::default();
+        assert!(series.is_empty() && series.newest(40).next().is_none() && series.since(at(0)).next().is_none());
+    }
+
+    #[test]
+    fn a_gap_is_never_a_zero() {
+        let mut series = Series::default();
+        series.push(at(0), Some(0.0));
+        series.push(at(60), None);
+        assert_eq!(series.since(at(0)).collect::<Vec<_>>(), [(at(0), Some(0.0)), (at(60), None)]);
+        let newest: Vec<f32> = series.newest(2).collect();
+        assert!(newest[0] == 0.0 && newest[1].is_nan());
+    }
+
+    #[test]
+    fn a_window_begins_at_the_first_reading_within_it() {
+        let mut series = Series::default();
+        for n in 0..5 {
+            series.push(at(60 * n), Some(n as f64));
+        }
+        let first = |from| series.since(from).next().map(|(at, _)| at);
+        assert_eq!(first(at(-1_000)), Some(at(0)));
+        assert_eq!(first(at(60)), Some(at(60)));
+        assert_eq!(first(at(61)), Some(at(120)));
+        assert_eq!(first(at(241)), None);
+        assert_eq!(series.newest(2).collect::<Vec<_>>(), [3.0, 4.0]);
+        assert_eq!(series.newest(100).count(), 5);
+    }
+
+    #[test]
+    fn instants_keep_tenths_of_a_second_for_years() {
+        let mut series = Series::default();
+        series.push(at(0), Some(1.0));
+        let much_later = at(13 * 365 * 86_400) + Span::from_millis(1_299);
+        series.push(much_later, Some(2.0));
+        let kept = series.since(at(1)).next().map(|(at, _)| at);
+        assert_eq!(kept, Some(at(13 * 365 * 86_400) + Span::from_millis(1_200)));
     }
 }

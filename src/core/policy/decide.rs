@@ -117,6 +117,21 @@ impl State {
         self.low_count = 0;
     }
 
+    /// A good sample came that does not count: it is not stale.
+    pub const fn heard(&mut self) {
+        self.gaps = 0;
+        self.stale = false;
+    }
+
+    /// A sample is missing. As many as `stale_after` in a row make the VM stale, and both counts fall to 0.
+    pub const fn missed(&mut self, stale_after: u32) {
+        self.gaps = self.gaps.saturating_add(1);
+        if self.gaps >= stale_after {
+            self.stale = true;
+            self.reset_counts();
+        }
+    }
+
     /// Whether the schedule keeps the policy from working now.
     pub fn is_closed(&self) -> bool {
         self.hours.is_some_and(|edge| !edge.open)
@@ -134,12 +149,12 @@ pub fn decide(state: &mut State, settings: &Settings, seen: Observation) -> Verd
         keep_hours(state, hours, seen.at);
     }
     match seen.what {
-        What::Gap => return gap(state, settings),
-        What::Clock => {}
-        What::Sample(_) | What::Beyond | What::Queue(_) => {
-            state.gaps = 0;
-            state.stale = false;
+        What::Gap => {
+            state.missed(settings.stale_after);
+            return state.stay();
         }
+        What::Clock => {}
+        What::Sample(_) | What::Beyond | What::Queue(_) => state.heard(),
     }
     match &settings.rule {
         Rule::Threshold { high } => threshold(state, settings, *high, seen.what),
@@ -148,15 +163,6 @@ pub fn decide(state: &mut State, settings: &Settings, seen: Observation) -> Verd
         Rule::Schedule { .. } => closed(state, seen.place),
         Rule::Site(site) => queue(state, site, seen),
     }
-}
-
-fn gap(state: &mut State, settings: &Settings) -> Verdict {
-    state.gaps = state.gaps.saturating_add(1);
-    if state.gaps >= settings.stale_after {
-        state.stale = true;
-        state.reset_counts();
-    }
-    state.stay()
 }
 
 fn is_beyond(settings: &Settings, high: Bound, what: What) -> bool {
@@ -182,6 +188,17 @@ fn count_high(state: &mut State, high: Bound) -> Verdict {
     verdict
 }
 
+/// One more on the low side: a low sample, or an empty poll away from home.
+fn count_low(state: &mut State, tarry: u32, decision: Decision) -> Verdict {
+    state.low_count = state.low_count.saturating_add(1);
+    let mut verdict = state.stay();
+    if state.low_count >= tarry {
+        state.low_count = 0;
+        verdict.decision = decision;
+    }
+    verdict
+}
+
 fn threshold(state: &mut State, settings: &Settings, high: Bound, what: What) -> Verdict {
     if is_beyond(settings, high, what) {
         return count_high(state, high);
@@ -202,13 +219,7 @@ fn base(state: &mut State, settings: &Settings, high: Bound, low: Bound, seen: O
         state.low_count = 0;
         return state.stay();
     }
-    state.low_count = state.low_count.saturating_add(1);
-    let mut verdict = state.stay();
-    if state.low_count >= low.tarry {
-        state.low_count = 0;
-        verdict.decision = Decision::MoveToBase;
-    }
-    verdict
+    count_low(state, low.tarry, Decision::MoveToBase)
 }
 
 fn keep_hours(state: &mut State, hours: &WorkingHours, at: Timestamp) {
@@ -265,11 +276,5 @@ fn empty_poll(state: &mut State, site: &SiteRule, place: Place) -> Verdict {
         state.low_count = 0;
         return state.stay();
     }
-    state.low_count = state.low_count.saturating_add(1);
-    let mut verdict = state.stay();
-    if state.low_count >= site.home_tarry {
-        state.low_count = 0;
-        verdict.decision = Decision::MoveHome;
-    }
-    verdict
+    count_low(state, site.home_tarry, Decision::MoveHome)
 }

@@ -10,11 +10,12 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::cluster::Timestamp;
+use crate::core::cluster::{Span, Timestamp};
 
 const MINUTES_A_DAY: u16 = 24 * 60;
-/// A week, and a day more on either side for windows across midnight.
-const DAYS_AHEAD: u64 = 9;
+/// Two weeks, as a night that misses an hour can take a week's window away, and a day more on either side for windows
+/// across midnight.
+const DAYS_AHEAD: u64 = 16;
 
 /// One window of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +113,7 @@ impl WorkingHours {
                 None => return Edge { open: false, until: open },
             }
         }
-        let horizon = Timestamp::from_millis(at.millis() + 8 * 86_400_000);
+        let horizon = at + Span::from_hours(15 * 24);
         match open_until {
             Some(until) => Edge { open: true, until: if until > horizon { Timestamp::NEVER } else { until } },
             None => Edge { open: false, until: Timestamp::NEVER },
@@ -233,7 +234,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::cluster::Span;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::from(DateTime::parse_from_rfc3339(text).unwrap().to_utc())
@@ -289,6 +289,16 @@ mod tests {
         assert_eq!(edges(&hours, "2009-03-28T12:00:00Z", 1), ["opens Sun 03:00 +0200", "closes Sun 04:00 +0200"]);
         let gone = WorkingHours::parse("Sun 02:10-02:50", Oslo).unwrap();
         assert_eq!(edges(&gone, "2009-03-28T12:00:00Z", 1), Vec::<String>::new(), "it does not exist that night");
+    }
+
+    #[test]
+    fn a_window_that_a_night_takes_away_opens_a_week_later() {
+        let hours = WorkingHours::parse("Sun 02:00-03:00", Oslo).unwrap();
+        let edge = hours.edge(at("2009-03-22T12:00:00Z"));
+        assert_eq!((edge.open, edge.until), (false, at("2009-04-05T00:00:00Z")));
+        let nearly_always = WorkingHours::parse("Mon-Sat 00:00-24:00, Sun 00:00-02:00, Sun 03:00-24:00", Oslo).unwrap();
+        let edge = nearly_always.edge(at("2009-03-22T12:00:00Z"));
+        assert_eq!((edge.open, edge.until), (true, at("2009-04-05T00:00:00Z")));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod decide;
 mod hours;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use decide::{Decision, Hand, Look, Observation, Place, State, Verdict, What, decide, pays};
 pub use hours::{Edge, HoursError, Window, WorkingHours};

@@ -132,9 +132,9 @@ impl Field {
 /// Why settings cannot stand, and what would.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SettingsError {
-    /// A tarry below 1 would act on nothing.
+    /// A tarry below 1 would act on nothing, a margin below 1 on a loss.
     #[error("{0} must be at least 1")]
-    TarryTooSmall(&'static str),
+    TooSmall(&'static str),
     /// A tarry is a whole number.
     #[error("{0} must be a whole number")]
     NotWhole(&'static str),
@@ -304,20 +304,20 @@ fn check_bound(bound: Bound, at: &'static str, tarry: &'static str) -> Result<()
     if !bound.at.is_finite() {
         return Err(SettingsError::NotFinite(at));
     }
-    if bound.tarry == 0 { Err(SettingsError::TarryTooSmall(tarry)) } else { Ok(()) }
+    if bound.tarry == 0 { Err(SettingsError::TooSmall(tarry)) } else { Ok(()) }
 }
 
 fn check_site(site: &SiteRule) -> Result<(), SettingsError> {
     if site.threshold == 0 {
-        return Err(SettingsError::TarryTooSmall("threshold"));
+        return Err(SettingsError::TooSmall("threshold"));
     }
     if site.home_tarry == 0 {
-        return Err(SettingsError::TarryTooSmall("home_tarry"));
+        return Err(SettingsError::TooSmall("home_tarry"));
     }
     if !site.margin.is_finite() {
         return Err(SettingsError::NotFinite("margin"));
     }
-    if site.margin < 1.0 { Err(SettingsError::TarryTooSmall("margin")) } else { Ok(()) }
+    if site.margin < 1.0 { Err(SettingsError::TooSmall("margin")) } else { Ok(()) }
 }
 
 fn whole(value: f64, key: &'static str) -> Result<u32, SettingsError> {
@@ -325,7 +325,7 @@ fn whole(value: f64, key: &'static str) -> Result<u32, SettingsError> {
         return Err(SettingsError::NotWhole(key));
     }
     if value < 1.0 {
-        return Err(SettingsError::TarryTooSmall(key));
+        return Err(SettingsError::TooSmall(key));
     }
     Ok(value.min(f64::from(u32::MAX)) as u32)
 }

@@ -69,10 +69,6 @@ impl Machine {
         self.down_until.is_some()
     }
 
-    pub(super) const fn ghz(&self) -> f64 {
-        self.ghz
-    }
-
     pub(super) fn vms(&self) -> &[VmId] {
         &self.vms
     }

@@ -1,34 +1,9 @@
 //! A changed config: VMs and hosts go on by name, migrations by their requests.
 
-use std::collections::HashMap;
-
 use super::happen::Due;
 use super::{Plan, Simulation};
-use crate::core::cluster::{Cluster, HostId, Timestamp, VmId};
-use crate::core::engine::{Event, Route};
-
-/// Where the old ids are in the new cluster.
-struct Names {
-    vms: Vec<Option<VmId>>,
-    hosts: Vec<Option<HostId>>,
-}
-
-impl Names {
-    fn between(old: &Cluster, new: &Cluster) -> Self {
-        let vms: HashMap<&str, VmId> = new.vms.iter().enumerate().map(|(n, vm)| (&*vm.name, VmId::at(n))).collect();
-        let hosts: HashMap<&str, HostId> =
-            new.hosts.iter().enumerate().map(|(n, host)| (&*host.name, HostId::at(n))).collect();
-        Self {
-            vms: old.vms.iter().map(|vm| vms.get(&*vm.name).copied()).collect(),
-            hosts: old.hosts.iter().map(|host| hosts.get(&*host.name).copied()).collect(),
-        }
-    }
-
-    fn route(&self, route: Route) -> Option<Route> {
-        let (vm, from) = (self.vms[route.vm.index()]?, self.hosts[route.from.index()]?);
-        Some(Route { vm, from, to: self.hosts[route.to.index()]?, ..route })
-    }
-}
+use crate::core::cluster::{Cluster, Timestamp};
+use crate::core::engine::{Event, Names};
 
 impl Simulation {
     /// Goes on with a changed cluster and plan. VMs of a name that was in `old` stay where they are, with their

@@ -77,27 +77,6 @@ impl Simulation {
         out.append(&mut self.untold);
     }
 
-    /// The host a VM runs on or, if that is down or it is on its way, belongs to. `None` for an unknown VM.
-    pub fn host_of(&self, vm: VmId) -> Option<HostId> {
-        self.crowd.guests.get(vm.index()).map(|guest| guest.host)
-    }
-
-    /// What the VMs of a host want of it, as a part of what it has: 1 is all of it, more is too much.
-    pub fn load(&self, host: HostId, now: Timestamp) -> f64 {
-        self.crowd.load(host, now)
-    }
-
-    /// The part of a host's capacity that a VM would take (or takes) there.
-    pub fn share_of(&self, vm: VmId, host: HostId, now: Timestamp) -> f64 {
-        self.demand_of(vm, now) / self.crowd.machines[host.index()].ghz()
-    }
-
-    /// The CPU a VM takes, in GHz.
-    pub fn demand_of(&self, vm: VmId, now: Timestamp) -> f64 {
-        let guest = &self.crowd.guests[vm.index()];
-        guest.takes(guest.activity(step_of(now)))
-    }
-
     /// Reads a VM's service: the answer to [`Effect::Read`](crate::core::engine::Effect::Read).
     pub fn read(&mut self, vm: VmId, now: Timestamp) -> Event {
         self.catch_up(now);

@@ -11,6 +11,9 @@ const FIRST: Duration = Duration::from_millis(500);
 /// A service that is back is never missed for longer than this and one interval.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// An attempt that is due this soon is made now: the next reading may be a whole interval away.
+const SLACK: Duration = Duration::from_millis(50);
+
 /// Counts failures to connect, and says when the next attempt may be made.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
@@ -39,7 +42,7 @@ impl Backoff {
 
     /// Why no attempt is made now; `None` if one may be.
     pub(super) fn holds(&self, now: Instant) -> Option<String> {
-        let waiting = self.waiting.as_ref().filter(|w| now < w.until)?;
+        let waiting = self.waiting.as_ref().filter(|w| now + SLACK < w.until)?;
         Some(format!("{}, retrying in {}", waiting.reason, reason::time(waiting.until - now)))
     }
 }
@@ -69,8 +72,8 @@ mod tests {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
         assert_eq!(backoff.holds(now), None);
         backoff.fail(now, "x");
-        assert!(backoff.holds(now + FIRST - Duration::from_millis(1)).is_some());
-        assert_eq!(backoff.holds(now + FIRST), None);
+        assert!(backoff.holds(now + FIRST - SLACK - Duration::from_millis(1)).is_some());
+        assert_eq!(backoff.holds(now + FIRST - SLACK), None);
     }
 
     #[test]

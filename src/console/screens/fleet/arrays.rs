@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{counted, percent, width};
+use crate::console::text::{percent, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Pen, gauge};
@@ -49,19 +49,22 @@ fn place(snapshot: &Snapshot, ui: &Ui) -> Option<usize> {
 fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
     let hosts = snapshot.arrays.iter().flat_map(|array| &array.hosts).enumerate();
     let hidden = hosts.filter(|(i, _)| *i < top || *i >= top + shown).map(|(_, host)| host);
-    let (mut count, mut ill, mut busiest) = (0, 0, None::<&HostView>);
+    let (mut count, mut ill, mut busiest) = (0, Vec::new(), None::<&HostView>);
     for host in hidden {
         count += 1;
-        ill += usize::from(host.state != HostState::Up);
+        if host.state != HostState::Up {
+            ill.push(&*host.name);
+        }
         if host.load > busiest.and_then(|b| b.load) {
             busiest = Some(host);
         }
     }
-    let mut text = format!("{} more", counted(count, "host", "hosts"));
-    if ill > 0 {
-        text.push_str(&format!(", {ill} not up"));
-    }
-    if let Some((name, load)) = busiest.and_then(|host| Some((&host.name, host.load?))) {
+    let mut text = format!("{count} more {}", if count == 1 { "host" } else { "hosts" });
+    // What is wrong is told by name before what is only full.
+    if let [first, others @ ..] = &*ill {
+        let and = if others.is_empty() { String::new() } else { format!(" and {}", others.len()) };
+        text.push_str(&format!(", not up: {first}{and}"));
+    } else if let Some((name, load)) = busiest.and_then(|host| Some((&host.name, host.load?))) {
         text.push_str(&format!(", busiest {name} {}", percent(load)));
     }
     text
@@ -115,11 +118,12 @@ fn line(pen: &mut Pen<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui
     let full = host.capacity.is_some_and(|capacity| host.vms.len() >= capacity as usize);
     pen.put_right(x, at.y, 5, &used, if full { Role::Warning } else { Role::Faint });
     x += 6;
-    if host.base {
-        x = pen.put(x, at.y, end.saturating_sub(x), "base ", Role::Quiet);
+    // A host whose name says it needs no second word, which would read as a VM's.
+    if host.base && *host.name != *"base" {
+        x = pen.put(x, at.y, end.saturating_sub(x), "(base) ", Role::Faint);
     }
     if host.state == HostState::Draining {
-        x = pen.put(x, at.y, end.saturating_sub(x), "draining ", Role::Warning);
+        x = pen.put(x, at.y, end.saturating_sub(x), "(draining) ", Role::Warning);
     }
     vms(pen, x, at.y, end, host, ui);
 }

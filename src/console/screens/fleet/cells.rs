@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::columns::Column;
-use crate::console::text::{Zone, number, value};
+use crate::console::text::{Zone, exact, left, value, width as columns_of};
 use crate::console::theme::Role;
 use crate::console::widgets::{Bounds, Pen, count_bar, gauge, spark};
 use crate::core::cluster::{Direction, Span, Timestamp};
@@ -39,7 +39,9 @@ pub fn draw(pen: &mut Pen<'_>, column: Column, at: Rect, row: &VmRow, snapshot: 
         Column::Count => count(pen, at, row),
         Column::Low => low_count(pen, at, row),
         Column::Host => {
-            let x = pen.put(x, y, width, &format!("{}/", row.array), Role::Quiet);
+            // Where not both have room the host is the one to know.
+            let array = columns_of(&row.array) + 1 + columns_of(&row.host) <= usize::from(width);
+            let x = if array { pen.put(x, y, width, &format!("{}/", row.array), Role::Quiet) } else { x };
             pen.put(x, y, at.right().saturating_sub(x), &row.host, Role::Text);
         }
         Column::State => state(pen, at, row, snapshot.at, zone),
@@ -68,12 +70,20 @@ fn read_value(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
     if let Some(queue) = &row.queue {
         let role = if row.high.is_some_and(|bound| f64::from(queue.big) >= bound) { Role::Beyond } else { Role::Text };
         pen.put_right(at.x, at.y, number_columns, &queue.big.to_string(), role);
-        let big = if at.width >= 16 { "big " } else { "" };
-        return unit(pen, &format!("{big}of {}", queue.total));
+        let of = if at.width >= 16 { " of " } else { "/" };
+        return unit(pen, &format!("big{of}{}", queue.total));
     }
     let Some(read) = row.value else {
-        let (text, role) = if row.gap.is_some() { ("no reading", Role::Warning) } else { ("-", Role::Faint) };
-        let lead = if row.gap.is_some() { 1 } else { number_columns - 1 };
+        let (text, role, lead) = match row.gap.as_deref() {
+            // A counter's first reading is as it should be.
+            Some(gap) if gap.starts_with("baseline") || gap.starts_with("first reading") => {
+                ("baseline", Role::Quiet, 1)
+            }
+            // Nor is a VM read while it moves.
+            Some(_) if matches!(row.state, VmState::Migrating | VmState::Settling) => ("no reading", Role::Quiet, 1),
+            Some(_) => ("no reading", Role::Warning, 1),
+            None => ("-", Role::Faint, number_columns - 1),
+        };
         pen.put(at.x + lead, at.y, at.width.saturating_sub(lead), text, role);
         return;
     };
@@ -99,8 +109,7 @@ fn bound_words(row: &VmRow, at_least: &str) -> String {
         Direction::HigherIsWorse => (">", "<"),
         Direction::LowerIsWorse => ("<", ">"),
     };
-    let word =
-        |sign: &str, bound: Option<f64>| bound.map_or(String::new(), |bound| format!("{sign} {}", number(bound)));
+    let word = |sign: &str, bound: Option<f64>| bound.map_or(String::new(), |bound| format!("{sign} {}", exact(bound)));
     format!("{:<6} {}", word(worse, row.high), word(better, row.low))
 }
 
@@ -148,14 +157,14 @@ fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
         pen.put(at.x, at.y, at.width, &text, Role::Alarm);
         return;
     }
-    let left = row.until.map(|until| until.since(now));
+    let ends = row.until.map(|until| until.since(now));
     match row.state {
         VmState::Migrating => migrating(pen, at, row),
         VmState::Waiting => waiting(pen, at, row, now),
         VmState::Watching if row.queue.is_some() => working(pen, at, row),
         VmState::Watching => words(pen, at, "watching", &row.note, Role::Quiet),
-        VmState::Settling => words(pen, at, "settling", &left_or(left, &row.note), Role::Moving),
-        VmState::Held => words(pen, at, "held", &joined(left, &row.note), Role::Warning),
+        VmState::Settling => words(pen, at, "settling", &left_or(ends, &row.note), Role::Moving),
+        VmState::Held => words(pen, at, "held", &joined(ends, &row.note), Role::Warning),
         VmState::Flapping => words(pen, at, "! flapping", &row.note, Role::Alarm),
         VmState::Stale => words(pen, at, "stale", &row.note, Role::Warning),
         VmState::Resting if row.note.is_empty() => {
@@ -166,13 +175,13 @@ fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
     }
 }
 
-fn left_or(left: Option<Span>, note: &str) -> String {
-    left.map_or_else(|| note.to_owned(), |left| left.to_string())
+fn left_or(span: Option<Span>, note: &str) -> String {
+    span.map_or_else(|| note.to_owned(), left)
 }
 
-fn joined(left: Option<Span>, note: &str) -> String {
-    match left {
-        Some(left) => format!("{left} {note}"),
+fn joined(span: Option<Span>, note: &str) -> String {
+    match span {
+        Some(span) => format!("{} {note}", left(span)),
         None => note.to_owned(),
     }
 }
@@ -193,7 +202,7 @@ fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
         return;
     }
     let percent = format!(" {}%", migration.percent);
-    let bar = if at.width >= 20 { 6 } else { 0 };
+    let bar = if columns_of(&migration.to) + 2 + 6 + " 100%".len() <= usize::from(at.width) { 6 } else { 0 };
     let name_room = at.width.saturating_sub(percent.len() as u16 + bar + 2);
     let x = pen.put(at.x, at.y, 2, "> ", Role::Moving);
     let mut x = pen.put(x, at.y, name_room, &migration.to, Role::Moving);
@@ -205,7 +214,7 @@ fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
 
 fn waiting(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp) {
     let text = match &row.waiting {
-        Some(waits) => format!("? > {}  {} left", waits.to, waits.lapses.since(now)),
+        Some(waits) => format!("? > {}  {} left", waits.to, left(waits.lapses.since(now))),
         None => "? waiting".to_owned(),
     };
     pen.put(at.x, at.y, at.width, &text, Role::Waiting);

@@ -132,9 +132,19 @@ pub fn plan(columns: u16, listing: &Listing) -> Vec<(Column, u16, u16)> {
         taken.push((column, least, most));
     }
     let mut spare = room.saturating_sub(used.saturating_sub(GAP));
-    // A state in full, then values, names and places in full; what is left is the trend's.
-    let wishes =
-        [(C::State, 24), (C::Value, 16), (C::Vm, 24), (C::Host, 24), (C::Service, 9), (C::State, 36), (C::Trend, 40)];
+    // Places, values and names in full, then states; what is left is the trend's.
+    let wishes = [
+        (C::Host, 16),
+        (C::State, 20),
+        (C::Value, 16),
+        (C::Vm, 24),
+        (C::Service, 9),
+        (C::State, 24),
+        (C::Host, 24),
+        (C::Trend, 24),
+        (C::State, 36),
+        (C::Trend, 40),
+    ];
     for (first, wish) in wishes {
         if let Some((_, width, most)) = taken.iter_mut().find(|(column, ..)| *column == first) {
             let more = spare.min(wish.min(*most).saturating_sub(*width));

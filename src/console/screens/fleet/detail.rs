@@ -3,11 +3,13 @@
 use ratatui::layout::Rect;
 
 use super::{cells, queue};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::update::active_field;
 use crate::console::widgets::{Chart, Pen};
 use crate::console::{step, ui};
+use crate::core::cluster::{Span, Timestamp};
 use crate::view::{Detail, Snapshot, VmRow};
 
 /// Draws the graph, and beside it a site VM's queue.
@@ -33,17 +35,18 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     }
 }
 
-/// What is measured; at the right the number that `+` and `-` change, and when it is read next.
+/// What is measured; at the right the number that `+` and `-` change, and how old the newest reading is.
 fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
     let what = detail.map_or_else(String::new, |detail| match (&*detail.indicator, &*row.unit) {
         (name, unit) if unit.is_empty() || name.contains(unit) => format!("  {name}"),
         (name, unit) => format!("  {name}, {unit}"),
     });
-    let next = detail.and_then(|detail| detail.next_read);
     let mut right = detail.map_or_else(String::new, |detail| changing(detail, ui));
-    if let Some(next) = next.filter(|next| *next > snapshot.at) {
-        right.push_str(&format!("   next reading {}", next.since(snapshot.at)));
+    let read = row.read_at.map_or_else(String::new, |at| format!("   read {} ago", snapshot.at.since(at)));
+    // The name of what is measured is worth more than its age, which a wide table shows too.
+    if width(&row.name) + width(&what) + width(&right) + width(&read) + 9 <= usize::from(area.width) {
+        right.push_str(&read);
     }
     pen.rule(area, &[(&row.name, Role::Title), (&what, Role::Quiet)], right.trim_start());
 }
@@ -62,11 +65,18 @@ fn graph(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: 
         marks: &detail.marks,
         bounds: cells::bounds(row),
         now: snapshot.at,
-        window: WINDOW,
+        window: window(detail, snapshot.at),
         longest_step: detail.interval.scaled(5, 2),
         zone: ui.zone,
     };
     chart.draw(pen, area);
+}
+
+/// How far back the graph goes: as far as the readings, so that a young VM's do not crowd into one column.
+fn window(detail: &Detail, now: Timestamp) -> Span {
+    let Some(first) = detail.points.first() else { return WINDOW };
+    let needed = now.since(first.at).max(detail.interval.scaled(5, 1));
+    [2, 5, 10, 15].map(Span::from_mins).into_iter().find(|span| *span >= needed).unwrap_or(WINDOW)
 }
 
 /// Draws the why line.

@@ -73,22 +73,26 @@ fn right(snapshot: &Snapshot, ui: &Ui) -> Vec<Piece> {
     pieces
 }
 
+/// Columns kept for `2 moving  ! 1 alarm` and a gap.
+const COMING: usize = 25;
+
 /// Draws the first line.
 pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let (mut left, mut right) = (left(snapshot), right(snapshot, ui));
     let size = |pieces: &[Piece], gap: usize| pieces.iter().map(|p| width(&p.text) + gap).sum::<usize>();
     let room = usize::from(area.width);
-    while 1 + size(&left, 2) + size(&right, 2) > room && left.len() + right.len() > 1 {
+    // With room to spare, what there is stands apart from what happens. What comes and goes has no say in it.
+    let lasting: usize = left.iter().filter(|p| !(9..=11).contains(&p.worth)).map(|p| width(&p.text) + 2).sum();
+    let loose = if lasting + size(&right, 2) + COMING <= room { 3 } else { 0 };
+    while 1 + loose + size(&left, 2) + size(&right, 2) > room && left.len() + right.len() > 1 {
         let least = left.iter().chain(&right).map(|p| p.worth).min().unwrap_or(0);
         left.retain(|p| p.worth != least);
         right.retain(|p| p.worth != least);
     }
-    // With room to spare, what there is stands apart from what happens.
-    let loose = size(&left, 2) + size(&right, 2) + 12 <= room;
     let mut x = area.x + 1;
     for piece in &left {
-        if loose && piece.worth == 12 {
-            x += 3;
+        if piece.worth == 12 {
+            x += loose as u16;
         }
         x = pen.put(x, area.y, area.right().saturating_sub(x), &piece.text, piece.role) + 2;
     }
@@ -119,7 +123,9 @@ pub fn banner(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 /// Draws the newest alarm in its own words.
 pub fn alarm(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot) {
     let Some(alarm) = snapshot.alarms.last().filter(|_| area.height > 0) else { return };
-    let who = alarm.vm.as_ref().map_or(String::new(), |vm| format!("{vm}: "));
+    // Most alarms name their VM themselves.
+    let unnamed = alarm.vm.as_ref().filter(|vm| !alarm.text.starts_with(&***vm));
+    let who = unnamed.map_or(String::new(), |vm| format!("{vm}: "));
     let age = snapshot.at.since(alarm.at);
     let more = match snapshot.alarms.len() - 1 {
         0 => String::new(),

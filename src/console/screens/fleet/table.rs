@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::cells;
 use super::columns::{Column, plan};
-use crate::console::listing::SortBy;
+use crate::console::listing::{Listing, SortBy};
 use crate::console::text;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
@@ -25,12 +25,16 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
         pen.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), &text, Role::Strong);
         return;
     }
-    let top = ui.listing.at.unwrap_or(0).saturating_sub(rows / 2).min(all.len().saturating_sub(rows));
-    for (i, row) in all.iter().enumerate().skip(top).take(rows) {
-        let y = area.y + 1 + (i - top) as u16;
+    let (pinned, top) = visible(&ui.listing, rows);
+    let shown = (0..pinned).chain(top..all.len()).take(rows);
+    for (y, i) in (area.y + 1..area.bottom()).zip(shown) {
+        let row = &all[i];
         let selected = ui.listing.at == Some(i);
         for (column, x, width) in &columns {
             cells::draw(pen, *column, Rect::new(area.x + x, y, *width, 1), row, snapshot, ui.zone);
+        }
+        if i < pinned && top > pinned {
+            pen.glyph(area.x, y, pen.glyphs.axis[0], Role::Faint);
         }
         if selected {
             pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
@@ -41,23 +45,37 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
             }
         }
     }
-    rest(pen, area, top, rows, all.len());
+    rest(pen, area, &columns, top - pinned, all.len().saturating_sub(top + rows - pinned));
 }
 
-/// How many lines are not on screen.
-fn rest(pen: &mut Pen<'_>, area: Rect, top: usize, rows: usize, all: usize) {
-    let below = all.saturating_sub(top + rows);
-    if top + below == 0 || rows == 0 {
-        return;
-    }
-    let text = match (top, below) {
-        (0, below) => format!(" {below} below"),
-        (above, 0) => format!(" {above} above"),
-        (above, below) => format!(" {above} above, {below} below"),
-    };
-    let columns = (text.len() as u16).min(area.width);
-    pen.put(area.right() - columns, area.y, columns, &text, Role::Faint);
+/// How many of the worst stay at the top, and the first of the others that is shown.
+fn visible(listing: &Listing, rows: usize) -> (usize, usize) {
+    let pinned = listing.urgent.min(rows / 3);
+    let (others, room) = (listing.rows.len().saturating_sub(pinned), rows - pinned);
+    let at = listing.at.unwrap_or(0).saturating_sub(pinned);
+    (pinned, pinned + at.saturating_sub(room / 2).min(others.saturating_sub(room)))
 }
+
+/// How many lines are not on screen, in the state's head: the only one that has room.
+fn rest(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], above: usize, below: usize) {
+    let Some((_, x, width)) = columns.iter().find(|(column, ..)| *column == Column::State) else { return };
+    let text = match (above, below) {
+        (0, 0) => return,
+        (0, below) => format!("{below} below"),
+        (above, 0) => format!("{above} above"),
+        (above, below) => format!("{above} above {below} below"),
+    };
+    let width = usize::from(*width);
+    let text = if text.len() + HEAD + 1 > width { format!("{} more", above + below) } else { text };
+    // The word beside the head gives way where it must.
+    let keeps_note = text.len() + HEAD + " worst  ".len() <= width;
+    let begin = if keeps_note { width.saturating_sub(text.len()) } else { HEAD.min(width) };
+    let room = width - begin;
+    pen.put(area.x + x + begin as u16, area.y, room as u16, &format!("{text:>room$}"), Role::Faint);
+}
+
+/// Columns of the state's head with its mark.
+const HEAD: usize = 6;
 
 fn head(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], ui: &Ui) {
     for (column, x, width) in columns {

@@ -257,7 +257,7 @@ fn a_stale_vm_and_one_on_a_silent_host_do_not_move() {
     world.tell(host_is(0, HostState::Down));
     world.run_for(Span::from_mins(3));
     assert_eq!(world.blocked(), [(Gate::Quality, "its host h1 is down".to_owned())]);
-    assert_eq!(world.alarms(), ["host h1 is down, with 1 VMs on it"]);
+    assert_eq!(world.alarms(), ["host h1 went down, with 1 VM on it"]);
     assert_eq!(world.decisions(), [Decision::Move]);
 }
 
@@ -265,7 +265,6 @@ fn a_stale_vm_and_one_on_a_silent_host_do_not_move() {
 fn the_gates_say_beforehand_what_they_would_say() {
     use crate::core::engine::Ask;
     let mut cluster = cluster(3, threshold());
-    cluster.hosts[1].capacity = Some(8);
     cluster.limits.cooldown = Span::from_mins(15);
     let mut world = World::new(cluster, always(10.0));
     let said = |world: &World, target: Target| {
@@ -273,15 +272,14 @@ fn the_gates_say_beforehand_what_they_would_say() {
         move |gate: Gate| all.iter().find(|(g, _)| *g == gate).map(|(_, said)| said.clone()).unwrap()
     };
     let next = said(&world, Target::Next);
-    assert_eq!(next(Gate::Destination), Ok("h2 is up, 0 of 8 VMs".to_owned()));
-    assert_eq!(next(Gate::Cooldown), Ok("not moved yet".to_owned()));
-    assert_eq!(said(&world, Target::Down)(Gate::Destination), Err("h1 is the first of the ring".to_owned()));
+    assert_eq!((next(Gate::Destination), next(Gate::Cooldown)), (None, None));
+    assert_eq!(said(&world, Target::Down)(Gate::Destination), Some("h1 is the first of the ring".to_owned()));
     world.command(move_to(Target::Next));
     world.run_for(Span::from_mins(4));
     let again = said(&world, Target::Next);
-    assert_eq!(again(Gate::Cooldown), Err("11 min left".to_owned()));
-    assert_eq!(again(Gate::Hold), Err("held 26 min more, moved by hand".to_owned()));
+    assert_eq!(again(Gate::Cooldown), Some("11 min left".to_owned()));
+    assert_eq!(again(Gate::Hold), Some("held 26 min more, moved by hand".to_owned()));
     world.moves = Moves::Hang;
     world.command(move_to(Target::Next));
-    assert_eq!(said(&world, Target::Next)(Gate::Preflight), Err("it is on its way to h3".to_owned()));
+    assert_eq!(said(&world, Target::Next)(Gate::Preflight), Some("it is on its way to h3".to_owned()));
 }

@@ -4,7 +4,9 @@ use crate::core::cluster::{
     Array, ArrayId, Cluster, Direction, Host, HostId, HostState, Indicator, IndicatorKind, Limits, Mode, Pick, Reading,
     Site, SiteId, Span, Timestamp, Vm, VmId,
 };
-use crate::core::engine::{Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, Record, VmState};
+use crate::core::engine::{
+    Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, QueueReport, Record, VmState,
+};
 use crate::core::policy::{Bound, Decision, Rule, Settings};
 
 pub const T0: Timestamp = Timestamp::from_secs(1_241_613_600);
@@ -35,6 +37,8 @@ pub struct World {
     /// Every event with its instant, to be replayed.
     pub events: Vec<(Timestamp, Event)>,
     service: Service,
+    /// With it the VMs have queues instead, and this one in hand.
+    pub queue: Option<Option<QueueReport>>,
 }
 
 impl World {
@@ -57,6 +61,7 @@ impl World {
             answers: Vec::new(),
             events: Vec::new(),
             service: Box::new(service),
+            queue: None,
         };
         for host in 0..hosts {
             world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5) });
@@ -80,7 +85,10 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect, events: &mut std::collections::VecDeque<Event>) {
         match effect {
-            Effect::Read { vm } => events.push_back(Event::Reading { vm, reading: (self.service)(vm, self.now) }),
+            Effect::Read { vm } => events.push_back(match self.queue.clone() {
+                Some(report) => Event::Queue { vm, report },
+                None => Event::Reading { vm, reading: (self.service)(vm, self.now) },
+            }),
             Effect::Preflight(route) => {
                 let refusal = (self.moves == Moves::Refuse).then(|| "no room".to_owned());
                 events.push_back(Event::Preflight { id: route.id, refusal });

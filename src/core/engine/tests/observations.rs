@@ -167,7 +167,7 @@ fn at_the_end_of_the_hours_it_goes_to_base_and_rests() {
     world.run_for(Span::from_mins(20));
     assert_eq!(world.requests(), [(BEFORE_CLOSING + Span::from_mins(20), "base")]);
     assert_eq!(world.states().last(), Some(&VmState::Resting));
-    assert_eq!(world.why(), "resting on the base, until Thu 09:00");
+    assert_eq!(world.why(), "resting on the base, until Thu 09:00 CEST");
     let samples = world.counts().len();
     world.run_for(Span::from_hours(2));
     assert_eq!(world.counts().len(), samples + 120, "recorded, not counted");
@@ -204,7 +204,7 @@ fn the_move_to_base_is_repeated_until_it_is_confirmed() {
     world.run_for(Span::from_mins(30));
     let failed = world.requests().len();
     assert!(failed >= 3, "{failed}");
-    assert_eq!(world.states().last(), Some(&VmState::Watching), "it does not rest until it is there");
+    assert!(!world.states().contains(&VmState::Resting), "it does not rest until it is there");
     world.moves = Moves::Confirm;
     world.run_for(Span::from_mins(3));
     assert_eq!(world.states().last(), Some(&VmState::Resting));
@@ -243,4 +243,55 @@ fn a_hand_made_move_is_not_undone_for_half_an_hour() {
     assert!(world.why().starts_with("held 60 s more, moved by hand"), "{}", world.why());
     world.run_for(Span::from_mins(5));
     assert_eq!(world.requests().len(), 2);
+}
+
+#[test]
+fn a_failed_baseline_leaves_a_counter_without_a_past() {
+    let mut n = 0.0;
+    let mut cluster = cluster(3, threshold());
+    cluster.vms[0].indicator.kind = IndicatorKind::Counter;
+    let mut fails = false;
+    let mut world = World::new(cluster, move |_, at| {
+        n += 60.0;
+        // The fifth reading is the one at the end of the settle.
+        let baseline = at.since(T0) > Span::from_mins(4) && !fails;
+        fails = fails || baseline;
+        if baseline { Reading::Gap("refused".to_owned()) } else { Reading::Raw(n) }
+    });
+    world.run_for(Span::from_mins(6));
+    assert_eq!(world.requests().len(), 1);
+    assert_eq!(world.gaps(), ["first reading of the counter", "refused", "first reading of the counter"]);
+}
+
+#[test]
+fn a_silent_service_makes_a_held_vm_stale_when_it_is_released() {
+    let mut world = World::new(cluster(3, threshold()), values(&[60.0, f64::NAN]));
+    world.run_for(Span::from_mins(1));
+    world.command(Command::Hold { vm: "nii1".to_owned() });
+    world.run_for(Span::from_mins(5));
+    world.command(Command::Release { vm: "nii1".to_owned() });
+    assert_eq!(world.states().last(), Some(&VmState::Stale));
+}
+
+#[test]
+fn the_why_line_of_an_overloaded_vm_does_not_call_it_well() {
+    let mut cluster = cluster(3, threshold());
+    cluster.limits.cooldown = Span::from_hours(1);
+    let mut world = World::new(cluster, always(60.0));
+    world.run_for(Span::from_mins(7));
+    let why = world.why();
+    assert!(why.starts_with("60 /min is beyond 50, counting from 0"), "{why}");
+    assert!(why.contains("; blocked by cooldown: "), "{why}");
+}
+
+#[test]
+fn a_waiting_move_to_base_ends_when_the_hours_begin() {
+    let mut cluster = cluster(3, schedule(Resting::Record));
+    cluster.mode = crate::core::cluster::Mode::Ask;
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster, always(25.0));
+    world.run_for(Span::from_hours(17) + Span::from_mins(19));
+    assert_eq!(world.states().last(), Some(&VmState::Waiting));
+    world.run_for(Span::from_mins(2));
+    assert_eq!(world.states().last(), Some(&VmState::Watching));
+    assert!(world.blocked().last().is_some_and(|(_, why)| why.ends_with("dropped: working hours began")));
 }

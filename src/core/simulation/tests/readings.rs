@@ -123,7 +123,7 @@ fn load_is_what_the_vms_want_of_what_there_is() {
     let (empty, full) = (simulation.load(HostId(2), START), simulation.load(HostId(1), START));
     assert_eq!(empty, 0.0);
     assert!((full - simulation.demand_of(VmId(1), START) / 4.0).abs() < 1e-12);
-    let expected = full + simulation.share_of(VmId(0), HostId(1), after(60));
+    let expected = full + simulation.demand_of(VmId(0), after(60)) / 4.0;
     simulation.start(route(0, 0, 1), START);
     advance(&mut simulation, after(60));
     assert!((simulation.load(HostId(1), after(60)) - expected).abs() < 0.1);

@@ -1,0 +1,229 @@
+//! The four policies' rules one by one, and what holds for all of them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::cluster::{Direction, Span, Timestamp};
+
+const HIGH: Bound = Bound { at: 50.0, tarry: 3 };
+const LOW: Bound = Bound { at: 1.0, tarry: 2 };
+
+fn threshold() -> Settings {
+    Settings::new(Rule::Threshold { high: HIGH }, Direction::HigherIsWorse)
+}
+
+fn base() -> Settings {
+    Settings::new(Rule::Base { high: HIGH, low: LOW }, Direction::HigherIsWorse)
+}
+
+fn site() -> Settings {
+    let rule = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Require, margin: 1.5 };
+    Settings::new(Rule::Site(rule), Direction::HigherIsWorse)
+}
+
+fn hand(big: u32) -> Hand {
+    let (at_home, away, transfer) = (Span::from_mins(60), Span::from_mins(20), Span::from_mins(10));
+    Hand { big, in_job: false, at_home, away, transfer }
+}
+
+/// Feeds observations a minute apart; the decision and the counts after each.
+fn fed(settings: &Settings, place: Place, seen: &[What]) -> Vec<(Decision, u32, u32)> {
+    let mut state = State::default();
+    let observe = |(n, what): (usize, &What)| {
+        let at = Timestamp::from_secs(1_241_613_600 + 60 * n as i64);
+        let verdict = decide(&mut state, settings, Observation { at, place, what: *what });
+        (verdict.decision, verdict.count, verdict.low_count)
+    };
+    seen.iter().enumerate().map(observe).collect()
+}
+
+fn samples(values: &[f64]) -> Vec<What> {
+    values.iter().map(|v| What::Sample(*v)).collect()
+}
+
+#[test]
+fn tarry_samples_beyond_in_a_row_decide_a_move_and_counting_begins_anew() {
+    let counts = fed(&threshold(), Place::Ring, &samples(&[60.0, 60.0, 50.0, 60.0, 60.0, 60.0, 60.0]));
+    let stay = Decision::Stay;
+    // 50 equals the threshold: not beyond.
+    let expected = [(stay, 1), (stay, 2), (stay, 0), (stay, 1), (stay, 2), (Decision::Move, 3), (stay, 1)];
+    assert_eq!(counts, expected.map(|(decision, count)| (decision, count, 0)));
+}
+
+#[test]
+fn lower_is_worse_turns_both_bounds_round() {
+    let high = Bound { at: 5.0, tarry: 1 };
+    let low = Bound { at: 20.0, tarry: 1 };
+    let settings = Settings::new(Rule::Base { high, low }, Direction::LowerIsWorse);
+    let decisions: Vec<Decision> =
+        fed(&settings, Place::Ring, &samples(&[4.0, 5.0, 20.0, 21.0])).iter().map(|seen| seen.0).collect();
+    assert_eq!(decisions, [Decision::Move, Decision::Stay, Decision::Stay, Decision::MoveToBase]);
+}
+
+#[test]
+fn low_samples_lead_to_the_base_and_each_side_resets_the_other() {
+    let seen = fed(&base(), Place::Ring, &samples(&[0.0, 60.0, 0.0, 25.0, 0.0, 0.0]));
+    let counts: Vec<(u32, u32)> = seen.iter().map(|(_, count, low)| (*count, *low)).collect();
+    assert_eq!(counts, [(0, 1), (1, 0), (0, 1), (0, 0), (0, 1), (0, 2)]);
+    assert_eq!(seen[5].0, Decision::MoveToBase);
+}
+
+#[test]
+fn on_the_base_low_counts_nothing_and_beyond_leads_into_the_ring() {
+    let seen = fed(&base(), Place::Base, &samples(&[0.0, 0.0, 0.0, 60.0, 60.0, 60.0]));
+    assert!(seen.iter().all(|(_, _, low)| *low == 0));
+    assert_eq!(seen[5].0, Decision::Move);
+}
+
+#[test]
+fn a_gap_neither_counts_nor_resets_until_so_many_make_the_vm_stale() {
+    let (over, gap) = (What::Sample(60.0), What::Gap);
+    let counts = |seen: &[What]| fed(&threshold(), Place::Ring, seen).iter().map(|s| s.1).collect::<Vec<_>>();
+    assert_eq!(counts(&[over, gap, gap, over]), [1, 1, 1, 2]);
+    assert_eq!(counts(&[over, over, gap, gap, gap, over]), [1, 2, 2, 2, 0, 1]);
+}
+
+#[test]
+fn a_service_too_busy_to_answer_is_beyond() {
+    let seen = fed(&base(), Place::Ring, &[What::Beyond; 3]);
+    assert_eq!(seen[2], (Decision::Move, 3, 0));
+}
+
+#[test]
+fn outside_its_hours_a_vm_is_sent_to_the_base_until_it_is_there() {
+    let hours = WorkingHours::parse("Mon-Fri 09:00-12:41", chrono_tz::UTC).unwrap();
+    let rule = Rule::Schedule { high: HIGH, low: LOW, hours, resting: Resting::Record };
+    let settings = Settings::new(rule, Direction::HigherIsWorse);
+    // The first at 12:40, the others at and after the end.
+    let seen = fed(&settings, Place::Ring, &samples(&[60.0, 60.0, 60.0]));
+    let to_base = Decision::MoveToBase;
+    assert_eq!(seen, [(Decision::Stay, 1, 0), (to_base, 0, 0), (to_base, 0, 0)]);
+    let seen = fed(&settings, Place::Base, &samples(&[60.0, 60.0, 60.0]));
+    assert!(seen.iter().all(|(decision, ..)| *decision == Decision::Stay));
+}
+
+#[test]
+fn a_big_queue_is_worked_away_if_that_pays() {
+    let look = |hand: Hand| What::Queue(Look { hand: Some(hand) });
+    let decision = |place, hand| fed(&site(), place, &[look(hand)])[0].0;
+    assert_eq!(decision(Place::Ring, hand(2)), Decision::MoveAway);
+    assert_eq!(decision(Place::Ring, hand(1)), Decision::Stay);
+    // 60 min at home against 1.5 · (10 + 30) min: equal does not pay.
+    assert_eq!(decision(Place::Ring, Hand { away: Span::from_mins(30), ..hand(2) }), Decision::Stay);
+    assert_eq!(decision(Place::Away, hand(2)), Decision::Stay);
+}
+
+#[test]
+fn away_a_small_queue_goes_home_after_the_job_in_hand_and_nothing_in_hand_after_empty_polls() {
+    let look = |hand| What::Queue(Look { hand });
+    let decisions =
+        |seen: &[What]| fed(&site(), Place::Away, seen).iter().map(|(decision, ..)| *decision).collect::<Vec<_>>();
+    let (stay, home) = (Decision::Stay, Decision::MoveHome);
+    let working = Hand { in_job: true, ..hand(1) };
+    assert_eq!(decisions(&[look(Some(working)), look(Some(hand(1)))]), [stay, home]);
+    assert_eq!(decisions(&[look(None); 4]), [stay, stay, home, stay]);
+    let at_home = fed(&site(), Place::Ring, &[look(None); 4]);
+    assert!(at_home.iter().all(|seen| *seen == (stay, 0, 0)));
+}
+
+#[test]
+fn settings_that_cannot_stand_say_why() {
+    let wrong = |settings: Settings| settings.check().unwrap_err().to_string();
+    let bounds = |high, low, direction| Settings::new(Rule::Base { high, low }, direction);
+    let at = |at| Bound { at, tarry: 1 };
+    let (higher, lower) = (Direction::HigherIsWorse, Direction::LowerIsWorse);
+    assert_eq!(wrong(bounds(at(50.0), at(50.0), higher)), "low_threshold 50 must be below threshold 50");
+    assert_eq!(wrong(bounds(at(50.0), at(50.0), lower)), "low_threshold 50 must be above threshold 50");
+    assert_eq!(wrong(bounds(at(f64::NAN), at(1.0), higher)), "threshold must be a finite number");
+    assert_eq!(wrong(bounds(Bound { at: 5.0, tarry: 0 }, at(1.0), higher)), "tarry must be at least 1");
+    assert_eq!(wrong(bounds(at(5.0), Bound { at: 1.0, tarry: 0 }, higher)), "low_tarry must be at least 1");
+    assert!(bounds(at(5.0), at(50.0), lower).check().is_ok());
+}
+
+#[test]
+fn one_number_is_changed_if_the_result_can_stand() {
+    let settings = base();
+    assert_eq!(settings.with(Field::Tarry, 5.0).unwrap().get(Field::Tarry), Some(5.0));
+    assert_eq!(settings.with(Field::LowThreshold, 49.5).unwrap().get(Field::LowThreshold), Some(49.5));
+    let wrong = |settings: &Settings, field, value| settings.with(field, value).unwrap_err().to_string();
+    assert_eq!(wrong(&settings, Field::Threshold, 1.0), "low_threshold 1 must be below threshold 1");
+    assert_eq!(wrong(&settings, Field::Tarry, 2.5), "tarry must be a whole number");
+    assert_eq!(wrong(&settings, Field::LowTarry, 0.0), "low_tarry must be at least 1");
+    assert_eq!(wrong(&threshold(), Field::LowTarry, 2.0), "a threshold policy has no low_tarry");
+    assert_eq!(wrong(&site(), Field::Tarry, 2.0), "a site policy has no tarry");
+    assert_eq!(wrong(&site(), Field::LowTarry, 0.0), "home_tarry must be at least 1");
+    assert_eq!(site().with(Field::LowTarry, 4.0).unwrap().get(Field::LowTarry), Some(4.0));
+    assert_eq!(settings.with(Field::Tarry, 1e300).unwrap().get(Field::Tarry), Some(f64::from(u32::MAX)));
+}
+
+fn observed() -> impl Strategy<Value = What> {
+    prop_oneof![
+        6 => (0.0..100.0f64).prop_map(What::Sample),
+        1 => Just(What::Sample(50.0)),
+        1 => Just(What::Beyond),
+        2 => Just(What::Gap),
+        1 => Just(What::Clock),
+    ]
+}
+
+fn ranged() -> impl Strategy<Value = Settings> {
+    (any::<bool>(), any::<bool>(), 1_u32..5, 1_u32..5, 1_u32..4).prop_map(
+        |(lower, has_low, tarry, low_tarry, stale)| {
+            let direction = if lower { Direction::LowerIsWorse } else { Direction::HigherIsWorse };
+            let high = Bound { at: 50.0, tarry };
+            let low = Bound { at: if lower { 80.0 } else { 20.0 }, tarry: low_tarry };
+            let rule = if has_low { Rule::Base { high, low } } else { Rule::Threshold { high } };
+            Settings { stale_after: stale, ..Settings::new(rule, direction) }
+        },
+    )
+}
+
+proptest! {
+    /// Said once more from the rules alone: how many samples beyond in a row there are since the last reset.
+    #[test]
+    fn a_move_is_decided_by_tarry_samples_beyond_in_a_row(
+        settings in ranged(), seen in proptest::collection::vec(observed(), 0..60),
+    ) {
+        let high = settings.rule.high().expect("a threshold");
+        let (mut beyond, mut gaps) = (0, 0);
+        for (what, (decision, count, low_count)) in seen.iter().zip(fed(&settings, Place::Ring, &seen)) {
+            gaps = match what { What::Gap => gaps + 1, What::Clock => gaps, _ => 0 };
+            beyond = match what {
+                What::Beyond => beyond + 1,
+                What::Sample(v) if settings.is_beyond(*v, high) => beyond + 1,
+                What::Gap if gaps < settings.stale_after => beyond,
+                What::Clock => beyond,
+                _ => 0,
+            };
+            prop_assert_eq!(count, beyond);
+            prop_assert!(count <= high.tarry && low_count <= settings.rule.low().map_or(0, |low| low.tarry));
+            prop_assert!(count == 0 || low_count == 0, "one side resets the other");
+            let moves = beyond == high.tarry;
+            prop_assert_eq!(decision == Decision::Move, moves);
+            if moves { beyond = 0; }
+        }
+    }
+
+    #[test]
+    fn on_the_base_nothing_moves_to_the_base(
+        settings in ranged(), seen in proptest::collection::vec(observed(), 0..60),
+    ) {
+        let seen = fed(&settings, Place::Base, &seen);
+        prop_assert!(seen.iter().all(|(decision, ..)| *decision != Decision::MoveToBase));
+    }
+
+    /// All a policy remembers is its state: cut a run anywhere, put the state away and take it up again.
+    #[test]
+    fn what_is_decided_depends_on_state_settings_and_observation_alone(
+        settings in ranged(), seen in proptest::collection::vec(observed(), 0..40),
+    ) {
+        let mut state = State::default();
+        for (n, what) in seen.iter().enumerate() {
+            let seen = Observation { at: Timestamp::from_secs(60 * n as i64), place: Place::Ring, what: *what };
+            let mut again = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+            let verdict = decide(&mut state, &settings, seen);
+            prop_assert_eq!(decide(&mut again, &settings.clone(), seen), verdict);
+            prop_assert_eq!(again, state);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a console sees of an engine that goes on.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::core::cluster::{Cluster, Monitor, Reading, Span};
+use crate::core::engine::{Event, Gate, Target};
+use crate::core::policy::{Decision, Field};
+use crate::core::simulation::{Plan, START, Scenario, Size};
+use crate::edge::config::Config;
+use crate::runtime::Heart;
+
+/// The thesis's second scenario: nii3 and nii5 on mln1 and mln2.
+struct Stage {
+    heart: Heart,
+    publisher: Publisher,
+    seen: watch::Receiver<Arc<Snapshot>>,
+}
+
+const NII3: VmId = VmId(0);
+
+fn scenario() -> (Cluster, Vec<Monitor>, Plan) {
+    Scenario::Two.build(Size::default(), 1)
+}
+
+impl Stage {
+    fn set() -> Self {
+        let (cluster, monitors, plan) = scenario();
+        let heart = Heart::new(cluster, monitors, plan, START);
+        let (publisher, seen) = Publisher::new(heart.engine(), START, Clock::Real, None);
+        Self { heart, publisher, seen }
+    }
+
+    /// Goes on until so long after the start.
+    fn run_until(&mut self, after: Span) {
+        while self.heart.next_wake() <= START + after {
+            let due = self.heart.next_wake();
+            self.heart.wake(due, &mut self.publisher, &mut Vec::new());
+        }
+    }
+
+    fn say(&mut self, command: Command) {
+        self.heart.command("operator", command.clone(), &mut self.publisher, &mut Vec::new());
+        self.publisher.touched_by(&command, self.heart.engine(), self.heart.now());
+    }
+
+    fn reconfigure(&mut self, (cluster, monitors, plan): (Cluster, Vec<Monitor>, Plan)) {
+        let config = Config { path: PathBuf::from("whimbrel.toml"), cluster, monitors, drivers: Vec::new(), plan };
+        self.heart.reconfigure(config, &mut self.publisher, &mut Vec::new()).expect("nothing stands against it");
+    }
+
+    fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.publisher.publish(self.heart.engine(), self.heart.now());
+        Arc::clone(&self.seen.borrow())
+    }
+
+    /// A snapshot with the details of a VM.
+    fn look(&mut self, vm: &str) -> Arc<Snapshot> {
+        self.publisher.set_look(Look { vm: Some(Arc::from(vm)), window: Span::from_hours(1), moves: false });
+        self.snapshot()
+    }
+}
+
+fn row<'a>(snapshot: &'a Snapshot, vm: &str) -> &'a Arc<VmRow> {
+    snapshot.rows.iter().find(|row| &*row.name == vm).expect("a row")
+}
+
+fn hosts(snapshot: &Snapshot) -> Vec<&Arc<HostView>> {
+    snapshot.arrays.iter().flat_map(|array| &array.hosts).collect()
+}
+
+fn kinds(snapshot: &Snapshot) -> Vec<MarkKind> {
+    snapshot.detail.iter().flat_map(|detail| &detail.marks).map(|mark| mark.kind.clone()).collect()
+}
+
+#[test]
+fn what_did_not_change_is_shared_with_the_snapshot_before() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_mins(2));
+    let before = stage.snapshot();
+    let quiet = stage.snapshot();
+    assert_eq!(quiet.seq, before.seq + 1);
+    assert!(before.rows.iter().zip(quiet.rows.iter()).all(|(a, b)| Arc::ptr_eq(a, b)));
+
+    let reading = Event::Reading { vm: NII3, reading: Reading::Gap("connection refused".to_owned()) };
+    stage.heart.tell(reading, &mut stage.publisher, &mut Vec::new());
+    let after = stage.snapshot();
+    assert!(!Arc::ptr_eq(row(&quiet, "nii3"), row(&after, "nii3")));
+    assert_eq!(row(&after, "nii3").gap.as_deref(), Some("connection refused"));
+    assert!(Arc::ptr_eq(row(&quiet, "nii5"), row(&after, "nii5")));
+    let shared = |name| {
+        let of = |snapshot| hosts(snapshot).into_iter().find(|host| &*host.name == name).expect("a host").clone();
+        Arc::ptr_eq(&of(&quiet), &of(&after))
+    };
+    assert!(!shared("mln1"), "where nii3 is");
+    assert!(shared("mln2") && shared("mln6"));
+}
+
+#[test]
+fn a_vm_that_moves_is_on_one_host_and_its_arrival_is_marked() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_secs(30));
+    stage.say(Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) });
+    let asked = stage.snapshot();
+    assert_eq!(row(&asked, "nii3").migration.as_ref().map(|m| &*m.to), Some("mln4"));
+    assert_eq!(asked.totals.moving, 1);
+    let mut minutes = 1;
+    let there = loop {
+        stage.run_until(Span::from_mins(minutes));
+        let snapshot = stage.look("nii3");
+        if row(&snapshot, "nii3").migration.is_none() {
+            break snapshot;
+        }
+        minutes += 1;
+        assert!(minutes < 10, "it never ends");
+    };
+    assert_eq!(&*row(&there, "nii3").host, "mln4");
+    let at: Vec<&str> = hosts(&there)
+        .into_iter()
+        .filter(|host| host.vms.iter().any(|(vm, _)| &**vm == "nii3"))
+        .map(|host| &*host.name)
+        .collect();
+    assert_eq!(at, ["mln4"]);
+    assert_eq!(kinds(&there), [MarkKind::Moved(Arc::from("mln4"))]);
+    assert_eq!((there.totals.moving, there.totals.moves_last_hour), (0, 1));
+}
+
+#[test]
+fn only_an_edit_that_was_taken_is_marked() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_mins(1));
+    let set = |value| Command::Set { vm: "nii3".to_owned(), field: Field::LowThreshold, value };
+    stage.say(set(1_000.0));
+    let refused = stage.look("nii3");
+    assert!(kinds(&refused).is_empty());
+    assert!(refused.answers.last().is_some_and(|answer| !answer.ok && answer.text.contains("must be below")));
+    stage.say(set(2.0));
+    let taken = stage.look("nii3");
+    assert_eq!(kinds(&taken), [MarkKind::Edited]);
+    assert_eq!(row(&taken, "nii3").low, Some(2.0));
+}
+
+#[test]
+fn a_changed_config_keeps_each_vms_graph_by_its_name() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_mins(5));
+    stage.say(Command::Set { vm: "nii5".to_owned(), field: Field::Tarry, value: 4.0 });
+    let before = stage.look("nii5");
+    let points = |snapshot: &Snapshot| snapshot.detail.as_ref().map_or_else(Vec::new, |detail| detail.points.clone());
+    assert!(points(&before).len() >= 4);
+
+    let (mut cluster, mut monitors, mut plan) = scenario();
+    cluster.vms[NII3.index()].name = "nii9".to_owned();
+    cluster.vms.reverse();
+    monitors.reverse();
+    plan.vms.reverse();
+    stage.reconfigure((cluster, monitors, plan));
+    let after = stage.look("nii5");
+    assert_eq!(after.rows.iter().map(|row| &*row.name).collect::<Vec<_>>(), ["nii5", "nii9"]);
+    assert_eq!(points(&after), points(&before));
+    assert_eq!(kinds(&after), [MarkKind::Edited]);
+    assert_eq!(row(&after, "nii5").spark.len(), row(&before, "nii5").spark.len());
+    assert!(row(&after, "nii9").spark.is_empty(), "another VM's graph is not its own");
+    assert_eq!(hosts(&after).iter().map(|host| host.vms.len()).sum::<usize>(), 2);
+    stage.run_until(Span::from_mins(8));
+    assert!(points(&stage.look("nii5")).len() > points(&before).len(), "and it goes on");
+}
+
+#[test]
+fn a_changed_config_gives_no_vm_anothers_reason() {
+    let mut stage = Stage::set();
+    let record = |what| Record { at: START, vm: Some(NII3), what };
+    let decision = Happened::Decision { action: Decision::Move, reason: "62 /min > 50 for 3 samples".to_owned() };
+    stage.publisher.record(&record(decision), stage.heart.engine());
+    let (mut cluster, mut monitors, mut plan) = scenario();
+    cluster.vms.reverse();
+    monitors.reverse();
+    plan.vms.reverse();
+    stage.reconfigure((cluster, monitors, plan));
+    let (gate, detail) = (Gate::Cooldown, "4 min left".to_owned());
+    let blocked = Happened::Blocked { action: Decision::Move, gate, detail };
+    stage.publisher.record(&record(blocked), stage.heart.engine());
+    let last = stage.snapshot().log.last().cloned().expect("a line");
+    assert_eq!((last.vm.as_deref(), last.text.as_str()), (Some("nii5"), "move blocked by cooldown: 4 min left"));
+}
+
+#[test]
+fn lines_and_answers_are_bounded_and_the_newest_stay() {
+    let mut stage = Stage::set();
+    for n in 0..LOG_KEPT + 5 {
+        let what = Happened::Alarm { text: format!("alarm {n}") };
+        stage.publisher.record(&Record { at: START, vm: None, what }, stage.heart.engine());
+        stage.publisher.answer(true, &format!("answer {n}"));
+    }
+    let snapshot = stage.snapshot();
+    assert_eq!(snapshot.log.len(), LOG_KEPT);
+    assert_eq!(snapshot.log[0].text, "alarm 5");
+    assert_eq!(snapshot.answers.len(), ANSWERS_KEPT);
+    assert_eq!(snapshot.answers.last().map(|answer| answer.seq), Some(LOG_KEPT as u64 + 5));
+}

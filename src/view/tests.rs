@@ -1,0 +1,187 @@
+//! The words for what happened, record by record: the event contract's line of JSON and the log's line for people.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::core::cluster::{Cluster, HostId, RequestId, Timestamp, Value, VmId};
+use crate::core::engine::{By, Gate, Happened, Phase, Record, VmState};
+use crate::core::policy::Decision;
+use crate::core::simulation::{Scenario, Size};
+
+const NII4: VmId = VmId(0);
+const MLN1: HostId = HostId(0);
+const MLN2: HostId = HostId(1);
+const XL1: HostId = HostId(3);
+const AT: Timestamp = Timestamp::from_millis(1_241_613_863_042);
+const ID: RequestId = RequestId(7);
+
+/// The thesis's third scenario: nii4 at two sites.
+fn cluster() -> Cluster {
+    Scenario::Three.build(Size::default(), 1).0
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn sample(value: Value) -> Happened {
+    Happened::Sample { value, count: 2, tarry: 3, low_count: 0, low_tarry: 20, state: VmState::Watching }
+}
+
+fn decision() -> Happened {
+    Happened::Decision { action: Decision::MoveAway, reason: text("4 big jobs of 15, at or above 2") }
+}
+
+fn request(by: By, to: HostId) -> Happened {
+    Happened::Request { id: ID, action: Decision::MoveAway, from: MLN1, to, by }
+}
+
+fn migration(phase: Phase, detail: &str) -> Happened {
+    Happened::Migration { id: ID, phase, percent: 62, from: MLN1, to: MLN2, detail: text(detail) }
+}
+
+fn state(state: VmState, why: &str) -> Happened {
+    Happened::State { state, why: text(why) }
+}
+
+fn blocked() -> Happened {
+    Happened::Blocked { action: Decision::MoveHome, gate: Gate::Cooldown, detail: text("11 min left") }
+}
+
+/// The JSON line, with the time and the VM that stand in each.
+fn json(what: Happened) -> String {
+    let record = Record { at: AT, vm: Some(NII4), what };
+    let line = serde_json::to_string(&EventLine::new(&record, &cluster())).expect("JSON");
+    let rest = line.strip_prefix(r#"{"at":"2009-05-06T12:44:23.042Z","vm":"nii4","type":"#);
+    rest.unwrap_or_else(|| panic!("{line}")).to_owned()
+}
+
+/// How loud the last of these records is and what the log says, if it says anything.
+fn said(records: &[Happened]) -> Option<(Level, String)> {
+    let (mut log, cluster) = (Log::default(), cluster());
+    let lines = records.iter().map(|what| log.line(&Record { at: AT, vm: Some(NII4), what: what.clone() }, &cluster));
+    lines.last().flatten().map(|line| (line.level, line.text))
+}
+
+#[test]
+fn each_record_is_the_contracts_line_of_json() {
+    let counts = r#""count":2,"tarry":3,"low_count":0,"low_tarry":20,"state":"watching"}"#;
+    assert_eq!(json(sample(Value::Exact(62.5))), format!(r#""sample","value":62.5,{counts}"#));
+    assert_eq!(json(sample(Value::AtLeast(800.0))), format!(r#""sample","value":800.0,"at_least":true,{counts}"#));
+    assert_eq!(json(sample(Value::Busy)), format!(r#""sample","value":null,{counts}"#));
+    let gap = Happened::Gap { reason: text("connection refused"), state: VmState::Stale };
+    assert_eq!(json(gap), r#""gap","reason":"connection refused","state":"stale"}"#);
+    assert_eq!(json(decision()), r#""decision","action":"move_away","reason":"4 big jobs of 15, at or above 2"}"#);
+    assert_eq!(json(blocked()), r#""blocked","action":"move_home","gate":"cooldown","detail":"11 min left"}"#);
+    assert_eq!(
+        json(request(By::Policy, MLN2)),
+        r#""request","id":7,"action":"move_away","from":"mln1","to":"mln2","by":"policy"}"#
+    );
+    assert_eq!(
+        json(migration(Phase::Running, "round 2 of 6")),
+        r#""migration","id":7,"phase":"running","percent":62,"from":"mln1","to":"mln2","detail":"round 2 of 6"}"#
+    );
+    assert_eq!(json(state(VmState::Settling, "45 s more")), r#""state","state":"settling","why":"45 s more"}"#);
+    assert_eq!(json(Happened::Alarm { text: text("it is lost") }), r#""alarm","text":"it is lost"}"#);
+    let operator = Happened::Operator { by: text("operator"), text: text("mode ask → auto") };
+    assert_eq!(json(operator), r#""operator","by":"operator","text":"mode ask → auto"}"#);
+}
+
+#[test]
+fn across_sites_hosts_are_named_with_their_site() {
+    let line = json(request(By::Operator, XL1));
+    assert!(line.contains(r#""from":"oslo/mln1","to":"cloud/xl1""#), "{line}");
+}
+
+#[test]
+fn an_event_of_the_cluster_has_no_vm() {
+    let record = Record { at: AT, vm: None, what: Happened::Alarm { text: text("host mln3 is down") } };
+    assert_eq!(
+        serde_json::to_string(&EventLine::new(&record, &cluster())).expect("JSON"),
+        r#"{"at":"2009-05-06T12:44:23.042Z","type":"alarm","text":"host mln3 is down"}"#
+    );
+}
+
+#[test]
+fn every_type_is_in_the_docs() {
+    let docs = include_str!("../../docs/events.md");
+    let all = [
+        sample(Value::AtLeast(800.0)),
+        Happened::Gap { reason: text("x"), state: VmState::Stale },
+        decision(),
+        blocked(),
+        request(By::Policy, MLN2),
+        migration(Phase::Running, ""),
+        state(VmState::Held, "x"),
+        Happened::Alarm { text: text("x") },
+        Happened::Operator { by: text("x"), text: text("x") },
+    ];
+    let keys = |what: Happened| {
+        let line: serde_json::Value = serde_json::from_str(&format!(r#"{{"type":{}"#, json(what))).expect("JSON");
+        let name = line["type"].as_str().unwrap_or_default().to_owned();
+        let keys: BTreeSet<String> = line.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+        (name, keys)
+    };
+    for (name, keys) in all.map(keys) {
+        let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap_or_default();
+        for key in keys.iter().filter(|key| *key != "type") {
+            assert!(row.contains(&format!("`{key}`")), "docs/events.md has no {key} of {name}");
+        }
+    }
+}
+
+#[test]
+fn the_log_says_what_matters_to_people_and_how_loud() {
+    let line = |level, said: &str| Some((level, text(said)));
+    assert_eq!(said(&[request(By::Operator, MLN2)]), line(Level::Info, "request #7  mln1 > mln2  by operator"));
+    assert_eq!(
+        said(&[request(By::Schedule, XL1)]),
+        line(Level::Info, "request #7  oslo/mln1 > cloud/xl1  by schedule")
+    );
+    assert_eq!(said(&[blocked()]), line(Level::Warning, "move home blocked by cooldown: 11 min left"));
+    for (phase, level, word) in [
+        (Phase::Confirmed, Level::Good, "confirmed"),
+        (Phase::Failed, Level::Warning, "failed"),
+        (Phase::Aborted, Level::Warning, "aborted"),
+        (Phase::Unknown, Level::Warning, "unknown"),
+        (Phase::Lost, Level::Alarm, "lost"),
+        (Phase::Double, Level::Alarm, "double"),
+    ] {
+        assert_eq!(said(&[migration(phase, "21.3 s")]), line(level, &format!("{word} #7  mln1 > mln2  21.3 s")));
+    }
+    assert_eq!(said(&[migration(Phase::Confirmed, "")]), line(Level::Good, "confirmed #7  mln1 > mln2"));
+    for state_said in [VmState::Stale, VmState::Held] {
+        assert_eq!(said(&[state(state_said, "why")]), line(Level::Warning, "why"));
+    }
+    assert_eq!(said(&[state(VmState::Resting, "until Mon 09:00")]), line(Level::Info, "until Mon 09:00"));
+    assert_eq!(said(&[Happened::Alarm { text: text("host down") }]), line(Level::Alarm, "host down"));
+    let operator = Happened::Operator { by: text("config"), text: text("config applied") };
+    assert_eq!(said(&[operator]), line(Level::Info, "config: config applied"));
+}
+
+#[test]
+fn what_is_only_progress_is_not_in_the_log() {
+    let gap = Happened::Gap { reason: text("x"), state: VmState::Watching };
+    let settling = state(VmState::Settling, "x");
+    for what in [sample(Value::Exact(1.0)), gap, decision(), migration(Phase::Running, "x"), settling] {
+        assert_eq!(said(std::slice::from_ref(&what)), None, "{what:?}");
+    }
+}
+
+#[test]
+fn a_decision_says_why_in_what_follows_from_it() {
+    let why = "4 big jobs of 15, at or above 2";
+    let after = |what| said(&[decision(), what]).map(|(_, text)| text).unwrap_or_default();
+    assert_eq!(after(request(By::Policy, MLN2)), format!("request #7  mln1 > mln2  by policy: {why}"));
+    assert_eq!(after(blocked()), format!("move home blocked by cooldown: 11 min left: {why}"));
+    assert_eq!(after(state(VmState::Waiting, "request #7 waits")), format!("request #7 waits: {why}"));
+    assert_eq!(after(request(By::Operator, MLN2)), "request #7  mln1 > mln2  by operator");
+}
+
+#[test]
+fn a_line_begins_with_its_time_its_level_and_its_vm() {
+    let line = |level, vm: Option<&str>| LogLine { at: AT, vm: vm.map(Into::into), level, text: text("words") };
+    assert_eq!(line(Level::Alarm, Some("nii4")).to_string(), "2009-05-06T12:44:23Z ! nii4  words");
+    assert_eq!(line(Level::Warning, Some("nii4")).to_string(), "2009-05-06T12:44:23Z - nii4  words");
+    assert_eq!(line(Level::Good, None).to_string(), "2009-05-06T12:44:23Z   cluster  words");
+}
