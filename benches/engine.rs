@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use whimbrel::core::cluster::{Direction, HostId, HostState, Reading, Span, Timestamp, VmId};
 use whimbrel::core::engine::{Effect, Engine, Event};
+use whimbrel::core::insight::Recording;
 use whimbrel::core::policy::{Bound, Observation, Place, Rule, Settings, State, What, decide};
 use whimbrel::core::simulation::{START, Scenario, Simulation, Size};
 
@@ -33,6 +34,18 @@ fn decides(c: &mut Criterion) {
             moves
         });
     });
+    group.finish();
+}
+
+/// What settings would have done over 30 days at one sample a minute, and the strip of eight around them.
+fn replays(c: &mut Criterion) {
+    let samples = (0..SAMPLES).map(|n| (Timestamp::from_secs(60 * n as i64), ((n * 7_919) % 97) as f64));
+    let Some(recording) = Recording::new(samples) else { return };
+    let settings = settings();
+    let mut group = c.benchmark_group("what-if");
+    group.throughput(Throughput::Elements(SAMPLES));
+    group.bench_function("replay of 43,200 samples", |b| b.iter(|| recording.replay(black_box(&settings)).moves));
+    group.bench_function("the strip over them", |b| b.iter(|| recording.strip(black_box(&settings)).len()));
     group.finish();
 }
 
@@ -90,5 +103,5 @@ fn hours(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decides, steps, hours);
+criterion_group!(benches, decides, replays, steps, hours);
 criterion_main!(benches);

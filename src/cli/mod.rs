@@ -6,6 +6,8 @@ mod check;
 mod console;
 mod demo;
 mod run;
+mod span;
+mod whatif;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,8 @@ enum Command {
     Run(run::Run),
     /// Check configs: 0, or 2 with every error
     Check(check::Check),
+    /// Ask what a threshold would have done over recorded samples
+    Whatif(whatif::WhatIf),
     /// Draw the demo's screen into SVG files, as `screenshots/` has them
     Screenshot(console::Screenshot),
 }
@@ -94,6 +98,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Check(check)) => return check.run(),
         Some(Command::Run(run)) => run.run(),
         Some(Command::Demo(demo)) => demo.run(),
+        Some(Command::Whatif(whatif)) => whatif.run(),
         Some(Command::Screenshot(screenshot)) => screenshot.run(),
         None => console::open(cli.config.as_deref(), cli.screen),
     };
@@ -119,8 +124,8 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {
-        Some("demo" | "run" | "check" | "screenshot") => "\nhelp: options go after the subcommand",
-        Some(word) if !word.contains(['.', '/']) => "\nhelp: subcommands are demo, run, check and screenshot",
+        Some("demo" | "run" | "check" | "whatif" | "screenshot") => "\nhelp: options go after the subcommand",
+        Some(word) if !word.contains(['.', '/']) => "\nhelp: subcommands are demo, run, check, whatif and screenshot",
         _ => "",
     }
 }

@@ -146,7 +146,7 @@ fn median(samples: &[(Timestamp, f64)]) -> Span {
     let middle = distances.len() / 2;
     let (below, upper, _) = distances.select_nth_unstable(middle);
     let upper = *upper;
-    if samples.len() % 2 == 0 {
+    if samples.len().is_multiple_of(2) {
         return Span::from_millis(upper);
     }
     let lower = below.iter().max().copied().unwrap_or(upper);
