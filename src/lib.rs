@@ -8,11 +8,12 @@
 //! | [`core::cluster`] | the nouns: site, array, host, VM, indicator, ids and units |
 //! | [`core::policy`] | the four policies, one function of state, settings and observation; working hours |
 //! | [`core::engine`] | what happens next: events in, effects out |
-//! | [`core::insight`] | a VM's newest readings in memory |
+//! | [`core::insight`] | a VM's newest readings in memory; what settings would have done over recorded samples |
 //! | [`core::simulation`] | a simulated cluster, driver and monitors in one, and its scenarios |
 //! | [`edge`] | what touches the world: each part knows the core and none knows another |
 //! | [`edge::config`] | read, check and explain a config |
 //! | [`edge::monitor`] | read a service's indicator |
+//! | [`edge::recording`] | read recorded samples from a CSV file |
 //! | [`edge::driver`] | move a VM |
 //! | [`runtime`] | the tokio shell that ties core to edge |
 //! | [`view`] | what a screen may know and say, and the words for what happened |

@@ -286,9 +286,9 @@ mod tests {
     #[test]
     fn a_hole_is_gaps_that_neither_count_nor_reset_until_it_is_stale() {
         let nan = f64::NAN;
-        let two = minutes(&[60.0, 60.0, nan, nan, 60.0]).replay(&threshold(50.0, 3));
+        let two = minutes(&[25.0, 25.0, 60.0, 60.0, nan, nan, 60.0]).replay(&threshold(50.0, 3));
         assert_eq!((two.gaps, two.moves), (2, 1));
-        let three = minutes(&[60.0, 60.0, nan, nan, nan, 60.0, 60.0]).replay(&threshold(50.0, 3));
+        let three = minutes(&[25.0, 25.0, 60.0, 60.0, nan, nan, nan, 60.0, 60.0]).replay(&threshold(50.0, 3));
         assert_eq!((three.gaps, three.moves), (3, 0));
     }
 
