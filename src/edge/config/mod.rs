@@ -53,7 +53,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     if faults.is_empty() {
         return Ok(config);
     }
-    Err(Report::new(path, text, faults, &mask::secrets(tree.get_ref(), text)))
+    Err(Report::new(path, text, faults, &mask::secrets(tree.get_ref(), text, !errors.is_empty())))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Report {
             absence: false,
         };
         let (tree, _) = DeTable::parse_recoverable(shown);
-        Self::new(path, shown, vec![fault], &mask::secrets(tree.get_ref(), shown))
+        Self::new(path, shown, vec![fault], &mask::secrets(tree.get_ref(), shown, true))
     }
 
     /// The file.
@@ -121,11 +121,16 @@ impl Page<'_> {
         let line = self.text.get(begin..).unwrap_or_default().split('\n').next().unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
         let column = self.text.get(begin..start).unwrap_or_default().chars().count();
+        // A value stands within its quotes.
+        let secret = |range: &Range<usize>| {
+            range.start <= fault.span.start.saturating_add(3) && fault.span.end <= range.end + 3 && range.end > start
+        };
+        let message = if self.secrets.iter().any(secret) { mask::unquoted(&fault.message) } else { fault.message };
         let (source, marks) = self.mark(line, begin, start..fault.span.end.max(start + 1));
         Problem {
             line: index + 1,
             column: column + 1,
-            message: printable(&mask::masked(&fault.message)),
+            message: printable(&mask::masked(&message)),
             help: printable(&mask::masked(&fault.help)),
             source: Some(source),
             marks,
