@@ -307,12 +307,17 @@ impl<'a> Item<'a> {
 
     /// A table.
     pub fn table(&self, shape: Shape) -> Option<Table<'a>> {
+        self.table_or("a table", shape)
+    }
+
+    /// A table, where `wanted` says what else may stand.
+    pub fn table_or(&self, wanted: &str, shape: Shape) -> Option<Table<'a>> {
         match self.value {
             DeValue::Table(entries) => {
                 Some(Table { entries, span: self.span(), shape, asked: RefCell::default(), sink: self.sink })
             }
             _ => {
-                self.wrong_type("a table", format!("write it as {{ {} = … }}", shape.keys.first().unwrap_or(&"key")));
+                self.wrong_type(wanted, format!("write it as {{ {} = … }}", shape.keys.first().unwrap_or(&"key")));
                 None
             }
         }

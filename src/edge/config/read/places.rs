@@ -64,9 +64,13 @@ impl<'c, 'a> Places<'c, 'a> {
     fn host(&self, name: &At<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
         let arrays = self.context.arrays;
         let found = arrays.hosts.iter().position(|host| host.name == name.value).map(HostId::at);
-        if found.is_none() && arrays.whole {
+        if found.is_none() && arrays.hosts_known(array) {
             let near = |(_, host): (HostId, &'a Host)| host.name.as_str();
             let help = match array {
+                _ if arrays.hosts.is_empty() => "there is no host in this file yet: add one to its array".to_owned(),
+                Some(array) if arrays.hosts_of(array).next().is_none() => {
+                    "its array has no host yet: add one".to_owned()
+                }
                 Some(array) => did_you_mean(name.value, arrays.hosts_of(array).map(near)),
                 None => did_you_mean(name.value, arrays.hosts.iter().map(|host| host.name.as_str())),
             };
