@@ -67,10 +67,6 @@ impl<'c, 'a> Places<'c, 'a> {
         if found.is_none() && arrays.hosts_known(array) {
             let near = |(_, host): (HostId, &'a Host)| host.name.as_str();
             let help = match array {
-                _ if arrays.hosts.is_empty() => "there is no host in this file yet: add one to its array".to_owned(),
-                Some(array) if arrays.hosts_of(array).next().is_none() => {
-                    "its array has no host yet: add one".to_owned()
-                }
                 Some(array) => did_you_mean(name.value, arrays.hosts_of(array).map(near)),
                 None => did_you_mean(name.value, arrays.hosts.iter().map(|host| host.name.as_str())),
             };
