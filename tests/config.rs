@@ -98,6 +98,16 @@ fn a_file_that_cannot_be_read_says_so() {
     assert!(report.contains("\nhelp: "), "{report}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_refused() {
+    let report = config::load(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert!(
+        report.starts_with("/dev/zero:1:1: error: cannot read the file: it is longer than 16 MiB\nhelp: "),
+        "{report}"
+    );
+}
+
 #[test]
 fn a_byte_order_mark_and_crlf_keep_columns_right() {
     let plain = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/first.toml")).unwrap();

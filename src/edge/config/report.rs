@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 use unicode_width::UnicodeWidthChar;
 
+use super::clip::{clipped, shortened};
 use super::lines::Lines;
 use super::mask::{self, MASK};
 use super::sink::Fault;
@@ -53,6 +54,7 @@ impl Report {
             help: match error.kind() {
                 io::ErrorKind::NotFound => "name a file that exists, or leave it out to see the demo".to_owned(),
                 io::ErrorKind::PermissionDenied => "let this user read it".to_owned(),
+                io::ErrorKind::FileTooLarge => "name a config: no cluster needs so long a file".to_owned(),
                 _ => "name a readable file".to_owned(),
             },
             source: None,
@@ -130,8 +132,8 @@ impl Page<'_> {
         Problem {
             line: index + 1,
             column: column + 1,
-            message: printable(&mask::masked(&message)),
-            help: printable(&mask::masked(&fault.help)),
+            message: printable(&shortened(&mask::masked(&message))),
+            help: printable(&shortened(&mask::masked(&fault.help))),
             source: Some(source),
             marks,
         }
@@ -163,7 +165,7 @@ impl Page<'_> {
             // The place is the line's end, or has no width of its own.
             marks.push('^');
         }
-        (source, marks)
+        clipped(source, marks)
     }
 }
 
