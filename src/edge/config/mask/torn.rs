@@ -95,7 +95,7 @@ fn opened(line: &str, at: usize) -> Option<Open> {
     if comment {
         return None;
     }
-    if value.is_empty() {
+    if value.trim().is_empty() || value.trim() == "\\" {
         return Some(Open::Value);
     }
     if value.starts_with(['[', '{']) {
@@ -116,7 +116,7 @@ fn still_open(open: Open, line: &str) -> Option<Open> {
             });
             (depth > 0).then_some(Open::Brackets(depth))
         }
-        Open::Value if line.trim().is_empty() => Some(Open::Value),
+        Open::Value if line.trim().is_empty() || line.trim().starts_with('#') => Some(Open::Value),
         // The value may itself go on.
         Open::Value => opened(line, 0),
         open => Some(open),
@@ -131,8 +131,14 @@ fn url_password(line: &str) -> Option<usize> {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (user, after) = authority.split_once(':').unwrap_or((authority, ""));
         let port = after.trim_start_matches(|c: char| c.is_ascii_digit());
-        let plain = after.is_empty() || port.chars().next().is_none_or(|c| !c.is_alphanumeric()) && !port.contains('@');
+        let plain =
+            after.is_empty() || !port.starts_with(char::is_alphanumeric) && !is_torn(port) && !port.contains('@');
         let known = password(url).map(|range| at + range.start);
         known.or((!plain && !user.contains('@')).then_some(at + sign.len() + user.len() + 1))
     })
+}
+
+/// Whether a closing quote stands amid a word.
+fn is_torn(text: &str) -> bool {
+    text.strip_prefix(['"', '\'']).is_some_and(|rest| rest.starts_with(char::is_alphanumeric))
 }
