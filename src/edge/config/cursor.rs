@@ -11,6 +11,9 @@ use super::sink::Sink;
 use super::words::{did_you_mean, duration};
 use crate::core::cluster::Span;
 
+/// In characters; more would leave no room for anything else on a screen.
+const LONGEST_NAME: usize = 64;
+
 /// A value and its place in the text, in bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct At<T> {
@@ -185,6 +188,15 @@ impl<'a> Item<'a> {
         Some(text)
     }
 
+    /// A name with blanks in it.
+    pub fn title(&self) -> Option<At<&'a str>> {
+        let title = self.line()?;
+        if title.value.trim().chars().count() > LONGEST_NAME {
+            self.wrong(format!("'{}' must have at most {LONGEST_NAME} characters", self.key), "write a shorter name");
+        }
+        Some(title)
+    }
+
     /// The flag, if this is one.
     pub fn as_flag(&self) -> Option<bool> {
         self.value.as_bool()
@@ -307,12 +319,17 @@ impl<'a> Item<'a> {
 
     /// A table.
     pub fn table(&self, shape: Shape) -> Option<Table<'a>> {
+        self.table_or("a table", shape)
+    }
+
+    /// A table, where `wanted` says what else may stand.
+    pub fn table_or(&self, wanted: &str, shape: Shape) -> Option<Table<'a>> {
         match self.value {
             DeValue::Table(entries) => {
                 Some(Table { entries, span: self.span(), shape, asked: RefCell::default(), sink: self.sink })
             }
             _ => {
-                self.wrong_type("a table", format!("write it as {{ {} = … }}", shape.keys.first().unwrap_or(&"key")));
+                self.wrong_type(wanted, format!("write it as {{ {} = … }}", shape.keys.first().unwrap_or(&"key")));
                 None
             }
         }
@@ -341,6 +358,10 @@ pub(super) fn check_name(name: &At<&str>, sink: &Sink) {
     };
     match name.value {
         "" => wrong("a name must not be empty"),
+        n if n.chars().count() > LONGEST_NAME => {
+            let message = format!("a name must have at most {LONGEST_NAME} characters");
+            sink.error(name.span.clone(), message, "write a shorter name");
+        }
         n if n.chars().any(char::is_control) => wrong("a name must not have control characters in it"),
         n if n.chars().any(char::is_whitespace) => wrong(&format!("the name '{n}' has a blank in it")),
         _ => {}

@@ -1,14 +1,20 @@
 //! Which file is the config.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The config to read: the one named, else `$WHIMBREL_CONFIG`, `./whimbrel.toml`, `$XDG_CONFIG_HOME/whimbrel/whimbrel.toml`
 /// (or the same under `~/.config`). A file named by hand or by the environment is taken even if it is not there, so that
 /// reading it says so.
 pub fn find(explicit: Option<&Path>) -> Option<PathBuf> {
-    // A file that may not be looked at is there: reading it will say why not.
-    find_in(explicit, |name| std::env::var_os(name), |path| path.try_exists().unwrap_or(true))
+    find_in(explicit, |name| std::env::var_os(name), is_there)
+}
+
+/// A file that may not be looked at is there, and so is a link that leads nowhere: reading it will say why not.
+fn is_there(path: &Path) -> bool {
+    let absent = |error: io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    path.symlink_metadata().map_or_else(|error| !absent(error), |_| true)
 }
 
 fn find_in(
@@ -52,6 +58,17 @@ mod tests {
         assert_eq!(found(None, &env[1..], &files[2..]).as_deref(), Some("/x/whimbrel/whimbrel.toml"));
         assert_eq!(found(None, &env[2..], &files[2..]).as_deref(), Some("/home/me/.config/whimbrel/whimbrel.toml"));
         assert_eq!(found(None, &env[1..], &[]), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("whimbrel.toml");
+        assert!(!is_there(&link));
+        std::os::unix::fs::symlink("gone.toml", &link).unwrap();
+        assert!(is_there(&link));
+        assert!(!is_there(&link.join("below.toml")) && !is_there(Path::new("/dev/null/.config/whimbrel.toml")));
     }
 
     #[test]

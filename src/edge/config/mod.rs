@@ -4,6 +4,7 @@
 //! `cursor` walks that tree and records what is wrong with a key or a value; `read` makes the core's terms of it and
 //! records what cannot stand together. All errors of a file come back in one [`Report`], in order of position.
 
+mod clip;
 mod cursor;
 mod find;
 mod keys;
@@ -16,6 +17,8 @@ mod sink;
 mod syntax;
 mod words;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -26,16 +29,29 @@ pub use report::{Problem, Report};
 
 use sink::Sink;
 
+/// No config has more bytes than this.
+const LONGEST: u64 = 16 << 20;
+
 /// Reads a config file whole.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Config, Report> {
-    let bytes = std::fs::read(path).map_err(|error| Report::unreadable(path, &error))?;
+    let bytes = bounded(path).map_err(|error| Report::unreadable(path, &error))?;
     match std::str::from_utf8(&bytes) {
         Ok(text) => parse(path, text),
         Err(error) => Err(Report::not_utf8(path, &bytes, error.valid_up_to())),
     }
+}
+
+/// The bytes of a file, or of one without end no more than a config may have.
+fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 16 MiB"));
+    }
+    Ok(bytes)
 }
 
 /// Reads the text of a config file; `path` names it in errors, and relative files in it are relative to its folder.
@@ -53,7 +69,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     if faults.is_empty() {
         return Ok(config);
     }
-    Err(Report::new(path, text, faults, &mask::secrets(tree.get_ref(), text)))
+    Err(Report::new(path, text, faults, &mask::secrets(tree.get_ref(), text, !errors.is_empty())))
 }
 
 #[cfg(test)]

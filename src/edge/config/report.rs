@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 use unicode_width::UnicodeWidthChar;
 
+use super::clip::{clipped, shortened};
 use super::lines::Lines;
 use super::mask::{self, MASK};
 use super::sink::Fault;
@@ -53,6 +54,7 @@ impl Report {
             help: match error.kind() {
                 io::ErrorKind::NotFound => "name a file that exists, or leave it out to see the demo".to_owned(),
                 io::ErrorKind::PermissionDenied => "let this user read it".to_owned(),
+                io::ErrorKind::FileTooLarge => "name a config: no cluster needs so long a file".to_owned(),
                 _ => "name a readable file".to_owned(),
             },
             source: None,
@@ -73,7 +75,7 @@ impl Report {
             absence: false,
         };
         let (tree, _) = DeTable::parse_recoverable(shown);
-        Self::new(path, shown, vec![fault], &mask::secrets(tree.get_ref(), shown))
+        Self::new(path, shown, vec![fault], &mask::secrets(tree.get_ref(), shown, true))
     }
 
     /// The file.
@@ -121,12 +123,17 @@ impl Page<'_> {
         let line = self.text.get(begin..).unwrap_or_default().split('\n').next().unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
         let column = self.text.get(begin..start).unwrap_or_default().chars().count();
+        // A value stands within its quotes.
+        let secret = |range: &Range<usize>| {
+            range.start <= fault.span.start.saturating_add(3) && fault.span.end <= range.end + 3 && range.end > start
+        };
+        let message = if self.secrets.iter().any(secret) { mask::unquoted(&fault.message) } else { fault.message };
         let (source, marks) = self.mark(line, begin, start..fault.span.end.max(start + 1));
         Problem {
             line: index + 1,
             column: column + 1,
-            message: printable(&mask::masked(&fault.message)),
-            help: printable(&mask::masked(&fault.help)),
+            message: printable(&shortened(&mask::masked(&message))),
+            help: printable(&shortened(&mask::masked(&fault.help))),
             source: Some(source),
             marks,
         }
@@ -158,7 +165,7 @@ impl Page<'_> {
             // The place is the line's end, or has no width of its own.
             marks.push('^');
         }
-        (source, marks)
+        clipped(source, marks)
     }
 }
 

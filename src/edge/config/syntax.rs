@@ -94,7 +94,7 @@ fn fault(text: &str, error: &Error) -> Fault {
     let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let help = match remedy(message) {
         Some(remedy) => remedy.to_owned(),
-        None if expected.is_empty() => "this is not TOML: see https://toml.io".to_owned(),
+        None if expected.is_empty() || expected == "nothing" => "this is not TOML: see https://toml.io".to_owned(),
         None => format!("expected {expected}"),
     };
     let message = if message == DUPLICATE { duplicate(text, &span) } else { message.to_owned() };
@@ -112,6 +112,9 @@ fn remedy(message: &str) -> Option<&'static str> {
         "string values must be quoted" => "put the text in double quotes",
         "invalid basic string" | "invalid literal string" => "close the text with the quote that opened it",
         NO_VALUE => "write it as: key = value",
+        "extra `=`" => "write it as: key = value, with a single =",
+        "unexpected key or value" => "begin a new line here, or mend the quotes before it",
+        m if m.starts_with("carriage return") => "save the file with Unix or Windows line ends",
         m if m.starts_with("missing") && (m.contains("comma") || m.contains("inline table element")) => {
             "part the entries by commas, and close the bracket that was opened before"
         }

@@ -19,6 +19,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {
         Some(near) => format!("did you mean '{near}'?"),
+        None if known.clone().into_iter().next().is_none() => "there is none here yet: add one".to_owned(),
         None => format!("known here: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
     }
 }

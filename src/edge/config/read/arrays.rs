@@ -25,8 +25,12 @@ pub(super) struct Arrays {
     pub hosts: Vec<Host>,
     /// By host.
     pub ghz: Vec<f64>,
-    /// All of them could be read.
+    /// All arrays could be read, by name.
     pub whole: bool,
+    /// No entry is something else than an array.
+    entries_whole: bool,
+    /// By array: all its hosts could be read, by name.
+    hosts_whole: Vec<bool>,
 }
 
 impl Arrays {
@@ -34,6 +38,14 @@ impl Arrays {
     pub fn hosts_of(&self, array: ArrayId) -> impl Iterator<Item = (HostId, &Host)> + Clone {
         let all = self.hosts.iter().enumerate().map(|(n, host)| (HostId::at(n), host));
         all.filter(move |(_, host)| host.array == array)
+    }
+
+    /// Whether all hosts a VM can mean are known: of its array, or of any if it names none.
+    pub fn hosts_known(&self, array: Option<ArrayId>) -> bool {
+        match array {
+            Some(array) => self.hosts_whole.get(array.index()).copied().unwrap_or(false),
+            None => self.entries_whole && self.hosts_whole.iter().all(|whole| *whole),
+        }
     }
 }
 
@@ -44,12 +56,12 @@ pub(super) fn read(top: &Table<'_>, sites: &Sites, sink: &Sink) -> Arrays {
         return arrays;
     };
     let (entries, whole) = item.list("[[array]], in double brackets, once for each");
-    arrays.whole = whole;
+    (arrays.whole, arrays.entries_whole) = (whole, whole);
     let mut reader = Reader { sites, sink, names: HashSet::new(), hosts: HashSet::new() };
     for entry in &entries {
         match entry.table(keys::ARRAY) {
             Some(table) => reader.array(table, &mut arrays),
-            None => arrays.whole = false,
+            None => (arrays.whole, arrays.entries_whole) = (false, false),
         }
     }
     if arrays.list.len() > usize::from(u16::MAX) {
@@ -79,7 +91,7 @@ impl<'a> Reader<'a> {
         });
         let first = arrays.hosts.len();
         let whole = self.hosts(&table, id, arrays);
-        arrays.whole &= whole;
+        arrays.hosts_whole.push(whole);
         let hosts: Vec<HostId> = (first..arrays.hosts.len()).map(HostId::at).collect();
         let base = table.get("base").and_then(|item| base(&item, &hosts, arrays, whole, self.sink));
         arrays.based.push(table.key_span("base").is_some());
@@ -122,7 +134,7 @@ impl<'a> Reader<'a> {
         let name = if entry.as_text().is_some() {
             entry.name()
         } else {
-            let table = entry.table(keys::HOST)?;
+            let table = entry.table_or("a name or a table", keys::HOST)?;
             host.capacity = table.get("capacity").and_then(|item| item.whole(1..=u32::MAX));
             host.price = table.get("price").and_then(|item| item.number_in(0.0..=f64::MAX, "0 or more")).unwrap_or(0.0);
             host.draining = table.get("draining").and_then(|item| item.flag()).unwrap_or(false);

@@ -33,7 +33,7 @@ const BETWEEN_SITES: (Span, Span) = (Span::from_mins(3), Span::from_mins(22));
 /// The config a tree says, its faults recorded in `sink`.
 pub(super) fn config(path: &Path, tree: &DeTable<'_>, sink: &Sink) -> Config {
     let top = Table::root(tree, keys::TOP, sink);
-    let name = top.get("name").and_then(|item| item.line()).map(|name| name.value.trim().to_owned());
+    let name = top.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
     // A mode that cannot be read says nothing on the VMs' modes.
     let mode = top.get("mode").map_or(Some(Mode::default()), |item| item.choice(&MODES));
     let limits = top.get("limits").and_then(|item| item.table(keys::LIMITS)).map_or_else(Limits::default, limits);

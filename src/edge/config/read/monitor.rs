@@ -122,6 +122,7 @@ fn common(table: &Table<'_>, watch: &mut Watch, interval: Option<Span>) {
         let deadline = item.duration()?;
         if deadline.value == Span::ZERO {
             item.wrong("a deadline of 0 leaves no time for an answer", "write deadline = \"5s\", or leave it out");
+            return None;
         }
         if let Some(interval) = interval.filter(|interval| deadline.value > *interval) {
             let message =

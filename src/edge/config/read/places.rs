@@ -64,7 +64,7 @@ impl<'c, 'a> Places<'c, 'a> {
     fn host(&self, name: &At<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
         let arrays = self.context.arrays;
         let found = arrays.hosts.iter().position(|host| host.name == name.value).map(HostId::at);
-        if found.is_none() && arrays.whole {
+        if found.is_none() && arrays.hosts_known(array) {
             let near = |(_, host): (HostId, &'a Host)| host.name.as_str();
             let help = match array {
                 Some(array) => did_you_mean(name.value, arrays.hosts_of(array).map(near)),

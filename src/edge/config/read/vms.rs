@@ -14,7 +14,7 @@ use super::policy::{self, Kind, Policy};
 use super::sites::Sites;
 use super::{MODES, check_unique, lookup};
 use crate::core::cluster::{Mode, Monitor, Span, Vm};
-use crate::core::simulation::VmPlan;
+use crate::core::simulation::{Service, VmPlan};
 
 const DEFAULT_INTERVAL: Span = Span::from_mins(1);
 const SHORTEST_INTERVAL: Span = Span::from_secs(1);
@@ -160,17 +160,24 @@ fn interval(table: &Table<'_>) -> Option<Span> {
 
 /// An http check that times out is a sample of its deadline: at or under the threshold it would never count.
 fn check_deadline(policy: &Policy, watch: &Watch, interval: Option<Span>, monitor: &Item<'_>) {
-    let (Some(monitor::Kind::Http), Some(high)) = (watch.kind, &policy.high) else { return };
-    let (deadline, item_span, which) = match (&watch.deadline, interval) {
-        (Some(deadline), _) => (deadline.value, deadline.span.clone(), "deadline"),
-        (None, Some(interval)) if !watch.has_deadline => {
+    let Some(high) = &policy.high else { return };
+    let simulated = watch.plan.service == Some(Service::Http);
+    let (deadline, item_span, which) = match (watch.kind, &watch.deadline, interval) {
+        (Some(monitor::Kind::Simulated), ..) if simulated => {
+            (watch.plan.deadline, monitor.span(), "simulator's deadline")
+        }
+        (Some(monitor::Kind::Http), Some(deadline), _) => (deadline.value, deadline.span.clone(), "deadline"),
+        (Some(monitor::Kind::Http), None, Some(interval)) if !watch.has_deadline => {
             (Monitor::default_deadline(interval), monitor.span(), "default deadline")
         }
-        (None, _) => return,
+        _ => return,
     };
     if deadline.millis() as f64 <= high.value {
         let message = format!("the {which} {} is not above the threshold of {} ms", written(deadline), high.value);
-        let help = "a check that times out counts as its deadline: write a longer deadline, or a lower threshold";
+        let help = match simulated {
+            true => "a check that times out counts as its deadline: write a lower threshold",
+            false => "a check that times out counts as its deadline: write a longer deadline, or a lower threshold",
+        };
         monitor.wrong_at(item_span, message, help);
     }
 }
