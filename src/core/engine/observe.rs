@@ -97,7 +97,14 @@ impl Engine {
         let counts = !settles && matches!(state, VmState::Watching | VmState::Stale | VmState::Resting);
         match seen {
             Seen::Value(value) => self.take_sample(now, vm, value, counts, state, out),
-            Seen::Gap(reason) => self.take_gap(now, vm, reason, counts, state, out),
+            Seen::Gap(reason) => {
+                if !counts && !settles && state != VmState::Migrating {
+                    // It does not count, but a service that stays silent is stale in every state.
+                    let stale_after = self.settings(vm).stale_after;
+                    self.live_mut(vm).policy.missed(stale_after);
+                }
+                self.take_gap(now, vm, reason, counts, state, out);
+            }
         }
     }
 
@@ -153,13 +160,9 @@ impl Engine {
         state: VmState,
         out: &mut Vec<Effect>,
     ) {
-        let stale_after = self.settings(vm).stale_after;
-        let live = self.live_mut(vm);
-        live.last = Last { at: Some(now), value: None, gap: Some(reason.clone()) };
+        self.live_mut(vm).last = Last { at: Some(now), value: None, gap: Some(reason.clone()) };
         if counts {
             self.feed(now, vm, What::Gap);
-        } else if live.settle.is_none() && live.flight.is_none() {
-            live.policy.missed(stale_after);
         }
         let state = if counts { self.state(vm) } else { state };
         self.record(now, vm, Happened::Gap { reason, state }, out);

@@ -260,6 +260,7 @@ fn a_failed_baseline_leaves_a_counter_without_a_past() {
     });
     world.run_for(Span::from_mins(6));
     assert_eq!(world.requests().len(), 1);
+    assert_eq!(world.engine.live(VmId(0)).policy().gaps, 1, "a baseline is none of them");
     assert_eq!(world.gaps(), ["first reading of the counter", "refused", "first reading of the counter"]);
 }
 
