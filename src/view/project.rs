@@ -180,6 +180,8 @@ pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Look, now: Time
     let next = engine.live(vm).next_read();
     Detail {
         vm: Arc::from(described.name.as_str()),
+        host: name_of(engine.cluster(), engine.live(vm).host()),
+        array: Arc::from(engine.cluster().array_of(engine.live(vm).host()).name.as_str()),
         indicator: Arc::from(described.indicator.name.as_str()),
         settings: described.policy.clone(),
         why: engine.why(vm, now),

@@ -272,6 +272,10 @@ pub struct Answer {
 pub struct Detail {
     /// Its name.
     pub vm: Arc<str>,
+    /// Where it is.
+    pub host: Arc<str>,
+    /// In this array.
+    pub array: Arc<str>,
     /// The indicator in an operator's words: `slow queries`.
     pub indicator: Arc<str>,
     /// Its policy, as it runs.

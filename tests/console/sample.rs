@@ -289,6 +289,8 @@ pub fn detail(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
     let indicator = if row.policy == "site" { "big jobs" } else { "slow queries" };
     Arc::new(Detail {
         vm: vm.into(),
+        host: Arc::clone(&row.host),
+        array: Arc::clone(&row.array),
         indicator: indicator.into(),
         settings: settings(row),
         why: why.into(),

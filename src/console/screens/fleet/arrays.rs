@@ -25,20 +25,21 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     }
     // One line says what is not shown; the selected VM's host stands in the middle of the others.
     let shown = room.saturating_sub(1);
-    let here = place(snapshot, ui).unwrap_or(0);
+    let here = place(snapshot).unwrap_or(0);
     let top = here.saturating_sub(shown / 2).min(all - shown);
     lines(pen, Rect { height: body.height - 1, ..body }, snapshot, ui, top);
     let text = rest(snapshot, top, shown);
     pen.put(body.x, body.bottom() - 1, body.width, &text, Role::Quiet);
 }
 
-/// Where the selected VM's host stands among all hosts.
-fn place(snapshot: &Snapshot, ui: &Ui) -> Option<usize> {
-    let row = ui.row()?;
+/// Where the host of the VM in detail stands among all hosts. Not the selected one's: that may be a key ahead, and the
+/// panel, which can be most of the screen, goes along with the graph.
+fn place(snapshot: &Snapshot) -> Option<usize> {
+    let detail = snapshot.detail.as_ref()?;
     let mut before = 0;
     for array in snapshot.arrays.iter() {
-        if array.name == row.array {
-            return Some(before + array.hosts.iter().position(|host| host.name == row.host)?);
+        if array.name == detail.array {
+            return Some(before + array.hosts.iter().position(|host| host.name == detail.host)?);
         }
         before += array.hosts.len();
     }
