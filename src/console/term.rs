@@ -1,10 +1,12 @@
 //! The terminal itself: entered, left exactly once whatever happens, and watched for being closed.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::panic;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -30,12 +32,28 @@ const BUFFER: usize = 64 * 1024;
 /// A stop signal has stopped every thread by then.
 const STOPS_WITHIN: Duration = Duration::from_millis(20);
 
-type Out = BufWriter<File>;
+/// What is drawn, held back until the frame is whole: ratatui flushes before the synchronized update has ended, and a
+/// terminal shows nothing of it until then.
+struct Out {
+    buffer: BufWriter<File>,
+    in_frame: Rc<Cell<bool>>,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.in_frame.get() { Ok(()) } else { self.buffer.flush() }
+    }
+}
 
 /// A terminal that is the console's until this is dropped.
 pub struct Screen {
     /// Never dropped: ratatui's own farewell prints to standard error, which panics where the terminal is gone.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<Out>>>,
+    in_frame: Rc<Cell<bool>>,
     state: Arc<State>,
 }
 
@@ -75,13 +93,15 @@ impl Screen {
         let tty = || io::stdout().as_fd().try_clone_to_owned().map(File::from);
         let state = Arc::new(State { ours: AtomicBool::new(false), tty: tty()? });
         hook(&state);
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(BUFFER, tty()?));
+        let in_frame = Rc::new(Cell::new(false));
+        let out = Out { buffer: BufWriter::with_capacity(BUFFER, tty()?), in_frame: Rc::clone(&in_frame) };
+        let backend = CrosstermBackend::new(out);
         let terminal = match state.enter() {
             Ok(()) => Terminal::new(backend),
             Err(error) => Err(error),
         };
         match terminal {
-            Ok(terminal) => Ok(Self { terminal: ManuallyDrop::new(terminal), state }),
+            Ok(terminal) => Ok(Self { terminal: ManuallyDrop::new(terminal), in_frame, state }),
             Err(error) => {
                 state.leave();
                 Err(error)
@@ -103,7 +123,10 @@ impl Screen {
     /// The terminal is gone.
     pub fn draw(&mut self, paint: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(paint)?;
+        self.in_frame.set(true);
+        let drawn = self.terminal.draw(paint).map(drop);
+        self.in_frame.set(false);
+        drawn?;
         queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
         Write::flush(self.terminal.backend_mut())
     }

@@ -109,8 +109,8 @@ impl Conductor {
 
     /// Runs until told to stop, until its time is up, or until nobody reads what it writes. `says` are a console's.
     pub async fn run(mut self, mut control: mpsc::Receiver<Control>, mut says: Option<mpsc::Receiver<Say>>) -> Ended {
+        self.catch_up();
         loop {
-            self.catch_up();
             if let Some(ended) = self.show() {
                 return ended;
             }
@@ -122,7 +122,8 @@ impl Conductor {
                 Some(at) => self.wait(at, &mut control, &mut says).await,
             };
             match woken {
-                Woken::Due => {}
+                // Only then: a look must not have to wait for what is due at the next step.
+                Woken::Due => self.catch_up(),
                 Woken::Control(Some(Control::Reload)) => self.reload(),
                 Woken::Control(_) | Woken::Say(None) => return self.end(Ended::Stopped),
                 Woken::Say(Some(say)) => self.listen(say),
