@@ -167,7 +167,7 @@ fn a_changed_config_keeps_each_vms_graph_by_its_name() {
 }
 
 #[test]
-fn a_changed_config_gives_no_vm_anothers_reason() {
+fn a_changed_config_gives_no_vm_the_reason_of_another() {
     let mut stage = Stage::set();
     let record = |what| Record { at: START, vm: Some(NII3), what };
     let decision = Happened::Decision { action: Decision::Move, reason: "62 /min > 50 for 3 samples".to_owned() };
