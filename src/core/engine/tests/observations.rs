@@ -296,3 +296,22 @@ fn a_waiting_move_to_base_ends_when_the_hours_begin() {
     assert_eq!(world.states().last(), Some(&VmState::Watching));
     assert!(world.blocked().last().is_some_and(|(_, why)| why.ends_with("dropped: working hours began")));
 }
+
+#[test]
+fn the_move_at_the_end_of_the_hours_comes_after_the_reading_of_that_instant() {
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
+    world.moves = Moves::Refuse;
+    world.run_for(Span::from_mins(40));
+    let order = |what: &Happened| match what {
+        Happened::Sample { state, .. } => {
+            assert_ne!(*state, VmState::Migrating);
+            0
+        }
+        Happened::Decision { .. } => 1,
+        _ => 2,
+    };
+    for pair in world.records.windows(2).filter(|pair| pair[0].at == pair[1].at) {
+        assert!(order(&pair[0].what) <= order(&pair[1].what), "{pair:?}");
+    }
+    assert!(!world.blocked().is_empty());
+}

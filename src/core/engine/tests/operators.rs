@@ -178,3 +178,14 @@ fn a_vm_that_is_read_elsewhere_has_no_past() {
     assert_eq!(world.gaps(), ["first reading of the counter", "first reading of the counter"]);
     assert_eq!(world.engine.live(VmId(0)).policy().count, 1);
 }
+
+#[test]
+fn the_best_host_of_another_site_need_not_be_better_than_here() {
+    let mut cluster = two_sites(RULE);
+    cluster.arrays[1].pick = Pick::Best;
+    let mut world = World::new(cluster, always(0.0));
+    let idle = crate::core::cluster::HostState::Up;
+    world.tell(Event::Host { host: HostId(0), state: idle, load: Some(0.0) });
+    report(&mut world, queue(2, false));
+    assert_eq!(world.host(), "x1");
+}
