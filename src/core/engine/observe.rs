@@ -181,11 +181,8 @@ impl Engine {
     }
 
     fn act_on(&mut self, now: Timestamp, vm: VmId, verdict: Verdict, out: &mut Vec<Effect>) {
-        if verdict.decision == Decision::Stay {
-            return;
-        }
-        if self.live(vm).policy.is_closed() {
-            // The move to base is not a sample's: see after_hours.
+        // The move to base at the end of the hours is not a sample's: see after_hours.
+        if verdict.decision == Decision::Stay || self.live(vm).policy.is_closed() {
             return;
         }
         let reason = reason_of(self, vm, verdict);

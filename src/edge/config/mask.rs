@@ -60,7 +60,12 @@ const QUERY_SIGNS: [char; 5] = ['?', '&', ';', '#', '\''];
 
 /// A text with the secrets of urls in it taken out.
 pub(super) fn masked(text: &str) -> String {
-    let (secrets, mut shown, mut hidden) = (in_url(text), String::new(), false);
+    hidden(text, &in_url(text))
+}
+
+/// A text with a mask for each of these ranges.
+fn hidden(text: &str, secrets: &[Range<usize>]) -> String {
+    let (mut shown, mut hidden) = (String::new(), false);
     for (at, c) in text.char_indices() {
         let secret = secrets.iter().any(|range| range.contains(&at));
         match (secret, hidden) {
@@ -199,17 +204,7 @@ mod tests {
     fn shown(text: &str) -> String {
         let (tree, errors) = DeTable::parse_recoverable(text);
         let secrets = secrets(tree.get_ref(), text, !errors.is_empty());
-        let (mut shown, mut hidden) = (String::new(), false);
-        for (at, c) in text.char_indices() {
-            let secret = secrets.iter().any(|range| range.contains(&at));
-            match (secret, hidden) {
-                (true, false) => shown.push_str(MASK),
-                (true, true) => {}
-                (false, _) => shown.push(c),
-            }
-            hidden = secret;
-        }
-        shown
+        hidden(text, &secrets)
     }
 
     #[test]
