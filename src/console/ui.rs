@@ -194,7 +194,7 @@ impl Ui {
     /// What the engine should send for what is on screen.
     pub(super) fn look(&self) -> Look {
         let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
-        Look { vm: self.selected.clone(), window: WINDOW, moves }
+        Look { vm: self.selected.clone(), window: WINDOW, moves, past: None, activity: None }
     }
 
     /// What was said to the engine last did not reach it.

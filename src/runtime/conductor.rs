@@ -246,6 +246,10 @@ impl Conductor {
                     publisher.set_look(look);
                 }
             }
+            Say::Reload => self.reload(),
+            Say::Draft(_) | Say::Save { .. } | Say::Nudge(_) | Say::Undo => {
+                self.sink.answer(false, "policies cannot be edited here");
+            }
         }
         self.start_polls();
         self.publish();

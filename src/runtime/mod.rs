@@ -8,8 +8,10 @@
 //! | `conductor` | the loop: wakes, polls, commands, reloads, the end |
 //! | `print` | records as lines on standard output |
 //! | `publish` | records as snapshots for a console |
+//! | `beside` | what a snapshot has that is not the engine's |
 //! | `signals` | SIGINT, SIGTERM, SIGHUP as words for the loop |
 
+mod beside;
 mod conductor;
 mod heart;
 mod pace;

@@ -8,10 +8,11 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    Alarm, Answer, ArrayView, Clock, HostView, Log, LogLine, Look, Mark, MarkKind, Memory, Snapshot, Totals, VmRow,
-    array_views, detail, host_view, row,
+    ActivityView, Alarm, Answer, ArrayView, Clock, DraftView, Editing, HistoryView, HostView, Log, LogLine, Look, Mark,
+    MarkKind, Memory, Origin, Past, Snapshot, Totals, VmRow, array_views, detail, host_view, row,
 };
 
+use super::beside::Beside;
 use super::heart::Listener;
 
 /// Log lines a console sees.
@@ -23,6 +24,8 @@ const MARKS_KEPT: usize = 256;
 
 /// Keeps what a console may see, and publishes it.
 pub struct Publisher {
+    /// Put beside what the engine says.
+    pub beside: Beside,
     sender: watch::Sender<Arc<Snapshot>>,
     seq: u64,
     clock: Clock,
@@ -84,6 +87,7 @@ impl Publisher {
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let (sender, receiver) = watch::channel(Arc::new(Snapshot::default()));
         let mut publisher = Self {
+            beside: Beside::default(),
             sender,
             seq: 0,
             clock,
@@ -180,6 +184,11 @@ impl Publisher {
             alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
             answers: self.answers.iter().cloned().collect(),
             detail: self.detail(engine, now),
+            past: self.beside.past.clone(),
+            activity: self.beside.activity.clone(),
+            draft: self.beside.draft.clone(),
+            history: self.beside.history.clone(),
+            editing: self.beside.editing.clone(),
             banner: self.banner.clone(),
         };
         self.sender.send_replace(Arc::new(snapshot));
@@ -198,7 +207,9 @@ impl Publisher {
 
     fn detail(&self, engine: &Engine, now: Timestamp) -> Option<Arc<crate::view::Detail>> {
         let vm = engine.cluster().vm_named(self.look.vm.as_deref()?)?;
-        Some(Arc::new(detail(engine, vm, &self.memory[vm.index()], &self.look, now)))
+        let mut detail = detail(engine, vm, &self.memory[vm.index()], &self.look, now);
+        detail.origin = self.beside.origins.get(vm.index()).cloned().unwrap_or_default();
+        Some(Arc::new(detail))
     }
 
     fn refresh_alarms(&mut self, engine: &Engine) {

@@ -56,7 +56,12 @@ impl Stage {
 
     /// A snapshot with the details of a VM.
     fn look(&mut self, vm: &str) -> Arc<Snapshot> {
-        self.publisher.set_look(Look { vm: Some(Arc::from(vm)), window: Span::from_hours(1), moves: false });
+        self.publisher.set_look(Look {
+            vm: Some(Arc::from(vm)),
+            window: Span::from_hours(1),
+            moves: false,
+            ..Look::default()
+        });
         self.snapshot()
     }
 }
