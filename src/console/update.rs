@@ -9,7 +9,7 @@ use super::text;
 use super::ui::{Overlay, Pending, Tone, Ui};
 use super::{overlays, step};
 use crate::core::cluster::{Mode, Span};
-use crate::core::engine::{Command, Target};
+use crate::core::engine::{Change, Command, Target};
 use crate::core::policy::{Field, Settings};
 use crate::view::{MoveOption, Say, Snapshot, Verdict};
 
@@ -75,7 +75,8 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Lower => effects.extend(change(ui, snapshot, false)),
         Action::Abort => ask_abort(ui),
         Action::Mode => effects.extend(mode(ui, snapshot)),
-        Action::Approve | Action::Deny | Action::Hold | Action::Release | Action::Undo | Action::Acknowledge => {
+        Action::Undo => effects.push(Effect::Say(Say::Undo)),
+        Action::Approve | Action::Deny | Action::Hold | Action::Release | Action::Acknowledge => {
             effects.extend(command(ui, &action));
         }
     }
@@ -238,8 +239,10 @@ fn ask(ui: &mut Ui, command: Command) -> Effect {
         Command::Hold { vm } => format!("hold {vm}"),
         Command::Release { vm } => format!("release {vm}"),
         Command::Abort { vm } => format!("abort the migration of {vm}"),
-        Command::Set { vm, field, value } => format!("{vm} {} {}", step::label(*field), step::shown(*value)),
-        Command::Undo => "undo".to_owned(),
+        Command::Amend { changes, .. } => match &changes[..] {
+            [change] => format!("change the policy of {}", change.vm),
+            more => format!("change the policies of {} VMs", more.len()),
+        },
         Command::Mode { mode } => format!("mode {}", mode.word()),
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };
@@ -249,7 +252,6 @@ fn ask(ui: &mut Ui, command: Command) -> Effect {
 
 fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {
     let command = match action {
-        Action::Undo => Command::Undo,
         Action::Acknowledge => Command::Acknowledge,
         _ => {
             let vm = ui.selected.as_ref()?.to_string();
@@ -374,12 +376,19 @@ fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Option<Effect> {
     let asked = ui.pending.as_ref().filter(|pending| pending.vm == detail.vm && pending.field == field);
     let from = asked.map(|pending| pending.value).or_else(|| detail.settings.get(field))?;
     let value = step::step(field, from, up);
-    match detail.settings.with(field, value) {
-        Ok(_) => {
+    // Nor may another number that was just asked for be lost: the policy is sent whole.
+    let other = ui.pending.as_ref().filter(|pending| pending.vm == detail.vm);
+    let shown = other.and_then(|pending| detail.settings.with(pending.field, pending.value).ok());
+    match shown.as_ref().unwrap_or(&detail.settings).with(field, value) {
+        Ok(settings) => {
             let vm = Arc::clone(&detail.vm);
-            let command = Command::Set { vm: vm.to_string(), field, value };
-            ui.pending = Some(Pending { vm, field, value });
-            Some(ask(ui, command))
+            let change = Change { vm: vm.to_string(), settings: Box::new(settings) };
+            let command = Command::Amend { changes: vec![change], why: None };
+            ui.pending = Some(Pending { vm: Arc::clone(&vm), field, value });
+            let effect = ask(ui, command);
+            let what = format!("{vm} {} {}", step::label(field), step::shown(value));
+            ui.say(Tone::Asked, format!("{what}: asked, waiting for the engine"));
+            Some(effect)
         }
         Err(refusal) => {
             ui.say(Tone::Bad, refusal.to_string());

@@ -55,6 +55,10 @@ impl Log {
             Happened::State { state: VmState::Resting, why } => (Level::Info, why.clone()),
             Happened::State { .. } => return None,
             Happened::Alarm { text } => (Level::Alarm, text.clone()),
+            Happened::Edit { by, key, old, new, why } => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+                (Level::Info, format!("{} by {by}{why}", edit_words(key, old, new)))
+            }
             Happened::Operator { by, text } => (Level::Info, format!("{by}: {text}")),
         })
     }
@@ -89,6 +93,15 @@ pub const fn action_words(action: Decision) -> &'static str {
         Decision::MoveToBase => "move to base",
         Decision::MoveAway => "move away",
         Decision::MoveHome => "move home",
+    }
+}
+
+/// A changed setting: `threshold 50 → 60`.
+fn edit_words(key: &str, old: &str, new: &str) -> String {
+    match (old, new) {
+        ("", new) => format!("{key} set to {new}"),
+        (old, "") => format!("{key} {old} taken out"),
+        (old, new) => format!("{key} {old} → {new}"),
     }
 }
 
