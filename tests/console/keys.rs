@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use whimbrel::console::{Action, Effect, Overlay, SortBy, ThemeName, Tone, Ui, dispatch, update};
+use whimbrel::console::{Action, Effect, Overlay, Screen, SortBy, ThemeName, Tone, Ui, dispatch, update};
 use whimbrel::core::cluster::Mode;
 use whimbrel::core::engine::{Change, Command, Target};
 use whimbrel::core::policy::{Field, Settings};
@@ -396,7 +396,33 @@ fn a_key_with_alt_is_no_key() {
 }
 
 #[test]
-fn enter_on_a_vm_does_nothing_yet() {
-    let (snapshot, ui) = on("nii1");
-    assert_eq!(dispatch(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE), &ui, &snapshot), None);
+fn enter_opens_the_vms_screen_and_escape_goes_back() {
+    let (snapshot, mut ui) = on("nii1");
+    let said = press(&mut ui, &snapshot, KeyCode::Enter);
+    assert_eq!(ui.screen, Screen::Vm);
+    let [Effect::Say(Say::Look(Look { vm, past: Some(_), activity: None, .. }))] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(vm.as_deref(), Some("nii1"));
+    let said = press(&mut ui, &snapshot, KeyCode::Esc);
+    assert_eq!(ui.screen, Screen::Fleet);
+    assert!(matches!(&said[..], [Effect::Say(Say::Look(Look { past: None, .. }))]), "{said:?}");
+}
+
+#[test]
+fn space_marks_rows_one_after_the_other_and_escape_clears_the_marks() {
+    let (mut snapshot, mut ui) = on("nii8");
+    type_keys(&mut ui, &snapshot, "  ");
+    let marked = |ui: &Ui| ui.marked.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(marked(&ui), ["nii2", "nii8"]);
+    type_keys(&mut ui, &snapshot, "k ");
+    assert_eq!(marked(&ui), ["nii8"], "a second press takes the mark away");
+    Arc::make_mut(&mut snapshot.rows).retain(|row| *row.name != *"nii8");
+    update(&mut ui, Action::Arrived, &snapshot);
+    assert!(ui.marked.is_empty(), "what is gone is not marked");
+    type_keys(&mut ui, &snapshot, "/nii");
+    press(&mut ui, &snapshot, KeyCode::Enter);
+    type_keys(&mut ui, &snapshot, " ");
+    press(&mut ui, &snapshot, KeyCode::Esc);
+    assert!(ui.marked.is_empty() && ui.filter == "nii", "marks go before the filter");
 }
