@@ -15,7 +15,7 @@ const FIGURE: Span = Span::from_hours(48);
 /// … from this to what it is now.
 const TOO_LOW: f64 = 20.0;
 /// A load between the two bounds, in GHz of the 2 that nii1 can have: slow for the one, well for the other.
-const BETWEEN_GHZ: f64 = 1.73;
+const BETWEEN_GHZ: f64 = 1.7;
 
 /// A cluster and what is to happen to it.
 pub struct Before {
@@ -57,26 +57,5 @@ impl Before {
             nii1.policy = low;
             self.edits.push((self.from + RAISED, nii1.name.clone(), raised));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::engine::{Command, Effect, Engine, Event, Happened};
-    use crate::core::simulation::Simulation;
-
-    /// nii1's requests in each hour of the past.
-    fn requests(before: Before) -> Vec<usize> {
-        let from = before.from;
-        let hours = (START.since(from).millis() / 3_600_000) as usize;
-        let (mut simulation, mut engine) =
-            (Simulation::new(&before.cluster, before.plan, from), Engine::new(before.cluster, from));
-        let mut requests = vec![0; hours];
-        let mut edits = before.edits.into_iter().peekable();
-        let _ = (&mut simulation, &mut engine, &mut edits, &mut requests);
-        let _ = (Command::Acknowledge, Event::Tick, Happened::Alarm { text: String::new() });
-        let _: Vec<Effect> = Vec::new();
-        requests
     }
 }
