@@ -6,6 +6,7 @@ mod entry;
 mod recording;
 mod replay;
 mod series;
+mod stretches;
 mod thin;
 
 pub use activity::{Activity, Edited, Hour, OnHost, Stay, Stays, Times};
@@ -14,4 +15,5 @@ pub use entry::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom, Story, Told};
 pub use recording::Recording;
 pub use replay::{Outcome, Variant, Would};
 pub use series::Series;
-pub use thin::Band;
+pub use stretches::{Missed, Rest, gaps, rests};
+pub use thin::{Band, thin, thin_joined, thin_rolled};
