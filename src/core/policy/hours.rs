@@ -106,10 +106,8 @@ impl WorkingHours {
     /// Whether the hours are open at an instant, and until when that holds.
     pub fn edge(&self, at: Timestamp) -> Edge {
         let here = at.utc().with_timezone(&self.zone).date_naive();
-        let mut spans = self.spans(here);
-        spans.sort_unstable();
         let mut open_until = None;
-        for (open, close) in spans {
+        for (open, close) in self.spans(here) {
             match open_until {
                 // Windows that touch or overlap are one.
                 Some(until) if open <= until => open_until = Some(close.max(until)),
@@ -126,11 +124,16 @@ impl WorkingHours {
         }
     }
 
-    /// The windows' instants on the days around `date`, those of no length left out.
-    fn spans(&self, date: NaiveDate) -> Vec<(Timestamp, Timestamp)> {
+    /// The windows' instants on the days around `date` in the order in which they open, those of no length left out.
+    /// A day is looked at when it is needed: mostly the next two say it all.
+    fn spans(&self, date: NaiveDate) -> impl Iterator<Item = (Timestamp, Timestamp)> {
         let first = date.checked_sub_days(Days::new(1)).unwrap_or(date);
-        let days = (0..DAYS_AHEAD + 2).filter_map(|n| first.checked_add_days(Days::new(n)));
-        days.flat_map(|day| self.windows.iter().filter_map(move |w| w.on(day, self.zone))).collect()
+        let days = (0..DAYS_AHEAD + 2).filter_map(move |n| first.checked_add_days(Days::new(n)));
+        days.flat_map(|day| {
+            let mut spans: Vec<_> = self.windows.iter().filter_map(|w| w.on(day, self.zone)).collect();
+            spans.sort_unstable();
+            spans
+        })
     }
 }
 
