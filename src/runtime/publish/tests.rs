@@ -7,7 +7,7 @@ use crate::core::cluster::{Cluster, Monitor, Reading, Span};
 use crate::core::engine::{Change, Event, Gate, Target};
 use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
-use crate::edge::config::Config;
+use crate::edge::config::{Config, HistorySettings};
 use crate::runtime::Heart;
 
 /// The thesis's second scenario: nii3 and nii5 on mln1 and mln2.
@@ -53,7 +53,15 @@ impl Stage {
     }
 
     fn reconfigure(&mut self, (cluster, monitors, plan): (Cluster, Vec<Monitor>, Plan)) {
-        let config = Config { path: PathBuf::from("whimbrel.toml"), cluster, monitors, drivers: Vec::new(), plan };
+        let config = Config {
+            path: PathBuf::from("whimbrel.toml"),
+            cluster,
+            monitors,
+            origins: Vec::new(),
+            drivers: Vec::new(),
+            history: HistorySettings::default(),
+            plan,
+        };
         self.heart.reconfigure(config, &mut self.publisher, &mut Vec::new()).expect("nothing stands against it");
     }
 
