@@ -302,7 +302,6 @@ impl Listener for Publisher {
             self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
         self.memory =
             engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
-        self.words = Log::default();
         let now = self.sender.borrow().at;
         self.begin(engine, now);
     }
