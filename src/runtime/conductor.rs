@@ -258,7 +258,7 @@ impl Conductor {
     fn obey(&mut self, command: Command) {
         self.heart.command("operator", command.clone(), &mut self.sink, &mut self.asks);
         if let Sink::Publish(publisher) = &mut self.sink {
-            publisher.touched_by(&command, self.heart.engine(), self.heart.now());
+            publisher.touched_by(&command, self.heart.engine());
         }
     }
 

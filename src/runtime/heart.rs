@@ -4,8 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::core::cluster::{Cluster, HostId, Monitor, Source, Timestamp, VmId};
-use crate::core::engine::{Command, Effect, Engine, Event, Record};
-use crate::core::policy::Field;
+use crate::core::engine::{Change, Command, Effect, Engine, Event, Record};
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
 
@@ -119,7 +118,7 @@ impl Heart {
         self.events.push_back(answer);
     }
 
-    /// An operator's command, if the VM's monitor can live with it.
+    /// An operator's command, if the monitors can live with it.
     pub fn command(&mut self, by: &str, command: Command, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
         if let Err(text) = self.within_deadline(&command) {
             return listener.answer(false, &text);
@@ -129,17 +128,18 @@ impl Heart {
 
     /// A threshold at or above the deadline of an `http` check could never be passed.
     fn within_deadline(&self, command: &Command) -> Result<(), String> {
-        let Command::Set { vm, field: Field::Threshold, value } = command else { return Ok(()) };
-        let monitor = self.engine.cluster().vm_named(vm).map(|id| &self.monitors[id.index()]);
-        match monitor {
-            Some(Monitor { source: Source::Http { .. }, deadline }) if *value >= deadline.millis() as f64 => {
-                Err(format!(
-                    "{vm}: threshold {value} must be below the check's deadline of {} ms, or a busy service is never beyond",
-                    deadline.millis()
-                ))
-            }
-            _ => Ok(()),
+        let Command::Amend { changes, .. } = command else { return Ok(()) };
+        for Change { vm, settings } in changes {
+            let monitor = self.engine.cluster().vm_named(vm).map(|id| &self.monitors[id.index()]);
+            let Some(Monitor { source: Source::Http { .. }, deadline }) = monitor else { continue };
+            let Some(high) = settings.rule.high().filter(|high| high.at >= deadline.millis() as f64) else { continue };
+            return Err(format!(
+                "{vm}: threshold {} must be below the check's deadline of {} ms, or a busy service is never beyond",
+                high.at,
+                deadline.millis()
+            ));
         }
+        Ok(())
     }
 
     /// Takes a changed config over, if nothing under way stands against it.

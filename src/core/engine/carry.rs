@@ -72,9 +72,21 @@ impl Engine {
     /// What waited is not wanted any more.
     pub(super) fn drop_waiting(&mut self, now: Timestamp, vm: VmId, gate: Gate, why: &str, out: &mut Vec<Effect>) {
         if let Some(waiting) = self.live_mut(vm).waiting.take() {
-            let detail = format!("request #{} dropped: {why}", waiting.id.0);
-            self.record(now, vm, Happened::Blocked { action: waiting.action, gate, detail }, out);
+            self.say_dropped(now, vm, &waiting, gate, why, out);
         }
+    }
+
+    pub(super) fn say_dropped(
+        &self,
+        now: Timestamp,
+        vm: VmId,
+        waiting: &Waiting,
+        gate: Gate,
+        why: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        let detail = format!("request #{} dropped: {why}", waiting.id.0);
+        self.record(now, vm, Happened::Blocked { action: waiting.action, gate, detail }, out);
     }
 
     /// An approved request: the gates are asked again, as things may have changed.

@@ -22,6 +22,8 @@ pub struct Live {
     /// A counter's last reading.
     pub(super) raw: Option<(Timestamp, f64)>,
     pub(super) next_read: Timestamp,
+    /// When its working hours begin or end next.
+    pub(super) next_hours: Timestamp,
     /// When the reading that is under way was asked for.
     pub(super) asked: Option<Timestamp>,
     /// Nothing counts before then, and the first reading after it is a baseline.
@@ -157,6 +159,7 @@ impl Live {
             last_ring: Vec::new(),
             raw: None,
             next_read: Timestamp::NEVER,
+            next_hours: Timestamp::NEVER,
             asked: None,
             settle: None,
             hold: None,

@@ -11,11 +11,15 @@
 //! | `destination` | which host it would be |
 //! | `carry` | request → preflight → journal → migration → outcome → settle |
 //! | `operate` | operators' commands |
+//! | `amend` | changed settings |
 //! | `reload` | a changed config |
+//! | `changes` | what a changed config changes, line by line |
 //! | `names` | where the ids of one cluster are in the next |
 //! | `why` | the why line |
 
+mod amend;
 mod carry;
+mod changes;
 mod destination;
 mod gates;
 mod live;
@@ -33,11 +37,11 @@ mod why;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::cluster::{Cluster, HostId, HostState, RequestId, Span, Timestamp, VmId};
-use crate::core::policy::{Field, Observation, Place, Rule, Settings, What};
+use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
 pub use gates::Ask;
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
-pub use message::{Command, Effect, Event, Presence, QueueReport, Route, Target};
+pub use message::{Change, Command, Effect, Event, Presence, QueueReport, Route, Target};
 pub(in crate::core) use names::Names;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 use timers::{Timer, Timers};
@@ -47,8 +51,6 @@ pub use why::reason_of;
 const SLOT: Span = Span::from_millis(100);
 /// Alarms kept until somebody acknowledges them.
 const ALARMS_KEPT: usize = 100;
-/// Edits that can be taken back.
-const EDITS_KEPT: usize = 100;
 
 /// The engine: it owns every state and every timer, and touches nothing.
 #[derive(Debug, Clone)]
@@ -62,15 +64,6 @@ pub struct Engine {
     moves: VecDeque<Timestamp>,
     last_id: u64,
     alarms: VecDeque<(Timestamp, Option<VmId>, String)>,
-    edits: Vec<Edit>,
-}
-
-/// A number of a policy that an operator changed.
-#[derive(Debug, Clone)]
-struct Edit {
-    vm: String,
-    field: Field,
-    old: f64,
 }
 
 impl Engine {
@@ -85,7 +78,6 @@ impl Engine {
             moves: VecDeque::new(),
             last_id: 0,
             alarms: VecDeque::new(),
-            edits: Vec::new(),
         };
         for vm in engine.vm_ids() {
             engine.begin(vm, now);
@@ -220,8 +212,13 @@ impl Engine {
         }
         self.read_at(vm, first);
         if matches!(self.settings(vm).rule, Rule::Schedule { .. }) {
-            self.timers.set(now, vm, Timer::Hours);
+            self.hours_at(vm, now);
         }
+    }
+
+    fn hours_at(&mut self, vm: VmId, at: Timestamp) {
+        self.live_mut(vm).next_hours = at;
+        self.timers.set(at, vm, Timer::Hours);
     }
 
     fn read_at(&mut self, vm: VmId, at: Timestamp) {
@@ -250,9 +247,9 @@ impl Engine {
                 Timer::Hold if live.hold.is_some_and(|hold| hold.until == at) => self.end_hold(now, vm, out),
                 Timer::Lapse if live.waiting.as_ref().is_some_and(|w| w.lapses == at) => self.lapse(now, vm, out),
                 Timer::Confirm => self.confirm_again(at, vm, out),
-                Timer::Hours => self.on_hours(now, vm, out),
+                Timer::Hours if live.next_hours == at => self.on_hours(now, vm, out),
                 Timer::Read if live.next_read == at => self.on_read_due(now, vm, out),
-                Timer::Hold | Timer::Lapse | Timer::Read => {}
+                Timer::Hold | Timer::Hours | Timer::Lapse | Timer::Read => {}
             }
         }
     }

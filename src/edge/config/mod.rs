@@ -6,6 +6,7 @@
 
 mod clip;
 mod cursor;
+mod edit;
 mod find;
 mod keys;
 mod lines;
@@ -23,10 +24,15 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use edit::{
+    AmendError, Amended, Block, BlockContext, BlockName, KeyChange, Patch, Scope, Target, amend, amend_many, block_of,
+    check_block,
+};
 pub use find::find;
-pub use model::{Config, Driver};
+pub use model::{Config, Driver, HistoryFile, HistorySettings, Origin};
 pub use report::{Problem, Report};
 
+use lines::Lines;
 use sink::Sink;
 
 /// No config has more bytes than this.
@@ -64,7 +70,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
     let sink = Sink::default();
-    let config = read::config(path, tree.get_ref(), &sink);
+    let config = read::config(path, tree.get_ref(), &Lines::of(text), &sink);
     let faults = syntax::join(text, &errors, sink.into_faults());
     if faults.is_empty() {
         return Ok(config);

@@ -1,5 +1,6 @@
 //! The specification, section by section, against the engine.
 
+mod amends;
 mod gates;
 mod harness;
 mod listings;

@@ -1,3 +1,4 @@
+mod before;
 mod moves;
 mod outages;
 mod play;

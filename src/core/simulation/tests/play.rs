@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::core::cluster::{Cluster, Timestamp};
 use crate::core::engine::{Effect, Engine, Event, Happened, Record};
-use crate::core::simulation::{START, Scenario, Simulation, Size};
+use crate::core::simulation::{Plan, START, Scenario, Simulation, Size};
 
 /// What an engine made of a simulation.
 pub(super) struct Played {
@@ -16,16 +16,30 @@ pub(super) struct Played {
 /// Plays a scenario from its start until `until`, every effect answered at once.
 pub(super) fn play(scenario: Scenario, size: Size, seed: u64, until: Timestamp) -> Played {
     let (cluster, _, plan) = scenario.build(size, seed);
-    let mut simulation = Simulation::new(&cluster, plan, START);
-    let mut engine = Engine::new(cluster.clone(), START);
+    play_on(cluster, plan, START, until, Vec::new())
+}
+
+/// Plays a cluster from an instant until another, with what is told the engine in between.
+pub(super) fn play_on(
+    cluster: Cluster,
+    plan: Plan,
+    from: Timestamp,
+    until: Timestamp,
+    said: Vec<(Timestamp, Event)>,
+) -> Played {
+    let mut simulation = Simulation::new(&cluster, plan, from);
+    let mut engine = Engine::new(cluster.clone(), from);
+    let mut said = said.into_iter().peekable();
     let (mut records, mut events, mut effects) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         let now = simulation.next_event().min(engine.next_wake());
+        let now = said.peek().map_or(now, |(at, _)| now.min(*at));
         if now > until {
             return Played { cluster, engine, records };
         }
         simulation.advance(now, &mut events);
         let mut told: VecDeque<Event> = events.drain(..).chain([Event::Tick]).collect();
+        told.extend(said.next_if(|(at, _)| *at <= now).map(|(_, event)| event));
         while let Some(event) = told.pop_front() {
             engine.step(now, event, &mut effects);
             for effect in effects.drain(..) {
