@@ -1,5 +1,6 @@
 //! Stretches of a VM's past that a graph marks: readings that were missed, and scheduled rests.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::entry::{Entry, Seen, Story, Told};
@@ -47,17 +48,25 @@ pub fn gaps(entries: &[Entry]) -> Vec<Missed> {
 /// When one VM was resting, oldest first, up to an instant. `told` is in the order of time and reaches back as far as
 /// rests are wanted: one is known from the moment the VM was told to rest.
 pub fn rests(told: &[Told], vm: &str, until: Timestamp) -> Vec<Rest> {
-    let mut found = Vec::new();
-    let mut since: Option<Timestamp> = None;
-    for one in told.iter().filter(|one| one.at < until && one.vm.as_deref() == Some(vm)) {
-        let Story::State { state, .. } = one.what else { continue };
-        if state == VmState::Resting {
-            since.get_or_insert(one.at);
-        } else {
-            found.extend(since.take().map(|from| Rest { from, to: one.at }));
+    let of_vm = told.iter().filter(|one| one.vm.as_deref() == Some(vm));
+    resting(of_vm, until).remove(vm).unwrap_or_default()
+}
+
+/// When each VM was resting.
+pub(super) fn resting<'a>(told: impl Iterator<Item = &'a Told>, until: Timestamp) -> HashMap<&'a str, Vec<Rest>> {
+    let mut found: HashMap<&str, Vec<Rest>> = HashMap::new();
+    let mut since: HashMap<&str, Timestamp> = HashMap::new();
+    for one in told.filter(|one| one.at < until) {
+        let (Some(vm), Story::State { state, .. }) = (&one.vm, &one.what) else { continue };
+        if *state == VmState::Resting {
+            since.entry(vm).or_insert(one.at);
+        } else if let Some(from) = since.remove(&**vm) {
+            found.entry(vm).or_default().push(Rest { from, to: one.at });
         }
     }
-    found.extend(since.filter(|from| *from < until).map(|from| Rest { from, to: until }));
+    for (vm, from) in since {
+        found.entry(vm).or_default().push(Rest { from, to: until });
+    }
     found
 }
 
