@@ -13,7 +13,7 @@ use whimbrel::edge::config::{
     self, AmendError, Amended, BlockContext, Config, Scope, Target, amend, amend_many, block_of, check_block,
 };
 
-const FILES: [&str; 7] = ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows"];
+const FILES: [&str; 8] = ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows", "under-header"];
 const PATH: &str = "whimbrel.toml";
 
 fn file(name: &str) -> String {
@@ -194,6 +194,25 @@ fn a_new_key_stands_as_its_neighbours_do() {
         settle(&arrays, "nii5"),
         with(&arrays, "db.low_tarry = 20 }", "db.low_tarry = 20, db.settle = \"1m\" }")
     );
+}
+
+#[test]
+fn keys_under_a_header_are_found_and_put_in() {
+    let under = file("under-header");
+    assert_eq!(block(&under, "nii1"), "kind = \"threshold\"\nthreshold = 50 # per minute\ntarry = 3\n");
+    let tarry = "web . \"tarry\" = 3\n";
+    let expected = with(&under, tarry, &format!("{tarry}web . settle = \"1m\"\n"));
+    assert_eq!(shared(&under, "web", "nii1", "tarry = 3\n", "tarry = 3\nsettle = \"1m\"\n"), expected);
+    let expected = with(&under, "low_tarry = 20 } # the", "low_tarry = 20, settle = \"1m\" } # the");
+    assert_eq!(shared(&under, "db", "nii2", "low_tarry = 20\n", "low_tarry = 20\nsettle = \"1m\"\n"), expected);
+    let last = own(&under, "nii3", "\ntarry = 3\n", "\ntarry = 3\nsettle = \"1m\"\n");
+    assert_eq!(last, format!("{under}\npolicy.settle = \"1m\""));
+    assert_eq!(own(&last, "nii3", "settle = \"1m\"\n", ""), under);
+    let always = with(&under, "policy.kind = \"schedule\"", "policy.kind = \"base\"");
+    let patch = [("kind", Some("\"base\"")), ("hours", None)];
+    let amended = amend_many(under.as_bytes(), Path::new(PATH), &["nii3"], &patch, Scope::Own);
+    let gone = "policy.hours = \"\"\"\nMon-Fri 09:00-16:00, \\\nSat 10:00-12:00\"\"\" # local\n";
+    assert_eq!(text(amended), with(&always, gone, ""));
 }
 
 /// What of a base policy a threshold policy has not.

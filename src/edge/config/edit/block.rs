@@ -1,6 +1,7 @@
 //! A policy block as a text of its own: what an operator edits, and whether it could stand.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -61,6 +62,7 @@ pub(super) fn unix(text: &str) -> Cow<'_, str> {
 /// What a policy block must agree with: the VMs that have it, with their indicators, arrays and deadlines.
 #[derive(Debug, Clone, Default)]
 pub struct BlockContext {
+    /// Those that differ in what they need; the first of them is the one that is asked for.
     users: Vec<read::User>,
 }
 
@@ -71,7 +73,8 @@ impl BlockContext {
             let (monitor, plan) = (config.monitors.get(id.index())?, config.plan.vms.get(id.index())?);
             Some(read::User::of(&config.cluster, id, monitor, plan))
         };
-        Self { users: vms.into_iter().filter_map(user).collect() }
+        let mut seen = HashSet::new();
+        Self { users: vms.into_iter().filter_map(user).filter(|user| seen.insert(user.needs())).collect() }
     }
 
     /// For the block that a VM has now, shared or not: the VM first, then the others.
@@ -86,11 +89,6 @@ impl BlockContext {
 /// # Errors
 /// Everything that is wrong with it, in order of position; never empty.
 pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<Problem>> {
-    settings(text, context).map(|mut all| all.swap_remove(0))
-}
-
-/// What each VM of a context gets of a block; without VMs, what one would get.
-pub(super) fn settings(text: &str, context: &BlockContext) -> Result<Vec<Settings>, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (mended, mut errors) = syntax::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
@@ -103,7 +101,7 @@ pub(super) fn settings(text: &str, context: &BlockContext) -> Result<Vec<Setting
     found.dedup();
     let faults = syntax::join(text, &errors, found);
     match settings {
-        Some(settings) if faults.is_empty() && !settings.is_empty() => Ok(settings),
+        Some(settings) if faults.is_empty() => Ok(settings),
         _ => {
             let secrets = mask::secrets(tree.get_ref(), text, !errors.is_empty());
             Err(Report::new(Path::new(""), text, faults, &secrets).into_problems())

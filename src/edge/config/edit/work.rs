@@ -8,11 +8,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::model::Config;
 use super::super::report::Report;
-use super::block::{BlockContext, entries, settings, unix};
+use super::block::{BlockContext, check_block, entries, unix};
 use super::place::{self, Given, Place};
 use super::splice::{Edit, eol, spliced};
 use super::{AmendError, Amended, BlockName, KeyChange, Patch};
 use crate::core::cluster::VmId;
+use crate::core::policy::Settings;
 
 /// Keys of a block, each with its value as it is written.
 type Keys = Vec<(String, String)>;
@@ -205,9 +206,10 @@ impl<'f> Work<'f> {
     /// These VMs are to have what the block says.
     fn expect(&mut self, vms: &[VmId], text: &str) -> Result<(), AmendError> {
         let context = BlockContext::of(&self.file.config, vms.iter().copied());
-        let settings = settings(text, &context).map_err(AmendError::Block)?;
-        for (vm, settings) in vms.iter().zip(settings) {
-            self.expected.cluster.vms[vm.index()].policy = settings;
+        let settings = check_block(text, &context).map_err(AmendError::Block)?;
+        for vm in vms {
+            let policy = &mut self.expected.cluster.vms[vm.index()].policy;
+            *policy = Settings { direction: policy.direction, ..settings.clone() };
         }
         Ok(())
     }
