@@ -321,6 +321,11 @@ fn a_read_only_folder_is_refused_to_the_engine_and_read_by_everybody() {
     let path = disk.path().join("a.db");
     let mut store = open(&path).expect("a history");
     store.write(&numbered(3)).expect("room");
+    // As a killed process leaves it, with a log.
+    let killed = disk.path().join("killed.db");
+    for end in ["", "-wal"] {
+        std::fs::copy(format!("{}{end}", path.display()), format!("{}{end}", killed.display())).expect("a copy");
+    }
     drop(store);
     let Some(()) = services::or_skip(test, disk.read_only()) else { return };
 
@@ -331,6 +336,8 @@ fn a_read_only_folder_is_refused_to_the_engine_and_read_by_everybody() {
     assert!(matches!(fresh, HistoryError::ReadOnly { .. }), "{fresh:?}");
     let reader = Reader::open(&path).expect("a history");
     assert_eq!(reader.reach("vm0").expect("whole"), Some((minute(3), minute(3))));
+    let refused = Reader::open(&killed).expect_err("its log is not in it").to_string();
+    assert!(refused.contains("killed.db: cannot be written (its log has to be brought into it first)"), "{refused}");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
