@@ -72,7 +72,10 @@ impl Store {
         self.checkpoint()?;
         let free: i64 = self.pragma("freelist_count")?;
         if free * 4 > self.pragma("page_count")? {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREED})"))?;
+            // A page a step: it has to be asked to the end.
+            let mut free = self.connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED})"))?;
+            let mut freed = free.query([])?;
+            while freed.next()?.is_some() {}
         }
         Ok(())
     }

@@ -177,6 +177,25 @@ fn raw_then_quarters_then_nothing() {
 }
 
 #[test]
+fn what_is_free_goes_back_to_the_disk_a_piece_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let told = (0..2_000).map(|n| alarm(minute(n), None, &"x".repeat(900))).collect();
+    store.write(&Batch { told, ..readings("a", &[sample(minute(2_000), 1.0)]) }).expect("room");
+    let pages = |store: &Store| -> i64 {
+        store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a number")
+    };
+    let full = pages(&store);
+    let years = minute(60 * 24 * 366 * 2);
+    store.tend(years).expect("room");
+    assert!(pages(&store) > full / 4 * 3, "a piece at a time");
+    for _ in 0..6 {
+        store.tend(years).expect("room");
+    }
+    assert!(pages(&store) < full / 4, "{} of {full}", pages(&store));
+}
+
+#[test]
 fn a_vm_that_is_gone_is_rolled_up_and_goes() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = open(folder.path());
