@@ -274,14 +274,14 @@ impl Console {
     }
 
     fn tell(&mut self, said: Say) {
-        let is_look = matches!(said, Say::Look(_));
+        let (is_look, is_draft) = (matches!(said, Say::Look(_)), matches!(said, Say::Draft(_)));
         if self.say.try_send(said).is_ok() {
             return;
         }
-        if is_look {
-            self.ui.forget_look();
-        } else {
-            update(&mut self.ui, Action::NotSent, &self.shown);
+        match (is_look, is_draft) {
+            (true, _) => self.ui.forget_look(),
+            (_, true) => self.ui.forget_draft(),
+            _ => drop(update(&mut self.ui, Action::NotSent, &self.shown)),
         }
     }
 

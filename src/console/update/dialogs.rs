@@ -75,7 +75,6 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
 
 pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {
     let command = match action {
-        Action::Undo => Command::Undo,
         Action::Acknowledge => Command::Acknowledge,
         _ => {
             let vm = ui.selected.as_ref()?.to_string();

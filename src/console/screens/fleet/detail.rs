@@ -94,7 +94,7 @@ fn changing(detail: &Detail, ui: &Ui) -> String {
     let field = active_field(ui, &detail.settings);
     let pending = |p: &&ui::Pending| p.vm == detail.vm && p.field == field;
     let now = detail.settings.get(field).map_or_else(String::new, step::shown);
-    match ui.pending.as_ref().filter(pending) {
+    match ui.pending.iter().find(pending) {
         Some(asked) => format!("+/- {} {now} > {}", step::label(field), step::shown(asked.value)),
         None => format!("+/- {} {now}", step::label(field)),
     }
