@@ -6,6 +6,8 @@ mod frames;
 mod keys;
 #[path = "console/pty.rs"]
 mod pty;
+#[path = "console/recorded.rs"]
+mod recorded;
 #[path = "console/sample.rs"]
 mod sample;
 #[path = "console/selection.rs"]

@@ -19,6 +19,10 @@ pub struct Glyphs {
     pub ticks: [&'static str; 2],
     /// A move and an edit below a graph.
     pub marks: [&'static str; 2],
+    /// A gap and a rest below a graph.
+    pub missed: [&'static str; 2],
+    /// Behind the graph where there are no readings.
+    pub shade: &'static str,
     /// A marked row.
     pub marked: &'static str,
     /// Sorted down and up.
@@ -45,6 +49,8 @@ pub const UNICODE: Glyphs = Glyphs {
     axis: ["│", "┤", "┼"],
     ticks: ["─", "┴"],
     marks: ["▲", "△"],
+    missed: ["×", "z"],
+    shade: "·",
     marked: "◆",
     sorted: ["▾", "▴"],
     cut: "…",
@@ -64,6 +70,8 @@ pub const ASCII: Glyphs = Glyphs {
     axis: ["|", "|", "+"],
     ticks: ["-", "+"],
     marks: ["^", "'"],
+    missed: ["x", "z"],
+    shade: ".",
     marked: "*",
     sorted: ["v", "^"],
     cut: "~",

@@ -7,6 +7,7 @@
 //! update/   Action in, screen state and effects out (pure)
 //! ui/       the screen state: names and choices
 //! listing   which rows, in which order
+//! past      what of a VM's past is on its screen
 //! screens/  Fleet, VM, Activity (and room for Arrays, Queue, Approvals)
 //! overlays/ what lies over a screen: moves, a question, help
 //! widgets/  chart, sparkline, gauge, and the pen they are drawn with
@@ -20,6 +21,7 @@ mod glyph;
 mod keymap;
 mod listing;
 mod overlays;
+mod past;
 pub mod picture;
 mod run;
 mod screens;

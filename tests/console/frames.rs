@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
-use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::Span;
-use whimbrel::view::{Answer, Snapshot};
+use whimbrel::view::{Answer, Say, Snapshot};
 
-use crate::{sample, screen_on, type_keys};
+use crate::{recorded, sample, screen_on, type_keys};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
@@ -171,10 +171,33 @@ fn the_help() {
     assert_frames("help", &snapshot, &ui);
 }
 
+/// A VM's screen, with the past it asks for.
+pub fn vm_screen(vm: &str, size: (u16, u16), keys: &str) -> (Snapshot, Ui) {
+    let mut snapshot = sample::snapshot();
+    snapshot.detail = Some(sample::detail(&snapshot, vm));
+    let mut ui = screen_on(&snapshot, vm);
+    update(&mut ui, Action::Resize(size.0, size.1), &snapshot);
+    let opened = crate::press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
+    answer_looks(&mut snapshot, &ui, opened);
+    for key in keys.chars() {
+        let said = type_keys(&mut ui, &snapshot, &key.to_string());
+        answer_looks(&mut snapshot, &ui, said);
+    }
+    (snapshot, ui)
+}
+
+/// Sends what a console has asked for, as an engine with a history would.
+pub fn answer_looks(snapshot: &mut Snapshot, ui: &Ui, said: Vec<Effect>) {
+    for effect in said {
+        let Effect::Say(Say::Look(look)) = effect else { continue };
+        let vm = ui.selected.as_deref().unwrap_or("nii1");
+        snapshot.past = look.past.map(|ask| recorded::past(vm, ask));
+    }
+}
+
 /// They are in `target/tmp`, to be looked at.
 #[test]
 fn pictures_can_be_drawn() {
-    use whimbrel::console::picture::{Background, svg};
     let mut snapshot = sample::snapshot();
     snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
     let fleet = screen_on(&snapshot, "nii1");
@@ -182,19 +205,31 @@ fn pictures_can_be_drawn() {
     type_keys(&mut moves, &snapshot, "m");
     let mut help = fleet.clone();
     type_keys(&mut help, &snapshot, "?");
+    let fleet_snapshot = snapshot.clone();
+    for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
+        for (width, height) in SIZES {
+            picture(name, &fleet_snapshot, ui, width, height);
+        }
+    }
+    for (name, keys) in [("vm", ""), ("vm-week", "]]]]]"), ("vm-cursor", "]((((")] {
+        for (width, height) in SIZES {
+            let (snapshot, ui) = vm_screen("nii3", (width, height), keys);
+            picture(name, &snapshot, &ui, width, height);
+        }
+    }
+}
+
+fn picture(name: &str, snapshot: &Snapshot, ui: &Ui, width: u16, height: u16) {
+    use whimbrel::console::picture::{Background, svg};
     let mut fonts = resvg::usvg::Options::default();
     fonts.fontdb_mut().load_system_fonts();
-    for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
-        for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
-            for (width, height) in SIZES {
-                let buffer = render(&snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
-                let tree = resvg::usvg::Tree::from_str(&svg(&buffer, background), &fonts).expect("an SVG");
-                let size = tree.size().to_int_size();
-                let mut pixels = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("a picture");
-                resvg::render(&tree, resvg::tiny_skia::Transform::default(), &mut pixels.as_mut());
-                let path = format!("{}/{name}-{}-{width}.png", env!("CARGO_TARGET_TMPDIR"), theme.word());
-                pixels.save_png(path).expect("a place for pictures");
-            }
-        }
+    for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
+        let buffer = render(snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
+        let tree = resvg::usvg::Tree::from_str(&svg(&buffer, background), &fonts).expect("an SVG");
+        let size = tree.size().to_int_size();
+        let mut pixels = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("a picture");
+        resvg::render(&tree, resvg::tiny_skia::Transform::default(), &mut pixels.as_mut());
+        let path = format!("{}/{name}-{}-{width}.png", env!("CARGO_TARGET_TMPDIR"), theme.word());
+        pixels.save_png(path).expect("a place for pictures");
     }
 }

@@ -15,10 +15,10 @@ use super::glyph::Glyphs;
 use super::listing::{ByName, Listing, SortBy};
 use super::text::Zone;
 use super::theme::ThemeName;
-use crate::core::cluster::{Span, Timestamp};
+use crate::core::cluster::Span;
 use crate::core::engine::{Command, Target};
 use crate::core::policy::Field;
-use crate::view::{Detail, Draft, Look, MoveOption, Past, Scope, Snapshot, VmRow};
+use crate::view::{Detail, Draft, Look, MoveOption, Scope, Snapshot, VmRow};
 
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
@@ -231,35 +231,6 @@ impl Ui {
     pub fn detail<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Detail>> {
         let row = self.row()?;
         snapshot.detail.as_ref().filter(|detail| detail.vm == row.name)
-    }
-
-    /// The past of the selected VM, of whatever stretch the history has sent last.
-    pub fn past<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Past>> {
-        let row = self.row()?;
-        snapshot.past.as_ref().filter(|past| past.vm == row.name)
-    }
-
-    /// The instants of the readings on the VM screen's graph, oldest first.
-    pub fn readings(&self, snapshot: &Snapshot) -> Vec<Timestamp> {
-        let past = self.past(snapshot).map_or(&[][..], |past| &past.bands);
-        let newest = past.last().map(|band| band.at);
-        let live = self.detail(snapshot).map_or(&[][..], |detail| &detail.points);
-        let live = live.iter().filter(|point| point.value.is_some() && newest.is_none_or(|newest| point.at > newest));
-        past.iter().filter(|band| band.samples > 0).map(|band| band.at).chain(live.map(|point| point.at)).collect()
-    }
-
-    /// The instants of what happened to the VM on its screen: moves, edits, begins of gaps and rests. Oldest first.
-    pub fn events(&self, snapshot: &Snapshot) -> Vec<Timestamp> {
-        let mut events: Vec<Timestamp> = match (self.past(snapshot), self.detail(snapshot)) {
-            (Some(past), _) => {
-                let stretches = past.gaps.iter().chain(&past.rests).map(|stretch| stretch.from);
-                past.marks.iter().map(|mark| mark.at).chain(stretches).collect()
-            }
-            (None, Some(detail)) => detail.marks.iter().map(|mark| mark.at).collect(),
-            (None, None) => Vec::new(),
-        };
-        events.sort_unstable();
-        events
     }
 
     /// The banner, unless it was dismissed.

@@ -1,5 +1,6 @@
 //! The stretch of time on a graph, and the cursor in it.
 
+use crate::console::past;
 use crate::console::ui::{Screen, Tone, Ui};
 use crate::core::cluster::Timestamp;
 use crate::view::Snapshot;
@@ -14,7 +15,7 @@ pub(super) fn zoom(ui: &mut Ui, snapshot: &Snapshot, out: bool) {
 
 /// Half a stretch back or on, but not to before the oldest reading.
 pub(super) fn pan(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
-    let begins = ui.past(snapshot).and_then(|past| past.begins);
+    let begins = past::of(ui, snapshot).and_then(|past| past.begins);
     let (from, _) = ui.vm.edges(snapshot.at);
     if back && begins.is_some_and(|begins| from <= begins) {
         return ui.say(Tone::Good, "there is nothing older");
@@ -24,13 +25,13 @@ pub(super) fn pan(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
 
 /// The cursor to the next reading.
 pub(super) fn step(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
-    let readings = ui.readings(snapshot);
+    let readings = past::shown(ui, snapshot).bands.iter().filter(|band| band.samples > 0).map(|band| band.at).collect();
     go(ui, snapshot, readings, back, "no reading");
 }
 
 /// The cursor to what happened next.
 pub(super) fn event(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
-    let events = ui.events(snapshot);
+    let events = past::shown(ui, snapshot).events();
     go(ui, snapshot, events, back, "nothing happened");
 }
 

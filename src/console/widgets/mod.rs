@@ -5,7 +5,7 @@ mod gauge;
 mod pen;
 mod spark;
 
-pub use chart::{Bounds, Chart};
+pub use chart::{Bounds, Chart, History, Scale};
 pub use gauge::{count_bar, gauge};
 pub use pen::Pen;
 pub use spark::spark;

@@ -19,8 +19,9 @@ mod detail;
 mod filter;
 mod log;
 mod queue;
-mod table;
+pub(super) mod table;
 
+pub(super) use detail::{changing, indicator, why};
 use ratatui::layout::Rect;
 
 use super::{Rest, draw_top, footer, top};
