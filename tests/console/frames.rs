@@ -68,7 +68,7 @@ fn styles(buffer: &Buffer) -> String {
     lines
 }
 
-fn assert_frames(name: &str, snapshot: &Snapshot, ui: &Ui) {
+pub fn assert_frames(name: &str, snapshot: &Snapshot, ui: &Ui) {
     for (width, height) in SIZES {
         let mut ui = ui.clone();
         update(&mut ui, Action::Resize(width, height), snapshot);
@@ -219,7 +219,7 @@ fn pictures_can_be_drawn() {
     }
 }
 
-fn picture(name: &str, snapshot: &Snapshot, ui: &Ui, width: u16, height: u16) {
+pub fn picture(name: &str, snapshot: &Snapshot, ui: &Ui, width: u16, height: u16) {
     use whimbrel::console::picture::{Background, svg};
     let mut fonts = resvg::usvg::Options::default();
     fonts.fontdb_mut().load_system_fonts();

@@ -275,17 +275,15 @@ fn ease(ui: &mut Ui, snapshot: &Snapshot, fewer: bool) {
         Ok(eased) => eased,
         Err(why) => return ui.say(Tone::Bad, why),
     };
-    let (key, value, moves) = eased;
+    let (field, value) = eased;
+    let value = exact(value);
     if let Some(text) = &mut editor.text {
-        text.set_value(key, &value);
+        text.set_value(field.key(), &value);
     }
-    let told = moves.map_or_else(String::new, |moves| format!(", {moves} moves"));
-    ui.say(Tone::Good, format!("{key} {value}{told}: F2 saves it"));
+    ui.say(Tone::Good, format!("{} {value}: F2 saves it", field.key()));
 }
 
-type Eased = (&'static str, String, Option<usize>);
-
-fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<Eased, &'static str> {
+fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<(Field, f64), &'static str> {
     let text = editor.text.as_ref().ok_or("the config is still being read")?;
     let now = text.value(Field::Threshold.key()).and_then(|value| value.replace('_', "").parse::<f64>().ok());
     let now = now.ok_or("there is no threshold in this text to change")?;
@@ -296,7 +294,7 @@ fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<Eased, &'
     }
     match &view.what_if {
         WhatIf::Pending => Err("what-if is still counting: once more in a moment"),
-        WhatIf::None(_) => Ok((Field::Threshold.key(), step::shown(step::step(Field::Threshold, now, up)), None)),
+        WhatIf::None(_) => Ok((Field::Threshold, step::step(Field::Threshold, now, up))),
         WhatIf::Told { comparison, .. } => {
             let moves = comparison.new.outcome.moves;
             let better = |variant: &&Variant| if fewer { variant.moves < moves } else { variant.moves > moves };
@@ -307,8 +305,8 @@ fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<Eased, &'
                 comparison.strip.iter().find(|variant| variant.tarry == wanted && better(variant))
             };
             match (found, tarry()) {
-                (Some(v), _) => Ok((Field::Threshold.key(), exact(rounded(v.threshold)), Some(v.moves))),
-                (None, Some(v)) => Ok((Field::Tarry.key(), v.tarry.to_string(), Some(v.moves))),
+                (Some(v), _) => Ok((Field::Threshold, whole(v.threshold, now, direction))),
+                (None, Some(v)) => Ok((Field::Tarry, f64::from(v.tarry))),
                 (None, None) if fewer => Err("nothing near this bound moves it less"),
                 (None, None) => Err("nothing near this bound moves it more"),
             }
@@ -324,9 +322,18 @@ fn nearest(strip: &[Variant], now: f64, up: bool) -> Vec<&Variant> {
     side
 }
 
-/// Six digits: the strip's thresholds are products, and 0.3 × 1.05 is 0.315.
+/// A bound that reads well: whole next to a whole one, and beyond it is the same whole numbers.
+fn whole(value: f64, now: f64, direction: Direction) -> f64 {
+    let whole = match direction {
+        Direction::HigherIsWorse => value.floor(),
+        Direction::LowerIsWorse => value.ceil(),
+    };
+    if now.fract() == 0.0 && whole != now { whole } else { rounded(value) }
+}
+
+/// Three digits: the strip's thresholds are products, and 0.315 is one of 0.3.
 pub(super) fn rounded(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
+    format!("{value:.2e}").parse().unwrap_or(value)
 }
 
 /// What the engine has to be told of the newest draft, if it changed.

@@ -72,7 +72,7 @@ fn saved(ui: &mut Ui, view: &DraftView, asked: &[KeyChange]) {
         Saving::Refused(why) => ui.say(Tone::Bad, format!("not saved: {}", tame(why))),
         Saving::Conflict(theirs) => {
             ui.overlays.push(Overlay::Asks(Ask::Conflict(Arc::clone(theirs))));
-            ui.say(Tone::Bad, "not saved: the file was changed meanwhile");
+            ui.notice = None;
         }
     }
 }

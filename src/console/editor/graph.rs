@@ -1,4 +1,4 @@
-//! The first VM's past: its bounds as they were and as they would be, the moves it made and would have made.
+//! The first VM's past: its bounds as they are and as they would be, the moves it made and would have made.
 
 use ratatui::layout::Rect;
 
@@ -7,7 +7,7 @@ use crate::console::text::{exact, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{History, Pen, Scale};
-use crate::core::cluster::{Direction, Timestamp};
+use crate::core::cluster::Timestamp;
 use crate::core::policy::Field;
 use crate::view::{BoundsFrom, Mark, MarkKind, Past, Snapshot};
 
@@ -21,7 +21,8 @@ const MARKS: u16 = 2;
 pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
     let past = editor.past.as_deref().filter(|past| past.ask.span == editor.span());
-    let (plot, site) = (Rect { height: area.height.saturating_sub(MARKS), ..area }, first.is_some_and(|row| row.policy == "site"));
+    let (plot, site) =
+        (Rect { height: area.height.saturating_sub(MARKS), ..area }, first.is_some_and(|row| row.policy == "site"));
     let nothing = match past {
         None => Some("reading the history …".to_owned()),
         Some(Past { trouble: Some(why), .. }) => Some(format!("no history: {why}")),
@@ -38,11 +39,12 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot,
     let (moves, edits): (Vec<&Mark>, Vec<&Mark>) =
         past.marks.iter().partition(|mark| matches!(mark.kind, MarkKind::Moved(_)));
     let edits: Vec<Mark> = edits.into_iter().cloned().collect();
-    let now = first.map(|row| BoundsFrom { at: past.from, high: row.high, low: row.low, direction: Direction::default() });
+    // What is compared is the settings as they are with the text: not with what they were at the time.
+    let now = first.map(|row| BoundsFrom { at: past.from, high: row.high, low: row.low, direction: row.direction });
     let history = History {
         bands: &past.bands,
         longest_step: past.longest_step,
-        bounds: if past.bounds.is_empty() { now.as_slice() } else { &past.bounds },
+        bounds: now.as_slice(),
         also: &would,
         inclusive: site,
         marks: &edits,
@@ -63,7 +65,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot,
     let [moved, tried] = pen.glyphs.marks;
     marks(pen, &scale, plot.bottom(), ("made", moved, Role::Mark), Some(&made));
     let told = editor.told().map(|comparison| &comparison.new.outcome.move_at[..]);
-    marks(pen, &scale, plot.bottom() + 1, ("would be", tried, Role::Count), told);
+    marks(pen, &scale, plot.bottom() + 1, ("would be", tried, Role::Key), told);
 }
 
 /// The bounds of the text, as far as they can be read.
@@ -94,10 +96,10 @@ fn lines(pen: &mut Pen<'_>, scale: &Scale, now: &[f64], would: &[f64]) {
         let y = scale.row(*bound);
         for x in (scale.plot.left()..scale.plot.right()).step_by(2) {
             if pen.is_free(x, y) {
-                pen.glyph(x, y, pen.glyphs.dash, Role::Count);
+                pen.glyph(x, y, pen.glyphs.dash, Role::Key);
             }
         }
-        label(pen, y, *bound, "new", Role::Count);
+        label(pen, y, *bound, "new", Role::Key);
     }
 }
 

@@ -76,22 +76,28 @@ pub fn sentences(editor: &Editor) -> Vec<(String, Role)> {
         WhatIf::None(why) => vec![(format!("no what-if: {why}"), Role::Warning)],
         WhatIf::Told { comparison, together } => {
             let (old, new) = (&comparison.old.outcome, &comparison.new.outcome);
-            let first = editor.vms.first().filter(|_| together.is_some());
-            let of = first.map_or_else(String::new, |vm| format!("{vm}, "));
-            let told = format!(
-                "{of}{}: {} (now {}), {} (now {})",
-                days(editor, comparison),
+            let counts = format!(
+                "{} (now {}), {} (now {})",
                 counted(new.moves, "move", "moves"),
                 old.moves,
                 counted(new.quick_moves, "quick repeat", "quick repeats"),
                 old.quick_moves
             );
-            let all = together.map(|(now, would)| {
-                format!("all {} together: {} (now {now})", editor.whose(), counted(would, "move", "moves"))
-            });
-            std::iter::once(told).chain(all).map(|text| (text, Role::Strong)).collect()
+            let span = days(editor, comparison);
+            let Some((now, would)) = together else { return vec![(format!("{span}: {counts}"), Role::Strong)] };
+            let first = editor.vms.first().map_or("", |vm| vm);
+            let moves = counted(*would, "move", "moves");
+            vec![
+                (format!("{span}, {} together: {moves} (now {now})", editor.whose()), Role::Strong),
+                (format!("{first} alone: {counts}"), Role::Text),
+            ]
         }
     }
+}
+
+/// Columns of `now` and of `would be`.
+const fn column(area: Rect) -> u16 {
+    if area.width < TABLE { 8 } else { 10 }
 }
 
 /// Lines of the table that have something to say.
@@ -112,7 +118,8 @@ pub fn lines(editor: &Editor) -> u16 {
 /// Now against would be; what has not been told yet is `…`.
 pub fn table(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
     let (now, would) = (editor.now(), editor.told());
-    let [label, column] = [area.width.saturating_sub(20), 10];
+    let column = column(area);
+    let label = area.width.saturating_sub(2 * column);
     let mut y = area.y;
     let mut line = |pen: &mut Pen<'_>, text: &str, cells: [(&str, Role); 2], role| {
         if y >= area.bottom() {
@@ -151,7 +158,7 @@ fn instant(zone: Zone, at: Timestamp) -> String {
 
 /// The first instants at which they differ, in the table's columns.
 pub fn differences(pen: &mut Pen<'_>, area: Rect, comparison: &Comparison, zone: Zone) {
-    let label = area.width.saturating_sub(20);
+    let label = area.width.saturating_sub(2 * column(area));
     if comparison.differences.is_empty() {
         pen.put(area.x, area.y, area.width, "they never differ", Role::Quiet);
         return;
@@ -161,7 +168,7 @@ pub fn differences(pen: &mut Pen<'_>, area: Rect, comparison: &Comparison, zone:
         pen.put(area.x, y, label, &instant(zone, difference.at), Role::Text);
         for (i, decision) in [difference.old, difference.new].into_iter().enumerate() {
             let role = if decision == Decision::Stay { Role::Quiet } else { Role::Strong };
-            pen.put_right(area.x + label + 10 * i as u16, y, 10, word(decision), role);
+            pen.put_right(area.x + label + column(area) * i as u16, y, column(area), word(decision), role);
         }
     }
 }
@@ -202,10 +209,11 @@ pub fn strip(pen: &mut Pen<'_>, area: Rect, editor: &Editor, comparison: &Compar
     for (i, (at, moves, is_here)) in cells.iter().enumerate() {
         let x = area.x + label + column * i as u16;
         let shown = exact(rounded(*at));
-        let shown = if *is_here { format!("[{shown}]") } else { shown };
-        let shown = if width(&shown) > usize::from(column) { number(*at) } else { shown };
+        let shown = if width(&shown) + 2 > usize::from(column) { number(*at) } else { shown };
+        let shown = if *is_here { format!("[{shown}]") } else { format!("{shown} ") };
         pen.put_right(x, area.y, column, &shown, if *is_here { Role::Strong } else { Role::Quiet });
-        pen.put_right(x, area.y + 1, column, &moves.to_string(), if *is_here { Role::Strong } else { Role::Text });
+        let role = if *is_here { Role::Strong } else { Role::Text };
+        pen.put_right(x, area.y + 1, column, &format!("{moves} "), role);
     }
     if area.height < STRIP {
         return;

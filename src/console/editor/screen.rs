@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use super::act::some_of;
 use super::lines::Lines;
 use super::{DAYS, Editor, changes_in_words, graph, panel};
+use crate::console::keymap::{self, Context};
 use crate::console::screens::footer;
 use crate::console::text::{counted, width};
 use crate::console::theme::Role;
@@ -37,7 +38,7 @@ impl Plan {
         let rest = area.height.saturating_sub(3 + problem + estimate);
         let wanted = (lines + 1).max(5);
         let text = wanted.min((rest * 2 / 5).max(3));
-        let most = if area.width >= BESIDE.0 { 34 } else { 34.min(rest * 3 / 5) };
+        let most = if area.width >= BESIDE.0 { rest } else { 34.min(rest * 3 / 5) };
         let top = rest.saturating_sub(text).min(most);
         Self { top, text: rest - top, problem, estimate }
     }
@@ -87,7 +88,7 @@ fn header(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, u
     right.push((days, Role::Text));
     let columns = right.iter().map(|(text, _)| width(text) as u16 + 3).sum::<u16>();
     let mut x = area.right().saturating_sub(columns.min(area.width.saturating_sub(12)));
-    let room = x.saturating_sub(area.x + 1);
+    let room = x.saturating_sub(area.x + 3);
     let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
     let about = match (first, &editor.vms[..]) {
         (Some(row), [_]) => format!("   {} on {}/{}   policy {}", row.service, row.array, row.host, row.policy),
@@ -135,19 +136,24 @@ fn numbers(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, 
 /// One below the other, with a line between them.
 fn stacked(pen: &mut Pen<'_>, area: Rect, editor: &Editor, ui: &Ui) {
     let body = sentences(pen, area, editor);
-    let Some(comparison) = editor.told() else { return panel::table(pen, body, editor) };
+    let Some(comparison) = editor.told() else {
+        return panel::table(pen, Rect { width: body.width.min(panel::TABLE + 6), ..body }, editor);
+    };
     let strip = if body.height >= 9 { panel::STRIP } else { 0 };
     let rest = body.height.saturating_sub(strip + u16::from(strip > 0));
     let table = rest.min(panel::lines(editor));
-    panel::table(pen, Rect { height: table, ..body }, editor);
-    let left = rest - table;
+    // Numbers far from their names are hard to follow.
+    let narrow = body.width.min(panel::TABLE + 6);
+    panel::table(pen, Rect { height: table, width: narrow, ..body }, editor);
+    let (left, mut y) = (rest - table, body.y + table + 1);
     if left >= 3 {
         let rows = (left - 1).min(comparison.differences.len() as u16 + 1);
-        let at = Rect { y: body.y + table + 1, height: rows, ..body };
+        let at = Rect { y, height: rows, width: narrow, ..body };
         panel::differences(pen, at, comparison, ui.zone);
+        y = at.bottom() + 1;
     }
     if strip > 0 {
-        panel::strip(pen, Rect { y: body.bottom() - strip, height: strip, ..body }, editor, comparison);
+        panel::strip(pen, Rect { y: y.min(body.bottom() - strip), height: strip, ..body }, editor, comparison);
     }
 }
 
@@ -222,6 +228,13 @@ pub fn conflict(pen: &mut Pen<'_>, area: Rect, ui: &Ui, theirs: &Arc<Block>) {
     pen.clear(whole);
     pen.rule(whole, &[("the file was changed meanwhile: nothing was written", Role::Warning)], "");
     let half = whole.width / 2;
+    let answers: Vec<_> = keymap::BINDINGS.iter().filter(|b| b.context == Context::Conflict).collect();
+    let longest = text.lines().len().max(theirs.text.lines().count());
+    let bottom = (whole.y + 3 + longest as u16).min(whole.bottom().saturating_sub(answers.len() as u16));
+    for (y, binding) in (bottom..whole.bottom()).zip(&answers) {
+        let end = pen.put(whole.x + 3, y, 4, binding.shown, Role::Key).max(whole.x + 7);
+        pen.put(end, y, whole.right().saturating_sub(end), binding.help, Role::Text);
+    }
     let mine: Vec<&str> = text.lines().iter().map(String::as_str).collect();
     let theirs_lines: Vec<&str> = theirs.text.lines().collect();
     let place = format!("in the file now, {}", theirs.place);
@@ -230,7 +243,7 @@ pub fn conflict(pen: &mut Pen<'_>, area: Rect, ui: &Ui, theirs: &Arc<Block>) {
         (whole.x + half, whole.width - half, &*place, &theirs_lines, &mine),
     ] {
         pen.put(x + 3, whole.y + 1, columns.saturating_sub(4), title, Role::Head);
-        for (y, line) in (whole.y + 2..whole.bottom()).zip(lines) {
+        for (y, line) in (whole.y + 2..bottom).zip(lines) {
             let only = !others.contains(line);
             pen.put(x + 1, y, 1, if only { "*" } else { " " }, Role::Warning);
             pen.put(x + 3, y, columns.saturating_sub(4), line, if only { Role::Strong } else { Role::Quiet });

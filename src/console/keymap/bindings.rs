@@ -116,16 +116,16 @@ pub const BINDINGS: &[Binding] = keys! {
 
     Editor Editor "F2 ctrl-o" [code(KeyCode::F(2)), ctrl('o')] Edit(Edit::Save) Always "save & apply" "save into the config file and apply; refused while something is wrong";
     Editor Editor "esc" [code(KeyCode::Esc)] Edit(Edit::Leave) Always "leave" "leave; asks if something is not saved";
-    Editor Editor "F5 ctrl-f" [code(KeyCode::F(5)), ctrl('f')] Edit(Edit::Fewer) Always "fewer moves" "the strip's nearest bound with fewer moves: e F5 F2 eases a bound";
-    Editor Editor "F6 ctrl-g" [code(KeyCode::F(6)), ctrl('g')] Edit(Edit::More) Always "more" "the strip's nearest bound with more moves";
+    Editor Editor "F5" [code(KeyCode::F(5)), ctrl('f')] Edit(Edit::Fewer) Always "fewer moves" "to the strip's nearest bound with fewer moves; also ctrl-f. e F5 F2 eases a bound";
+    Editor Editor "F9" [code(KeyCode::F(9)), ctrl('t')] Edit(Edit::Scope) Shared "its own" "of a shared block: edit it, or give the VM its own; also ctrl-t";
+    Editor Editor "F6" [code(KeyCode::F(6)), ctrl('g')] Edit(Edit::More) Always "" "to the nearest one with more moves; also ctrl-g";
     Editor Editor "tab" [code(KeyCode::Tab)] Edit(Edit::Next) Always "values" "select the next value, to type over it; shift-tab the one before";
     Editor Editor "" [code(KeyCode::BackTab)] Edit(Edit::Previous) Always "" "";
     Editor Editor "ctrl-u" [ctrl('u')] Edit(Edit::Undo) Always "undo" "take the last step back";
     Editor Editor "ctrl-r" [ctrl('r')] Edit(Edit::Redo) Always "" "do it again";
-    Editor Editor "F8 ctrl-d" [code(KeyCode::F(8)), ctrl('d')] Edit(Edit::Days) Always "days" "what-if over 1, 3, 7, 14, 30 days: the next";
+    Editor Editor "F3" [code(KeyCode::F(3)), ctrl('y')] Edit(Edit::SaveWhy) Always "save, why" "save and say why, for those who ask later; also ctrl-y";
+    Editor Editor "F8" [code(KeyCode::F(8)), ctrl('d')] Edit(Edit::Days) Always "days" "what-if over 1, 3, 7, 14, 30 days: the next; also ctrl-d";
     Editor Editor "F7" [code(KeyCode::F(7))] Edit(Edit::Shorter) Always "" "the shorter one";
-    Editor Editor "F9 ctrl-t" [code(KeyCode::F(9)), ctrl('t')] Edit(Edit::Scope) Shared "its own" "of a shared block: edit it, or give the VM its own";
-    Editor Editor "F3 ctrl-y" [code(KeyCode::F(3)), ctrl('y')] Edit(Edit::SaveWhy) Always "save, why" "save and say why, for those who ask later";
     Editor Editor "F1" [code(KeyCode::F(1))] Help Always "help" "this help";
     Editor Editor "" [code(KeyCode::Enter)] Edit(Edit::Newline) Always "" "";
     Editor Editor "" [code(KeyCode::Left)] Edit(Edit::Go(Go::Left)) Always "" "";
