@@ -4,6 +4,8 @@
 mod frames;
 #[path = "console/keys.rs"]
 mod keys;
+#[path = "console/past.rs"]
+mod past;
 #[path = "console/pty.rs"]
 mod pty;
 #[path = "console/recorded.rs"]
