@@ -10,6 +10,8 @@ mod editor_frames;
 mod frames;
 #[path = "console/keys.rs"]
 mod keys;
+#[path = "console/past.rs"]
+mod past;
 #[path = "console/pty.rs"]
 mod pty;
 #[path = "console/recorded.rs"]

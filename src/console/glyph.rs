@@ -7,6 +7,8 @@ pub struct Glyphs {
     pub gauge: [&'static str; 2],
     /// A sparkline's heights, lowest first. None fills its line, so that lines stay apart.
     pub spark: [&'static str; 7],
+    /// A bar's heights within a line, the last one full.
+    pub bars: [&'static str; 8],
     /// `at least`; the only one that may be wider than a column.
     pub at_least: &'static str,
     /// The line of a panel's title.
@@ -43,6 +45,7 @@ pub struct Glyphs {
 pub const UNICODE: Glyphs = Glyphs {
     gauge: ["▰", "▱"],
     spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇"],
+    bars: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     at_least: "≥",
     rule: "─",
     dash: "╌",
@@ -64,6 +67,7 @@ pub const UNICODE: Glyphs = Glyphs {
 pub const ASCII: Glyphs = Glyphs {
     gauge: ["#", "."],
     spark: ["_", ".", "-", "=", "+", "*", "#"],
+    bars: ["_", ".", ".", "-", "-", "=", "=", "#"],
     at_least: ">=",
     rule: "-",
     dash: "-",

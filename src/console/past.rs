@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::ui::Ui;
+use super::ui::{Ui, WINDOW};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::Band;
 use crate::view::{BoundsFrom, Detail, HistoryView, Mark, Past, PastAsk, Point, Snapshot, Stretch};
@@ -24,6 +24,10 @@ pub enum Source {
 pub struct Shown<'a> {
     /// Where it comes from.
     pub source: Source,
+    /// The left edge.
+    pub from: Timestamp,
+    /// The right edge.
+    pub to: Timestamp,
     /// Readings, oldest first.
     pub bands: Vec<Band>,
     /// The bands know the counts.
@@ -50,6 +54,16 @@ impl Shown<'_> {
         events.sort_unstable();
         events.dedup();
         events
+    }
+
+    /// Whether an instant is between the edges.
+    pub fn has(&self, at: Timestamp) -> bool {
+        (self.from..=self.to).contains(&at)
+    }
+
+    /// From the left edge to the right one.
+    pub fn span(&self) -> Span {
+        self.to.since(self.from)
     }
 
     /// The reading nearest to an instant.
@@ -88,11 +102,16 @@ pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> Shown<'a
         bands.extend(detail.points.iter().filter(newer).map(band));
     }
     let read_every = detail.map_or(Span::from_mins(5), |detail| detail.interval.scaled(5, 2));
+    let to = ask.end.unwrap_or(snapshot.at);
+    // Without a history there is no more than what the engine remembers.
+    let span = if matches!(source, Source::Live(_)) && ask.end.is_none() { ask.span.min(WINDOW) } else { ask.span };
     Shown {
         source,
+        from: to - span,
+        to,
         counted: past.is_some(),
         longest_step: past.map_or(read_every, |past| past.longest_step.max(read_every)),
-        bounds: bounds(ui, past, ask.end.unwrap_or(snapshot.at)),
+        bounds: bounds(ui, past, to),
         marks: marks(past, detail),
         gaps: past.map_or(&[], |past| &past.gaps),
         rests: past.map_or(&[], |past| &past.rests),

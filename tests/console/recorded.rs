@@ -6,7 +6,7 @@ use whimbrel::core::cluster::{Direction, Span, Timestamp};
 use whimbrel::core::engine::{By, Phase};
 use whimbrel::core::insight::{Activity, Band, Edited, Hour, OnHost, Stay, Stays, Times};
 use whimbrel::view::{
-    ActivityAsk, ActivityView, BoundsFrom, Level, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Snapshot, Stretch,
+    ActivityAsk, ActivityView, BoundsFrom, Level, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
 };
 
 use crate::sample::NOW;
@@ -128,4 +128,53 @@ pub fn past(vm: &str, ask: PastAsk) -> Arc<Past> {
         ],
         trouble: None,
     })
+}
+
+/// What was done: a near-endless loop that a better threshold ends, as in the thesis's figure 4.6.
+pub fn activity(ask: ActivityAsk) -> Arc<ActivityView> {
+    let hours = ask.span.millis() / 3_600_000 + 1;
+    let to = NOW;
+    let from = Timestamp::from_millis((to - ask.span).millis() / 3_600_000 * 3_600_000);
+    let edited = hours / 3;
+    let alone = ask.vm.is_some();
+    let hour = |i: i64| {
+        let wave = (i * 7 % 5) as u32;
+        let requests = if i < edited { 10 + wave } else { wave / 2 };
+        let requests = if alone { requests } else { requests + 3 };
+        let failed = u32::from(i % 17 == 4);
+        let blocked = if i < edited { (i % 4) as u32 } else { 0 };
+        Hour { requests, by_hand: u32::from(i % 13 == 6), confirmed: requests - failed.min(requests), failed, blocked }
+    };
+    let host = |n: i64, name: &str| {
+        let vms = (0..hours).map(|i| if alone { f32::from(u8::from(i % 7 == n)) } else { ((i / 3 + n) % 5) as f32 });
+        OnHost { host: name.into(), vms: vms.collect() }
+    };
+    let names = ["mln1", "mln2", "mln3", "mln4", "mln5", "mln6", "base1"];
+    let edit = |hour: i64, vm: &str, text: &str| Edited {
+        at: from + Span::from_mins(hour * 60 + 20),
+        vm: vm.into(),
+        text: text.into(),
+    };
+    let stay = |hours, cost| Stay { hours, cost };
+    let activity = Activity {
+        from,
+        to,
+        hours: (0..hours).map(hour).collect(),
+        edits: vec![edit(2, "nii3", "low tarry 10 → 20"), edit(edited, "nii1", "threshold 20 → 50: too many moves")],
+        hosts: (0..).zip(names).map(|(n, name)| host(n, name)).collect(),
+        times: Some(Times {
+            count: 229,
+            mean: Span::from_millis(6_420),
+            median: Span::from_millis(5_900),
+            least: Span::from_millis(3_100),
+            most: Span::from_millis(71_300),
+        }),
+        stays: Stays {
+            ring: stay(402.5, 16.1),
+            rest: stay(121.25, 1.21),
+            base: stay(64.0, 0.64),
+            away: stay(1.4, 0.42),
+        },
+    };
+    Arc::new(ActivityView { ask, activity, trouble: None })
 }

@@ -69,7 +69,7 @@ pub const BINDINGS: &[Binding] = keys! {
     Fleet Table "s" [ch('s')] Sort Always "sort" "sort by the next column";
     Fleet Table "S" [ch('S')] Reverse Always "" "sort from the other end";
     Fleet Table "space" [ch(' ')] Mark Selected "mark" "mark this row, or not, and go down: what is edited, all marked get";
-    Screens Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
+    Acting Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
     Screens Console "esc" [code(KeyCode::Esc)] Back Always "back" "one step back: banner, cursor, screen, marks, filter, freeze";
     Screens Cluster "o" [ch('o')] Mode Always "mode" "observe, ask, auto: the next (asks before more is allowed)";
     Screens Console "p" [ch('p')] Freeze Always "freeze" "freeze the display; the engine goes on";
@@ -79,8 +79,10 @@ pub const BINDINGS: &[Binding] = keys! {
     Screens Console "T" [ch('T')] Theme Always "" "dark, light, mono: the next theme";
     Fleet Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
     Fleet Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
-    Graphs Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Selected "next VM" "the next VM and the one before, as Fleet lists them; also tab";
-    Graphs Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Selected "" "";
+    Activity Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Alone "next VM" "the next VM and the one before, of one VM's activity";
+    Activity Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Alone "" "";
+    Vm Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Selected "next VM" "the next VM and the one before, as Fleet lists them; also tab";
+    Vm Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Selected "" "";
     Fleet Table "pgdn pgup" [code(KeyCode::PageDown), ctrl('d')] PageDown Always "" "a page; also ctrl-d, ctrl-u";
     Fleet Table "" [code(KeyCode::PageUp), ctrl('u')] PageUp Always "" "";
     Fleet Table "g G" [ch('g'), code(KeyCode::Home)] First Always "" "first and last; also home, end";

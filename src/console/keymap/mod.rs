@@ -85,6 +85,8 @@ pub enum When {
     Always,
     /// A VM is selected.
     Selected,
+    /// One VM's activity is shown.
+    Alone,
     /// The selected VM's request waits.
     Waits,
     /// The selected VM's migration runs.
@@ -240,6 +242,7 @@ impl When {
         match self {
             Self::Always => true,
             Self::Selected => ui.row().is_some(),
+            Self::Alone => ui.row().is_some() && ui.activity.alone,
             Self::Waits => row(|row| row.waiting.is_some()),
             Self::Migrates => row(|row| row.migration.as_ref().is_some_and(|m| m.phase == Phase::Running)),
             Self::Held => row(is_held),
@@ -254,6 +257,7 @@ impl When {
         match self {
             Self::Waits if snapshot.totals.waiting > 0 => "it is another VM's request that waits",
             Self::Always | Self::Selected | Self::Held | Self::NotHeld => "no VM is selected",
+            Self::Alone => "this is the whole cluster: c shows one VM",
             Self::Waits => "nothing waits for approval here",
             Self::Migrates => "no migration runs here",
             Self::Alarms => "no alarm to acknowledge",

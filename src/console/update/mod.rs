@@ -73,6 +73,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Activity => {
             // From a VM's screen it is that VM's activity that is asked for.
             ui.activity.alone = ui.screen == Screen::Vm;
+            ui.activity.opened_from = ui.screen;
             ui.screen = Screen::Activity;
         }
         Action::Mark => mark(ui),
@@ -173,7 +174,8 @@ fn back(ui: &mut Ui, snapshot: &Snapshot) {
         Some(_) => {}
         None if ui.banner(snapshot).is_some() => ui.dismissed.clone_from(&snapshot.banner),
         None if ui.screen == Screen::Vm && ui.vm.cursor.is_some() => ui.vm.cursor = None,
-        None if ui.screen != Screen::Fleet => ui.screen = Screen::Fleet,
+        None if ui.screen == Screen::Vm => ui.screen = Screen::Fleet,
+        None if ui.screen == Screen::Activity => ui.screen = ui.activity.opened_from,
         None if !ui.marked.is_empty() => ui.marked.clear(),
         None if !ui.filter.is_empty() => narrow(ui, snapshot, String::new()),
         None if ui.frozen => freeze(ui, snapshot),

@@ -18,7 +18,7 @@ mod columns;
 mod detail;
 mod filter;
 mod log;
-mod queue;
+pub(super) mod queue;
 pub(super) mod table;
 
 pub(super) use detail::{changing, indicator, why};

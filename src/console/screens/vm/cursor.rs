@@ -17,19 +17,19 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snaps
         return;
     }
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
-    match (ui.vm.cursor, &shown.source) {
+    match (ui.vm.cursor.filter(|at| shown.has(*at)), &shown.source) {
         (Some(at), _) => under(pen, area, at, shown, row, snapshot, ui),
         (None, Source::Live(why)) => {
             let text = format!("{why}; this is what the engine remembers");
             pen.put(area.x, area.y, area.width, &text, Role::Warning);
         }
-        (None, _) => legend(pen, area, shown, snapshot, ui),
+        (None, _) => legend(pen, area, shown),
     }
 }
 
 fn under(pen: &mut Pen<'_>, area: Rect, at: Timestamp, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     // A column of the plot, nearly: what happened there is meant.
-    let near = ui.vm.span().scaled(1, 2 * i64::from(area.width.max(1)));
+    let near = shown.span().scaled(1, 2 * i64::from(area.width.max(1)));
     let (from, to) = (at - near, at + near);
     let band = shown.nearest(at).filter(|band| (from..=to).contains(&band.at));
     let clock = format!("{}  ", ui.zone.stamp(at, snapshot.at));
@@ -80,11 +80,11 @@ fn happened(from: Timestamp, to: Timestamp, shown: &Shown<'_>) -> Vec<(String, R
 }
 
 /// What is marked on the stretch shown, and how often.
-fn legend(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>, snapshot: &Snapshot, ui: &Ui) {
-    let (from, to) = ui.vm.edges(snapshot.at);
+fn legend(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>) {
+    let (from, to) = (shown.from, shown.to);
     let marked = |edits: bool| {
         let of_kind = shown.marks.iter().filter(|mark| (mark.kind == MarkKind::Edited) == edits);
-        of_kind.filter(|mark| (from..=to).contains(&mark.at)).count()
+        of_kind.filter(|mark| shown.has(mark.at)).count()
     };
     let length = |stretches: &[Stretch]| {
         let cut = |stretch: &Stretch| stretch.to.min(to).since(stretch.from.max(from));

@@ -3,17 +3,19 @@
 use ratatui::layout::Rect;
 
 use crate::console::past::{Shown, Source};
-use crate::console::screens::fleet::{changing, indicator};
+use crate::console::screens::fleet::{changing, indicator, queue};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{History, Pen, Scale};
-use crate::core::cluster::{Span, in_words};
-use crate::core::insight::Band;
+use crate::core::cluster::{Span, Timestamp, in_words};
 use crate::view::{Snapshot, VmRow};
 
 /// Columns before the plot, at least: `count` and the axis.
 const LEFT: u16 = 7;
+
+/// From this width on a site VM's queue stands beside its graph.
+const QUEUE_FROM: u16 = 90;
 
 /// How many strips there are under the graph: one for each number the policy counts.
 pub fn strips(ui: &Ui) -> u16 {
@@ -26,8 +28,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, strips: Rect, shown: &Shown<'_>, row:
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let counts = [("count", row.count, false), ("low", row.low_count, true)];
     let tarries: Vec<_> = counts.into_iter().filter_map(|(word, count, low)| Some((word, count?.1, low))).collect();
-    let (from, to) = ui.vm.edges(snapshot.at);
-    let in_view = |band: &&Band| (from..=to).contains(&band.at);
+    let body = queue_beside(pen, body, row);
     let history = History {
         bands: &shown.bands,
         longest_step: shown.longest_step,
@@ -37,8 +38,8 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, strips: Rect, shown: &Shown<'_>, row:
         marks: &shown.marks,
         gaps: shown.gaps,
         rests: shown.rests,
-        from,
-        span: ui.vm.span(),
+        from: shown.from,
+        span: shown.span(),
         live: ui.vm.end.is_none(),
         cursor: ui.vm.cursor,
         zone: ui.zone,
@@ -46,12 +47,15 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, strips: Rect, shown: &Shown<'_>, row:
         right: tarries.iter().map(|(_, tarry, _)| width(&of(*tarry)) as u16 + 1).max().unwrap_or(0),
     };
     let Some(scale) = history.draw(pen, body) else { return };
-    if !shown.bands.iter().any(|band| in_view(&band) && band.samples > 0) {
+    if !shown.bands.iter().any(|band| shown.has(band.at) && band.samples > 0) {
         let text = nothing(shown, row, snapshot, ui);
         pen.put(scale.plot.x + 1, scale.plot.y, scale.plot.width.saturating_sub(1), &text, Role::Strong);
     }
     if !shown.counted && strips.height > 0 {
-        let text = "no counts before the history is read";
+        let text = match shown.source {
+            Source::Live(_) => "counts are kept in a history",
+            _ => "the counts come with the history",
+        };
         pen.put(scale.plot.x, strips.y, scale.plot.width, text, Role::Faint);
         return;
     }
@@ -60,13 +64,21 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, strips: Rect, shown: &Shown<'_>, row:
     }
 }
 
+/// Draws a site VM's queue at the left, where Fleet has it too, and says what is left for the graph.
+fn queue_beside(pen: &mut Pen<'_>, area: Rect, row: &VmRow) -> Rect {
+    let Some(work) = row.queue.as_ref().filter(|_| area.width >= QUEUE_FROM) else { return area };
+    let columns = (area.width * 2 / 5).clamp(30, 52);
+    queue::draw(pen, Rect { width: columns, ..area }, row, work);
+    Rect { x: area.x + columns + 1, width: area.width - columns - 1, ..area }
+}
+
 /// What is measured and how far back, at the right; the number that `+` and `-` change.
 fn title(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let stretch = match ui.vm.end {
-        None => format!("last {}", in_words(ui.vm.span())),
+        None => format!("last {}", in_words(shown.span())),
         Some(_) => {
-            let (from, to) = ui.vm.edges(snapshot.at);
-            let format = if ui.vm.span() < Span::from_hours(72) { "%-d %b %H:%M" } else { "%-d %b %Y" };
+            let (from, to) = (shown.from, shown.to);
+            let format = if shown.span() < Span::from_hours(72) { "%-d %b %H:%M" } else { "%-d %b %Y" };
             format!("{} - {}", ui.zone.read(from).format(format), ui.zone.read(to).format(format))
         }
     };
@@ -103,13 +115,7 @@ fn strip(pen: &mut Pen<'_>, scale: &Scale, y: u16, shown: &Shown<'_>, (word, tar
     let plot = scale.plot;
     pen.put_right(plot.x.saturating_sub(LEFT), y, LEFT - 2, word, Role::Quiet);
     pen.put(plot.right() + 1, y, 6, &of(tarry), Role::Quiet);
-    let mut columns: Vec<Option<u32>> = vec![None; usize::from(plot.width)];
-    for band in shown.bands.iter().filter(|band| band.samples > 0) {
-        let Some(x) = scale.column(band.at) else { continue };
-        let count = if low { band.low_count } else { band.count };
-        let column = &mut columns[usize::from(x - plot.x).min(usize::from(plot.width) - 1)];
-        *column = Some(column.map_or(count, |before| before.max(count)));
-    }
+    let columns = counts(scale, shown, low);
     let steps = pen.glyphs.spark;
     for (x, count) in (plot.left()..).zip(columns) {
         let Some(count) = count else { continue };
@@ -127,4 +133,26 @@ fn strip(pen: &mut Pen<'_>, scale: &Scale, y: u16, shown: &Shown<'_>, (word, tar
         };
         pen.glyph(x, y, steps[step], role);
     }
+}
+
+/// The highest count of every column; a count stands until the next reading, unless one is missing.
+fn counts(scale: &Scale, shown: &Shown<'_>, low: bool) -> Vec<Option<u32>> {
+    let plot = scale.plot;
+    let mut columns: Vec<Option<u32>> = vec![None; usize::from(plot.width)];
+    let mut last: Option<(u16, u32, Timestamp)> = None;
+    for band in &shown.bands {
+        let Some(x) = scale.column(band.at).filter(|_| band.samples > 0) else {
+            last = None;
+            continue;
+        };
+        let (x, count) = (x - plot.x, if low { band.low_count } else { band.count });
+        if let Some((before, stood, _)) = last.filter(|(_, _, at)| band.at.since(*at) <= shown.longest_step) {
+            columns.iter_mut().take(usize::from(x)).skip(usize::from(before) + 1).for_each(|c| *c = Some(stood));
+        }
+        if let Some(column) = columns.get_mut(usize::from(x)) {
+            *column = Some(column.map_or(count, |before| before.max(count)));
+        }
+        last = Some((x, count, band.at));
+    }
+    columns
 }

@@ -124,7 +124,10 @@ fn moves(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
         x += 5;
         pen.put(x, y, 8.min(room(x)), by(done), Role::Quiet);
         x += 9;
-        pen.put(x, y, room(x), &tame(&done.detail), Role::Faint);
+        // A word or two cut off says nothing.
+        if room(x) >= 12 {
+            pen.put(x, y, room(x), &tame(&done.detail), Role::Faint);
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub fn time(pen: &mut Pen<'_>, scale: &Scale, zone: Zone, live: bool) {
         let label = step.label(zone.read(at), scale.span);
         let columns = width(&label) as u16;
         let start = x.saturating_sub(columns / 2).max(plot.x);
-        if start >= free && start + columns < end_at {
+        if start >= free && start + columns + 1 < end_at {
             free = pen.put(start, below, columns, &label, Role::Quiet) + 2;
         }
     }
@@ -142,7 +142,8 @@ impl Step {
         // A clock's hands stand at a multiple of a quarter whenever they stand at one in UTC: every zone is some
         // quarters of an hour away from it, also on the nights on which it changes.
         let apart = match self {
-            Self::Minutes(minutes) if 15 % minutes == 0 => minutes,
+            Self::Minutes(..5) => 1,
+            Self::Minutes(..15) => 5,
             _ => 15,
         };
         let step = apart * 60_000;
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_hour_has_a_clock_and_a_day_says_where_midnight_is() {
-        assert_eq!(labels(1, 60), ["13:45", "14:00", "14:15", "14:30"]);
+        assert_eq!(labels(1, 60), ["13:50", "14:00", "14:10", "14:20", "14:30", "14:40"]);
         assert_eq!(labels(24, 60), ["18:00", "6 May", "06:00", "12:00"]);
     }
 

@@ -1,6 +1,6 @@
 //! A graph over time: values as a line of braille dots, bounds as dashed lines, moves as marks below.
 
-mod axis;
+pub(super) mod axis;
 mod dots;
 mod history;
 mod scale;
@@ -9,7 +9,7 @@ use dots::Dots;
 pub use history::History;
 use ratatui::layout::Rect;
 pub use scale::Scale;
-use scale::range;
+pub(super) use scale::range;
 
 use super::Pen;
 use crate::console::text::{Zone, exact, width};
@@ -127,7 +127,7 @@ impl Chart<'_> {
 
 /// Finds the plot between the axes and draws the numbers at its left, which take `columns.0` columns at least;
 /// `columns.1` stay free at its right. `None`: there is no room for a graph.
-fn place(
+pub(super) fn place(
     pen: &mut Pen<'_>,
     area: Rect,
     (bottom, top): (f64, f64),

@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn instants_outside_fall_nowhere_and_stretches_are_cut_to_the_plot() {
-        let at = |s| Timestamp::from_secs(1_000 + s);
+        let at = |s: i64| Timestamp::from_secs(1_000 + s);
         let scale = Scale {
             plot: Rect::new(5, 0, 10, 4),
             bottom: 0.0,
