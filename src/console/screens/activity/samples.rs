@@ -20,6 +20,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, view: &ActivityView, sides: (u16, u16
         bands: &shown.bands,
         longest_step: shown.longest_step,
         bounds: &shown.bounds,
+        also: &[],
         inclusive: row.policy == "site",
         marks: &shown.marks,
         gaps: shown.gaps,
