@@ -1,5 +1,7 @@
 //! Frames at 200×60 and what a new snapshot costs, by the number of VMs.
 
+#[path = "../tests/console/recorded.rs"]
+mod recorded;
 #[path = "../tests/console/sample.rs"]
 mod sample;
 
@@ -9,8 +11,8 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, Zone, draw, render, update};
-use whimbrel::view::Snapshot;
+use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, Zone, draw, render, update};
+use whimbrel::view::{Say, Snapshot};
 
 fn screen(snapshot: &Snapshot) -> Ui {
     let mut ui = Ui::new(ThemeName::Dark, false, Zone::Utc);
@@ -66,5 +68,30 @@ fn dialog(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, frames, arrivals, dialog);
+/// Screens with a past, at every stretch of time.
+fn pasts(c: &mut Criterion) {
+    let theme = Theme::built_in(ThemeName::Dark, Colours::True);
+    let mut group = c.benchmark_group("past 200x60");
+    for (name, open, zooms) in [
+        ("vm 3 h", Action::Open, 0),
+        ("vm 7 d", Action::Open, 5),
+        ("vm 365 d", Action::Open, 8),
+        ("activity 7 d", Action::Activity, 1),
+    ] {
+        let mut snapshot = sample::snapshot();
+        let mut ui = screen(&snapshot);
+        update(&mut ui, Action::Open, &snapshot);
+        for action in [open].into_iter().chain(std::iter::repeat_n(Action::ZoomOut, zooms)) {
+            for effect in update(&mut ui, action, &snapshot) {
+                let Effect::Say(Say::Look(look)) = effect else { continue };
+                snapshot.past = look.past.map(|ask| recorded::past("nii1", ask));
+                snapshot.activity = look.activity.map(recorded::activity);
+            }
+        }
+        group.bench_function(name, |b| b.iter(|| render(black_box(&snapshot), black_box(&ui), &theme, 200, 60)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames, arrivals, dialog, pasts);
 criterion_main!(benches);

@@ -1,11 +1,21 @@
 //! The console, from outside: what it draws, what keys do, that it fits every terminal.
 
+#[path = "console/editor.rs"]
+mod editor;
+#[path = "console/editor_desk.rs"]
+mod editor_desk;
+#[path = "console/editor_frames.rs"]
+mod editor_frames;
 #[path = "console/frames.rs"]
 mod frames;
 #[path = "console/keys.rs"]
 mod keys;
+#[path = "console/past.rs"]
+mod past;
 #[path = "console/pty.rs"]
 mod pty;
+#[path = "console/recorded.rs"]
+mod recorded;
 #[path = "console/sample.rs"]
 mod sample;
 #[path = "console/selection.rs"]

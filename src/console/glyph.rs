@@ -7,6 +7,8 @@ pub struct Glyphs {
     pub gauge: [&'static str; 2],
     /// A sparkline's heights, lowest first. None fills its line, so that lines stay apart.
     pub spark: [&'static str; 7],
+    /// A bar's heights within a line, the last one full.
+    pub bars: [&'static str; 8],
     /// `at least`; the only one that may be wider than a column.
     pub at_least: &'static str,
     /// The line of a panel's title.
@@ -19,6 +21,10 @@ pub struct Glyphs {
     pub ticks: [&'static str; 2],
     /// A move and an edit below a graph.
     pub marks: [&'static str; 2],
+    /// A gap and a rest below a graph.
+    pub missed: [&'static str; 2],
+    /// Behind the graph where there are no readings.
+    pub shade: &'static str,
     /// A marked row.
     pub marked: &'static str,
     /// Sorted down and up.
@@ -39,12 +45,15 @@ pub struct Glyphs {
 pub const UNICODE: Glyphs = Glyphs {
     gauge: ["▰", "▱"],
     spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇"],
+    bars: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     at_least: "≥",
     rule: "─",
     dash: "╌",
     axis: ["│", "┤", "┼"],
     ticks: ["─", "┴"],
     marks: ["▲", "△"],
+    missed: ["×", "z"],
+    shade: "·",
     marked: "◆",
     sorted: ["▾", "▴"],
     cut: "…",
@@ -58,12 +67,15 @@ pub const UNICODE: Glyphs = Glyphs {
 pub const ASCII: Glyphs = Glyphs {
     gauge: ["#", "."],
     spark: ["_", ".", "-", "=", "+", "*", "#"],
+    bars: ["_", ".", ".", "-", "-", "=", "=", "#"],
     at_least: ">=",
     rule: "-",
     dash: "-",
     axis: ["|", "|", "+"],
     ticks: ["-", "+"],
     marks: ["^", "'"],
+    missed: ["x", "z"],
+    shade: ".",
     marked: "*",
     sorted: ["v", "^"],
     cut: "~",

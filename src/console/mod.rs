@@ -7,6 +7,7 @@
 //! update/   Action in, screen state and effects out (pure)
 //! ui/       the screen state: names and choices
 //! listing   which rows, in which order
+//! past      what of a VM's past is on its screen
 //! screens/  Fleet, VM, Activity (and room for Arrays, Queue, Approvals)
 //! overlays/ what lies over a screen: moves, a question, help
 //! widgets/  chart, sparkline, gauge, and the pen they are drawn with
@@ -15,10 +16,12 @@
 //! ```
 //! It knows `view` and the core's types in it, never an edge or the runtime.
 
+mod editor;
 mod glyph;
 mod keymap;
 mod listing;
 mod overlays;
+mod past;
 pub mod picture;
 mod run;
 mod screens;
@@ -35,6 +38,7 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+pub use editor::{Ask, Cut, Edit, Editor, Go, Nudging, Then};
 pub use glyph::Glyphs;
 pub use keymap::{Action, Binding, Context, Group, Key, dispatch, help};
 pub use listing::{ByName, Listing, SortBy, arrange, urgency};
@@ -68,6 +72,10 @@ fn paint(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, ui: &Ui, theme: &
     let mut pen = widgets::Pen::new(buffer, theme, ui.glyphs);
     if area.width < MINIMUM.0 || area.height < MINIMUM.1 {
         return screens::too_small(&mut pen, area);
+    }
+    if let Some(editor) = &ui.editor {
+        editor::draw(&mut pen, area, editor, snapshot, ui);
+        return overlays::draw(&mut pen, area, snapshot, ui);
     }
     match ui.screen {
         Screen::Fleet => screens::fleet::draw(&mut pen, area, snapshot, ui),

@@ -18,7 +18,7 @@ use super::theme::{Colours, Theme, ThemeName};
 use super::ui::Ui;
 use super::update::{Effect, update};
 use super::{Tone, draw};
-use crate::view::{Look, Say, Snapshot};
+use crate::view::{ActivityAsk, Look, PastAsk, Say, Snapshot};
 
 /// Between two frames that keys ask for. The first key after that is drawn at once.
 const KEY_FRAME: Duration = Duration::from_millis(33);
@@ -99,6 +99,12 @@ pub fn first_look(snapshot: &Snapshot) -> Look {
     let mut ui = Ui::new(ThemeName::default(), false, Zone::default());
     update(&mut ui, Action::Arrived, snapshot);
     ui.look()
+}
+
+/// What of a snapshot a console has asked for: another one is an answer to a key.
+fn asked_for(snapshot: &Snapshot) -> (Option<&Arc<str>>, Option<PastAsk>, Option<&ActivityAsk>) {
+    let vm = snapshot.detail.as_ref().map(|detail| &detail.vm);
+    (vm, snapshot.past.as_ref().map(|past| past.ask), snapshot.activity.as_ref().map(|activity| &activity.ask))
 }
 
 async fn at(instant: Option<Instant>) {
@@ -274,14 +280,14 @@ impl Console {
     }
 
     fn tell(&mut self, said: Say) {
-        let is_look = matches!(said, Say::Look(_));
+        let (is_look, is_draft) = (matches!(said, Say::Look(_)), matches!(said, Say::Draft(_)));
         if self.say.try_send(said).is_ok() {
             return;
         }
-        if is_look {
-            self.ui.forget_look();
-        } else {
-            update(&mut self.ui, Action::NotSent, &self.shown);
+        match (is_look, is_draft) {
+            (true, _) => self.ui.forget_look(),
+            (_, true) => self.ui.forget_draft(),
+            _ => drop(update(&mut self.ui, Action::NotSent, &self.shown)),
         }
     }
 
@@ -290,8 +296,7 @@ impl Console {
         if is_alive {
             let newest = Arc::clone(&self.snapshots.borrow_and_update());
             self.heard = Instant::now();
-            let vm = |snapshot: &Snapshot| snapshot.detail.as_ref().map(|detail| Arc::clone(&detail.vm));
-            if vm(&newest) != vm(&self.shown) {
+            if asked_for(&newest) != asked_for(&self.shown) {
                 // What a key has just asked for.
                 apart = KEY_FRAME;
             }

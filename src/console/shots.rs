@@ -26,6 +26,13 @@ pub const fn shots() -> &'static [Shot] {
         Shot { name: "fleet-light", theme: ThemeName::Light, size: (140, 44), keys: &[] },
         Shot { name: "fleet-80x24", theme: ThemeName::Dark, size: (80, 24), keys: &[] },
         Shot {
+            name: "vm-dark",
+            theme: ThemeName::Dark,
+            size: (140, 44),
+            keys: &[Action::Open, Action::ZoomOut, Action::EventBack],
+        },
+        Shot { name: "activity-dark", theme: ThemeName::Dark, size: (140, 44), keys: &[Action::Activity] },
+        Shot {
             name: "move-dark",
             theme: ThemeName::Dark,
             size: (120, 40),

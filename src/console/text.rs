@@ -30,6 +30,13 @@ impl Zone {
     pub fn clock(self, at: Timestamp) -> String {
         self.read(at).format("%H:%M:%S").to_string()
     }
+
+    /// `14:44:23` on the day of `now`, otherwise `5 May 14:44`.
+    pub fn stamp(self, at: Timestamp, now: Timestamp) -> String {
+        let at = self.read(at);
+        let format = if at.date() == self.read(now).date() { "%H:%M:%S" } else { "%-d %b %H:%M" };
+        at.format(format).to_string()
+    }
 }
 
 /// How many columns a text takes.
@@ -184,6 +191,13 @@ mod tests {
     fn wrapped_text_ends_with_a_mark_when_it_does_not_fit() {
         assert_eq!(wrap("one two three four", 9, 2, "…"), ["one two", "three fo…"]);
         assert_eq!(wrap("one two", 9, 2, "…"), ["one two"]);
+    }
+
+    #[test]
+    fn another_day_is_told_with_its_date() {
+        let now = Timestamp::from_secs(1_241_621_063);
+        let stamps = [0, 14 * 3_600, 15 * 3_600].map(|ago| Zone::Utc.stamp(now - Span::from_secs(ago), now));
+        assert_eq!(stamps, ["14:44:23", "00:44:23", "5 May 23:44"]);
     }
 
     #[test]

@@ -159,6 +159,18 @@ roles! {
     Banner = "banner",
     /// The display stands still, or its data does.
     Frozen = "frozen",
+    /// A key in a config's text.
+    SyntaxKey = "syntax_key",
+    /// A quoted text there.
+    SyntaxText = "syntax_text",
+    /// A number or word there.
+    SyntaxNumber = "syntax_number",
+    /// A comment there.
+    Comment = "comment",
+    /// Wrong there.
+    Wrong = "wrong",
+    /// Selected there.
+    Chosen = "chosen",
 }
 
 /// A theme for one terminal: a style for every role.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
-use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::Span;
-use whimbrel::view::{Answer, Snapshot};
+use whimbrel::view::{Answer, HistoryView, Say, Snapshot};
 
-use crate::{sample, screen_on, type_keys};
+use crate::{recorded, sample, screen_on, type_keys};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
@@ -68,22 +68,26 @@ fn styles(buffer: &Buffer) -> String {
     lines
 }
 
-fn assert_frames(name: &str, snapshot: &Snapshot, ui: &Ui) {
+pub fn assert_frames(name: &str, snapshot: &Snapshot, ui: &Ui) {
     for (width, height) in SIZES {
         let mut ui = ui.clone();
         update(&mut ui, Action::Resize(width, height), snapshot);
-        let frame = |theme, colours| render(snapshot, &ui, &Theme::built_in(theme, colours), width, height);
-        let dark = frame(ThemeName::Dark, Colours::Sixteen);
-        let mut out = text(&dark);
-        for theme in ThemeName::ALL {
-            let buffer = frame(theme, Colours::Sixteen);
-            assert_eq!(text(&buffer), text(&dark), "a theme changes no text");
-            let _ = write!(out, "\n-- {}\n{}", theme.word(), styles(&buffer));
-        }
-        insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
-            insta::assert_snapshot!(format!("{name}-{width}x{height}"), out);
-        });
+        assert_frame(name, snapshot, &ui, (width, height));
     }
+}
+
+fn assert_frame(name: &str, snapshot: &Snapshot, ui: &Ui, (width, height): (u16, u16)) {
+    let frame = |theme, colours| render(snapshot, ui, &Theme::built_in(theme, colours), width, height);
+    let dark = frame(ThemeName::Dark, Colours::Sixteen);
+    let mut out = text(&dark);
+    for theme in ThemeName::ALL {
+        let buffer = frame(theme, Colours::Sixteen);
+        assert_eq!(text(&buffer), text(&dark), "a theme changes no text");
+        let _ = write!(out, "\n-- {}\n{}", theme.word(), styles(&buffer));
+    }
+    insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(format!("{name}-{width}x{height}"), out);
+    });
 }
 
 fn fleet() -> (Snapshot, Ui) {
@@ -171,10 +175,109 @@ fn the_help() {
     assert_frames("help", &snapshot, &ui);
 }
 
+/// A VM's screen, with the past it asks for.
+pub fn vm_screen(vm: &str, size: (u16, u16), keys: &str) -> (Snapshot, Ui) {
+    let mut snapshot = sample::snapshot();
+    snapshot.detail = Some(sample::detail(&snapshot, vm));
+    let mut ui = screen_on(&snapshot, vm);
+    update(&mut ui, Action::Resize(size.0, size.1), &snapshot);
+    let opened = crate::press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
+    answer_looks(&mut snapshot, &ui, opened);
+    for key in keys.chars() {
+        let said = type_keys(&mut ui, &snapshot, &key.to_string());
+        answer_looks(&mut snapshot, &ui, said);
+    }
+    (snapshot, ui)
+}
+
+/// Sends what a console has asked for, as an engine with a history would.
+pub fn answer_looks(snapshot: &mut Snapshot, ui: &Ui, said: Vec<Effect>) {
+    for effect in said {
+        let Effect::Say(Say::Look(look)) = effect else { continue };
+        if let Some(vm) = look.vm.filter(|vm| snapshot.detail.as_ref().is_none_or(|detail| detail.vm != *vm)) {
+            snapshot.detail = Some(sample::detail(snapshot, &vm));
+        }
+        let vm = ui.selected.as_deref().unwrap_or("nii1");
+        snapshot.past = look.past.map(|ask| recorded::past(vm, ask));
+        snapshot.activity = look.activity.map(recorded::activity);
+    }
+}
+
+/// What each of a screen's sizes asks for, it is sent.
+fn assert_screen(name: &str, vm: &str, keys: &str, change: impl Fn(&mut Snapshot, &mut Ui)) {
+    for size in SIZES {
+        let (mut snapshot, mut ui) = vm_screen(vm, size, keys);
+        change(&mut snapshot, &mut ui);
+        assert_frame(name, &snapshot, &ui, size);
+    }
+}
+
+fn in_ascii(snapshot: &mut Snapshot, ui: &mut Ui) {
+    ui.glyphs = whimbrel::console::Glyphs::pick(true);
+    let (width, height) = ui.size;
+    let buffer = render(snapshot, ui, &Theme::built_in(ThemeName::Mono, Colours::Off), width, height);
+    assert!(text(&buffer).is_ascii(), "{}", text(&buffer));
+}
+
+#[test]
+fn the_vm_screen_with_bounds_that_changed_moves_edits_gaps_and_rests() {
+    assert_screen("vm", "nii3", "", |_, _| {});
+    assert_screen("vm-ascii", "nii3", "", in_ascii);
+}
+
+#[test]
+fn the_vm_screen_over_a_week_shows_least_mean_and_most() {
+    assert_screen("vm-week", "nii3", "]]]]]", |_, _| {});
+    assert_screen("vm-week-ascii", "nii3", "]]]]]", in_ascii);
+}
+
+#[test]
+fn the_vm_screen_in_the_past_with_a_cursor() {
+    assert_screen("vm-cursor", "nii3", "]<,,,,,,,,,", |_, _| {});
+    assert_screen("vm-event", "nii3", "](((", |_, _| {});
+}
+
+#[test]
+fn the_vm_screen_of_a_site_vm() {
+    assert_screen("vm-site", "nii4", "", |_, _| {});
+}
+
+#[test]
+fn the_vm_screen_without_a_history() {
+    assert_screen("vm-off", "nii1", "", |snapshot, _| {
+        snapshot.past = None;
+        snapshot.history = HistoryView::Off("/var/lib/whimbrel is read-only".into());
+    });
+}
+
+#[test]
+fn the_vm_screen_before_the_history_is_read() {
+    assert_screen("vm-reading", "nii1", "]]", |snapshot, _| snapshot.past = None);
+}
+
+#[test]
+fn the_activity_of_the_cluster() {
+    assert_screen("activity", "nii3", "vc", |_, _| {});
+    assert_screen("activity-ascii", "nii3", "vc", in_ascii);
+}
+
+#[test]
+fn the_activity_of_a_vm_over_a_week() {
+    assert_screen("activity-vm", "nii3", "v]", |_, _| {});
+}
+
+#[test]
+fn activity_that_is_old_and_activity_that_cannot_be_told() {
+    assert_screen("activity-old", "nii3", "vc", |snapshot, _| snapshot.at += Span::from_mins(17));
+    assert_screen("activity-off", "nii3", "vc", |snapshot, _| {
+        snapshot.activity = None;
+        snapshot.history = HistoryView::Off("whimbrel runs with --no-history".into());
+    });
+}
+
 /// They are in `target/tmp`, to be looked at.
 #[test]
 fn pictures_can_be_drawn() {
-    use whimbrel::console::picture::{Background, svg};
     let mut snapshot = sample::snapshot();
     snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
     let fleet = screen_on(&snapshot, "nii1");
@@ -182,19 +285,33 @@ fn pictures_can_be_drawn() {
     type_keys(&mut moves, &snapshot, "m");
     let mut help = fleet.clone();
     type_keys(&mut help, &snapshot, "?");
+    let fleet_snapshot = snapshot.clone();
+    for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
+        for (width, height) in SIZES {
+            picture(name, &fleet_snapshot, ui, width, height);
+        }
+    }
+    for (name, keys) in
+        [("vm", ""), ("vm-week", "]]]]]"), ("vm-cursor", "](((("), ("activity", "vc"), ("activity-vm", "v]")]
+    {
+        for (width, height) in SIZES {
+            let (snapshot, ui) = vm_screen("nii3", (width, height), keys);
+            picture(name, &snapshot, &ui, width, height);
+        }
+    }
+}
+
+pub fn picture(name: &str, snapshot: &Snapshot, ui: &Ui, width: u16, height: u16) {
+    use whimbrel::console::picture::{Background, svg};
     let mut fonts = resvg::usvg::Options::default();
     fonts.fontdb_mut().load_system_fonts();
-    for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
-        for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
-            for (width, height) in SIZES {
-                let buffer = render(&snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
-                let tree = resvg::usvg::Tree::from_str(&svg(&buffer, background), &fonts).expect("an SVG");
-                let size = tree.size().to_int_size();
-                let mut pixels = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("a picture");
-                resvg::render(&tree, resvg::tiny_skia::Transform::default(), &mut pixels.as_mut());
-                let path = format!("{}/{name}-{}-{width}.png", env!("CARGO_TARGET_TMPDIR"), theme.word());
-                pixels.save_png(path).expect("a place for pictures");
-            }
-        }
+    for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
+        let buffer = render(snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
+        let tree = resvg::usvg::Tree::from_str(&svg(&buffer, background), &fonts).expect("an SVG");
+        let size = tree.size().to_int_size();
+        let mut pixels = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("a picture");
+        resvg::render(&tree, resvg::tiny_skia::Transform::default(), &mut pixels.as_mut());
+        let path = format!("{}/{name}-{}-{width}.png", env!("CARGO_TARGET_TMPDIR"), theme.word());
+        pixels.save_png(path).expect("a place for pictures");
     }
 }

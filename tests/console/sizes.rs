@@ -1,7 +1,7 @@
 //! Every screen at every size.
 
 use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
-use whimbrel::view::Snapshot;
+use whimbrel::view::{HistoryView, Snapshot};
 
 use crate::{press, sample, screen_on, type_keys};
 
@@ -28,6 +28,21 @@ fn the_fleet_screen_fits_every_terminal() {
     ui.selected = Some("nii4".into());
     update(&mut ui, Action::Arrived, &snapshot);
     type_keys(&mut ui, &snapshot, "/n");
+    sweep(&snapshot, &ui);
+}
+
+#[test]
+fn a_vms_screen_and_its_activity_fit_every_terminal() {
+    for keys in ["", "]]]]]", "<(", "v", "vc"] {
+        let (snapshot, ui) = crate::frames::vm_screen("nii3", (120, 40), keys);
+        sweep(&snapshot, &ui);
+    }
+    let (mut snapshot, mut ui) = crate::frames::vm_screen("nii4", (120, 40), "");
+    (snapshot.past, snapshot.detail) = (None, None);
+    snapshot.history = HistoryView::default();
+    sweep(&snapshot, &ui);
+    type_keys(&mut ui, &snapshot, "v");
+    snapshot.activity = None;
     sweep(&snapshot, &ui);
 }
 

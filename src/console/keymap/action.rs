@@ -1,5 +1,7 @@
 //! What can be done to the screen.
 
+use crate::console::editor::Edit;
+
 /// Something the operator, the terminal or the engine does to the screen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -91,6 +93,8 @@ pub enum Action {
     Yes,
     /// No.
     No,
+    /// In the policy editor, or to open it.
+    Edit(Edit),
     /// A character into the filter.
     Type(char),
     /// The character before the caret goes.

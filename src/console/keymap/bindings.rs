@@ -3,6 +3,7 @@
 use crossterm::event::KeyCode;
 
 use super::{Action, Binding, Context, Group, Key, When};
+use crate::console::editor::{Cut, Edit, Go};
 
 const fn ch(c: char) -> Key {
     Key { code: KeyCode::Char(c), ctrl: false }
@@ -16,13 +17,17 @@ const fn code(code: KeyCode) -> Key {
     Key { code, ctrl: false }
 }
 
+const fn with_ctrl(code: KeyCode) -> Key {
+    Key { code, ctrl: true }
+}
+
 macro_rules! keys {
-    ($($context:ident $group:ident $shown:literal [$($key:expr),+] $action:ident $when:ident $short:literal $help:literal;)*) => {
+    ($($context:ident $group:ident $shown:literal [$($key:expr),+] $action:ident $(($edit:expr))? $when:ident $short:literal $help:literal;)*) => {
         &[$(Binding {
             context: Context::$context,
             keys: &[$($key),+],
             shown: $shown,
-            action: Action::$action,
+            action: Action::$action$(($edit))?,
             when: When::$when,
             short: $short,
             help: $help,
@@ -54,15 +59,17 @@ pub const BINDINGS: &[Binding] = keys! {
     Vm Graph "" [ch(')')] EventOn Always "" "";
     Vm Graph "n" [ch('n'), code(KeyCode::Home), code(KeyCode::End)] Now Always "now" "back to the present; also home, end";
     Activity Graph "c" [ch('c')] Scope Selected "cluster/VM" "the whole cluster, or the selected VM alone";
+    Acting Policy "e" [ch('e')] Edit(Edit::Open) Selected "edit" "edit its policy, or the marked VMs', and see what it would have done";
     Acting Policy "+ -" [ch('+'), ch('=')] Raise Selected "change" "raise and lower the chosen number";
     Acting Policy "" [ch('-')] Lower Selected "" "";
+    Acting Policy "#" [ch('#')] Edit(Edit::Number) Selected "" "type the chosen number";
     Acting Policy "t" [ch('t')] Field Selected "which" "choose which: threshold, tarry, low threshold, low tarry";
     Acting Policy "u" [ch('u')] Undo Always "undo" "take the last change of a number back";
     Fleet Table "/" [ch('/')] Filter Always "filter" "filter by name, service, policy, host, state; ! turns it round";
     Fleet Table "s" [ch('s')] Sort Always "sort" "sort by the next column";
     Fleet Table "S" [ch('S')] Reverse Always "" "sort from the other end";
     Fleet Table "space" [ch(' ')] Mark Selected "mark" "mark this row, or not, and go down: what is edited, all marked get";
-    Screens Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
+    Acting Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
     Screens Console "esc" [code(KeyCode::Esc)] Back Always "back" "one step back: banner, cursor, screen, marks, filter, freeze";
     Screens Cluster "o" [ch('o')] Mode Always "mode" "observe, ask, auto: the next (asks before more is allowed)";
     Screens Console "p" [ch('p')] Freeze Always "freeze" "freeze the display; the engine goes on";
@@ -72,8 +79,10 @@ pub const BINDINGS: &[Binding] = keys! {
     Screens Console "T" [ch('T')] Theme Always "" "dark, light, mono: the next theme";
     Fleet Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
     Fleet Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
-    Graphs Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Selected "next VM" "the next VM and the one before, as Fleet lists them; also tab";
-    Graphs Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Selected "" "";
+    Activity Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Alone "next VM" "the next VM and the one before, of one VM's activity";
+    Activity Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Alone "" "";
+    Vm Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Selected "next VM" "the next VM and the one before, as Fleet lists them; also tab";
+    Vm Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Selected "" "";
     Fleet Table "pgdn pgup" [code(KeyCode::PageDown), ctrl('d')] PageDown Always "" "a page; also ctrl-d, ctrl-u";
     Fleet Table "" [code(KeyCode::PageUp), ctrl('u')] PageUp Always "" "";
     Fleet Table "g G" [ch('g'), code(KeyCode::Home)] First Always "" "first and last; also home, end";
@@ -106,4 +115,53 @@ pub const BINDINGS: &[Binding] = keys! {
     Filter Table "" [code(KeyCode::Backspace), ctrl('h')] Erase Always "" "";
     Filter Table "ctrl-w" [ctrl('w')] EraseWord Always "word back" "";
     Filter Table "ctrl-u" [ctrl('u')] EraseLine Always "empty" "";
+
+    Editor Editor "F2 ctrl-o" [code(KeyCode::F(2)), ctrl('o')] Edit(Edit::Save) Always "save & apply" "save into the config file and apply; refused while something is wrong";
+    Editor Editor "esc" [code(KeyCode::Esc)] Edit(Edit::Leave) Always "leave" "leave; asks if something is not saved";
+    Editor Editor "F5" [code(KeyCode::F(5)), ctrl('f')] Edit(Edit::Fewer) Always "fewer moves" "to the strip's nearest bound with fewer moves; also ctrl-f. e F5 F2 eases a bound";
+    Editor Editor "F9" [code(KeyCode::F(9)), ctrl('t')] Edit(Edit::Scope) Shared "its own" "of a shared block: edit it, or give the VM its own; also ctrl-t";
+    Editor Editor "F6" [code(KeyCode::F(6)), ctrl('g')] Edit(Edit::More) Always "" "to the nearest one with more moves; also ctrl-g";
+    Editor Editor "tab" [code(KeyCode::Tab)] Edit(Edit::Next) Always "values" "select the next value, to type over it; shift-tab the one before";
+    Editor Editor "" [code(KeyCode::BackTab)] Edit(Edit::Previous) Always "" "";
+    Editor Editor "ctrl-u" [ctrl('u')] Edit(Edit::Undo) Always "undo" "take the last step back";
+    Editor Editor "ctrl-r" [ctrl('r')] Edit(Edit::Redo) Always "" "do it again";
+    Editor Editor "F3" [code(KeyCode::F(3)), ctrl('y')] Edit(Edit::SaveWhy) Always "save, why" "save and say why, for those who ask later; also ctrl-y";
+    Editor Editor "F8" [code(KeyCode::F(8)), ctrl('d')] Edit(Edit::Days) Always "days" "what-if over 1, 3, 7, 14, 30 days: the next; also ctrl-d";
+    Editor Editor "F7" [code(KeyCode::F(7))] Edit(Edit::Shorter) Always "" "the shorter one";
+    Editor Editor "F1" [code(KeyCode::F(1))] Help Always "help" "this help";
+    Editor Editor "" [code(KeyCode::Enter)] Edit(Edit::Newline) Always "" "";
+    Editor Editor "" [code(KeyCode::Left)] Edit(Edit::Go(Go::Left)) Always "" "";
+    Editor Editor "" [code(KeyCode::Right)] Edit(Edit::Go(Go::Right)) Always "" "";
+    Editor Editor "" [code(KeyCode::Up)] Edit(Edit::Go(Go::Up)) Always "" "";
+    Editor Editor "" [code(KeyCode::Down)] Edit(Edit::Go(Go::Down)) Always "" "";
+    Editor Editor "" [with_ctrl(KeyCode::Left)] Edit(Edit::Go(Go::WordLeft)) Always "" "";
+    Editor Editor "" [with_ctrl(KeyCode::Right)] Edit(Edit::Go(Go::WordRight)) Always "" "";
+    Editor Editor "" [code(KeyCode::Home)] Edit(Edit::Go(Go::LineStart)) Always "" "";
+    Editor Editor "" [code(KeyCode::End), ctrl('e')] Edit(Edit::Go(Go::LineEnd)) Always "" "";
+    Editor Editor "" [code(KeyCode::PageUp)] Edit(Edit::Go(Go::Top)) Always "" "";
+    Editor Editor "" [code(KeyCode::PageDown)] Edit(Edit::Go(Go::Bottom)) Always "" "";
+    Editor Editor "" [code(KeyCode::Backspace), ctrl('h')] Edit(Edit::Cut(Cut::Before)) Always "" "";
+    Editor Editor "" [code(KeyCode::Delete)] Edit(Edit::Cut(Cut::Behind)) Always "" "";
+    Editor Editor "ctrl-w" [ctrl('w')] Edit(Edit::Cut(Cut::Word)) Always "" "the word before the caret goes; ctrl-k: the rest of the line";
+    Editor Editor "" [ctrl('k')] Edit(Edit::Cut(Cut::Rest)) Always "" "";
+
+    Saving Editor "esc" [code(KeyCode::Esc)] Edit(Edit::StopWaiting) Always "wait no longer" "";
+
+    Line Editor "enter" [code(KeyCode::Enter)] Edit(Edit::Take) Always "take it" "";
+    Line Editor "esc" [code(KeyCode::Esc)] Edit(Edit::GoOn) Always "leave it" "";
+    Line Editor "" [code(KeyCode::Backspace), ctrl('h')] Erase Always "" "";
+    Line Editor "ctrl-w" [ctrl('w')] EraseWord Always "word back" "";
+    Line Editor "ctrl-u" [ctrl('u')] EraseLine Always "empty" "";
+
+    Share Editor "b" [ch('b'), ch('y')] Edit(Edit::TheBlock) Always "the block" "change the block, for everybody who uses it";
+    Share Editor "o" [ch('o')] Edit(Edit::ItsOwn) Always "its own" "make it a block of its own, for this alone";
+    Share Editor "esc" [code(KeyCode::Esc), ch('n'), ch('q')] Edit(Edit::GoOn) Always "neither" "neither";
+
+    Conflict Editor "m" [ch('m')] Edit(Edit::Mine) Always "save mine" "save mine over it";
+    Conflict Editor "t" [ch('t')] Edit(Edit::Theirs) Always "take the file's" "take the file's, mine goes";
+    Conflict Editor "esc" [code(KeyCode::Esc), ch('e'), ch('q')] Edit(Edit::GoOn) Always "go on editing" "go on editing, nothing is written";
+
+    Unsaved Editor "l" [ch('l'), ch('y')] Edit(Edit::Lose) Always "lose them" "leave and lose them";
+    Unsaved Editor "F2" [code(KeyCode::F(2)), ctrl('o'), ch('s')] Edit(Edit::Save) Always "save" "save and apply";
+    Unsaved Editor "esc" [code(KeyCode::Esc), ch('n'), ch('q')] Edit(Edit::GoOn) Always "go on" "go on editing";
 };

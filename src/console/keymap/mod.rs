@@ -37,6 +37,18 @@ pub enum Context {
     Help,
     /// A filter being typed.
     Filter,
+    /// The policy editor.
+    Editor,
+    /// The policy editor, waiting for a save.
+    Saving,
+    /// A line being typed: a reason, a number.
+    Line,
+    /// The shared block, or one of its own?
+    Share,
+    /// The file was changed meanwhile.
+    Conflict,
+    /// What is not saved would be lost.
+    Unsaved,
 }
 
 impl Context {
@@ -49,6 +61,11 @@ impl Context {
             Self::Graphs => matches!(now, Self::Vm | Self::Activity),
             _ => self as u8 == now as u8,
         }
+    }
+
+    /// Whether characters are typed.
+    pub const fn is_typed(self) -> bool {
+        matches!(self, Self::Filter | Self::Editor | Self::Line)
     }
 
     /// A screen's.
@@ -68,6 +85,8 @@ pub enum When {
     Always,
     /// A VM is selected.
     Selected,
+    /// One VM's activity is shown.
+    Alone,
     /// The selected VM's request waits.
     Waits,
     /// The selected VM's migration runs.
@@ -78,6 +97,8 @@ pub enum When {
     NotHeld,
     /// There are alarms.
     Alarms,
+    /// The block that is edited is shared.
+    Shared,
 }
 
 /// Which part of the help a key stands in.
@@ -93,6 +114,8 @@ pub enum Group {
     Table,
     /// The graph.
     Graph,
+    /// The policy editor.
+    Editor,
     /// The console.
     Console,
 }
@@ -108,6 +131,7 @@ impl Group {
             Self::Cluster => "the cluster",
             Self::Table => "the table",
             Self::Graph => "the graph",
+            Self::Editor => "in the policy editor",
             Self::Console => "the console",
         }
     }
@@ -144,7 +168,12 @@ pub struct Binding {
 /// What takes the keys now.
 pub fn context(ui: &Ui) -> Context {
     match ui.overlays.last() {
-        None => Context::of(ui.screen),
+        None => match &ui.editor {
+            Some(editor) if editor.is_saving() => Context::Saving,
+            Some(_) => Context::Editor,
+            None => Context::of(ui.screen),
+        },
+        Some(Overlay::Asks(ask)) => ask.context(),
         Some(Overlay::Help { .. }) => Context::Help,
         Some(Overlay::Moves { .. }) => Context::Moves,
         Some(Overlay::Confirm { .. }) => Context::Confirm,
@@ -173,7 +202,7 @@ pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<
         missing = missing.or(Some(Err(binding.when.missing(snapshot))));
     }
     match key {
-        Key { code: KeyCode::Char(c), ctrl: false } if context == Context::Filter => Some(Ok(Action::Type(c))),
+        Key { code: KeyCode::Char(c), ctrl: false } if context.is_typed() => Some(Ok(Action::Type(c))),
         _ => missing,
     }
 }
@@ -201,6 +230,7 @@ pub fn help(screen: Screen) -> Vec<(&'static str, Vec<&'static Binding>)> {
         let new = new.filter(|b| !seen(b, &parts)).collect();
         parts.push((other.title(), new));
     }
+    parts.push((Group::Editor.title(), told().filter(|b| b.context == Context::Editor).collect()));
     parts.retain(|(_, bindings)| !bindings.is_empty());
     parts
 }
@@ -212,11 +242,13 @@ impl When {
         match self {
             Self::Always => true,
             Self::Selected => ui.row().is_some(),
+            Self::Alone => ui.row().is_some() && ui.activity.alone,
             Self::Waits => row(|row| row.waiting.is_some()),
             Self::Migrates => row(|row| row.migration.as_ref().is_some_and(|m| m.phase == Phase::Running)),
             Self::Held => row(is_held),
             Self::NotHeld => row(|row| !is_held(row)),
             Self::Alarms => !snapshot.alarms.is_empty(),
+            Self::Shared => ui.editor.as_ref().is_some_and(|editor| editor.is_shared()),
         }
     }
 
@@ -225,9 +257,11 @@ impl When {
         match self {
             Self::Waits if snapshot.totals.waiting > 0 => "it is another VM's request that waits",
             Self::Always | Self::Selected | Self::Held | Self::NotHeld => "no VM is selected",
+            Self::Alone => "this is the whole cluster: c shows one VM",
             Self::Waits => "nothing waits for approval here",
             Self::Migrates => "no migration runs here",
             Self::Alarms => "no alarm to acknowledge",
+            Self::Shared => "this block is its own already",
         }
     }
 }
@@ -255,7 +289,9 @@ mod tests {
     /// Whether two contexts take keys at the same time.
     fn together(a: Context, b: Context) -> bool {
         let screens = Screen::ALL.map(Context::of);
-        let others = [Context::Moves, Context::Confirm, Context::Help, Context::Filter];
+        let others = [Context::Moves, Context::Confirm, Context::Help, Context::Filter, Context::Editor];
+        let asks = [Context::Saving, Context::Line, Context::Share, Context::Conflict, Context::Unsaved];
+        let others = others.into_iter().chain(asks);
         screens.into_iter().chain(others).any(|now| a.covers(now) && b.covers(now))
     }
 

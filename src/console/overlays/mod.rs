@@ -17,6 +17,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
             Overlay::Help { top } => help::draw(pen, area, ui.screen, *top),
             Overlay::Moves { vm, .. } => moves::draw(pen, area, snapshot, ui, vm),
             Overlay::Confirm { question, .. } => confirm::draw(pen, area, question),
+            Overlay::Asks(ask) => ask.draw(pen, area, ui),
             // Typed where it is shown: in the line above the table.
             Overlay::Filter { .. } => {}
         }
@@ -24,7 +25,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 }
 
 /// A place in the middle; the footer stays in sight.
-fn centred(area: Rect, columns: u16, rows: u16) -> Rect {
+pub fn centred(area: Rect, columns: u16, rows: u16) -> Rect {
     let columns = columns.min(area.width);
     let rows = rows.min(area.height.saturating_sub(1)).max(2);
     Rect {

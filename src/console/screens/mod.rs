@@ -2,7 +2,7 @@
 
 pub mod activity;
 pub mod fleet;
-mod footer;
+pub mod footer;
 mod header;
 pub mod vm;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Screen;
 use crate::core::cluster::Span;
 use crate::view::{ActivityAsk, PastAsk};
 
@@ -13,13 +14,15 @@ const SPANS: [Span; 3] = [Span::from_hours(24), Span::from_hours(48), Span::from
 pub struct ActivityUi {
     /// The selected VM alone, not the whole cluster.
     pub alone: bool,
+    /// Where it was opened from, and `esc` goes back to.
+    pub opened_from: Screen,
     /// Which of the spans.
     zoom: usize,
 }
 
 impl Default for ActivityUi {
     fn default() -> Self {
-        Self { alone: false, zoom: 1 }
+        Self { alone: false, opened_from: Screen::Fleet, zoom: 1 }
     }
 }
 

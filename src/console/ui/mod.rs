@@ -3,21 +3,22 @@
 mod activity;
 mod vm;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use activity::ActivityUi;
 pub use vm::VmUi;
 
 use super::MINIMUM;
+use super::editor::{Ask, Editor};
 use super::glyph::Glyphs;
 use super::listing::{ByName, Listing, SortBy};
 use super::text::Zone;
 use super::theme::ThemeName;
-use crate::core::cluster::{Span, Timestamp};
+use crate::core::cluster::Span;
 use crate::core::engine::{Command, Target};
 use crate::core::policy::Field;
-use crate::view::{Detail, Look, MoveOption, Past, Snapshot, VmRow};
+use crate::view::{Detail, Draft, Look, MoveOption, Scope, Snapshot, VmRow};
 
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
@@ -73,6 +74,8 @@ pub enum Overlay {
         /// What yes does.
         then: Command,
     },
+    /// A question of the policy editor, or a number to be typed.
+    Asks(Ask),
     /// A filter is being typed.
     Filter {
         /// The filter to go back to.
@@ -124,6 +127,8 @@ pub struct Ui {
     pub activity: ActivityUi,
     /// The selected VM.
     pub selected: Option<Arc<str>>,
+    /// The policy editor, while it is open.
+    pub editor: Option<Box<Editor>>,
     /// The marked VMs: what is edited, all of them get.
     pub marked: BTreeSet<Arc<str>>,
     /// The table's order.
@@ -161,7 +166,15 @@ pub struct Ui {
     pub(super) answered: u64,
     /// Snapshots that came since the notice.
     notice_age: u32,
-    pub(super) pending: Option<Pending>,
+    pub(super) pending: Vec<Pending>,
+    /// Which block was chosen for a VM in a shared one.
+    pub(super) scopes: BTreeMap<Arc<str>, Scope>,
+    /// The newest draft's number.
+    pub(super) draft_seq: u64,
+    /// The draft the engine was told last.
+    pub(super) drafted: Option<Draft>,
+    /// It did not reach the engine.
+    pub(super) draft_lost: bool,
     pub(super) started: bool,
 }
 
@@ -174,6 +187,7 @@ impl Ui {
             vm: VmUi::default(),
             activity: ActivityUi::default(),
             selected: None,
+            editor: None,
             marked: BTreeSet::new(),
             sort: SortBy::Worst,
             reverse: false,
@@ -194,7 +208,11 @@ impl Ui {
             looked: None,
             answered: 0,
             notice_age: 0,
-            pending: None,
+            pending: Vec::new(),
+            scopes: BTreeMap::new(),
+            draft_seq: 0,
+            drafted: None,
+            draft_lost: false,
             started: false,
         }
     }
@@ -213,35 +231,6 @@ impl Ui {
     pub fn detail<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Detail>> {
         let row = self.row()?;
         snapshot.detail.as_ref().filter(|detail| detail.vm == row.name)
-    }
-
-    /// The past of the selected VM, of whatever stretch the history has sent last.
-    pub fn past<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Past>> {
-        let row = self.row()?;
-        snapshot.past.as_ref().filter(|past| past.vm == row.name)
-    }
-
-    /// The instants of the readings on the VM screen's graph, oldest first.
-    pub fn readings(&self, snapshot: &Snapshot) -> Vec<Timestamp> {
-        let past = self.past(snapshot).map_or(&[][..], |past| &past.bands);
-        let newest = past.last().map(|band| band.at);
-        let live = self.detail(snapshot).map_or(&[][..], |detail| &detail.points);
-        let live = live.iter().filter(|point| point.value.is_some() && newest.is_none_or(|newest| point.at > newest));
-        past.iter().filter(|band| band.samples > 0).map(|band| band.at).chain(live.map(|point| point.at)).collect()
-    }
-
-    /// The instants of what happened to the VM on its screen: moves, edits, begins of gaps and rests. Oldest first.
-    pub fn events(&self, snapshot: &Snapshot) -> Vec<Timestamp> {
-        let mut events: Vec<Timestamp> = match (self.past(snapshot), self.detail(snapshot)) {
-            (Some(past), _) => {
-                let stretches = past.gaps.iter().chain(&past.rests).map(|stretch| stretch.from);
-                past.marks.iter().map(|mark| mark.at).chain(stretches).collect()
-            }
-            (None, Some(detail)) => detail.marks.iter().map(|mark| mark.at).collect(),
-            (None, None) => Vec::new(),
-        };
-        events.sort_unstable();
-        events
     }
 
     /// The banner, unless it was dismissed.
@@ -268,6 +257,10 @@ impl Ui {
     /// What the engine should send for what is on screen.
     pub(super) fn look(&self) -> Look {
         let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
+        if let Some(editor) = &self.editor {
+            let past = Some(editor.ask(self.size));
+            return Look { vm: editor.vms.first().cloned(), window: WINDOW, moves, past, activity: None };
+        }
         let past = match self.screen {
             Screen::Fleet => None,
             Screen::Vm => Some(self.vm.ask(self.size)),
@@ -275,6 +268,11 @@ impl Ui {
         };
         let activity = (self.screen == Screen::Activity).then(|| self.activity.ask(self.selected.as_ref()));
         Look { vm: self.selected.clone(), window: WINDOW, moves, past, activity }
+    }
+
+    /// What was drafted last did not reach the engine.
+    pub(super) fn forget_draft(&mut self) {
+        self.draft_lost = true;
     }
 
     /// What was said to the engine last did not reach it.

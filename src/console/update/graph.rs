@@ -1,5 +1,6 @@
 //! The stretch of time on a graph, and the cursor in it.
 
+use crate::console::past;
 use crate::console::ui::{Screen, Tone, Ui};
 use crate::core::cluster::Timestamp;
 use crate::view::Snapshot;
@@ -14,7 +15,7 @@ pub(super) fn zoom(ui: &mut Ui, snapshot: &Snapshot, out: bool) {
 
 /// Half a stretch back or on, but not to before the oldest reading.
 pub(super) fn pan(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
-    let begins = ui.past(snapshot).and_then(|past| past.begins);
+    let begins = past::of(ui, snapshot).and_then(|past| past.begins);
     let (from, _) = ui.vm.edges(snapshot.at);
     if back && begins.is_some_and(|begins| from <= begins) {
         return ui.say(Tone::Good, "there is nothing older");
@@ -24,28 +25,29 @@ pub(super) fn pan(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
 
 /// The cursor to the next reading.
 pub(super) fn step(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
-    let readings = ui.readings(snapshot);
-    go(ui, snapshot, readings, back, "no reading");
+    let shown = past::shown(ui, snapshot);
+    let read = shown.bands.iter().filter(|band| band.samples > 0 && shown.has(band.at));
+    let instants = read.map(|band| band.at).collect();
+    go(ui, instants, back, "no reading");
 }
 
 /// The cursor to what happened next.
 pub(super) fn event(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
-    let events = ui.events(snapshot);
-    go(ui, snapshot, events, back, "nothing happened");
+    let shown = past::shown(ui, snapshot);
+    let instants = shown.events().into_iter().filter(|at| shown.has(*at)).collect();
+    go(ui, instants, back, "nothing happened");
 }
 
-/// To the nearest of these instants, which are in order; from the present if there was no cursor.
-fn go(ui: &mut Ui, snapshot: &Snapshot, instants: Vec<Timestamp>, back: bool, nothing: &str) {
-    let (from, to) = ui.vm.edges(snapshot.at);
-    let mut shown = instants.into_iter().filter(|at| (from..=to).contains(at));
+/// To the nearest of these instants, which are in order; from an edge if there was no cursor.
+fn go(ui: &mut Ui, shown: Vec<Timestamp>, back: bool, nothing: &str) {
     let next = match (ui.vm.cursor, back) {
-        (None, true) => shown.next_back(),
-        (None, false) => shown.next(),
-        (Some(cursor), true) => shown.rfind(|at| *at < cursor),
-        (Some(cursor), false) => shown.find(|at| *at > cursor),
+        (None, true) => shown.last(),
+        (None, false) => shown.first(),
+        (Some(cursor), true) => shown.iter().rfind(|at| **at < cursor),
+        (Some(cursor), false) => shown.iter().find(|at| **at > cursor),
     };
     match next {
-        Some(at) => ui.vm.cursor = Some(at),
+        Some(at) => ui.vm.cursor = Some(*at),
         None => ui.say(Tone::Good, format!("{nothing} {} here: < > go on", if back { "before" } else { "after" })),
     }
 }

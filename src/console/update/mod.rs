@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use dialogs::{answer, ask_abort, choose, command, mode};
 pub use policy::active_field;
-use policy::{change, copy, next_field};
+use policy::{copy, next_field};
 use table::{follow, freeze, mark, narrow, relist, sort, type_filter};
 
+use super::editor;
 use super::keymap::Action;
 use super::screens::fleet;
 use super::ui::{Overlay, Screen, Tone, Ui};
@@ -46,10 +47,12 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Quiet(ms) => ui.quiet = Some(Span::from_millis(ms)),
         Action::EngineGone => ui.engine_gone = true,
         Action::NotSent => {
-            ui.pending = None;
+            ui.pending.clear();
+            editor::not_sent(ui);
             ui.say(Tone::Bad, "the engine is too busy to be asked: not sent, try again");
         }
-        Action::Help => ui.overlays.push(Overlay::Help { top: 0 }),
+        // In the editor the help begins with its own keys, which come last.
+        Action::Help => ui.overlays.push(Overlay::Help { top: if ui.editor.is_some() { usize::MAX } else { 0 } }),
         Action::Theme => {
             ui.theme = ui.theme.next();
             ui.say(Tone::Good, format!("theme {}", ui.theme.word()));
@@ -70,6 +73,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Activity => {
             // From a VM's screen it is that VM's activity that is asked for.
             ui.activity.alone = ui.screen == Screen::Vm;
+            ui.activity.opened_from = ui.screen;
             ui.screen = Screen::Activity;
         }
         Action::Mark => mark(ui),
@@ -80,6 +84,8 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::EventBack | Action::EventOn => graph::event(ui, snapshot, action == Action::EventBack),
         Action::Scope => ui.activity.alone = !ui.activity.alone,
         Action::Filter => ui.overlays.push(Overlay::Filter { before: ui.filter.clone() }),
+        Action::Edit(edit) => effects.extend(editor::act(ui, edit, snapshot)),
+        ref typed if editor::is_typed(ui, typed) => editor::typed(ui, action),
         Action::Type(_) | Action::Erase | Action::EraseWord | Action::EraseLine | Action::Paste(_) => {
             type_filter(ui, snapshot, action);
         }
@@ -90,15 +96,16 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
             }
         }
         Action::Field => next_field(ui, snapshot),
-        Action::Raise => effects.extend(change(ui, snapshot, true)),
-        Action::Lower => effects.extend(change(ui, snapshot, false)),
+        Action::Raise => effects.extend(editor::change(ui, snapshot, true)),
+        Action::Lower => effects.extend(editor::change(ui, snapshot, false)),
+        Action::Undo => effects.push(editor::undo(ui)),
         Action::Abort => ask_abort(ui),
         Action::Mode => effects.extend(mode(ui, snapshot)),
-        Action::Undo => effects.push(Effect::Say(Say::Undo)),
         Action::Approve | Action::Deny | Action::Hold | Action::Release | Action::Acknowledge => {
             effects.extend(command(ui, &action));
         }
     }
+    effects.extend(editor::drafted(ui));
     let look = ui.look();
     if ui.looked.as_ref() != Some(&look) {
         ui.looked = Some(look.clone());
@@ -111,6 +118,7 @@ fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.quiet = None;
     ui.age_notice();
     answers(ui, snapshot);
+    editor::arrived(ui, snapshot);
     let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
     if !ui.frozen && !same {
         relist(ui, snapshot);
@@ -128,7 +136,7 @@ fn answers(ui: &mut Ui, snapshot: &Snapshot) {
     }
     let Some(answer) = newest.filter(|answer| answer.seq > ui.answered) else { return };
     ui.answered = answer.seq;
-    ui.pending = None;
+    ui.pending.clear();
     ui.say(if answer.ok { Tone::Good } else { Tone::Bad }, text::tame(&answer.text));
 }
 
@@ -150,7 +158,7 @@ fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
             *top = jump((*top).min(lines - 1), lines, rows / 2);
         }
         Some(Overlay::Moves { chosen, .. }) => *chosen = moves.flatten().or_else(|| chosen.take()),
-        Some(Overlay::Confirm { .. }) => {}
+        Some(Overlay::Confirm { .. } | Overlay::Asks(_)) => {}
         Some(Overlay::Filter { .. }) | None => {
             let Some(at) = ui.listing.at else { return };
             let at = jump(at, ui.listing.rows.len(), page);
@@ -166,7 +174,8 @@ fn back(ui: &mut Ui, snapshot: &Snapshot) {
         Some(_) => {}
         None if ui.banner(snapshot).is_some() => ui.dismissed.clone_from(&snapshot.banner),
         None if ui.screen == Screen::Vm && ui.vm.cursor.is_some() => ui.vm.cursor = None,
-        None if ui.screen != Screen::Fleet => ui.screen = Screen::Fleet,
+        None if ui.screen == Screen::Vm => ui.screen = Screen::Fleet,
+        None if ui.screen == Screen::Activity => ui.screen = ui.activity.opened_from,
         None if !ui.marked.is_empty() => ui.marked.clear(),
         None if !ui.filter.is_empty() => narrow(ui, snapshot, String::new()),
         None if ui.frozen => freeze(ui, snapshot),

@@ -2,10 +2,12 @@
 
 mod chart;
 mod gauge;
+mod histogram;
 mod pen;
 mod spark;
 
-pub use chart::{Bounds, Chart};
+pub use chart::{Bounds, Chart, History, Scale};
 pub use gauge::{count_bar, gauge};
+pub use histogram::{Histogram, hourly};
 pub use pen::Pen;
 pub use spark::spark;

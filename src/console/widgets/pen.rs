@@ -70,6 +70,11 @@ impl<'a> Pen<'a> {
         }
     }
 
+    /// Whether nothing is written at a place yet.
+    pub fn is_free(&self, x: u16, y: u16) -> bool {
+        self.buffer.cell((x, y)).is_some_and(|cell| cell.symbol() == " ")
+    }
+
     /// One character that is no text's, if the place is on the screen.
     pub fn dots(&mut self, x: u16, y: u16, dots: char, role: Role) {
         let style = self.fresh(role);

@@ -38,10 +38,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 /// What is measured; at the right the number that `+` and `-` change, and how old the newest reading is.
 fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
-    let what = detail.map_or_else(String::new, |detail| match (&*detail.indicator, &*row.unit) {
-        (name, unit) if unit.is_empty() || name.contains(unit) => format!("  {name}"),
-        (name, unit) => format!("  {name}, {unit}"),
-    });
+    let what = detail.map_or_else(String::new, |detail| indicator(detail, row));
     let mut right = detail.map_or_else(String::new, |detail| changing(detail, ui));
     let read = row.read_at.map_or_else(String::new, |at| format!("   read {} ago", snapshot.at.since(at)));
     // The name of what is measured is worth more than its age, which a wide table shows too.
@@ -49,6 +46,14 @@ fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &U
         right.push_str(&read);
     }
     pen.rule(area, &[(&row.name, Role::Title), (&what, Role::Quiet)], right.trim_start());
+}
+
+/// What is measured, in its unit.
+pub fn indicator(detail: &Detail, row: &VmRow) -> String {
+    match (&*detail.indicator, &*row.unit) {
+        (name, unit) if unit.is_empty() || name.contains(unit) => format!("  {name}"),
+        (name, unit) => format!("  {name}, {unit}"),
+    }
 }
 
 fn graph(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
@@ -90,11 +95,12 @@ pub fn why(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     };
 }
 
-fn changing(detail: &Detail, ui: &Ui) -> String {
+/// The number that `+` and `-` change.
+pub fn changing(detail: &Detail, ui: &Ui) -> String {
     let field = active_field(ui, &detail.settings);
     let pending = |p: &&ui::Pending| p.vm == detail.vm && p.field == field;
     let now = detail.settings.get(field).map_or_else(String::new, step::shown);
-    match ui.pending.as_ref().filter(pending) {
+    match ui.pending.iter().find(pending) {
         Some(asked) => format!("+/- {} {now} > {}", step::label(field), step::shown(asked.value)),
         None => format!("+/- {} {now}", step::label(field)),
     }

@@ -18,9 +18,10 @@ mod columns;
 mod detail;
 mod filter;
 mod log;
-mod queue;
-mod table;
+pub(super) mod queue;
+pub(super) mod table;
 
+pub(super) use detail::{changing, indicator, why};
 use ratatui::layout::Rect;
 
 use super::{Rest, draw_top, footer, top};

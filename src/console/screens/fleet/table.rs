@@ -9,7 +9,7 @@ use crate::console::text;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Pen;
-use crate::view::Snapshot;
+use crate::view::{Snapshot, VmRow};
 
 /// Draws the table; the selected line is kept in its middle where there is more above and below.
 pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
@@ -50,6 +50,21 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
         }
     }
     rest(pen, area, &columns, top - pinned, all.len().saturating_sub(top + rows - pinned));
+}
+
+/// Draws one VM's line as the table has it, under the table's head if there is room for both.
+pub fn one(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+    let columns = plan(area.width, &ui.listing);
+    for (column, x, width) in &columns {
+        if area.height > 1 {
+            heading(pen, *column, area.x + x, area.y, *width);
+        }
+        cells::draw(pen, *column, Rect::new(area.x + x, area.bottom() - 1, *width, 1), row, snapshot, ui.zone);
+    }
+    if let Some((_, x, width)) = columns.first() {
+        let name = (text::width(&row.name) as u16).min(*width);
+        pen.over(Rect::new(area.x + x, area.bottom() - 1, name, 1), Role::Strong);
+    }
 }
 
 /// How many of the worst stay at the top, and the first of the others that is shown.
@@ -99,12 +114,19 @@ fn head(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], ui: &Ui) 
                 let end = pen.put(x + lead, area.y, *width, &text, Role::Sorted);
                 pen.put(end, area.y, (x + width).saturating_sub(end), note, Role::Head);
             }
-        } else if column.is_right() {
-            pen.put_right(x, area.y, *width, column.head(), Role::Head);
-        } else if *column == Column::Value {
-            pen.put_right(x, area.y, cells::NUMBER, column.head(), Role::Head);
         } else {
-            pen.put(x, area.y, *width, column.head(), Role::Head);
+            heading(pen, *column, x, area.y, *width);
         }
+    }
+}
+
+/// A column's head, by which nothing is sorted.
+fn heading(pen: &mut Pen<'_>, column: Column, x: u16, y: u16, width: u16) {
+    if column.is_right() {
+        pen.put_right(x, y, width, column.head(), Role::Head);
+    } else if column == Column::Value {
+        pen.put_right(x, y, cells::NUMBER, column.head(), Role::Head);
+    } else {
+        pen.put(x, y, width, column.head(), Role::Head);
     }
 }

@@ -1,0 +1,86 @@
+//! What comes back from the engine on a draft.
+
+use std::sync::Arc;
+
+use super::ask::Ask;
+use super::text::Text;
+use super::{Editor, changes_in_words};
+use crate::console::text::tame;
+use crate::console::ui::{Overlay, Tone, Ui};
+use crate::view::{DraftView, KeyChange, Saving, Snapshot, WhatIf};
+
+/// Takes what a snapshot says of the draft. The display may stand still; the editor does not.
+pub fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
+    let Some(editor) = &mut ui.editor else { return };
+    if let Some(past) = snapshot.past.as_ref().filter(|past| editor.vms.first() == Some(&past.vm)) {
+        editor.past = Some(Arc::clone(past));
+    }
+    let newest = ui.draft_seq;
+    let Some(view) = snapshot.draft.as_ref().filter(|view| (editor.first..=newest).contains(&view.seq)) else { return };
+    if editor.view.as_ref().is_some_and(|known| Arc::ptr_eq(known, view)) {
+        return;
+    }
+    editor.view = Some(Arc::clone(view));
+    if editor.text.is_none() && view.seq >= editor.seq {
+        read(editor, view);
+    }
+    if view.seq >= editor.seq
+        && let WhatIf::Told { comparison, .. } = &view.what_if
+    {
+        editor.now = Some((editor.days, Arc::clone(comparison)));
+    }
+    if view.seq >= editor.seq
+        && view.saving != Saving::Not
+        && let Some(changes) = editor.saving.take()
+    {
+        let view = Arc::clone(view);
+        saved(ui, &view, &changes);
+    }
+}
+
+/// The block has come: the threshold is selected, so that typing replaces it.
+fn read(editor: &mut Editor, view: &DraftView) {
+    let mut text = match editor.before.take() {
+        Some(mut before) => {
+            before.replace(&view.block.text);
+            before
+        }
+        None => Text::new(&view.block.text),
+    };
+    if !text.select_value("threshold") {
+        text.next_value(false);
+    }
+    editor.base = text.whole();
+    editor.text = Some(text);
+}
+
+fn saved(ui: &mut Ui, view: &DraftView, asked: &[KeyChange]) {
+    match &view.saving {
+        Saving::Not => {}
+        Saving::Done => {
+            // Of what is in the file now nothing is left to be changed.
+            let changes = if view.changes.is_empty() { asked } else { &view.changes };
+            let place = if view.block.place.is_empty() { "the config" } else { &*view.block.place };
+            let what = match changes_in_words(changes) {
+                none if none.is_empty() => String::new(),
+                some => format!(": {some}"),
+            };
+            ui.editor = None;
+            ui.overlays.retain(|overlay| !matches!(overlay, Overlay::Asks(_)));
+            ui.say(Tone::Good, tame(&format!("saved to {place} and applied{what}")));
+        }
+        Saving::Refused(why) => ui.say(Tone::Bad, format!("not saved: {}", tame(why))),
+        Saving::Conflict(theirs) => {
+            ui.overlays.push(Overlay::Asks(Ask::Conflict(Arc::clone(theirs))));
+            ui.notice = None;
+        }
+    }
+}
+
+/// What was said last did not reach the engine: a draft goes once more with the next snapshot, a save does not.
+pub fn not_sent(ui: &mut Ui) {
+    ui.forget_draft();
+    if let Some(editor) = &mut ui.editor {
+        editor.saving = None;
+    }
+}

@@ -1,0 +1,242 @@
+//! One number of a policy, changed by a key or typed, of the selected VM or of the marked ones.
+
+use std::sync::Arc;
+
+use super::act::some_of;
+use super::ask::{Ask, Then};
+use super::whose;
+use crate::console::step;
+use crate::console::ui::{Overlay, Pending, Tone, Ui};
+use crate::console::update::Effect;
+use crate::core::policy::Field;
+use crate::view::{Editing, Nudge, Say, Scope, Snapshot, VmRow};
+
+/// Numbers that are to be changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nudging {
+    /// Which of a policy's numbers.
+    pub field: Field,
+    /// Of which VM, from what if that is known, to what.
+    pub to: Vec<(Arc<str>, Option<f64>, f64)>,
+}
+
+/// Whose policy is meant: the marked VMs', in the config's order, or else the selected one's.
+pub fn targets(ui: &Ui, snapshot: &Snapshot) -> Vec<Arc<str>> {
+    if ui.marked.is_empty() {
+        return ui.row().map(|row| Arc::clone(&row.name)).into_iter().collect();
+    }
+    snapshot.rows.iter().filter(|row| ui.marked.contains(&row.name)).map(|row| Arc::clone(&row.name)).collect()
+}
+
+/// A VM's number as its row or, for the selected one, its policy has it.
+fn value(ui: &Ui, snapshot: &Snapshot, row: &VmRow, field: Field) -> Option<f64> {
+    if let Some(detail) = ui.detail(snapshot).filter(|detail| detail.vm == row.name) {
+        return detail.settings.get(field);
+    }
+    match field {
+        Field::Threshold => row.high,
+        Field::LowThreshold => row.low,
+        Field::Tarry => row.count.map(|(_, tarry)| f64::from(tarry)),
+        Field::LowTarry => row.low_count.map(|(_, tarry)| f64::from(tarry)),
+    }
+}
+
+/// The number that keys change: the chosen one if one of these VMs has it, or the threshold.
+pub fn active(ui: &Ui, snapshot: &Snapshot, vms: &[Arc<str>]) -> Field {
+    let has = |row: &&Arc<VmRow>| vms.contains(&row.name) && value(ui, snapshot, row, ui.field).is_some();
+    if snapshot.rows.iter().any(|row| has(&row)) { ui.field } else { Field::Threshold }
+}
+
+/// Why there is nothing to be changed here, if so.
+fn refusal(ui: &Ui, snapshot: &Snapshot) -> Option<String> {
+    if let Editing::Off(why) = &snapshot.editing {
+        return Some(format!("policies cannot be changed here: {why}"));
+    }
+    let shown = ui.detail(snapshot).is_some() || !ui.marked.is_empty();
+    (!shown).then(|| "no policy shown yet".to_owned())
+}
+
+/// Raises or lowers it, of each VM from where it is.
+pub fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Vec<Effect> {
+    if let Some(why) = refusal(ui, snapshot) {
+        ui.say(Tone::Bad, why);
+        return Vec::new();
+    }
+    let vms = targets(ui, snapshot);
+    let field = active(ui, snapshot, &vms);
+    // A second key before the engine has answered goes on from what was asked, not from what is shown.
+    let asked = |vm: &str| ui.pending.iter().find(|p| *p.vm == *vm && p.field == field).map(|p| p.value);
+    let rows = snapshot.rows.iter().filter(|row| vms.contains(&row.name));
+    let to: Vec<_> = rows
+        .filter_map(|row| {
+            let from = asked(&row.name).or_else(|| value(ui, snapshot, row, field))?;
+            Some((Arc::clone(&row.name), Some(from), step::step(field, from, up)))
+        })
+        .collect();
+    nudge(ui, snapshot, Nudging { field, to })
+}
+
+/// Asks for a number to be typed, or says why not.
+pub(super) fn number(ui: &mut Ui, snapshot: &Snapshot) -> Option<Ask> {
+    if let Some(why) = refusal(ui, snapshot) {
+        ui.say(Tone::Bad, why);
+        return None;
+    }
+    let vms = targets(ui, snapshot);
+    let field = active(ui, snapshot, &vms);
+    let rows = snapshot.rows.iter().filter(|row| vms.contains(&row.name));
+    let mut values: Vec<f64> = rows.filter_map(|row| value(ui, snapshot, row, field)).collect();
+    values.dedup();
+    let now = if let [one] = values[..] { Some(one) } else { None };
+    Some(Ask::Number { vms, field, now, typed: String::new() })
+}
+
+/// `threshold of nii1 [50]: `
+pub(super) fn question(vms: &[Arc<str>], field: Field, now: Option<f64>) -> String {
+    let now = now.map_or_else(|| "they differ".to_owned(), step::shown);
+    format!("{} of {} [{now}]: ", step::label(field), whose(vms))
+}
+
+/// Takes the number that was typed.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn typed(
+    ui: &mut Ui,
+    vms: &[Arc<str>],
+    field: Field,
+    typed: &str,
+    snapshot: &Snapshot,
+) -> Result<Vec<Effect>, String> {
+    let typed = typed.trim();
+    if typed.is_empty() {
+        ui.say(Tone::Good, "nothing was changed");
+        return Ok(Vec::new());
+    }
+    let number = read(typed).ok_or_else(|| format!("'{typed}' is no number: write 50, 2.5 or 1_000"))?;
+    let rows = snapshot.rows.iter().filter(|row| vms.contains(&row.name));
+    let of = |row: &Arc<VmRow>| (Arc::clone(&row.name), value(ui, snapshot, row, field), number);
+    let nudging = Nudging { field, to: rows.map(of).collect() };
+    if let Some(why) = wrong(ui, snapshot, &nudging) {
+        return Err(why);
+    }
+    Ok(nudge(ui, snapshot, nudging))
+}
+
+/// A number as the config's reader takes it.
+fn read(typed: &str) -> Option<f64> {
+    let table: toml::Table = toml::from_str(&format!("number = {typed}")).ok()?;
+    // Of one line one number is read, and nothing else.
+    if table.len() != 1 {
+        return None;
+    }
+    match table.get("number")? {
+        toml::Value::Integer(whole) => Some(*whole as f64),
+        toml::Value::Float(number) if number.is_finite() => Some(*number),
+        _ => None,
+    }
+}
+
+/// Why the policy that is shown cannot have it; of the others the engine knows.
+fn wrong(ui: &Ui, snapshot: &Snapshot, nudging: &Nudging) -> Option<String> {
+    let detail = ui.detail(snapshot)?;
+    let (_, _, value) = nudging.to.iter().find(|(vm, ..)| *vm == detail.vm)?;
+    detail.settings.with(nudging.field, *value).err().map(|error| error.to_string())
+}
+
+fn nudge(ui: &mut Ui, snapshot: &Snapshot, nudging: Nudging) -> Vec<Effect> {
+    if let Some(why) = wrong(ui, snapshot, &nudging) {
+        ui.say(Tone::Bad, why);
+        return Vec::new();
+    }
+    if nudging.to.is_empty() {
+        ui.say(Tone::Bad, format!("no {} here to change", step::label(nudging.field)));
+        return Vec::new();
+    }
+    let chosen: Vec<Option<Scope>> = nudging.to.iter().map(|(vm, ..)| ui.scopes.get(vm).copied()).collect();
+    if chosen.iter().all(Option::is_some) || !may_be_shared(ui, snapshot, &nudging) {
+        return scoped_as_chosen(ui, &nudging, Scope::Block);
+    }
+    let question = shared_question(ui, snapshot, &nudging);
+    ui.overlays.push(Overlay::Asks(Ask::Share { question, then: Then::Nudge(nudging) }));
+    Vec::new()
+}
+
+/// Of one VM it is known; several may stand in shared blocks as far as this console knows.
+fn may_be_shared(ui: &Ui, snapshot: &Snapshot, nudging: &Nudging) -> bool {
+    let shared = ui.detail(snapshot).is_some_and(|detail| detail.origin.shared.is_some() && detail.origin.others > 0);
+    shared || nudging.to.len() > 1
+}
+
+fn shared_question(ui: &Ui, snapshot: &Snapshot, nudging: &Nudging) -> String {
+    let vms: Vec<Arc<str>> = nudging.to.iter().map(|(vm, ..)| Arc::clone(vm)).collect();
+    let what = in_words(nudging);
+    let shared = ui.detail(snapshot).and_then(|detail| detail.origin.shared.clone().zip(Some(detail.origin.others)));
+    match shared {
+        Some((name, others)) if vms.len() == 1 => {
+            format!("{what}: policy {name} is shared, it is {} VMs'", others + 1)
+        }
+        _ => format!("{what} of {}: a block that others share changes for them too", some_of(&vms)),
+    }
+}
+
+fn in_words(nudging: &Nudging) -> String {
+    let label = step::label(nudging.field);
+    match &nudging.to[..] {
+        [(vm, Some(from), to)] => format!("{vm} {label} {} → {}", step::shown(*from), step::shown(*to)),
+        [(vm, None, to)] => format!("{vm} {label} {}", step::shown(*to)),
+        many if many.iter().all(|(.., to)| *to == many[0].2) => {
+            format!("{} VMs {label} {}", many.len(), step::shown(many[0].2))
+        }
+        many => format!("{} VMs {label}", many.len()),
+    }
+}
+
+/// It was answered which block: that holds for these VMs from now on.
+pub(super) fn scoped(ui: &mut Ui, nudging: Nudging, scope: Scope) -> Vec<Effect> {
+    for (vm, ..) in &nudging.to {
+        ui.scopes.insert(Arc::clone(vm), scope);
+    }
+    scoped_as_chosen(ui, &nudging, scope)
+}
+
+/// Says it to the engine: those that become the same together.
+fn scoped_as_chosen(ui: &mut Ui, nudging: &Nudging, otherwise: Scope) -> Vec<Effect> {
+    let field = nudging.field;
+    let mut nudges: Vec<Nudge> = Vec::new();
+    for (vm, _, value) in &nudging.to {
+        let scope = ui.scopes.get(vm).copied().unwrap_or(otherwise);
+        match nudges.iter_mut().find(|nudge| nudge.value == *value && nudge.scope == scope) {
+            Some(nudge) => nudge.vms.push(Arc::clone(vm)),
+            None => nudges.push(Nudge { vms: vec![Arc::clone(vm)], scope, field, value: *value }),
+        }
+        ui.pending.retain(|pending| pending.vm != *vm || pending.field != field);
+        ui.pending.push(Pending { vm: Arc::clone(vm), field, value: *value });
+    }
+    ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(nudging)));
+    nudges.into_iter().map(|nudge| Effect::Say(Say::Nudge(nudge))).collect()
+}
+
+/// Takes the last change of a policy back.
+pub fn undo(ui: &mut Ui) -> Effect {
+    ui.say(Tone::Asked, "undo: asked, waiting for the engine");
+    Effect::Say(Say::Undo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typed_number_is_what_the_config_takes() {
+        let read = ["50", "2.5", "1_000", "-3", "1e3", "0x10"].map(read);
+        assert_eq!(read, [Some(50.0), Some(2.5), Some(1_000.0), Some(-3.0), Some(1_000.0), Some(16.0)]);
+    }
+
+    #[test]
+    fn what_the_config_does_not_take_is_no_number() {
+        for typed in ["fifty", "5 0", "05", "1.", "inf", "nan", "\"5\"", "[5]", "5\nx = 1", "5,"] {
+            assert!(read(typed).is_none(), "{typed}");
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The text being edited: the text area with undo in steps one would take, and its values as fields.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use tui_textarea::{CursorMove, TextArea};
+
+use super::syntax;
+
+/// Edits kept for undo.
+const KEPT: usize = 2_000;
+/// Characters a text may have: a paste by mistake must not stop the console.
+const LONGEST: usize = 20_000;
+
+/// A place in the text: a line and a character in it, both from 0.
+pub type Place = (usize, usize);
+
+/// Where the caret goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Go {
+    /// A character back.
+    Left,
+    /// A character on.
+    Right,
+    /// A line up.
+    Up,
+    /// A line down.
+    Down,
+    /// A word back.
+    WordLeft,
+    /// A word on.
+    WordRight,
+    /// To the line's begin.
+    LineStart,
+    /// To the line's end.
+    LineEnd,
+    /// To the first line.
+    Top,
+    /// To the last one.
+    Bottom,
+}
+
+/// What of the text goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The character before the caret.
+    Before,
+    /// The character behind it.
+    Behind,
+    /// The word before it.
+    Word,
+    /// The line from the caret on.
+    Rest,
+}
+
+/// A text and its caret.
+#[derive(Debug, Clone)]
+pub struct Text {
+    area: TextArea<'static>,
+    /// Edits in the area's history that are done, not undone.
+    done: usize,
+    /// Edits that are undone together with the one before them.
+    joined: BTreeSet<usize>,
+    /// The last edit was a typed character: the next one belongs to it.
+    is_typing: bool,
+    /// The text ended with a line break, which is no line of its own on screen.
+    has_tail: bool,
+}
+
+impl Text {
+    /// A text with the caret at its begin.
+    pub fn new(text: &str) -> Self {
+        let has_tail = text.ends_with('\n');
+        let lines = text.strip_suffix('\n').unwrap_or(text).split('\n').map(harmless).collect();
+        let mut area = TextArea::new(lines);
+        area.set_max_histories(KEPT);
+        Self { area, done: 0, joined: BTreeSet::new(), is_typing: false, has_tail }
+    }
+
+    /// The whole text, with `\n` between its lines.
+    pub fn whole(&self) -> String {
+        let mut whole = self.area.lines().join("\n");
+        if self.has_tail {
+            whole.push('\n');
+        }
+        whole
+    }
+
+    /// Its lines.
+    pub fn lines(&self) -> &[String] {
+        self.area.lines()
+    }
+
+    /// Where the caret is.
+    pub fn caret(&self) -> Place {
+        let at = self.area.cursor();
+        (at.0, at.1)
+    }
+
+    /// What is selected, from and to; the end is the place behind it.
+    pub fn selection(&self) -> Option<(Place, Place)> {
+        self.area.selection_range().filter(|(from, to)| from != to)
+    }
+
+    /// Types a character in place of what is selected; a control character is none.
+    pub fn type_char(&mut self, c: char) {
+        if c.is_control() {
+            return;
+        }
+        let joins = self.is_typing && self.selection().is_none();
+        let cut = self.cut_selection();
+        if self.is_full(1) {
+            return;
+        }
+        self.area.insert_char(c);
+        self.edited(joins || cut);
+        self.is_typing = true;
+    }
+
+    /// Breaks the line.
+    pub fn newline(&mut self) {
+        let cut = self.cut_selection();
+        if !self.is_full(1) {
+            self.area.insert_newline();
+            self.edited(cut);
+        }
+    }
+
+    /// Puts in what was pasted: its lines, without control characters.
+    pub fn paste(&mut self, pasted: &str) {
+        let pasted: Vec<String> = pasted.replace("\r\n", "\n").split(['\n', '\r']).map(harmless).collect();
+        let pasted = pasted.join("\n");
+        self.put(&pasted);
+    }
+
+    /// Takes something out; what is selected, if something is.
+    pub fn cut(&mut self, cut: Cut) {
+        if self.cut_selection() {
+            return;
+        }
+        let was_cut = match cut {
+            Cut::Before => self.area.delete_char(),
+            Cut::Behind => self.area.delete_next_char(),
+            Cut::Word => self.area.delete_word(),
+            Cut::Rest => self.area.delete_line_by_end(),
+        };
+        if was_cut {
+            self.edited(false);
+        }
+    }
+
+    /// Takes the last step back. Says whether there was one.
+    pub fn undo(&mut self) -> bool {
+        let mut was_undone = false;
+        while self.done > 0 && self.area.undo() {
+            was_undone = true;
+            self.done -= 1;
+            if !self.joined.contains(&self.done) {
+                break;
+            }
+        }
+        self.is_typing = false;
+        was_undone
+    }
+
+    /// Does the last undone step again. Says whether there was one.
+    pub fn redo(&mut self) -> bool {
+        let mut was_redone = false;
+        while self.area.redo() {
+            was_redone = true;
+            self.done += 1;
+            if !self.joined.contains(&self.done) {
+                break;
+            }
+        }
+        self.is_typing = false;
+        was_redone
+    }
+
+    /// Moves the caret; nothing is selected any more.
+    pub fn go(&mut self, to: Go) {
+        self.area.cancel_selection();
+        self.area.move_cursor(match to {
+            Go::Left => CursorMove::Back,
+            Go::Right => CursorMove::Forward,
+            Go::Up => CursorMove::Up,
+            Go::Down => CursorMove::Down,
+            Go::WordLeft => CursorMove::WordBack,
+            Go::WordRight => CursorMove::WordForward,
+            Go::LineStart => CursorMove::Head,
+            Go::LineEnd => CursorMove::End,
+            Go::Top => CursorMove::Top,
+            Go::Bottom => CursorMove::Bottom,
+        });
+        self.is_typing = false;
+    }
+
+    /// Puts the caret somewhere.
+    pub fn jump(&mut self, (line, column): Place) {
+        self.area.cancel_selection();
+        let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        self.area.move_cursor(CursorMove::Jump(short(line), short(column)));
+        self.is_typing = false;
+    }
+
+    /// Selects the next value, or the one before, round and round.
+    pub fn next_value(&mut self, back: bool) {
+        let values: Vec<(usize, Range<usize>)> = self.values().collect();
+        let at = self.selection().map_or(self.caret(), |(from, _)| from);
+        let place = |(line, range): &(usize, Range<usize>)| (*line, range.start);
+        let next = if back {
+            values.iter().rev().find(|value| place(value) < at).or(values.last())
+        } else {
+            // Without a selection the caret may stand right before the value that is wanted.
+            let is_taken = self.selection().is_some();
+            let is_on = |value: &&(usize, Range<usize>)| place(value) > at || !is_taken && place(value) == at;
+            values.iter().find(is_on).or(values.first())
+        };
+        if let Some((line, range)) = next.cloned() {
+            self.select(line, range);
+        }
+    }
+
+    /// Selects a key's value, if the text has that key with one.
+    pub fn select_value(&mut self, key: &str) -> bool {
+        let found = self.values().find(|(line, _)| syntax::key(&self.lines()[*line]) == Some(key));
+        let is_found = found.is_some();
+        if let Some((line, range)) = found {
+            self.select(line, range);
+        }
+        is_found
+    }
+
+    /// A key's value as it stands there.
+    pub fn value(&self, key: &str) -> Option<String> {
+        let (line, range) = self.values().find(|(line, _)| syntax::key(&self.lines()[*line]) == Some(key))?;
+        Some(self.lines()[line].chars().skip(range.start).take(range.len()).collect())
+    }
+
+    /// Writes another value behind a key, in one step, and leaves it selected. Says whether the key is there.
+    pub fn set_value(&mut self, key: &str, value: &str) -> bool {
+        if !self.select_value(key) {
+            return false;
+        }
+        self.put(value);
+        self.select_value(key)
+    }
+
+    /// Another text in place of this one, in one step.
+    pub fn replace(&mut self, text: &str) {
+        self.has_tail = text.ends_with('\n');
+        self.area.select_all();
+        self.put(&text.strip_suffix('\n').unwrap_or(text).split('\n').map(harmless).collect::<Vec<_>>().join("\n"));
+        self.jump((0, 0));
+    }
+
+    fn values(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
+        let lines = self.lines().iter().enumerate();
+        lines.filter_map(|(n, line)| syntax::value(line).map(|(from, to)| (n, from..to)))
+    }
+
+    fn select(&mut self, line: usize, range: Range<usize>) {
+        self.jump((line, range.start));
+        self.area.start_selection();
+        let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        self.area.move_cursor(CursorMove::Jump(short(line), short(range.end)));
+    }
+
+    fn put(&mut self, text: &str) {
+        let cut = self.cut_selection();
+        if !text.is_empty() && !self.is_full(text.chars().count()) && self.area.insert_str(text) {
+            self.edited(cut);
+        }
+        self.is_typing = false;
+    }
+
+    fn cut_selection(&mut self) -> bool {
+        let is_cut = self.selection().is_some() && self.area.cut();
+        if is_cut {
+            self.edited(false);
+        }
+        self.area.cancel_selection();
+        is_cut
+    }
+
+    /// One more edit is in the area's history; `joins`: it belongs to the one before it.
+    fn edited(&mut self, joins: bool) {
+        self.joined.split_off(&self.done);
+        if joins && self.done > 0 {
+            self.joined.insert(self.done);
+        }
+        self.done += 1;
+        self.is_typing = false;
+    }
+
+    fn is_full(&self, more: usize) -> bool {
+        self.lines().iter().map(|line| line.len() + 1).sum::<usize>() + more > LONGEST
+    }
+}
+
+/// A line without what a terminal could be harmed by.
+fn harmless(line: &str) -> String {
+    line.strip_suffix('\r').unwrap_or(line).replace('\t', "  ").chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BLOCK: &str = "kind = \"threshold\"\nthreshold = 50 # x\ntarry = 3\n";
+
+    fn type_all(text: &mut Text, typed: &str) {
+        typed.chars().for_each(|c| text.type_char(c));
+    }
+
+    #[test]
+    fn what_is_not_touched_comes_back_as_it_was() {
+        for text in [BLOCK, "a = 1", "", "\n", "a = 1\n\n# end\n\n"] {
+            assert_eq!(Text::new(text).whole(), text);
+        }
+        assert_eq!(Text::new(BLOCK).lines().len(), 3, "the last line break is no line");
+    }
+
+    #[test]
+    fn a_value_typed_over_is_one_step_to_undo() {
+        let mut text = Text::new(BLOCK);
+        assert!(text.select_value("threshold"));
+        assert_eq!(text.selection(), Some(((1, 12), (1, 14))));
+        type_all(&mut text, "60.5");
+        assert_eq!(text.value("threshold").as_deref(), Some("60.5"));
+        assert!(text.undo() && !text.undo());
+        assert_eq!(text.whole(), BLOCK);
+        assert!(text.redo() && !text.redo());
+        assert!(text.whole().contains("threshold = 60.5 # x"));
+    }
+
+    #[test]
+    fn moving_the_caret_ends_a_step() {
+        let mut text = Text::new("");
+        type_all(&mut text, "ab");
+        text.go(Go::LineStart);
+        type_all(&mut text, "cd");
+        assert_eq!(text.whole(), "cdab");
+        text.undo();
+        assert_eq!(text.whole(), "ab");
+        type_all(&mut text, "x");
+        assert!(!text.redo(), "what was undone is gone once something else is typed");
+        text.undo();
+        text.undo();
+        assert_eq!(text.whole(), "");
+    }
+
+    #[test]
+    fn values_are_gone_through_round_and_round() {
+        let mut text = Text::new(BLOCK);
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            text.next_value(false);
+            seen.push(text.selection().map(|(from, _)| from));
+        }
+        assert_eq!(seen, [Some((0, 8)), Some((1, 12)), Some((2, 8)), Some((0, 8))]);
+        text.next_value(true);
+        assert_eq!(text.selection().map(|(from, _)| from), Some((2, 8)));
+    }
+
+    #[test]
+    fn a_pasted_text_brings_its_lines_and_no_control_characters() {
+        let mut text = Text::new("");
+        text.paste("a = 1\r\nb = \"\x1b[31m\"\x07\rc\t= 2");
+        assert_eq!(text.whole(), "a = 1\nb = \"[31m\"\nc  = 2");
+        text.type_char('\x1b');
+        assert!(!text.whole().contains('\x1b'));
+        text.undo();
+        assert_eq!(text.whole(), "");
+    }
+
+    #[test]
+    fn a_paste_by_mistake_is_not_taken() {
+        let mut text = Text::new(BLOCK);
+        text.paste(&"x".repeat(LONGEST));
+        assert_eq!(text.whole(), BLOCK);
+    }
+
+    #[test]
+    fn another_text_is_one_step_to_undo() {
+        let mut text = Text::new(BLOCK);
+        text.replace("tarry = 4\n");
+        assert_eq!(text.whole(), "tarry = 4\n");
+        text.undo();
+        assert_eq!(text.whole(), BLOCK);
+    }
+
+    proptest! {
+        #[test]
+        fn undo_leads_back_to_the_begin_and_redo_to_the_end(steps in prop::collection::vec(0..9u8, 0..60)) {
+            let mut text = Text::new(BLOCK);
+            for step in steps {
+                match step {
+                    0 => text.type_char('7'),
+                    1 => text.newline(),
+                    2 => text.cut(Cut::Before),
+                    3 => text.cut(Cut::Word),
+                    4 => text.next_value(false),
+                    5 => text.paste("a = 1\nb = 2"),
+                    6 => text.go(Go::Down),
+                    7 => text.cut(Cut::Rest),
+                    _ => { text.undo(); }
+                }
+            }
+            while text.redo() {}
+            let end = text.whole();
+            while text.undo() {}
+            prop_assert_eq!(text.whole(), BLOCK);
+            while text.redo() {}
+            prop_assert_eq!(text.whole(), end);
+        }
+    }
+}

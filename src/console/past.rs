@@ -1,0 +1,149 @@
+//! What of a VM's past is on its screen: what the history has sent, continued by the newest readings.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::ui::{Ui, WINDOW};
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::insight::Band;
+use crate::view::{BoundsFrom, Detail, HistoryView, Mark, Past, PastAsk, Point, Snapshot, Stretch};
+
+/// Where the readings come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// From the history, as asked.
+    Told,
+    /// The history is being read; until then what is known.
+    Reading,
+    /// Only what the engine remembers, and why.
+    Live(Arc<str>),
+}
+
+/// Everything a graph of the past needs.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    /// Where it comes from.
+    pub source: Source,
+    /// The left edge.
+    pub from: Timestamp,
+    /// The right edge.
+    pub to: Timestamp,
+    /// Readings, oldest first.
+    pub bands: Vec<Band>,
+    /// The bands know the counts.
+    pub counted: bool,
+    /// Two bands further apart than this are not joined.
+    pub longest_step: Span,
+    /// The bounds as they were, oldest first.
+    pub bounds: Vec<BoundsFrom>,
+    /// Moves and edits, oldest first.
+    pub marks: Cow<'a, [Mark]>,
+    /// Missed readings.
+    pub gaps: &'a [Stretch],
+    /// Scheduled rests.
+    pub rests: &'a [Stretch],
+    /// The oldest reading there is.
+    pub begins: Option<Timestamp>,
+}
+
+impl Shown<'_> {
+    /// What happened, in order: moves, edits, begins of gaps and rests.
+    pub fn events(&self) -> Vec<Timestamp> {
+        let stretches = self.gaps.iter().chain(self.rests).map(|stretch| stretch.from);
+        let mut events: Vec<Timestamp> = self.marks.iter().map(|mark| mark.at).chain(stretches).collect();
+        events.sort_unstable();
+        events.dedup();
+        events
+    }
+
+    /// Whether an instant is between the edges.
+    pub fn has(&self, at: Timestamp) -> bool {
+        (self.from..=self.to).contains(&at)
+    }
+
+    /// From the left edge to the right one.
+    pub fn span(&self) -> Span {
+        self.to.since(self.from)
+    }
+
+    /// The reading nearest to an instant.
+    pub fn nearest(&self, at: Timestamp) -> Option<&Band> {
+        let read = self.bands.iter().filter(|band| band.samples > 0);
+        read.min_by_key(|band| band.at.millis().abs_diff(at.millis()))
+    }
+}
+
+/// The past of the selected VM, of whatever stretch the history has sent last.
+pub fn of<'a>(ui: &Ui, snapshot: &'a Snapshot) -> Option<&'a Arc<Past>> {
+    let row = ui.row()?;
+    snapshot.past.as_ref().filter(|past| past.vm == row.name)
+}
+
+/// What the VM screen shows.
+pub fn shown<'a>(ui: &Ui, snapshot: &'a Snapshot) -> Shown<'a> {
+    of_stretch(ui, snapshot, ui.vm.ask(ui.size))
+}
+
+/// What there is of a stretch.
+pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> Shown<'a> {
+    let detail = ui.detail(snapshot).map(|detail| &**detail);
+    let past = of(ui, snapshot).map(|past| &**past);
+    let source = match (past, &snapshot.history) {
+        (Some(Past { trouble: Some(why), .. }), _) => Source::Live(format!("the history cannot be read: {why}").into()),
+        (Some(past), _) if past.ask == ask => Source::Told,
+        (None, HistoryView::Off(why)) => Source::Live(format!("no history: {why}").into()),
+        _ => Source::Reading,
+    };
+    let past = past.filter(|past| past.trouble.is_none());
+    let mut bands = past.map_or_else(Vec::new, |past| past.bands.clone());
+    if let Some(detail) = detail {
+        // What came after the history was read.
+        let newer = |point: &&Point| past.is_none_or(|past| point.at > past.to);
+        bands.extend(detail.points.iter().filter(newer).map(band));
+    }
+    let read_every = detail.map_or(Span::from_mins(5), |detail| detail.interval.scaled(5, 2));
+    let to = ask.end.unwrap_or(snapshot.at);
+    // Without a history there is no more than what the engine remembers.
+    let span = if matches!(source, Source::Live(_)) && ask.end.is_none() { ask.span.min(WINDOW) } else { ask.span };
+    Shown {
+        source,
+        from: to - span,
+        to,
+        counted: past.is_some(),
+        longest_step: past.map_or(read_every, |past| past.longest_step.max(read_every)),
+        bounds: bounds(ui, past, to),
+        marks: marks(past, detail),
+        gaps: past.map_or(&[], |past| &past.gaps),
+        rests: past.map_or(&[], |past| &past.rests),
+        begins: past.and_then(|past| past.begins).or(bands.first().map(|band| band.at)),
+        bands,
+    }
+}
+
+fn band(point: &Point) -> Band {
+    let value = point.value.unwrap_or(f32::NAN);
+    let read = u32::from(point.value.is_some());
+    Band { at: point.at, min: value, mean: value, max: value, count: 0, low_count: 0, samples: read, gaps: 1 - read }
+}
+
+/// The bounds up to the right edge; those of today, where the history knows none.
+fn bounds(ui: &Ui, past: Option<&Past>, to: Timestamp) -> Vec<BoundsFrom> {
+    let known = past.map_or(&[][..], |past| &past.bounds);
+    let held = known.iter().enumerate().filter(|(i, bounds)| *i == 0 || bounds.at <= to);
+    let mut bounds: Vec<BoundsFrom> = held.map(|(_, bounds)| *bounds).collect();
+    if let Some(row) = ui.row().filter(|_| bounds.is_empty()) {
+        bounds.push(BoundsFrom { at: Timestamp::default(), high: row.high, low: row.low, direction: row.direction });
+    }
+    bounds
+}
+
+/// The history's marks, and those that came after it was read.
+fn marks<'a>(past: Option<&'a Past>, detail: Option<&'a Detail>) -> Cow<'a, [Mark]> {
+    let live = detail.map_or(&[][..], |detail| &detail.marks);
+    let Some(past) = past else { return Cow::Borrowed(live) };
+    let newer = live.iter().filter(|mark| mark.at > past.to);
+    if newer.clone().next().is_none() {
+        return Cow::Borrowed(&past.marks);
+    }
+    past.marks.iter().chain(newer).cloned().collect()
+}

@@ -1,0 +1,37 @@
+//! The samples of the VM whose activity is shown, on the same time axis.
+
+use ratatui::layout::Rect;
+
+use crate::console::past;
+use crate::console::screens::fleet::indicator;
+use crate::console::theme::Role;
+use crate::console::ui::Ui;
+use crate::console::widgets::{History, Pen};
+use crate::core::cluster::Span;
+use crate::view::{ActivityView, Snapshot};
+
+/// Draws its graph.
+pub fn draw(pen: &mut Pen<'_>, area: Rect, view: &ActivityView, sides: (u16, u16), snapshot: &Snapshot, ui: &Ui) {
+    let (Some(row), Some(ask)) = (ui.row().filter(|_| area.height > 4), ui.activity.past(ui.size)) else { return };
+    let what = ui.detail(snapshot).map_or_else(String::new, |detail| indicator(detail, row));
+    pen.rule(area, &[("samples", Role::Title), (&what, Role::Quiet)], "");
+    let shown = past::of_stretch(ui, snapshot, ask);
+    let history = History {
+        bands: &shown.bands,
+        longest_step: shown.longest_step,
+        bounds: &shown.bounds,
+        also: &[],
+        inclusive: row.policy == "site",
+        marks: &shown.marks,
+        gaps: shown.gaps,
+        rests: shown.rests,
+        from: view.activity.from,
+        span: Span::from_hours(view.activity.hours.len().max(1) as i64),
+        live: true,
+        cursor: None,
+        zone: ui.zone,
+        left: sides.0,
+        right: sides.1,
+    };
+    history.draw(pen, Rect { y: area.y + 1, height: area.height - 1, ..area });
+}

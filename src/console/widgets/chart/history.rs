@@ -1,0 +1,169 @@
+//! A long graph: bands of min, mean and max, the bounds as they were at the time, and what happened meanwhile.
+
+use ratatui::layout::Rect;
+
+use super::{Bounds, Dots, Scale, axis, marks, place, range};
+use crate::console::text::{Zone, exact, width};
+use crate::console::theme::Role;
+use crate::console::widgets::Pen;
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::insight::Band;
+use crate::view::{BoundsFrom, Mark, Stretch};
+
+/// A graph of the past.
+pub struct History<'a> {
+    /// Readings, oldest first.
+    pub bands: &'a [Band],
+    /// Two bands further apart than this are not joined.
+    pub longest_step: Span,
+    /// The bounds as they were, oldest first; the first holds at the left edge.
+    pub bounds: &'a [BoundsFrom],
+    /// Values that are to be on the graph, too.
+    pub also: &'a [f64],
+    /// A value that equals the threshold is past it (site policy: big jobs).
+    pub inclusive: bool,
+    /// Moves and edits, oldest first.
+    pub marks: &'a [Mark],
+    /// Readings that were missed.
+    pub gaps: &'a [Stretch],
+    /// Scheduled rests.
+    pub rests: &'a [Stretch],
+    /// The left edge.
+    pub from: Timestamp,
+    /// From the left edge to the right one.
+    pub span: Span,
+    /// The right edge is the present.
+    pub live: bool,
+    /// The instant under the cursor.
+    pub cursor: Option<Timestamp>,
+    /// The clock below.
+    pub zone: Zone,
+    /// Columns at the left of the plot, at least.
+    pub left: u16,
+    /// Columns at its right, at least.
+    pub right: u16,
+}
+
+impl History<'_> {
+    /// Draws the graph; the last two lines are the time axis. Says where things fall on it; `None` without room.
+    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect) -> Option<Scale> {
+        let labels = self.bound_labels();
+        let right = labels.iter().map(|(_, label)| width(label) as u16 + 1).max().unwrap_or(0).max(self.right);
+        let scale = place(pen, area, self.range(), (self.left, right), (self.from, self.span))?;
+        let dots = self.dots(&scale);
+        self.shade(pen, &scale);
+        dots.draw_fill(pen);
+        self.bound_lines(pen, &scale);
+        for (bound, label) in &labels {
+            pen.put(scale.plot.right() + 1, scale.row(*bound), width(label) as u16, label, Role::Bound);
+        }
+        if let Some(x) = self.cursor.and_then(|at| scale.column(at)) {
+            for y in scale.plot.top()..scale.plot.bottom() {
+                pen.glyph(x, y, pen.glyphs.axis[0], Role::Key);
+            }
+        }
+        dots.draw(pen);
+        axis::time(pen, &scale, self.zone, self.live);
+        self.below(pen, &scale);
+        Some(scale)
+    }
+
+    fn range(&self) -> (f64, f64) {
+        let shown = self.bands.iter().filter(|band| band.at >= self.from);
+        let values = shown.flat_map(|band| [band.min, band.max]).map(f64::from);
+        let bounds = self.bounds.iter().flat_map(|bounds| [bounds.high, bounds.low]).flatten();
+        range(values.chain(bounds).chain(self.also.iter().copied()))
+    }
+
+    /// The bounds at the right edge; two in one line would hide each other, and the upper one stays.
+    fn bound_labels(&self) -> Vec<(f64, String)> {
+        let Some(last) = self.bounds.last() else { return Vec::new() };
+        [last.low, last.high].into_iter().flatten().map(|bound| (bound, exact(bound))).collect()
+    }
+
+    /// Stretches without readings, by dots that stay behind everything.
+    fn shade(&self, pen: &mut Pen<'_>, scale: &Scale) {
+        for (stretches, role) in [(self.rests, Role::Resting), (self.gaps, Role::Warning)] {
+            for (left, right) in stretches.iter().filter_map(|stretch| scale.stretch(stretch.from, stretch.to)) {
+                for (x, y) in (left..=right).flat_map(|x| (scale.plot.top()..scale.plot.bottom()).map(move |y| (x, y)))
+                {
+                    if (x + 2 * y) % 4 == 0 {
+                        pen.glyph(x, y, pen.glyphs.shade, role);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every bound as long as it held.
+    fn bound_lines(&self, pen: &mut Pen<'_>, scale: &Scale) {
+        for (i, bounds) in self.bounds.iter().enumerate() {
+            let from = if i == 0 { scale.from } else { bounds.at };
+            let to = self.bounds.get(i + 1).map_or(scale.to(), |next| next.at);
+            let Some((left, right)) = scale.stretch(from, to) else { continue };
+            for y in [bounds.high, bounds.low].into_iter().flatten().map(|bound| scale.row(bound)) {
+                for x in left..=right {
+                    pen.glyph(x, y, pen.glyphs.dash, Role::Bound);
+                }
+            }
+        }
+    }
+
+    fn bounds_at(&self, at: Timestamp) -> Bounds {
+        let after = self.bounds.partition_point(|bounds| bounds.at <= at);
+        let Some(then) = self.bounds.get(after.saturating_sub(1)) else { return Bounds::default() };
+        Bounds { high: then.high, low: then.low, direction: then.direction, inclusive: self.inclusive }
+    }
+
+    /// The means as a line, from the least to the greatest value as a fill behind it.
+    fn dots(&self, scale: &Scale) -> Dots {
+        let mut dots = Dots::new(scale);
+        let mut last: Option<(u16, f32, Timestamp)> = None;
+        for band in self.bands {
+            let Some(x) = scale.x(band.at) else { continue };
+            let bounds = self.bounds_at(band.at);
+            if !band.mean.is_finite() {
+                // A service too busy to answer has no number, and is past every bound.
+                if band.samples > 0 {
+                    dots.set(x, 0, true);
+                }
+                last = None;
+                continue;
+            }
+            let y = scale.y(f64::from(band.mean));
+            for y in scale.y(f64::from(band.max))..=scale.y(f64::from(band.min)) {
+                if band.max > band.min {
+                    dots.shade(x, y, bounds.is_beyond(scale.value(y) as f32));
+                }
+            }
+            let beyond = bounds.is_beyond(band.mean);
+            match last.filter(|(_, _, at)| band.at.since(*at) <= self.longest_step) {
+                Some((x0, v0, _)) => {
+                    let both = beyond && bounds.is_beyond(v0);
+                    let past = |y| both || bounds.is_beyond(scale.value(y) as f32);
+                    dots.join((x0, scale.y(f64::from(v0))), (x, y), past);
+                }
+                None => dots.set(x, y, beyond),
+            }
+            last = Some((x, band.mean, band.at));
+        }
+        dots
+    }
+
+    /// Gaps, rests, moves, edits and the cursor, as symbols on the time axis.
+    fn below(&self, pen: &mut Pen<'_>, scale: &Scale) {
+        let y = scale.plot.bottom();
+        let [gap, rest] = pen.glyphs.missed;
+        for (stretches, glyph, role) in [(self.rests, rest, Role::Resting), (self.gaps, gap, Role::Warning)] {
+            for (left, right) in stretches.iter().filter_map(|stretch| scale.stretch(stretch.from, stretch.to)) {
+                for x in left..=right {
+                    pen.glyph(x, y, glyph, role);
+                }
+            }
+        }
+        marks(pen, scale, self.marks);
+        if let Some(x) = self.cursor.and_then(|at| scale.column(at)) {
+            pen.over(Rect::new(x, y, 1, 1), Role::Cursor);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What the policy editor looks like.
+
+use std::sync::Arc;
+
+use whimbrel::console::{Action, Glyphs, Ui, update};
+use whimbrel::view::{Block, Editing, Saving, Snapshot};
+
+use crate::editor_desk::{BLOCK, Desk};
+use crate::frames::assert_frames;
+
+fn assert_desk(name: &str, desk: &Desk) {
+    assert_frames(&format!("editor-{name}"), &desk.snapshot, &desk.ui);
+}
+
+#[test]
+fn as_it_opens() {
+    let mut desk = Desk::new();
+    desk.is_quick = false;
+    desk.keys("e");
+    assert_desk("opening", &desk);
+    desk.is_quick = true;
+    desk.answer();
+    assert_desk("fresh", &desk);
+}
+
+#[test]
+fn a_bound_typed_over() {
+    let mut desk = Desk::new();
+    desk.keys("e60");
+    assert_desk("told", &desk);
+    desk.ui.glyphs = Glyphs::pick(true);
+    assert_desk("ascii", &desk);
+}
+
+#[test]
+fn what_is_not_answered_yet_is_no_truth() {
+    let mut desk = Desk::new();
+    desk.keys("e6");
+    desk.is_quick = false;
+    desk.keys("0");
+    assert_desk("pending", &desk);
+}
+
+#[test]
+fn something_wrong() {
+    let mut desk = Desk::new();
+    desk.keys("efifty");
+    desk.act(Action::Edit(whimbrel::console::Edit::Go(whimbrel::console::Go::Bottom)));
+    desk.act(Action::Edit(whimbrel::console::Edit::Go(whimbrel::console::Go::LineEnd)));
+    desk.act(Action::Paste("\ntary = 4".into()));
+    assert_desk("wrong", &desk);
+}
+
+#[test]
+fn a_shared_block() {
+    let mut desk = Desk::shared();
+    desk.keys("e60");
+    assert_desk("shared", &desk);
+    desk.f(2);
+    assert_desk("shared-asks", &desk);
+}
+
+#[test]
+fn several_vms() {
+    let mut desk = Desk::on(&["nii1", "nii3", "nii7"]);
+    desk.keys("e60");
+    assert_desk("several", &desk);
+}
+
+#[test]
+fn no_history() {
+    let mut desk = Desk::new();
+    desk.what_if = Err("nothing is recorded of nii1 yet");
+    desk.keys("e60");
+    assert_desk("unrecorded", &desk);
+}
+
+#[test]
+fn refused_and_conflict() {
+    let mut desk = Desk::new();
+    desk.saving = Saving::Refused("oslo-prod.toml: permission denied; let whimbrel write it".into());
+    desk.keys("e60");
+    desk.f(2);
+    assert_desk("refused", &desk);
+    let theirs = BLOCK.replace("tarry = 3", "tarry = 5").replace("50 ", "55 ");
+    desk.saving = Saving::Conflict(Arc::new(Block {
+        text: theirs.into(),
+        place: "oslo-prod.toml:43".into(),
+        ..Block::default()
+    }));
+    desk.f(2);
+    assert_desk("conflict", &desk);
+}
+
+#[test]
+fn a_number_is_typed() {
+    let mut desk = Desk::new();
+    desk.keys("#60");
+    assert_desk("number", &desk);
+}
+
+#[test]
+fn a_reason_is_typed_and_unsaved_is_asked_about() {
+    let mut desk = Desk::new();
+    desk.keys("e60");
+    desk.f(3);
+    desk.keys("too many moves since the");
+    assert_desk("why", &desk);
+    desk.key(crossterm::event::KeyCode::Esc);
+    desk.key(crossterm::event::KeyCode::Esc);
+    assert_desk("unsaved", &desk);
+}
+
+#[test]
+fn its_keys_stand_in_the_help() {
+    let mut desk = Desk::new();
+    desk.keys("e");
+    desk.f(1);
+    assert_desk("help", &desk);
+}
+
+/// They are in `target/tmp`, to be looked at.
+#[test]
+fn its_pictures_can_be_drawn() {
+    let mut desk = Desk::new();
+    desk.keys("e60");
+    crate::frames::picture("editor", &desk.snapshot, &desk.ui, 120, 40);
+}
+
+/// Every size there is; in `keys` F2 is written as `\u{2}`.
+fn sweep(mut desk: Desk, keys: &str) {
+    for c in keys.chars() {
+        match c {
+            '\u{2}' => desk.f(2),
+            '\u{3}' => desk.f(3),
+            '\u{1b}' => desk.key(crossterm::event::KeyCode::Esc),
+            c => desk.keys(&c.to_string()),
+        }
+    }
+    let (snapshot, mut ui): (&Snapshot, Ui) = (&desk.snapshot, desk.ui.clone());
+    let theme =
+        whimbrel::console::Theme::built_in(whimbrel::console::ThemeName::Dark, whimbrel::console::Colours::True);
+    for width in (1..=130).chain((131..=240).step_by(7)) {
+        for height in (1..=40).chain((41..=70).step_by(4)) {
+            update(&mut ui, Action::Resize(width, height), snapshot);
+            let buffer = whimbrel::console::render(snapshot, &ui, &theme, width, height);
+            assert_eq!((buffer.area.width, buffer.area.height), (width, height));
+        }
+    }
+}
+
+#[test]
+fn it_fits_every_terminal() {
+    sweep(Desk::new(), "e60");
+    sweep(Desk::new(), "efifty");
+    sweep(Desk::shared(), "e60\u{2}");
+    let mut slow = Desk::new();
+    slow.is_quick = false;
+    sweep(slow, "e");
+}
+
+#[test]
+fn its_questions_fit_every_terminal() {
+    sweep(Desk::new(), "#60");
+    sweep(Desk::new(), "e60\u{1b}");
+    sweep(Desk::new(), "e60\u{3}why");
+    let mut desk = Desk::new();
+    desk.saving = Saving::Conflict(Arc::new(desk.block.clone()));
+    sweep(desk, "e60\u{2}");
+    let mut off = Desk::new();
+    off.snapshot.editing = Editing::Off("read-only".into());
+    sweep(off, "e");
+}
