@@ -215,6 +215,24 @@ fn keys_under_a_header_are_found_and_put_in() {
     assert_eq!(text(amended), with(&always, gone, ""));
 }
 
+#[test]
+fn a_comment_after_a_key_is_edited_with_it() {
+    for (name, eol) in [("headers", "\n"), ("windows", "\r\n")] {
+        let headers = file(name);
+        let new = own(&headers, "nii4", "50 # the last line", "60 # raised in June");
+        assert_eq!(new, with(&headers, "50 # the last line", "60 # raised in June"));
+        assert_eq!(own(&headers, "nii1", "\t# fifty", ""), with(&headers, "\t# fifty", ""));
+        let tarry = format!("\ttarry = 3{eol}  [vm.monitor]");
+        let expected =
+            with(&headers, &tarry, &tarry.replace("= 3", &format!("= 3 # enough{eol}\tsettle = \"1m\" # calm")));
+        assert_eq!(own(&headers, "nii1", "tarry = 3\n", "tarry = 3 # enough\nsettle = \"1m\"   # calm\n"), expected);
+        let office = shared(&headers, "office", "nii2", "# rests at night", "# always");
+        assert_eq!(office, with(&headers, "# rests at night", "# always"));
+    }
+    let inline = file("inline");
+    assert_eq!(own(&inline, "db", "tarry = 3", "tarry = 3 # nowhere to write it"), inline);
+}
+
 /// What of a base policy a threshold policy has not.
 fn to_threshold(file: &str, vm: &str) -> String {
     let patch = [("kind", Some("\"threshold\"")), ("low_threshold", None), ("low_tarry", None)];
@@ -389,6 +407,32 @@ proptest! {
                 prop_assert_eq!(&after.policy, if touched { &last } else { &before.policy });
             }
         }
+    }
+
+    #[test]
+    fn a_policy_that_becomes_another_kind_and_back_leaves_no_trace(
+        name in proptest::sample::select(&FILES[..]), which in 0usize..8, first in any::<bool>(),
+    ) {
+        let path = Path::new(PATH);
+        let mut text = file(name);
+        let config = read(&text);
+        let vm = &config.cluster.vms[which % config.cluster.vms.len()].name;
+        let base = [
+            ("kind", Some("\"base\"")), ("hours", None), ("zone", None), ("low_threshold", Some("0.5")), ("low_tarry", Some("20")),
+        ];
+        let threshold =
+            [("low_tarry", None), ("hours", None), ("kind", Some("\"threshold\"")), ("low_threshold", None), ("zone", None)];
+        let mut seen = Vec::new();
+        for turn in 0..6 {
+            let patch = if (turn % 2 == 0) == first { &base } else { &threshold };
+            let amended = amend_many(text.as_bytes(), path, &[vm], patch, Scope::Shared).unwrap();
+            prop_assert_eq!(settings(&amended.config, vm).rule.kind(), patch.iter().find_map(|(key, value)| {
+                value.filter(|_| *key == "kind").map(|value| value.trim_matches('"'))
+            }).unwrap());
+            text = String::from_utf8(amended.bytes).unwrap();
+            seen.push(text.clone());
+        }
+        prop_assert_eq!((&seen[2], &seen[3]), (&seen[4], &seen[5]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::model::Config;
 use super::super::report::Report;
-use super::block::{BlockContext, check_block, entries, unix};
+use super::block::{BlockContext, check_block, lines, unix};
 use super::place::{self, Given, Place};
 use super::splice::{Edit, eol, spliced};
 use super::{AmendError, Amended, BlockName, KeyChange, Patch};
@@ -76,15 +76,25 @@ pub(super) enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// The keys there are to be, and the block's text.
+    /// What there is to be, and the block's text.
     fn over(&self, old: &Keys) -> (Keys, String) {
         match self {
-            Self::Block(text) => (entries(text), (*text).to_owned()),
+            Self::Block(text) => {
+                (lines(text).into_iter().map(|line| (line.key, line.value)).collect(), (*text).to_owned())
+            }
             Self::Patch(patch) => {
                 let new = patched(old, patch);
                 let text = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
                 (new, text)
             }
+        }
+    }
+
+    /// The comments after keys, if they are given.
+    fn comments(&self) -> Option<HashMap<String, String>> {
+        match self {
+            Self::Block(text) => Some(lines(text).into_iter().map(|line| (line.key, line.comment)).collect()),
+            Self::Patch(_) => None,
         }
     }
 }
@@ -184,17 +194,25 @@ impl<'f> Work<'f> {
         let (new, text) = wanted.over(&old);
         self.expect(&vms, &text)?;
         self.note(block, &old, &new);
+        let comments = wanted.comments().filter(|_| place.has_lines()).unwrap_or_default();
         let mut come = Vec::new();
         for (key, value) in &new {
+            let comment = comments.get(key);
             match place.entries.iter().find(|entry| entry.name == *key) {
                 Some(entry) if unix(place.raw(&entry.value)) == unix(value) => {}
                 Some(entry) => {
                     let text = self.ended(value, entry.value.end);
                     self.edits.push(Edit { range: entry.value.clone(), text });
                 }
-                None => come.push((key.clone(), self.ended(value, place.start))),
+                None => {
+                    let comment = comment.filter(|comment| !comment.is_empty());
+                    let comment = comment.map_or_else(String::new, |comment| format!(" {comment}"));
+                    come.push((key.clone(), self.ended(value, place.start) + &comment));
+                }
             }
         }
+        let kept = place.entries.iter().filter_map(|entry| Some((entry, comments.get(&entry.name)?)));
+        self.edits.extend(kept.filter_map(|(entry, comment)| place.commented(entry, comment)));
         let gone = place.entries.iter().map(|entry| entry.name.as_str());
         let gone: Vec<&str> = gone.filter(|name| new.iter().all(|(key, _)| key != name)).collect();
         if !gone.is_empty() || !come.is_empty() {
