@@ -335,6 +335,10 @@ fn what_cannot_stand_is_refused() {
     let broken = amend(b"[[vm]\n", path, Target::Own("nii1"), "").unwrap_err();
     assert!(matches!(&broken, AmendError::Broken(report) if report.problems()[0].line == 1), "{broken}");
     assert!(matches!(amend(b"\xff", path, Target::Own("nii1"), ""), Err(AmendError::Broken(_))));
+    for more in ["4\nstale_after = 9", "4 # four", " 4", "4, settle = \"1s\"", "", "four"] {
+        let refused = amend_many(headers.as_bytes(), path, &["nii1"], &[("tarry", Some(more))], Scope::Own);
+        assert_eq!(refused, Err(AmendError::Strayed), "{more}");
+    }
     let deadline = amend_many(file("inline").as_bytes(), path, &["wide"], &[("threshold", Some("5000"))], Scope::Own);
     let said = deadline.unwrap_err().to_string();
     assert_eq!(said, "line 2, column 13: the deadline 5s is not above the threshold of 5000 ms");

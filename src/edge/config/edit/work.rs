@@ -77,15 +77,18 @@ pub(super) enum Wanted<'a> {
 
 impl Wanted<'_> {
     /// What there is to be, and the block's text.
-    fn over(&self, old: &Keys) -> (Keys, String) {
+    fn over(&self, old: &Keys) -> Result<(Keys, String), AmendError> {
         match self {
             Self::Block(text) => {
-                (lines(text).into_iter().map(|line| (line.key, line.value)).collect(), (*text).to_owned())
+                let keys = lines(text).into_iter().map(|line| (line.key, line.value));
+                Ok((keys.collect(), (*text).to_owned()))
             }
             Self::Patch(patch) => {
                 let new = patched(old, patch);
-                let text = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-                (new, text)
+                let text: String = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+                // What is more than one value would bring other keys along, or hide some.
+                let whole = patch.iter().all(|(_, value)| value.is_none_or(|value| is_value(value)));
+                if whole { Ok((new, text)) } else { Err(AmendError::Strayed) }
             }
         }
     }
@@ -113,6 +116,11 @@ fn patched(old: &Keys, patch: &Patch<'_>) -> Keys {
         }
     }
     new
+}
+
+/// Whether this is a number, a flag or a text, and nothing else.
+fn is_value(text: &str) -> bool {
+    DeValue::parse(text).is_ok_and(|value| value.span() == (0..text.len()))
 }
 
 /// Whether two values mean the same number or text.
@@ -161,7 +169,7 @@ impl<'f> Work<'f> {
             return Err(AmendError::Missing(format!("VM '{vm}' has a policy block of its own already")));
         };
         let old = found.shared(shared)?.written();
-        let (new, text) = wanted.over(&old);
+        let (new, text) = wanted.over(&old)?;
         let ids: Vec<VmId> = self.file.config.cluster.vm_named(vm).into_iter().collect();
         self.expect(&ids, &text)?;
         for id in ids {
@@ -191,7 +199,7 @@ impl<'f> Work<'f> {
         wanted: &Wanted<'_>,
     ) -> Result<(), AmendError> {
         let old = place.written();
-        let (new, text) = wanted.over(&old);
+        let (new, text) = wanted.over(&old)?;
         self.expect(&vms, &text)?;
         self.note(block, &old, &new);
         let comments = wanted.comments().filter(|_| place.has_lines()).unwrap_or_default();
