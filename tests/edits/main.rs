@@ -323,12 +323,12 @@ fn a_value_that_is_meant_already_is_not_touched() {
 fn what_cannot_stand_is_refused() {
     let (headers, path) = (file("headers"), Path::new(PATH));
     let refused = |target, block: &str| amend(headers.as_bytes(), path, target, block).unwrap_err();
-    let AmendError::Block(problems) = refused(Target::Own("nii1"), "kind = \"threshold\"\n  tary = 3\nthreshold = 5")
+    let AmendError::Block(problems) = refused(Target::Own("nii1"), "kind = \"threshold\"\n  treshold = 5\ntarry = 3")
     else {
         panic!("not refused for its block")
     };
     let places: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.length, p.message.as_str())).collect();
-    assert_eq!(places, [(1, 1, 1, "a policy needs 'tarry'"), (2, 3, 4, "unknown key 'tary'")]);
+    assert_eq!(places, [(1, 1, 1, "a policy needs 'threshold'"), (2, 3, 8, "unknown key 'treshold'")]);
     let missing =
         [refused(Target::Own("nobody"), ""), refused(Target::Shared("nothing"), ""), refused(Target::Own("nii2"), "")];
     assert!(missing.iter().all(|error| matches!(error, AmendError::Missing(_))), "{missing:?}");

@@ -87,7 +87,7 @@ impl Wanted<'_> {
                 let new = patched(old, patch);
                 let text: String = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
                 // What is more than one value would bring other keys along, or hide some.
-                let whole = patch.iter().all(|(_, value)| value.is_none_or(|value| is_value(value)));
+                let whole = patch.iter().all(|(_, value)| value.is_none_or(is_value));
                 if whole { Ok((new, text)) } else { Err(AmendError::Strayed) }
             }
         }
