@@ -19,6 +19,8 @@ pub struct Glyphs {
     pub ticks: [&'static str; 2],
     /// A move and an edit below a graph.
     pub marks: [&'static str; 2],
+    /// A marked row.
+    pub marked: &'static str,
     /// Sorted down and up.
     pub sorted: [&'static str; 2],
     /// Something was cut off here.
@@ -43,6 +45,7 @@ pub const UNICODE: Glyphs = Glyphs {
     axis: ["│", "┤", "┼"],
     ticks: ["─", "┴"],
     marks: ["▲", "△"],
+    marked: "◆",
     sorted: ["▾", "▴"],
     cut: "…",
     border: ["─", "│", "┌", "┐", "┘", "└"],
@@ -61,6 +64,7 @@ pub const ASCII: Glyphs = Glyphs {
     axis: ["|", "|", "+"],
     ticks: ["-", "+"],
     marks: ["^", "'"],
+    marked: "*",
     sorted: ["v", "^"],
     cut: "~",
     border: ["-", "|", "+", "+", "+", "+"],

@@ -160,6 +160,7 @@ fn urgent(rows: &[Arc<VmRow>]) -> usize {
 pub struct ByName {
     names: Vec<Arc<str>>,
     order: Vec<u32>,
+    times: u64,
 }
 
 impl ByName {
@@ -167,11 +168,17 @@ impl ByName {
     pub fn of(&mut self, rows: &[Arc<VmRow>]) -> &[u32] {
         let same = rows.len() == self.names.len() && rows.iter().zip(&self.names).all(|(row, name)| row.name == *name);
         if !same {
+            self.times += 1;
             self.names = rows.iter().map(|row| Arc::clone(&row.name)).collect();
             self.order = (0..rows.len() as u32).collect();
             self.order.sort_by(|a, b| natural(&rows[*a as usize].name, &rows[*b as usize].name));
         }
         &self.order
+    }
+
+    /// How often the names have been others.
+    pub fn times(&self) -> u64 {
+        self.times
     }
 }
 

@@ -3,11 +3,11 @@
 //! ```text
 //! term      the terminal itself: entered, left exactly once, watched for hang-up
 //! run       the loop: input first, then data, then a frame if something changed
-//! keymap    one table of keys: dispatch, footer and help
-//! update    Action in, screen state and effects out (pure)
-//! ui        the screen state: names and choices
+//! keymap/   one table of keys: dispatch, footer and help
+//! update/   Action in, screen state and effects out (pure)
+//! ui/       the screen state: names and choices
 //! listing   which rows, in which order
-//! screens/  Fleet (and room for VM, Activity, Arrays, Queue, Approvals)
+//! screens/  Fleet, VM, Activity (and room for Arrays, Queue, Approvals)
 //! overlays/ what lies over a screen: moves, a question, help
 //! widgets/  chart, sparkline, gauge, and the pen they are drawn with
 //! theme     roles and their styles       glyph  the characters
@@ -42,7 +42,7 @@ pub use run::{Left, Options, first_look, run};
 pub use shots::{Shot, shots};
 pub use text::Zone;
 pub use theme::{Colours, Role, Theme, ThemeError, ThemeName};
-pub use ui::{Notice, Overlay, Tone, Ui};
+pub use ui::{ActivityUi, Notice, Overlay, Screen, Tone, Ui, VmUi};
 pub use update::{Effect, update};
 
 use crate::view::Snapshot;
@@ -69,6 +69,10 @@ fn paint(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, ui: &Ui, theme: &
     if area.width < MINIMUM.0 || area.height < MINIMUM.1 {
         return screens::too_small(&mut pen, area);
     }
-    screens::fleet::draw(&mut pen, area, snapshot, ui);
+    match ui.screen {
+        Screen::Fleet => screens::fleet::draw(&mut pen, area, snapshot, ui),
+        Screen::Vm => screens::vm::draw(&mut pen, area, snapshot, ui),
+        Screen::Activity => screens::activity::draw(&mut pen, area, snapshot, ui),
+    }
     overlays::draw(&mut pen, area, snapshot, ui);
 }

@@ -8,8 +8,10 @@
 //! | `conductor` | the loop: wakes, polls, commands, reloads, the end |
 //! | `print` | records as lines on standard output |
 //! | `publish` | records as snapshots for a console |
+//! | `beside` | what a snapshot has that is not the engine's |
 //! | `signals` | SIGINT, SIGTERM, SIGHUP as words for the loop |
 
+mod beside;
 mod conductor;
 mod heart;
 mod pace;
@@ -19,7 +21,7 @@ mod publish;
 mod signals;
 
 pub use conductor::{Conductor, Control, Ended, Sink};
-pub use heart::Heart;
+pub use heart::{Asked, Heart};
 pub use pace::{Pace, steady_clock};
 pub use print::{Format, Printer};
 pub use publish::Publisher;

@@ -12,6 +12,7 @@ use crate::view::{
     array_views, detail, host_view, row,
 };
 
+use super::beside::Beside;
 use super::heart::Listener;
 
 /// Log lines a console sees.
@@ -23,6 +24,8 @@ const MARKS_KEPT: usize = 256;
 
 /// Keeps what a console may see, and publishes it.
 pub struct Publisher {
+    /// Put beside what the engine says.
+    pub beside: Beside,
     sender: watch::Sender<Arc<Snapshot>>,
     seq: u64,
     clock: Clock,
@@ -84,6 +87,7 @@ impl Publisher {
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let (sender, receiver) = watch::channel(Arc::new(Snapshot::default()));
         let mut publisher = Self {
+            beside: Beside::default(),
             sender,
             seq: 0,
             clock,
@@ -140,20 +144,20 @@ impl Publisher {
     }
 
     /// A command was carried out, and answered: this much may have changed.
-    pub fn touched_by(&mut self, command: &Command, engine: &Engine, now: Timestamp) {
+    pub fn touched_by(&mut self, command: &Command, engine: &Engine) {
         let named = command.vm().and_then(|name| engine.cluster().vm_named(name));
         match named {
             Some(vm) => self.stale_vms.mark(vm.index()),
             None => self.stale_vms = Stale::all(self.rows.len()),
         }
-        let was_taken = self.answers.back().is_some_and(|answer| answer.ok);
-        if let (Some(vm), Command::Set { .. }, true) = (named, command, was_taken) {
-            self.mark(vm, now, MarkKind::Edited);
-        }
     }
 
     fn mark(&mut self, vm: VmId, at: Timestamp, kind: MarkKind) {
         let marks = &mut self.memory[vm.index()].marks;
+        // Several settings changed at once are one edit.
+        if marks.back().is_some_and(|mark| mark.at == at && mark.kind == kind) {
+            return;
+        }
         if marks.len() == MARKS_KEPT {
             marks.pop_front();
         }
@@ -180,6 +184,11 @@ impl Publisher {
             alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
             answers: self.answers.iter().cloned().collect(),
             detail: self.detail(engine, now),
+            past: self.beside.past.clone(),
+            activity: self.beside.activity.clone(),
+            draft: self.beside.draft.clone(),
+            history: self.beside.history.clone(),
+            editing: self.beside.editing.clone(),
             banner: self.banner.clone(),
         };
         self.sender.send_replace(Arc::new(snapshot));
@@ -198,7 +207,9 @@ impl Publisher {
 
     fn detail(&self, engine: &Engine, now: Timestamp) -> Option<Arc<crate::view::Detail>> {
         let vm = engine.cluster().vm_named(self.look.vm.as_deref()?)?;
-        Some(Arc::new(detail(engine, vm, &self.memory[vm.index()], &self.look, now)))
+        let mut detail = detail(engine, vm, &self.memory[vm.index()], &self.look, now);
+        detail.origin = self.beside.origins.get(vm.index()).cloned().unwrap_or_default();
+        Some(Arc::new(detail))
     }
 
     fn refresh_alarms(&mut self, engine: &Engine) {
@@ -269,6 +280,7 @@ impl Listener for Publisher {
                 let to = Arc::from(engine.cluster().host(*to).name.as_str());
                 self.mark(vm, record.at, MarkKind::Moved(to));
             }
+            Happened::Edit { .. } => self.mark(vm, record.at, MarkKind::Edited),
             _ => {}
         }
     }
@@ -290,7 +302,6 @@ impl Listener for Publisher {
             self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
         self.memory =
             engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
-        self.words = Log::default();
         let now = self.sender.borrow().at;
         self.begin(engine, now);
     }

@@ -2,24 +2,36 @@
 //!
 //! | file | its story |
 //! | --- | --- |
+//! | `say` | what a console says, and what it wants to see |
 //! | `snapshot` | the read model, by value |
+//! | `past` | what a console may ask of the history, and what comes back |
+//! | `draft` | editing a policy: what the console drafts, and what comes back on it |
 //! | `project` | the engine's state as rows, arrays and details |
 //! | `event` | what happened as a line of JSON (the event contract) |
+//! | `story` | what happened in names, as the history keeps it |
 //! | `log` | what happened as a line for people |
 
+mod draft;
 mod event;
 mod log;
+mod past;
 mod project;
+mod say;
 mod snapshot;
+mod story;
 #[cfg(test)]
 mod tests;
 
+pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Nudge, Origin, Saving, Scope, WhatIf};
 pub use event::EventLine;
 pub use log::{Log, action_words};
+pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
 pub use project::{Memory, array_views, detail, host_view, row};
+pub use say::{Look, Say};
 pub use snapshot::{
-    Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Look, Mark, MarkKind, MigrationView,
-    MoveOption, Point, QueueView, Say, Snapshot, Totals, Verdict, VmRow, WaitingView,
+    Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MigrationView,
+    MoveOption, Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
+pub use story::told;
 
 pub use crate::core::engine::{Command, Target};

@@ -10,8 +10,8 @@ use crate::core::policy::{Place, Rule, pays};
 
 use super::log::action_words;
 use super::{
-    ArrayView, Detail, GateView, HostView, Look, Mark, MigrationView, MoveOption, Point, QueueView, Verdict, VmRow,
-    WaitingView,
+    ArrayView, Detail, GateView, HostView, Look, Mark, MigrationView, MoveOption, Origin, Point, QueueView, Verdict,
+    VmRow, WaitingView,
 };
 
 /// Values in a row's sparkline.
@@ -184,6 +184,7 @@ pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Look, now: Time
         array: Arc::from(engine.cluster().array_of(engine.live(vm).host()).name.as_str()),
         indicator: Arc::from(described.indicator.name.as_str()),
         settings: described.policy.clone(),
+        origin: Origin::default(),
         why: engine.why(vm, now),
         interval: described.interval,
         next_read: Some(next).filter(|at| *at < Timestamp::NEVER),

@@ -3,28 +3,11 @@
 use std::sync::Arc;
 
 use crate::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
-use crate::core::engine::{Command, Gate, Phase, Target, VmState};
+use crate::core::engine::{Gate, Phase, Target, VmState};
 use crate::core::policy::Settings;
 
-/// What a console says to its engine.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Say {
-    /// Do this.
-    Command(Command),
-    /// Show me this from now on.
-    Look(Look),
-}
-
-/// What a console has on screen and needs in detail.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Look {
-    /// The selected VM; `None` asks for no detail.
-    pub vm: Option<Arc<str>>,
-    /// How far back its graph goes.
-    pub window: Span,
-    /// The move dialog is open: say what the gates would say.
-    pub moves: bool,
-}
+use super::draft::{DraftView, Editing, Origin};
+use super::past::{ActivityView, HistoryView, Past};
 
 /// The time the engine lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -66,6 +49,16 @@ pub struct Snapshot {
     pub answers: Vec<Arc<Answer>>,
     /// The VM the console looks at.
     pub detail: Option<Arc<Detail>>,
+    /// Its past, as far as it was asked for.
+    pub past: Option<Arc<Past>>,
+    /// What was done, as far as it was asked for.
+    pub activity: Option<Arc<ActivityView>>,
+    /// What is known of the draft that was sent last.
+    pub draft: Option<Arc<DraftView>>,
+    /// Whether what happens is kept.
+    pub history: HistoryView,
+    /// Whether policies can be edited.
+    pub editing: Editing,
     /// Said at the top of the screen until it is dismissed: how to begin, a broken config.
     pub banner: Option<Arc<str>>,
 }
@@ -280,6 +273,8 @@ pub struct Detail {
     pub indicator: Arc<str>,
     /// Its policy, as it runs.
     pub settings: Settings,
+    /// Where that comes from.
+    pub origin: Origin,
     /// Why it stands where it stands.
     pub why: String,
     /// Time between two readings.

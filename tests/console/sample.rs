@@ -6,8 +6,8 @@ use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Times
 use whimbrel::core::engine::{Gate, Phase, Target, VmState};
 use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    Alarm, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MigrationView, MoveOption,
-    Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
+    Alarm, ArrayView, Clock, Detail, Editing, GateView, HistoryView, HostView, Level, LogLine, Mark, MarkKind,
+    MigrationView, MoveOption, Origin, Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -293,6 +293,7 @@ pub fn detail(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
         array: Arc::clone(&row.array),
         indicator: indicator.into(),
         settings: settings(row),
+        origin: Origin { place: "oslo-prod.toml:41".into(), shared: None, others: 0 },
         why: why.into(),
         interval: Span::from_secs(60),
         next_read: Some(ahead(21)),
@@ -354,8 +355,9 @@ pub fn snapshot() -> Snapshot {
             alarm(314, "nii7", "flapping: mln1-mln5 all tried within 1 h, never back in bounds; held until released"),
         ],
         answers: Vec::new(),
-        detail: None,
-        banner: None,
+        history: HistoryView::On { path: "/var/lib/whimbrel/oslo-prod.db".into(), size: 48_300_000 },
+        editing: Editing::On("/etc/whimbrel/oslo-prod.toml".into()),
+        ..Snapshot::default()
     };
     snapshot.detail = Some(detail(&snapshot, "nii1"));
     snapshot

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use super::centred;
 use crate::console::keymap::{self, Binding};
 use crate::console::theme::Role;
+use crate::console::ui::Screen;
 use crate::console::widgets::Pen;
 
 enum Line {
@@ -13,13 +14,13 @@ enum Line {
     Blank,
 }
 
-fn lines() -> Vec<Line> {
+fn lines(screen: Screen) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (group, bindings) in keymap::help() {
+    for (title, bindings) in keymap::help(screen) {
         if !lines.is_empty() {
             lines.push(Line::Blank);
         }
-        lines.push(Line::Title(group.title()));
+        lines.push(Line::Title(title));
         lines.extend(bindings.into_iter().map(Line::Key));
     }
     lines
@@ -28,30 +29,34 @@ fn lines() -> Vec<Line> {
 /// Two columns of lines from this width on.
 const TWO_COLUMNS_FROM: u16 = 150;
 
-fn place(columns: u16, rows: u16) -> (Rect, usize) {
+fn place(columns: u16, rows: u16, lines: &[Line]) -> (Rect, usize) {
     let wide = columns >= TWO_COLUMNS_FROM;
-    let height = if wide { lines().len().div_ceil(2) + 2 } else { lines().len() };
+    let height = if wide { split(lines).max(lines.len() - split(lines)) } else { lines.len() };
     let area = Rect::new(0, 0, columns, rows);
     (centred(area, if wide { 168 } else { 84 }, height as u16 + 2), height)
 }
 
+/// Where a second column begins: at the title nearest to the middle, so that no part is torn.
+fn split(lines: &[Line]) -> usize {
+    let titles = lines.iter().enumerate().filter(|(_, line)| matches!(line, Line::Title(_))).map(|(at, _)| at);
+    titles.min_by_key(|at| at.abs_diff(lines.len() / 2)).unwrap_or(lines.len())
+}
+
 /// How many lines there are to scroll.
-pub fn scrolls(columns: u16, rows: u16) -> usize {
-    let (at, height) = place(columns, rows);
+pub fn scrolls(columns: u16, rows: u16, screen: Screen) -> usize {
+    let (at, height) = place(columns, rows, &lines(screen));
     height.saturating_sub(usize::from(at.height.saturating_sub(2)))
 }
 
 /// Draws the help.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, top: usize) {
-    let (at, height) = place(area.width, area.height);
+pub fn draw(pen: &mut Pen<'_>, area: Rect, screen: Screen, top: usize) {
+    let all = lines(screen);
+    let (at, height) = place(area.width, area.height, &all);
     pen.frame(at, "keys");
-    let all = lines();
     let rows = usize::from(at.height.saturating_sub(2));
     let top = top.min(height.saturating_sub(rows));
     if at.width >= TWO_COLUMNS_FROM.min(area.width) && area.width >= TWO_COLUMNS_FROM {
-        // Parted before the table's keys, so that no group is torn.
-        let split = all.iter().position(|line| matches!(line, Line::Title("the table"))).unwrap_or(all.len());
-        let (left, right) = all.split_at(split);
+        let (left, right) = all.split_at(split(&all));
         let half = at.width / 2 - 2;
         column(pen, Rect { x: at.x + 2, y: at.y + 1, width: half, height: rows as u16 }, left, top);
         column(pen, Rect { x: at.x + half + 2, y: at.y + 1, width: half, height: rows as u16 }, right, top);

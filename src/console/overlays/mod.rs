@@ -14,7 +14,7 @@ use crate::view::Snapshot;
 pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     for overlay in &ui.overlays {
         match overlay {
-            Overlay::Help { top } => help::draw(pen, area, *top),
+            Overlay::Help { top } => help::draw(pen, area, ui.screen, *top),
             Overlay::Moves { vm, .. } => moves::draw(pen, area, snapshot, ui, vm),
             Overlay::Confirm { question, .. } => confirm::draw(pen, area, question),
             // Typed where it is shown: in the line above the table.

@@ -1,5 +1,7 @@
 //! Words for errors: what was probably meant, lists, and lengths of time as the config writes them.
 
+pub(super) use crate::core::cluster::written;
+
 use crate::core::cluster::Span;
 
 /// Longer than any sensible setting.
@@ -85,19 +87,6 @@ pub(super) fn duration(text: &str, most: Span) -> Result<Span, &'static str> {
 fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(|c| !keep(c)).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, ""))
-}
-
-/// A length as the config writes it: `1m30s`.
-pub(super) fn written(span: Span) -> String {
-    let mut ms = span.millis();
-    let mut text = String::new();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
-        if ms >= size {
-            text.push_str(&format!("{}{unit}", ms / size));
-            ms %= size;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! ┌ header ──────────────────────────────────────┐  always
 //! │ banner                                       │  until dismissed
 //! │ alarm                                        │  while there is one
-//! │ filter                                       │  while there is one
+//! │ filter, marks                                │  while there is one
 //! │ table                                        │  always
 //! │ detail: graph, queue ───────────┬ arrays ────│  from 17 rows; arrays from 100 columns
 //! │ why                             │            │  always
@@ -16,14 +16,14 @@ mod arrays;
 mod cells;
 mod columns;
 mod detail;
-mod footer;
-mod header;
+mod filter;
 mod log;
 mod queue;
 mod table;
 
 use ratatui::layout::Rect;
 
+use super::{Rest, draw_top, footer, top};
 use crate::console::ui::Ui;
 use crate::console::widgets::Pen;
 use crate::view::Snapshot;
@@ -36,9 +36,7 @@ const WIDE_FROM: u16 = 160;
 /// Where everything is. A part of no height is not shown.
 #[derive(Debug, Clone, Copy, Default)]
 struct Layout {
-    header: Rect,
-    banner: Rect,
-    alarm: Rect,
+    top: [Rect; 3],
     filter: Rect,
     table: Rect,
     detail: Rect,
@@ -48,27 +46,11 @@ struct Layout {
     footer: Rect,
 }
 
-/// Takes lines off the top of what is left.
-struct Rest(Rect);
-
-impl Rest {
-    fn take(&mut self, rows: u16) -> Rect {
-        let rows = rows.min(self.0.height);
-        let taken = Rect { height: rows, ..self.0 };
-        self.0 = Rect { y: self.0.y + rows, height: self.0.height - rows, ..self.0 };
-        taken
-    }
-}
-
 impl Layout {
     fn new(area: Rect, ui: &Ui, snapshot: &Snapshot) -> Self {
         let mut rest = Rest(area);
-        let header = rest.take(1);
-        let tall = area.height >= 16;
-        let banner_rows = ui.banner(snapshot).map_or(0, |banner| header::banner_rows(banner, area.width));
-        let banner = rest.take(if tall { banner_rows } else { banner_rows.min(1) });
-        let alarm = rest.take(u16::from(!snapshot.alarms.is_empty()));
-        let filter = rest.take(u16::from(ui.is_filtering() || !ui.filter.is_empty()));
+        let top = top(&mut rest, ui, snapshot);
+        let filter = rest.take(u16::from(filter::is_shown(ui)));
         let (table_rows, detail_rows, log_rows) = heights(rest.0.height.saturating_sub(2), ui.listing.rows.len());
         let table = rest.take(table_rows);
         let mut detail = rest.take(detail_rows);
@@ -85,7 +67,7 @@ impl Layout {
                 log.width = detail.width;
             }
         }
-        Self { header, banner, alarm, filter, table, detail, arrays, why, log, footer: rest.take(1) }
+        Self { top, filter, table, detail, arrays, why, log, footer: rest.take(1) }
     }
 }
 
@@ -113,10 +95,8 @@ pub fn table_rows(ui: &Ui, snapshot: &Snapshot) -> usize {
 /// Draws the screen.
 pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let at = Layout::new(area, ui, snapshot);
-    header::draw(pen, at.header, snapshot, ui);
-    header::banner(pen, at.banner, snapshot, ui);
-    header::alarm(pen, at.alarm, snapshot);
-    header::filter(pen, at.filter, snapshot, ui);
+    draw_top(pen, at.top, snapshot, ui);
+    filter::draw(pen, at.filter, snapshot, ui);
     table::draw(pen, at.table, snapshot, ui);
     detail::draw(pen, at.detail, snapshot, ui);
     arrays::draw(pen, at.arrays, snapshot, ui);

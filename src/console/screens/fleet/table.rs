@@ -44,6 +44,10 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
                 pen.over(Rect::new(area.x + x, y, name, 1), Role::Cursor);
             }
         }
+        // The name in reverse still says which is selected.
+        if ui.marked.contains(&row.name) {
+            pen.glyph(area.x, y, pen.glyphs.marked, Role::Strong);
+        }
     }
     rest(pen, area, &columns, top - pinned, all.len().saturating_sub(top + rows - pinned));
 }

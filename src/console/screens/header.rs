@@ -140,22 +140,3 @@ pub fn alarm(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot) {
         pen.put(area.x + room, area.y, tail_columns, &tail, Role::AlarmLine);
     }
 }
-
-/// Draws what the table is narrowed to.
-pub fn filter(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
-    if area.height == 0 {
-        return;
-    }
-    let found = format!("  {} of {}", ui.listing.rows.len(), counted(snapshot.rows.len(), "VM", "VMs"));
-    let caret = if ui.is_filtering() { pen.glyphs.caret } else { "" };
-    let room = area.width.saturating_sub(2 + width(&found) as u16);
-    // The end of a long filter is what is being typed.
-    let skip = width(&ui.filter).saturating_sub(usize::from(room.saturating_sub(2)));
-    let shown: String = ui.filter.chars().skip(skip).collect();
-    let pieces = [(" /", Role::Key), (&*shown, Role::Strong), (caret, Role::Key)];
-    let x = pen.line(area.x, area.y, room, &pieces);
-    let x = pen.put(x, area.y, area.right().saturating_sub(x), &found, Role::Quiet);
-    if !ui.is_filtering() {
-        pen.put(x, area.y, area.right().saturating_sub(x), "  esc clears", Role::Faint);
-    }
-}

@@ -1,22 +1,55 @@
 //! What the operator has done to the screen: names and choices, no row numbers, no data of the engine's.
 
+mod activity;
+mod vm;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+pub use activity::ActivityUi;
+pub use vm::VmUi;
 
 use super::MINIMUM;
 use super::glyph::Glyphs;
 use super::listing::{ByName, Listing, SortBy};
 use super::text::Zone;
 use super::theme::ThemeName;
-use crate::core::cluster::Span;
+use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::{Command, Target};
 use crate::core::policy::Field;
-use crate::view::{Detail, Look, MoveOption, Snapshot, VmRow};
+use crate::view::{Detail, Look, MoveOption, Past, Snapshot, VmRow};
 
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
 
 /// After so many snapshots, at most ten a second, a word on the last action has been read and may be false.
 const NOTICE_LASTS: u32 = 60;
+
+/// A screen. What each remembers stays when another is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Screen {
+    /// Every VM.
+    #[default]
+    Fleet,
+    /// The selected VM and its past.
+    Vm,
+    /// What was done, by one VM or in the cluster.
+    Activity,
+}
+
+impl Screen {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Fleet, Self::Vm, Self::Activity];
+
+    /// The help's heading for what only it can do.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Fleet => "on the Fleet screen",
+            Self::Vm => "on a VM's screen",
+            Self::Activity => "on the Activity screen",
+        }
+    }
+}
 
 /// What lies over the screen. The last one takes the keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,8 +116,16 @@ pub struct Pending {
 pub struct Ui {
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
+    /// The screen.
+    pub screen: Screen,
+    /// The VM screen's choices.
+    pub vm: VmUi,
+    /// The Activity screen's choices.
+    pub activity: ActivityUi,
     /// The selected VM.
     pub selected: Option<Arc<str>>,
+    /// The marked VMs: what is edited, all of them get.
+    pub marked: BTreeSet<Arc<str>>,
     /// The table's order.
     pub sort: SortBy,
     /// From the other end.
@@ -129,7 +170,11 @@ impl Ui {
     pub fn new(theme: ThemeName, ascii: bool, zone: Zone) -> Self {
         Self {
             size: (80, 24),
+            screen: Screen::Fleet,
+            vm: VmUi::default(),
+            activity: ActivityUi::default(),
             selected: None,
+            marked: BTreeSet::new(),
             sort: SortBy::Worst,
             reverse: false,
             filter: String::new(),
@@ -170,6 +215,35 @@ impl Ui {
         snapshot.detail.as_ref().filter(|detail| detail.vm == row.name)
     }
 
+    /// The past of the selected VM, of whatever stretch the history has sent last.
+    pub fn past<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Past>> {
+        let row = self.row()?;
+        snapshot.past.as_ref().filter(|past| past.vm == row.name)
+    }
+
+    /// The instants of the readings on the VM screen's graph, oldest first.
+    pub fn readings(&self, snapshot: &Snapshot) -> Vec<Timestamp> {
+        let past = self.past(snapshot).map_or(&[][..], |past| &past.bands);
+        let newest = past.last().map(|band| band.at);
+        let live = self.detail(snapshot).map_or(&[][..], |detail| &detail.points);
+        let live = live.iter().filter(|point| point.value.is_some() && newest.is_none_or(|newest| point.at > newest));
+        past.iter().filter(|band| band.samples > 0).map(|band| band.at).chain(live.map(|point| point.at)).collect()
+    }
+
+    /// The instants of what happened to the VM on its screen: moves, edits, begins of gaps and rests. Oldest first.
+    pub fn events(&self, snapshot: &Snapshot) -> Vec<Timestamp> {
+        let mut events: Vec<Timestamp> = match (self.past(snapshot), self.detail(snapshot)) {
+            (Some(past), _) => {
+                let stretches = past.gaps.iter().chain(&past.rests).map(|stretch| stretch.from);
+                past.marks.iter().map(|mark| mark.at).chain(stretches).collect()
+            }
+            (None, Some(detail)) => detail.marks.iter().map(|mark| mark.at).collect(),
+            (None, None) => Vec::new(),
+        };
+        events.sort_unstable();
+        events
+    }
+
     /// The banner, unless it was dismissed.
     pub fn banner<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<str>> {
         snapshot.banner.as_ref().filter(|banner| self.dismissed.as_ref() != Some(banner))
@@ -194,7 +268,13 @@ impl Ui {
     /// What the engine should send for what is on screen.
     pub(super) fn look(&self) -> Look {
         let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
-        Look { vm: self.selected.clone(), window: WINDOW, moves }
+        let past = match self.screen {
+            Screen::Fleet => None,
+            Screen::Vm => Some(self.vm.ask(self.size)),
+            Screen::Activity => self.activity.past(self.size),
+        };
+        let activity = (self.screen == Screen::Activity).then(|| self.activity.ask(self.selected.as_ref()));
+        Look { vm: self.selected.clone(), window: WINDOW, moves, past, activity }
     }
 
     /// What was said to the engine last did not reach it.

@@ -1,0 +1,175 @@
+//! What an action does to the screen and what it says to the engine. Pure: no terminal, no clock.
+
+mod dialogs;
+mod graph;
+mod policy;
+mod table;
+
+use std::sync::Arc;
+
+use dialogs::{answer, ask_abort, choose, command, mode};
+pub use policy::active_field;
+use policy::{change, copy, next_field};
+use table::{follow, freeze, mark, narrow, relist, sort, type_filter};
+
+use super::keymap::Action;
+use super::screens::fleet;
+use super::ui::{Overlay, Screen, Tone, Ui};
+use super::{overlays, text};
+use crate::core::cluster::Span;
+use crate::view::{Say, Snapshot};
+
+/// What has to be done outside the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Say this to the engine.
+    Say(Say),
+    /// Put this on the operator's clipboard.
+    Copy(String),
+    /// To the shell and back.
+    Suspend,
+    /// Leave.
+    Quit,
+}
+
+/// Does an action.
+pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if !matches!(action, Action::Arrived | Action::Quiet(_) | Action::Resize(..) | Action::NotSent) {
+        ui.notice = None;
+    }
+    match action {
+        Action::Quit => effects.push(Effect::Quit),
+        Action::Suspend => effects.push(Effect::Suspend),
+        Action::Resize(columns, rows) => ui.size = (columns, rows),
+        Action::Arrived => arrived(ui, snapshot),
+        Action::Quiet(ms) => ui.quiet = Some(Span::from_millis(ms)),
+        Action::EngineGone => ui.engine_gone = true,
+        Action::NotSent => {
+            ui.pending = None;
+            ui.say(Tone::Bad, "the engine is too busy to be asked: not sent, try again");
+        }
+        Action::Help => ui.overlays.push(Overlay::Help { top: 0 }),
+        Action::Theme => {
+            ui.theme = ui.theme.next();
+            ui.say(Tone::Good, format!("theme {}", ui.theme.word()));
+        }
+        Action::Freeze => freeze(ui, snapshot),
+        Action::Copy => effects.extend(copy(ui, snapshot)),
+        Action::Back => back(ui, snapshot),
+        Action::Choose => choose(ui, snapshot),
+        Action::Yes => effects.extend(answer(ui)),
+        Action::No => {
+            ui.overlays.pop();
+            ui.say(Tone::Good, "nothing was done");
+        }
+        Action::Down | Action::Up | Action::PageDown | Action::PageUp | Action::First | Action::Last => {
+            go(ui, snapshot, &action);
+        }
+        Action::Open => ui.screen = Screen::Vm,
+        Action::Activity => {
+            // From a VM's screen it is that VM's activity that is asked for.
+            ui.activity.alone = ui.screen == Screen::Vm;
+            ui.screen = Screen::Activity;
+        }
+        Action::Mark => mark(ui),
+        Action::ZoomIn | Action::ZoomOut => graph::zoom(ui, snapshot, action == Action::ZoomOut),
+        Action::Earlier | Action::Later => graph::pan(ui, snapshot, action == Action::Earlier),
+        Action::Now => (ui.vm.end, ui.vm.cursor) = (None, None),
+        Action::CursorBack | Action::CursorOn => graph::step(ui, snapshot, action == Action::CursorBack),
+        Action::EventBack | Action::EventOn => graph::event(ui, snapshot, action == Action::EventBack),
+        Action::Scope => ui.activity.alone = !ui.activity.alone,
+        Action::Filter => ui.overlays.push(Overlay::Filter { before: ui.filter.clone() }),
+        Action::Type(_) | Action::Erase | Action::EraseWord | Action::EraseLine | Action::Paste(_) => {
+            type_filter(ui, snapshot, action);
+        }
+        Action::Sort | Action::Reverse => sort(ui, snapshot, &action),
+        Action::Moves => {
+            if let Some(vm) = ui.selected.clone() {
+                ui.overlays.push(Overlay::Moves { vm, chosen: None });
+            }
+        }
+        Action::Field => next_field(ui, snapshot),
+        Action::Raise => effects.extend(change(ui, snapshot, true)),
+        Action::Lower => effects.extend(change(ui, snapshot, false)),
+        Action::Abort => ask_abort(ui),
+        Action::Mode => effects.extend(mode(ui, snapshot)),
+        Action::Undo => effects.push(Effect::Say(Say::Undo)),
+        Action::Approve | Action::Deny | Action::Hold | Action::Release | Action::Acknowledge => {
+            effects.extend(command(ui, &action));
+        }
+    }
+    let look = ui.look();
+    if ui.looked.as_ref() != Some(&look) {
+        ui.looked = Some(look.clone());
+        effects.push(Effect::Say(Say::Look(look)));
+    }
+    effects
+}
+
+fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
+    ui.quiet = None;
+    ui.age_notice();
+    answers(ui, snapshot);
+    let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
+    if !ui.frozen && !same {
+        relist(ui, snapshot);
+        follow(ui, snapshot);
+    }
+}
+
+/// Shows what became of the last commands. Answers from before this console are nobody's here.
+fn answers(ui: &mut Ui, snapshot: &Snapshot) {
+    let newest = snapshot.answers.last();
+    if !ui.started {
+        ui.started = true;
+        ui.answered = newest.map_or(0, |answer| answer.seq);
+        return;
+    }
+    let Some(answer) = newest.filter(|answer| answer.seq > ui.answered) else { return };
+    ui.answered = answer.seq;
+    ui.pending = None;
+    ui.say(if answer.ok { Tone::Good } else { Tone::Bad }, text::tame(&answer.text));
+}
+
+fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
+    let jump = |at: usize, len: usize, page: usize| match action {
+        Action::Down => (at + 1).min(len.saturating_sub(1)),
+        Action::Up => at.saturating_sub(1),
+        Action::PageDown => (at + page).min(len.saturating_sub(1)),
+        Action::PageUp => at.saturating_sub(page),
+        Action::First => 0,
+        _ => len.saturating_sub(1),
+    };
+    let (rows, columns) = (usize::from(ui.size.1), ui.size.0);
+    let moves = ui.moves(snapshot).map(|(moves, at)| moves.get(jump(at, moves.len(), 5)).map(|o| o.target.clone()));
+    let page = fleet::table_rows(ui, snapshot).max(2) - 1;
+    match ui.overlays.last_mut() {
+        Some(Overlay::Help { top }) => {
+            let lines = overlays::help::scrolls(columns, ui.size.1, ui.screen) + 1;
+            *top = jump((*top).min(lines - 1), lines, rows / 2);
+        }
+        Some(Overlay::Moves { chosen, .. }) => *chosen = moves.flatten().or_else(|| chosen.take()),
+        Some(Overlay::Confirm { .. }) => {}
+        Some(Overlay::Filter { .. }) | None => {
+            let Some(at) = ui.listing.at else { return };
+            let at = jump(at, ui.listing.rows.len(), page);
+            ui.selected = ui.listing.rows.get(at).map(|row| Arc::clone(&row.name));
+            ui.listing.at = Some(at);
+        }
+    }
+}
+
+fn back(ui: &mut Ui, snapshot: &Snapshot) {
+    match ui.overlays.pop() {
+        Some(Overlay::Filter { .. }) => narrow(ui, snapshot, String::new()),
+        Some(_) => {}
+        None if ui.banner(snapshot).is_some() => ui.dismissed.clone_from(&snapshot.banner),
+        None if ui.screen == Screen::Vm && ui.vm.cursor.is_some() => ui.vm.cursor = None,
+        None if ui.screen != Screen::Fleet => ui.screen = Screen::Fleet,
+        None if !ui.marked.is_empty() => ui.marked.clear(),
+        None if !ui.filter.is_empty() => narrow(ui, snapshot, String::new()),
+        None if ui.frozen => freeze(ui, snapshot),
+        None => {}
+    }
+}

@@ -1,0 +1,137 @@
+//! What a console may ask of the history, and what comes back.
+
+use std::sync::Arc;
+
+use super::{LogLine, Mark};
+use crate::core::cluster::{Direction, Span, Timestamp};
+use crate::core::engine::{By, Phase};
+use crate::core::insight::Band;
+
+/// A stretch of the selected VM's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastAsk {
+    /// The right edge; `None` = now, and it goes along.
+    pub end: Option<Timestamp>,
+    /// How far back from there.
+    pub span: Span,
+    /// Bands wanted, at most: as many as the graph has columns of dots.
+    pub columns: u16,
+}
+
+/// A stretch of one VM's past, thinned out to what can be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past {
+    /// Of this VM.
+    pub vm: Arc<str>,
+    /// What was asked for.
+    pub ask: PastAsk,
+    /// The left edge.
+    pub from: Timestamp,
+    /// The right edge.
+    pub to: Timestamp,
+    /// The oldest reading there is; `None` if there is none.
+    pub begins: Option<Timestamp>,
+    /// Readings, oldest first; a column with nothing in it has no band.
+    pub bands: Vec<Band>,
+    /// Two bands further apart than this are not joined.
+    pub longest_step: Span,
+    /// The bounds as they were, oldest first; the first holds at the left edge.
+    pub bounds: Vec<BoundsFrom>,
+    /// Moves and edits, oldest first.
+    pub marks: Vec<Mark>,
+    /// Scheduled rests.
+    pub rests: Vec<Stretch>,
+    /// Readings that were missed, with the reason of each stretch.
+    pub gaps: Vec<Stretch>,
+    /// Decisions and what became of them, newest first.
+    pub decisions: Vec<Arc<LogLine>>,
+    /// Migrations, newest first.
+    pub moves: Vec<PastMove>,
+    /// Why it could not be read; the rest is empty then.
+    pub trouble: Option<Arc<str>>,
+}
+
+/// Bounds, from an instant on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BoundsFrom {
+    /// From then on.
+    pub at: Timestamp,
+    /// The threshold, where the policy had one.
+    pub high: Option<f64>,
+    /// The low threshold, where it had one.
+    pub low: Option<f64>,
+    /// Which way was bad.
+    pub direction: Direction,
+}
+
+/// From an instant to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// From here.
+    pub from: Timestamp,
+    /// To there.
+    pub to: Timestamp,
+    /// What of it: a gap's reason.
+    pub text: Arc<str>,
+}
+
+/// A migration that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastMove {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The request's number.
+    pub id: u64,
+    /// From this host.
+    pub from: Arc<str>,
+    /// To that host.
+    pub to: Arc<str>,
+    /// Who wanted it, if that is known.
+    pub by: Option<By>,
+    /// How it ended.
+    pub phase: Phase,
+    /// From running to its end, if the begin is known.
+    pub took: Option<Span>,
+    /// In the driver's words.
+    pub detail: Arc<str>,
+}
+
+/// What was done over a span, of one VM or of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActivityAsk {
+    /// `None`: the cluster.
+    pub vm: Option<Arc<str>>,
+    /// So far back from now.
+    pub span: Span,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActivityView {
+    /// What was asked for.
+    pub ask: ActivityAsk,
+    /// What was done.
+    pub activity: crate::core::insight::Activity,
+    /// Why it could not be read; the rest is empty then.
+    pub trouble: Option<Arc<str>>,
+}
+
+/// Whether what happens is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryView {
+    /// In this file, of so many bytes.
+    On {
+        /// The file.
+        path: Arc<str>,
+        /// Bytes on disk; 0 until it was measured.
+        size: u64,
+    },
+    /// It is not, and why.
+    Off(Arc<str>),
+}
+
+impl Default for HistoryView {
+    fn default() -> Self {
+        Self::Off(Arc::from("no history"))
+    }
+}

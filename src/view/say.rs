@@ -1,0 +1,49 @@
+//! What a console says to its engine, and what it wants to see.
+
+use std::sync::Arc;
+
+use super::draft::{Draft, Nudge};
+use super::past::{ActivityAsk, PastAsk};
+use crate::core::cluster::Span;
+use crate::core::engine::Command;
+
+/// What a console says to its engine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Say {
+    /// Do this.
+    Command(Command),
+    /// Show me this from now on.
+    Look(Look),
+    /// What of this policy? `None`: it is no longer edited.
+    Draft(Option<Draft>),
+    /// Save this draft: into the config file and into the engine.
+    Save {
+        /// The draft.
+        draft: Draft,
+        /// Why, for those who ask later.
+        why: Option<String>,
+        /// Over what was changed in the file meanwhile, which was shown.
+        over: bool,
+    },
+    /// Change one number, in the file and in the engine.
+    Nudge(Nudge),
+    /// Take the last change of a policy back, the same way.
+    Undo,
+    /// Read the config again.
+    Reload,
+}
+
+/// What a console has on screen and needs in detail.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// The selected VM; `None` asks for no detail.
+    pub vm: Option<Arc<str>>,
+    /// How far back its graph goes.
+    pub window: Span,
+    /// The move dialog is open: say what the gates would say.
+    pub moves: bool,
+    /// The VM's past is on screen.
+    pub past: Option<PastAsk>,
+    /// What was done is on screen.
+    pub activity: Option<ActivityAsk>,
+}
