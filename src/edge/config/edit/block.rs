@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::super::model::Config;
 use super::super::report::{Problem, Report};
 use super::super::sink::Sink;
 use super::super::{lines::Lines, mask, read, syntax};
 use super::place::{self, Given, Place};
+use super::splice::line_end;
 use crate::core::cluster::VmId;
 use crate::core::policy::Settings;
 
@@ -109,12 +111,28 @@ pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<P
     }
 }
 
-/// The keys of a block that was checked, in its order, each value as it is written.
-pub(super) fn entries(text: &str) -> Vec<(String, String)> {
+/// A key of a block's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    pub key: String,
+    /// As it is written.
+    pub value: String,
+    /// From its `#`; empty: there is none.
+    pub comment: String,
+}
+
+/// The keys of a block that was checked, in its order.
+pub(super) fn lines(text: &str) -> Vec<Line> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Ok(tree) = DeTable::parse(text) else { return Vec::new() };
     let mut entries: Vec<_> = tree.get_ref().iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
-    let raw = |value: &toml::Spanned<_>| text.get(value.span()).unwrap_or_default().to_owned();
-    entries.into_iter().map(|(key, value)| (key.get_ref().clone().into_owned(), raw(value))).collect()
+    let line = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+        let span = value.span();
+        let rest = text.get(span.end..line_end(text, span.end)).unwrap_or_default().trim();
+        let value = text.get(span).unwrap_or_default().to_owned();
+        let comment = if rest.starts_with('#') { rest.to_owned() } else { String::new() };
+        Line { key: key.get_ref().clone().into_owned(), value, comment }
+    };
+    entries.into_iter().map(line).collect()
 }
