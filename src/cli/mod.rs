@@ -5,6 +5,7 @@
 mod check;
 mod console;
 mod demo;
+pub mod report;
 mod run;
 mod span;
 mod whatif;
