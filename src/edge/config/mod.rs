@@ -14,8 +14,10 @@ mod mask;
 mod model;
 mod read;
 mod report;
+mod save;
 mod sink;
 mod syntax;
+mod watch;
 mod words;
 
 use std::fs::File;
@@ -31,6 +33,8 @@ pub use edit::{
 pub use find::find;
 pub use model::{Config, Driver, HistoryFile, HistorySettings, Origin};
 pub use report::{Problem, Report};
+pub use save::{SaveError, save, writable};
+pub use watch::{Seen, Watch, WatchError, watch};
 
 use lines::Lines;
 use sink::Sink;
@@ -43,10 +47,26 @@ const LONGEST: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Config, Report> {
+    load_with_bytes(path).map(|(config, _)| config)
+}
+
+/// Reads a config file whole, and gives what was in it too, to know it again.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), Report> {
     let bytes = bounded(path).map_err(|error| Report::unreadable(path, &error))?;
-    match std::str::from_utf8(&bytes) {
+    parse_bytes(path, &bytes).map(|config| (config, bytes))
+}
+
+/// Reads the bytes of a config file; see [`parse`].
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Config, Report> {
+    match std::str::from_utf8(bytes) {
         Ok(text) => parse(path, text),
-        Err(error) => Err(Report::not_utf8(path, &bytes, error.valid_up_to())),
+        Err(error) => Err(Report::not_utf8(path, bytes, error.valid_up_to())),
     }
 }
 
