@@ -3,27 +3,102 @@
 mod form;
 mod table;
 
-use clap::ValueEnum;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use crate::core::insight::Activity;
+use clap::{Args, ValueEnum};
+use color_eyre::eyre::{Result, WrapErr};
+
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::insight::{Activity, Story, Told, activity, whole_hour};
+use crate::core::policy::Rule;
+use crate::edge::config::Config;
+use crate::edge::history::{HistoryError, Order, Reader};
+use crate::runtime::steady_clock;
+
+use super::{load, past, refuse, span};
+
+/// How far back a report looks unless told.
+const SINCE: Span = Span::from_hours(48);
+/// The state a VM was in is among the last few things that were told of it.
+const LAST_WORDS: usize = 32;
+
+/// Say what was done: requests an hour, VMs on each host, migration times, stays and their cost
+///
+/// Read from the config's history, also while an engine writes it. Hours are whole hours of UTC.
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    /// The config
+    config: PathBuf,
+    /// So far back: 6h, 48h, 7d [default: 48h]
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    since: Option<Span>,
+    /// Of this VM alone
+    #[arg(long, value_name = "NAME")]
+    vm: Option<String>,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
 
 /// What standard output gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
-    /// What an operator reads.
+enum Format {
     #[default]
     Table,
-    /// One object.
     Json,
-    /// A row an hour.
     Csv,
 }
 
+impl Report {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let config = match load(&self.config) {
+            Ok(config) => config,
+            Err(code) => return Ok(code),
+        };
+        let vm = self.vm.as_deref();
+        if let Some(Err(why)) = vm.map(|name| past::vm(&config, name)) {
+            return Ok(refuse(&why));
+        }
+        let past = past::Past::of(&config)?;
+        let to = steady_clock();
+        let from = whole_hour(to - self.since.unwrap_or(SINCE));
+        let done = read(&past.reader, &config, vm, from, to).wrap_err("the history cannot be read")?;
+        let text = report(&done, vm, self.format)?;
+        io::stdout().write_all(text.as_bytes()).wrap_err("standard output cannot be written")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What the history knows of a span, of the VMs the config has: when another one left is not known.
+fn read(
+    reader: &Reader,
+    config: &Config,
+    vm: Option<&str>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Activity, HistoryError> {
+    let mut told = rests_before(reader, config, from)?;
+    told.extend(reader.told(vm, from, to, Order::OldestFirst, usize::MAX)?);
+    let mut placed = reader.placed(from, to)?;
+    placed.retain(|one| config.cluster.vm_named(&one.vm).is_some());
+    Ok(activity(&told, &placed, from, to, vm))
+}
+
+/// The state each VM with working hours was in at an instant, oldest first: a rest may have begun long before.
+fn rests_before(reader: &Reader, config: &Config, at: Timestamp) -> Result<Vec<Told>, HistoryError> {
+    let mut states = Vec::new();
+    for vm in config.cluster.vms.iter().filter(|vm| matches!(vm.policy.rule, Rule::Schedule { .. })) {
+        let newest = reader.told(Some(&vm.name), Timestamp::default(), at, Order::NewestFirst, LAST_WORDS)?;
+        states.extend(newest.into_iter().find(|one| matches!(one.what, Story::State { .. })));
+    }
+    states.sort_by_key(|one| one.at);
+    Ok(states)
+}
+
 /// What was done, of a VM or of the whole cluster.
-///
-/// # Errors
-/// Never for what [`crate::core::insight::activity`] counted: its numbers are finite.
-pub fn report(activity: &Activity, vm: Option<&str>, format: Format) -> serde_json::Result<String> {
+fn report(activity: &Activity, vm: Option<&str>, format: Format) -> serde_json::Result<String> {
     match format {
         Format::Table => Ok(table::table(activity, vm.unwrap_or("all VMs"))),
         Format::Json => form::json(activity, vm),
