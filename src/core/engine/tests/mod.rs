@@ -8,3 +8,4 @@ mod observations;
 mod operators;
 mod outcomes;
 mod properties;
+mod whatif;
