@@ -76,6 +76,7 @@ impl Engine {
     /// The VM goes on under the settings it has now, and not under `old` any more.
     fn take_over(&mut self, now: Timestamp, vm: VmId, old: &Settings, out: &mut Vec<Effect>) {
         edited(&mut self.vms[vm.index()], old, &self.cluster.vms[vm.index()].policy);
+        self.is_worth_keeping(vm);
         self.drop_waiting(now, vm, Gate::Mode, POLICY_CHANGED, out);
         if matches!(self.settings(vm).rule, Rule::Schedule { .. }) && self.live(vm).policy.hours.is_none() {
             self.hours_at(vm, now);

@@ -120,6 +120,13 @@ impl Engine {
 
     fn launch(&mut self, flight: Flight, out: &mut Vec<Effect>) {
         let route = flight.route;
+        self.board(flight);
+        out.push(Effect::Preflight(route));
+    }
+
+    /// The flight is under way; its hosts are taken.
+    pub(super) fn board(&mut self, flight: Flight) {
+        let route = flight.route;
         self.flights.insert(route.id, flight);
         let live = self.live_mut(route.vm);
         live.flight = Some(route.id);
@@ -127,7 +134,6 @@ impl Engine {
         self.hosts[route.from.index()].busy += 1;
         self.hosts[route.to.index()].busy += 1;
         self.hosts[route.to.index()].incoming += 1;
-        out.push(Effect::Preflight(route));
     }
 
     /// The flight is over; its hosts are free for another.
@@ -343,7 +349,7 @@ impl Engine {
         self.read_at(vm, end);
     }
 
-    fn record_flight(
+    pub(super) fn record_flight(
         &self,
         at: Timestamp,
         route: Route,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Value};
 use crate::core::policy::{Decision, State};
 
@@ -61,7 +63,7 @@ pub struct Last {
 }
 
 /// Why and how long a VM stays where it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hold {
     /// [`Timestamp::NEVER`]: until released.
     pub until: Timestamp,
@@ -70,7 +72,8 @@ pub struct Hold {
 }
 
 /// What made a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum HoldCause {
     /// An operator's hold.
     Hand,

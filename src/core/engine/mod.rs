@@ -14,6 +14,9 @@
 //! | `amend` | changed settings |
 //! | `reload` | a changed config |
 //! | `changes` | what a changed config changes, line by line |
+//! | `kept` | what outlives a restart |
+//! | `restore` | an engine that goes on where another one stopped |
+//! | `resume` | a migration that was under way then |
 //! | `names` | where the ids of one cluster are in the next |
 //! | `why` | the why line |
 
@@ -22,6 +25,7 @@ mod carry;
 mod changes;
 mod destination;
 mod gates;
+mod kept;
 mod live;
 mod message;
 mod names;
@@ -29,6 +33,8 @@ mod observe;
 mod operate;
 mod record;
 mod reload;
+mod restore;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -40,10 +46,12 @@ use crate::core::cluster::{Cluster, HostId, HostState, RequestId, Span, Timestam
 use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
 pub use gates::Ask;
+pub use kept::{Kept, KeptCluster};
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
 pub use message::{Change, Command, Effect, Event, Presence, QueueReport, Route, Target};
 pub(in crate::core) use names::Names;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
+pub use resume::InFlight;
 use timers::{Timer, Timers};
 pub use why::reason_of;
 
@@ -64,6 +72,10 @@ pub struct Engine {
     moves: VecDeque<Timestamp>,
     last_id: u64,
     alarms: VecDeque<(Timestamp, Option<VmId>, String)>,
+    /// By VM, what was kept of it last.
+    marks: Vec<u64>,
+    /// What is to be said at the first step after a restart, and from when on.
+    unsaid: Option<(Timestamp, Vec<Effect>)>,
 }
 
 impl Engine {
@@ -78,6 +90,8 @@ impl Engine {
             moves: VecDeque::new(),
             last_id: 0,
             alarms: VecDeque::new(),
+            marks: Vec::new(),
+            unsaid: None,
         };
         for vm in engine.vm_ids() {
             engine.begin(vm, now);
@@ -88,6 +102,7 @@ impl Engine {
 
     /// Tells the engine something. Appends what it wants done and what happened.
     pub fn step(&mut self, now: Timestamp, event: Event, out: &mut Vec<Effect>) {
+        let begun_again = self.unsaid.take().map(|(_, mut unsaid)| out.append(&mut unsaid)).is_some();
         match event {
             Event::Tick => self.fire(now, out),
             Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
@@ -103,11 +118,17 @@ impl Engine {
             Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
             Event::Reconfigured { cluster, reread } => self.on_reconfigured(now, *cluster, &reread, out),
         }
+        if begun_again {
+            for vm in self.vm_ids() {
+                self.say_state(now, vm, out);
+            }
+        }
     }
 
     /// The instant at which the engine next needs an [`Event::Tick`]; [`Timestamp::NEVER`] if it does not.
     pub fn next_wake(&self) -> Timestamp {
-        self.timers.next()
+        let unsaid = self.unsaid.as_ref().map_or(Timestamp::NEVER, |(at, _)| *at);
+        self.timers.next().min(unsaid)
     }
 
     /// The cluster as it runs: with the bounds and the mode that operators set.

@@ -13,7 +13,7 @@ use super::record::{Gate, Happened, Record};
 use super::timers::{Timer, Timers};
 
 /// Who is said to have changed what a changed config changes.
-const CONFIG: &str = "config";
+pub(super) const CONFIG: &str = "config";
 /// Lines about what is no policy's, at most.
 const LINES_SAID: usize = 50;
 
@@ -54,6 +54,7 @@ impl Engine {
             *vm = vm.and_then(|id| names.vms[id.index()]);
         }
         self.count_placed();
+        self.marks.clear();
         self.set_timers(now, &new_vms);
         self.say_changes(now, &old, &names, reread, out);
         for (vm, (waiting, gate, why)) in dropped {
@@ -129,9 +130,7 @@ impl Engine {
             let Some(vm) = names.vms[from] else { continue };
             if was.indicator != self.cluster.vm(vm).indicator || reread.contains(&was.name) {
                 let live = self.live_mut(vm);
-                live.raw = None;
-                live.policy.reset_counts();
-                live.policy.heard();
+                live.forget_readings();
             }
         }
     }

@@ -36,7 +36,7 @@ pub struct WorkingHours {
 }
 
 /// Whether the hours are open, and until when that holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Edge {
     /// Inside working hours.
     pub open: bool,

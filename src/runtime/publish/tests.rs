@@ -8,7 +8,7 @@ use crate::core::engine::{Change, Event, Gate, Target};
 use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
 use crate::edge::config::{Config, HistorySettings};
-use crate::runtime::Heart;
+use crate::runtime::heart::{Asked, Heart};
 
 /// The thesis's second scenario: nii3 and nii5 on mln1 and mln2.
 struct Stage {
@@ -35,12 +35,12 @@ impl Stage {
     fn run_until(&mut self, after: Span) {
         while self.heart.next_wake() <= START + after {
             let due = self.heart.next_wake();
-            self.heart.wake(due, &mut self.publisher, &mut Vec::new());
+            self.heart.wake(due, &mut self.publisher, &mut Asked::default());
         }
     }
 
     fn say(&mut self, command: Command) {
-        self.heart.command("operator", command.clone(), &mut self.publisher, &mut Vec::new());
+        self.heart.command("operator", command.clone(), &mut self.publisher, &mut Asked::default());
         self.publisher.touched_by(&command, self.heart.engine());
     }
 
@@ -62,7 +62,7 @@ impl Stage {
             history: HistorySettings::default(),
             plan,
         };
-        self.heart.reconfigure(config, &mut self.publisher, &mut Vec::new()).expect("nothing stands against it");
+        self.heart.reconfigure(config, &mut self.publisher, &mut Asked::default()).expect("nothing stands against it");
     }
 
     fn snapshot(&mut self) -> Arc<Snapshot> {
@@ -104,7 +104,7 @@ fn what_did_not_change_is_shared_with_the_snapshot_before() {
     assert!(before.rows.iter().zip(quiet.rows.iter()).all(|(a, b)| Arc::ptr_eq(a, b)));
 
     let reading = Event::Reading { vm: NII3, reading: Reading::Gap("connection refused".to_owned()) };
-    stage.heart.tell(reading, &mut stage.publisher, &mut Vec::new());
+    stage.heart.tell(reading, &mut stage.publisher, &mut Asked::default());
     let after = stage.snapshot();
     assert!(!Arc::ptr_eq(row(&quiet, "nii3"), row(&after, "nii3")));
     assert_eq!(row(&after, "nii3").gap.as_deref(), Some("connection refused"));

@@ -1,7 +1,7 @@
-use super::play::play_on;
+use super::play::Playing;
 use crate::core::cluster::{Span, VmId};
-use crate::core::engine::{Change, Command, Event, Happened};
-use crate::core::simulation::{Before, START, Scenario, Size};
+use crate::core::engine::{Change, Command, Engine, Event, Happened};
+use crate::core::simulation::{Before, START, Scenario, Simulation, Size};
 
 fn past(scenario: Scenario) -> Before {
     scenario.before(Size::default(), 1)
@@ -10,13 +10,17 @@ fn past(scenario: Scenario) -> Before {
 /// nii1's requests in each hour.
 fn requests(before: Before) -> Vec<usize> {
     let Before { cluster, plan, from, edits, .. } = before;
-    let amend = |(at, vm, settings)| {
+    let simulation = Simulation::new(&cluster, plan, from);
+    let mut playing = Playing { engine: Engine::new(cluster, from), simulation, records: Vec::new() };
+    for (at, vm, settings) in edits {
+        playing.until(at);
         let changes = vec![Change { vm, settings: Box::new(settings) }];
-        (at, Event::Command { by: "operator".to_owned(), command: Command::Amend { changes, why: None } })
-    };
-    let played = play_on(cluster, plan, from, START, edits.into_iter().map(amend).collect());
+        let command = Command::Amend { changes, why: None };
+        playing.tell(at, Event::Command { by: "operator".to_owned(), command });
+    }
+    playing.until(START);
     let mut hours = vec![0; (START.since(from).millis() / 3_600_000) as usize];
-    for record in played.records.iter().filter(|record| record.at < START) {
+    for record in playing.records.iter().filter(|record| record.at < START) {
         if record.vm == Some(VmId(0)) && matches!(record.what, Happened::Request { .. }) {
             hours[(record.at.since(from).millis() / 3_600_000) as usize] += 1;
         }

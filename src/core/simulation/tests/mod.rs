@@ -5,6 +5,7 @@ mod play;
 mod queues;
 mod readings;
 mod reloads;
+mod restarts;
 mod scenarios;
 
 use super::demand::step_of;
