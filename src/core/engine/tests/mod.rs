@@ -8,5 +8,5 @@ mod observations;
 mod operators;
 mod outcomes;
 mod properties;
-mod whatif;
 mod restarts;
+mod whatif;
