@@ -105,7 +105,9 @@ impl Recording {
             if point.missing > 0 {
                 play.gaps(point.at, self.median(), point.missing);
             }
-            play.observed(point.at, point.read.what());
+            if !point.baseline {
+                play.observed(point.at, point.read.what());
+            }
         }
         play.moves
     }
@@ -154,15 +156,18 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Working hours begin and end at their own instants, not at a sample's.
+    /// Working hours begin and end at their own instants, not at a sample's; within a settle, when that ends.
     fn hours(&mut self, now: Timestamp) {
         if self.state.hours.is_none() {
             self.observe(now, What::Clock);
         }
-        while let Some(edge) = self.state.hours.filter(|edge| edge.until <= now) {
-            self.observe(edge.until, What::Clock);
+        loop {
+            self.edge = self.state.hours.map_or(Timestamp::NEVER, |edge| edge.until.max(self.settled));
+            if self.edge > now {
+                break;
+            }
+            self.observe(self.edge, What::Clock);
         }
-        self.edge = self.state.hours.map_or(Timestamp::NEVER, |edge| edge.until);
     }
 
     fn observe(&mut self, at: Timestamp, what: What) {
