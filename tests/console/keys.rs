@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use whimbrel::console::{Action, Effect, Overlay, Screen, SortBy, ThemeName, Tone, Ui, dispatch, update};
 use whimbrel::core::cluster::Mode;
-use whimbrel::core::engine::{Command, Target};
-use whimbrel::core::policy::Field;
+use whimbrel::core::engine::{Change, Command, Target};
+use whimbrel::core::policy::{Field, Settings};
 use whimbrel::view::{Answer, Look, Say, Snapshot};
 
 use crate::{press, sample, screen, screen_on, type_keys};
@@ -123,7 +123,7 @@ fn abort_asks_first() {
 #[test]
 fn undo_and_acknowledge_are_said_at_once() {
     let (mut snapshot, mut ui) = on("nii1");
-    assert_eq!(commands(&mut ui, &snapshot, "u"), [Command::Undo]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::Say(Say::Undo)]);
     assert_eq!(commands(&mut ui, &snapshot, "A"), [Command::Acknowledge]);
     snapshot.alarms.clear();
     assert_eq!(commands(&mut ui, &snapshot, "A"), [], "nothing to acknowledge");
@@ -141,18 +141,25 @@ fn a_wider_mode_is_asked_about_and_a_narrower_one_is_not() {
     assert_eq!(commands(&mut ui, &snapshot, "oy"), [Command::Mode { mode: Mode::Auto }]);
 }
 
-fn set(vm: &str, field: Field, value: f64) -> Command {
-    Command::Set { vm: vm.into(), field, value }
+/// These numbers of a VM's policy changed, the rest as it is shown.
+fn amended(snapshot: &Snapshot, numbers: &[(Field, f64)]) -> Command {
+    let detail = snapshot.detail.as_ref().expect("a detail");
+    let changed = |settings: Settings, (field, value): &(Field, f64)| settings.with(*field, *value).expect("it stands");
+    let settings = Box::new(numbers.iter().fold(detail.settings.clone(), changed));
+    Command::Amend { changes: vec![Change { vm: detail.vm.to_string(), settings }], why: None }
 }
 
 #[test]
 fn plus_and_minus_change_the_chosen_number() {
     let (snapshot, mut ui) = on("nii3");
-    assert_eq!(commands(&mut ui, &snapshot, "+"), [set("nii3", Field::Threshold, 52.0)]);
+    assert_eq!(commands(&mut ui, &snapshot, "+"), [amended(&snapshot, &[(Field::Threshold, 52.0)])]);
     let (_, mut ui) = on("nii3");
-    assert_eq!(commands(&mut ui, &snapshot, "t-"), [set("nii3", Field::Tarry, 2.0)]);
-    assert_eq!(commands(&mut ui, &snapshot, "t="), [set("nii3", Field::LowThreshold, 2.0)]);
-    assert_eq!(commands(&mut ui, &snapshot, "t+"), [set("nii3", Field::LowTarry, 21.0)]);
+    let expected = amended(&snapshot, &[(Field::Tarry, 2.0)]);
+    assert_eq!(commands(&mut ui, &snapshot, "t-"), [expected]);
+    let expected = amended(&snapshot, &[(Field::Tarry, 2.0), (Field::LowThreshold, 2.0)]);
+    assert_eq!(commands(&mut ui, &snapshot, "t="), [expected], "nor is what was just asked for lost");
+    let (_, mut ui) = on("nii3");
+    assert_eq!(commands(&mut ui, &snapshot, "ttt+"), [amended(&snapshot, &[(Field::LowTarry, 21.0)])]);
     type_keys(&mut ui, &snapshot, "t");
     assert_eq!(notice(&ui), (Tone::Good, "+ and - change the threshold"), "round and round");
 }
@@ -160,13 +167,13 @@ fn plus_and_minus_change_the_chosen_number() {
 #[test]
 fn a_second_press_goes_on_from_what_was_asked() {
     let (mut snapshot, mut ui) = on("nii1");
-    let twice = [set("nii1", Field::Threshold, 52.0), set("nii1", Field::Threshold, 54.0)];
+    let twice = [amended(&snapshot, &[(Field::Threshold, 52.0)]), amended(&snapshot, &[(Field::Threshold, 54.0)])];
     assert_eq!(commands(&mut ui, &snapshot, "++"), twice);
     snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: true, text: "threshold 50 > 54".into() })];
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(
         commands(&mut ui, &snapshot, "+"),
-        [set("nii1", Field::Threshold, 52.0)],
+        [amended(&snapshot, &[(Field::Threshold, 52.0)])],
         "answered: what is shown counts"
     );
 }
@@ -182,8 +189,9 @@ fn a_number_the_policy_cannot_have_is_refused_here() {
 #[test]
 fn only_numbers_the_policy_has_can_be_chosen() {
     let (snapshot, mut ui) = on("nii4");
-    assert_eq!(commands(&mut ui, &snapshot, "+"), [set("nii4", Field::Threshold, 3.0)]);
-    assert_eq!(commands(&mut ui, &snapshot, "t+"), [set("nii4", Field::LowTarry, 4.0)]);
+    assert_eq!(commands(&mut ui, &snapshot, "+"), [amended(&snapshot, &[(Field::Threshold, 3.0)])]);
+    let (_, mut ui) = on("nii4");
+    assert_eq!(commands(&mut ui, &snapshot, "t+"), [amended(&snapshot, &[(Field::LowTarry, 4.0)])]);
 }
 
 fn moving(vm: &str) -> (Snapshot, Ui) {
@@ -296,7 +304,7 @@ fn a_full_channel_is_said_plainly() {
     assert_eq!(notice(&ui).0, Tone::Bad);
     assert_eq!(
         commands(&mut ui, &snapshot, "+"),
-        [set("nii1", Field::Threshold, 52.0)],
+        [amended(&snapshot, &[(Field::Threshold, 52.0)])],
         "what was not sent does not count"
     );
 }

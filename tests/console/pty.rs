@@ -21,11 +21,11 @@ fn engine(mut said: channel::Receiver<Say>, snapshots: &watch::Sender<Arc<Snapsh
     let mut breaks = Some(breaks);
     let mut seq = 0;
     while let Some(said) = said.blocking_recv() {
-        let Say::Command(command) = said else { continue };
-        match command {
-            Command::Undo => drop(thread::spawn(|| panic!("a background task broke"))),
-            Command::Acknowledge => drop(breaks.take().map(|breaks| breaks.send(()))),
-            _ => {}
+        match said {
+            Say::Undo => drop(thread::spawn(|| panic!("a background task broke"))),
+            Say::Command(Command::Acknowledge) => drop(breaks.take().map(|breaks| breaks.send(()))),
+            Say::Command(_) => {}
+            _ => continue,
         }
         seq += 1;
         let text = format!("answer {seq}");

@@ -95,7 +95,8 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Lower => effects.extend(change(ui, snapshot, false)),
         Action::Abort => ask_abort(ui),
         Action::Mode => effects.extend(mode(ui, snapshot)),
-        Action::Approve | Action::Deny | Action::Hold | Action::Release | Action::Undo | Action::Acknowledge => {
+        Action::Undo => effects.push(Effect::Say(Say::Undo)),
+        Action::Approve | Action::Deny | Action::Hold | Action::Release | Action::Acknowledge => {
             effects.extend(command(ui, &action));
         }
     }

@@ -6,7 +6,7 @@ use super::Effect;
 use super::dialogs::ask;
 use crate::console::step;
 use crate::console::ui::{Pending, Tone, Ui};
-use crate::core::engine::Command;
+use crate::core::engine::{Change, Command};
 use crate::core::policy::{Field, Settings};
 use crate::view::Snapshot;
 
@@ -36,12 +36,19 @@ pub(super) fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Option<Effec
     let asked = ui.pending.as_ref().filter(|pending| pending.vm == detail.vm && pending.field == field);
     let from = asked.map(|pending| pending.value).or_else(|| detail.settings.get(field))?;
     let value = step::step(field, from, up);
-    match detail.settings.with(field, value) {
-        Ok(_) => {
+    // Nor may another number that was just asked for be lost: the policy is sent whole.
+    let other = ui.pending.as_ref().filter(|pending| pending.vm == detail.vm);
+    let shown = other.and_then(|pending| detail.settings.with(pending.field, pending.value).ok());
+    match shown.as_ref().unwrap_or(&detail.settings).with(field, value) {
+        Ok(settings) => {
             let vm = Arc::clone(&detail.vm);
-            let command = Command::Set { vm: vm.to_string(), field, value };
-            ui.pending = Some(Pending { vm, field, value });
-            Some(ask(ui, command))
+            let change = Change { vm: vm.to_string(), settings: Box::new(settings) };
+            let command = Command::Amend { changes: vec![change], why: None };
+            ui.pending = Some(Pending { vm: Arc::clone(&vm), field, value });
+            let effect = ask(ui, command);
+            let what = format!("{vm} {} {}", step::label(field), step::shown(value));
+            ui.say(Tone::Asked, format!("{what}: asked, waiting for the engine"));
+            Some(effect)
         }
         Err(refusal) => {
             ui.say(Tone::Bad, refusal.to_string());
