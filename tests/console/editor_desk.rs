@@ -39,6 +39,7 @@ fn tried(threshold: f64, tarry: u32, span: Span) -> Tried {
     let every = span.millis() / (moves as i64 + 1);
     let move_at = (1..=moves as i64).map(|n| sample::NOW - span + Span::from_millis(n * every)).collect();
     Tried {
+        moves: Vec::new(),
         outcome: Outcome {
             samples: (span.secs_f64() / 60.0) as usize,
             gaps: 12,

@@ -10,7 +10,7 @@ use crate::core::cluster::{Cluster, VmId};
 use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
 use crate::core::simulation::Plan;
-use crate::edge::config::{self, AmendError, Amended, BlockName, Config, KeyChange, SaveError, Target};
+use crate::edge::config::{self, AmendError, Amended, BlockName, Config, KeyChange, SaveError, Seen, Target};
 use crate::view::{Block, DraftView, Editing, Nudge, Origin, Scope};
 
 /// Edits that can be taken back.
@@ -128,23 +128,18 @@ impl File {
     /// Whether somebody else changed the file: takes it over if it is right. `anyway`: also if it is as it was.
     pub(super) fn look(&mut self, anyway: bool) -> Option<Told> {
         let path = self.path.clone()?;
-        let read = std::fs::read(&path);
-        if let Ok(bytes) = &read
-            && *bytes == self.bytes
-            && self.config.is_some()
-            && !anyway
-        {
+        if !anyway && self.config.is_some() && matches!(Seen::look(&path, &self.bytes), Ok(Seen::Same)) {
             let was_broken = self.broken.take().is_some();
             return was_broken.then_some(Told::Broken(None));
         }
-        match config::load(&path) {
-            Ok(config) => {
+        match config::load_with_bytes(&path) {
+            Ok((config, bytes)) => {
                 let config = match &self.untold {
                     Some((cluster, plan)) => config.with_untold(cluster, plan),
                     None => config,
                 };
                 self.broken = None;
-                self.bytes = read.unwrap_or_default();
+                self.bytes = bytes;
                 self.config = Some(config.clone());
                 let (editing, origins) = (self.editing(), self.origins());
                 Some(Told::Changed(Box::new(Changed { config, editing, origins })))
