@@ -156,13 +156,13 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Working hours begin and end at their own instants, not at a sample's; within a settle, when that ends.
+    /// Working hours begin and end at their own instants, not at a sample's.
     fn hours(&mut self, now: Timestamp) {
         if self.state.hours.is_none() {
             self.observe(now, What::Clock);
         }
         loop {
-            self.edge = self.state.hours.map_or(Timestamp::NEVER, |edge| edge.until.max(self.settled));
+            self.edge = self.state.hours.map_or(Timestamp::NEVER, |edge| edge.until);
             if self.edge > now {
                 break;
             }

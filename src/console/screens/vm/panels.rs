@@ -157,7 +157,7 @@ const fn by(done: &PastMove) -> &'static str {
 fn missing(pen: &mut Pen<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snapshot, ui: &Ui) {
     let text = match (nothing, &snapshot.history) {
         (Some(nothing), _) => nothing.to_owned(),
-        (None, HistoryView::Off(why)) => format!("no history: {why}"),
+        (None, HistoryView::Off(why)) => past::without(why),
         (None, _) if ui.frozen => "frozen: p goes on and reads it".to_owned(),
         (None, _) => "reading the history".to_owned(),
     };
