@@ -15,6 +15,7 @@
 //! | [`edge::monitor`] | read a service's indicator |
 //! | [`edge::recording`] | read recorded samples from a CSV file |
 //! | [`edge::driver`] | move a VM |
+//! | [`edge::history`] | samples, events and decisions on disk |
 //! | [`runtime`] | the tokio shell that ties core to edge |
 //! | [`view`] | what a screen may know and say, and the words for what happened |
 //! | [`console`] | the terminal |

@@ -17,7 +17,7 @@ use crate::console::{self, Colours, Glyphs, Options, ThemeName, Zone};
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
-use crate::runtime::{Conductor, Control, Heart, Pace, Publisher, Sink, steady_clock};
+use crate::runtime::{Asked, Conductor, Control, Heart, Pace, Publisher, Sink, steady_clock};
 use crate::view::{Say, Snapshot};
 
 use super::load;
@@ -143,7 +143,7 @@ fn simulated(
     let until = if small { START + age } else { START };
     while heart.next_wake() <= until {
         let due = heart.next_wake();
-        heart.wake(due, &mut publisher, &mut Vec::new());
+        heart.wake(due, &mut publisher, &mut Asked::default());
     }
     publisher.publish(heart.engine(), heart.now());
     look_first(&mut publisher, &snapshots, &heart);

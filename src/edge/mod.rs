@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod driver;
+pub mod history;
 pub mod monitor;
 pub mod recording;

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::core::cluster::{HostId, Reading, Timestamp, VmId};
+use crate::core::cluster::{HostId, Reading, Timestamp};
 use crate::core::engine::{Command, Engine, Event, Record};
 use crate::edge::config;
 use crate::view::Say;
 
-use super::heart::{Heart, Listener};
+use super::heart::{Asked, Heart, Listener};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
 use super::print::Printer;
@@ -63,7 +63,7 @@ pub struct Conductor {
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
     polls: Polls,
-    asks: Vec<VmId>,
+    asks: Asked,
     published: Instant,
     stale: bool,
 }
@@ -87,7 +87,7 @@ impl Conductor {
             config: None,
             until: None,
             polls,
-            asks: Vec::new(),
+            asks: Asked::default(),
             published: Instant::now(),
             stale: false,
         }
@@ -197,7 +197,7 @@ impl Conductor {
     }
 
     fn start_polls(&mut self) {
-        for vm in self.asks.drain(..) {
+        for vm in self.asks.reads.drain(..) {
             self.polls.start(vm);
         }
     }
@@ -258,7 +258,7 @@ impl Conductor {
     fn obey(&mut self, command: Command) {
         self.heart.command("operator", command.clone(), &mut self.sink, &mut self.asks);
         if let Sink::Publish(publisher) = &mut self.sink {
-            publisher.touched_by(&command, self.heart.engine(), self.heart.now());
+            publisher.touched_by(&command, self.heart.engine());
         }
     }
 
@@ -366,7 +366,7 @@ impl Listener for Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::cluster::{Monitor, Source, Span};
+    use crate::core::cluster::{Monitor, Source, Span, VmId};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::runtime::Format;
 

@@ -4,8 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::core::cluster::{Cluster, HostId, Monitor, Source, Timestamp, VmId};
-use crate::core::engine::{Command, Effect, Engine, Event, Record};
-use crate::core::policy::Field;
+use crate::core::engine::{Change, Command, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record};
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
 
@@ -21,6 +20,16 @@ pub trait Listener {
     fn reconfigured(&mut self, engine: &Engine);
 }
 
+/// What only others can answer.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// VMs that real monitors have to read; each is answered with [`Event::Reading`].
+    pub reads: Vec<VmId>,
+    /// Migrations to be written down durably before they start; each is answered with [`Event::Journalled`]. The
+    /// engine waits for that without an end: whoever writes them has the deadline, and answers when it is over too.
+    pub journal: Vec<InFlight>,
+}
+
 /// The engine and the simulator it lives with.
 #[derive(Debug)]
 pub struct Heart {
@@ -28,6 +37,7 @@ pub struct Heart {
     simulation: Simulation,
     monitors: Vec<Monitor>,
     now: Timestamp,
+    journal_outside: bool,
     /// Kept between steps for their room.
     events: VecDeque<Event>,
     simulated: Vec<Event>,
@@ -37,14 +47,55 @@ pub struct Heart {
 impl Heart {
     /// An engine over a cluster whose arrays the simulator drives.
     pub fn new(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
+        let simulation = Simulation::new(&cluster, plan, now);
+        Self::of(Engine::new(cluster, now), simulation, monitors, now)
+    }
+
+    /// An engine that goes on where another one stopped, over VMs that are where it has them.
+    pub fn restored(
+        cluster: Cluster,
+        monitors: Vec<Monitor>,
+        mut plan: Plan,
+        now: Timestamp,
+        kept: &[(String, Kept)],
+        whole: Option<KeptCluster>,
+    ) -> Self {
+        let engine = Engine::restored(cluster, now, kept, whole);
+        let mut placed = engine.cluster().clone();
+        for (vm, id) in placed.vms.iter_mut().zip(engine.vm_ids()) {
+            vm.host = engine.live(id).host();
+        }
+        plan.outages.retain(|outage| outage.from > now);
+        Self::of(engine, Simulation::new(&placed, plan, now), monitors, now)
+    }
+
+    fn of(engine: Engine, simulation: Simulation, monitors: Vec<Monitor>, now: Timestamp) -> Self {
         Self {
-            simulation: Simulation::new(&cluster, plan, now),
-            engine: Engine::new(cluster, now),
+            engine,
+            simulation,
             monitors,
             now,
+            journal_outside: false,
             events: VecDeque::new(),
             simulated: Vec::new(),
             effects: Vec::new(),
+        }
+    }
+
+    /// Whether somebody else writes down that a migration is about to start. Then it waits in [`Asked::journal`] for
+    /// their [`Event::Journalled`], and how long they may take for it is theirs to see to. Otherwise it starts at once.
+    pub const fn journal_outside(&mut self, outside: bool) {
+        self.journal_outside = outside;
+    }
+
+    /// Follows migrations that the journal has without an outcome to theirs. To be called once, before the first wake.
+    pub fn resume(&mut self, journalled: &[InFlight], listener: &mut impl Listener, asks: &mut Asked) {
+        let mut effects = Vec::new();
+        for migration in journalled {
+            self.engine.resume(self.now, migration, &mut effects);
+        }
+        for effect in effects {
+            self.carry_out(effect, listener, asks);
         }
     }
 
@@ -68,8 +119,8 @@ impl Heart {
         self.engine.next_wake().min(self.simulation.next_event())
     }
 
-    /// Does what is due at `now`. VMs that real monitors have to read are added to `asks`.
-    pub fn wake(&mut self, now: Timestamp, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+    /// Does what is due at `now`. What only others can answer is added to `asks`.
+    pub fn wake(&mut self, now: Timestamp, listener: &mut impl Listener, asks: &mut Asked) {
         self.now = now.max(self.now);
         let mut due = std::mem::take(&mut self.simulated);
         self.simulation.advance(self.now, &mut due);
@@ -83,7 +134,7 @@ impl Heart {
     }
 
     /// Tells the engine something now, and carries out what it wants.
-    pub fn tell(&mut self, event: Event, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+    pub fn tell(&mut self, event: Event, listener: &mut impl Listener, asks: &mut Asked) {
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
             if let Event::Host { host, .. } = event {
@@ -102,13 +153,16 @@ impl Heart {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+    fn carry_out(&mut self, effect: Effect, listener: &mut impl Listener, asks: &mut Asked) {
         let now = self.now;
         let answer = match effect {
-            Effect::Read { vm } if self.monitors[vm.index()].source != Source::Simulated => return asks.push(vm),
+            Effect::Read { vm } if self.monitors[vm.index()].source != Source::Simulated => return asks.reads.push(vm),
             Effect::Read { vm } => self.simulation.read(vm, now),
             Effect::Preflight(route) => self.simulation.preflight(route, now),
-            // The history that keeps this across a crash comes with it; until then the event stream is the journal.
+            Effect::Journal(route) if self.journal_outside => {
+                return asks.journal.extend(self.engine.in_flight(route.id));
+            }
+            // Where nobody keeps it across a crash the event stream is the journal.
             Effect::Journal(route) => Event::Journalled { id: route.id },
             Effect::Start(route) => return self.simulation.start(route, now),
             Effect::Abort(route) => return self.simulation.abort(route, now),
@@ -119,8 +173,8 @@ impl Heart {
         self.events.push_back(answer);
     }
 
-    /// An operator's command, if the VM's monitor can live with it.
-    pub fn command(&mut self, by: &str, command: Command, listener: &mut impl Listener, asks: &mut Vec<VmId>) {
+    /// An operator's command, if the monitors can live with it.
+    pub fn command(&mut self, by: &str, command: Command, listener: &mut impl Listener, asks: &mut Asked) {
         if let Err(text) = self.within_deadline(&command) {
             return listener.answer(false, &text);
         }
@@ -129,17 +183,18 @@ impl Heart {
 
     /// A threshold at or above the deadline of an `http` check could never be passed.
     fn within_deadline(&self, command: &Command) -> Result<(), String> {
-        let Command::Set { vm, field: Field::Threshold, value } = command else { return Ok(()) };
-        let monitor = self.engine.cluster().vm_named(vm).map(|id| &self.monitors[id.index()]);
-        match monitor {
-            Some(Monitor { source: Source::Http { .. }, deadline }) if *value >= deadline.millis() as f64 => {
-                Err(format!(
-                    "{vm}: threshold {value} must be below the check's deadline of {} ms, or a busy service is never beyond",
-                    deadline.millis()
-                ))
-            }
-            _ => Ok(()),
+        let Command::Amend { changes, .. } = command else { return Ok(()) };
+        for Change { vm, settings } in changes {
+            let monitor = self.engine.cluster().vm_named(vm).map(|id| &self.monitors[id.index()]);
+            let Some(Monitor { source: Source::Http { .. }, deadline }) = monitor else { continue };
+            let Some(high) = settings.rule.high().filter(|high| high.at >= deadline.millis() as f64) else { continue };
+            return Err(format!(
+                "{vm}: threshold {} must be below the check's deadline of {} ms, or a busy service is never beyond",
+                high.at,
+                deadline.millis()
+            ));
         }
+        Ok(())
     }
 
     /// Takes a changed config over, if nothing under way stands against it.
@@ -150,7 +205,7 @@ impl Heart {
         &mut self,
         config: Config,
         listener: &mut impl Listener,
-        asks: &mut Vec<VmId>,
+        asks: &mut Asked,
     ) -> Result<(), String> {
         self.engine.can_become(&config.cluster)?;
         let reread = self.read_otherwise(&config);
@@ -168,5 +223,120 @@ impl Heart {
         let other =
             after.filter(|(vm, monitor)| before.get(vm.name.as_str()).is_some_and(|was| **was != monitor.source));
         other.map(|(vm, _)| vm.name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::{RequestId, Span};
+    use crate::core::engine::{Happened, Phase, Target};
+    use crate::core::policy::Settings;
+    use crate::core::simulation::{START, Scenario, Size};
+
+    /// Everything that is told.
+    #[derive(Default)]
+    struct Told {
+        records: Vec<Record>,
+        answers: Vec<(bool, String)>,
+    }
+
+    impl Listener for Told {
+        fn record(&mut self, record: &Record, _: &Engine) {
+            self.records.push(record.clone());
+        }
+        fn answer(&mut self, ok: bool, text: &str) {
+            self.answers.push((ok, text.to_owned()));
+        }
+        fn host(&mut self, _: HostId) {}
+        fn reconfigured(&mut self, _: &Engine) {}
+    }
+
+    impl Told {
+        fn phases(&self) -> Vec<Phase> {
+            let phase = |record: &Record| match record.what {
+                Happened::Migration { phase, percent, .. } if percent == 0 || phase != Phase::Running => Some(phase),
+                _ => None,
+            };
+            self.records.iter().filter_map(phase).collect()
+        }
+    }
+
+    fn scenario() -> (Cluster, Vec<Monitor>, Plan) {
+        Scenario::Two.build(Size::default(), 1)
+    }
+
+    fn heart() -> Heart {
+        let (cluster, monitors, plan) = scenario();
+        Heart::new(cluster, monitors, plan, START)
+    }
+
+    fn run_until(heart: &mut Heart, after: Span, told: &mut Told, asks: &mut Asked) {
+        while heart.next_wake() <= START + after {
+            heart.wake(heart.next_wake(), told, asks);
+        }
+    }
+
+    fn move_nii3() -> Command {
+        Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) }
+    }
+
+    #[test]
+    fn a_migration_waits_for_a_journal_outside() {
+        let (mut heart, mut told, mut asks) = (heart(), Told::default(), Asked::default());
+        heart.journal_outside(true);
+        run_until(&mut heart, Span::from_secs(1), &mut told, &mut asks);
+        heart.command("operator", move_nii3(), &mut told, &mut asks);
+        run_until(&mut heart, Span::from_secs(60), &mut told, &mut asks);
+        let [InFlight { id: RequestId(1), vm, from, to, .. }] = &asks.journal[..] else { panic!("{asks:?}") };
+        assert_eq!((vm.as_str(), from.as_str(), to.as_str()), ("nii3", "mln1", "mln4"));
+        assert!(told.phases().is_empty(), "it has not begun");
+        heart.tell(Event::Journalled { id: RequestId(1) }, &mut told, &mut asks);
+        run_until(&mut heart, Span::from_mins(3), &mut told, &mut asks);
+        assert_eq!(told.phases(), [Phase::Running, Phase::Confirmed]);
+    }
+
+    #[test]
+    fn a_restored_heart_has_its_vms_where_they_were_and_follows_what_was_under_way() {
+        let (mut heart, mut told, mut asks) = (heart(), Told::default(), Asked::default());
+        run_until(&mut heart, Span::from_secs(1), &mut told, &mut asks);
+        heart.command("operator", move_nii3(), &mut told, &mut asks);
+        run_until(&mut heart, Span::from_mins(3), &mut told, &mut asks);
+        heart.journal_outside(true);
+        let back = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln2".to_owned()) };
+        heart.command("operator", back, &mut told, &mut asks);
+        let engine = heart.engine();
+        let kept: Vec<_> = engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect();
+        let (whole, now) = (engine.keep_cluster(heart.now()), heart.now());
+        let (cluster, monitors, plan) = scenario();
+        let mut again = Heart::restored(cluster, monitors, plan, now, &kept, Some(whole));
+        let mut told = Told::default();
+        again.resume(&asks.journal, &mut told, &mut Asked::default());
+        while again.next_wake() <= now + Span::from_secs(2) {
+            again.wake(again.next_wake(), &mut told, &mut Asked::default());
+        }
+        assert_eq!(told.phases(), [Phase::Unknown, Phase::Failed], "it never left");
+        let host = again.engine().live(VmId(0)).host();
+        assert_eq!(again.engine().cluster().host(host).name, "mln4");
+    }
+
+    #[test]
+    fn a_threshold_that_a_check_could_never_pass_is_refused() {
+        let (cluster, mut monitors, plan) = scenario();
+        monitors[0].source = Source::Http { url: "http://127.0.0.1/".to_owned(), expect: 200 };
+        monitors[0].deadline = Span::from_millis(60);
+        let settings = cluster.vms[0].policy.clone();
+        let mut heart = Heart::new(cluster, monitors, plan, START);
+        let mut told = Told::default();
+        let mut amend = |settings: Settings| {
+            let changes = vec![Change { vm: "nii3".to_owned(), settings: Box::new(settings) }];
+            let command = Command::Amend { changes, why: None };
+            heart.command("operator", command, &mut told, &mut Asked::default());
+        };
+        let at = |value| settings.with(crate::core::policy::Field::Threshold, value).expect("it stands");
+        amend(at(60.0));
+        amend(at(59.0));
+        assert!(!told.answers[0].0 && told.answers[0].1.contains("deadline of 60 ms"), "{:?}", told.answers);
+        assert!(told.answers[1].0, "{:?}", told.answers);
     }
 }

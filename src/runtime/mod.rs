@@ -21,7 +21,7 @@ mod publish;
 mod signals;
 
 pub use conductor::{Conductor, Control, Ended, Sink};
-pub use heart::Heart;
+pub use heart::{Asked, Heart};
 pub use pace::{Pace, steady_clock};
 pub use print::{Format, Printer};
 pub use publish::Publisher;

@@ -73,7 +73,5 @@ impl Listener for Printer {
 
     fn host(&mut self, _host: HostId) {}
 
-    fn reconfigured(&mut self, _engine: &Engine) {
-        self.log = Log::default();
-    }
+    fn reconfigured(&mut self, _engine: &Engine) {}
 }

@@ -144,20 +144,20 @@ impl Publisher {
     }
 
     /// A command was carried out, and answered: this much may have changed.
-    pub fn touched_by(&mut self, command: &Command, engine: &Engine, now: Timestamp) {
+    pub fn touched_by(&mut self, command: &Command, engine: &Engine) {
         let named = command.vm().and_then(|name| engine.cluster().vm_named(name));
         match named {
             Some(vm) => self.stale_vms.mark(vm.index()),
             None => self.stale_vms = Stale::all(self.rows.len()),
         }
-        let was_taken = self.answers.back().is_some_and(|answer| answer.ok);
-        if let (Some(vm), Command::Set { .. }, true) = (named, command, was_taken) {
-            self.mark(vm, now, MarkKind::Edited);
-        }
     }
 
     fn mark(&mut self, vm: VmId, at: Timestamp, kind: MarkKind) {
         let marks = &mut self.memory[vm.index()].marks;
+        // Several settings changed at once are one edit.
+        if marks.back().is_some_and(|mark| mark.at == at && mark.kind == kind) {
+            return;
+        }
         if marks.len() == MARKS_KEPT {
             marks.pop_front();
         }
@@ -280,6 +280,7 @@ impl Listener for Publisher {
                 let to = Arc::from(engine.cluster().host(*to).name.as_str());
                 self.mark(vm, record.at, MarkKind::Moved(to));
             }
+            Happened::Edit { .. } => self.mark(vm, record.at, MarkKind::Edited),
             _ => {}
         }
     }
@@ -301,7 +302,6 @@ impl Listener for Publisher {
             self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
         self.memory =
             engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
-        self.words = Log::default();
         let now = self.sender.borrow().at;
         self.begin(engine, now);
     }

@@ -65,6 +65,14 @@ enum What<'a> {
     Alarm {
         text: &'a str,
     },
+    Edit {
+        by: &'a str,
+        key: &'a str,
+        old: &'a str,
+        new: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<&'a str>,
+    },
     Operator {
         by: &'a str,
         text: &'a str,
@@ -112,6 +120,7 @@ impl<'a> What<'a> {
             }
             Happened::State { state, why } => Self::State { state: *state, why },
             Happened::Alarm { text } => Self::Alarm { text },
+            Happened::Edit { by, key, old, new, why } => Self::Edit { by, key, old, new, why: why.as_deref() },
             Happened::Operator { by, text } => Self::Operator { by, text },
         }
     }

@@ -4,63 +4,63 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::core::cluster::{Cluster, VmId};
-use crate::core::engine::{By, Happened, Phase, Record, VmState};
+use crate::core::cluster::Cluster;
+use crate::core::engine::{By, Phase, Record, VmState};
+use crate::core::insight::{Story, Told};
 use crate::core::policy::Decision;
 
-use super::event::ends;
+use super::story::told;
 use super::{Level, LogLine};
 
-/// Turns records into lines. Remembers each VM's last decision, so that a request can say why.
+/// Turns what happened into lines. Remembers each VM's last decision, so that a request can say why.
 #[derive(Debug, Default)]
 pub struct Log {
-    decided: HashMap<VmId, String>,
+    decided: HashMap<Arc<str>, String>,
 }
 
 impl Log {
     /// The record's line; `None` for what is only progress (samples, gaps, percents).
     pub fn line(&mut self, record: &Record, cluster: &Cluster) -> Option<LogLine> {
-        let (level, text) = self.words(record, cluster)?;
-        let vm = record.vm.map(|vm| Arc::from(cluster.vm(vm).name.as_str()));
-        Some(LogLine { at: record.at, vm, level, text })
+        told(record, cluster).and_then(|told| self.tell(&told))
     }
 
-    fn words(&mut self, record: &Record, cluster: &Cluster) -> Option<(Level, String)> {
-        Some(match &record.what {
-            Happened::Sample { .. } | Happened::Gap { .. } => return None,
-            Happened::Decision { reason, .. } => {
-                self.decided.insert(record.vm?, reason.clone());
+    /// The line of what the history tells, in the order of time; `None` for what has none.
+    pub fn tell(&mut self, told: &Told) -> Option<LogLine> {
+        let vm = told.vm.as_ref();
+        let (level, text) = match &told.what {
+            Story::Decision { reason, .. } => {
+                self.decided.insert(Arc::clone(vm?), reason.clone());
                 return None;
             }
-            Happened::Blocked { action, gate, detail } => {
-                let why = self.reason(record.vm);
-                let text = format!("{} blocked by {}: {detail}{why}", action_words(*action), gate.word());
+            Story::Blocked { action, gate, detail } => {
+                let text = format!("{} blocked by {}: {detail}{}", action_words(*action), gate.word(), self.reason(vm));
                 (Level::Warning, text)
             }
-            Happened::Request { id, from, to, by, .. } => {
-                let (from, to) = ends(cluster, *from, *to);
-                let why = if *by == By::Operator { String::new() } else { self.reason(record.vm) };
+            Story::Request { id, from, to, by, .. } => {
+                let why = if *by == By::Operator { String::new() } else { self.reason(vm) };
                 (Level::Info, format!("request #{}  {from} > {to}  by {}{why}", id.0, by_word(*by)))
             }
-            Happened::Migration { phase: Phase::Running, .. } => return None,
-            Happened::Migration { id, phase, from, to, detail, .. } => {
-                let (from, to) = ends(cluster, *from, *to);
+            Story::Migration { phase: Phase::Running, .. } => return None,
+            Story::Migration { id, phase, from, to, detail, .. } => {
                 let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
                 (phase_level(*phase), format!("{} #{}  {from} > {to}{detail}", phase.word(), id.0))
             }
-            Happened::State { state: VmState::Waiting, why } => {
-                (Level::Warning, format!("{why}{}", self.reason(record.vm)))
+            Story::State { state: VmState::Waiting, why } => (Level::Warning, format!("{why}{}", self.reason(vm))),
+            Story::State { state: VmState::Stale | VmState::Held, why } => (Level::Warning, why.clone()),
+            Story::State { state: VmState::Resting, why } => (Level::Info, why.clone()),
+            Story::State { .. } | Story::Other => return None,
+            Story::Alarm { text } => (Level::Alarm, text.clone()),
+            Story::Edit { by, key, old, new, why } => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+                (Level::Info, format!("{} by {by}{why}", edit_words(key, old, new)))
             }
-            Happened::State { state: VmState::Stale | VmState::Held, why } => (Level::Warning, why.clone()),
-            Happened::State { state: VmState::Resting, why } => (Level::Info, why.clone()),
-            Happened::State { .. } => return None,
-            Happened::Alarm { text } => (Level::Alarm, text.clone()),
-            Happened::Operator { by, text } => (Level::Info, format!("{by}: {text}")),
-        })
+            Story::Operator { by, text } => (Level::Info, format!("{by}: {text}")),
+        };
+        Some(LogLine { at: told.at, vm: vm.cloned(), level, text })
     }
 
-    fn reason(&self, vm: Option<VmId>) -> String {
-        vm.and_then(|vm| self.decided.get(&vm)).map_or_else(String::new, |reason| format!(": {reason}"))
+    fn reason(&self, vm: Option<&Arc<str>>) -> String {
+        vm.and_then(|vm| self.decided.get(vm)).map_or_else(String::new, |reason| format!(": {reason}"))
     }
 }
 
@@ -89,6 +89,15 @@ pub const fn action_words(action: Decision) -> &'static str {
         Decision::MoveToBase => "move to base",
         Decision::MoveAway => "move away",
         Decision::MoveHome => "move home",
+    }
+}
+
+/// A changed setting: `threshold 50 → 60`.
+fn edit_words(key: &str, old: &str, new: &str) -> String {
+    match (old, new) {
+        ("", new) => format!("{key} set to {new}"),
+        (old, "") => format!("{key} {old} taken out"),
+        (old, new) => format!("{key} {old} → {new}"),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `draft` | editing a policy: what the console drafts, and what comes back on it |
 //! | `project` | the engine's state as rows, arrays and details |
 //! | `event` | what happened as a line of JSON (the event contract) |
+//! | `story` | what happened in names, as the history keeps it |
 //! | `log` | what happened as a line for people |
 
 mod draft;
@@ -17,6 +18,7 @@ mod past;
 mod project;
 mod say;
 mod snapshot;
+mod story;
 #[cfg(test)]
 mod tests;
 
@@ -30,5 +32,6 @@ pub use snapshot::{
     Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MigrationView,
     MoveOption, Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
+pub use story::told;
 
 pub use crate::core::engine::{Command, Target};

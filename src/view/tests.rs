@@ -57,6 +57,11 @@ fn json(what: Happened) -> String {
 }
 
 /// How loud the last of these records is and what the log says, if it says anything.
+fn edit(old: &str, why: Option<&str>) -> Happened {
+    let (by, key, old, new) = (text("root"), text("threshold"), text(old), text("60"));
+    Happened::Edit { by, key, old, new, why: why.map(text) }
+}
+
 fn said(records: &[Happened]) -> Option<(Level, String)> {
     let (mut log, cluster) = (Log::default(), cluster());
     let lines = records.iter().map(|what| log.line(&Record { at: AT, vm: Some(NII4), what: what.clone() }, &cluster));
@@ -85,6 +90,9 @@ fn each_record_is_the_contracts_line_of_json() {
     assert_eq!(json(Happened::Alarm { text: text("it is lost") }), r#""alarm","text":"it is lost"}"#);
     let operator = Happened::Operator { by: text("operator"), text: text("mode ask → auto") };
     assert_eq!(json(operator), r#""operator","by":"operator","text":"mode ask → auto"}"#);
+    assert_eq!(json(edit("50", None)), r#""edit","by":"root","key":"threshold","old":"50","new":"60"}"#);
+    let why = r#""edit","by":"root","key":"threshold","old":"50","new":"60","why":"too many moves"}"#;
+    assert_eq!(json(edit("50", Some("too many moves"))), why);
 }
 
 #[test]
@@ -114,6 +122,7 @@ fn every_type_is_in_the_docs() {
         migration(Phase::Running, ""),
         state(VmState::Held, "x"),
         Happened::Alarm { text: text("x") },
+        edit("50", Some("x")),
         Happened::Operator { by: text("x"), text: text("x") },
     ];
     let keys = |what: Happened| {
@@ -157,6 +166,9 @@ fn the_log_says_what_matters_to_people_and_how_loud() {
     assert_eq!(said(&[Happened::Alarm { text: text("host down") }]), line(Level::Alarm, "host down"));
     let operator = Happened::Operator { by: text("config"), text: text("config applied") };
     assert_eq!(said(&[operator]), line(Level::Info, "config: config applied"));
+    let edited = "threshold 50 → 60 by root: too many moves";
+    assert_eq!(said(&[edit("50", Some("too many moves"))]), line(Level::Info, edited));
+    assert_eq!(said(&[edit("", None)]), line(Level::Info, "threshold set to 60 by root"));
 }
 
 #[test]

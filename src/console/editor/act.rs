@@ -295,6 +295,9 @@ fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<(Field, f
     match &view.what_if {
         WhatIf::Pending => Err("what-if is still counting: once more in a moment"),
         WhatIf::None(_) => Ok((Field::Threshold, step::step(Field::Threshold, now, up))),
+        WhatIf::Told { comparison, .. } if comparison.strip.is_empty() => {
+            Err("the strip is still counting: once more in a moment")
+        }
         WhatIf::Told { comparison, .. } => {
             let moves = comparison.new.outcome.moves;
             let better = |variant: &&Variant| if fewer { variant.moves < moves } else { variant.moves > moves };

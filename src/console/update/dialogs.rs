@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Effect;
 use crate::console::keymap::Action;
+use crate::console::text;
 use crate::console::ui::{Overlay, Tone, Ui};
-use crate::console::{step, text};
 use crate::core::cluster::Mode;
 use crate::core::engine::{Command, Target};
 use crate::view::{MoveOption, Say, Snapshot, Verdict};
@@ -64,8 +64,10 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
         Command::Hold { vm } => format!("hold {vm}"),
         Command::Release { vm } => format!("release {vm}"),
         Command::Abort { vm } => format!("abort the migration of {vm}"),
-        Command::Set { vm, field, value } => format!("{vm} {} {}", step::label(*field), step::shown(*value)),
-        Command::Undo => "undo".to_owned(),
+        Command::Amend { changes, .. } => match &changes[..] {
+            [change] => format!("change the policy of {}", change.vm),
+            more => format!("change the policies of {} VMs", more.len()),
+        },
         Command::Mode { mode } => format!("mode {}", mode.word()),
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };

@@ -10,4 +10,4 @@ pub use id::{ArrayId, HostId, RequestId, SiteId, VmId};
 pub use indicator::{Direction, Indicator, IndicatorKind, Reading, Value};
 pub use model::{Array, Cluster, Host, HostState, Limits, Mode, Pick, Site, Vm};
 pub use source::{Monitor, MysqlQuantity, OnTimeout, Secret, Source};
-pub use time::{Span, Timestamp, in_words};
+pub use time::{Span, Timestamp, in_words, written};

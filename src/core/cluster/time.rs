@@ -157,6 +157,19 @@ pub fn in_words(span: Span) -> String {
     }
 }
 
+/// A length as the config writes it: `1m30s`.
+pub fn written(span: Span) -> String {
+    let mut ms = span.millis();
+    let mut text = String::new();
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if ms >= size {
+            text.push_str(&format!("{}{unit}", ms / size));
+            ms %= size;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

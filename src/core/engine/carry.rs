@@ -72,9 +72,21 @@ impl Engine {
     /// What waited is not wanted any more.
     pub(super) fn drop_waiting(&mut self, now: Timestamp, vm: VmId, gate: Gate, why: &str, out: &mut Vec<Effect>) {
         if let Some(waiting) = self.live_mut(vm).waiting.take() {
-            let detail = format!("request #{} dropped: {why}", waiting.id.0);
-            self.record(now, vm, Happened::Blocked { action: waiting.action, gate, detail }, out);
+            self.say_dropped(now, vm, &waiting, gate, why, out);
         }
+    }
+
+    pub(super) fn say_dropped(
+        &self,
+        now: Timestamp,
+        vm: VmId,
+        waiting: &Waiting,
+        gate: Gate,
+        why: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        let detail = format!("request #{} dropped: {why}", waiting.id.0);
+        self.record(now, vm, Happened::Blocked { action: waiting.action, gate, detail }, out);
     }
 
     /// An approved request: the gates are asked again, as things may have changed.
@@ -108,6 +120,13 @@ impl Engine {
 
     fn launch(&mut self, flight: Flight, out: &mut Vec<Effect>) {
         let route = flight.route;
+        self.board(flight);
+        out.push(Effect::Preflight(route));
+    }
+
+    /// The flight is under way; its hosts are taken.
+    pub(super) fn board(&mut self, flight: Flight) {
+        let route = flight.route;
         self.flights.insert(route.id, flight);
         let live = self.live_mut(route.vm);
         live.flight = Some(route.id);
@@ -115,7 +134,6 @@ impl Engine {
         self.hosts[route.from.index()].busy += 1;
         self.hosts[route.to.index()].busy += 1;
         self.hosts[route.to.index()].incoming += 1;
-        out.push(Effect::Preflight(route));
     }
 
     /// The flight is over; its hosts are free for another.
@@ -331,7 +349,7 @@ impl Engine {
         self.read_at(vm, end);
     }
 
-    fn record_flight(
+    pub(super) fn record_flight(
         &self,
         at: Timestamp,
         route: Route,

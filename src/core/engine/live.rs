@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Value};
 use crate::core::policy::{Decision, State};
 
@@ -22,6 +24,8 @@ pub struct Live {
     /// A counter's last reading.
     pub(super) raw: Option<(Timestamp, f64)>,
     pub(super) next_read: Timestamp,
+    /// When its working hours begin or end next.
+    pub(super) next_hours: Timestamp,
     /// When the reading that is under way was asked for.
     pub(super) asked: Option<Timestamp>,
     /// Nothing counts before then, and the first reading after it is a baseline.
@@ -59,7 +63,7 @@ pub struct Last {
 }
 
 /// Why and how long a VM stays where it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hold {
     /// [`Timestamp::NEVER`]: until released.
     pub until: Timestamp,
@@ -68,7 +72,8 @@ pub struct Hold {
 }
 
 /// What made a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum HoldCause {
     /// An operator's hold.
     Hand,
@@ -157,6 +162,7 @@ impl Live {
             last_ring: Vec::new(),
             raw: None,
             next_read: Timestamp::NEVER,
+            next_hours: Timestamp::NEVER,
             asked: None,
             settle: None,
             hold: None,

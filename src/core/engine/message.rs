@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, Reading, RequestId, Span, VmId};
-use crate::core::policy::{Field, Hand};
+use crate::core::policy::{Hand, Settings};
 
 /// Something the engine is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,17 +205,13 @@ pub enum Command {
         /// This VM's.
         vm: String,
     },
-    /// Change a number of a VM's policy in the running engine.
-    Set {
-        /// This VM's.
-        vm: String,
-        /// This number.
-        field: Field,
-        /// To this.
-        value: f64,
+    /// Take changed settings over: all of them, or none if one cannot stand.
+    Amend {
+        /// Which VMs get which.
+        changes: Vec<Change>,
+        /// Why, for those who ask later.
+        why: Option<String>,
     },
-    /// Take the last [`Command::Set`] back.
-    Undo,
     /// Change how far the engine may go on its own.
     Mode {
         /// To this.
@@ -225,8 +221,17 @@ pub enum Command {
     Acknowledge,
 }
 
+/// A VM's settings as they are to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// This VM's.
+    pub vm: String,
+    /// Its whole policy.
+    pub settings: Box<Settings>,
+}
+
 impl Command {
-    /// The VM it is about, if it names one.
+    /// The VM it is about, if it is about one.
     pub fn vm(&self) -> Option<&str> {
         match self {
             Self::Move { vm, .. }
@@ -234,9 +239,8 @@ impl Command {
             | Self::Deny { vm }
             | Self::Hold { vm }
             | Self::Release { vm }
-            | Self::Abort { vm }
-            | Self::Set { vm, .. } => Some(vm),
-            Self::Undo | Self::Mode { .. } | Self::Acknowledge => None,
+            | Self::Abort { vm } => Some(vm),
+            Self::Amend { .. } | Self::Mode { .. } | Self::Acknowledge => None,
         }
     }
 }

@@ -11,13 +11,21 @@
 //! | `destination` | which host it would be |
 //! | `carry` | request → preflight → journal → migration → outcome → settle |
 //! | `operate` | operators' commands |
+//! | `amend` | changed settings |
 //! | `reload` | a changed config |
+//! | `changes` | what a changed config changes, line by line |
+//! | `kept` | what outlives a restart |
+//! | `restore` | an engine that goes on where another one stopped |
+//! | `resume` | a migration that was under way then |
 //! | `names` | where the ids of one cluster are in the next |
 //! | `why` | the why line |
 
+mod amend;
 mod carry;
+mod changes;
 mod destination;
 mod gates;
+mod kept;
 mod live;
 mod message;
 mod names;
@@ -25,6 +33,8 @@ mod observe;
 mod operate;
 mod record;
 mod reload;
+mod restore;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -33,13 +43,15 @@ mod why;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::cluster::{Cluster, HostId, HostState, RequestId, Span, Timestamp, VmId};
-use crate::core::policy::{Field, Observation, Place, Rule, Settings, What};
+use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
 pub use gates::Ask;
+pub use kept::{Kept, KeptCluster};
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
-pub use message::{Command, Effect, Event, Presence, QueueReport, Route, Target};
+pub use message::{Change, Command, Effect, Event, Presence, QueueReport, Route, Target};
 pub(in crate::core) use names::Names;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
+pub use resume::InFlight;
 use timers::{Timer, Timers};
 pub use why::reason_of;
 
@@ -47,8 +59,6 @@ pub use why::reason_of;
 const SLOT: Span = Span::from_millis(100);
 /// Alarms kept until somebody acknowledges them.
 const ALARMS_KEPT: usize = 100;
-/// Edits that can be taken back.
-const EDITS_KEPT: usize = 100;
 
 /// The engine: it owns every state and every timer, and touches nothing.
 #[derive(Debug, Clone)]
@@ -62,15 +72,10 @@ pub struct Engine {
     moves: VecDeque<Timestamp>,
     last_id: u64,
     alarms: VecDeque<(Timestamp, Option<VmId>, String)>,
-    edits: Vec<Edit>,
-}
-
-/// A number of a policy that an operator changed.
-#[derive(Debug, Clone)]
-struct Edit {
-    vm: String,
-    field: Field,
-    old: f64,
+    /// By VM, what was kept of it last.
+    marks: Vec<u64>,
+    /// What is to be said at the first step after a restart, and from when on.
+    unsaid: Option<(Timestamp, Vec<Effect>)>,
 }
 
 impl Engine {
@@ -85,7 +90,8 @@ impl Engine {
             moves: VecDeque::new(),
             last_id: 0,
             alarms: VecDeque::new(),
-            edits: Vec::new(),
+            marks: Vec::new(),
+            unsaid: None,
         };
         for vm in engine.vm_ids() {
             engine.begin(vm, now);
@@ -96,6 +102,7 @@ impl Engine {
 
     /// Tells the engine something. Appends what it wants done and what happened.
     pub fn step(&mut self, now: Timestamp, event: Event, out: &mut Vec<Effect>) {
+        let begun_again = self.unsaid.take().map(|(_, mut unsaid)| out.append(&mut unsaid)).is_some();
         match event {
             Event::Tick => self.fire(now, out),
             Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
@@ -111,11 +118,17 @@ impl Engine {
             Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
             Event::Reconfigured { cluster, reread } => self.on_reconfigured(now, *cluster, &reread, out),
         }
+        if begun_again {
+            for vm in self.vm_ids() {
+                self.say_state(now, vm, out);
+            }
+        }
     }
 
     /// The instant at which the engine next needs an [`Event::Tick`]; [`Timestamp::NEVER`] if it does not.
     pub fn next_wake(&self) -> Timestamp {
-        self.timers.next()
+        let unsaid = self.unsaid.as_ref().map_or(Timestamp::NEVER, |(at, _)| *at);
+        self.timers.next().min(unsaid)
     }
 
     /// The cluster as it runs: with the bounds and the mode that operators set.
@@ -220,8 +233,13 @@ impl Engine {
         }
         self.read_at(vm, first);
         if matches!(self.settings(vm).rule, Rule::Schedule { .. }) {
-            self.timers.set(now, vm, Timer::Hours);
+            self.hours_at(vm, now);
         }
+    }
+
+    fn hours_at(&mut self, vm: VmId, at: Timestamp) {
+        self.live_mut(vm).next_hours = at;
+        self.timers.set(at, vm, Timer::Hours);
     }
 
     fn read_at(&mut self, vm: VmId, at: Timestamp) {
@@ -250,9 +268,9 @@ impl Engine {
                 Timer::Hold if live.hold.is_some_and(|hold| hold.until == at) => self.end_hold(now, vm, out),
                 Timer::Lapse if live.waiting.as_ref().is_some_and(|w| w.lapses == at) => self.lapse(now, vm, out),
                 Timer::Confirm => self.confirm_again(at, vm, out),
-                Timer::Hours => self.on_hours(now, vm, out),
+                Timer::Hours if live.next_hours == at => self.on_hours(now, vm, out),
                 Timer::Read if live.next_read == at => self.on_read_due(now, vm, out),
-                Timer::Hold | Timer::Lapse | Timer::Read => {}
+                Timer::Hold | Timer::Hours | Timer::Lapse | Timer::Read => {}
             }
         }
     }

@@ -5,7 +5,6 @@ use crate::core::policy::{Decision, Look, Place, Resting, Rule, Verdict, What, d
 
 use super::message::{Effect, QueueReport};
 use super::record::{By, Gate, Happened, VmState};
-use super::timers::Timer;
 use super::why::{number, reason_of};
 use super::{Engine, Last};
 
@@ -221,7 +220,7 @@ impl Engine {
     pub(super) fn on_hours(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let Rule::Schedule { hours, .. } = &self.settings(vm).rule else { return };
         let edge = hours.edge(now);
-        self.timers.set(edge.until, vm, Timer::Hours);
+        self.hours_at(vm, edge.until);
         if self.live(vm).policy.hours == Some(edge) {
             return;
         }

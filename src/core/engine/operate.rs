@@ -1,27 +1,27 @@
 //! Operators' commands. Each is answered at once.
 
 use crate::core::cluster::{HostId, Mode, Timestamp, VmId, in_words};
-use crate::core::policy::Field;
 
+use super::Engine;
 use super::live::{Hold, HoldCause, Stage};
 use super::message::{Command, Effect, Target};
 use super::record::{Gate, Happened, Record};
 use super::timers::Timer;
-use super::why::number;
-use super::{EDITS_KEPT, Edit, Engine};
 
 /// What is said to the operator: done, or why not.
-type Said = Result<String, String>;
+pub(super) type Said = Result<String, String>;
 
 impl Engine {
     pub(super) fn on_command(&mut self, now: Timestamp, by: &str, command: Command, out: &mut Vec<Effect>) {
         let vm = command.vm().and_then(|name| self.cluster.vm_named(name));
-        let said = self.obey(now, command, out);
+        // Each setting that changes has a record of its own.
+        let is_told = matches!(command, Command::Amend { .. });
+        let said = self.obey(now, by, command, out);
         let (ok, text) = match said {
             Ok(text) => (true, text),
             Err(text) => (false, text),
         };
-        if ok {
+        if ok && !is_told {
             // The record has the VM's name beside the text.
             let name = vm.map_or_else(String::new, |vm| format!("{}: ", self.name(vm)));
             let what = Happened::Operator { by: by.to_owned(), text: text.replacen(&name, "", 1) };
@@ -30,7 +30,7 @@ impl Engine {
         out.push(Effect::Answer { ok, text });
     }
 
-    fn obey(&mut self, now: Timestamp, command: Command, out: &mut Vec<Effect>) -> Said {
+    fn obey(&mut self, now: Timestamp, by: &str, command: Command, out: &mut Vec<Effect>) -> Said {
         match command {
             Command::Move { vm, target } => self.named(&vm).and_then(|id| self.move_by_hand(now, id, &target, out)),
             Command::Approve { vm } => self.named(&vm).and_then(|id| self.approve(now, id, out)),
@@ -38,14 +38,13 @@ impl Engine {
             Command::Hold { vm } => self.named(&vm).map(|id| self.hold_by_hand(now, id, out)),
             Command::Release { vm } => self.named(&vm).and_then(|id| self.release(now, id, out)),
             Command::Abort { vm } => self.named(&vm).and_then(|id| self.abort(id, out)),
-            Command::Set { vm, field, value } => self.named(&vm).and_then(|id| self.set(id, field, value)),
-            Command::Undo => self.undo(),
+            Command::Amend { changes, why } => self.amend(now, by, changes, why.as_deref(), out),
             Command::Mode { mode } => Ok(self.set_mode(mode)),
             Command::Acknowledge => Ok(self.acknowledge()),
         }
     }
 
-    fn named(&self, vm: &str) -> Result<VmId, String> {
+    pub(super) fn named(&self, vm: &str) -> Result<VmId, String> {
         self.cluster.vm_named(vm).ok_or_else(|| format!("there is no VM {vm}"))
     }
 
@@ -144,40 +143,6 @@ impl Engine {
             out.push(Effect::Abort(flight.route));
         }
         Ok(format!("{name}: asked to abort request #{}", id.0))
-    }
-
-    fn set(&mut self, vm: VmId, field: Field, value: f64) -> Said {
-        let old = self.settings(vm).get(field);
-        let said = self.apply(vm, field, value)?;
-        if let Some(old) = old {
-            if self.edits.len() == EDITS_KEPT {
-                self.edits.remove(0);
-            }
-            self.edits.push(Edit { vm: self.name(vm).to_owned(), field, old });
-        }
-        Ok(said)
-    }
-
-    fn undo(&mut self) -> Said {
-        let edit = self.edits.pop().ok_or("nothing to undo")?;
-        let vm = self.named(&edit.vm)?;
-        self.apply(vm, edit.field, edit.old).map(|said| format!("undone: {said}"))
-    }
-
-    /// Editing a bound zeroes its count; editing a tarry keeps counts.
-    fn apply(&mut self, vm: VmId, field: Field, value: f64) -> Said {
-        let old = self.settings(vm).get(field);
-        let new = self.settings(vm).with(field, value).map_err(|e| format!("{}: {e}", self.name(vm)))?;
-        let changed = old != new.get(field);
-        self.cluster.vms[vm.index()].policy = new;
-        let policy = &mut self.live_mut(vm).policy;
-        match field {
-            Field::Threshold if changed => policy.count = 0,
-            Field::LowThreshold if changed => policy.low_count = 0,
-            _ => {}
-        }
-        let old = old.map_or_else(String::new, |old| format!("{} → ", number(old)));
-        Ok(format!("{}: {} {old}{}", self.name(vm), field.key(), number(value)))
     }
 
     fn set_mode(&mut self, mode: Mode) -> String {

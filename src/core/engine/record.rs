@@ -224,6 +224,19 @@ pub enum Happened {
         /// In words.
         text: String,
     },
+    /// A setting was changed: by an operator, or in the config.
+    Edit {
+        /// Who.
+        by: String,
+        /// Which: a key of the config, such as `threshold`.
+        key: String,
+        /// What it was, as the config writes it; empty if it was not there.
+        old: String,
+        /// What it is; empty if it is gone.
+        new: String,
+        /// Why, if that was said.
+        why: Option<String>,
+    },
     /// An operator did something, or the config changed.
     Operator {
         /// Who.

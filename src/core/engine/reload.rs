@@ -4,11 +4,21 @@ use crate::core::cluster::{Cluster, HostId, HostState, Timestamp, VmId};
 use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
-use super::live::{HostLive, Live};
+use super::amend::{POLICY_CHANGED, edited};
+use super::changes::changes;
+use super::live::{HostLive, Live, Waiting};
 use super::message::Effect;
 use super::names::Names;
-use super::record::{Happened, Record};
+use super::record::{Gate, Happened, Record};
 use super::timers::{Timer, Timers};
+
+/// Who is said to have changed what a changed config changes.
+pub(super) const CONFIG: &str = "config";
+/// Lines about what is no policy's, at most.
+const LINES_SAID: usize = 50;
+
+/// A request that waits no more: the gate that is said to have stopped it, and why.
+type Dropped = (Waiting, Gate, &'static str);
 
 impl Engine {
     /// Whether a cluster can take this one's place now: every VM and host of a running migration must still be in it.
@@ -36,7 +46,7 @@ impl Engine {
         let old = std::mem::replace(&mut self.cluster, new);
         let stood: Vec<HostId> = self.vms.iter().map(Live::host).collect();
         self.carry_hosts(&names);
-        let new_vms = self.carry_vms(&old, &names);
+        let (new_vms, dropped) = self.carry_vms(&old, &names);
         self.carry_flights(&names);
         self.forget_readings(&old, &names, reread);
         self.tell_of_lost_hosts(now, &old, &stood, &names, out);
@@ -44,9 +54,14 @@ impl Engine {
             *vm = vm.and_then(|id| names.vms[id.index()]);
         }
         self.count_placed();
+        self.marks.clear();
         self.set_timers(now, &new_vms);
+        self.say_changes(now, &old, &names, reread, out);
+        for (vm, (waiting, gate, why)) in dropped {
+            self.say_dropped(now, vm, &waiting, gate, why, out);
+        }
         let text = format!("config applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
-        let what = Happened::Operator { by: "config".to_owned(), text };
+        let what = Happened::Operator { by: CONFIG.to_owned(), text };
         out.push(Effect::Record(Record { at: now, vm: None, what }));
         for vm in self.vm_ids() {
             self.say_state(now, vm, out);
@@ -64,21 +79,39 @@ impl Engine {
         self.hosts = hosts;
     }
 
-    /// The VMs that were not there before, in the order of their ids.
-    fn carry_vms(&mut self, old: &Cluster, names: &Names) -> Vec<VmId> {
+    /// The VMs that were not there before, in the order of their ids, and the requests that do not wait any more.
+    fn carry_vms(&mut self, old: &Cluster, names: &Names) -> (Vec<VmId>, Vec<(VmId, Dropped)>) {
         let mut before: Vec<Option<Live>> = self.cluster.vms.iter().map(|_| None).collect();
+        let mut gone = Vec::new();
         for (from, live) in std::mem::take(&mut self.vms).into_iter().enumerate() {
             if let Some(to) = names.vms[from] {
-                let same = &old.vms[from].policy;
-                before[to.index()] =
-                    Some(carried(live, same, &self.cluster.vm(to).policy, names, self.cluster.vm(to).host));
+                let described = self.cluster.vm(to);
+                let (live, dropped) = carried(live, &old.vms[from].policy, &described.policy, names, described.host);
+                before[to.index()] = Some(live);
+                gone.extend(dropped.map(|dropped| (to, dropped)));
             }
         }
         let fresh = before.iter().enumerate().filter(|(_, live)| live.is_none()).map(|(p, _)| VmId::at(p)).collect();
         let described = &self.cluster.vms;
         self.vms =
             before.into_iter().zip(described).map(|(live, vm)| live.unwrap_or_else(|| Live::new(vm.host))).collect();
-        fresh
+        (fresh, gone)
+    }
+
+    /// What is another now: each setting, then the rest line by line.
+    fn say_changes(&self, at: Timestamp, old: &Cluster, names: &Names, reread: &[String], out: &mut Vec<Effect>) {
+        for (was, vm) in old.vms.iter().zip(&names.vms) {
+            if let Some(vm) = *vm {
+                self.say_edits(at, vm, CONFIG, None, &was.policy, out);
+            }
+        }
+        let lines = changes(old, &self.cluster, names, reread);
+        let more = lines.len().saturating_sub(LINES_SAID);
+        let more = (more > 0).then(|| (None, format!("and {more} changes more")));
+        for (vm, text) in lines.into_iter().take(LINES_SAID).chain(more) {
+            let what = Happened::Operator { by: CONFIG.to_owned(), text };
+            out.push(Effect::Record(Record { at, vm, what }));
+        }
     }
 
     /// A VM whose host is gone from the config is taken to be where the config says.
@@ -87,7 +120,7 @@ impl Engine {
             let Some(vm) = *vm else { continue };
             let (gone, here) = (&old.host(*host).name, &self.cluster.host(self.live(vm).host).name);
             let text = format!("its host {gone} is not in the new config: taken to be on {here}");
-            self.record(at, vm, Happened::Operator { by: "config".to_owned(), text }, out);
+            self.record(at, vm, Happened::Operator { by: CONFIG.to_owned(), text }, out);
         }
     }
 
@@ -97,9 +130,7 @@ impl Engine {
             let Some(vm) = names.vms[from] else { continue };
             if was.indicator != self.cluster.vm(vm).indicator || reread.contains(&was.name) {
                 let live = self.live_mut(vm);
-                live.raw = None;
-                live.policy.reset_counts();
-                live.policy.heard();
+                live.forget_readings();
             }
         }
     }
@@ -131,15 +162,21 @@ impl Engine {
                 self.timers.set(at.unwrap_or(Timestamp::NEVER), vm, timer);
             }
             if matches!(self.settings(vm).rule, Rule::Schedule { .. }) {
-                self.timers.set(now, vm, Timer::Hours);
+                self.hours_at(vm, now);
             }
         }
     }
 }
 
 /// A VM's state under a new config: where its host is gone it is where the config says, and edited bounds zero their
-/// counts.
-fn carried(mut live: Live, old: &Settings, new: &Settings, names: &Names, configured: HostId) -> Live {
+/// counts. A request that waits is dropped with its policy or its destination.
+fn carried(
+    mut live: Live,
+    old: &Settings,
+    new: &Settings,
+    names: &Names,
+    configured: HostId,
+) -> (Live, Option<Dropped>) {
     live.asked = None;
     live.host = names.hosts[live.host.index()].unwrap_or(configured);
     live.last_ring = live
@@ -150,32 +187,14 @@ fn carried(mut live: Live, old: &Settings, new: &Settings, names: &Names, config
     for list in [&mut live.tried, &mut live.failed] {
         *list = list.iter().filter_map(|(at, host)| Some((*at, names.hosts[host.index()]?))).collect();
     }
-    if let Some(waiting) = &mut live.waiting {
-        match names.hosts[waiting.to.index()] {
-            Some(to) if old == new => waiting.to = to,
-            _ => live.waiting = None,
+    edited(&mut live, old, new);
+    let dropped = live.waiting.take().and_then(|waiting| match names.hosts[waiting.to.index()] {
+        _ if old != new => Some((waiting, Gate::Mode, POLICY_CHANGED)),
+        None => Some((waiting, Gate::Destination, "its destination is not in the new config")),
+        Some(to) => {
+            live.waiting = Some(Waiting { to, ..waiting });
+            None
         }
-    }
-    if old.rule.kind() != new.rule.kind() {
-        live.policy.reset_counts();
-        live.policy.hours = None;
-        return live;
-    }
-    if hours_of(old) != hours_of(new) {
-        live.policy.hours = None;
-    }
-    if old.rule.high().map(|b| b.at) != new.rule.high().map(|b| b.at) || old.direction != new.direction {
-        live.policy.count = 0;
-    }
-    if old.rule.low().map(|b| b.at) != new.rule.low().map(|b| b.at) || old.direction != new.direction {
-        live.policy.low_count = 0;
-    }
-    live
-}
-
-const fn hours_of(settings: &Settings) -> Option<&crate::core::policy::WorkingHours> {
-    match &settings.rule {
-        Rule::Schedule { hours, .. } => Some(hours),
-        _ => None,
-    }
+    });
+    (live, dropped)
 }

@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
+use super::entry::{PlacedFrom, Story, Told};
+use super::moves::{Times, past_moves};
+use super::stays::{Stays, stays};
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::engine::{By, Phase};
+
+/// What hours are counted in.
+pub(super) const HOUR: Span = Span::from_hours(1);
 
 /// What was done over a span (the thesis's figures 4.1, 4.3, 4.4, 4.6 and its costs 3.1–3.4).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -11,11 +18,11 @@ pub struct Activity {
     pub from: Timestamp,
     /// The present.
     pub to: Timestamp,
-    /// Hour by hour, oldest first.
+    /// Hour by hour of UTC, oldest first; the last one may be unfinished.
     pub hours: Vec<Hour>,
     /// Settings that were changed, oldest first.
     pub edits: Vec<Edited>,
-    /// VMs on each host, hour by hour (of one VM: its share of the hour there).
+    /// VMs on each host, hour by hour (of one VM: its share of the hour there), in the order of names.
     pub hosts: Vec<OnHost>,
     /// How long confirmed migrations took; `None` without any.
     pub times: Option<Times>,
@@ -43,9 +50,9 @@ pub struct Hour {
 pub struct Edited {
     /// When.
     pub at: Timestamp,
-    /// Of which VM.
+    /// Of which VM; empty: of none.
     pub vm: Arc<str>,
-    /// In words: `threshold 20 → 50`.
+    /// In words: `threshold 20 → 50`; several that were changed at once are parted by commas.
     pub text: String,
 }
 
@@ -54,43 +61,237 @@ pub struct Edited {
 pub struct OnHost {
     /// Its name.
     pub host: Arc<str>,
-    /// The mean of VMs there in each hour, as many as there are hours.
+    /// The mean of VMs there in each hour, over what has passed of it; as many as there are hours.
     pub vms: Vec<f32>,
 }
 
-/// How long migrations took, from running to confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// How many.
-    pub count: usize,
-    /// Their mean.
-    pub mean: Span,
-    /// Their median.
-    pub median: Span,
-    /// The shortest.
-    pub least: Span,
-    /// The longest.
-    pub most: Span,
+/// The begin of the whole hour of UTC in which an instant lies.
+pub fn whole_hour(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.millis() - at.millis().rem_euclid(HOUR.millis()))
 }
 
-/// VM-hours by place, and what they cost (thesis 3.1–3.4: `C_t = ΣC_b + ΣC_a`).
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Stays {
-    /// In the ring.
-    pub ring: Stay,
-    /// On the base, outside working hours: scheduled rest.
-    pub rest: Stay,
-    /// On the base otherwise.
-    pub base: Stay,
-    /// At another site.
-    pub away: Stay,
+/// What was done from the whole hour of `from` on and before `to`: of one VM, or of all.
+///
+/// Both lists are in the order of time and reach back as far as they are to be known: what a VM's last placement and
+/// state before the first hour are, holds in it. A migration whose begin is not in `told` has no time.
+pub fn activity(told: &[Told], placed: &[PlacedFrom], from: Timestamp, to: Timestamp, vm: Option<&str>) -> Activity {
+    let from = whole_hour(from);
+    let told: Vec<&Told> = told.iter().filter(|one| one.at < to && (vm.is_none() || one.vm.as_deref() == vm)).collect();
+    let inside = || told.iter().copied().filter(|one| one.at >= from);
+    let confirmed = past_moves(told.iter().copied()).into_iter();
+    let confirmed = confirmed.filter(|moved| moved.phase == Phase::Confirmed && moved.ended >= from);
+    let times = Times::of(confirmed.filter_map(|moved| moved.took()).collect());
+    let (hosts, stays) = stays(&told, placed, from, to, vm);
+    Activity { from, to, hours: hours(inside(), from, to), edits: edits(inside()), hosts, times, stays }
 }
 
-/// Time and money.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Stay {
-    /// VM-hours.
-    pub hours: f64,
-    /// In the currency of the config.
-    pub cost: f64,
+/// How many hours there are, the unfinished one too.
+pub(super) fn count(from: Timestamp, to: Timestamp) -> usize {
+    usize::try_from(to.since(from).millis().div_euclid(HOUR.millis())).unwrap_or_default()
+        + usize::from(to.since(from).millis() % HOUR.millis() > 0)
+}
+
+fn hours<'a>(told: impl Iterator<Item = &'a Told>, from: Timestamp, to: Timestamp) -> Vec<Hour> {
+    let mut hours = vec![Hour::default(); count(from, to)];
+    for one in told {
+        let place = one.at.since(from).millis() / HOUR.millis();
+        let Some(hour) = usize::try_from(place).ok().and_then(|place| hours.get_mut(place)) else { continue };
+        match &one.what {
+            Story::Request { by: By::Operator, .. } => hour.by_hand += 1,
+            Story::Request { by: By::Policy | By::Schedule, .. } => hour.requests += 1,
+            Story::Migration { phase: Phase::Confirmed, .. } => hour.confirmed += 1,
+            Story::Migration { phase: Phase::Running | Phase::Unknown, .. } => {}
+            Story::Migration { .. } => hour.failed += 1,
+            Story::Blocked { .. } => hour.blocked += 1,
+            _ => {}
+        }
+    }
+    hours
+}
+
+fn edits<'a>(told: impl Iterator<Item = &'a Told>) -> Vec<Edited> {
+    let mut edits: Vec<Edited> = Vec::new();
+    for one in told {
+        let Story::Edit { key, old, new, .. } = &one.what else { continue };
+        let text = match (old.as_str(), new.as_str()) {
+            ("", new) => format!("{key} {new}"),
+            (old, "") => format!("{key} {old} taken away"),
+            (old, new) => format!("{key} {old} → {new}"),
+        };
+        let vm = one.vm.clone().unwrap_or_default();
+        let at_once = edits.iter_mut().rev().take_while(|edit| edit.at == one.at).find(|edit| edit.vm == vm);
+        match at_once {
+            Some(edit) => edit.text = format!("{}, {text}", edit.text),
+            None => edits.push(Edited { at: one.at, vm, text }),
+        }
+    }
+    edits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::cluster::RequestId;
+    use crate::core::engine::Gate;
+    use crate::core::policy::Decision;
+
+    const LISTING_4_4: &str = include_str!("../../../tests/data/thesis/listing-4.4-nii3-requests.csv");
+    /// A whole hour of UTC.
+    const BEGIN: i64 = 1_241_611_200;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_secs(BEGIN + 60 * minute)
+    }
+
+    fn told(at: Timestamp, vm: &str, what: Story) -> Told {
+        Told { at, vm: Some(Arc::from(vm)), what }
+    }
+
+    fn request(id: u64, action: Decision, by: By) -> Story {
+        Story::Request { id: RequestId(id), action, from: "mln1".to_owned(), to: "mln2".to_owned(), by }
+    }
+
+    fn migration(id: u64, phase: Phase) -> Story {
+        let (from, to, detail) = ("mln1".to_owned(), "mln2".to_owned(), String::new());
+        Story::Migration { id: RequestId(id), phase, percent: 0, from, to, detail }
+    }
+
+    fn edit(key: &str, old: &str, new: &str) -> Story {
+        let [by, key, old, new] = ["eve", key, old, new].map(str::to_owned);
+        Story::Edit { by, key, old, new, why: None }
+    }
+
+    #[test]
+    fn hours_are_whole_and_the_last_one_unfinished() {
+        let activity = activity(&[], &[], at(61), at(200), None);
+        assert_eq!((activity.from, activity.to, activity.hours.len()), (at(60), at(200), 3));
+        assert_eq!(super::activity(&[], &[], at(60), at(180), None).hours.len(), 2, "an end of an hour begins none");
+        assert_eq!(super::activity(&[], &[], at(60), at(0), None).hours.len(), 0);
+    }
+
+    #[test]
+    fn what_happens_is_counted_in_its_hour() {
+        let blocked = Story::Blocked { action: Decision::Move, gate: Gate::Cooldown, detail: String::new() };
+        let story = [
+            told(at(-1), "nii1", request(1, Decision::Move, By::Policy)),
+            told(at(0), "nii1", request(2, Decision::Move, By::Policy)),
+            told(at(1), "nii1", migration(2, Phase::Running)),
+            told(at(2), "nii1", migration(2, Phase::Confirmed)),
+            told(at(3), "nii2", request(3, Decision::MoveToBase, By::Schedule)),
+            told(at(59), "nii1", request(4, Decision::Move, By::Operator)),
+            told(at(60), "nii1", migration(4, Phase::Aborted)),
+            told(at(61), "nii1", migration(5, Phase::Unknown)),
+            told(at(62), "nii1", migration(5, Phase::Double)),
+            told(at(63), "nii1", blocked),
+            told(at(90), "nii1", request(6, Decision::Move, By::Policy)),
+        ];
+        let all = activity(&story, &[], at(10), at(90), None);
+        let first = Hour { requests: 2, by_hand: 1, confirmed: 1, failed: 0, blocked: 0 };
+        let second = Hour { requests: 0, by_hand: 0, confirmed: 0, failed: 2, blocked: 1 };
+        assert_eq!(all.hours, [first, second]);
+        assert_eq!(all.times.map(|times| (times.count, times.mean)), Some((1, Span::from_mins(1))));
+        let one = activity(&story, &[], at(10), at(90), Some("nii2"));
+        assert_eq!(one.hours, [Hour { requests: 1, ..Hour::default() }, Hour::default()]);
+        assert_eq!(one.times, None);
+    }
+
+    #[test]
+    fn edits_at_one_instant_are_one_for_each_vm() {
+        let story = [
+            told(at(1), "nii1", edit("threshold", "20", "50")),
+            told(at(1), "nii2", edit("threshold", "20", "50")),
+            told(at(1), "nii1", edit("settle", "", "1m")),
+            told(at(2), "nii1", edit("settle", "1m", "")),
+            Told { at: at(3), vm: None, what: edit("cooldown", "", "5m") },
+        ];
+        let said = |vm| {
+            let edits = activity(&story, &[], at(0), at(10), vm).edits;
+            edits.into_iter().map(|e| format!("{}: {}", e.vm, e.text)).collect::<Vec<_>>()
+        };
+        let nii1 = ["nii1: threshold 20 → 50, settle 1m", "nii1: settle 1m taken away"];
+        assert_eq!(said(None), [nii1[0], "nii2: threshold 20 → 50", nii1[1], ": cooldown 5m"]);
+        assert_eq!(said(Some("nii1")), nii1);
+    }
+
+    /// Figure 4.4's kind of graph, from the log that the thesis prints: 17 hours of nii3.
+    #[test]
+    fn the_thesis_log_as_a_histogram() {
+        let lines = LISTING_4_4.lines().skip(1).map(|line| {
+            let mut cells = line.splitn(3, ',');
+            let at = cells.next().unwrap().parse().unwrap();
+            (Timestamp::from_secs(at), cells.nth(1).unwrap())
+        });
+        let requests = lines.filter_map(|(at, text)| match text {
+            text if text.contains("Requesting migration") => Some((at, Decision::Move)),
+            text if text.contains("Now using nii3..mln") => Some((at, Decision::MoveToBase)),
+            _ => None,
+        });
+        let story: Vec<Told> =
+            requests.zip(1..).map(|((at, action), id)| told(at, "nii3", request(id, action, By::Policy))).collect();
+        let (from, to) = (story[0].at, story[story.len() - 1].at + Span::from_millis(1));
+        let activity = activity(&story, &[], from, to, Some("nii3"));
+        let requests: Vec<u32> = activity.hours.iter().map(|hour| hour.requests).collect();
+        assert_eq!(requests, [1, 0, 0, 1, 1, 2, 2, 1, 0, 0, 0, 3, 0, 4, 1, 4, 5]);
+        assert_eq!(requests.iter().sum::<u32>() as usize, story.len());
+    }
+
+    /// Raising nii1's threshold in the 16th hour ended a near-endless loop (figure 4.3): the edit stands in that hour.
+    #[test]
+    fn an_edit_stands_in_the_hour_in_which_the_loop_ends() {
+        let every = (0..48 * 60).step_by(4).filter(|minute| *minute < 15 * 60 + 30).zip(1..);
+        let mut story: Vec<Told> =
+            every.map(|(minute, id)| told(at(minute), "nii1", request(id, Decision::Move, By::Policy))).collect();
+        story.push(told(at(15 * 60 + 30), "nii1", edit("threshold", "20", "50")));
+        let activity = activity(&story, &[], at(0), at(48 * 60), Some("nii1"));
+        let requests: Vec<u32> = activity.hours.iter().map(|hour| hour.requests).collect();
+        assert_eq!((requests.len(), requests[14], requests[15], requests[16]), (48, 15, 8, 0));
+        let hour = activity.edits[0].at.since(activity.from).millis() / HOUR.millis();
+        assert_eq!(hour + 1, 16);
+    }
+
+    proptest! {
+        #[test]
+        fn hours_are_what_a_look_at_each_says(
+            story in proptest::collection::vec((0_i64..40, 0_u8..6, 0_u8..2), 0..100),
+            from in 0_i64..300, length in 0_i64..2_000,
+        ) {
+            let mut minute = 0;
+            let story: Vec<Told> = story.into_iter().zip(1..).map(|((step, what, vm), id)| {
+                minute += step;
+                let what = match what {
+                    0 => request(id, Decision::Move, By::Policy),
+                    1 => request(id, Decision::Move, By::Operator),
+                    2 => migration(id, Phase::Running),
+                    3 => migration(id, Phase::Confirmed),
+                    4 => migration(id, Phase::Lost),
+                    _ => Story::Blocked { action: Decision::Move, gate: Gate::Budget, detail: String::new() },
+                };
+                told(at(minute), if vm == 0 { "nii1" } else { "nii2" }, what)
+            }).collect();
+            let to = from + length;
+            for vm in [None, Some("nii1")] {
+                let activity = activity(&story, &[], at(from), at(to), vm);
+                let first = from - from % 60;
+                prop_assert_eq!(activity.from, at(first));
+                for (n, hour) in activity.hours.iter().enumerate() {
+                    let begin = first + 60 * n as i64;
+                    let here: Vec<&Told> = story.iter().filter(|one| {
+                        let mine = vm.is_none() || one.vm.as_deref() == vm;
+                        mine && at(begin) <= one.at && one.at < at(to.min(begin + 60))
+                    }).collect();
+                    let many = |is: fn(&Story) -> bool| here.iter().filter(|one| is(&one.what)).count() as u32;
+                    let plain = Hour {
+                        requests: many(|w| matches!(w, Story::Request { by: By::Policy, .. })),
+                        by_hand: many(|w| matches!(w, Story::Request { by: By::Operator, .. })),
+                        confirmed: many(|w| matches!(w, Story::Migration { phase: Phase::Confirmed, .. })),
+                        failed: many(|w| matches!(w, Story::Migration { phase: Phase::Lost, .. })),
+                        blocked: many(|w| matches!(w, Story::Blocked { .. })),
+                    };
+                    prop_assert_eq!(*hour, plain);
+                }
+            }
+        }
+    }
 }

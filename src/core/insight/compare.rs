@@ -1,8 +1,11 @@
 //! What other settings would have done: old against new over one recording.
 
-use super::replay::{Outcome, Variant};
+use thiserror::Error;
+
+use super::recording::Recording;
+use super::replay::{Outcome, Variant, Would};
 use crate::core::cluster::{Span, Timestamp};
-use crate::core::policy::Decision;
+use crate::core::policy::{Decision, Rule, Settings};
 
 /// Prices an hour, for what a stay costs; zero where there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -18,9 +21,11 @@ pub struct Prices {
 pub struct Tried {
     /// Moves, quick repeats, time beyond.
     pub outcome: Outcome,
+    /// Every move of both kinds, oldest first.
+    pub moves: Vec<Would>,
     /// Moves of both kinds, an hour.
     pub requests_per_hour: f64,
-    /// Time on the base.
+    /// Time on the base: from an arrival there to the next ring move, or the end.
     pub at_base: Span,
     /// What the whole span would have cost.
     pub cost: f64,
@@ -29,7 +34,7 @@ pub struct Tried {
 /// Old settings against new ones. Open-loop: the samples were taken where the VM then was.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// From the first sample on.
+    /// From the first reading on.
     pub from: Timestamp,
     /// To the last one.
     pub to: Timestamp,
@@ -39,7 +44,8 @@ pub struct Comparison {
     pub new: Tried,
     /// The first instants at which one moves and the other does not, or to elsewhere; at most [`DIFFERENCES`].
     pub differences: Vec<Difference>,
-    /// Ring moves under thresholds and tarries around the new ones.
+    /// Ring moves under thresholds and tarries around the new ones; empty until [`Recording::strip`] was asked, which
+    /// takes eight times as long as the rest.
     pub strip: Vec<Variant>,
 }
 
@@ -55,4 +61,209 @@ pub struct Difference {
     pub old: Decision,
     /// What the new ones say.
     pub new: Decision,
+}
+
+/// Why what-if has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NoWhatIf {
+    /// The policy does not decide from samples.
+    #[error("a site policy decides from the queue in hand, which recorded samples do not tell")]
+    Site,
+}
+
+/// What both settings would have done, without the strip.
+///
+/// # Errors
+/// One of them is a site policy.
+pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Prices) -> Result<Comparison, NoWhatIf> {
+    Ok(Comparison::between(recording, recording.try_out(old, prices)?, recording.try_out(new, prices)?))
+}
+
+impl Comparison {
+    /// Two sides that were tried over this recording, without the strip.
+    pub fn between(recording: &Recording, old: Tried, new: Tried) -> Self {
+        let (from, to) = recording.ends();
+        let differences = differences(&old.moves, &new.moves);
+        Self { from, to, old, new, differences, strip: Vec::new() }
+    }
+}
+
+impl Recording {
+    /// What these settings would have done, with its cost: one side of a comparison.
+    ///
+    /// # Errors
+    /// They are a site policy's.
+    pub fn try_out(&self, settings: &Settings, prices: Prices) -> Result<Tried, NoWhatIf> {
+        if matches!(settings.rule, Rule::Site(_)) {
+            return Err(NoWhatIf::Site);
+        }
+        let moves = self.moves(settings);
+        let outcome = self.outcome(settings, &moves);
+        let at_base = at_base(&moves, self.ends().0 + self.span());
+        let hours = outcome.span_s / 3_600.0;
+        let base_hours = at_base.secs_f64() / 3_600.0;
+        let requests_per_hour = if hours > 0.0 { moves.len() as f64 / hours } else { 0.0 };
+        let cost = (hours - base_hours) * prices.ring + base_hours * prices.base;
+        Ok(Tried { outcome, moves, requests_per_hour, at_base, cost })
+    }
+}
+
+fn at_base(moves: &[Would], end: Timestamp) -> Span {
+    let until = moves.iter().skip(1).map(|next| next.at).chain([end]);
+    let stays = moves.iter().zip(until).filter(|(arrival, _)| arrival.decision == Decision::MoveToBase);
+    stays.map(|(arrival, until)| until.since(arrival.at)).fold(Span::ZERO, |sum, stay| sum + stay)
+}
+
+/// Both are in the order of time.
+fn differences(old: &[Would], new: &[Would]) -> Vec<Difference> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let mut found = Vec::new();
+    while found.len() < DIFFERENCES {
+        let Some(at) = old.peek().into_iter().chain(new.peek()).map(|would| would.at).min() else { break };
+        let say = |side: &mut std::iter::Peekable<std::slice::Iter<'_, Would>>| {
+            side.next_if(|would| would.at == at).map_or(Decision::Stay, |would| would.decision)
+        };
+        let (old, new) = (say(&mut old), say(&mut new));
+        if old != new {
+            found.push(Difference { at, old, new });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::cluster::Direction;
+    use crate::core::policy::{Bound, BreakEven, Resting, SiteRule, What, WorkingHours};
+
+    /// A Wednesday, 12:40.
+    const START: i64 = 1_241_613_600;
+    const PRICES: Prices = Prices { ring: 0.2, base: 0.05 };
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_secs(START + 60 * minute)
+    }
+
+    fn minutes(values: &[f64]) -> Recording {
+        Recording::new(values.iter().enumerate().map(|(n, v)| (at(n as i64), *v))).unwrap()
+    }
+
+    fn settings(high: (f64, u32), low: Option<(f64, u32)>, hours: Option<&str>) -> Settings {
+        let bound = |(at, tarry)| Bound { at, tarry };
+        let high = bound(high);
+        let rule = match (low.map(bound), hours) {
+            (None, _) => Rule::Threshold { high },
+            (Some(low), None) => Rule::Base { high, low },
+            (Some(low), Some(hours)) => {
+                let hours = WorkingHours::parse(hours, chrono_tz::UTC).unwrap();
+                Rule::Schedule { high, low, hours, resting: Resting::Record }
+            }
+        };
+        Settings::new(rule, Direction::HigherIsWorse)
+    }
+
+    #[test]
+    fn a_stay_on_the_base_lasts_until_the_next_ring_move_and_is_cheaper() {
+        // To the base at the 4th low sample, back at the 3rd beyond, and there again until the end.
+        let values = [vec![0.0; 10], vec![60.0; 3], vec![0.0; 7]].concat();
+        let tried = minutes(&values).try_out(&settings((50.0, 3), Some((1.0, 4)), None), PRICES).unwrap();
+        let moves: Vec<_> = tried.moves.iter().map(|w| (w.at, w.decision)).collect();
+        let (to_base, to_ring) = (Decision::MoveToBase, Decision::Move);
+        assert_eq!(moves, [(at(3), to_base), (at(12), to_ring), (at(16), to_base)]);
+        assert_eq!(tried.at_base, Span::from_mins(9 + 4), "the span ends a median after the last sample");
+        assert!((tried.cost - (7.0 * 0.2 + 13.0 * 0.05) / 60.0).abs() < 1e-12, "{}", tried.cost);
+        assert!((tried.requests_per_hour - 9.0).abs() < 1e-12, "3 in 20 minutes");
+    }
+
+    #[test]
+    fn differences_are_instants_at_which_only_one_moves_or_elsewhere() {
+        let values = [vec![60.0; 3], vec![30.0; 3], vec![0.0; 6]].concat();
+        let (old, new) = (settings((50.0, 3), None, None), settings((20.0, 3), Some((1.0, 4)), None));
+        let compared = compare(&minutes(&values), &old, &new, PRICES).unwrap();
+        let told: Vec<_> = compared.differences.iter().map(|d| (d.at, d.old, d.new)).collect();
+        let (stay, ring, base) = (Decision::Stay, Decision::Move, Decision::MoveToBase);
+        // At the 3rd sample both move: no difference.
+        assert_eq!(told, [(at(5), stay, ring), (at(9), stay, base)]);
+        assert_eq!((compared.from, compared.to), (at(0), at(11)));
+        assert!(compared.strip.is_empty(), "asked for on its own");
+    }
+
+    #[test]
+    fn no_more_than_eight_are_told() {
+        let quiet = settings((100.0, 3), None, None);
+        let compared = compare(&minutes(&[60.0; 60]), &settings((50.0, 1), None, None), &quiet, PRICES).unwrap();
+        assert_eq!(compared.differences.len(), DIFFERENCES);
+        assert_eq!(compared.old.outcome.moves, 60);
+        assert_eq!(compared.new.outcome.beyond_s, 0.0, "each side has its own bound");
+    }
+
+    #[test]
+    fn a_site_policy_has_no_answer_over_samples() {
+        let site = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
+        let site = Settings::new(Rule::Site(site), Direction::HigherIsWorse);
+        let other = settings((50.0, 3), None, None);
+        let recording = minutes(&[1.0; 3]);
+        assert_eq!(compare(&recording, &site, &other, PRICES), Err(NoWhatIf::Site));
+        assert_eq!(compare(&recording, &other, &site, PRICES), Err(NoWhatIf::Site));
+    }
+
+    #[test]
+    fn one_sample_is_no_time_at_all() {
+        let tried = minutes(&[60.0]).try_out(&settings((50.0, 1), None, None), PRICES).unwrap();
+        assert_eq!((tried.outcome.moves, tried.requests_per_hour, tried.cost), (1, 0.0, 0.0));
+    }
+
+    fn some_settings() -> impl Strategy<Value = Settings> {
+        let high = (30.0..80.0_f64, 1_u32..5);
+        let low = proptest::option::of((1.0..25.0_f64, 1_u32..6));
+        let hours = proptest::option::of(prop_oneof![Just("12:00-13:30"), Just("Wed 13:00-14:00, Wed 14:10-15:00")]);
+        (high, low, hours).prop_map(|(high, low, hours)| settings(high, low, hours))
+    }
+
+    fn observation() -> impl Strategy<Value = What> {
+        prop_oneof![12 => (0.0..100.0_f64).prop_map(What::Sample), 1 => Just(What::Beyond), 2 => Just(What::Gap)]
+    }
+
+    proptest! {
+        #[test]
+        fn a_comparison_is_what_a_plain_look_at_both_moves_says(
+            seen in proptest::collection::vec(observation(), 2..200), old in some_settings(), new in some_settings(),
+        ) {
+            let readings = seen.iter().enumerate().map(|(n, what)| (at(n as i64), *what));
+            let Some(recording) = Recording::of(readings) else { return Ok(()) };
+            let compared = compare(&recording, &old, &new, PRICES).unwrap();
+            let by_instant = |tried: &Tried| -> BTreeMap<_, _> { tried.moves.iter().map(|w| (w.at, w.decision)).collect() };
+            let (olds, news) = (by_instant(&compared.old), by_instant(&compared.new));
+            let mut instants: Vec<_> = olds.keys().chain(news.keys()).copied().collect();
+            instants.sort();
+            instants.dedup();
+            let said = |side: &BTreeMap<_, _>, at| side.get(&at).copied().unwrap_or(Decision::Stay);
+            let plain = instants.into_iter().map(|at| Difference { at, old: said(&olds, at), new: said(&news, at) });
+            let plain: Vec<_> = plain.filter(|d| d.old != d.new).take(DIFFERENCES).collect();
+            prop_assert_eq!(&compared.differences, &plain);
+            for (tried, settings, moves) in [(&compared.old, &old, &olds), (&compared.new, &new, &news)] {
+                prop_assert_eq!(&tried.outcome, &recording.replay(settings));
+                // All instants are whole seconds: second by second, where is it?
+                let (mut base, mut on_base) = (0, false);
+                for second in 0..60 * seen.len() as i64 {
+                    match moves.get(&(at(0) + Span::from_secs(second))) {
+                        Some(Decision::MoveToBase) => on_base = true,
+                        Some(_) => on_base = false,
+                        None => {}
+                    }
+                    base += i64::from(on_base);
+                }
+                prop_assert_eq!(tried.at_base, Span::from_secs(base));
+                let hours = seen.len() as f64 / 60.0;
+                let base_hours = base as f64 / 3_600.0;
+                let cost = (hours - base_hours) * PRICES.ring + base_hours * PRICES.base;
+                prop_assert!((tried.cost - cost).abs() < 1e-9);
+            }
+        }
+    }
 }

@@ -3,13 +3,21 @@
 mod activity;
 mod compare;
 mod entry;
+mod moves;
+mod recording;
 mod replay;
 mod series;
+mod stays;
+mod stretches;
 mod thin;
 
-pub use activity::{Activity, Edited, Hour, OnHost, Stay, Stays, Times};
-pub use compare::{Comparison, DIFFERENCES, Difference, Prices, Tried};
+pub use activity::{Activity, Edited, Hour, OnHost, activity, whole_hour};
+pub use compare::{Comparison, DIFFERENCES, Difference, NoWhatIf, Prices, Tried, compare};
 pub use entry::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom, Story, Told};
-pub use replay::{Outcome, Recording, Variant};
+pub use moves::{Moved, Times, past_moves};
+pub use recording::Recording;
+pub use replay::{Outcome, Variant, Would};
 pub use series::Series;
-pub use thin::Band;
+pub use stays::{Stay, Stays};
+pub use stretches::{Missed, Rest, gaps, rests};
+pub use thin::{Band, thin, thin_joined, thin_rolled};

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::recording::Recording;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::policy::{Decision, Observation, Place, Rule, Settings, State, What, decide};
 
@@ -13,21 +14,12 @@ const QUICK: Span = Span::from_hours(1);
 /// The strip's thresholds, in percent of the one asked about.
 const STRIP_PERCENT: [i32; 6] = [-20, -10, -5, 5, 10, 20];
 
-/// Samples of one VM in the order of time, no two at one instant.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recording {
-    samples: Vec<(Timestamp, f64)>,
-    median: Span,
-    /// Missing observations before each sample.
-    missing: Vec<u32>,
-}
-
 /// What settings would have done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
     /// Samples replayed.
     pub samples: usize,
-    /// Observations that were missing between them.
+    /// Observations that were missing: gaps that were recorded, and those that holes stand for.
     pub gaps: u64,
     /// From the first sample to the last, and a median distance more, in seconds.
     pub span_s: f64,
@@ -42,6 +34,15 @@ pub struct Outcome {
     /// Every move of both kinds.
     #[serde(serialize_with = "rfc3339")]
     pub move_at: Vec<Timestamp>,
+}
+
+/// A move that would have been made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Would {
+    /// When.
+    pub at: Timestamp,
+    /// Which: [`Decision::Move`] or [`Decision::MoveToBase`].
+    pub decision: Decision,
 }
 
 /// One line of the sensitivity strip.
@@ -60,38 +61,24 @@ fn rfc3339<S: serde::Serializer>(moves: &[Timestamp], out: S) -> Result<S::Ok, S
 }
 
 impl Recording {
-    /// Samples in the order of time; of those at one instant the last stands. `None` without any.
-    pub fn new(samples: impl IntoIterator<Item = (Timestamp, f64)>) -> Option<Self> {
-        let mut kept: Vec<(Timestamp, f64)> = Vec::new();
-        for (at, value) in samples {
-            match kept.last_mut() {
-                Some(last) if last.0 == at => last.1 = value,
-                _ => kept.push((at, value)),
-            }
-        }
-        let median = median(&kept);
-        let distances = kept.windows(2).map(|pair| pair[1].0.since(pair[0].0));
-        let missing = std::iter::once(0).chain(distances.map(|d| missing_in(d, median))).collect();
-        (!kept.is_empty()).then_some(Self { samples: kept, median, missing })
-    }
-
-    /// The median distance of two samples; zero if there is only one.
-    pub const fn median(&self) -> Span {
-        self.median
-    }
-
     /// What these settings would have done.
     pub fn replay(&self, settings: &Settings) -> Outcome {
-        let play = self.play(settings);
+        self.outcome(settings, &self.moves(settings))
+    }
+
+    /// The same, of moves that are known.
+    pub(super) fn outcome(&self, settings: &Settings, moves: &[Would]) -> Outcome {
+        let ring: Vec<Timestamp> = moves.iter().filter(|w| w.decision == Decision::Move).map(|w| w.at).collect();
+        let beyond = settings.rule.high().map(|high| self.stood(|value| settings.is_beyond(value, high)));
         Outcome {
-            samples: self.samples.len(),
-            gaps: self.missing.iter().map(|n| u64::from(*n)).sum(),
+            samples: self.samples,
+            gaps: self.gaps,
             span_s: self.span().secs_f64(),
-            moves: play.ring.len(),
-            moves_to_base: play.all.len() - play.ring.len(),
-            quick_moves: play.ring.windows(2).filter(|pair| pair[1].since(pair[0]) < QUICK).count(),
-            beyond_s: self.beyond(settings).secs_f64(),
-            move_at: play.all,
+            moves: ring.len(),
+            moves_to_base: moves.len() - ring.len(),
+            quick_moves: ring.windows(2).filter(|pair| pair[1].since(pair[0]) < QUICK).count(),
+            beyond_s: beyond.unwrap_or_default().secs_f64(),
+            move_at: moves.iter().map(|w| w.at).collect(),
         }
     }
 
@@ -105,61 +92,23 @@ impl Recording {
             let mut varied = settings.clone();
             *varied.rule.high_mut()? = crate::core::policy::Bound { at, tarry };
             varied.check().ok()?;
-            Some(Variant { threshold: at, tarry, moves: self.play(&varied).ring.len() })
+            let moves = self.moves(&varied).iter().filter(|w| w.decision == Decision::Move).count();
+            Some(Variant { threshold: at, tarry, moves })
         });
         tried.collect()
     }
 
-    fn play<'a>(&self, settings: &'a Settings) -> Play<'a> {
+    /// Every move these settings would have made, oldest first.
+    pub(super) fn moves(&self, settings: &Settings) -> Vec<Would> {
         let mut play = Play::new(settings);
-        for ((at, value), missing) in self.samples.iter().zip(&self.missing) {
-            play.gaps(*at, self.median, *missing);
-            play.sample(*at, *value);
+        for point in &self.points {
+            if point.missing > 0 {
+                play.gaps(point.at, self.median(), point.missing);
+            }
+            play.observed(point.at, point.read.what());
         }
-        play
+        play.moves
     }
-
-    fn span(&self) -> Span {
-        let ends = [self.samples.first(), self.samples.last()].map(|s| s.map_or(Timestamp::default(), |s| s.0));
-        ends[1].since(ends[0]) + self.median
-    }
-
-    /// A sample stands until the next one, but at most 1.5 median intervals, else one; the last one a median interval.
-    fn beyond(&self, settings: &Settings) -> Span {
-        let Some(high) = settings.rule.high() else { return Span::ZERO };
-        let next = self.samples.iter().skip(1).map(|s| Some(s.0)).chain([None]);
-        let stood = self.samples.iter().zip(next).filter(|((_, value), _)| settings.is_beyond(*value, high));
-        stood.map(|((at, _), next)| self.stands(*at, next)).fold(Span::ZERO, |sum, span| sum + span)
-    }
-
-    fn stands(&self, at: Timestamp, next: Option<Timestamp>) -> Span {
-        let until = next.map_or(self.median, |next| next.since(at));
-        if until.millis() * 2 > self.median.millis() * 3 { self.median } else { until }
-    }
-}
-
-fn median(samples: &[(Timestamp, f64)]) -> Span {
-    let mut distances: Vec<i64> = samples.windows(2).map(|pair| pair[1].0.since(pair[0].0).millis()).collect();
-    if distances.is_empty() {
-        return Span::ZERO;
-    }
-    let middle = distances.len() / 2;
-    let (below, upper, _) = distances.select_nth_unstable(middle);
-    let upper = *upper;
-    if samples.len().is_multiple_of(2) {
-        return Span::from_millis(upper);
-    }
-    let lower = below.iter().max().copied().unwrap_or(upper);
-    Span::from_millis((lower + upper) / 2)
-}
-
-/// A hole of d holds round(d / median) − 1 observations.
-fn missing_in(distance: Span, median: Span) -> u32 {
-    if median == Span::ZERO {
-        return 0;
-    }
-    let intervals = (distance.secs_f64() / median.secs_f64()).round();
-    (intervals - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
 /// A VM in a replay.
@@ -169,20 +118,22 @@ struct Play<'a> {
     state: State,
     place: Place,
     settled: Timestamp,
-    ring: Vec<Timestamp>,
-    all: Vec<Timestamp>,
+    /// The next instant at which working hours begin or end.
+    edge: Timestamp,
+    moves: Vec<Would>,
 }
 
 impl<'a> Play<'a> {
     fn new(settings: &'a Settings) -> Self {
+        let has_hours = matches!(settings.rule, Rule::Schedule { .. });
         Self {
             settings,
             knows_base: matches!(settings.rule, Rule::Base { .. } | Rule::Schedule { .. }),
             state: State::default(),
             place: Place::Ring,
             settled: Timestamp::from_millis(i64::MIN),
-            ring: Vec::new(),
-            all: Vec::new(),
+            edge: if has_hours { Timestamp::from_millis(i64::MIN) } else { Timestamp::NEVER },
+            moves: Vec::new(),
         }
     }
 
@@ -190,48 +141,41 @@ impl<'a> Play<'a> {
     /// them change nothing.
     fn gaps(&mut self, before: Timestamp, median: Span, missing: u32) {
         for n in (1..=missing.min(self.settings.stale_after)).rev() {
-            let at = before - median.scaled(i64::from(n), 1);
-            self.hours(at);
-            if at >= self.settled {
-                self.observe(at, What::Gap);
-            }
+            self.observed(before - median.scaled(i64::from(n), 1), What::Gap);
         }
     }
 
-    fn sample(&mut self, at: Timestamp, value: f64) {
-        self.hours(at);
+    fn observed(&mut self, at: Timestamp, what: What) {
+        if at >= self.edge {
+            self.hours(at);
+        }
         if at >= self.settled {
-            self.observe(at, What::Sample(value));
+            self.observe(at, what);
         }
     }
 
     /// Working hours begin and end at their own instants, not at a sample's.
     fn hours(&mut self, now: Timestamp) {
-        if !matches!(self.settings.rule, Rule::Schedule { .. }) {
-            return;
-        }
         if self.state.hours.is_none() {
             self.observe(now, What::Clock);
         }
         while let Some(edge) = self.state.hours.filter(|edge| edge.until <= now) {
             self.observe(edge.until, What::Clock);
         }
+        self.edge = self.state.hours.map_or(Timestamp::NEVER, |edge| edge.until);
     }
 
     fn observe(&mut self, at: Timestamp, what: What) {
         let verdict = decide(&mut self.state, self.settings, Observation { at, place: self.place, what });
         match verdict.decision {
-            Decision::Move => {
-                self.ring.push(at);
-                self.arrive(at, Place::Ring);
-            }
-            Decision::MoveToBase => self.arrive(at, Place::Base),
+            Decision::Move => self.arrive(at, Place::Ring, verdict.decision),
+            Decision::MoveToBase => self.arrive(at, Place::Base, verdict.decision),
             Decision::Stay | Decision::MoveAway | Decision::MoveHome => {}
         }
     }
 
-    fn arrive(&mut self, at: Timestamp, place: Place) {
-        self.all.push(at);
+    fn arrive(&mut self, at: Timestamp, place: Place, decision: Decision) {
+        self.moves.push(Would { at, decision });
         self.place = place;
         self.state.reset_counts();
         let nothing_settles = self.knows_base && place == Place::Base;

@@ -85,7 +85,7 @@ pub struct Observation {
 }
 
 /// What a policy remembers from one observation to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct State {
     /// Samples beyond, in a row.
     pub count: u32,

@@ -36,7 +36,7 @@ pub struct WorkingHours {
 }
 
 /// Whether the hours are open, and until when that holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Edge {
     /// Inside working hours.
     pub open: bool,
@@ -92,6 +92,12 @@ impl WorkingHours {
         Ok(Self { windows: vec![Window { days: 0x7f, from: from % MINUTES_A_DAY, to }], zone: Tz::UTC })
     }
 
+    /// The windows as the config writes them, without their zone: `Mon-Fri 09:00-16:00`.
+    pub fn windows(&self) -> String {
+        let windows: Vec<String> = self.windows.iter().map(Window::to_string).collect();
+        windows.join(", ")
+    }
+
     /// The zone the windows are in.
     pub const fn zone(&self) -> Tz {
         self.zone
@@ -100,10 +106,8 @@ impl WorkingHours {
     /// Whether the hours are open at an instant, and until when that holds.
     pub fn edge(&self, at: Timestamp) -> Edge {
         let here = at.utc().with_timezone(&self.zone).date_naive();
-        let mut spans = self.spans(here);
-        spans.sort_unstable();
         let mut open_until = None;
-        for (open, close) in spans {
+        for (open, close) in self.spans(here) {
             match open_until {
                 // Windows that touch or overlap are one.
                 Some(until) if open <= until => open_until = Some(close.max(until)),
@@ -120,11 +124,16 @@ impl WorkingHours {
         }
     }
 
-    /// The windows' instants on the days around `date`, those of no length left out.
-    fn spans(&self, date: NaiveDate) -> Vec<(Timestamp, Timestamp)> {
+    /// The windows' instants on the days around `date` in the order in which they open, those of no length left out.
+    /// A day is looked at when it is needed: mostly the next two say it all.
+    fn spans(&self, date: NaiveDate) -> impl Iterator<Item = (Timestamp, Timestamp)> {
         let first = date.checked_sub_days(Days::new(1)).unwrap_or(date);
-        let days = (0..DAYS_AHEAD + 2).filter_map(|n| first.checked_add_days(Days::new(n)));
-        days.flat_map(|day| self.windows.iter().filter_map(move |w| w.on(day, self.zone))).collect()
+        let days = (0..DAYS_AHEAD + 2).filter_map(move |n| first.checked_add_days(Days::new(n)));
+        days.flat_map(|day| {
+            let mut spans: Vec<_> = self.windows.iter().filter_map(|w| w.on(day, self.zone)).collect();
+            spans.sort_unstable();
+            spans
+        })
     }
 }
 
@@ -210,12 +219,26 @@ fn parse_minute(text: &str) -> Result<u16, HoursError> {
     }
 }
 
+/// `Mon-Fri`, `Mon Wed`, `Sat Sun`: three days in a row and more are a range.
+fn day_words(days: u8) -> String {
+    const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let mut words: Vec<String> = Vec::new();
+    let mut day = 0;
+    while day < NAMES.len() {
+        let run = (day..NAMES.len()).take_while(|d| days & (1 << d) != 0).count();
+        match run {
+            0..3 => words.extend(NAMES[day..day + run].iter().map(|name| (*name).to_owned())),
+            _ => words.push(format!("{}-{}", NAMES[day], NAMES[day + run - 1])),
+        }
+        day += run + 1;
+    }
+    words.join(" ")
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
         if self.days != 0x7f {
-            let days = (0..7).filter(|d| self.days & (1 << d) != 0).map(|d| NAMES[d]);
-            write!(f, "{} ", days.collect::<Vec<_>>().join(" "))?;
+            write!(f, "{} ", day_words(self.days))?;
         }
         write!(f, "{:02}:{:02}-{:02}:{:02}", self.from / 60, self.from % 60, self.to / 60, self.to % 60)
     }
@@ -223,8 +246,7 @@ impl fmt::Display for Window {
 
 impl fmt::Display for WorkingHours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let windows: Vec<String> = self.windows.iter().map(Window::to_string).collect();
-        write!(f, "{} {}", windows.join(", "), self.zone)
+        write!(f, "{} {}", self.windows(), self.zone)
     }
 }
 
@@ -314,10 +336,7 @@ mod tests {
         let hours = WorkingHours::parse("Mon-Fri 08:00-12:00, Mon-Fri 12:00-16:00, Fri 22:00-02:00", Tz::UTC).unwrap();
         assert_eq!(edge(&hours, "2009-05-06T09:00:00Z"), (true, "2009-05-06T16:00:00.000Z".to_owned()));
         assert_eq!(edge(&hours, "2009-05-09T01:00:00Z"), (true, "2009-05-09T02:00:00.000Z".to_owned()));
-        assert_eq!(
-            hours.to_string(),
-            "Mon Tue Wed Thu Fri 08:00-12:00, Mon Tue Wed Thu Fri 12:00-16:00, Fri 22:00-02:00 UTC"
-        );
+        assert_eq!(hours.to_string(), "Mon-Fri 08:00-12:00, Mon-Fri 12:00-16:00, Fri 22:00-02:00 UTC");
         let always = WorkingHours::parse("00:00-24:00", Oslo).unwrap();
         assert_eq!(always.edge(at("2009-05-06T09:00:00Z")), Edge { open: true, until: Timestamp::NEVER });
     }

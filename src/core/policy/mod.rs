@@ -1,12 +1,14 @@
 //! The four policies: pure functions of (state, settings, observation).
 
 mod decide;
+mod differences;
 mod hours;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Decision, Hand, Look, Observation, Place, State, Verdict, What, decide, pays};
+pub use differences::Changed;
 pub use hours::{Edge, HoursError, Window, WorkingHours};
 pub use settings::{
     Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Field, Resting, Rule,

@@ -16,5 +16,5 @@ mod tests;
 mod world;
 
 pub use plan::{Outage, Plan, Service, Silence, Surge, VmPlan};
-pub use scenario::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, START, Scenario, ScenarioError, Size};
+pub use scenario::{Before, FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, START, Scenario, ScenarioError, Size};
 pub use world::Simulation;

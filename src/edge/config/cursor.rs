@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys::Shape;
 use super::mask;
 use super::sink::Sink;
-use super::words::{did_you_mean, duration};
+use super::words::{A_YEAR, did_you_mean, duration};
 use crate::core::cluster::Span;
 
 /// In characters; more would leave no room for anything else on a screen.
@@ -279,14 +279,19 @@ impl<'a> Item<'a> {
         self.as_text() == Some("off")
     }
 
-    /// A length of time.
+    /// A length of time, at most a year.
     pub fn duration(&self) -> Option<At<Span>> {
+        self.duration_to(A_YEAR)
+    }
+
+    /// A length of time, at most this.
+    pub fn duration_to(&self, most: Span) -> Option<At<Span>> {
         const HELP: &str = "write whole numbers with units: \"45s\", \"1m30s\", \"2h\", \"500ms\", \"1d\"";
         let Some(text) = self.as_text() else {
             self.wrong_type("a duration", HELP);
             return None;
         };
-        match duration(text) {
+        match duration(text, most) {
             Ok(span) => Some(At::new(span, self.span())),
             Err(why) => {
                 self.wrong(format!("'{text}' is no duration: {why}"), HELP);

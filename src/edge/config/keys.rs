@@ -10,12 +10,14 @@ pub(super) struct Shape {
 }
 
 pub(super) const TOP: Shape =
-    Shape { name: "the config", keys: &["name", "mode", "limits", "site", "array", "policy", "vm"] };
+    Shape { name: "the config", keys: &["name", "mode", "limits", "history", "site", "array", "policy", "vm"] };
 
 pub(super) const LIMITS: Shape = Shape {
     name: "[limits]",
     keys: &["at_once", "at_once_per_host", "moves_per_hour", "cooldown", "flap_window", "hold_after_manual"],
 };
+
+pub(super) const HISTORY: Shape = Shape { name: "[history]", keys: &["file", "raw", "rolled"] };
 
 pub(super) const SITE: Shape = Shape { name: "a site", keys: &["name", "home"] };
 

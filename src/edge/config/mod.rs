@@ -6,6 +6,7 @@
 
 mod clip;
 mod cursor;
+mod edit;
 mod find;
 mod keys;
 mod lines;
@@ -13,8 +14,10 @@ mod mask;
 mod model;
 mod read;
 mod report;
+mod save;
 mod sink;
 mod syntax;
+mod watch;
 mod words;
 
 use std::fs::File;
@@ -23,10 +26,17 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use edit::{
+    AmendError, Amended, Block, BlockContext, BlockName, KeyChange, Patch, Scope, Target, amend, amend_many, block_of,
+    check_block,
+};
 pub use find::find;
-pub use model::{Config, Driver};
+pub use model::{Config, Driver, HistoryFile, HistorySettings, Origin};
 pub use report::{Problem, Report};
+pub use save::{SaveError, save, writable};
+pub use watch::{Seen, Watch, WatchError, watch};
 
+use lines::Lines;
 use sink::Sink;
 
 /// No config has more bytes than this.
@@ -37,10 +47,26 @@ const LONGEST: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Config, Report> {
+    load_with_bytes(path).map(|(config, _)| config)
+}
+
+/// Reads a config file whole, and gives what was in it too, to know it again.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), Report> {
     let bytes = bounded(path).map_err(|error| Report::unreadable(path, &error))?;
-    match std::str::from_utf8(&bytes) {
+    parse_bytes(path, &bytes).map(|config| (config, bytes))
+}
+
+/// Reads the bytes of a config file; see [`parse`].
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Config, Report> {
+    match std::str::from_utf8(bytes) {
         Ok(text) => parse(path, text),
-        Err(error) => Err(Report::not_utf8(path, &bytes, error.valid_up_to())),
+        Err(error) => Err(Report::not_utf8(path, bytes, error.valid_up_to())),
     }
 }
 
@@ -64,7 +90,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
     let sink = Sink::default();
-    let config = read::config(path, tree.get_ref(), &sink);
+    let config = read::config(path, tree.get_ref(), &Lines::of(text), &sink);
     let faults = syntax::join(text, &errors, sink.into_faults());
     if faults.is_empty() {
         return Ok(config);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::core::cluster::{Cluster, Monitor};
+use crate::core::cluster::{Cluster, Monitor, Span, VmId};
 use crate::core::simulation::Plan;
 
 /// What moves the VMs of an array.
@@ -10,6 +10,45 @@ use crate::core::simulation::Plan;
 pub enum Driver {
     /// The built-in simulator.
     Simulator,
+}
+
+/// Where a VM's policy stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The NAME of the `[policy.NAME]` it shares with others; `None`: its own.
+    pub shared: Option<String>,
+    /// The line on which the policy block begins, from 1.
+    pub line: u32,
+}
+
+/// Which file keeps the history.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HistoryFile {
+    /// The one in the place for such files.
+    #[default]
+    Default,
+    /// None: nothing is kept.
+    Off,
+    /// This one.
+    At(PathBuf),
+}
+
+/// What is kept of the past, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Where.
+    pub file: HistoryFile,
+    /// Samples as they were read, so long; at least an hour.
+    pub raw: Span,
+    /// Quarters of an hour rolled up from them, so long; at least `raw`.
+    pub rolled: Span,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        let (raw, rolled) = (Span::from_hours(14 * 24), Span::from_hours(365 * 24));
+        Self { file: HistoryFile::Default, raw, rolled }
+    }
 }
 
 /// A file that was read whole and found right.
@@ -21,8 +60,26 @@ pub struct Config {
     pub cluster: Cluster,
     /// By `VmId`.
     pub monitors: Vec<Monitor>,
+    /// By `VmId`: where its policy stands.
+    pub origins: Vec<Origin>,
     /// By `ArrayId`.
     pub drivers: Vec<Driver>,
+    /// What is kept of the past.
+    pub history: HistorySettings,
     /// For the VMs and hosts the simulator has, by their ids; the others have defaults.
     pub plan: Plan,
+}
+
+impl Config {
+    /// The VMs whose policy is the shared block of this name, in the file's order.
+    pub fn sharing(&self, name: &str) -> impl Iterator<Item = VmId> {
+        let of_name = move |(_, origin): &(usize, &Origin)| origin.shared.as_deref() == Some(name);
+        self.origins.iter().enumerate().filter(of_name).map(|(index, _)| VmId::at(index))
+    }
+
+    /// The other VMs that a change to this VM's policy block changes.
+    pub fn others_of(&self, vm: VmId) -> impl Iterator<Item = VmId> {
+        let name = self.origins.get(vm.index()).and_then(|origin| origin.shared.as_deref());
+        name.into_iter().flat_map(|name| self.sharing(name)).filter(move |other| *other != vm)
+    }
 }

@@ -20,6 +20,8 @@ pub struct Problem {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
+    /// How many characters of its line it is about, at least 1.
+    pub length: usize,
     /// What is wrong, in one line.
     pub message: String,
     /// What would be right, in one line.
@@ -50,6 +52,7 @@ impl Report {
         let problem = Problem {
             line: 1,
             column: 1,
+            length: 1,
             message: format!("cannot read the file: {error}"),
             help: match error.kind() {
                 io::ErrorKind::NotFound => "name a file that exists, or leave it out to see the demo".to_owned(),
@@ -81,6 +84,10 @@ impl Report {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 
     /// What is wrong, in order of position; at least one.
@@ -122,6 +129,7 @@ impl Page<'_> {
         let (index, begin) = self.lines.at(start);
         let line = self.text.get(begin..).unwrap_or_default().split('\n').next().unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
+        let end = floor(self.text, fault.span.end).clamp(start, begin + line.len().max(start - begin));
         let column = self.text.get(begin..start).unwrap_or_default().chars().count();
         // A value stands within its quotes.
         let secret = |range: &Range<usize>| {
@@ -132,6 +140,7 @@ impl Page<'_> {
         Problem {
             line: index + 1,
             column: column + 1,
+            length: self.text.get(start..end).map_or(1, |marked| marked.chars().count()).max(1),
             message: printable(&shortened(&mask::masked(&message))),
             help: printable(&shortened(&mask::masked(&fault.help))),
             source: Some(source),

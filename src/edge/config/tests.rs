@@ -57,6 +57,7 @@ fn the_sample_has_every_key() {
     let top = [tree.get_ref()];
     check(keys::TOP, &top);
     check(keys::LIMITS, &below(&top, "limits"));
+    check(keys::HISTORY, &below(&top, "history"));
     check(keys::SITE, &below(&top, "site"));
     let (arrays, vms) = (below(&top, "array"), below(&top, "vm"));
     check(keys::ARRAY, &arrays);
@@ -80,6 +81,19 @@ fn what_the_sample_calls_defaults_are_the_defaults() {
     assert_eq!(web.map(|policy| (policy.settle, policy.stale_after)), Some((vm.policy.settle, vm.policy.stale_after)));
     let limits = Limits { moves_per_hour: Some(20), cooldown: Span::from_mins(10), ..Limits::default() };
     assert_eq!(sample.cluster.limits, limits);
+    let default = HistorySettings::default();
+    assert_eq!((sample.history.raw, sample.history.rolled), (default.raw, default.rolled));
+}
+
+#[test]
+fn the_history_is_kept_where_the_config_says() {
+    let history = |keys: &str| read(&format!("history = {{ {keys} }}\n{MINIMAL}")).history;
+    assert_eq!((read(MINIMAL).history, history("")), (HistorySettings::default(), HistorySettings::default()));
+    assert_eq!(history("file = \"off\"").file, HistoryFile::Off);
+    assert_eq!(history("file = \"h.db\"").file, HistoryFile::At("/etc/whimbrel/h.db".into()));
+    assert_eq!(history("file = \"/var/h.db\"").file, HistoryFile::At("/var/h.db".into()));
+    let kept = history("raw = \"1h\", rolled = \"1000d\"");
+    assert_eq!((kept.raw, kept.rolled), (Span::from_hours(1), Span::from_hours(24_000)));
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Words for errors: what was probably meant, lists, and lengths of time as the config writes them.
 
+pub(super) use crate::core::cluster::written;
+
 use crate::core::cluster::Span;
 
-/// Longer than any sensible setting; keeps sums far from their limits.
-const LONGEST: i64 = 366 * 86_400_000;
+/// Longer than any sensible setting.
+pub(super) const A_YEAR: Span = Span::from_hours(366 * 24);
+/// Longer than any history; keeps sums far from their limits.
+pub(super) const TEN_YEARS: Span = Span::from_hours(3_653 * 24);
 
 /// The word that was probably meant, if one is near enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -44,8 +48,8 @@ fn distance(a: &str, b: &str) -> usize {
     last[b.len()]
 }
 
-/// Reads `45s`, `1m30s`, `500ms`, `2d`: whole numbers, each with its unit, largest unit first.
-pub(super) fn duration(text: &str) -> Result<Span, &'static str> {
+/// Reads `45s`, `1m30s`, `500ms`, `2d`: whole numbers, each with its unit, largest unit first; not more than `most`.
+pub(super) fn duration(text: &str, most: Span) -> Result<Span, &'static str> {
     const UNITS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let mut rest = text.trim();
     if rest.starts_with('-') {
@@ -71,25 +75,16 @@ pub(super) fn duration(text: &str) -> Result<Span, &'static str> {
         units = &units[at + 1..];
         rest = tail.trim_start();
     }
-    if total > LONGEST { Err("it is longer than a year") } else { Ok(Span::from_millis(total)) }
+    match Span::from_millis(total) {
+        total if total <= most => Ok(total),
+        _ if most == A_YEAR => Err("it is longer than a year"),
+        _ => Err("it is longer than ten years"),
+    }
 }
 
 fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(|c| !keep(c)).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, ""))
-}
-
-/// A length as the config writes it: `1m30s`.
-pub(super) fn written(span: Span) -> String {
-    let mut ms = span.millis();
-    let mut text = String::new();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
-        if ms >= size {
-            text.push_str(&format!("{}{unit}", ms / size));
-            ms %= size;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -110,27 +105,29 @@ mod tests {
 
     #[test]
     fn durations_are_numbers_with_units() {
-        let ms = |text| duration(text).map(Span::millis);
+        let ms = |text| duration(text, A_YEAR).map(Span::millis);
         assert_eq!(ms("45s"), Ok(45_000));
         assert_eq!(ms("1m30s"), Ok(90_000));
         assert_eq!(ms("1h 5m"), Ok(3_900_000));
         assert_eq!(ms("500ms"), Ok(500));
         assert_eq!(ms("2d"), Ok(172_800_000));
         assert_eq!(ms("0s"), Ok(0));
+        assert_eq!(duration("400d", TEN_YEARS).map(Span::millis), Ok(400 * 86_400_000));
+        assert!(duration("4000d", TEN_YEARS).is_err());
     }
 
     #[test]
     fn other_texts_are_no_durations() {
         for text in ["", "-5s", "5", "s", "1.5h", "5 minutes", "30s1m", "5s5s", "99999999999999999999s", "400d", "5µs"]
         {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(duration(text, A_YEAR).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_written_duration_reads_back() {
         for text in ["0s", "45s", "1m30s", "500ms", "2d", "1h1s"] {
-            assert_eq!(duration(text).map(written), Ok(text.to_owned()));
+            assert_eq!(duration(text, A_YEAR).map(written), Ok(text.to_owned()));
         }
     }
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::core::cluster::{Cluster, Monitor, Reading, Span};
-use crate::core::engine::{Event, Gate, Target};
-use crate::core::policy::{Decision, Field};
+use crate::core::engine::{Change, Event, Gate, Target};
+use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
-use crate::edge::config::Config;
-use crate::runtime::Heart;
+use crate::edge::config::{Config, HistorySettings};
+use crate::runtime::heart::{Asked, Heart};
 
 /// The thesis's second scenario: nii3 and nii5 on mln1 and mln2.
 struct Stage {
@@ -35,18 +35,34 @@ impl Stage {
     fn run_until(&mut self, after: Span) {
         while self.heart.next_wake() <= START + after {
             let due = self.heart.next_wake();
-            self.heart.wake(due, &mut self.publisher, &mut Vec::new());
+            self.heart.wake(due, &mut self.publisher, &mut Asked::default());
         }
     }
 
     fn say(&mut self, command: Command) {
-        self.heart.command("operator", command.clone(), &mut self.publisher, &mut Vec::new());
-        self.publisher.touched_by(&command, self.heart.engine(), self.heart.now());
+        self.heart.command("operator", command.clone(), &mut self.publisher, &mut Asked::default());
+        self.publisher.touched_by(&command, self.heart.engine());
+    }
+
+    fn amend(&mut self, vm: &str, change: impl FnOnce(&mut Rule)) {
+        let cluster = self.heart.engine().cluster();
+        let mut settings = cluster.vm(cluster.vm_named(vm).expect("a VM")).policy.clone();
+        change(&mut settings.rule);
+        let change = Change { vm: vm.to_owned(), settings: Box::new(settings) };
+        self.say(Command::Amend { changes: vec![change], why: None });
     }
 
     fn reconfigure(&mut self, (cluster, monitors, plan): (Cluster, Vec<Monitor>, Plan)) {
-        let config = Config { path: PathBuf::from("whimbrel.toml"), cluster, monitors, drivers: Vec::new(), plan };
-        self.heart.reconfigure(config, &mut self.publisher, &mut Vec::new()).expect("nothing stands against it");
+        let config = Config {
+            path: PathBuf::from("whimbrel.toml"),
+            cluster,
+            monitors,
+            origins: Vec::new(),
+            drivers: Vec::new(),
+            history: HistorySettings::default(),
+            plan,
+        };
+        self.heart.reconfigure(config, &mut self.publisher, &mut Asked::default()).expect("nothing stands against it");
     }
 
     fn snapshot(&mut self) -> Arc<Snapshot> {
@@ -88,7 +104,7 @@ fn what_did_not_change_is_shared_with_the_snapshot_before() {
     assert!(before.rows.iter().zip(quiet.rows.iter()).all(|(a, b)| Arc::ptr_eq(a, b)));
 
     let reading = Event::Reading { vm: NII3, reading: Reading::Gap("connection refused".to_owned()) };
-    stage.heart.tell(reading, &mut stage.publisher, &mut Vec::new());
+    stage.heart.tell(reading, &mut stage.publisher, &mut Asked::default());
     let after = stage.snapshot();
     assert!(!Arc::ptr_eq(row(&quiet, "nii3"), row(&after, "nii3")));
     assert_eq!(row(&after, "nii3").gap.as_deref(), Some("connection refused"));
@@ -134,12 +150,17 @@ fn a_vm_that_moves_is_on_one_host_and_its_arrival_is_marked() {
 fn only_an_edit_that_was_taken_is_marked() {
     let mut stage = Stage::set();
     stage.run_until(Span::from_mins(1));
-    let set = |value| Command::Set { vm: "nii3".to_owned(), field: Field::LowThreshold, value };
-    stage.say(set(1_000.0));
+    let low = |at| {
+        move |rule: &mut Rule| match rule {
+            Rule::Base { low, .. } => low.at = at,
+            other => panic!("another kind: {other:?}"),
+        }
+    };
+    stage.amend("nii3", low(1_000.0));
     let refused = stage.look("nii3");
     assert!(kinds(&refused).is_empty());
     assert!(refused.answers.last().is_some_and(|answer| !answer.ok && answer.text.contains("must be below")));
-    stage.say(set(2.0));
+    stage.amend("nii3", low(2.0));
     let taken = stage.look("nii3");
     assert_eq!(kinds(&taken), [MarkKind::Edited]);
     assert_eq!(row(&taken, "nii3").low, Some(2.0));
@@ -149,7 +170,7 @@ fn only_an_edit_that_was_taken_is_marked() {
 fn a_changed_config_keeps_each_vms_graph_by_its_name() {
     let mut stage = Stage::set();
     stage.run_until(Span::from_mins(5));
-    stage.say(Command::Set { vm: "nii5".to_owned(), field: Field::Tarry, value: 4.0 });
+    stage.amend("nii5", |rule| rule.high_mut().expect("a threshold").tarry = 4);
     let before = stage.look("nii5");
     let points = |snapshot: &Snapshot| snapshot.detail.as_ref().map_or_else(Vec::new, |detail| detail.points.clone());
     assert!(points(&before).len() >= 4);

@@ -5,9 +5,9 @@ use crate::core::cluster::{
     Site, SiteId, Span, Timestamp, Vm, VmId,
 };
 use crate::core::engine::{
-    Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, QueueReport, Record, VmState,
+    Change, Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, QueueReport, Record, VmState,
 };
-use crate::core::policy::{Bound, Decision, Rule, Settings};
+use crate::core::policy::{Bound, Decision, Field, Rule, Settings};
 
 pub const T0: Timestamp = Timestamp::from_secs(1_241_613_600);
 
@@ -124,6 +124,26 @@ impl World {
 
     pub fn command(&mut self, command: Command) {
         self.tell(Event::Command { by: "root".to_owned(), command });
+    }
+
+    /// Changes one number of nii1's policy.
+    pub fn set(&mut self, field: Field, value: f64) {
+        let settings = self.engine.cluster().vms[0].policy.with(field, value).unwrap();
+        self.amend(settings);
+    }
+
+    /// Gives nii1 another policy.
+    pub fn amend(&mut self, settings: Settings) {
+        let change = Change { vm: "nii1".to_owned(), settings: Box::new(settings) };
+        self.command(Command::Amend { changes: vec![change], why: None });
+    }
+
+    /// Edits so far: `threshold 50 > 60 by root`.
+    pub fn edits(&self) -> Vec<String> {
+        self.pick(|what| match what {
+            Happened::Edit { by, key, old, new, .. } => Some(format!("{key} {old} > {new} by {by}")),
+            _ => None,
+        })
     }
 
     /// Requests so far: when, and to which host.

@@ -1,5 +1,6 @@
 //! The specification, section by section, against the engine.
 
+mod amends;
 mod gates;
 mod harness;
 mod listings;
@@ -7,3 +8,4 @@ mod observations;
 mod operators;
 mod outcomes;
 mod properties;
+mod restarts;

@@ -5,7 +5,7 @@ use chrono_tz::Europe::Oslo;
 use super::harness::*;
 use crate::core::cluster::{Direction, IndicatorKind, Reading, Span, Timestamp, VmId};
 use crate::core::engine::{Command, Event, Happened, Target, VmState};
-use crate::core::policy::{Bound, Decision, Field, Resting, Rule, Settings, WorkingHours};
+use crate::core::policy::{Bound, Decision, Resting, Rule, Settings, WorkingHours};
 
 const MIN: Span = Span::from_mins(1);
 
@@ -132,25 +132,6 @@ fn beyond_and_low_reset_each_other_and_between_resets_both() {
     let mut world = World::new(cluster(3, base()), values(&[0.0, 0.0, 60.0, 60.0, 0.0, 60.0, 25.0]));
     world.run_for(Span::from_mins(7));
     assert_eq!(world.counts(), [(0, 1), (0, 2), (1, 0), (2, 0), (0, 1), (1, 0), (0, 0)]);
-}
-
-#[test]
-fn editing_a_bound_zeroes_its_count_and_editing_a_tarry_keeps_it() {
-    let mut world = World::new(cluster(3, threshold()), always(60.0));
-    world.run_for(Span::from_mins(2));
-    let set = |field, value| Command::Set { vm: "nii1".to_owned(), field, value };
-    world.command(set(Field::Tarry, 2.0));
-    assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
-    world.run_for(MIN);
-    assert_eq!(world.decisions(), [Decision::Move], "the next beyond sample with count >= tarry decides");
-    let mut world = World::new(cluster(3, threshold()), always(60.0));
-    world.run_for(Span::from_mins(2));
-    world.command(set(Field::Threshold, 55.0));
-    assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
-    world.command(set(Field::Threshold, f64::NAN));
-    assert!(!world.answers.last().unwrap().0);
-    world.command(Command::Undo);
-    assert_eq!(world.answers.last().unwrap().1, "undone: nii1: threshold 55 → 50");
 }
 
 fn schedule(resting: Resting) -> Settings {

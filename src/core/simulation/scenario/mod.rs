@@ -2,6 +2,7 @@
 //!
 //! What makes them worth watching (demands, surges, outages, queues) stands in `thesis.rs` and `fleet.rs`, as data.
 
+mod before;
 mod cast;
 mod fleet;
 mod thesis;
@@ -11,6 +12,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use before::Before;
 
 use super::Plan;
 use crate::core::cluster::{Cluster, Monitor, Timestamp};

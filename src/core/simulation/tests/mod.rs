@@ -1,9 +1,11 @@
+mod before;
 mod moves;
 mod outages;
 mod play;
 mod queues;
 mod readings;
 mod reloads;
+mod restarts;
 mod scenarios;
 
 use super::demand::step_of;

@@ -16,27 +16,50 @@ pub(super) struct Played {
 /// Plays a scenario from its start until `until`, every effect answered at once.
 pub(super) fn play(scenario: Scenario, size: Size, seed: u64, until: Timestamp) -> Played {
     let (cluster, _, plan) = scenario.build(size, seed);
-    let mut simulation = Simulation::new(&cluster, plan, START);
-    let mut engine = Engine::new(cluster.clone(), START);
-    let (mut records, mut events, mut effects) = (Vec::new(), Vec::new(), Vec::new());
-    loop {
-        let now = simulation.next_event().min(engine.next_wake());
-        if now > until {
-            return Played { cluster, engine, records };
+    let simulation = Simulation::new(&cluster, plan, START);
+    let mut playing = Playing { engine: Engine::new(cluster.clone(), START), simulation, records: Vec::new() };
+    playing.until(until);
+    Played { cluster, engine: playing.engine, records: playing.records }
+}
+
+/// An engine and the simulation it lives with.
+#[derive(Clone)]
+pub(super) struct Playing {
+    pub(super) engine: Engine,
+    pub(super) simulation: Simulation,
+    pub(super) records: Vec<Record>,
+}
+
+impl Playing {
+    /// Goes on up to and including `until`.
+    pub(super) fn until(&mut self, until: Timestamp) {
+        let mut events = Vec::new();
+        loop {
+            let now = self.simulation.next_event().min(self.engine.next_wake());
+            if now > until {
+                return;
+            }
+            self.simulation.advance(now, &mut events);
+            for event in events.drain(..).chain([Event::Tick]) {
+                self.tell(now, event);
+            }
         }
-        simulation.advance(now, &mut events);
-        let mut told: VecDeque<Event> = events.drain(..).chain([Event::Tick]).collect();
+    }
+
+    /// Tells the engine something, and carries out what it wants.
+    pub(super) fn tell(&mut self, now: Timestamp, event: Event) {
+        let (mut told, mut effects) = (VecDeque::from([event]), Vec::new());
         while let Some(event) = told.pop_front() {
-            engine.step(now, event, &mut effects);
+            self.engine.step(now, event, &mut effects);
             for effect in effects.drain(..) {
                 match effect {
-                    Effect::Read { vm } => told.push_back(simulation.read(vm, now)),
-                    Effect::Preflight(route) => told.push_back(simulation.preflight(route, now)),
+                    Effect::Read { vm } => told.push_back(self.simulation.read(vm, now)),
+                    Effect::Preflight(route) => told.push_back(self.simulation.preflight(route, now)),
                     Effect::Journal(route) => told.push_back(Event::Journalled { id: route.id }),
-                    Effect::Start(route) => simulation.start(route, now),
-                    Effect::Abort(route) => simulation.abort(route, now),
-                    Effect::Confirm(route) => told.push_back(simulation.presence(route, now)),
-                    Effect::Record(record) => records.push(record),
+                    Effect::Start(route) => self.simulation.start(route, now),
+                    Effect::Abort(route) => self.simulation.abort(route, now),
+                    Effect::Confirm(route) => told.push_back(self.simulation.presence(route, now)),
+                    Effect::Record(record) => self.records.push(record),
                     Effect::Answer { .. } => {}
                 }
             }

@@ -3,7 +3,10 @@
 //! After an error reading goes on with whatever is at hand, so that the next error is found too; what comes out is only
 //! used if there was none.
 
+mod agree;
 mod arrays;
+mod block;
+mod history;
 mod monitor;
 mod places;
 mod policy;
@@ -18,7 +21,8 @@ use toml::de::DeTable;
 
 use super::cursor::{At, Table, check_name};
 use super::keys;
-use super::model::Config;
+use super::lines::Lines;
+use super::model::{Config, HistorySettings};
 use super::sink::Sink;
 use super::words;
 use crate::core::cluster::{Cluster, Limits, Mode, Span};
@@ -30,18 +34,22 @@ const BANDWIDTH_MB_S: f64 = 117.0;
 /// Simulated moves between sites, as in the thesis (listing 4.5).
 const BETWEEN_SITES: (Span, Span) = (Span::from_mins(3), Span::from_mins(22));
 
+pub(super) use block::{User, block};
+
 /// The config a tree says, its faults recorded in `sink`.
-pub(super) fn config(path: &Path, tree: &DeTable<'_>, sink: &Sink) -> Config {
+pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink) -> Config {
     let top = Table::root(tree, keys::TOP, sink);
     let name = top.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
     // A mode that cannot be read says nothing on the VMs' modes.
     let mode = top.get("mode").map_or(Some(Mode::default()), |item| item.choice(&MODES));
     let limits = top.get("limits").and_then(|item| item.table(keys::LIMITS)).map_or_else(Limits::default, limits);
+    let history = top.get("history").and_then(|item| item.table(keys::HISTORY));
+    let history = history.map_or_else(HistorySettings::default, |table| history::read(table, path.parent()));
     let sites = sites::read(&top, sink);
     let arrays = arrays::read(&top, &sites, sink);
     let policies = policies(&top, sink);
     let context =
-        vms::Context { sink, folder: path.parent(), mode, sites: &sites, arrays: &arrays, policies: &policies };
+        vms::Context { sink, folder: path.parent(), mode, sites: &sites, arrays: &arrays, policies: &policies, lines };
     let vms = vms::read(&top, &context);
     policies.iter().for_each(|(_, policy)| policy.check_alone(sink));
     top.finish(None);
@@ -64,7 +72,8 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, sink: &Sink) -> Config {
         hosts: arrays.hosts,
         vms: vms.list,
     };
-    Config { path: path.to_owned(), cluster, monitors: vms.monitors, drivers: arrays.drivers, plan }
+    let (monitors, origins) = (vms.monitors, vms.origins);
+    Config { path: path.to_owned(), cluster, monitors, origins, drivers: arrays.drivers, history, plan }
 }
 
 fn limits(table: Table<'_>) -> Limits {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::super::cursor::{At, Item, Table};
 use super::super::words::did_you_mean;
+use super::agree;
 use super::lookup;
 use super::policy::{Kind, Policy};
 use super::vms::Context;
@@ -123,14 +124,12 @@ impl<'c, 'a> Places<'c, 'a> {
 
     /// A policy that moves to the base needs one.
     fn check_policy(&self, policy: &Policy, given: &Item<'_>, array: ArrayId) {
-        let Some(kind) = policy.kind.as_ref().filter(|kind| matches!(kind.value, Kind::Base | Kind::Schedule)) else {
-            return;
-        };
-        if !self.context.arrays.based[array.index()] {
+        let Some(kind) = &policy.kind else { return };
+        let arrays = self.context.arrays;
+        let base = arrays.based[array.index()];
+        if let Some((message, help)) = agree::with_array(kind.value, &arrays.list[array.index()].name, base) {
             let place = if given.is_table() { kind.span.clone() } else { given.span() };
-            let name = &self.context.arrays.list[array.index()].name;
-            let message = format!("this policy moves to the base, and array '{name}' has none");
-            self.context.sink.absent(place, message, "add base = \"HOST\" to the array, or use a threshold policy");
+            self.context.sink.absent(place, message, help);
         }
     }
 

@@ -29,6 +29,8 @@ const KINDS: [(&str, Kind); 4] =
 /// A policy before the direction of an indicator is known; what could not be read is `None`.
 #[derive(Debug, Default)]
 pub(super) struct Policy {
+    /// Where it stands: its header, its braces, or the first of its dotted keys.
+    pub place: Range<usize>,
     pub kind: Option<At<Kind>>,
     /// The threshold, but the site policy's.
     pub high: Option<At<f64>>,
@@ -58,6 +60,7 @@ pub(super) fn read(table: Table<'_>, sink: &Sink) -> Policy {
     let whole = |item: Item<'_>| item.whole(1..=u32::MAX);
     let (ranged, based) = ([Kind::Threshold, Kind::Base, Kind::Schedule], [Kind::Base, Kind::Schedule]);
     let policy = Policy {
+        place: table.span(),
         high: ask("threshold", &ranged, "threshold = 50").and_then(|item| item.number()),
         tarry: ask("tarry", &ranged, "tarry = 3").and_then(whole),
         low: ask("low_threshold", &based, "low_threshold = 1").and_then(|item| item.number()),

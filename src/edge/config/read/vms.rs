@@ -5,12 +5,15 @@ use std::path::Path;
 
 use super::super::cursor::{Item, Table};
 use super::super::keys;
+use super::super::lines::Lines;
+use super::super::model::Origin;
 use super::super::sink::Sink;
 use super::super::words::written;
+use super::agree;
 use super::arrays::Arrays;
 use super::monitor::{self, Watch};
 use super::places::Places;
-use super::policy::{self, Kind, Policy};
+use super::policy::{self, Policy};
 use super::sites::Sites;
 use super::{MODES, check_unique, lookup};
 use crate::core::cluster::{Mode, Monitor, Span, Vm};
@@ -29,6 +32,7 @@ pub(super) struct Context<'a> {
     pub sites: &'a Sites,
     pub arrays: &'a Arrays,
     pub policies: &'a [(&'a str, Policy)],
+    pub lines: &'a Lines,
 }
 
 /// The VMs of a file.
@@ -36,6 +40,7 @@ pub(super) struct Context<'a> {
 pub(super) struct Vms {
     pub list: Vec<Vm>,
     pub monitors: Vec<Monitor>,
+    pub origins: Vec<Origin>,
     pub plans: Vec<VmPlan>,
 }
 
@@ -51,9 +56,10 @@ pub(super) fn read<'a>(top: &Table<'a>, context: &Context<'a>) -> Vms {
     };
     let mut reader = Reader { context, names: HashSet::new(), places: Places::new(context) };
     for table in entries.iter().filter_map(|entry| entry.table(keys::VM)) {
-        if let Some((vm, monitor, plan)) = reader.vm(table) {
+        if let Some((vm, monitor, origin, plan)) = reader.vm(table) {
             vms.list.push(vm);
             vms.monitors.push(monitor);
+            vms.origins.push(origin);
             vms.plans.push(plan);
         }
     }
@@ -67,7 +73,7 @@ struct Reader<'c, 'a> {
 }
 
 impl<'a> Reader<'_, 'a> {
-    fn vm(&mut self, table: Table<'a>) -> Option<(Vm, Monitor, VmPlan)> {
+    fn vm(&mut self, table: Table<'a>) -> Option<(Vm, Monitor, Origin, VmPlan)> {
         let context = self.context;
         let name = table.need("name", "name = \"nii1\"").and_then(|item| item.name());
         if let Some(name) = &name {
@@ -103,7 +109,14 @@ impl<'a> Reader<'_, 'a> {
             mode,
             away: place.away,
         };
-        Some((vm, watch.monitor(interval)?, watch.plan))
+        Some((vm, watch.monitor(interval)?, self.origin(&given, policy), watch.plan))
+    }
+
+    /// Where a policy stands, which a value gave.
+    fn origin(&self, given: &Item<'a>, policy: &Policy) -> Origin {
+        let line = self.context.lines.at(policy.place.start).0 + 1;
+        let shared = given.as_text().map(str::to_owned);
+        Origin { shared, line: u32::try_from(line).unwrap_or(u32::MAX) }
     }
 
     fn named_policy(&self, item: &Item<'a>) -> Option<&'a Policy> {
@@ -134,16 +147,8 @@ impl<'a> Reader<'_, 'a> {
     fn check_pair(&self, policy: &Policy, watch: &Watch, given: &Item<'_>) {
         let (Some(kind), Some(_)) = (&policy.kind, &watch.source) else { return };
         let place = if given.is_table() { kind.span.clone() } else { given.span() };
-        match (kind.value == Kind::Site, watch.is_queue()) {
-            (true, false) => {
-                let help = "write monitor = { kind = \"simulated\", service = \"queue\" }, or use another policy";
-                self.context.sink.error(place, "a site policy needs a monitor that reports job queues", help);
-            }
-            (false, true) => {
-                let help = "use a policy of kind \"site\", or watch another service";
-                self.context.sink.error(place, "only a site policy works through job queues", help);
-            }
-            _ => {}
+        if let Some((message, help)) = agree::with_service(kind.value, watch.is_queue()) {
+            self.context.sink.error(place, message, help);
         }
     }
 }
@@ -162,22 +167,17 @@ fn interval(table: &Table<'_>) -> Option<Span> {
 fn check_deadline(policy: &Policy, watch: &Watch, interval: Option<Span>, monitor: &Item<'_>) {
     let Some(high) = &policy.high else { return };
     let simulated = watch.plan.service == Some(Service::Http);
-    let (deadline, item_span, which) = match (watch.kind, &watch.deadline, interval) {
+    let (deadline, place) = match (watch.kind, &watch.deadline, interval) {
         (Some(monitor::Kind::Simulated), ..) if simulated => {
-            (watch.plan.deadline, monitor.span(), "simulator's deadline")
+            (agree::Deadline::Simulated(watch.plan.deadline), monitor.span())
         }
-        (Some(monitor::Kind::Http), Some(deadline), _) => (deadline.value, deadline.span.clone(), "deadline"),
+        (Some(monitor::Kind::Http), Some(deadline), _) => (agree::Deadline::Set(deadline.value), deadline.span.clone()),
         (Some(monitor::Kind::Http), None, Some(interval)) if !watch.has_deadline => {
-            (Monitor::default_deadline(interval), monitor.span(), "default deadline")
+            (agree::Deadline::Default(Monitor::default_deadline(interval)), monitor.span())
         }
         _ => return,
     };
-    if deadline.millis() as f64 <= high.value {
-        let message = format!("the {which} {} is not above the threshold of {} ms", written(deadline), high.value);
-        let help = match simulated {
-            true => "a check that times out counts as its deadline: write a lower threshold",
-            false => "a check that times out counts as its deadline: write a longer deadline, or a lower threshold",
-        };
-        monitor.wrong_at(item_span, message, help);
+    if let Some((message, help)) = deadline.and_threshold(high.value) {
+        monitor.wrong_at(place, message, help);
     }
 }

@@ -1,0 +1,216 @@
+//! Changed settings: by whom, key by key, and what a VM keeps of its counts.
+
+use super::harness::*;
+use crate::core::cluster::{Cluster, Mode, Span, VmId};
+use crate::core::engine::{Change, Command, Event, Gate, Happened, VmState};
+use crate::core::policy::{Decision, Field, Resting, Rule, Settings, WorkingHours};
+
+const MIN: Span = Span::from_mins(1);
+
+fn change(vm: &str, settings: Settings) -> Change {
+    Change { vm: vm.to_owned(), settings: Box::new(settings) }
+}
+
+fn reloaded(cluster: Cluster) -> Event {
+    Event::Reconfigured { cluster: Box::new(cluster), reread: Vec::new() }
+}
+
+fn two() -> Cluster {
+    let mut cluster = cluster(3, threshold());
+    cluster.vms.push(vm("nii2", threshold()));
+    cluster
+}
+
+fn of_config(world: &World) -> Vec<String> {
+    world.pick(|what| match what {
+        Happened::Operator { by, text } if by == "config" => Some(text.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn editing_a_bound_zeroes_its_count_and_editing_a_tarry_keeps_it() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    world.set(Field::Tarry, 2.0);
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
+    world.run_for(MIN);
+    assert_eq!(world.decisions(), [Decision::Move], "the next beyond sample with count >= tarry decides");
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    world.set(Field::Threshold, 55.0);
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
+    assert_eq!(world.answers.last(), Some(&(true, "nii1: threshold 50 → 55".to_owned())));
+    assert_eq!(world.edits(), ["threshold 50 > 55 by root"]);
+}
+
+#[test]
+fn a_change_says_why_and_a_change_to_the_same_says_nothing() {
+    let mut world = World::new(two(), always(10.0));
+    let wider = threshold().with(Field::Threshold, 60.0).unwrap();
+    let why = Some("too many moves".to_owned());
+    let changes = vec![change("nii1", wider.clone()), change("nii2", wider.clone())];
+    world.command(Command::Amend { changes, why: why.clone() });
+    assert_eq!(world.answers.last(), Some(&(true, "2 VMs: threshold → 60".to_owned())));
+    let edits = world.pick(|what| match what {
+        Happened::Edit { why, .. } => Some(why.clone()),
+        _ => None,
+    });
+    assert_eq!(edits, [why.clone(), why]);
+    world.amend(wider);
+    assert_eq!(world.answers.last(), Some(&(true, "nii1: nothing changed".to_owned())));
+    assert_eq!(world.edits().len(), 2);
+}
+
+#[test]
+fn all_or_nothing() {
+    let mut world = World::new(two(), always(60.0));
+    world.run_for(MIN + MIN);
+    let counts = |world: &World| [0, 1].map(|vm| world.engine.live(VmId(vm)).policy().count);
+    let wider = threshold().with(Field::Threshold, 60.0).unwrap();
+    let mut broken = threshold();
+    broken.rule = Rule::Base { high: HIGH, low: HIGH };
+    for (second, why) in [
+        (change("nii9", wider.clone()), "there is no VM nii9"),
+        (change("nii2", broken), "nii2: low_threshold 50 must be below threshold 50"),
+        (change("nii1", threshold()), "nii1 is to be changed twice at once"),
+    ] {
+        world.command(Command::Amend { changes: vec![change("nii1", wider.clone()), second], why: None });
+        assert_eq!(world.answers.last(), Some(&(false, why.to_owned())));
+    }
+    world.command(Command::Amend { changes: Vec::new(), why: None });
+    assert_eq!(world.answers.last(), Some(&(false, "nothing is to be changed".to_owned())));
+    assert_eq!((counts(&world), world.edits().len()), ([2, 2], 0));
+}
+
+#[test]
+fn a_request_that_waits_is_dropped_with_its_policy_and_that_is_said() {
+    let mut asking = cluster(3, threshold());
+    asking.mode = Mode::Ask;
+    let changed = |cluster: &Cluster| {
+        let mut cluster = cluster.clone();
+        cluster.vms[0].policy = threshold().with(Field::Threshold, 55.0).unwrap();
+        cluster
+    };
+    for by_reload in [false, true] {
+        let mut world = World::new(asking.clone(), always(60.0));
+        world.run_for(Span::from_mins(3));
+        assert_eq!(world.engine.state(VmId(0)), VmState::Waiting);
+        if by_reload {
+            world.tell(reloaded(changed(&asking)));
+        } else {
+            world.set(Field::Threshold, 55.0);
+        }
+        let said = (Gate::Mode, "request #1 dropped: its policy was changed".to_owned());
+        assert_eq!(world.blocked(), [said]);
+        assert_eq!(world.states(), [VmState::Waiting, VmState::Watching]);
+        world.run_for(Span::from_mins(15));
+        assert_eq!(world.decisions().len(), 3, "and it counts again, from 0");
+    }
+}
+
+#[test]
+fn a_request_whose_destination_goes_is_dropped_and_that_is_said() {
+    let mut old = cluster(3, threshold());
+    old.mode = Mode::Ask;
+    let mut world = World::new(old.clone(), always(60.0));
+    world.run_for(Span::from_mins(3));
+    let mut new = old;
+    new.hosts[1].name = "h9".to_owned();
+    world.tell(reloaded(new));
+    assert_eq!(
+        world.blocked(),
+        [(Gate::Destination, "request #1 dropped: its destination is not in the new config".to_owned())]
+    );
+    assert_eq!(of_config(&world)[..2], ["array a: ring h1 h2 h3 → h1 h9 h3", "host h2 is gone"]);
+}
+
+#[test]
+fn hours_that_an_edit_brings_hold_at_once() {
+    let schedule = |hours| {
+        let hours = WorkingHours::parse(hours, chrono_tz::UTC).unwrap();
+        Settings::new(Rule::Schedule { high: HIGH, low: LOW, hours, resting: Resting::Record }, base().direction)
+    };
+    let mut world = World::new(cluster(3, base()), always(25.0));
+    world.run_for(MIN);
+    world.amend(schedule("13:00-14:00"));
+    world.run_for(MIN);
+    assert_eq!((world.host(), world.engine.state(VmId(0))), ("base", VmState::Resting));
+    world.amend(schedule("12:00-14:00"));
+    world.run_for(MIN);
+    assert_eq!(world.engine.state(VmId(0)), VmState::Watching);
+    world.amend(base());
+    world.run_for(Span::from_hours(12));
+    assert_eq!(world.engine.state(VmId(0)), VmState::Watching, "no hours, no rest");
+    assert_eq!(world.requests().len(), 1);
+}
+
+#[test]
+fn a_site_policy_needs_somewhere_to_go() {
+    use crate::core::policy::{BreakEven, SiteRule};
+    let rule = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.amend(Settings::new(Rule::Site(rule), threshold().direction));
+    assert!(world.answers.last().is_some_and(|(ok, text)| !ok && text.contains("an array of another site")));
+}
+
+#[test]
+fn a_reload_says_line_by_line_what_it_changed() {
+    let mut old = two();
+    old.vms.push(vm("nii3", base()));
+    let mut world = World::new(old.clone(), always(10.0));
+    let mut new = old;
+    new.vms.remove(1);
+    new.vms[0].policy = threshold().with(Field::Tarry, 5.0).unwrap();
+    new.vms[1].interval = Span::from_secs(30);
+    new.vms.push(vm("nii4", base()));
+    new.hosts[1].draining = true;
+    new.hosts[2].capacity = Some(8);
+    new.limits.cooldown = Span::from_mins(15);
+    new.mode = Mode::Ask;
+    let changed = Event::Reconfigured { cluster: Box::new(new), reread: vec!["nii1".to_owned()] };
+    world.tell(changed);
+    assert_eq!(world.edits(), ["tarry 3 > 5 by config"]);
+    let expected = [
+        "mode auto → ask",
+        "cooldown \"off\" → \"15m\"",
+        "host h2: draining, takes no more VMs",
+        "host h3: capacity none → 8",
+        "its monitor reads something else: counted from 0",
+        "VM nii2 is gone",
+        "interval \"1m\" → \"30s\"",
+        "new, on h1",
+        "config applied: 3 VMs, 4 hosts",
+    ];
+    assert_eq!(of_config(&world), expected);
+}
+
+#[test]
+fn a_reload_that_changes_very_much_is_cut_short() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    let mut many = cluster(3, threshold());
+    many.vms.extend((2..200).map(|n| vm(&format!("nii{n}"), threshold())));
+    world.tell(reloaded(many));
+    let said = of_config(&world);
+    assert_eq!((said.len(), said[50].as_str()), (52, "and 148 changes more"));
+    assert!(said[51].starts_with("config applied"));
+}
+
+#[test]
+fn hours_that_are_edited_often_are_still_looked_at_once() {
+    let schedule = |minute: u32| {
+        let hours = WorkingHours::parse(&format!("12:00-13:{minute:02}"), chrono_tz::UTC).unwrap();
+        Settings::new(Rule::Schedule { high: HIGH, low: LOW, hours, resting: Resting::Record }, base().direction)
+    };
+    let mut world = World::new(cluster(3, schedule(0)), always(25.0));
+    for minute in 1..30 {
+        world.amend(schedule(minute));
+        world.run_for(Span::from_secs(10));
+    }
+    world.run_for(Span::from_hours(1));
+    assert_eq!(world.decisions().len(), 1, "13:29, once");
+    let ticks = world.events.iter().filter(|(_, event)| *event == Event::Tick).count();
+    world.run_for(Span::from_hours(24));
+    let days = world.events.iter().filter(|(_, event)| *event == Event::Tick).count() - ticks;
+    assert!(days < 24 * 60 + 10, "{days} ticks");
+}

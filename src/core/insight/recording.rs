@@ -1,0 +1,204 @@
+//! Recorded readings of one VM, ready to be replayed: in the order of time, with what is missing between them.
+
+use super::entry::{Entry, Seen};
+use crate::core::cluster::{Span, Timestamp, Value};
+use crate::core::policy::What;
+
+/// Readings of one VM in the order of time, no two at one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    pub(super) points: Vec<Point>,
+    median: Span,
+    pub(super) samples: usize,
+    /// Recorded ones, and those that holes stand for.
+    pub(super) gaps: u64,
+}
+
+/// One reading.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) at: Timestamp,
+    pub(super) read: Read,
+    /// Observations missing between the reading before and this one.
+    pub(super) missing: u32,
+}
+
+/// What a replay takes of an observation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Read {
+    Sample(f64),
+    Beyond,
+    Gap,
+}
+
+impl Read {
+    const fn of(what: What) -> Option<Self> {
+        match what {
+            What::Sample(value) => Some(Self::Sample(value)),
+            What::Beyond => Some(Self::Beyond),
+            What::Gap => Some(Self::Gap),
+            What::Queue(_) | What::Clock => None,
+        }
+    }
+
+    pub(super) const fn what(self) -> What {
+        match self {
+            Self::Sample(value) => What::Sample(value),
+            Self::Beyond => What::Beyond,
+            Self::Gap => What::Gap,
+        }
+    }
+}
+
+impl Entry {
+    /// The reading as a policy observes it.
+    pub const fn what(&self) -> What {
+        match self.seen {
+            Seen::Sample(Value::Exact(value) | Value::AtLeast(value)) => What::Sample(value),
+            Seen::Sample(Value::Busy) => What::Beyond,
+            Seen::Gap(_) => What::Gap,
+        }
+    }
+}
+
+impl Recording {
+    /// Samples in the order of time; of those at one instant the last stands. `None` without any.
+    pub fn new(samples: impl IntoIterator<Item = (Timestamp, f64)>) -> Option<Self> {
+        Self::of(samples.into_iter().map(|(at, value)| (at, What::Sample(value))))
+    }
+
+    /// What the history kept, oldest first. `None` without a sample.
+    pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
+        Self::of(entries.into_iter().map(|entry| (entry.at, entry.what())))
+    }
+
+    /// Observations in the order of time; of those at one instant the last stands. Gaps are where they are recorded; a
+    /// hole between two readings, where nothing ran, stands for as many gaps as there are medians missing in it. Queues
+    /// and the clock are no readings. `None` without a sample.
+    pub fn of(readings: impl IntoIterator<Item = (Timestamp, What)>) -> Option<Self> {
+        let readings = readings.into_iter();
+        let mut points: Vec<Point> = Vec::with_capacity(readings.size_hint().0);
+        for (at, what) in readings {
+            let Some(read) = Read::of(what) else { continue };
+            match points.last_mut() {
+                Some(last) if last.at == at => last.read = read,
+                _ => points.push(Point { at, read, missing: 0 }),
+            }
+        }
+        let median = median(&points);
+        let mut before = points.first()?.at;
+        for point in &mut points {
+            point.missing = missing_in(point.at.since(before), median);
+            before = point.at;
+        }
+        let recorded = points.iter().filter(|point| point.read == Read::Gap).count();
+        let gaps = points.iter().map(|point| u64::from(point.missing)).sum::<u64>() + recorded as u64;
+        let samples = points.len() - recorded;
+        (samples > 0).then_some(Self { points, median, samples, gaps })
+    }
+
+    /// The median distance of two readings; zero if there is only one.
+    pub const fn median(&self) -> Span {
+        self.median
+    }
+
+    /// The first reading and the last.
+    pub fn ends(&self) -> (Timestamp, Timestamp) {
+        let at = |point: Option<&Point>| point.map_or(Timestamp::default(), |point| point.at);
+        (at(self.points.first()), at(self.points.last()))
+    }
+
+    /// From the first reading to the last, and a median distance more.
+    pub fn span(&self) -> Span {
+        let (first, last) = self.ends();
+        last.since(first) + self.median
+    }
+
+    /// A sample stands until the next reading, but at most 1.5 median intervals, else one; the last one a median
+    /// interval.
+    pub(super) fn stood(&self, is_beyond: impl Fn(f64) -> bool) -> Span {
+        let longest = self.median.millis() * 3;
+        let mut sum = 0;
+        for (place, point) in self.points.iter().enumerate() {
+            let counts = match point.read {
+                Read::Sample(value) => is_beyond(value),
+                Read::Beyond => true,
+                Read::Gap => false,
+            };
+            if counts {
+                let until = self.points.get(place + 1).map_or(self.median, |next| next.at.since(point.at));
+                sum += if until.millis() * 2 > longest { self.median } else { until }.millis();
+            }
+        }
+        Span::from_millis(sum)
+    }
+}
+
+fn median(points: &[Point]) -> Span {
+    let mut distances: Vec<i64> = points.windows(2).map(|pair| pair[1].at.since(pair[0].at).millis()).collect();
+    if distances.is_empty() {
+        return Span::ZERO;
+    }
+    let middle = distances.len() / 2;
+    let odd = !distances.len().is_multiple_of(2);
+    let (below, upper, _) = distances.select_nth_unstable(middle);
+    let upper = *upper;
+    if odd {
+        return Span::from_millis(upper);
+    }
+    let lower = below.iter().max().copied().unwrap_or(upper);
+    Span::from_millis((lower + upper) / 2)
+}
+
+/// A hole of d holds round(d / median) − 1 observations.
+fn missing_in(distance: Span, median: Span) -> u32 {
+    if median == Span::ZERO {
+        return 0;
+    }
+    let intervals = (distance.secs_f64() / median.secs_f64()).round();
+    (intervals - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::engine::VmState;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_secs(1_241_613_600 + 60 * minute)
+    }
+
+    fn entry(minute: i64, seen: Seen) -> Entry {
+        Entry { at: at(minute), seen, count: 0, low_count: 0, state: VmState::Watching }
+    }
+
+    #[test]
+    fn recorded_gaps_are_where_they_were_and_holes_are_guessed() {
+        let gap = || Seen::Gap(Arc::from("connection refused"));
+        let value = |v| Seen::Sample(Value::Exact(v));
+        let entries =
+            [entry(0, value(1.0)), entry(1, gap()), entry(2, gap()), entry(3, value(2.0)), entry(13, value(3.0))];
+        let recording = Recording::of_entries(&entries).unwrap();
+        assert_eq!((recording.samples, recording.gaps), (3, 2 + 9), "9 minutes between the 3rd and the 13th");
+        assert_eq!(recording.points.iter().map(|p| p.missing).collect::<Vec<_>>(), [0, 0, 0, 0, 9]);
+        assert_eq!(recording.median(), Span::from_mins(1));
+    }
+
+    #[test]
+    fn too_busy_to_answer_is_beyond_every_bound() {
+        let entries = [entry(0, Seen::Sample(Value::Busy)), entry(1, Seen::Sample(Value::AtLeast(250.0)))];
+        assert_eq!(entries.each_ref().map(Entry::what), [What::Beyond, What::Sample(250.0)]);
+        let recording = Recording::of_entries(&entries).unwrap();
+        assert_eq!(recording.stood(|v| v > 1e9), Span::from_mins(1));
+        assert_eq!(recording.stood(|v| v > 200.0), Span::from_mins(2));
+    }
+
+    #[test]
+    fn gaps_alone_are_no_recording() {
+        assert!(Recording::of([(at(0), What::Gap), (at(1), What::Gap)]).is_none());
+        assert!(Recording::of([(at(0), What::Clock)]).is_none());
+        assert!(Recording::of_entries(&[]).is_none());
+    }
+}

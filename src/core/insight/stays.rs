@@ -1,0 +1,290 @@
+//! Where VMs stayed, how long, and what that cost (thesis 3.1–3.4).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::activity::{HOUR, OnHost, count};
+use super::entry::{PlacedFrom, Told};
+use super::stretches::{Rest, resting};
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::policy::Place;
+
+/// VM-hours by place, and what they cost (thesis 3.1–3.4: `C_t = ΣC_b + ΣC_a`).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Stays {
+    /// In the ring.
+    pub ring: Stay,
+    /// On the base, outside working hours: scheduled rest.
+    pub rest: Stay,
+    /// On the base otherwise.
+    pub base: Stay,
+    /// At another site.
+    pub away: Stay,
+}
+
+/// Time and money.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Stay {
+    /// VM-hours.
+    pub hours: f64,
+    /// In the currency of the config.
+    pub cost: f64,
+}
+
+impl Stays {
+    /// Everywhere together: `C_t`.
+    pub fn total(&self) -> Stay {
+        let all = [self.ring, self.rest, self.base, self.away];
+        Stay { hours: all.iter().map(|stay| stay.hours).sum(), cost: all.iter().map(|stay| stay.cost).sum() }
+    }
+}
+
+impl Stay {
+    fn add(&mut self, stayed: Span, price: f64) {
+        let hours = stayed.secs_f64() / HOUR.secs_f64();
+        self.hours += hours;
+        self.cost += hours * price;
+    }
+}
+
+/// From here to before there.
+#[derive(Clone, Copy)]
+struct Stretch {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Stretch {
+    fn length(self) -> Span {
+        self.to.since(self.from)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { from: self.from.max(other.from), to: self.to.min(other.to) }
+    }
+}
+
+/// VMs on each host hour by hour, and all stays, of one VM or of all.
+pub(super) fn stays(
+    told: &[&Told],
+    placed: &[PlacedFrom],
+    from: Timestamp,
+    to: Timestamp,
+    vm: Option<&str>,
+) -> (Vec<OnHost>, Stays) {
+    let rests = resting(told.iter().copied(), to);
+    let mut by_vm: HashMap<&str, Vec<&PlacedFrom>> = HashMap::new();
+    for one in placed.iter().filter(|one| vm.is_none_or(|vm| *one.vm == *vm)) {
+        by_vm.entry(&one.vm).or_default().push(one);
+    }
+    let whole = Stretch { from, to };
+    let mut on_host = OnHosts { whole, spans: BTreeMap::new() };
+    let mut stays = Stays::default();
+    // In the order of names: the same placements sum up to the same last digit.
+    let mut by_vm: Vec<_> = by_vm.into_iter().collect();
+    by_vm.sort_unstable_by_key(|(vm, _)| *vm);
+    for (vm, placed) in by_vm {
+        let until = placed.iter().skip(1).map(|next| next.at).chain([to]);
+        for (here, until) in placed.iter().zip(until) {
+            let stretch = Stretch { from: here.at, to: until }.and(whole);
+            on_host.add(&here.host, stretch);
+            stays.add(here, stretch, rests.get(vm).map_or(&[], Vec::as_slice));
+        }
+    }
+    (on_host.means(), stays)
+}
+
+impl Stays {
+    fn add(&mut self, here: &PlacedFrom, stretch: Stretch, rests: &[Rest]) {
+        match here.place {
+            Place::Ring => self.ring.add(stretch.length(), here.price),
+            Place::Away => self.away.add(stretch.length(), here.price),
+            Place::Base => {
+                let in_it = |rest: &Rest| Stretch { from: rest.from, to: rest.to }.and(stretch).length();
+                let rested = rests.iter().map(in_it).fold(Span::ZERO, |sum, span| sum + span);
+                self.rest.add(rested, here.price);
+                self.base.add(Span::from_millis(stretch.length().millis() - rested.millis()), here.price);
+            }
+        }
+    }
+}
+
+/// Time on each host by hour, of all VMs together.
+struct OnHosts<'a> {
+    whole: Stretch,
+    spans: BTreeMap<InOrder<'a>, (Arc<str>, Vec<Span>)>,
+}
+
+/// A name's word and number.
+type InOrder<'a> = (&'a str, u64);
+
+impl<'a> OnHosts<'a> {
+    fn add(&mut self, host: &'a Arc<str>, stretch: Stretch) {
+        if stretch.length() == Span::ZERO {
+            return;
+        }
+        let hours = count(self.whole.from, self.whole.to);
+        let (_, spans) = self.spans.entry(in_order(host)).or_insert_with(|| (host.clone(), vec![Span::ZERO; hours]));
+        let first = stretch.from.since(self.whole.from).millis() / HOUR.millis();
+        let mut begin = self.whole.from + HOUR.scaled(first, 1);
+        for hour in spans.iter_mut().skip(usize::try_from(first).unwrap_or_default()) {
+            if begin >= stretch.to {
+                break;
+            }
+            *hour = *hour + Stretch { from: begin, to: begin + HOUR }.and(stretch).length();
+            begin += HOUR;
+        }
+    }
+
+    /// Over what has passed of each hour.
+    fn means(self) -> Vec<OnHost> {
+        let whole = self.whole;
+        let mean = |(hour, span): (usize, Span)| {
+            let begin = whole.from + HOUR.scaled(hour as i64, 1);
+            let passed = Stretch { from: begin, to: begin + HOUR }.and(whole).length();
+            (span.secs_f64() / passed.secs_f64()) as f32
+        };
+        let mean_of = |(host, spans): (Arc<str>, Vec<Span>)| OnHost {
+            host,
+            vms: spans.into_iter().enumerate().map(mean).collect(),
+        };
+        self.spans.into_values().map(mean_of).collect()
+    }
+}
+
+/// `mln2` before `mln10`.
+fn in_order(name: &str) -> InOrder<'_> {
+    let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    // Names that differ in leading zeros alone, or in numbers beyond 64 bits, are told apart as words.
+    match name[word.len()..].parse() {
+        Ok(number) if !name[word.len()..].starts_with('0') => (word, number),
+        _ => (name, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::engine::VmState;
+    use crate::core::insight::{Activity, Story, activity};
+
+    /// A whole hour of UTC.
+    const BEGIN: i64 = 1_241_611_200;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_secs(BEGIN + 60 * minute)
+    }
+
+    fn placed(minute: i64, vm: &str, host: &str, place: Place, price: f64) -> PlacedFrom {
+        PlacedFrom { at: at(minute), vm: Arc::from(vm), host: Arc::from(host), place, price }
+    }
+
+    fn state(minute: i64, vm: &str, state: VmState) -> Told {
+        Told { at: at(minute), vm: Some(Arc::from(vm)), what: Story::State { state, why: String::new() } }
+    }
+
+    fn vms(activity: &Activity) -> Vec<(&str, Vec<f32>)> {
+        activity.hosts.iter().map(|on| (&*on.host, on.vms.clone())).collect()
+    }
+
+    #[test]
+    fn a_vm_is_where_it_was_last_placed_also_before_the_first_hour() {
+        let placements = [
+            placed(-500, "nii1", "mln10", Place::Ring, 0.2),
+            placed(-400, "nii2", "mln2", Place::Ring, 0.2),
+            placed(30, "nii1", "mln2", Place::Ring, 0.2),
+        ];
+        let all = activity(&[], &placements, at(0), at(90), None);
+        // The second hour is half over: what has passed of it is all that counts.
+        assert_eq!(vms(&all), [("mln2", vec![1.5, 2.0]), ("mln10", vec![0.5, 0.0])]);
+        let one = activity(&[], &placements, at(0), at(90), Some("nii1"));
+        assert_eq!(vms(&one), [("mln2", vec![0.5, 1.0]), ("mln10", vec![0.5, 0.0])]);
+    }
+
+    #[test]
+    fn time_at_base_is_scheduled_rest_and_the_rest_of_it() {
+        let placements = [
+            placed(0, "nii5", "mln1", Place::Ring, 0.2),
+            placed(60, "nii5", "mln6", Place::Base, 0.05),
+            placed(300, "nii5", "mln1", Place::Ring, 0.3),
+        ];
+        let story = [state(120, "nii5", VmState::Resting), state(240, "nii5", VmState::Watching)];
+        let stays = activity(&story, &placements, at(0), at(360), None).stays;
+        assert_eq!((stays.ring.hours, stays.base.hours, stays.rest.hours), (2.0, 2.0, 2.0));
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(near(stays.ring.cost, 0.5), "each hour at the price in force: {stays:?}");
+        assert!(near(stays.base.cost, 0.1) && near(stays.rest.cost, 0.1) && stays.away == Stay::default());
+        // Thesis 3.1 and 3.3: the base is cheaper, and all of it is their sum.
+        assert!(near(stays.total().cost, 0.7) && near(stays.total().hours, 6.0));
+    }
+
+    #[test]
+    fn a_rest_that_began_before_the_first_hour_goes_on_in_it() {
+        let placements = [placed(-600, "nii5", "mln6", Place::Base, 0.05)];
+        let story = [state(-600, "nii5", VmState::Resting)];
+        let stays = activity(&story, &placements, at(0), at(60), None).stays;
+        assert_eq!((stays.rest.hours, stays.base.hours), (1.0, 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn stays_and_hosts_are_what_a_look_at_each_minute_says(
+            moves in proptest::collection::vec((0_i64..200, 0_usize..3, 0_usize..4, 0_usize..4, 1_u32..9), 0..40),
+            states in proptest::collection::vec((0_i64..200, 0_usize..3, proptest::bool::ANY), 0..40),
+            from in 0_i64..600, length in 1_i64..1_200, only in proptest::option::of(0_usize..3),
+        ) {
+            const VMS: [&str; 3] = ["nii1", "nii2", "nii3"];
+            const HOSTS: [&str; 4] = ["base", "mln1", "mln2", "mln10"];
+            let mut minute = 0;
+            let placements: Vec<PlacedFrom> = moves.iter().map(|(step, vm, host, place, price)| {
+                minute += step;
+                let place = [Place::Ring, Place::Base, Place::Base, Place::Away][*place];
+                placed(minute, VMS[*vm], HOSTS[*host], place, f64::from(*price) / 8.0)
+            }).collect();
+            minute = 0;
+            let story: Vec<Told> = states.iter().map(|(step, vm, rests)| {
+                minute += step;
+                state(minute, VMS[*vm], if *rests { VmState::Resting } else { VmState::Watching })
+            }).collect();
+            let (to, first) = (from + length, from - from % 60);
+            let activity = activity(&story, &placements, at(from), at(to), only.map(|vm| VMS[vm]));
+            let mut plain = [(0_u32, 0.0_f64); 4];
+            let mut on_host = vec![[0_u32; 4]; activity.hours.len()];
+            for minute in first..to {
+                for vm in VMS.iter().enumerate().filter(|(n, _)| only.is_none_or(|only| only == *n)).map(|(_, vm)| *vm) {
+                    let mine = |one: &&PlacedFrom| &*one.vm == vm && one.at <= at(minute);
+                    let Some(here) = placements.iter().rfind(mine) else { continue };
+                    let mine = |one: &&Told| one.vm.as_deref() == Some(vm) && one.at <= at(minute);
+                    let resting = story.iter().rfind(mine).is_some_and(|one| {
+                        matches!(one.what, Story::State { state: VmState::Resting, .. })
+                    });
+                    let kind = match here.place {
+                        Place::Ring => 0,
+                        Place::Base if resting => 1,
+                        Place::Base => 2,
+                        Place::Away => 3,
+                    };
+                    plain[kind].0 += 1;
+                    plain[kind].1 += here.price / 60.0;
+                    let host = HOSTS.iter().position(|host| **host == *here.host).unwrap();
+                    on_host[((minute - first) / 60) as usize][host] += 1;
+                }
+            }
+            let Stays { ring, rest, base, away } = activity.stays;
+            for (stay, (minutes, cost)) in [ring, rest, base, away].iter().zip(plain) {
+                prop_assert!((stay.hours - f64::from(minutes) / 60.0).abs() < 1e-9);
+                prop_assert!((stay.cost - cost).abs() < 1e-9);
+            }
+            for (n, host) in HOSTS.iter().enumerate() {
+                let found = activity.hosts.iter().find(|on| &*on.host == *host);
+                for (hour, minutes) in on_host.iter().enumerate() {
+                    let passed = (to - first - 60 * hour as i64).min(60) as f32;
+                    let said = found.map_or(0.0, |on| on.vms[hour]);
+                    prop_assert!((said - minutes[n] as f32 / passed).abs() < 1e-5);
+                }
+            }
+        }
+    }
+}

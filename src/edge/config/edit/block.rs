@@ -1,0 +1,122 @@
+//! A policy block as a text of its own: what an operator edits, and whether it could stand.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::super::model::Config;
+use super::super::report::{Problem, Report};
+use super::super::sink::Sink;
+use super::super::{lines::Lines, mask, read, syntax};
+use super::place::{self, Given, Place};
+use crate::core::cluster::VmId;
+use crate::core::policy::Settings;
+
+/// A VM's policy block, one key a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// TOML, `KEY = VALUE` in the file's order and notation, with the comments after keys that have lines of their own;
+    /// lines end with `\n`.
+    pub text: String,
+    /// The line of the file on which the block begins, from 1.
+    pub line: u32,
+    /// The NAME of the `[policy.NAME]` it is; `None`: the VM's own.
+    pub shared: Option<String>,
+    /// The other VMs that share it, in the file's order.
+    pub others: Vec<String>,
+}
+
+/// The policy block of a VM, if the text is TOML and has that VM with a policy.
+pub fn block_of(text: &str, vm: &str) -> Option<Block> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let tree = DeTable::parse(text).ok()?;
+    let vms = place::of_vms(text, tree.get_ref());
+    let named;
+    let (place, shared) = match &vms.iter().find(|(name, _)| name == vm)?.1 {
+        Given::Own(place) => (place, None),
+        Given::Name(name, _) => {
+            named = place::of_shared(text, tree.get_ref(), name)?;
+            (&named, Some(name.clone()))
+        }
+    };
+    let shares = |given: &Given<'_>| matches!((given, &shared), (Given::Name(name, _), Some(shared)) if name == shared);
+    let others = vms.iter().filter(|(name, given)| name != vm && shares(given)).map(|(name, _)| name.clone()).collect();
+    let line = u32::try_from(Lines::of(text).at(place.start).0 + 1).unwrap_or(u32::MAX);
+    Some(Block { text: lines_of(place), line, shared, others })
+}
+
+/// A block's keys, one a line.
+fn lines_of(place: &Place<'_>) -> String {
+    let line =
+        |entry: &place::Entry| format!("{} = {}{}\n", entry.name, unix(place.raw(&entry.value)), place.comment(entry));
+    place.entries.iter().map(line).collect()
+}
+
+/// A text with the line ends an editor has.
+pub(super) fn unix(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
+}
+
+/// What a policy block must agree with: the VMs that have it, with their indicators, arrays and deadlines.
+#[derive(Debug, Clone, Default)]
+pub struct BlockContext {
+    users: Vec<read::User>,
+}
+
+impl BlockContext {
+    /// For a block that these VMs have; the first of them is the one it is checked for.
+    pub fn of(config: &Config, vms: impl IntoIterator<Item = VmId>) -> Self {
+        let user = |id: VmId| {
+            let (monitor, plan) = (config.monitors.get(id.index())?, config.plan.vms.get(id.index())?);
+            Some(read::User::of(&config.cluster, id, monitor, plan))
+        };
+        Self { users: vms.into_iter().filter_map(user).collect() }
+    }
+
+    /// For the block that a VM has now, shared or not: the VM first, then the others.
+    pub fn for_vm(config: &Config, vm: VmId) -> Self {
+        Self::of(config, std::iter::once(vm).chain(config.others_of(vm)))
+    }
+}
+
+/// The settings that a block says for the first VM of its context. What passes here passes in the file; syntax errors
+/// do not keep other errors from being found.
+///
+/// # Errors
+/// Everything that is wrong with it, in order of position; never empty.
+pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<Problem>> {
+    settings(text, context).map(|mut all| all.swap_remove(0))
+}
+
+/// What each VM of a context gets of a block; without VMs, what one would get.
+pub(super) fn settings(text: &str, context: &BlockContext) -> Result<Vec<Settings>, Vec<Problem>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (mended, mut errors) = syntax::mended(text);
+    let (tree, others) = DeTable::parse_recoverable(&mended);
+    errors.extend(others);
+    let sink = Sink::default();
+    let settings = read::block(tree.get_ref(), &context.users, &sink);
+    // What is wrong for several VMs is said once.
+    let mut found = sink.into_faults();
+    found.sort_by_key(|fault| fault.span.start);
+    found.dedup();
+    let faults = syntax::join(text, &errors, found);
+    match settings {
+        Some(settings) if faults.is_empty() && !settings.is_empty() => Ok(settings),
+        _ => {
+            let secrets = mask::secrets(tree.get_ref(), text, !errors.is_empty());
+            Err(Report::new(Path::new(""), text, faults, &secrets).into_problems())
+        }
+    }
+}
+
+/// The keys of a block that was checked, in its order, each value as it is written.
+pub(super) fn entries(text: &str) -> Vec<(String, String)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let Ok(tree) = DeTable::parse(text) else { return Vec::new() };
+    let mut entries: Vec<_> = tree.get_ref().iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let raw = |value: &toml::Spanned<_>| text.get(value.span()).unwrap_or_default().to_owned();
+    entries.into_iter().map(|(key, value)| (key.get_ref().clone().into_owned(), raw(value))).collect()
+}

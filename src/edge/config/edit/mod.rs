@@ -1,0 +1,151 @@
+//! Changes policies in a config's text and leaves every other byte as it is.
+//!
+//! A change is worked out on the places of the parsed text, spliced in, and read back by the reader of whole files: it
+//! is given out only if the policies that were to change did, and nothing else.
+
+mod block;
+mod inline;
+mod place;
+mod splice;
+mod work;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use thiserror::Error;
+
+pub use block::{Block, BlockContext, block_of, check_block};
+
+use self::place::Given;
+use self::work::{File, Found, Wanted, Work};
+use super::model::Config;
+use super::report::{Problem, Report};
+
+/// Which policy block is to be what an operator wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// This VM's own.
+    Own(&'a str),
+    /// The shared one of this name.
+    Shared(&'a str),
+    /// One each for these VMs, instead of those they share.
+    Apart(&'a [&'a str]),
+}
+
+/// What a change of single keys does to VMs with a shared block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// It changes the block, for all that share it.
+    Shared,
+    /// It gives each of the VMs a block of its own.
+    Own,
+}
+
+/// Keys to be set to these values, as TOML, or to be taken out.
+pub type Patch<'a> = [(&'a str, Option<&'a str>)];
+
+/// Which block changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockName {
+    /// This VM's own.
+    Vm(String),
+    /// The shared one of this name.
+    Shared(String),
+}
+
+/// One key that changed, its values as the file writes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChange {
+    /// In this block. Where a VM got its own, the old values are those of the block it shared.
+    pub block: BlockName,
+    /// This key.
+    pub key: String,
+    /// `None`: it was not there.
+    pub old: Option<String>,
+    /// `None`: it is there no more.
+    pub new: Option<String>,
+}
+
+/// A changed file, read and found right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amended {
+    /// The whole file.
+    pub bytes: Vec<u8>,
+    /// What changed, block by block; empty if nothing did.
+    pub changed: Vec<KeyChange>,
+    /// What the changed file says.
+    pub config: Config,
+}
+
+/// Why a file was not changed. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum AmendError {
+    /// The file cannot be read as it is.
+    #[error("the config is broken, mend it first: {}", first(.0.problems()))]
+    Broken(Report),
+    /// The block cannot stand; places are in the block's text.
+    #[error("{}", first(.0))]
+    Block(Vec<Problem>),
+    /// There is no such block to change.
+    #[error("{0}")]
+    Missing(String),
+    /// The changed file would be wrong.
+    #[error("the changed config would be wrong: {}", first(.0.problems()))]
+    Refused(Report),
+    /// The change would reach further than it was meant to.
+    #[error("the change would alter more than the policies it is for: edit the file by hand")]
+    Strayed,
+}
+
+fn first(problems: &[Problem]) -> String {
+    let place = |problem: &Problem| format!("line {}, column {}: {}", problem.line, problem.column, problem.message);
+    problems.first().map(place).unwrap_or_default()
+}
+
+/// Makes a block what `block_text` says: keys whose value is written differently get the new value, others come or go.
+/// Comments in `block_text` are not written.
+///
+/// # Errors
+/// Why the file stays as it is.
+pub fn amend(bytes: &[u8], path: &Path, target: Target<'_>, block_text: &str) -> Result<Amended, AmendError> {
+    let file = File::read(bytes, path)?;
+    let found = Found::of(&file)?;
+    let (mut work, wanted) = (Work::new(&file), Wanted::Block(block_text));
+    match target {
+        Target::Own(vm) => match found.given(vm)? {
+            Given::Own(place) => work.own(vm, place, &wanted)?,
+            Given::Name(..) => return Err(AmendError::Missing(format!("VM '{vm}' has no policy block of its own"))),
+        },
+        Target::Shared(name) => work.shared(name, &found.shared(name)?, &wanted)?,
+        Target::Apart(vms) => vms.iter().try_for_each(|vm| work.apart(vm, &found, &wanted))?,
+    }
+    work.finish()
+}
+
+/// Sets single keys of these VMs' policies; a value that is already meant is not touched.
+///
+/// # Errors
+/// Why the file stays as it is: for one of them the change cannot stand, or there is no such VM.
+pub fn amend_many(
+    bytes: &[u8],
+    path: &Path,
+    vms: &[&str],
+    patch: &Patch<'_>,
+    scope: Scope,
+) -> Result<Amended, AmendError> {
+    let file = File::read(bytes, path)?;
+    let found = Found::of(&file)?;
+    let (mut work, wanted) = (Work::new(&file), Wanted::Patch(patch));
+    let mut done: HashSet<&str> = HashSet::new();
+    for vm in vms {
+        match (found.given(vm)?, scope) {
+            (Given::Own(place), _) if done.insert(vm) => work.own(vm, place, &wanted)?,
+            (Given::Name(..), Scope::Own) if done.insert(vm) => work.apart(vm, &found, &wanted)?,
+            (Given::Name(name, _), Scope::Shared) if done.insert(name) => {
+                work.shared(name, &found.shared(name)?, &wanted)?;
+            }
+            _ => {}
+        }
+    }
+    work.finish()
+}

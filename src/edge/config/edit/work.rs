@@ -1,0 +1,249 @@
+//! A change in the making: which blocks become what, and what the whole file must say afterwards.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::super::model::Config;
+use super::super::report::Report;
+use super::block::{BlockContext, entries, settings, unix};
+use super::place::{self, Given, Place};
+use super::splice::{Edit, eol, spliced};
+use super::{AmendError, Amended, BlockName, KeyChange, Patch};
+use crate::core::cluster::VmId;
+
+/// Keys of a block, each with its value as it is written.
+type Keys = Vec<(String, String)>;
+
+/// A file to be changed.
+pub(super) struct File<'a> {
+    path: &'a Path,
+    /// Without its byte order mark.
+    text: &'a str,
+    mark: &'static str,
+    tree: Spanned<DeTable<'a>>,
+    config: Config,
+}
+
+impl<'a> File<'a> {
+    pub fn read(bytes: &'a [u8], path: &'a Path) -> Result<Self, AmendError> {
+        let whole = std::str::from_utf8(bytes)
+            .map_err(|error| AmendError::Broken(Report::not_utf8(path, bytes, error.valid_up_to())))?;
+        let config = super::super::parse(path, whole).map_err(AmendError::Broken)?;
+        let (mark, text) = match whole.strip_prefix('\u{feff}') {
+            Some(text) => ("\u{feff}", text),
+            None => ("", whole),
+        };
+        let tree = DeTable::parse(text).map_err(|_| AmendError::Strayed)?;
+        Ok(Self { path, text, mark, tree, config })
+    }
+}
+
+/// Where the policies of a file stand.
+pub(super) struct Found<'f> {
+    file: &'f File<'f>,
+    vms: HashMap<String, Given<'f>>,
+}
+
+impl<'f> Found<'f> {
+    pub fn of(file: &'f File<'f>) -> Result<Self, AmendError> {
+        let vms: HashMap<_, _> = place::of_vms(file.text, file.tree.get_ref()).into_iter().collect();
+        // The reader saw as many.
+        if vms.len() == file.config.cluster.vms.len() { Ok(Self { file, vms }) } else { Err(AmendError::Strayed) }
+    }
+
+    /// The policy of a VM.
+    pub fn given(&self, vm: &str) -> Result<&Given<'f>, AmendError> {
+        self.vms.get(vm).ok_or_else(|| AmendError::Missing(format!("the config has no VM '{vm}'")))
+    }
+
+    /// The shared policy of a name.
+    pub fn shared(&self, name: &str) -> Result<Place<'f>, AmendError> {
+        let found = place::of_shared(self.file.text, self.file.tree.get_ref(), name);
+        found.ok_or_else(|| AmendError::Missing(format!("the config has no [policy.{name}]")))
+    }
+}
+
+/// What a block is to be.
+pub(super) enum Wanted<'a> {
+    /// This, whole.
+    Block(&'a str),
+    /// As it is, but for these keys.
+    Patch(&'a Patch<'a>),
+}
+
+impl Wanted<'_> {
+    /// The keys there are to be, and the block's text.
+    fn over(&self, old: &Keys) -> (Keys, String) {
+        match self {
+            Self::Block(text) => (entries(text), (*text).to_owned()),
+            Self::Patch(patch) => {
+                let new = patched(old, patch);
+                let text = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+                (new, text)
+            }
+        }
+    }
+}
+
+/// A block's keys with a patch laid over them.
+fn patched(old: &Keys, patch: &Patch<'_>) -> Keys {
+    let mut new = old.clone();
+    for (key, value) in patch {
+        let at = new.iter().position(|(name, _)| name == key);
+        match (at, value) {
+            (Some(at), Some(value)) if is_same(&new[at].1, value) => {}
+            (Some(at), Some(value)) => (*value).clone_into(&mut new[at].1),
+            (None, Some(value)) => new.push(((*key).to_owned(), (*value).to_owned())),
+            (Some(at), None) => drop(new.remove(at)),
+            (None, None) => {}
+        }
+    }
+    new
+}
+
+/// Whether two values mean the same number or text.
+fn is_same(one: &str, other: &str) -> bool {
+    let number = |value: &DeValue<'_>| match value {
+        DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+        DeValue::Float(x) => x.as_str().parse().ok(),
+        _ => None,
+    };
+    let (Ok(one), Ok(other)) = (DeValue::parse(one), DeValue::parse(other)) else { return false };
+    match (one.get_ref(), other.get_ref()) {
+        (DeValue::String(one), DeValue::String(other)) => one == other,
+        (one, other) => number(one).is_some() && number(one) == number(other),
+    }
+}
+
+/// A change in the making.
+pub(super) struct Work<'f> {
+    file: &'f File<'f>,
+    edits: Vec<Edit>,
+    changed: Vec<KeyChange>,
+    /// What the changed file must say.
+    expected: Config,
+}
+
+impl<'f> Work<'f> {
+    pub fn new(file: &'f File<'f>) -> Self {
+        Self { file, edits: Vec::new(), changed: Vec::new(), expected: file.config.clone() }
+    }
+
+    /// Changes a VM's own block.
+    pub fn own(&mut self, vm: &str, place: &Place<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
+        let id = self.file.config.cluster.vm_named(vm);
+        self.reshape(&BlockName::Vm(vm.to_owned()), id.into_iter().collect(), place, wanted)
+    }
+
+    /// Changes a shared block.
+    pub fn shared(&mut self, name: &str, place: &Place<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
+        let vms = self.file.config.sharing(name).collect();
+        self.reshape(&BlockName::Shared(name.to_owned()), vms, place, wanted)
+    }
+
+    /// Gives a VM its own block.
+    pub fn apart(&mut self, vm: &str, found: &Found<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
+        let Given::Name(shared, given) = found.given(vm)? else {
+            return Err(AmendError::Missing(format!("VM '{vm}' has a policy block of its own already")));
+        };
+        let old = found.shared(shared)?.written();
+        let (new, text) = wanted.over(&old);
+        let ids: Vec<VmId> = self.file.config.cluster.vm_named(vm).into_iter().collect();
+        self.expect(&ids, &text)?;
+        for id in ids {
+            self.expected.origins[id.index()].shared = None;
+        }
+        let keys: Vec<String> =
+            new.iter().map(|(key, value)| format!("{key} = {}", self.ended(value, given.end))).collect();
+        let table = format!("{{ {} }}", keys.join(", "));
+        let block = BlockName::Vm(vm.to_owned());
+        let name = self.file.text.get(given.clone()).map(str::to_owned);
+        self.changed.push(KeyChange {
+            block: block.clone(),
+            key: "policy".to_owned(),
+            old: name,
+            new: Some(table.clone()),
+        });
+        self.note(&block, &old, &new);
+        self.edits.push(Edit { range: given.clone(), text: table });
+        Ok(())
+    }
+
+    fn reshape(
+        &mut self,
+        block: &BlockName,
+        vms: Vec<VmId>,
+        place: &Place<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Result<(), AmendError> {
+        let old = place.written();
+        let (new, text) = wanted.over(&old);
+        self.expect(&vms, &text)?;
+        self.note(block, &old, &new);
+        let mut come = Vec::new();
+        for (key, value) in &new {
+            match place.entries.iter().find(|entry| entry.name == *key) {
+                Some(entry) if unix(place.raw(&entry.value)) == unix(value) => {}
+                Some(entry) => {
+                    let text = self.ended(value, entry.value.end);
+                    self.edits.push(Edit { range: entry.value.clone(), text });
+                }
+                None => come.push((key.clone(), self.ended(value, place.start))),
+            }
+        }
+        let gone = place.entries.iter().map(|entry| entry.name.as_str());
+        let gone: Vec<&str> = gone.filter(|name| new.iter().all(|(key, _)| key != name)).collect();
+        if !gone.is_empty() || !come.is_empty() {
+            self.edits.extend(place.reshaped(&gone, &come));
+        }
+        Ok(())
+    }
+
+    /// These VMs are to have what the block says.
+    fn expect(&mut self, vms: &[VmId], text: &str) -> Result<(), AmendError> {
+        let context = BlockContext::of(&self.file.config, vms.iter().copied());
+        let settings = settings(text, &context).map_err(AmendError::Block)?;
+        for (vm, settings) in vms.iter().zip(settings) {
+            self.expected.cluster.vms[vm.index()].policy = settings;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, block: &BlockName, old: &Keys, new: &Keys) {
+        let value = |keys: &Keys, key: &str| keys.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        let gone = old.iter().filter(|(key, _)| new.iter().all(|(name, _)| name != key));
+        for (key, _) in new.iter().chain(gone) {
+            let (old, new) = (value(old, key), value(new, key));
+            if old.as_deref().map(unix) != new.as_deref().map(unix) {
+                self.changed.push(KeyChange { block: block.clone(), key: key.clone(), old, new });
+            }
+        }
+    }
+
+    /// A value of several lines with the line ends used there.
+    fn ended(&self, value: &str, at: usize) -> String {
+        let value = unix(value);
+        if value.contains('\n') { value.replace('\n', eol(self.file.text, at)) } else { value.into_owned() }
+    }
+
+    /// Makes the changes and reads the result.
+    pub fn finish(self) -> Result<Amended, AmendError> {
+        let Self { file, edits, changed, mut expected } = self;
+        let text = file.mark.to_owned() + &spliced(file.text, edits);
+        let config = super::super::parse(file.path, &text).map_err(AmendError::Refused)?;
+        // Lines may move, the rest of where a policy stands may not.
+        let shared =
+            |config: &Config| -> Vec<Option<String>> { config.origins.iter().map(|o| o.shared.clone()).collect() };
+        if shared(&config) != shared(&expected) {
+            return Err(AmendError::Strayed);
+        }
+        expected.origins.clone_from(&config.origins);
+        if config != expected {
+            return Err(AmendError::Strayed);
+        }
+        Ok(Amended { bytes: text.into_bytes(), changed, config })
+    }
+}

@@ -1,0 +1,75 @@
+//! One policy block on its own, judged as the whole file would be.
+
+use toml::de::DeTable;
+
+use super::super::cursor::Table;
+use super::super::keys;
+use super::super::sink::Sink;
+use super::agree::{self, Deadline};
+use super::policy::{self, Policy};
+use crate::core::cluster::{Cluster, Direction, Monitor, Source, VmId};
+use crate::core::policy::Settings;
+use crate::core::simulation::{Service, VmPlan};
+
+/// What a VM brings that its policy must agree with.
+#[derive(Debug, Clone)]
+pub(in super::super) struct User {
+    pub vm: String,
+    pub direction: Direction,
+    /// It reports job queues.
+    queue: bool,
+    array: String,
+    /// Its array has a base.
+    base: bool,
+    /// Of an http check.
+    deadline: Option<Deadline>,
+}
+
+impl User {
+    /// A VM of a cluster that was read.
+    pub fn of(cluster: &Cluster, id: VmId, monitor: &Monitor, plan: &VmPlan) -> Self {
+        let vm = cluster.vm(id);
+        let array = cluster.array(vm.array);
+        let deadline = match monitor.source {
+            Source::Http { .. } if monitor.deadline == Monitor::default_deadline(vm.interval) => {
+                Some(Deadline::Default(monitor.deadline))
+            }
+            Source::Http { .. } => Some(Deadline::Set(monitor.deadline)),
+            Source::Simulated if plan.service == Some(Service::Http) => Some(Deadline::Simulated(plan.deadline)),
+            _ => None,
+        };
+        Self {
+            vm: vm.name.clone(),
+            direction: vm.policy.direction,
+            queue: plan.service == Some(Service::Queue),
+            array: array.name.clone(),
+            base: array.base.is_some(),
+            deadline,
+        }
+    }
+
+    fn check(&self, policy: &Policy, sink: &Sink) {
+        if let Some(kind) = &policy.kind {
+            if let Some((message, help)) = agree::with_service(kind.value, self.queue) {
+                sink.error(kind.span.clone(), message, help);
+            }
+            if let Some((message, help)) = agree::with_array(kind.value, &self.array, self.base) {
+                sink.error(kind.span.clone(), message, help);
+            }
+        }
+        let Some((high, deadline)) = policy.high.as_ref().zip(self.deadline) else { return };
+        if let Some((message, help)) = deadline.and_threshold(high.value) {
+            sink.error(high.span.clone(), message, help);
+        }
+    }
+}
+
+/// What the VMs get of a block, in their order, its faults recorded in `sink`; without VMs, what one would get for which
+/// higher is worse.
+pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], sink: &Sink) -> Option<Vec<Settings>> {
+    let policy = policy::read(Table::root(tree, keys::POLICY, sink), sink);
+    users.iter().for_each(|user| user.check(&policy, sink));
+    let settings: Option<Vec<_>> = users.iter().map(|user| policy.settings(user.direction, &user.vm, sink)).collect();
+    policy.check_alone(sink);
+    if users.is_empty() { Some(vec![policy.settings(Direction::default(), "", &Sink::default())?]) } else { settings }
+}

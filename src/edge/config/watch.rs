@@ -1,0 +1,261 @@
+//! Tells when the config file may have changed, whoever changed it and in whichever way.
+//!
+//! Folders are watched, not files: an editor or a deployment puts another file in the place. Those that matter are the
+//! ones that hold the file or a link on the way to it. File systems that report nothing are looked at every few seconds.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use thiserror::Error;
+
+use super::bounded;
+
+/// How patient a watch is.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// A change is told when nothing has happened for so long,
+    quiet: Duration,
+    /// but not later than this after its beginning.
+    most: Duration,
+    /// Without reports it is looked at so often.
+    look: Duration,
+}
+
+const PACE: Pace =
+    Pace { quiet: Duration::from_millis(100), most: Duration::from_secs(1), look: Duration::from_secs(5) };
+/// So many links on the way to a file, and it is no way.
+const MOST_LINKS: usize = 40;
+
+/// There is nothing to watch with.
+#[derive(Debug, Error)]
+#[error("the config is not watched, as no thread could be started: {0}; reload it by hand")]
+pub struct WatchError(#[from] io::Error);
+
+/// Watches until it is dropped; then its thread has ended.
+#[derive(Debug)]
+pub struct Watch {
+    signals: SyncSender<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Signal {
+    Touched,
+    Stop,
+}
+
+/// Calls `tell`, from a thread of its own, each time the bytes of a file became others: also when it went or came, and
+/// after one's own save. A change since before is not told, so watch first and read then. `tell` must not drop the watch.
+///
+/// # Errors
+/// No thread could be started.
+pub fn watch(path: &Path, tell: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
+    watch_with(path, PACE, true, tell)
+}
+
+fn watch_with(path: &Path, pace: Pace, reports: bool, tell: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
+    let (signals, inbox) = sync_channel(16);
+    let touched = signals.clone();
+    let report = move |event: notify::Result<Event>| {
+        if event.map_or(true, |event| is_change(event.kind)) {
+            // A full channel says the same already.
+            let _ = touched.try_send(Signal::Touched);
+        }
+    };
+    // Without it, as when the system's watches are used up, there still is the look every few seconds.
+    let watcher = if reports { notify::recommended_watcher(report).ok() } else { None };
+    let path = std::path::absolute(path)?;
+    let mut aim = Aim { watcher, folders: HashMap::new(), path };
+    aim.renew();
+    let known = Known::of(&aim.path);
+    let thread = thread::Builder::new().name("config watch".to_owned());
+    let thread = thread.spawn(move || run(&inbox, pace, aim, known, tell))?;
+    Ok(Watch { signals, thread: Some(thread) })
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // It ends as well when nobody can send any more.
+        let _ = self.signals.send(Signal::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Reading is no change, and would be told of one's own look.
+fn is_change(kind: EventKind) -> bool {
+    !kind.is_access() || kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
+}
+
+fn run(inbox: &Receiver<Signal>, pace: Pace, mut aim: Aim, mut known: Known, tell: impl Fn()) {
+    loop {
+        let touched = match inbox.recv_timeout(pace.look) {
+            Ok(Signal::Touched) if settled(inbox, pace) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
+        };
+        // Before the look, so that no change falls between them.
+        aim.renew();
+        if !touched && Stamp::of(&aim.path) == known.stamp {
+            continue;
+        }
+        let now = Known::of(&aim.path);
+        let changed = now.content != known.content;
+        known = now;
+        if changed {
+            tell();
+        }
+    }
+}
+
+/// Waits until it is quiet; false: it is to stop.
+fn settled(inbox: &Receiver<Signal>, pace: Pace) -> bool {
+    let end = Instant::now() + pace.most;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match inbox.recv_timeout(pace.quiet.min(left)) {
+            Ok(Signal::Touched) if !left.is_zero() => {}
+            Ok(Signal::Touched) | Err(RecvTimeoutError::Timeout) => return true,
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+/// What is known of a file without reading it.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: (i64, i64),
+    changed: (i64, i64),
+    length: u64,
+    inode: (u64, u64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let m = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: (m.mtime(), m.mtime_nsec()),
+            changed: (m.ctime(), m.ctime_nsec()),
+            length: m.len(),
+            inode: (m.dev(), m.ino()),
+        })
+    }
+}
+
+/// What was there at the last look.
+struct Known {
+    stamp: Option<Stamp>,
+    /// A hash of its bytes; `None`: it cannot be read.
+    content: Option<u64>,
+}
+
+impl Known {
+    fn of(path: &Path) -> Self {
+        // The stamp first: what changes while it is read has another.
+        let stamp = Stamp::of(path);
+        let content = bounded(path).ok().map(|bytes| {
+            let mut hasher = DefaultHasher::new();
+            bytes.hash(&mut hasher);
+            hasher.finish()
+        });
+        Self { stamp, content }
+    }
+}
+
+/// The folders that are watched, each with its device and inode.
+struct Aim {
+    watcher: Option<RecommendedWatcher>,
+    folders: HashMap<PathBuf, (u64, u64)>,
+    path: PathBuf,
+}
+
+impl Aim {
+    /// Watches what is on the way to the file now, and nothing else.
+    fn renew(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let identity = |folder: &Path| fs::metadata(folder).ok().map(|m| (m.dev(), m.ino()));
+        let wanted: HashMap<PathBuf, (u64, u64)> =
+            way(&self.path).into_iter().filter_map(|folder| identity(&folder).map(|id| (folder, id))).collect();
+        self.folders.retain(|folder, id| {
+            let stays = wanted.get(folder) == Some(id);
+            if !stays {
+                // One that is gone was given up already.
+                let _ = watcher.unwatch(folder);
+            }
+            stays
+        });
+        for (folder, id) in wanted {
+            if !self.folders.contains_key(&folder) && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+                self.folders.insert(folder, id);
+            }
+        }
+    }
+}
+
+/// The folders that hold a file and the links on the way to it, without links in their own names. `path` is absolute.
+fn way(path: &Path) -> Vec<PathBuf> {
+    let (mut at, mut folders, mut links) = (PathBuf::from("/"), Vec::new(), 0);
+    let mut rest: Vec<OsString> = steps(path);
+    while let Some(step) = rest.pop() {
+        if step == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&step);
+        match fs::read_link(&next) {
+            Ok(target) if links < MOST_LINKS => {
+                links += 1;
+                folders.push(at.clone());
+                if target.is_absolute() {
+                    at = PathBuf::from("/");
+                }
+                rest.extend(steps(&target));
+            }
+            _ if rest.is_empty() => folders.push(at.clone()),
+            _ => at = next,
+        }
+    }
+    folders
+}
+
+/// The names on a path, the last one first.
+fn steps(path: &Path) -> Vec<OsString> {
+    let named = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+    let mut steps: Vec<OsString> = named.map(|step| step.as_os_str().to_owned()).collect();
+    steps.reverse();
+    steps
+}
+
+/// What a look at a file says of bytes that are known: a save of one's own is no news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It still is these.
+    Same,
+    /// It is others.
+    Changed(Vec<u8>),
+}
+
+impl Seen {
+    /// Looks at a file.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn look(path: &Path, known: &[u8]) -> io::Result<Self> {
+        let now = bounded(path)?;
+        Ok(if now == known { Self::Same } else { Self::Changed(now) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

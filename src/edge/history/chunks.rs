@@ -1,0 +1,133 @@
+//! Chunks of one VM: put in so that they never overlap, and taken out.
+
+use rusqlite::{Transaction, params};
+
+use super::codec;
+use super::error::Fault;
+use super::roll::{self, Quarter};
+use super::schema::TIMES;
+use crate::core::cluster::Timestamp;
+use crate::core::insight::Entry;
+
+/// Readings in a chunk at most; one of fewer than half of it takes the next ones in.
+const CHUNK: usize = 256;
+/// Quarters in a chunk at most: two days.
+const QUARTERS: usize = 192;
+
+/// A chunk's key: its VM and its first instant.
+pub(super) fn key(vm: i64, at: i64) -> i64 {
+    vm << 42 | at.clamp(0, TIMES - 1)
+}
+
+/// The instant in a key.
+pub(super) const fn instant(key: i64) -> Timestamp {
+    Timestamp::from_millis(key & (TIMES - 1))
+}
+
+/// In order; of those at one instant the last stays.
+pub(super) fn tidy(entries: &mut Vec<Entry>) {
+    if entries.is_sorted_by(|a, b| a.at < b.at) {
+        return;
+    }
+    entries.sort_by_key(|entry| entry.at);
+    entries.reverse();
+    entries.dedup_by_key(|entry| entry.at);
+    entries.reverse();
+}
+
+/// Puts tidy readings of a VM into chunks, with those at the same instants that are there.
+pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Result<(), Fault> {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+    let (first, last) = (first.at.millis(), last.at.millis());
+    let mut all = Vec::new();
+    let mut find =
+        within.prepare_cached("SELECT id, upto, n, data FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC")?;
+    let mut found = find.query([key(vm, 0), key(vm, last)])?;
+    while let Some(row) = found.next()? {
+        let (id, upto, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let overlaps = upto >= first;
+        if !overlaps && n >= CHUNK as i64 / 2 {
+            break;
+        }
+        // A damaged one is left to whoever reads it.
+        if codec::read(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
+            within.prepare_cached("DELETE FROM chunk WHERE id = ?1")?.execute([id])?;
+        }
+        if !overlaps {
+            break;
+        }
+    }
+    drop(found);
+    // The new ones last: they take the place of what was at their instants.
+    all.extend(entries);
+    tidy(&mut all);
+    let mut put = within.prepare_cached("INSERT OR REPLACE INTO chunk(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)")?;
+    for part in parts(&all, CHUNK) {
+        let (first, last) = (part[0].at.millis(), part[part.len() - 1].at.millis());
+        put.execute(params![key(vm, first), last, part.len() as i64, codec::write(part)])?;
+    }
+    Ok(())
+}
+
+/// Adds quarters of a VM, in order, to those that are there; two of one begin become one.
+pub(super) fn insert_quarters(within: &Transaction, vm: i64, quarters: &[Quarter]) -> Result<(), Fault> {
+    let (Some(first), Some(last)) = (quarters.first(), quarters.last()) else { return Ok(()) };
+    let (first, last) = (first.rolled.at.millis(), last.rolled.at.millis());
+    let mut all = Vec::new();
+    let mut find =
+        within.prepare_cached("SELECT id, upto, n, data FROM rolled WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC")?;
+    let mut found = find.query([key(vm, 0), key(vm, last)])?;
+    while let Some(row) = found.next()? {
+        let (id, upto, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let overlaps = upto >= first;
+        if !overlaps && n >= QUARTERS as i64 / 2 {
+            break;
+        }
+        if codec::read_quarters(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
+            within.prepare_cached("DELETE FROM rolled WHERE id = ?1")?.execute([id])?;
+        }
+        if !overlaps {
+            break;
+        }
+    }
+    drop(found);
+    all.extend_from_slice(quarters);
+    all.sort_by_key(|quarter| quarter.rolled.at);
+    let joined: Vec<Quarter> = all
+        .chunk_by(|a, b| a.rolled.at == b.rolled.at)
+        .filter_map(|same| same.iter().copied().reduce(|a, b| roll::join(&a, &b)))
+        .collect();
+    let mut put = within.prepare_cached("INSERT OR REPLACE INTO rolled(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)")?;
+    for part in parts(&joined, QUARTERS) {
+        let (first, last) = (part[0].rolled.at.millis(), part[part.len() - 1].rolled.at.millis());
+        put.execute(params![key(vm, first), last, part.len() as i64, codec::write_quarters(part)])?;
+    }
+    Ok(())
+}
+
+/// Parts of nearly the same length, none longer than `most`.
+fn parts<T>(all: &[T], most: usize) -> std::slice::Chunks<'_, T> {
+    let count = all.len().div_ceil(most).max(1);
+    all.chunks(all.len().div_ceil(count).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_of_one_size() {
+        let sizes = |n: usize| parts(&vec![0; n], 256).map(<[i32]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(0), [0; 0]);
+        assert_eq!(sizes(256), [256]);
+        assert_eq!(sizes(300), [150, 150]);
+        assert_eq!(sizes(513), [171, 171, 171]);
+    }
+
+    #[test]
+    fn a_key_has_the_vm_first_and_gives_the_instant_back() {
+        assert!(key(1, i64::MAX) < key(2, i64::MIN));
+        assert!(key(1, 5) < key(1, 6));
+        assert_eq!(instant(key((1 << 21) - 1, 1_241_613_600_000)).millis(), 1_241_613_600_000);
+    }
+}

@@ -1,0 +1,123 @@
+//! Samples, events and decisions on disk.
+//!
+//! One SQLite file with a log (WAL): a [`Store`] writes it, mostly on a [`Keeper`]'s thread; a [`Reader`] reads it at any
+//! time. Readings come into `head` rows, 64 VMs together; some 128 of a VM are sealed into a compressed chunk in the same
+//! transaction that takes them out of the head; chunks older than the retention become quarters of an hour.
+//!
+//! | file | its story |
+//! | --- | --- |
+//! | `place` | where a history is kept unless the config says |
+//! | `lock` | one engine a file |
+//! | `schema` | what is in the file, and how an older form becomes the newest |
+//! | `codec` | readings as bytes |
+//! | `store` | the connection that writes; the journal |
+//! | `write` | one transaction's worth |
+//! | `tend` | sealing, rolling up, retiring, checkpoints: a bounded piece at a time |
+//! | `roll` | readings of a quarter of an hour in one |
+//! | `keeper` | the store on a thread of its own, behind bounded queues |
+//! | `reader` | what is read for screens, what-if and reports |
+
+mod chunks;
+mod codec;
+mod error;
+mod keeper;
+mod lock;
+mod place;
+mod reader;
+mod roll;
+mod schema;
+mod store;
+mod tend;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::sync::Arc;
+
+pub use error::HistoryError;
+pub use keeper::{Keeper, Note};
+pub use lock::Owner;
+pub use place::default_path;
+pub use reader::{Order, Reader};
+pub use store::Store;
+
+use crate::core::cluster::{RequestId, Span, Timestamp};
+use crate::core::insight::{Entry, PlacedFrom, SettingsFrom, Told};
+
+/// How long things are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Readings as they were: 14 days unless set.
+    pub raw: Span,
+    /// Quarters of an hour, and all that happened: a year unless set.
+    pub rolled: Span,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { raw: Span::from_hours(14 * 24), rolled: Span::from_hours(365 * 24) }
+    }
+}
+
+/// One transaction's worth.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// Readings by VM.
+    pub readings: Vec<(Arc<str>, Entry)>,
+    /// What happened.
+    pub told: Vec<Told>,
+    /// Settings by VM; written only if they differ from the VM's last.
+    pub settings: Vec<(Arc<str>, SettingsFrom)>,
+    /// Where VMs are; written only if it differs from the VM's last.
+    pub placed: Vec<PlacedFrom>,
+    /// What survives a restart, by VM, in words of the engine's own. The newest is kept.
+    pub kept: Vec<(Arc<str>, String)>,
+    /// The same for the engine itself.
+    pub kept_cluster: Option<String>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows in it.
+    pub fn len(&self) -> usize {
+        let lists = self.readings.len() + self.told.len() + self.settings.len() + self.placed.len() + self.kept.len();
+        lists + usize::from(self.kept_cluster.is_some())
+    }
+
+    /// The latest instant of a reading or a happening in it.
+    pub fn through(&self) -> Option<Timestamp> {
+        let readings = self.readings.iter().map(|(_, entry)| entry.at).max();
+        readings.max(self.told.iter().map(|told| told.at).max())
+    }
+
+    /// Adds what came after it.
+    pub fn append(&mut self, mut later: Self) {
+        self.readings.append(&mut later.readings);
+        self.told.append(&mut later.told);
+        self.settings.append(&mut later.settings);
+        self.placed.append(&mut later.placed);
+        self.kept.append(&mut later.kept);
+        self.kept_cluster = later.kept_cluster.or(self.kept_cluster.take());
+    }
+}
+
+/// A migration, written down before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journalled {
+    /// The request's number.
+    pub id: RequestId,
+    /// When it passed the gates.
+    pub at: Timestamp,
+    /// This VM.
+    pub vm: Arc<str>,
+    /// From this host.
+    pub from: Arc<str>,
+    /// To that host.
+    pub to: Arc<str>,
+    /// The rest, in words of the engine's own.
+    pub body: String,
+}

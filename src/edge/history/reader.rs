@@ -1,0 +1,347 @@
+//! What is read for screens, what-if and reports: short reads on a connection of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+
+use super::codec::{self, head};
+use super::error::Fault;
+use super::schema::{self, Begin};
+use super::store::wal;
+use super::write::{bucket, rows};
+use super::{HistoryError, chunks};
+use crate::core::cluster::Timestamp;
+use crate::core::insight::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom, Told};
+
+/// Which end of a span comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As it happened.
+    OldestFirst,
+    /// The latest first.
+    NewestFirst,
+}
+
+/// A history opened for reading: also while it is written, when nobody writes it, and where it cannot be written.
+///
+/// A span is from its begin to before its end. A VM that was never heard of has nothing.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Reader {
+    /// Opens a history.
+    ///
+    /// # Errors
+    /// There is none, it is none, it is of another form, or damaged.
+    pub fn open(path: &Path) -> Result<Self, HistoryError> {
+        let path = std::fs::canonicalize(path).map_err(|why| HistoryError::io(path, &why))?;
+        if schema::look(&path)? == Begin::Empty {
+            return Err(HistoryError::Missing(path));
+        }
+        let connection = match connect(&path, false) {
+            // Nobody can write beside it: without a log, it is all there is.
+            Err(Fault::Sql(_)) if std::fs::metadata(wal(&path)).map_or(true, |log| log.len() == 0) => {
+                connect(&path, true)
+            }
+            other => other,
+        };
+        let connection = connection.map_err(|fault| fault.at(&path))?;
+        Ok(Self { path, connection })
+    }
+
+    /// A VM's readings in a span, oldest first. What is older than the raw retention is in [`rolled`](Self::rolled).
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn readings(&self, vm: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Entry>, HistoryError> {
+        self.read(|within| {
+            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+            let mut all = Vec::new();
+            each_chunk(within, "chunk", vm, from, to, |data| codec::read(data, &mut all))?;
+            newest(within, vm, |entry| all.push(entry))?;
+            all.retain(|entry| (from..to).contains(&entry.at));
+            chunks::tidy(&mut all);
+            Ok(all)
+        })
+    }
+
+    /// A VM's samples in a span, oldest first, without a number where the service was too busy; gaps are left out. A
+    /// sample of at least a number has that number.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn samples(
+        &self,
+        vm: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Timestamp, Option<f64>)>, HistoryError> {
+        self.read(|within| {
+            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+            let mut all = Vec::new();
+            each_chunk(within, "chunk", vm, from, to, |data| codec::read_samples(data, &mut all))?;
+            // A gap may stand where a sample stood: only then is there more to do than to append.
+            let mut late = Vec::new();
+            newest(within, vm, |entry| late.push(entry))?;
+            chunks::tidy(&mut late);
+            let begin = late.first().map_or(Timestamp::NEVER, |entry| entry.at);
+            if all.last().is_some_and(|last| last.0 >= begin) {
+                all.retain(|(at, _)| late.binary_search_by_key(at, |entry| entry.at).is_err());
+            }
+            all.extend(late.iter().filter_map(|entry| match &entry.seen {
+                Seen::Sample(value) => Some((entry.at, value.number())),
+                Seen::Gap(_) => None,
+            }));
+            if !all.is_sorted_by_key(|(at, _)| *at) {
+                all.sort_by_key(|(at, _)| *at);
+            }
+            all.retain(|(at, _)| (from..to).contains(at));
+            Ok(all)
+        })
+    }
+
+    /// A VM's quarters of an hour that begin in a span, oldest first: of what is older than the raw retention.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn rolled(&self, vm: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Rolled>, HistoryError> {
+        self.read(|within| {
+            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+            let mut all = Vec::new();
+            each_chunk(within, "rolled", vm, from, to, |data| codec::read_quarters(data, &mut all))?;
+            Ok(all.iter().map(|quarter| quarter.rolled).filter(|rolled| (from..to).contains(&rolled.at)).collect())
+        })
+    }
+
+    /// The oldest and the newest instant that is known of a VM, rolled up or raw.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn reach(&self, vm: &str) -> Result<Option<(Timestamp, Timestamp)>, HistoryError> {
+        self.read(|within| {
+            let Some(vm) = number(within, vm)? else { return Ok(None) };
+            let rolled = ends(within, "rolled", vm)?;
+            let raw = raw_ends(within, vm)?;
+            Ok(match (rolled, raw) {
+                (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+                (one, other) => one.or(other),
+            })
+        })
+    }
+
+    /// The oldest instant of which a VM's readings are there as they were.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn raw_since(&self, vm: &str) -> Result<Option<Timestamp>, HistoryError> {
+        self.read(|within| {
+            let Some(vm) = number(within, vm)? else { return Ok(None) };
+            Ok(raw_ends(within, vm)?.map(|ends| ends.0))
+        })
+    }
+
+    /// What happened in a span, to one VM or to all and the cluster, at most `limit` of it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn told(
+        &self,
+        vm: Option<&str>,
+        from: Timestamp,
+        to: Timestamp,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Told>, HistoryError> {
+        self.read(|within| {
+            let word = match order {
+                Order::OldestFirst => "ASC",
+                Order::NewestFirst => "DESC",
+            };
+            let (one, id) = match vm.map(|vm| number(within, vm)).transpose()? {
+                None => ("", 0),
+                Some(None) => return Ok(Vec::new()),
+                Some(Some(id)) => (" AND told.vm = ?4", id),
+            };
+            let rows = format!(
+                "SELECT told.at, vm.name, told.body FROM told LEFT JOIN vm ON vm.id = told.vm
+                 WHERE told.at >= ?1 AND told.at < ?2{one} ORDER BY told.at {word}, told.id {word} LIMIT ?3"
+            );
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = within.prepare_cached(&rows)?;
+            let mut found = match vm {
+                Some(_) => rows.query(params![from.millis(), to.millis(), limit, id])?,
+                None => rows.query(params![from.millis(), to.millis(), limit])?,
+            };
+            let mut all = Vec::new();
+            while let Some(row) = found.next()? {
+                let what = serde_json::from_str(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
+                all.push(Told { at: Timestamp::from_millis(row.get(0)?), vm: row.get(1)?, what });
+            }
+            Ok(all)
+        })
+    }
+
+    /// A VM's settings in a span: those in force at its begin, then each change.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn settings(&self, vm: &str, from: Timestamp, to: Timestamp) -> Result<Vec<SettingsFrom>, HistoryError> {
+        self.read(|within| {
+            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+            let mut rows = within.prepare_cached(
+                "SELECT at, body FROM settings WHERE vm = ?1 AND at < ?3 AND at >=
+                     coalesce((SELECT max(at) FROM settings WHERE vm = ?1 AND at <= ?2), ?2) ORDER BY at",
+            )?;
+            let mut found = rows.query(params![vm, from.millis(), to.millis()])?;
+            let mut all = Vec::new();
+            while let Some(row) = found.next()? {
+                let settings = serde_json::from_str(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?;
+                all.push(SettingsFrom { at: Timestamp::from_millis(row.get(0)?), settings });
+            }
+            Ok(all)
+        })
+    }
+
+    /// Where every VM was in a span: each where it was at the begin, then each change, in the order of time.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn placed(&self, from: Timestamp, to: Timestamp) -> Result<Vec<PlacedFrom>, HistoryError> {
+        self.read(|within| {
+            let mut rows = within.prepare_cached(
+                "SELECT p.at, vm.name, p.host, p.place, p.price FROM placed p JOIN vm ON vm.id = p.vm
+                 WHERE p.at < ?2 AND p.at >=
+                     coalesce((SELECT max(q.at) FROM placed q WHERE q.vm = p.vm AND q.at <= ?1), ?1)
+                 ORDER BY p.at, vm.name",
+            )?;
+            let mut found = rows.query([from.millis(), to.millis()])?;
+            let mut all = Vec::new();
+            while let Some(row) = found.next()? {
+                let place = serde_json::from_str(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?)?;
+                let at = Timestamp::from_millis(row.get(0)?);
+                all.push(PlacedFrom { at, vm: row.get(1)?, host: row.get(2)?, place, price: row.get(4)? });
+            }
+            Ok(all)
+        })
+    }
+
+    /// Every VM that was ever heard of, by name.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn vms(&self) -> Result<Vec<Arc<str>>, HistoryError> {
+        self.read(|within| {
+            let mut rows = within.prepare_cached("SELECT name FROM vm ORDER BY name")?;
+            let rows = rows.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// One read sees one state of the file, and ends before it returns: the log must not grow behind it.
+    fn read<T>(&self, read: impl FnOnce(&Transaction) -> Result<T, Fault>) -> Result<T, HistoryError> {
+        let done = self.connection.unchecked_transaction().map_err(Fault::from).and_then(|within| read(&within));
+        done.map_err(|fault| fault.at(&self.path))
+    }
+}
+
+fn connect(path: &Path, immutable: bool) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path, immutable), flags)?;
+    connection.busy_timeout(Duration::from_millis(500))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.execute_batch("PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
+    match schema::form(&connection)? {
+        schema::NEWEST => Ok(connection),
+        older if older < schema::NEWEST => Err(Fault::Older(older)),
+        newer => Err(Fault::Newer(newer)),
+    }
+}
+
+/// The path as SQLite's URI, in which only a few bytes may stand for themselves.
+fn uri(path: &Path, immutable: bool) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    uri.push_str(if immutable { "?mode=ro&immutable=1" } else { "?mode=ro" });
+    uri
+}
+
+fn number(within: &Transaction, vm: &str) -> Result<Option<i64>, Fault> {
+    let id = within.prepare_cached("SELECT id FROM vm WHERE name = ?1")?.query_row([vm], |row| row.get(0));
+    Ok(id.optional()?)
+}
+
+/// The chunks that reach into a span, and the one before it, which may.
+fn each_chunk(
+    within: &Transaction,
+    table: &str,
+    vm: i64,
+    from: Timestamp,
+    to: Timestamp,
+    mut found: impl FnMut(&[u8]) -> Option<()>,
+) -> Result<(), Fault> {
+    if to <= from {
+        return Ok(());
+    }
+    let rows = format!(
+        "SELECT id, data FROM {table} WHERE id BETWEEN
+             coalesce((SELECT max(id) FROM {table} WHERE id BETWEEN ?1 AND ?2), ?2) AND ?3"
+    );
+    let mut rows = within.prepare_cached(&rows)?;
+    let last = chunks::key(vm, to.millis() - 1);
+    let mut rows = rows.query([chunks::key(vm, 0), chunks::key(vm, from.millis()), last])?;
+    while let Some(row) = rows.next()? {
+        let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        if found(data).is_none() {
+            let begin = chunks::instant(row.get(0)?).rfc3339();
+            return Err(Fault::torn(format!("a chunk of readings from {begin}")));
+        }
+    }
+    Ok(())
+}
+
+/// A VM's readings that are not sealed yet, in the order in which they came.
+fn newest(within: &Transaction, vm: i64, mut found: impl FnMut(Entry)) -> Result<(), Fault> {
+    let (bucket, lane) = bucket(vm);
+    let (first, last) = rows(bucket);
+    let mut rows = within.prepare_cached("SELECT id, at, data FROM head WHERE id BETWEEN ?1 AND ?2")?;
+    let mut rows = rows.query([first, last])?;
+    while let Some(row) = rows.next()? {
+        let (id, base): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let data = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        if head::each(data, base, Some(lane), |_, entry| found(entry)).is_none() {
+            return Err(Fault::torn(format!("row {id} of its newest readings")));
+        }
+    }
+    Ok(())
+}
+
+/// The first and the last instant in a VM's chunks.
+fn ends(within: &Transaction, table: &str, vm: i64) -> Result<Option<(Timestamp, Timestamp)>, Fault> {
+    let rows = format!(
+        "SELECT (SELECT min(id) FROM {table} WHERE id BETWEEN ?1 AND ?2),
+                (SELECT upto FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1)"
+    );
+    let range = [chunks::key(vm, 0), chunks::key(vm, i64::MAX)];
+    let read = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
+    let (first, last): (Option<i64>, Option<i64>) = within.prepare_cached(&rows)?.query_row(range, read)?;
+    Ok(first.map(chunks::instant).zip(last.map(Timestamp::from_millis)))
+}
+
+fn raw_ends(within: &Transaction, vm: i64) -> Result<Option<(Timestamp, Timestamp)>, Fault> {
+    let mut found = ends(within, "chunk", vm)?;
+    newest(within, vm, |entry| {
+        let (first, last) = found.unwrap_or((entry.at, entry.at));
+        found = Some((first.min(entry.at), last.max(entry.at)));
+    })?;
+    Ok(found)
+}

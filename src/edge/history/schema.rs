@@ -1,0 +1,97 @@
+//! What is in the file, its form's number, and how an older form becomes the newest.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::HistoryError;
+use super::error::Fault;
+
+/// `whim` at byte 68 of the file: what `file(1)` and this program know it by.
+const APPLICATION: i64 = 0x7768_696d;
+/// Step n makes form n + 1 out of form n. A new form is one more function at the end; none is ever changed.
+const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[form_1];
+/// The form this program writes.
+pub(super) const NEWEST: i64 = STEPS.len() as i64;
+
+/// VM ids are below this: they share an integer key with a time.
+pub(super) const VMS: i64 = 1 << 21;
+/// Times of readings are 0 to below this, the year 2109.
+pub(super) const TIMES: i64 = 1 << 42;
+
+/// The first form.
+///
+/// `chunk` and `rolled` have VM and first time in one integer key, `vm << 42 | ms`, so that what is read together lies
+/// together. `head` has `bucket << 32 | number`, a bucket being 64 VMs.
+fn form_1(to: &Transaction) -> rusqlite::Result<()> {
+    to.execute_batch(
+        "CREATE TABLE vm(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+         CREATE TABLE head(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE chunk(id INTEGER PRIMARY KEY, upto INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE rolled(id INTEGER PRIMARY KEY, upto INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE told(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, vm INTEGER, body TEXT NOT NULL);
+         CREATE INDEX told_at ON told(at);
+         CREATE INDEX told_vm ON told(vm, at) WHERE vm IS NOT NULL;
+         CREATE TABLE settings(vm INTEGER, at INTEGER, body TEXT NOT NULL, PRIMARY KEY(vm, at)) WITHOUT ROWID;
+         CREATE TABLE placed(vm INTEGER, at INTEGER, host TEXT NOT NULL, place TEXT NOT NULL, price REAL NOT NULL,
+             PRIMARY KEY(vm, at)) WITHOUT ROWID;
+         CREATE TABLE kept(vm INTEGER PRIMARY KEY, body TEXT NOT NULL);
+         CREATE TABLE journal(number INTEGER PRIMARY KEY, id INTEGER NOT NULL, at INTEGER NOT NULL, vm TEXT NOT NULL,
+             origin TEXT NOT NULL, target TEXT NOT NULL, body TEXT NOT NULL, outcome TEXT);
+         CREATE INDEX journal_open ON journal(id) WHERE outcome IS NULL;
+         CREATE VIEW event AS SELECT strftime('%Y-%m-%dT%H:%M:%fZ', told.at / 1000.0, 'unixepoch') AS at,
+             vm.name AS vm, told.body AS body FROM told LEFT JOIN vm ON vm.id = told.vm ORDER BY told.at, told.id;",
+    )
+}
+
+/// What stands at the file's begin: nothing yet, a history, or something that must not be touched.
+pub(super) fn look(path: &Path) -> Result<Begin, HistoryError> {
+    let refused = |why: &std::io::Error| HistoryError::io(path, why);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Begin::Empty),
+        Err(why) => return Err(refused(&why)),
+    };
+    let mut head = Vec::new();
+    file.take(100).read_to_end(&mut head).map_err(|why| refused(&why))?;
+    if head.is_empty() {
+        return Ok(Begin::Empty);
+    }
+    let application = head.get(68..72).and_then(|four| four.try_into().ok()).map(i32::from_be_bytes);
+    if head.starts_with(b"SQLite format 3\0") && application.map(i64::from) == Some(APPLICATION) {
+        Ok(Begin::History)
+    } else {
+        Err(HistoryError::Foreign(path.to_owned()))
+    }
+}
+
+/// What a file begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// It is not there, or has no byte.
+    Empty,
+    /// A history's mark.
+    History,
+}
+
+/// The file's form; 0 before the first.
+pub(super) fn form(connection: &Connection) -> Result<i64, Fault> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// Brings the file to the newest form, in one transaction.
+pub(super) fn climb(connection: &mut Connection, form: i64) -> Result<(), Fault> {
+    let steps = STEPS.iter().skip(usize::try_from(form).unwrap_or_default());
+    if steps.len() == 0 {
+        return Ok(());
+    }
+    let to = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    for step in steps {
+        step(&to)?;
+    }
+    to.pragma_update(None, "application_id", APPLICATION)?;
+    to.pragma_update(None, "user_version", NEWEST)?;
+    Ok(to.commit()?)
+}

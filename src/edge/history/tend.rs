@@ -1,0 +1,244 @@
+//! What keeps the file in shape: a bounded piece of work at a time, so that writing never waits for long.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::codec::{self, head};
+use super::error::Fault;
+use super::roll;
+use super::store::Store;
+use super::write::rows;
+use super::{HistoryError, chunks};
+use crate::core::cluster::Timestamp;
+use crate::core::insight::Entry;
+
+/// Buckets sealed in one piece.
+const SEALS: usize = 4;
+/// VMs looked at in one piece, and readings of one VM rolled up.
+const VISITS: i64 = 64;
+const ROLLED_UP: usize = 1 << 14;
+/// Rows of happenings retired in one piece.
+const RETIRED: i64 = 500;
+/// Free pages given back in one piece, once they are a quarter of the file.
+const FREED: i64 = 256;
+/// The log is brought into the file at least so often.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+
+/// How far the work that goes round is.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    /// The last VM that was visited.
+    vm: i64,
+    checkpointed: Instant,
+    /// What was found damaged on the way.
+    torn: Option<String>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self { vm: 0, checkpointed: Instant::now(), torn: None }
+    }
+}
+
+impl Store {
+    /// Whether there is work for [`tend`](Self::tend) that should not wait: a head is full.
+    pub fn is_behind(&self) -> bool {
+        !self.full.is_empty()
+    }
+
+    /// Does a bounded piece of what is to be done: seals full heads, rolls up and retires what is older than the
+    /// retention at `now`, brings the log into the file, gives free pages back.
+    ///
+    /// # Errors
+    /// The file cannot be written, or something in it is damaged: the rest was done all the same.
+    pub fn tend(&mut self, now: Timestamp) -> Result<(), HistoryError> {
+        let done = self.try_tend(now);
+        if done.is_err() {
+            self.forget();
+        }
+        let torn = self.rounds.torn.take();
+        done.and_then(|()| torn.map_or(Ok(()), |what| Err(Fault::Torn(what)))).map_err(|fault| fault.at(&self.path))
+    }
+
+    fn try_tend(&mut self, now: Timestamp) -> Result<(), Fault> {
+        for _ in 0..SEALS {
+            let Some(bucket) = self.full.pop_front() else { break };
+            self.seal(bucket)?;
+        }
+        self.go_round(now)?;
+        self.retire_told(now - self.retention.rolled)?;
+        self.checkpoint()?;
+        let free: i64 = self.pragma("freelist_count")?;
+        if free * 4 > self.pragma("page_count")? {
+            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREED})"))?;
+        }
+        Ok(())
+    }
+
+    fn pragma(&self, name: &str) -> Result<i64, Fault> {
+        Ok(self.connection.pragma_query_value(None, name, |row| row.get(0))?)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Fault> {
+        if self.rounds.checkpointed.elapsed() >= CHECKPOINT {
+            self.rounds.checkpointed = Instant::now();
+            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Turns a bucket's head into chunks.
+    pub(super) fn seal(&mut self, bucket: i64) -> Result<(), Fault> {
+        let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let torn = seal(&within, bucket)?;
+        within.commit()?;
+        self.heads.remove(&bucket);
+        self.rounds.torn = torn.or(self.rounds.torn.take());
+        Ok(())
+    }
+
+    /// Visits the next VMs: what is too old of them goes.
+    fn go_round(&mut self, now: Timestamp) -> Result<(), Fault> {
+        let next: Vec<i64> = {
+            let mut next = self.connection.prepare_cached("SELECT id FROM vm WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+            let next = next.query_map(params![self.rounds.vm, VISITS], |row| row.get(0))?;
+            next.collect::<rusqlite::Result<_>>()?
+        };
+        let raw = roll::begin(now - self.retention.raw);
+        let rolled = roll::begin(now - self.retention.rolled);
+        self.retire_heads(&next, raw)?;
+        let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut left = ROLLED_UP;
+        // From the first again after the last.
+        self.rounds.vm = if (next.len() as i64) < VISITS { 0 } else { next[next.len() - 1] };
+        for vm in next {
+            let (done, torn) = roll_up(&within, vm, raw)?;
+            self.rounds.torn = torn.or(self.rounds.torn.take());
+            retire(&within, vm, rolled)?;
+            left = left.saturating_sub(done);
+            if left == 0 {
+                self.rounds.vm = vm;
+                break;
+            }
+        }
+        within.commit()?;
+        Ok(())
+    }
+
+    /// Seals the heads of these VMs if they reach back further than readings are kept: VMs that are no longer read.
+    fn retire_heads(&mut self, vms: &[i64], before: Timestamp) -> Result<(), Fault> {
+        let mut buckets: Vec<i64> = vms.iter().map(|vm| super::write::bucket(*vm).0).collect();
+        buckets.dedup();
+        for bucket in buckets {
+            let oldest = match self.heads.get(&bucket) {
+                Some(head) => Some(head.oldest),
+                None => {
+                    let (first, last) = rows(bucket);
+                    let oldest = "SELECT min(at) FROM head WHERE id BETWEEN ?1 AND ?2";
+                    self.connection.prepare_cached(oldest)?.query_row([first, last], |row| row.get(0))?
+                }
+            };
+            if oldest.is_some_and(|oldest| oldest < before.millis()) {
+                self.seal(bucket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What happened before then, and migrations that ended before then.
+    fn retire_told(&mut self, before: Timestamp) -> Result<(), Fault> {
+        let told = "DELETE FROM told WHERE id IN (SELECT id FROM told WHERE at < ?1 LIMIT ?2)";
+        self.connection.prepare_cached(told)?.execute(params![before.millis(), RETIRED])?;
+        let journal = "DELETE FROM journal WHERE number IN
+            (SELECT number FROM journal WHERE at < ?1 AND outcome IS NOT NULL ORDER BY number LIMIT ?2)";
+        self.connection.prepare_cached(journal)?.execute(params![before.millis(), RETIRED])?;
+        Ok(())
+    }
+}
+
+/// Moves a bucket's readings from their rows into chunks; says what was damaged and stays.
+fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, Fault> {
+    let (first, last) = rows(bucket);
+    let mut lanes: HashMap<u8, Vec<Entry>> = HashMap::new();
+    let mut torn = None;
+    let mut read = within.prepare_cached("SELECT id, at, data FROM head WHERE id BETWEEN ?1 AND ?2")?;
+    let mut found = read.query([first, last])?;
+    let mut done = Vec::new();
+    while let Some(row) = found.next()? {
+        let (id, base): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let data = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let mut of_row = Vec::new();
+        if head::each(data, base, None, |lane, entry| of_row.push((lane, entry))).is_none() {
+            torn = Some(format!("row {id} of its newest readings"));
+            continue;
+        }
+        for (lane, entry) in of_row {
+            lanes.entry(lane).or_default().push(entry);
+        }
+        done.push(id);
+    }
+    drop(found);
+    for (lane, mut entries) in lanes {
+        chunks::tidy(&mut entries);
+        chunks::insert(within, bucket << 6 | i64::from(lane), entries)?;
+    }
+    let mut delete = within.prepare_cached("DELETE FROM head WHERE id = ?1")?;
+    for id in done {
+        delete.execute([id])?;
+    }
+    Ok(torn)
+}
+
+/// Makes quarters of a VM's readings before `before`, if a whole chunk of them is that old. Gives how many readings, and
+/// what was damaged: what is damaged goes without leaving a quarter.
+fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, Option<String>), Fault> {
+    let mut read = within.prepare_cached("SELECT id, upto, data FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+    let mut found = read.query([chunks::key(vm, 0), chunks::key(vm, before.millis() - 1)])?;
+    let (mut old, mut ids, mut torn, mut until) = (Vec::new(), Vec::new(), None, before);
+    let mut whole = false;
+    while let Some(row) = found.next()? {
+        let (id, upto): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if codec::read(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?, &mut old).is_none() {
+            torn = Some(format!("a chunk of readings from {}", chunks::instant(id).rfc3339()));
+        }
+        ids.push(id);
+        whole |= upto < before.millis();
+        // Enough for now, up to the begin of a quarter whose rest is still to come.
+        let end = roll::begin(Timestamp::from_millis(upto));
+        if old.len() >= ROLLED_UP && old.first().is_some_and(|first| first.at < end) {
+            until = until.min(end);
+            break;
+        }
+    }
+    drop(found);
+    if !whole {
+        return Ok((0, None));
+    }
+    for id in ids {
+        within.prepare_cached("DELETE FROM chunk WHERE id = ?1")?.execute([id])?;
+    }
+    let rest = old.split_off(old.partition_point(|entry| entry.at < until));
+    chunks::insert(within, vm, rest)?;
+    chunks::insert_quarters(within, vm, &roll::roll(&old))?;
+    Ok((old.len(), torn))
+}
+
+/// Takes out a VM's quarters before then, and its settings and places but those in force then.
+fn retire(within: &Transaction, vm: i64, before: Timestamp) -> Result<(), Fault> {
+    let oldest = "SELECT upto FROM rolled WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
+    let range = [chunks::key(vm, 0), chunks::key(vm, before.millis())];
+    let oldest: Option<i64> = within.prepare_cached(oldest)?.query_row(range, |row| row.get(0)).optional()?;
+    if oldest.is_some_and(|upto| upto < before.millis()) {
+        let rolled = "DELETE FROM rolled WHERE id BETWEEN ?1 AND ?2 AND upto < ?3";
+        within.prepare_cached(rolled)?.execute(params![range[0], range[1], before.millis()])?;
+    }
+    for rows in [
+        "DELETE FROM settings WHERE vm = ?1 AND at < (SELECT max(at) FROM settings WHERE vm = ?1 AND at <= ?2)",
+        "DELETE FROM placed WHERE vm = ?1 AND at < (SELECT max(at) FROM placed WHERE vm = ?1 AND at <= ?2)",
+    ] {
+        within.prepare_cached(rows)?.execute(params![vm, before.millis()])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! What is known of a draft: what is wrong with it, what it would change, what it would have done.
+
+use std::sync::Arc;
+
+use super::file::{File, Refusal, Written};
+use super::past::Library;
+use super::{Edited, Save, Told};
+use crate::core::cluster::{Span, Timestamp, VmId};
+use crate::core::insight::{Comparison, Prices, Recording, Tried};
+use crate::core::policy::Settings;
+use crate::edge::config::{self, BlockContext};
+use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, Scope, WhatIf};
+
+/// The draft under way.
+#[derive(Default)]
+pub(super) struct Drafts {
+    open: Option<Open>,
+    last: Option<Draft>,
+}
+
+/// What stays the same while a draft is typed.
+struct Open {
+    vms: Vec<Arc<str>>,
+    /// The block as it was when the draft was begun.
+    base: Arc<Block>,
+    /// Each VM's samples, and what its settings as they are would have done with them.
+    past: Option<(Span, Vec<Played>)>,
+}
+
+struct Played {
+    recording: Result<Recording, Refusal>,
+    prices: Prices,
+    old: Option<Tried>,
+}
+
+/// What a draft's text means: each VM's settings, or what is wrong with it.
+type Meant = Result<Vec<Settings>, Vec<DraftProblem>>;
+
+impl Drafts {
+    /// What of this draft?
+    pub(super) fn look(
+        &mut self,
+        draft: Option<Draft>,
+        now: Timestamp,
+        file: &mut File,
+        library: &mut Library,
+    ) -> Option<DraftView> {
+        self.last.clone_from(&draft);
+        let Some(draft) = draft else {
+            self.open = None;
+            return None;
+        };
+        if let Err(why) = self.begin(&draft, file) {
+            return Some(refused(&draft, Arc::default(), why));
+        }
+        let open = self.open.as_mut()?;
+        let old = settings_of(file, &draft.vms);
+        let meant = match &draft.text {
+            None => Ok(old.clone()),
+            Some(text) => meant(text, &open.base, &draft, file),
+        };
+        let mut view = DraftView {
+            seq: draft.seq,
+            block: Arc::clone(&open.base),
+            problems: Vec::new(),
+            changes: Vec::new(),
+            what_if: WhatIf::default(),
+            saving: Saving::Not,
+        };
+        match meant {
+            Err(problems) => view.problems = problems,
+            Ok(new) => {
+                view.changes = changes(&old, &new);
+                view.what_if = open.what_if(&draft, now, &[&old, &new], file, library);
+            }
+        }
+        if let Ok(current) = block(file, &draft.vms)
+            && current.text != open.base.text
+        {
+            view.saving = Saving::Conflict(Arc::new(current));
+        }
+        Some(view)
+    }
+
+    /// The draft that is open, to be looked at again: the file is another now.
+    pub(super) fn again(&mut self) -> Option<Draft> {
+        self.open.as_mut().map(|open| open.past = None);
+        self.last.clone().filter(|draft| draft.text.is_some())
+    }
+
+    fn begin(&mut self, draft: &Draft, file: &File) -> Result<(), Refusal> {
+        let same = self.open.as_ref().is_some_and(|open| open.vms == draft.vms && draft.text.is_some());
+        if !same {
+            let base = Arc::new(block(file, &draft.vms)?);
+            self.open = Some(Open { vms: draft.vms.clone(), base, past: None });
+        }
+        Ok(())
+    }
+
+    /// Saves a draft: into the file first, then the engine follows.
+    pub(super) fn save(&mut self, save: Save, file: &mut File) -> Told {
+        let Save { draft, why, over } = save;
+        let base = self.open.as_ref().filter(|open| open.vms == draft.vms).map(|open| Arc::clone(&open.base));
+        let base = base.unwrap_or_default();
+        match Self::write(&draft, why, over, &base, file) {
+            Ok(edited) => {
+                self.open = None;
+                self.last = None;
+                Told::Edited(edited)
+            }
+            Err(Stop::Refused(why)) => Told::Draft(Arc::new(refused(&draft, base, why))),
+            Err(Stop::Conflict(current)) => {
+                let mut view = refused(&draft, base, Refusal::default());
+                view.saving = Saving::Conflict(Arc::new(current));
+                Told::Draft(Arc::new(view))
+            }
+        }
+    }
+
+    fn write(draft: &Draft, why: Option<String>, over: bool, base: &Block, file: &mut File) -> Result<Edited, Stop> {
+        file.ready().map_err(Stop::Refused)?;
+        let current = block(file, &draft.vms).map_err(Stop::Refused)?;
+        if current.text != base.text && !over {
+            return Err(Stop::Conflict(current));
+        }
+        let text = draft.text.as_deref().unwrap_or(&current.text);
+        let names: Vec<&str> = draft.vms.iter().map(|vm| &**vm).collect();
+        let edited = match &names[..] {
+            [vm] => file.write(&Written::Block { vm, block: &current, scope: draft.scope, text }, why),
+            vms => {
+                let patch = patch(&current.text, text);
+                let patch: Vec<(&str, Option<&str>)> = patch.iter().map(|(k, v)| (*k, *v)).collect();
+                file.write(&Written::Keys { vms, patch: &patch, scope: draft.scope }, why)
+            }
+        };
+        let edited = edited.map_err(Stop::Refused)?;
+        let after = block(file, &draft.vms).unwrap_or_default();
+        let view = DraftView { saving: Saving::Done, ..refused(draft, Arc::new(after), Refusal::default()) };
+        Ok(File::with_draft(edited, view))
+    }
+}
+
+/// Why a draft was not saved.
+enum Stop {
+    Refused(Refusal),
+    Conflict(Block),
+}
+
+fn refused(draft: &Draft, block: Arc<Block>, why: Refusal) -> DraftView {
+    DraftView {
+        seq: draft.seq,
+        block,
+        problems: Vec::new(),
+        changes: Vec::new(),
+        what_if: WhatIf::default(),
+        saving: Saving::Refused(why),
+    }
+}
+
+/// The policies of VMs as the file has them now.
+fn settings_of(file: &File, vms: &[Arc<str>]) -> Vec<Settings> {
+    let Some(config) = file.config() else { return Vec::new() };
+    vms.iter().filter_map(|vm| config.cluster.vm_named(vm)).map(|vm| config.cluster.vm(vm).policy.clone()).collect()
+}
+
+/// One VM's block; of several the keys that are written the same in all of them.
+fn block(file: &File, vms: &[Arc<str>]) -> Result<Block, Refusal> {
+    let mut blocks = vms.iter().map(|vm| file.block(vm));
+    let first = blocks.next().unwrap_or_else(|| Err("no VM was named".into()))?;
+    let others: Vec<Block> = blocks.collect::<Result<_, _>>()?;
+    if others.is_empty() {
+        return Ok(first);
+    }
+    let same = |line: &&str| {
+        let mine = key_and_value(line);
+        others.iter().all(|block| block.text.lines().any(|other| key_and_value(other) == mine))
+    };
+    let text: String = first.text.lines().filter(same).flat_map(|line| [line, "\n"]).collect();
+    let mut shared: Vec<Arc<str>> = Vec::new();
+    let mut touched: Vec<Arc<str>> = Vec::new();
+    for block in [&first].into_iter().chain(&others) {
+        shared.extend(block.shared.clone().filter(|name| !shared.contains(name)));
+        touched.extend(block.others.iter().filter(|vm| !vms.contains(vm)).cloned());
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    let shared = (!shared.is_empty()).then(|| Arc::from(shared.join(", ")));
+    Ok(Block { text: Arc::from(text), place: first.place, shared, others: touched })
+}
+
+/// A line's key, and its value without what follows as a comment; nothing for a line without a key.
+fn key_and_value(line: &str) -> Option<(&str, &str)> {
+    let (key, rest) = line.split_once('=')?;
+    let key = key.trim();
+    if key.is_empty() || key.starts_with('#') {
+        return None;
+    }
+    let mut quoted = false;
+    let end = rest.char_indices().find(|(_, c)| {
+        quoted ^= *c == '"';
+        *c == '#' && !quoted
+    });
+    Some((key, rest[..end.map_or(rest.len(), |(at, _)| at)].trim()))
+}
+
+/// Keys that a text sets otherwise than the one it came from, or takes out.
+fn patch<'a>(from: &'a str, to: &'a str) -> Vec<(&'a str, Option<&'a str>)> {
+    let (before, after): (Vec<_>, Vec<_>) =
+        (from.lines().filter_map(key_and_value).collect(), to.lines().filter_map(key_and_value).collect());
+    let set = after.iter().filter(|pair| !before.contains(pair)).map(|(key, value)| (*key, Some(*value)));
+    let gone = before.iter().filter(|(key, _)| !after.iter().any(|(k, _)| k == key)).map(|(key, _)| (*key, None));
+    set.chain(gone).collect()
+}
+
+fn meant(text: &str, base: &Block, draft: &Draft, file: &File) -> Meant {
+    let Some(config) = file.config() else { return Ok(Vec::new()) };
+    let context = |vm: VmId| match draft.scope {
+        Scope::Block => BlockContext::for_vm(config, vm),
+        Scope::Own => BlockContext::of(config, [vm]),
+    };
+    if let [vm] = &draft.vms[..] {
+        let Some(vm) = file.vm(vm) else { return Ok(Vec::new()) };
+        let checked = config::check_block(text, &context(vm));
+        return checked.map(|settings| vec![settings]).map_err(|all| all.iter().map(|p| problem(p, p.line - 1)).collect());
+    }
+    let patch = patch(&base.text, text);
+    let each = draft.vms.iter().filter_map(|name| Some((file.vm(name)?, file.block(name).ok()?)));
+    each.map(|(vm, block)| {
+        let patched = patched(&block.text, &patch);
+        config::check_block(&patched, &context(vm)).map_err(|all| {
+            let line = |p: &config::Problem| {
+                let key = patched.lines().nth(p.line - 1).and_then(key_and_value).map(|(key, _)| key);
+                text.lines().position(|line| key.is_some() && key_and_value(line).map(|(key, _)| key) == key)
+            };
+            all.iter().map(|p| problem(p, line(p).unwrap_or(0))).collect()
+        })
+    })
+    .collect()
+}
+
+/// A block with some keys set or taken out.
+fn patched(text: &str, patch: &[(&str, Option<&str>)]) -> String {
+    let of = |key: &str| patch.iter().find(|(k, _)| *k == key);
+    let mut out = String::new();
+    for line in text.lines() {
+        match key_and_value(line).and_then(|(key, _)| of(key)) {
+            Some((key, Some(value))) => out.push_str(&format!("{key} = {value}\n")),
+            Some((_, None)) => {}
+            None => out.extend([line, "\n"]),
+        }
+    }
+    let there = |key: &str| text.lines().filter_map(key_and_value).any(|(k, _)| k == key);
+    for (key, value) in patch.iter().filter(|(key, _)| !there(key)) {
+        if let Some(value) = value {
+            out.push_str(&format!("{key} = {value}\n"));
+        }
+    }
+    out
+}
+
+fn problem(p: &config::Problem, line: usize) -> DraftProblem {
+    DraftProblem {
+        line,
+        column: p.column - 1,
+        length: p.length,
+        message: p.message.clone(),
+        help: p.help.clone(),
+    }
+}
+
+/// What changes, of the first VM of which anything does.
+fn changes(old: &[Settings], new: &[Settings]) -> Vec<KeyChange> {
+    let each = old.iter().zip(new).map(|(old, new)| Settings::differences(old, new));
+    let first = each.into_iter().find(|changed| !changed.is_empty()).unwrap_or_default();
+    first.into_iter().map(|(key, old, new)| KeyChange { key: key.to_owned(), old, new }).collect()
+}
+
+impl Open {
+    fn what_if(
+        &mut self,
+        draft: &Draft,
+        now: Timestamp,
+        sides: &[&[Settings]; 2],
+        file: &File,
+        library: &mut Library,
+    ) -> WhatIf {
+        if self.past.as_ref().is_none_or(|(span, _)| *span != draft.span) {
+            let from = now - draft.span;
+            let played = draft.vms.iter().map(|vm| {
+                let recording = library.recording(vm, from, now);
+                Played { recording, prices: Library::prices(file, vm), old: None }
+            });
+            self.past = Some((draft.span, played.collect()));
+        }
+        let Some((_, played)) = &mut self.past else { return WhatIf::Pending };
+        let mut together = (0, 0);
+        let mut first = None;
+        for ((played, old), new) in played.iter_mut().zip(sides[0]).zip(sides[1]) {
+            match played.compare(old, new, first.is_none()) {
+                Ok(comparison) => {
+                    together.0 += comparison.old.outcome.moves;
+                    together.1 += comparison.new.outcome.moves;
+                    first = first.or(Some(comparison));
+                }
+                Err(why) if draft.vms.len() == 1 => return WhatIf::None(why),
+                Err(_) => {}
+            }
+        }
+        let several = draft.vms.len() > 1;
+        match first {
+            Some(comparison) => {
+                WhatIf::Told { comparison: Arc::new(comparison), together: several.then_some(together) }
+            }
+            None => WhatIf::None("none of these VMs has samples in this span".into()),
+        }
+    }
+}
+
+impl Played {
+    fn compare(&mut self, old: &Settings, new: &Settings, strip: bool) -> Result<Comparison, Refusal> {
+        let recording = self.recording.as_ref().map_err(Arc::clone)?;
+        let no = |why: crate::core::insight::NoWhatIf| Refusal::from(why.to_string());
+        let old = match &self.old {
+            Some(old) => old.clone(),
+            None => self.old.insert(recording.try_out(old, self.prices).map_err(no)?).clone(),
+        };
+        let new_side = recording.try_out(new, self.prices).map_err(no)?;
+        let mut comparison = Comparison::between(recording, old, new_side);
+        if strip {
+            comparison.strip = recording.strip(new);
+        }
+        Ok(comparison)
+    }
+}

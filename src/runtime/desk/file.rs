@@ -1,0 +1,312 @@
+//! The config file: its blocks, edits, undo, and what others do to it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Changed, Edited, Papers, Told};
+use crate::core::cluster::VmId;
+use crate::core::engine::Change;
+use crate::core::policy::Rule;
+use crate::edge::config::{self, AmendError, Amended, BlockName, Config, KeyChange, SaveError, Target};
+use crate::view::{Block, DraftView, Editing, Nudge, Origin, Scope};
+
+/// Edits that can be taken back.
+const UNDO_KEPT: usize = 100;
+
+/// The config file as the engine has it.
+pub(super) struct File {
+    path: Option<PathBuf>,
+    locked: Option<String>,
+    bytes: Vec<u8>,
+    config: Option<Config>,
+    undo: Vec<Undo>,
+    /// What was last said to be wrong with it.
+    broken: Option<String>,
+    told: UnboundedSender<Told>,
+}
+
+/// How to take an edit back.
+struct Undo {
+    before: Vec<u8>,
+    after: Vec<u8>,
+    changed: Vec<KeyChange>,
+}
+
+/// Why an edit was not made.
+pub(super) type Refusal = Arc<str>;
+
+impl File {
+    pub(super) fn new(papers: Papers, told: &UnboundedSender<Told>) -> Self {
+        let mut file = Self {
+            path: papers.file,
+            locked: papers.locked,
+            bytes: Vec::new(),
+            config: None,
+            undo: Vec::new(),
+            broken: None,
+            told: told.clone(),
+        };
+        if let Some(told) = file.look(false) {
+            // What the engine was started with may be older than this; it is told like any other change.
+            file.say(if papers.fresh { file.status() } else { told });
+        }
+        file
+    }
+
+    fn say(&self, told: Told) {
+        // Nobody listens any more: the engine has ended.
+        let _ = self.told.send(told);
+    }
+
+    pub(super) const fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    pub(super) fn vm(&self, name: &str) -> Option<VmId> {
+        self.config.as_ref()?.cluster.vm_named(name)
+    }
+
+    fn file_name(&self) -> String {
+        let name = self.path.as_ref().and_then(|path| path.file_name());
+        name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
+
+    /// A VM's policy block as the file has it.
+    pub(super) fn block(&self, vm: &str) -> Result<Block, Refusal> {
+        let found = config::block_of(self.text(), vm);
+        let found = found.ok_or_else(|| format!("{vm} has no policy in {}", self.file_name()))?;
+        Ok(Block {
+            text: Arc::from(found.text.as_str()),
+            place: Arc::from(format!("{}:{}", self.file_name(), found.line)),
+            shared: found.shared.as_deref().map(Arc::from),
+            others: found.others.iter().map(|name| Arc::from(name.as_str())).collect(),
+        })
+    }
+
+    /// Whether policies can be edited, and where each VM's settings come from.
+    fn status(&self) -> Told {
+        Told::Editing(self.editing(), self.origins())
+    }
+
+    fn editing(&self) -> Editing {
+        let why = match (&self.path, &self.locked) {
+            (None, _) => "there is no config file to save to".to_owned(),
+            (_, Some(why)) => why.clone(),
+            (Some(path), None) => match config::writable(path) {
+                Ok(()) => return Editing::On(Arc::from(path.to_string_lossy())),
+                Err(why) => why,
+            },
+        };
+        Editing::Off(Arc::from(why))
+    }
+
+    fn origins(&self) -> Vec<Origin> {
+        let (Some(config), name) = (&self.config, self.file_name()) else { return Vec::new() };
+        let mut users = std::collections::HashMap::new();
+        for shared in config.origins.iter().filter_map(|origin| origin.shared.as_deref()) {
+            *users.entry(shared).or_insert(0_usize) += 1;
+        }
+        let origin = |origin: &config::Origin| Origin {
+            place: Arc::from(format!("{name}:{}", origin.line)),
+            shared: origin.shared.as_deref().map(Arc::from),
+            others: origin.shared.as_deref().map_or(0, |shared| users.get(shared).copied().unwrap_or(1) - 1),
+        };
+        config.origins.iter().map(origin).collect()
+    }
+
+    /// Whether somebody else changed the file: takes it over if it is right. `anyway`: also if it is as it was.
+    pub(super) fn look(&mut self, anyway: bool) -> Option<Told> {
+        let path = self.path.clone()?;
+        let read = std::fs::read(&path);
+        if let Ok(bytes) = &read
+            && *bytes == self.bytes
+            && self.config.is_some()
+            && !anyway
+        {
+            let was_broken = self.broken.take().is_some();
+            return was_broken.then_some(Told::Broken(None));
+        }
+        match config::load(&path) {
+            Ok(config) => {
+                self.broken = None;
+                self.bytes = read.unwrap_or_default();
+                self.config = Some(config.clone());
+                let (editing, origins) = (self.editing(), self.origins());
+                Some(Told::Changed(Box::new(Changed { config, editing, origins })))
+            }
+            Err(report) => {
+                let text = in_short(&report);
+                let is_news = self.broken.as_ref() != Some(&text) || anyway;
+                self.broken = Some(text.clone());
+                is_news.then_some(Told::Broken(Some(text)))
+            }
+        }
+    }
+
+    /// Takes over first what somebody else changed in the meantime.
+    fn catch_up(&mut self) -> Result<(), Refusal> {
+        if let Editing::Off(why) = self.editing() {
+            return Err(format!("policies cannot be edited: {why}").into());
+        }
+        if let Some(told) = self.look(false) {
+            self.say(told);
+        }
+        match &self.broken {
+            Some(why) => Err(format!("not saved, the file is broken: {why}").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Changes one number.
+    pub(super) fn nudge(&mut self, nudge: &Nudge) -> Told {
+        let value = format!("{}", nudge.value);
+        let key = |file: &Self| {
+            let vm = file.vm(nudge.vms.first()?)?;
+            let is_site = matches!(file.config()?.cluster.vm(vm).policy.rule, Rule::Site(_));
+            Some(if is_site && nudge.field == crate::core::policy::Field::LowTarry { "home_tarry" } else { nudge.field.key() })
+        };
+        let done = self.catch_up().and_then(|()| {
+            let key = key(self).ok_or_else(|| Refusal::from("that VM is not in the config any more"))?;
+            self.change(None, |bytes, path| {
+                let vms: Vec<&str> = nudge.vms.iter().map(|vm| &**vm).collect();
+                config::amend_many(bytes, path, &vms, &[(key, Some(value.as_str()))], scope(nudge.scope))
+            })
+        });
+        done.map_or_else(|why| Told::Refused(why.to_string()), Told::Edited)
+    }
+
+    /// Writes a draft: one VM's block, or single keys of several.
+    pub(super) fn write(&mut self, what: &Written<'_>, why: Option<String>) -> Result<Edited, Refusal> {
+        self.change(why, |bytes, path| match what {
+            Written::Block { vm, block, scope, text } => {
+                let apart = [*vm];
+                let target = match (&block.shared, scope) {
+                    (None, _) => Target::Own(vm),
+                    (Some(name), Scope::Block) => Target::Shared(name),
+                    (Some(_), Scope::Own) => Target::Apart(&apart),
+                };
+                config::amend(bytes, path, target, text)
+            }
+            Written::Keys { vms, patch, scope: s } => config::amend_many(bytes, path, vms, patch, scope(*s)),
+        })
+    }
+
+    /// Before a draft is written: what others changed is taken over.
+    pub(super) fn ready(&mut self) -> Result<(), Refusal> {
+        self.catch_up()
+    }
+
+    fn change(
+        &mut self,
+        why: Option<String>,
+        amend: impl FnOnce(&[u8], &std::path::Path) -> Result<Amended, AmendError>,
+    ) -> Result<Edited, Refusal> {
+        let path = self.path.clone().ok_or("there is no config file to save to")?;
+        let amended = amend(&self.bytes, &path).map_err(|error| Refusal::from(error.to_string()))?;
+        if amended.changed.is_empty() {
+            return Err("nothing to save: it is so already".into());
+        }
+        config::save(&path, &self.bytes, &amended.bytes).map_err(|error: SaveError| Refusal::from(error.to_string()))?;
+        let before = std::mem::replace(&mut self.bytes, amended.bytes);
+        if self.undo.len() == UNDO_KEPT {
+            self.undo.remove(0);
+        }
+        self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
+        Ok(self.adopt(amended.config, why))
+    }
+
+    /// The config is this one now: what it changes in the engine.
+    fn adopt(&mut self, config: Config, why: Option<String>) -> Edited {
+        let old = self.config.replace(config);
+        let (Some(old), Some(new)) = (old, &self.config) else { return Edited::default() };
+        let pairs = old.cluster.vms.iter().zip(&new.cluster.vms).filter(|(a, b)| a.policy != b.policy);
+        let changes =
+            pairs.map(|(_, vm)| Change { vm: vm.name.clone(), settings: Box::new(vm.policy.clone()) }).collect();
+        Edited { changes, why, origins: self.origins(), draft: None }
+    }
+
+    /// Takes the last edit back: byte for byte if nobody changed the file since, else value by value.
+    pub(super) fn undo(&mut self) -> Told {
+        let done = self.catch_up().and_then(|()| self.take_back());
+        done.map_or_else(|why| Told::Refused(why.to_string()), Told::Edited)
+    }
+
+    fn take_back(&mut self) -> Result<Edited, Refusal> {
+        let path = self.path.clone().ok_or("there is no config file to save to")?;
+        let last = self.undo.last().ok_or("nothing to undo")?;
+        let (bytes, config) = if last.after == self.bytes {
+            let text = String::from_utf8_lossy(&last.before).into_owned();
+            let config = config::parse(&path, &text).map_err(|report| Refusal::from(in_short(&report)))?;
+            (last.before.clone(), config)
+        } else {
+            let amended = value_by_value(&self.bytes, &path, &self.config, &last.changed)?;
+            (amended.bytes, amended.config)
+        };
+        config::save(&path, &self.bytes, &bytes).map_err(|error| Refusal::from(error.to_string()))?;
+        self.undo.pop();
+        self.bytes = bytes;
+        Ok(self.adopt(config, Some("undone".to_owned())))
+    }
+
+    /// The draft's answer goes along with the edit.
+    pub(super) fn with_draft(edited: Edited, view: DraftView) -> Edited {
+        Edited { draft: Some(Arc::new(view)), ..edited }
+    }
+}
+
+/// What is to be written.
+pub(super) enum Written<'a> {
+    /// One VM's block.
+    Block { vm: &'a str, block: &'a Block, scope: Scope, text: &'a str },
+    /// Single keys of several VMs.
+    Keys { vms: &'a [&'a str], patch: &'a [(&'a str, Option<&'a str>)], scope: Scope },
+}
+
+const fn scope(scope: Scope) -> config::Scope {
+    match scope {
+        Scope::Block => config::Scope::Shared,
+        Scope::Own => config::Scope::Own,
+    }
+}
+
+/// The old values of an edit, set again one by one in a file that was changed since.
+fn value_by_value(
+    bytes: &[u8],
+    path: &std::path::Path,
+    config: &Option<Config>,
+    changed: &[KeyChange],
+) -> Result<Amended, Refusal> {
+    let mut bytes = bytes.to_vec();
+    let mut last = None;
+    for change in changed {
+        let vm = match &change.block {
+            BlockName::Vm(vm) => Some(vm.clone()),
+            BlockName::Shared(name) => config.as_ref().and_then(|config| {
+                config.sharing(name).next().map(|vm| config.cluster.vm(vm).name.clone())
+            }),
+        };
+        let vm = vm.ok_or("cannot be undone: the file was changed since, and the policy is not in it any more")?;
+        let patch = [(change.key.as_str(), change.old.as_deref())];
+        let amended = config::amend_many(&bytes, path, &[vm.as_str()], &patch, config::Scope::Shared)
+            .map_err(|error| Refusal::from(format!("cannot be undone: {error}")))?;
+        bytes.clone_from(&amended.bytes);
+        last = Some(amended);
+    }
+    last.ok_or_else(|| "nothing to undo".into())
+}
+
+/// The first error with its place, and how many more there are.
+pub(super) fn in_short(report: &config::Report) -> String {
+    let text = report.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    match report.problems().len() {
+        0 | 1 => first.to_owned(),
+        n => format!("{first} (and {} more: whimbrel check)", n - 1),
+    }
+}

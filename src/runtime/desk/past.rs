@@ -1,0 +1,194 @@
+//! A VM's past for a screen, what was done over a span, and samples for what-if: read from the history.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::file::{File, Refusal};
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::engine::Phase;
+use crate::core::insight::{self, Activity, Entry, Moved, Prices, Recording, SettingsFrom, Story, Told, activity};
+use crate::edge::history::{HistoryError, Order, Reader};
+use crate::view::{
+    ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
+};
+
+/// Decisions a screen lists.
+const DECISIONS: usize = 100;
+/// Migrations a screen lists.
+const MOVES: usize = 100;
+/// So much of what happened to a VM is read for such lists.
+const TOLD: usize = 1_000;
+/// Rows of what happened to a whole cluster, at most.
+const ALL_TOLD: usize = 1_000_000;
+/// A rest is told when it begins: so far back its begin is looked for.
+const LONGEST_REST: Span = Span::from_hours(5 * 24);
+/// Two readings further apart than this many intervals are not joined.
+const JOINED: (i64, i64) = (5, 2);
+
+/// The history, read.
+#[derive(Default)]
+pub(super) struct Library {
+    path: Option<PathBuf>,
+    reader: Option<Reader>,
+}
+
+type Read<T> = Result<T, Refusal>;
+
+fn said(error: HistoryError) -> Refusal {
+    Refusal::from(error.to_string())
+}
+
+impl Library {
+    /// The history is in this file from now on.
+    pub(super) fn open(&mut self, path: PathBuf) {
+        self.path = Some(path);
+        self.reader = None;
+    }
+
+    fn reader(&mut self) -> Read<&Reader> {
+        let path = self.path.as_ref().ok_or("there is no history")?;
+        if self.reader.is_none() {
+            self.reader = Some(Reader::open(path).map_err(said)?);
+        }
+        self.reader.as_ref().ok_or_else(|| "there is no history".into())
+    }
+
+    /// A VM's samples for what-if.
+    pub(super) fn recording(&mut self, vm: &str, from: Timestamp, to: Timestamp) -> Read<Recording> {
+        let entries = self.reader()?.readings(vm, from, to + Span::from_millis(1)).map_err(said)?;
+        Recording::of_entries(&entries).ok_or_else(|| format!("{vm} has no samples in this span").into())
+    }
+
+    /// What was done.
+    pub(super) fn activity(&mut self, ask: ActivityAsk, now: Timestamp) -> ActivityView {
+        let read = self.read_activity(&ask, now);
+        let (activity, trouble) = match read {
+            Ok(activity) => (activity, None),
+            Err(why) => (Activity::default(), Some(why)),
+        };
+        ActivityView { ask, activity, trouble }
+    }
+
+    fn read_activity(&mut self, ask: &ActivityAsk, now: Timestamp) -> Read<Activity> {
+        let (from, reader) = (now - ask.span, self.reader()?);
+        let told = reader.told(ask.vm.as_deref(), from - LONGEST_REST, now, Order::OldestFirst, ALL_TOLD);
+        let placed = reader.placed(from - Span::from_hours(1), now).map_err(said)?;
+        Ok(activity(&told.map_err(said)?, &placed, from, now, ask.vm.as_deref()))
+    }
+
+    /// A VM's past.
+    pub(super) fn past(&mut self, file: &File, vm: Arc<str>, ask: PastAsk, now: Timestamp) -> Past {
+        let to = ask.end.unwrap_or(now);
+        let mut past = empty(vm, ask, to);
+        past.longest_step = longest_step(file, &past);
+        if let Err(why) = self.fill(&mut past, now) {
+            past.trouble = Some(why);
+        }
+        past
+    }
+
+    fn fill(&mut self, past: &mut Past, now: Timestamp) -> Read<()> {
+        let (from, to, columns) = (past.from, past.to, usize::from(past.ask.columns));
+        let (vm, reader) = (Arc::clone(&past.vm), self.reader()?);
+        past.begins = reader.reach(&vm).map_err(said)?.map(|(oldest, _)| oldest);
+        let until = to + Span::from_millis(1);
+        let entries: Vec<Entry> = reader.readings(&vm, from, until).map_err(said)?;
+        let raw = reader.raw_since(&vm).map_err(said)?.unwrap_or(Timestamp::NEVER);
+        let rolled = if raw > from { reader.rolled(&vm, from, until).map_err(said)? } else { Vec::new() };
+        past.bands = insight::thin_joined(&rolled, &entries, from, to, columns);
+        past.longest_step = past.longest_step.max(widest(past, !rolled.is_empty()));
+        past.gaps = insight::gaps(&entries).into_iter().map(missed).collect();
+        past.bounds = reader.settings(&vm, from, until).map_err(said)?.iter().map(bounds).collect();
+        let told = reader.told(Some(&vm), from - LONGEST_REST, until, Order::OldestFirst, ALL_TOLD).map_err(said)?;
+        past.rests = insight::rests(&told, &vm, to).into_iter().filter(|rest| rest.to >= from).map(rest).collect();
+        past.marks = told.iter().filter(|told| told.at >= from).filter_map(mark).collect();
+        // The lists go back as far as there is something to list.
+        let mut newest = reader
+            .told(Some(&vm), Timestamp::from_millis(0), until.min(now), Order::NewestFirst, TOLD)
+            .map_err(said)?;
+        newest.reverse();
+        past.moves = insight::past_moves(&newest).into_iter().take(MOVES).map(moved).collect();
+        past.decisions = decisions(&newest);
+        Ok(())
+    }
+
+    /// What an hour costs in the VM's array.
+    pub(super) fn prices(file: &File, vm: &str) -> Prices {
+        let (Some(config), Some(id)) = (file.config(), file.vm(vm)) else { return Prices::default() };
+        let (cluster, array) = (&config.cluster, config.cluster.array(config.cluster.vm(id).array));
+        let ring: f64 = array.ring.iter().map(|host| cluster.host(*host).price).sum();
+        let base = array.base.map_or(0.0, |host| cluster.host(host).price);
+        Prices { ring: ring / array.ring.len().max(1) as f64, base }
+    }
+}
+
+fn empty(vm: Arc<str>, ask: PastAsk, to: Timestamp) -> Past {
+    Past {
+        vm,
+        ask,
+        from: to - ask.span,
+        to,
+        begins: None,
+        bands: Vec::new(),
+        longest_step: Span::ZERO,
+        bounds: Vec::new(),
+        marks: Vec::new(),
+        rests: Vec::new(),
+        gaps: Vec::new(),
+        decisions: Vec::new(),
+        moves: Vec::new(),
+        trouble: None,
+    }
+}
+
+fn longest_step(file: &File, past: &Past) -> Span {
+    let interval = file.config().zip(file.vm(&past.vm)).map(|(config, vm)| config.cluster.vm(vm).interval);
+    interval.unwrap_or(Span::from_mins(1)).scaled(JOINED.0, JOINED.1)
+}
+
+/// Bands stand as far apart as columns are wide, and quarters of an hour as they are long.
+fn widest(past: &Past, rolled: bool) -> Span {
+    let column = past.ask.span.scaled(1, i64::from(past.ask.columns.max(1)));
+    let band = if rolled { column.max(Span::from_mins(15)) } else { column };
+    band.scaled(JOINED.0, JOINED.1)
+}
+
+fn missed(missed: insight::Missed) -> Stretch {
+    Stretch { from: missed.from, to: missed.to, text: missed.reason }
+}
+
+fn rest(rest: insight::Rest) -> Stretch {
+    Stretch { from: rest.from, to: rest.to, text: "resting".into() }
+}
+
+fn bounds(from: &SettingsFrom) -> BoundsFrom {
+    let rule = &from.settings.rule;
+    BoundsFrom {
+        at: from.at,
+        high: from.settings.get(crate::core::policy::Field::Threshold),
+        low: rule.low().map(|bound| bound.at),
+        direction: from.settings.direction,
+    }
+}
+
+fn mark(told: &Told) -> Option<Mark> {
+    let kind = match &told.what {
+        Story::Migration { phase: Phase::Confirmed, to, .. } => MarkKind::Moved(Arc::from(to.as_str())),
+        Story::Edit { .. } => MarkKind::Edited,
+        _ => return None,
+    };
+    Some(Mark { at: told.at, kind })
+}
+
+fn moved(moved: Moved) -> PastMove {
+    let took = moved.took();
+    let Moved { id, from, to, by, phase, ended, detail, .. } = moved;
+    PastMove { at: ended, id: id.0, from, to, by, phase, took, detail }
+}
+
+/// Newest first.
+fn decisions(told: &[Told]) -> Vec<Arc<LogLine>> {
+    let mut log = Log::default();
+    let lines: Vec<LogLine> = told.iter().filter_map(|told| log.tell(told)).collect();
+    lines.into_iter().rev().take(DECISIONS).map(Arc::new).collect()
+}

@@ -1,0 +1,35 @@
+//! What happened in names, for the history: readings aside.
+
+use std::sync::Arc;
+
+use super::event::ends;
+use crate::core::cluster::Cluster;
+use crate::core::engine::{Happened, Phase, Record};
+use crate::core::insight::{Story, Told};
+
+/// A record as the history keeps it; `None` for readings, and for a migration that merely goes on.
+pub fn told(record: &Record, cluster: &Cluster) -> Option<Told> {
+    let vm = record.vm.map(|vm| Arc::from(cluster.vm(vm).name.as_str()));
+    story(&record.what, cluster).map(|what| Told { at: record.at, vm, what })
+}
+
+fn story(what: &Happened, cluster: &Cluster) -> Option<Story> {
+    Some(match what.clone() {
+        Happened::Sample { .. } | Happened::Gap { .. } => return None,
+        Happened::Migration { phase: Phase::Running, percent, .. } if percent > 0 => return None,
+        Happened::Decision { action, reason } => Story::Decision { action, reason },
+        Happened::Blocked { action, gate, detail } => Story::Blocked { action, gate, detail },
+        Happened::Request { id, action, from, to, by } => {
+            let (from, to) = ends(cluster, from, to);
+            Story::Request { id, action, from, to, by }
+        }
+        Happened::Migration { id, phase, percent, from, to, detail } => {
+            let (from, to) = ends(cluster, from, to);
+            Story::Migration { id, phase, percent, from, to, detail }
+        }
+        Happened::State { state, why } => Story::State { state, why },
+        Happened::Alarm { text } => Story::Alarm { text },
+        Happened::Operator { by, text } => Story::Operator { by, text },
+        Happened::Edit { by, key, old, new, why } => Story::Edit { by, key, old, new, why },
+    })
+}
