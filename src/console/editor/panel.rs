@@ -97,7 +97,7 @@ pub fn sentences(editor: &Editor) -> Vec<(String, Role)> {
 
 /// Columns of `now` and of `would be`.
 const fn column(area: Rect) -> u16 {
-    if area.width < TABLE { 8 } else { 10 }
+    if area.width < TABLE { 9 } else { 10 }
 }
 
 /// Lines of the table that have something to say.
