@@ -9,6 +9,7 @@
 //! listing   which rows, in which order
 //! past      what of a VM's past is on its screen
 //! screens/  Fleet, VM, Activity (and room for Arrays, Queue, Approvals)
+//! editor/   a policy's text, and what it would have done
 //! overlays/ what lies over a screen: moves, a question, help
 //! widgets/  chart, sparkline, gauge, and the pen they are drawn with
 //! theme     roles and their styles       glyph  the characters

@@ -125,6 +125,19 @@ fn nothing_is_taken_from_an_answer_to_an_older_text() {
 }
 
 #[test]
+fn the_strip_may_come_later_than_the_rest() {
+    let mut desk = Desk::new();
+    desk.has_strip = false;
+    desk.keys("e");
+    desk.f(5);
+    assert_eq!((desk.notice(), desk.text()), ("the strip is still counting: once more in a moment", BLOCK.to_owned()));
+    desk.has_strip = true;
+    desk.answer();
+    desk.f(5);
+    assert_eq!(desk.text(), with("52"));
+}
+
+#[test]
 fn an_answer_to_an_older_draft_does_not_come_over_the_text() {
     let mut desk = Desk::new();
     desk.is_quick = false;

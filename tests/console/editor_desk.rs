@@ -23,6 +23,8 @@ pub struct Desk {
     pub said: Vec<Say>,
     /// What-if is told for those who ask, or why not.
     pub what_if: Result<(), &'static str>,
+    /// The strip is told with it.
+    pub has_strip: bool,
     /// Answers come at once.
     pub is_quick: bool,
     /// What the next save comes to.
@@ -56,10 +58,14 @@ fn tried(threshold: f64, tarry: u32, span: Span) -> Tried {
     }
 }
 
-pub fn comparison(threshold: f64, tarry: u32, span: Span) -> Comparison {
-    let strip = [-20.0, -10.0, -5.0, 5.0, 10.0, 20.0].map(|p| (threshold * (1.0 + p / 100.0), tarry));
+fn strip(threshold: f64, tarry: u32) -> Vec<Variant> {
+    let thresholds = [-20.0, -10.0, -5.0, 5.0, 10.0, 20.0].map(|p| (threshold * (1.0 + p / 100.0), tarry));
     let tarries = [(threshold, tarry - 1), (threshold, tarry + 1)];
     let variant = |(threshold, tarry)| Variant { threshold, tarry, moves: moves(threshold, tarry) };
+    thresholds.into_iter().chain(tarries).map(variant).collect()
+}
+
+fn comparison(threshold: f64, tarry: u32, span: Span) -> Comparison {
     let at = |hours| sample::NOW - Span::from_hours(hours);
     let differs = |at, old, new| Difference { at, old, new };
     Comparison {
@@ -72,7 +78,7 @@ pub fn comparison(threshold: f64, tarry: u32, span: Span) -> Comparison {
             differs(at(20), Decision::Move, Decision::Stay),
             differs(at(7), Decision::Stay, Decision::Move),
         ],
-        strip: strip.into_iter().chain(tarries).map(variant).collect(),
+        strip: Vec::new(),
     }
 }
 
@@ -115,7 +121,16 @@ impl Desk {
             ui.marked = vms.iter().map(|vm| Arc::from(*vm)).collect();
         }
         let block = Block { text: BLOCK.into(), place: "oslo-prod.toml:41".into(), ..Block::default() };
-        Self { ui, snapshot, block, said: Vec::new(), what_if: Ok(()), is_quick: true, saving: Saving::Done }
+        Self {
+            ui,
+            snapshot,
+            block,
+            said: Vec::new(),
+            what_if: Ok(()),
+            has_strip: true,
+            is_quick: true,
+            saving: Saving::Done,
+        }
     }
 
     /// The same, with a block that others share.
@@ -196,7 +211,10 @@ impl Desk {
         let what_if = match (self.what_if, number("threshold").zip(number("tarry"))) {
             (Err(why), _) => WhatIf::None(why.into()),
             (Ok(()), Some((threshold, tarry))) => WhatIf::Told {
-                comparison: Arc::new(comparison(threshold, tarry as u32, draft.span)),
+                comparison: Arc::new(Comparison {
+                    strip: if self.has_strip { strip(threshold, tarry as u32) } else { Vec::new() },
+                    ..comparison(threshold, tarry as u32, draft.span)
+                }),
                 together: (draft.vms.len() > 1).then_some((31, moves(threshold, tarry as u32) * 2 + 1)),
             },
             (Ok(()), None) => WhatIf::None("the text is no policy".into()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whimbrel::console::{Action, Glyphs, Ui, update};
+use whimbrel::console::{Action, Colours, Edit, Glyphs, Go, Theme, ThemeName, Ui, render, update};
 use whimbrel::view::{Block, Editing, Saving, Snapshot};
 
 use crate::editor_desk::{BLOCK, Desk};
@@ -45,8 +45,8 @@ fn what_is_not_answered_yet_is_no_truth() {
 fn something_wrong() {
     let mut desk = Desk::new();
     desk.keys("efifty");
-    desk.act(Action::Edit(whimbrel::console::Edit::Go(whimbrel::console::Go::Bottom)));
-    desk.act(Action::Edit(whimbrel::console::Edit::Go(whimbrel::console::Go::LineEnd)));
+    desk.act(Action::Edit(Edit::Go(Go::Bottom)));
+    desk.act(Action::Edit(Edit::Go(Go::LineEnd)));
     desk.act(Action::Paste("\ntary = 4".into()));
     assert_desk("wrong", &desk);
 }
@@ -119,6 +119,24 @@ fn its_keys_stand_in_the_help() {
     assert_desk("help", &desk);
 }
 
+#[test]
+fn the_smallest_terminal_keeps_the_text_the_numbers_and_what_is_wrong() {
+    let shown = |keys| {
+        let mut desk = Desk::shared();
+        desk.keys(keys);
+        desk.act(Action::Resize(40, 10));
+        let theme = Theme::built_in(ThemeName::Dark, Colours::Off);
+        crate::frames::text(&render(&desk.snapshot, &desk.ui, &theme, 40, 10))
+    };
+    let told = shown("e60");
+    for words in ["3 moves (now 11)", "repeats (now 4)", "policy web, shared with", "threshold = 60", "F2 ctrl-o save"]
+    {
+        assert!(told.contains(words), "{words}:\n{told}");
+    }
+    let wrong = shown("efifty");
+    assert!(wrong.contains("✗  2 threshold = fifty") && wrong.contains("threshold must be a number"), "{wrong}");
+}
+
 /// They are in `target/tmp`, to be looked at.
 #[test]
 fn its_pictures_can_be_drawn() {
@@ -138,12 +156,11 @@ fn sweep(mut desk: Desk, keys: &str) {
         }
     }
     let (snapshot, mut ui): (&Snapshot, Ui) = (&desk.snapshot, desk.ui.clone());
-    let theme =
-        whimbrel::console::Theme::built_in(whimbrel::console::ThemeName::Dark, whimbrel::console::Colours::True);
+    let theme = Theme::built_in(ThemeName::Dark, Colours::True);
     for width in (1..=130).chain((131..=240).step_by(7)) {
         for height in (1..=40).chain((41..=70).step_by(4)) {
             update(&mut ui, Action::Resize(width, height), snapshot);
-            let buffer = whimbrel::console::render(snapshot, &ui, &theme, width, height);
+            let buffer = render(snapshot, &ui, &theme, width, height);
             assert_eq!((buffer.area.width, buffer.area.height), (width, height));
         }
     }

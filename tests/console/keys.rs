@@ -123,7 +123,7 @@ fn abort_asks_first() {
 #[test]
 fn undo_and_acknowledge_are_said_at_once() {
     let (mut snapshot, mut ui) = on("nii1");
-    assert!(type_keys(&mut ui, &snapshot, "u").contains(&Effect::Say(Say::Undo)));
+    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::Say(Say::Undo)]);
     assert_eq!(commands(&mut ui, &snapshot, "A"), [Command::Acknowledge]);
     snapshot.alarms.clear();
     assert_eq!(commands(&mut ui, &snapshot, "A"), [], "nothing to acknowledge");

@@ -97,7 +97,7 @@ pub fn sentences(editor: &Editor) -> Vec<(String, Role)> {
 
 /// Columns of `now` and of `would be`.
 const fn column(area: Rect) -> u16 {
-    if area.width < TABLE { 8 } else { 10 }
+    if area.width < TABLE { 9 } else { 10 }
 }
 
 /// Lines of the table that have something to say.
@@ -180,7 +180,11 @@ pub const STRIP: u16 = 3;
 pub fn strip(pen: &mut Pen<'_>, area: Rect, editor: &Editor, comparison: &Comparison) {
     let text = editor.text.as_ref();
     let number_of = |field: Field| text.and_then(|text| text.value(field.key())?.replace('_', "").parse::<f64>().ok());
-    let (Some(here), false) = (number_of(Field::Threshold), comparison.strip.is_empty()) else { return };
+    let Some(here) = number_of(Field::Threshold) else { return };
+    if comparison.strip.is_empty() {
+        pen.put(area.x, area.y, area.width, "around it: counting …", Role::Quiet);
+        return;
+    }
     let moves = comparison.new.outcome.moves;
     let tarry = number_of(Field::Tarry);
     let is_tarry =

@@ -19,6 +19,8 @@ use crate::view::{Block, Scope, Snapshot};
 const PANEL: u16 = 54;
 /// With so many columns and lines above the text there is a graph beside the numbers.
 const BESIDE: (u16, u16) = (112, 11);
+/// Lines of the numbers without a graph beside them.
+const NUMBERS: u16 = 11;
 /// Lines a graph above the numbers has at least.
 const ABOVE: u16 = 8;
 
@@ -38,8 +40,9 @@ impl Plan {
         let rest = area.height.saturating_sub(3 + problem + estimate);
         let wanted = (lines + 1).max(5);
         let text = wanted.min((rest * 2 / 5).max(3));
-        let most = if area.width >= BESIDE.0 { rest } else { 34.min(rest * 3 / 5) };
-        let top = rest.saturating_sub(text).min(most);
+        let top = rest.saturating_sub(text);
+        let has_graph = area.width >= BESIDE.0 || top >= NUMBERS + ABOVE;
+        let top = if has_graph { top } else { top.min(NUMBERS) };
         Self { top, text: rest - top, problem, estimate }
     }
 }
@@ -66,7 +69,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot,
     }
     problem(pen, take(plan.problem), editor);
     let estimate = take(plan.estimate);
-    if editor.told().is_some() {
+    if estimate.height > 0 && editor.told().is_some() {
         let text = "recorded where it ran then: an estimate, not a promise";
         pen.put(estimate.x + 1, estimate.y, estimate.width - 1, text, Role::Quiet);
     }
@@ -112,23 +115,28 @@ fn numbers(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, 
         let panel = Rect { x: left.right() + 2, width: PANEL - 1, ..area };
         return stacked(pen, panel, editor, ui);
     }
-    let needed = 11;
     let mut panel = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    if area.height >= needed + ABOVE {
-        let rows = area.height - needed;
+    if area.height >= NUMBERS + ABOVE {
+        let rows = area.height - NUMBERS;
         graph::draw(pen, Rect { height: rows, ..area }, editor, snapshot, ui);
-        panel = Rect { y: area.y + rows, height: needed, ..panel };
+        panel = Rect { y: area.y + rows, height: NUMBERS, ..panel };
     }
     let body = sentences(pen, panel, editor);
+    // Of a table of one line the sentence has told both numbers.
+    if body.height < 3 {
+        return;
+    }
     let table = Rect { width: panel::TABLE.min(body.width), ..body };
     panel::table(pen, table, editor);
     let aside = Rect { x: table.right() + 3, width: body.width.saturating_sub(table.width + 3), ..body };
     let Some(comparison) = editor.told().filter(|_| aside.width >= 32) else { return };
     // Of the two the strip goes first where there is no room for both.
     let strip = if body.height >= panel::STRIP + 3 { panel::STRIP + 1 } else { 0 };
-    panel::differences(pen, Rect { height: body.height - strip, ..aside }, comparison, ui.zone);
+    let rows = (body.height - strip).min(comparison.differences.len() as u16 + 1);
+    let at = Rect { height: rows, width: aside.width.min(panel::TABLE), ..aside };
+    panel::differences(pen, at, comparison, ui.zone);
     if strip > 0 {
-        let at = Rect { y: body.bottom() - panel::STRIP, height: panel::STRIP, ..aside };
+        let at = Rect { y: at.bottom() + 1, height: panel::STRIP, ..aside };
         panel::strip(pen, at, editor, comparison);
     }
 }
