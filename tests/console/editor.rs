@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossterm::event::KeyCode;
-use whimbrel::console::{Action, Overlay, Tone};
+use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Tone, render};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::policy::Field;
 use whimbrel::view::{Block, Draft, Editing, Nudge, Origin, Saving, Say, Scope};
@@ -162,6 +162,9 @@ fn an_editor_does_not_hear_what_was_said_of_the_one_before() {
     assert_eq!(desk.draft().and_then(|draft| draft.text), None, "still reading");
     desk.keys("7");
     assert_eq!(desk.draft().and_then(|draft| draft.text), None, "nothing to type into yet");
+    let theme = Theme::built_in(ThemeName::Dark, Colours::Off);
+    let shown = crate::frames::text(&render(&desk.snapshot, &desk.ui, &theme, 80, 24));
+    assert!(!shown.contains("oslo-prod.toml:41"), "which block it is, is not known yet:\n{shown}");
 }
 
 #[test]
