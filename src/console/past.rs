@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ui::{Ui, WINDOW};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::Band;
-use crate::view::{BoundsFrom, Detail, HistoryView, Mark, Past, PastAsk, Point, Snapshot, Stretch};
+use crate::view::{BoundsFrom, Detail, HistoryView, LogLine, Mark, Past, PastAsk, Point, Snapshot, Stretch};
 
 /// Where the readings come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,11 @@ pub enum Source {
     Reading,
     /// Only what the engine remembers, and why.
     Live(Arc<str>),
+}
+
+/// That there is no history, and why.
+pub fn without(why: &str) -> String {
+    if why.starts_with("no history") { why.to_owned() } else { format!("no history: {why}") }
 }
 
 /// Everything a graph of the past needs.
@@ -42,6 +47,8 @@ pub struct Shown<'a> {
     pub gaps: &'a [Stretch],
     /// Scheduled rests.
     pub rests: &'a [Stretch],
+    /// Decisions and what became of them, newest first.
+    pub decisions: &'a [Arc<LogLine>],
     /// The oldest reading there is.
     pub begins: Option<Timestamp>,
 }
@@ -91,7 +98,7 @@ pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> Shown<'a
     let source = match (past, &snapshot.history) {
         (Some(Past { trouble: Some(why), .. }), _) => Source::Live(format!("the history cannot be read: {why}").into()),
         (Some(past), _) if past.ask == ask => Source::Told,
-        (None, HistoryView::Off(why)) => Source::Live(format!("no history: {why}").into()),
+        (None, HistoryView::Off(why)) => Source::Live(without(why).into()),
         _ => Source::Reading,
     };
     let past = past.filter(|past| past.trouble.is_none());
@@ -115,6 +122,7 @@ pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> Shown<'a
         marks: marks(past, detail),
         gaps: past.map_or(&[], |past| &past.gaps),
         rests: past.map_or(&[], |past| &past.rests),
+        decisions: past.map_or(&[], |past| &past.decisions),
         begins: past.and_then(|past| past.begins).or(bands.first().map(|band| band.at)),
         bands,
     }

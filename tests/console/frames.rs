@@ -203,6 +203,11 @@ pub fn answer_looks(snapshot: &mut Snapshot, ui: &Ui, said: Vec<Effect>) {
     }
 }
 
+#[test]
+fn the_help_of_a_vms_screen_begins_with_its_keys() {
+    assert_screen("help-vm", "nii3", "?", |_, _| {});
+}
+
 /// What each of a screen's sizes asks for, it is sent.
 fn assert_screen(name: &str, vm: &str, keys: &str, change: impl Fn(&mut Snapshot, &mut Ui)) {
     for size in SIZES {

@@ -6,10 +6,15 @@ use whimbrel::view::{HistoryView, Snapshot};
 use crate::{press, sample, screen_on, type_keys};
 
 fn sweep(snapshot: &Snapshot, ui: &Ui) {
+    sweep_by(1, snapshot, ui);
+}
+
+/// Every so many columns and rows.
+fn sweep_by(step: usize, snapshot: &Snapshot, ui: &Ui) {
     let theme = Theme::built_in(ThemeName::Dark, Colours::True);
     let mut ui = ui.clone();
-    for width in (1..=130).chain((131..=240).step_by(7)) {
-        for height in (1..=40).chain((41..=70).step_by(4)) {
+    for width in (1..=130).step_by(step).chain((131..=240).step_by(7 * step)) {
+        for height in (1..=40).step_by(step).chain((41..=70).step_by(4 * step)) {
             update(&mut ui, Action::Resize(width, height), snapshot);
             update(&mut ui, Action::PageDown, snapshot);
             let buffer = render(snapshot, &ui, &theme, width, height);
@@ -33,17 +38,18 @@ fn the_fleet_screen_fits_every_terminal() {
 
 #[test]
 fn a_vms_screen_and_its_activity_fit_every_terminal() {
-    for keys in ["", "]]]]]", "<(", "v", "vc"] {
+    for (keys, step) in [("<(", 1), ("v", 1), ("]]]]]", 3), ("vc", 3)] {
         let (snapshot, ui) = crate::frames::vm_screen("nii3", (120, 40), keys);
-        sweep(&snapshot, &ui);
+        sweep_by(step, &snapshot, &ui);
     }
     let (mut snapshot, mut ui) = crate::frames::vm_screen("nii4", (120, 40), "");
+    sweep_by(3, &snapshot, &ui);
     (snapshot.past, snapshot.detail) = (None, None);
     snapshot.history = HistoryView::default();
-    sweep(&snapshot, &ui);
+    sweep_by(3, &snapshot, &ui);
     type_keys(&mut ui, &snapshot, "v");
     snapshot.activity = None;
-    sweep(&snapshot, &ui);
+    sweep_by(3, &snapshot, &ui);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::number;
+use crate::console::text::{counted, number};
 use crate::console::theme::Role;
 use crate::console::widgets::{Pen, Scale, hourly};
 use crate::core::insight::OnHost;
@@ -25,7 +25,8 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, scale: &Scale, view: &ActivityView) {
         line(pen, area, y, scale, on, most, alone);
     }
     if shown < hosts.len() {
-        let text = format!("{} more hosts: a taller terminal shows them", hosts.len() - shown);
+        let more = counted(hosts.len() - shown, "more host", "more hosts");
+        let text = format!("{more}: a taller terminal shows them");
         pen.put(area.x + 1, area.bottom() - 1, area.width.saturating_sub(1), &text, Role::Quiet);
     }
 }

@@ -71,7 +71,7 @@ pub fn edits(pen: &mut Pen<'_>, area: Rect, activity: &Activity, snapshot: &Snap
         let at = format!(" {:>12}  ", ui.zone.stamp(edit.at, snapshot.at));
         let last = y + 1 == area.bottom() && i + 1 < all;
         let more = if last { format!("   and {} more before", all - i - 1) } else { String::new() };
-        let vm = format!("{}  ", edit.vm);
+        let vm = if edit.vm.is_empty() { "cluster  ".to_owned() } else { format!("{}  ", edit.vm) };
         let pieces = [
             (" ", Role::Text),
             (pen.glyphs.marks[1], Role::Mark),

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use ratatui::layout::Rect;
 
 use super::{Rest, draw_top, footer, top};
+use crate::console::past;
 use crate::console::text::{counted, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
@@ -129,7 +130,7 @@ fn title(pen: &mut Pen<'_>, area: Rect, view: Option<&Arc<ActivityView>>, snapsh
 fn nothing(view: Option<&Arc<ActivityView>>, snapshot: &Snapshot, ui: &Ui) -> (String, Role) {
     match (view.and_then(|view| view.trouble.as_ref()), &snapshot.history) {
         (Some(why), _) => (format!("the history cannot be read: {why}"), Role::Warning),
-        (None, HistoryView::Off(why)) => (format!("no history: {why}"), Role::Warning),
+        (None, HistoryView::Off(why)) => (past::without(why), Role::Warning),
         (None, HistoryView::On { .. }) if ui.frozen => ("frozen: p goes on and reads it".to_owned(), Role::Quiet),
         (None, HistoryView::On { .. }) => ("reading the history".to_owned(), Role::Quiet),
     }

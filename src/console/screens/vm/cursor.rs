@@ -76,7 +76,9 @@ fn happened(from: Timestamp, to: Timestamp, shown: &Shown<'_>) -> Vec<(String, R
     let rest = |stretch: &Stretch| (format!("rest of {}", length(stretch)), Role::Resting);
     let gaps = shown.gaps.iter().filter(overlaps).map(gap);
     let rests = shown.rests.iter().filter(overlaps).map(rest);
-    marks.chain(gaps).chain(rests).take(4).collect()
+    let decided = shown.decisions.iter().rev().filter(|line| (from..=to).contains(&line.at));
+    let decided = decided.map(|line| (line.text.clone(), Role::Text));
+    marks.chain(gaps).chain(rests).chain(decided).take(4).collect()
 }
 
 /// What is marked on the stretch shown, and how often.

@@ -1,5 +1,7 @@
 //! Under the graph: what was decided and why, the settings, and the moves.
 
+use std::sync::Arc;
+
 use ratatui::layout::Rect;
 
 use super::settings;
@@ -57,19 +59,24 @@ fn decisions(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui
     pen.rule(area, &[("decisions", Role::Title)], "");
     let past = past::of(ui, snapshot);
     // Without a history the log knows the newest.
+    let newest = usize::from(area.height - 1);
     let lines: Vec<&LogLine> = match past {
-        Some(past) => past.decisions.iter().map(|line| &**line).collect(),
+        Some(past) => past.decisions.iter().take(newest).map(|line| &**line).collect(),
         None => {
-            snapshot.log.iter().rev().map(|line| &**line).filter(|line| line.vm.as_ref() == Some(&row.name)).collect()
+            let of_this = |line: &&Arc<LogLine>| line.vm.as_ref() == Some(&row.name);
+            snapshot.log.iter().rev().filter(of_this).take(newest).map(|line| &**line).collect()
         }
     };
-    let lines: Vec<(String, &LogLine)> = lines
-        .into_iter()
-        .take(usize::from(area.height - 1))
-        .map(|line| (ui.zone.stamp(line.at, snapshot.at), line))
-        .collect();
+    let stamp = |line: &LogLine| ui.zone.stamp(line.at, snapshot.at);
+    let lines: Vec<(String, &LogLine)> = lines.into_iter().map(|line| (stamp(line), line)).collect();
     if lines.is_empty() {
-        return missing(pen, area, "nothing was decided yet", past.is_some(), snapshot);
+        return missing(
+            pen,
+            area,
+            past.filter(|past| past.trouble.is_none()).map(|_| "nothing was decided yet"),
+            snapshot,
+            ui,
+        );
     }
     let columns = stamps(lines.iter().map(|(at, _)| at.as_str()));
     for (y, (at, line)) in (area.y + 1..area.bottom()).zip(&lines) {
@@ -95,7 +102,13 @@ fn moves(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     pen.rule(area, &[("moves", Role::Title)], "");
     let moves = past.map_or(&[][..], |past| &past.moves);
     if moves.is_empty() {
-        return missing(pen, area, "it has never moved", past.is_some(), snapshot);
+        return missing(
+            pen,
+            area,
+            past.filter(|past| past.trouble.is_none()).map(|_| "it has never moved"),
+            snapshot,
+            ui,
+        );
     }
     let rows: Vec<(String, String, &PastMove)> = moves
         .iter()
@@ -141,11 +154,12 @@ const fn by(done: &PastMove) -> &'static str {
 }
 
 /// Why a list is empty.
-fn missing(pen: &mut Pen<'_>, area: Rect, nothing: &str, is_told: bool, snapshot: &Snapshot) {
-    let text = match &snapshot.history {
-        _ if is_told => nothing.to_owned(),
-        HistoryView::Off(why) => format!("no history: {why}"),
-        HistoryView::On { .. } => "reading the history".to_owned(),
+fn missing(pen: &mut Pen<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snapshot, ui: &Ui) {
+    let text = match (nothing, &snapshot.history) {
+        (Some(nothing), _) => nothing.to_owned(),
+        (None, HistoryView::Off(why)) => past::without(why),
+        (None, HistoryView::On { .. }) if ui.frozen => "frozen: p goes on and reads it".to_owned(),
+        (None, HistoryView::On { .. }) => "reading the history".to_owned(),
     };
     pen.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), &text, Role::Quiet);
 }

@@ -167,3 +167,105 @@ impl History<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratatui::buffer::Buffer;
+
+    use super::*;
+    use crate::console::Glyphs;
+    use crate::console::theme::{Colours, Theme, ThemeName};
+    use crate::core::cluster::Direction;
+
+    const AREA: Rect = Rect::new(0, 0, 46, 12);
+
+    fn at(mins: i64) -> Timestamp {
+        Timestamp::from_secs(1_241_611_200 + mins * 60)
+    }
+
+    fn reading(mins: i64, value: f32) -> Band {
+        let (min, mean, max) = (value, value, value);
+        Band { at: at(mins), min, mean, max, count: 0, low_count: 0, samples: 1, gaps: 0 }
+    }
+
+    fn from(mins: i64, high: f64) -> BoundsFrom {
+        BoundsFrom { at: at(mins), high: Some(high), low: None, direction: Direction::HigherIsWorse }
+    }
+
+    /// An hour's graph as text, and how its cells look.
+    fn drawn(bands: &[Band], bounds: &[BoundsFrom], gaps: &[Stretch], ascii: bool) -> (Vec<String>, Buffer) {
+        let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
+        let mut buffer = Buffer::empty(AREA);
+        let history = History {
+            bands,
+            longest_step: Span::from_mins(3),
+            bounds,
+            inclusive: false,
+            marks: &[],
+            gaps,
+            rests: &[],
+            from: at(0),
+            span: Span::from_mins(40),
+            live: false,
+            cursor: None,
+            zone: Zone::Utc,
+            left: 4,
+            right: 0,
+        };
+        let scale = history.draw(&mut Pen::new(&mut buffer, &theme, Glyphs::pick(ascii)), AREA);
+        assert!(scale.is_some_and(|scale| scale.plot.height == 10));
+        let line = |y| (0..AREA.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        ((0..AREA.height).map(line).collect(), buffer)
+    }
+
+    #[test]
+    fn a_bound_is_drawn_where_it_was_as_long_as_it_was() {
+        let (lines, _) = drawn(&[], &[from(-90, 20.0), from(20, 90.0)], &[], false);
+        let steps: Vec<&String> = lines.iter().filter(|line| line.contains('╌')).collect();
+        let columns = |line: &str| {
+            let dashes = line.chars().enumerate().filter(|(_, c)| *c == '╌').map(|(x, _)| x);
+            (dashes.clone().min(), dashes.max())
+        };
+        let (new, old) = (columns(steps[0]), columns(steps[1]));
+        assert_eq!(steps.len(), 2);
+        assert!(old.0 < new.0 && old.1 <= new.0, "{old:?} {new:?}");
+        assert!(steps[0].trim_end().ends_with("90"), "the bound of the right edge has its number");
+    }
+
+    #[test]
+    fn a_hole_in_the_readings_is_a_hole_in_the_line() {
+        let joined: Vec<Band> = (0..=40).map(|mins| reading(mins, 40.0)).collect();
+        let torn: Vec<Band> = joined.iter().filter(|band| !(at(10)..at(20)).contains(&band.at)).copied().collect();
+        let gaps = [Stretch { from: at(10), to: at(19), text: "refused".into() }];
+        let (whole, _) = drawn(&joined, &[], &[], true);
+        let (holed, _) = drawn(&torn, &[], &gaps, true);
+        let line = |lines: &[String]| {
+            let longest = lines[..10].iter().max_by_key(|line| line.replace([' ', '.'], "").len());
+            longest.map(|line| line.chars().skip(6).collect::<String>()).unwrap_or_default()
+        };
+        assert!(!line(&whole).trim().contains(' '), "{whole:?}");
+        assert!(line(&holed).contains(' ') && line(&holed).trim().len() > 30, "{holed:?}");
+        assert!(holed[10].contains("xxxxxxx"), "told below too, not by colour alone: {holed:?}");
+    }
+
+    #[test]
+    fn from_least_to_most_is_lighter_than_the_mean_and_red_where_it_is_beyond() {
+        let band = Band { min: 10.0, max: 90.0, samples: 30, ..reading(20, 30.0) };
+        let (lines, buffer) = drawn(&[band], &[from(0, 60.0)], &[], false);
+        let x =
+            lines.iter().find_map(|line| line.chars().position(|c| ('\u{2801}'..='\u{28ff}').contains(&c))).unwrap();
+        let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
+        let looks = |role| (0..10).filter(|y| buffer[(x as u16, *y)].fg == theme.style(role).fg.unwrap()).count();
+        assert_eq!(looks(Role::Graph), 1, "the mean");
+        assert!(looks(Role::Beyond) >= 2 && looks(Role::Faint) >= 2, "{lines:?}");
+    }
+
+    #[test]
+    fn a_service_too_busy_to_answer_stands_at_the_top() {
+        let busy = Band { min: f32::NAN, mean: f32::NAN, max: f32::NAN, ..reading(20, 0.0) };
+        let (lines, buffer) = drawn(&[busy], &[from(0, 60.0)], &[], true);
+        let x = lines[0].chars().position(|c| c == '\'').expect("a dot at the top");
+        let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
+        assert_eq!(Some(buffer[(x as u16, 0)].fg), theme.style(Role::Beyond).fg);
+    }
+}
