@@ -3,10 +3,10 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 
-use whimbrel::core::cluster::{Direction, HostId, HostState, Reading, Span, Timestamp, VmId};
-use whimbrel::core::engine::{Effect, Engine, Event};
-use whimbrel::core::insight::Recording;
-use whimbrel::core::policy::{Bound, Observation, Place, Rule, Settings, State, What, decide};
+use whimbrel::core::cluster::{Direction, HostId, HostState, Reading, Span, Timestamp, Value, VmId};
+use whimbrel::core::engine::{Effect, Engine, Event, VmState};
+use whimbrel::core::insight::{Entry, Prices, Recording, Seen, compare, thin};
+use whimbrel::core::policy::{Bound, Observation, Place, Resting, Rule, Settings, State, What, WorkingHours, decide};
 use whimbrel::core::simulation::{START, Scenario, Simulation, Size};
 
 const SAMPLES: u64 = 43_200;
@@ -46,6 +46,43 @@ fn replays(c: &mut Criterion) {
     group.throughput(Throughput::Elements(SAMPLES));
     group.bench_function("replay of 43,200 samples", |b| b.iter(|| recording.replay(black_box(&settings)).moves));
     group.bench_function("the strip over them", |b| b.iter(|| recording.strip(black_box(&settings)).len()));
+    let prices = Prices { ring: 0.2, base: 0.05 };
+    let tried = |settings| recording.try_out(settings, prices).map_or(0, |tried| tried.moves.len());
+    group.bench_function("one side of a comparison", |b| b.iter(|| tried(black_box(&settings))));
+    let Ok(hours) = WorkingHours::parse("Mon-Fri 08:00-12:00, Mon-Fri 13:00-16:00", chrono_tz::Europe::Oslo) else {
+        return;
+    };
+    let (high, low) = (Bound { at: 50.0, tarry: 3 }, Bound { at: 1.0, tarry: 20 });
+    let scheduled =
+        Settings::new(Rule::Schedule { high, low, hours, resting: Resting::Record }, Direction::HigherIsWorse);
+    group.bench_function("one side with working hours", |b| b.iter(|| tried(black_box(&scheduled))));
+    group.bench_function("the strip with working hours", |b| b.iter(|| recording.strip(black_box(&scheduled)).len()));
+    group.bench_function("both sides, without the strip", |b| {
+        b.iter(|| {
+            compare(&recording, black_box(&settings), &scheduled, prices).map_or(0, |told| told.differences.len())
+        });
+    });
+    group.finish();
+}
+
+/// A week at one reading a minute into the columns of a wide graph.
+fn thins(c: &mut Criterion) {
+    const READINGS: i64 = 7 * 24 * 60;
+    let at = |n: i64| START + Span::from_mins(n);
+    let entries: Vec<Entry> = (0..READINGS)
+        .map(|n| Entry {
+            at: at(n),
+            seen: Seen::Sample(Value::Exact(((n * 7_919) % 97) as f64)),
+            count: 0,
+            low_count: 0,
+            state: VmState::Watching,
+        })
+        .collect();
+    let mut group = c.benchmark_group("graph");
+    group.throughput(Throughput::Elements(READINGS as u64));
+    group.bench_function("thin 10,080 readings to 400 columns", |b| {
+        b.iter(|| thin(black_box(&entries), at(0), at(READINGS), 400).len());
+    });
     group.finish();
 }
 
@@ -103,5 +140,5 @@ fn hours(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decides, replays, steps, hours);
+criterion_group!(benches, decides, replays, thins, steps, hours);
 criterion_main!(benches);

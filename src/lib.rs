@@ -8,10 +8,10 @@
 //! | [`core::cluster`] | the nouns: site, array, host, VM, indicator, ids and units |
 //! | [`core::policy`] | the four policies, one function of state, settings and observation; working hours |
 //! | [`core::engine`] | what happens next: events in, effects out |
-//! | [`core::insight`] | a VM's newest readings in memory; what settings would have done over recorded samples |
+//! | [`core::insight`] | questions over the past: what-if, activity and its cost, long series in a few columns |
 //! | [`core::simulation`] | a simulated cluster, driver and monitors in one, and its scenarios |
 //! | [`edge`] | what touches the world: each part knows the core and none knows another |
-//! | [`edge::config`] | read, check and explain a config |
+//! | [`edge::config`] | read, check and explain a config; edit, save and watch its file |
 //! | [`edge::monitor`] | read a service's indicator |
 //! | [`edge::recording`] | read recorded samples from a CSV file |
 //! | [`edge::driver`] | move a VM |

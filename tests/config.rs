@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use whimbrel::core::simulation::{Plan, Scenario, Size, VmPlan};
 use whimbrel::edge::config;
 
 fn corpus(folder: &str) -> Vec<PathBuf> {
@@ -122,6 +123,40 @@ fn a_byte_order_mark_and_crlf_keep_columns_right() {
     assert!(reports[0].starts_with("first.toml:1:1: error: unknown key 'mood'\nmood = 1\n^^^^\n"), "{}", reports[0]);
 }
 
+/// What a config can say of a plan.
+fn sayable(mut plan: Plan) -> Plan {
+    plan.vms.iter_mut().for_each(|vm| {
+        let default = VmPlan::default();
+        (vm.limit_ghz, vm.deadline) = (None, default.deadline);
+        (vm.queue_first, vm.queue_every) = (default.queue_first, default.queue_every);
+        (vm.surges, vm.silences) = (Vec::new(), Vec::new());
+    });
+    let plain = config::parse(Path::new("w.toml"), include_str!("config/valid/smallest.toml")).unwrap();
+    let Plan { seed, bandwidth_mb_s, between_sites, outages, .. } = plain.plan;
+    Plan { seed, bandwidth_mb_s, between_sites, outages, ..plan }
+}
+
+#[test]
+fn a_config_that_is_written_and_read_is_the_same() {
+    for path in corpus("tests/config/valid").into_iter().chain(corpus("config")).chain(corpus("tests/edits")) {
+        let read = config::load(&path).unwrap();
+        let text = config::render(&read.cluster, &read.monitors, &read.plan);
+        let again = config::parse(&path, &text).unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!((again.cluster, again.monitors, again.plan), (read.cluster, read.monitors, read.plan), "{text}");
+    }
+}
+
+#[test]
+fn a_fleet_is_written_with_the_policies_its_vms_share() {
+    let (cluster, monitors, plan) = Scenario::Fleet.build(Size::default(), 1);
+    let text = config::render(&cluster, &monitors, &plan);
+    let config = config::parse(Path::new("fleet.toml"), &text).unwrap();
+    let shared = |name: &str| config.sharing(name).count();
+    assert!(shared("mysql") >= 2 && shared("apache") >= 2 && shared("queue") >= 2, "{text}");
+    assert!(text.contains("\n[policy.mysql] # of slow queries\nkind = \"threshold\"\nthreshold = "), "{text}");
+    assert!(config.origins.iter().any(|origin| origin.shared.is_none()), "others have their own");
+}
+
 fn sample() -> &'static str {
     include_str!("../config/whimbrel.toml")
 }
@@ -163,6 +198,19 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #[test]
+    fn a_scenario_that_is_written_and_read_is_the_same(
+        scenario in proptest::sample::select(&Scenario::ALL[..]), vms in 1u32..400, hosts in 4u32..200, seed in any::<u64>(),
+    ) {
+        let (cluster, monitors, plan) = scenario.build(Size { vms: Some(vms), hosts: Some(hosts) }, seed);
+        let text = config::render(&cluster, &monitors, &plan);
+        let read = config::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}"));
+        prop_assert_eq!(&read.cluster, &cluster);
+        prop_assert_eq!(&read.plan, &sayable(plan.clone()));
+        let whole = read.with_untold(&cluster, &plan);
+        prop_assert_eq!((whole.monitors, whole.plan), (monitors, plan));
+    }
+
     /// Whatever stands in a file, it is read or refused with a reason.
     #[test]
     fn garbage_is_refused_not_fatal(pieces in proptest::collection::vec(piece(), 0..40)) {

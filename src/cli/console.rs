@@ -10,14 +10,17 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use color_eyre::eyre::{Result, WrapErr};
-use tokio::sync::{mpsc, watch};
+use color_eyre::eyre::{Result, WrapErr, eyre};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::console::{self, Colours, Glyphs, Options, ThemeName, Zone};
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
-use crate::runtime::{Asked, Conductor, Control, Heart, Pace, Publisher, Sink, steady_clock};
+use crate::runtime::{
+    Archive, Asked, Backroom, Conductor, Control, Heart, Pace, Papers, Publisher, Show, Sink, give_past, over,
+    steady_clock,
+};
 use crate::view::{Say, Snapshot};
 
 use super::load;
@@ -28,6 +31,8 @@ const UNHEARD: usize = 64;
 const GOODBYE: Duration = Duration::from_millis(50);
 /// The demo is this old when it opens, so that its graphs say something; larger clusters begin at once.
 const WARM_UP: Span = Span::from_mins(20);
+/// The largest simulated cluster that is written as a config file.
+const WRITTEN_VMS: usize = 2_000;
 /// The largest cluster that is warmed up: its first screen must not wait.
 const WARMED_VMS: usize = 100;
 
@@ -43,6 +48,9 @@ pub(super) struct Screen {
     /// Clocks in UTC instead of local time
     #[arg(long)]
     utc: bool,
+    /// Look only: nothing is moved, held, approved or edited from here
+    #[arg(long)]
+    read_only: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,6 +71,10 @@ impl From<ThemeArg> for ThemeName {
 }
 
 impl Screen {
+    fn locked(self) -> Option<&'static str> {
+        self.read_only.then_some("this console was opened with --read-only")
+    }
+
     fn options(self) -> Options {
         let variable = |name: &str| env::var(name).ok();
         let (no_color, colorterm, term) = (variable("NO_COLOR"), variable("COLORTERM"), variable("TERM"));
@@ -99,11 +111,14 @@ fn first_steps() -> String {
 
 fn real(config: config::Config, screen: Screen) -> Result<ExitCode> {
     let now = steady_clock();
-    let path = config.path.clone();
-    let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
+    // The first frame does not wait for the history: it shows what the config says.
+    let heart = Heart::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
     let (mut publisher, snapshots) = Publisher::new(heart.engine(), now, Pace::Real.clock(), None);
     look_first(&mut publisher, &snapshots, &heart);
-    let begin = move || Conductor::new(heart, Pace::Real, Sink::Publish(publisher)).with_config(path);
+    let begin = move || {
+        let conductor = over(config, Show::Publish(publisher), screen.locked());
+        conductor.map(|conductor| conductor.operated_by(super::operator())).map_err(|error| error.to_string())
+    };
     show(begin, snapshots, screen)
 }
 
@@ -116,14 +131,37 @@ pub(super) fn demo(
     banner: Option<String>,
     screen: Screen,
 ) -> Result<ExitCode> {
-    let (heart, publisher, snapshots) = simulated(scenario, size, seed, banner, WARM_UP);
+    let (heart, mut publisher, snapshots) = simulated(scenario, size, seed, banner, WARM_UP);
+    // Its config and its history are files like any other's, but not for long.
+    let folder = tempfile::Builder::new().prefix("whimbrel-demo-").tempdir().ok();
+    let at = folder.as_ref().map(|folder| folder.path().to_owned());
     let begin = move || {
         let pace = Pace::simulated(heart.now(), speed);
-        let mut publisher = publisher;
         publisher.set_clock(pace.clock());
-        Conductor::new(heart, pace, Sink::Publish(publisher))
+        let mut backroom = Backroom::default();
+        let papers = demo_papers(scenario, size, seed, at.as_deref());
+        // A file that cannot be watched is read again when asked to.
+        let _ = backroom.open_desk(Papers { locked: screen.locked(), ..papers });
+        let mut archive = Archive::none();
+        if let Some(at) = at {
+            archive = Archive::soon(heart.engine(), heart.now());
+            give_past(&backroom, move || scenario.before(size, seed), at.join("history.db"));
+        }
+        let sink = Sink::new(Show::Publish(publisher), archive);
+        let conductor = Conductor::new(heart, pace, sink, backroom);
+        Ok(conductor.operated_by(super::operator()).read_only(screen.locked()))
     };
-    show(begin, snapshots, screen)
+    let left = show(begin, snapshots, screen);
+    drop(folder);
+    left
+}
+
+/// The demo's cluster as a config file, so that its policies can be edited like any other's.
+fn demo_papers(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>) -> Papers {
+    let (cluster, monitors, plan) = scenario.build(size, seed);
+    let path = folder.filter(|_| cluster.vms.len() <= WRITTEN_VMS).map(|folder| folder.join("demo.toml"));
+    let file = path.filter(|path| std::fs::write(path, config::render(&cluster, &monitors, &plan)).is_ok());
+    Papers { file, untold: Some((cluster, plan)), ..Papers::default() }
 }
 
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
@@ -158,22 +196,41 @@ fn look_first(publisher: &mut Publisher, snapshots: &Snapshots, heart: &Heart) {
 }
 
 /// The console on this thread, the engine on another.
-fn show(begin: impl FnOnce() -> Conductor + Send + 'static, snapshots: Snapshots, screen: Screen) -> Result<ExitCode> {
+fn show(
+    begin: impl FnOnce() -> Result<Conductor, String> + Send + 'static,
+    snapshots: Snapshots,
+    screen: Screen,
+) -> Result<ExitCode> {
     let (say, says) = mpsc::channel::<Say>(UNHEARD);
     let (control, controls) = mpsc::channel::<Control>(1);
     let (ended, end) = blocking::channel::<()>();
+    let (refuse, refused) = oneshot::channel::<String>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let engine = thread::Builder::new().name("engine".to_owned()).spawn(move || {
-        runtime.block_on(async { begin().run(controls, Some(says)).await });
+        match begin() {
+            Ok(conductor) => drop(runtime.block_on(conductor.run(controls, Some(says)))),
+            // Without an engine there is nothing to show.
+            Err(why) => drop(refuse.send(why)),
+        }
         // A name that does not resolve must not keep anybody waiting.
         runtime.shutdown_background();
         let _ = ended.send(());
     });
     engine.wrap_err("the engine's thread cannot be started")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let left = runtime.block_on(console::run(screen.options(), snapshots, say, pending()));
+    let mut refusal = None;
+    let stop = async {
+        match refused.await {
+            Ok(why) => refusal = Some(why),
+            Err(_) => pending().await,
+        }
+    };
+    let left = runtime.block_on(console::run(screen.options(), snapshots, say, stop));
     let _ = control.try_send(Control::Stop);
     let _ = end.recv_timeout(GOODBYE);
+    if let Some(why) = refusal {
+        return Err(eyre!(why));
+    }
     left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)")
 }
 

@@ -5,6 +5,8 @@
 mod check;
 mod console;
 mod demo;
+mod past;
+mod report;
 mod run;
 mod span;
 mod whatif;
@@ -52,6 +54,8 @@ enum Command {
     Run(run::Run),
     /// Check configs: 0, or 2 with every error
     Check(check::Check),
+    /// Say what was done: requests an hour, VMs on each host, migration times, stays and their cost
+    Report(report::Report),
     /// Ask what a threshold would have done over recorded samples
     Whatif(whatif::WhatIf),
     /// Draw the demo's screen into SVG files, as `screenshots/` has them
@@ -98,6 +102,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Check(check)) => return check.run(),
         Some(Command::Run(run)) => run.run(),
         Some(Command::Demo(demo)) => demo.run(),
+        Some(Command::Report(report)) => report.run(),
         Some(Command::Whatif(whatif)) => whatif.run(),
         Some(Command::Screenshot(screenshot)) => screenshot.run(),
         None => console::open(cli.config.as_deref(), cli.screen),
@@ -112,6 +117,12 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
+/// Who is at the keyboard, for the log: the person behind a sudo too.
+fn operator() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    named.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "operator".to_owned())
+}
+
 /// A config that is right, or its errors on standard error and the exit status for them.
 fn load(path: &Path) -> Result<Config, ExitCode> {
     config::load(path).map_err(|report| {
@@ -120,12 +131,22 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
     })
 }
 
+/// What was asked cannot be done: why, on standard error, and the exit status for it.
+fn refuse(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::from(WRONG_INPUT)
+}
+
 /// A word that is no file may be a subcommand in the wrong place.
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {
-        Some("demo" | "run" | "check" | "whatif" | "screenshot") => "\nhelp: options go after the subcommand",
-        Some(word) if !word.contains(['.', '/']) => "\nhelp: subcommands are demo, run, check, whatif and screenshot",
+        Some("demo" | "run" | "check" | "report" | "whatif" | "screenshot") => {
+            "\nhelp: options go after the subcommand"
+        }
+        Some(word) if !word.contains(['.', '/']) => {
+            "\nhelp: subcommands are demo, run, check, report, whatif and screenshot"
+        }
         _ => "",
     }
 }

@@ -10,7 +10,11 @@ use color_eyre::eyre::{Result, WrapErr, eyre};
 
 use crate::core::cluster::{Mode, Span};
 use crate::core::simulation::{START, Scenario};
-use crate::runtime::{Conductor, Ended, Format, Heart, Pace, Printer, Sink, on_hangup, steady_clock, to_control};
+use crate::edge::config::Config;
+use crate::runtime::{
+    Archive, Backroom, Conductor, Ended, Format, Heart, Pace, Printer, Show, Sink, keep_in, on_hangup, over,
+    steady_clock, to_control,
+};
 
 use super::{Sized, load, span, speed};
 
@@ -30,6 +34,9 @@ pub(super) struct Run {
     /// End after this much time (simulated with --demo): 30s, 10m, 24h, 7d
     #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
     lasts: Option<Span>,
+    /// Keep the history of a simulated cluster in this file
+    #[arg(long, value_name = "FILE", requires = "demo")]
+    history: Option<PathBuf>,
     /// What standard output gets
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -82,9 +89,9 @@ impl Run {
     async fn conduct(self) -> Result<ExitCode> {
         let control = to_control(on_hangup(self.config.is_some())).wrap_err("signals cannot be caught")?;
         let conductor = match (&self.demo, &self.config) {
-            (Some(scenario), _) => self.demo(*scenario),
+            (Some(scenario), _) => self.demo(*scenario)?,
             (None, Some(path)) => match load(path) {
-                Ok(config) => self.real(config),
+                Ok(config) => self.real(config)?,
                 Err(code) => return Ok(code),
             },
             (None, None) => return Err(eyre!("name a config, or --demo")),
@@ -97,32 +104,35 @@ impl Run {
         }
     }
 
-    fn sink(&self) -> Sink {
-        Sink::Print(Printer::new(self.format, Box::new(io::stdout())))
+    fn show(&self) -> Show {
+        Show::Print(Printer::new(self.format, Box::new(io::stdout())))
     }
 
-    fn demo(&self, scenario: Scenario) -> Conductor {
+    fn demo(&self, scenario: Scenario) -> Result<Conductor> {
         let (cluster, monitors, plan) = scenario.build(self.sized.size(), self.sized.seed());
-        let heart = Heart::new(cluster, monitors, plan, START);
+        let mut heart = Heart::new(cluster, monitors, plan, START);
         let pace = match self.speed {
             Some(Speed::Times(speed)) => Pace::simulated(START, speed),
             Some(Speed::Max) => Pace::Unpaced,
             None => Pace::simulated(START, 60.0),
         };
-        Conductor::new(heart, pace, self.sink()).until(self.lasts.map(|span| START + span))
+        let backroom = Backroom::default();
+        let archive = match &self.history {
+            Some(path) => keep_in(path, &mut heart, &backroom)?,
+            None => Archive::none(),
+        };
+        let conductor = Conductor::new(heart, pace, Sink::new(self.show(), archive), backroom);
+        Ok(conductor.until(self.lasts.map(|span| START + span)))
     }
 
-    fn real(&self, config: crate::edge::config::Config) -> Conductor {
+    fn real(&self, config: Config) -> Result<Conductor> {
         if self.format == Format::Text {
             let (vms, hosts, mode) = (config.cluster.vms.len(), config.cluster.hosts.len(), config.cluster.mode);
             let nobody = if mode == Mode::Ask { "; nobody can approve here: requests lapse" } else { "" };
             eprintln!("whimbrel: watching {vms} VMs on {hosts} hosts, mode {}{nobody}; ctrl-c ends", mode.word());
         }
-        let now = steady_clock();
-        let path = config.path.clone();
-        let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
-        let until = self.lasts.map(|span| now + span);
-        Conductor::new(heart, Pace::Real, self.sink()).with_config(path).until(until)
+        let until = self.lasts.map(|span| steady_clock() + span);
+        Ok(over(config, self.show(), None)?.until(until))
     }
 }
 

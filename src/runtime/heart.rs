@@ -17,7 +17,7 @@ pub trait Listener {
     /// A host's load or state was told.
     fn host(&mut self, host: HostId);
     /// The cluster is another now: ids known so far mean nothing. Told before anything that is said in the new ids.
-    fn reconfigured(&mut self, engine: &Engine);
+    fn reconfigured(&mut self, engine: &Engine, now: Timestamp);
 }
 
 /// What only others can answer.
@@ -104,6 +104,11 @@ impl Heart {
         &self.engine
     }
 
+    /// The VMs of which something worth keeping has changed since the last call.
+    pub fn take_changed(&mut self) -> Vec<VmId> {
+        self.engine.take_changed()
+    }
+
     /// Every VM's monitor.
     pub fn monitors(&self) -> &[Monitor] {
         &self.monitors
@@ -144,7 +149,7 @@ impl Heart {
             let mut effects = std::mem::take(&mut self.effects);
             self.engine.step(self.now, event, &mut effects);
             if is_new_cluster {
-                listener.reconfigured(&self.engine);
+                listener.reconfigured(&self.engine, self.now);
             }
             for effect in effects.drain(..) {
                 self.carry_out(effect, listener, asks);
@@ -249,7 +254,7 @@ mod tests {
             self.answers.push((ok, text.to_owned()));
         }
         fn host(&mut self, _: HostId) {}
-        fn reconfigured(&mut self, _: &Engine) {}
+        fn reconfigured(&mut self, _: &Engine, _: Timestamp) {}
     }
 
     impl Told {

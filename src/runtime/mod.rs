@@ -8,21 +8,36 @@
 //! | `conductor` | the loop: wakes, polls, commands, reloads, the end |
 //! | `print` | records as lines on standard output |
 //! | `publish` | records as snapshots for a console |
+//! | `archive` | records on their way into the history |
+//! | `sink` | all of these as one |
 //! | `beside` | what a snapshot has that is not the engine's |
+//! | `desk` | slow questions on a thread of their own: the past, what-if, the config file |
+//! | `backroom` | history and desk as the loop sees them |
+//! | `begin` | an engine that goes on where the one before stopped; a demo with a past |
 //! | `signals` | SIGINT, SIGTERM, SIGHUP as words for the loop |
 
+mod archive;
+mod backroom;
+mod begin;
 mod beside;
 mod conductor;
+mod desk;
 mod heart;
 mod pace;
 mod polls;
 mod print;
 mod publish;
 mod signals;
+mod sink;
 
-pub use conductor::{Conductor, Control, Ended, Sink};
+pub use archive::Archive;
+pub use backroom::Backroom;
+pub use begin::{give_past, keep_in, over};
+pub use conductor::{Conductor, Control, Ended};
+pub use desk::Papers;
 pub use heart::{Asked, Heart};
 pub use pace::{Pace, steady_clock};
 pub use print::{Format, Printer};
 pub use publish::Publisher;
 pub use signals::{Hangup, on_hangup, to_control};
+pub use sink::{Show, Sink};

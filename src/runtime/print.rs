@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use crate::core::cluster::HostId;
+use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Engine, Record};
 use crate::view::{EventLine, Log};
 
@@ -73,5 +73,5 @@ impl Listener for Printer {
 
     fn host(&mut self, _host: HostId) {}
 
-    fn reconfigured(&mut self, _engine: &Engine) {}
+    fn reconfigured(&mut self, _engine: &Engine, _now: Timestamp) {}
 }

@@ -30,6 +30,8 @@ pub struct Publisher {
     seq: u64,
     clock: Clock,
     banner: Option<Arc<str>>,
+    /// What is wrong with the config file, in place of the banner.
+    broken: Option<Arc<str>>,
     look: Look,
     rows: Arc<Vec<Arc<VmRow>>>,
     /// Of them, those whose request waits for approval.
@@ -92,6 +94,7 @@ impl Publisher {
             seq: 0,
             clock,
             banner: banner.map(Arc::from),
+            broken: None,
             look: Look::default(),
             rows: Arc::default(),
             waiting: 0,
@@ -122,6 +125,11 @@ impl Publisher {
     /// What the console has on screen.
     pub fn set_look(&mut self, look: Look) {
         self.look = look;
+    }
+
+    /// The config file is broken, or right again.
+    pub fn set_broken(&mut self, why: Option<String>) {
+        self.broken = why.map(|why| Arc::from(format!("the config is broken, the last good one runs on: {why}")));
     }
 
     fn begin(&mut self, engine: &Engine, now: Timestamp) {
@@ -189,7 +197,7 @@ impl Publisher {
             draft: self.beside.draft.clone(),
             history: self.beside.history.clone(),
             editing: self.beside.editing.clone(),
-            banner: self.banner.clone(),
+            banner: self.broken.clone().or_else(|| self.banner.clone()),
         };
         self.sender.send_replace(Arc::new(snapshot));
     }
@@ -297,12 +305,11 @@ impl Listener for Publisher {
         self.stale_hosts.mark(host.index());
     }
 
-    fn reconfigured(&mut self, engine: &Engine) {
+    fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
         let mut before: HashMap<Arc<str>, Memory> =
             self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
         self.memory =
             engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
-        let now = self.sender.borrow().at;
         self.begin(engine, now);
     }
 }

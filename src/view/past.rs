@@ -126,6 +126,15 @@ pub enum HistoryView {
         /// Bytes on disk; 0 until it was measured.
         size: u64,
     },
+    /// In this file, but it cannot be written just now.
+    Failing {
+        /// The file.
+        path: Arc<str>,
+        /// Bytes on disk.
+        size: u64,
+        /// Why.
+        why: Arc<str>,
+    },
     /// It is not, and why.
     Off(Arc<str>),
 }

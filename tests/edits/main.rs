@@ -13,7 +13,7 @@ use whimbrel::edge::config::{
     self, AmendError, Amended, BlockContext, Config, Scope, Target, amend, amend_many, block_of, check_block,
 };
 
-const FILES: [&str; 7] = ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows"];
+const FILES: [&str; 8] = ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows", "under-header"];
 const PATH: &str = "whimbrel.toml";
 
 fn file(name: &str) -> String {
@@ -196,6 +196,43 @@ fn a_new_key_stands_as_its_neighbours_do() {
     );
 }
 
+#[test]
+fn keys_under_a_header_are_found_and_put_in() {
+    let under = file("under-header");
+    assert_eq!(block(&under, "nii1"), "kind = \"threshold\"\nthreshold = 50 # per minute\ntarry = 3\n");
+    let tarry = "web . \"tarry\" = 3\n";
+    let expected = with(&under, tarry, &format!("{tarry}web . settle = \"1m\"\n"));
+    assert_eq!(shared(&under, "web", "nii1", "tarry = 3\n", "tarry = 3\nsettle = \"1m\"\n"), expected);
+    let expected = with(&under, "low_tarry = 20 } # the", "low_tarry = 20, settle = \"1m\" } # the");
+    assert_eq!(shared(&under, "db", "nii2", "low_tarry = 20\n", "low_tarry = 20\nsettle = \"1m\"\n"), expected);
+    let last = own(&under, "nii3", "\ntarry = 3\n", "\ntarry = 3\nsettle = \"1m\"\n");
+    assert_eq!(last, format!("{under}\npolicy.settle = \"1m\""));
+    assert_eq!(own(&last, "nii3", "settle = \"1m\"\n", ""), under);
+    let always = with(&under, "policy.kind = \"schedule\"", "policy.kind = \"base\"");
+    let patch = [("kind", Some("\"base\"")), ("hours", None)];
+    let amended = amend_many(under.as_bytes(), Path::new(PATH), &["nii3"], &patch, Scope::Own);
+    let gone = "policy.hours = \"\"\"\nMon-Fri 09:00-16:00, \\\nSat 10:00-12:00\"\"\" # local\n";
+    assert_eq!(text(amended), with(&always, gone, ""));
+}
+
+#[test]
+fn a_comment_after_a_key_is_edited_with_it() {
+    for (name, eol) in [("headers", "\n"), ("windows", "\r\n")] {
+        let headers = file(name);
+        let new = own(&headers, "nii4", "50 # the last line", "60 # raised in June");
+        assert_eq!(new, with(&headers, "50 # the last line", "60 # raised in June"));
+        assert_eq!(own(&headers, "nii1", "\t# fifty", ""), with(&headers, "\t# fifty", ""));
+        let tarry = format!("\ttarry = 3{eol}  [vm.monitor]");
+        let expected =
+            with(&headers, &tarry, &tarry.replace("= 3", &format!("= 3 # enough{eol}\tsettle = \"1m\" # calm")));
+        assert_eq!(own(&headers, "nii1", "tarry = 3\n", "tarry = 3 # enough\nsettle = \"1m\"   # calm\n"), expected);
+        let office = shared(&headers, "office", "nii2", "# rests at night", "# always");
+        assert_eq!(office, with(&headers, "# rests at night", "# always"));
+    }
+    let inline = file("inline");
+    assert_eq!(own(&inline, "db", "tarry = 3", "tarry = 3 # nowhere to write it"), inline);
+}
+
 /// What of a base policy a threshold policy has not.
 fn to_threshold(file: &str, vm: &str) -> String {
     let patch = [("kind", Some("\"threshold\"")), ("low_threshold", None), ("low_tarry", None)];
@@ -286,18 +323,22 @@ fn a_value_that_is_meant_already_is_not_touched() {
 fn what_cannot_stand_is_refused() {
     let (headers, path) = (file("headers"), Path::new(PATH));
     let refused = |target, block: &str| amend(headers.as_bytes(), path, target, block).unwrap_err();
-    let AmendError::Block(problems) = refused(Target::Own("nii1"), "kind = \"threshold\"\n  tary = 3\nthreshold = 5")
+    let AmendError::Block(problems) = refused(Target::Own("nii1"), "kind = \"threshold\"\n  treshold = 5\ntarry = 3")
     else {
         panic!("not refused for its block")
     };
     let places: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.length, p.message.as_str())).collect();
-    assert_eq!(places, [(1, 1, 1, "a policy needs 'tarry'"), (2, 3, 4, "unknown key 'tary'")]);
+    assert_eq!(places, [(1, 1, 1, "a policy needs 'threshold'"), (2, 3, 8, "unknown key 'treshold'")]);
     let missing =
         [refused(Target::Own("nobody"), ""), refused(Target::Shared("nothing"), ""), refused(Target::Own("nii2"), "")];
     assert!(missing.iter().all(|error| matches!(error, AmendError::Missing(_))), "{missing:?}");
     let broken = amend(b"[[vm]\n", path, Target::Own("nii1"), "").unwrap_err();
     assert!(matches!(&broken, AmendError::Broken(report) if report.problems()[0].line == 1), "{broken}");
     assert!(matches!(amend(b"\xff", path, Target::Own("nii1"), ""), Err(AmendError::Broken(_))));
+    for more in ["4\nstale_after = 9", "4 # four", " 4", "4, settle = \"1s\"", "", "four"] {
+        let refused = amend_many(headers.as_bytes(), path, &["nii1"], &[("tarry", Some(more))], Scope::Own);
+        assert_eq!(refused, Err(AmendError::Strayed), "{more}");
+    }
     let deadline = amend_many(file("inline").as_bytes(), path, &["wide"], &[("threshold", Some("5000"))], Scope::Own);
     let said = deadline.unwrap_err().to_string();
     assert_eq!(said, "line 2, column 13: the deadline 5s is not above the threshold of 5000 ms");
@@ -370,6 +411,32 @@ proptest! {
                 prop_assert_eq!(&after.policy, if touched { &last } else { &before.policy });
             }
         }
+    }
+
+    #[test]
+    fn a_policy_that_becomes_another_kind_and_back_leaves_no_trace(
+        name in proptest::sample::select(&FILES[..]), which in 0usize..8, first in any::<bool>(),
+    ) {
+        let path = Path::new(PATH);
+        let mut text = file(name);
+        let config = read(&text);
+        let vm = &config.cluster.vms[which % config.cluster.vms.len()].name;
+        let base = [
+            ("kind", Some("\"base\"")), ("hours", None), ("zone", None), ("low_threshold", Some("0.5")), ("low_tarry", Some("20")),
+        ];
+        let threshold =
+            [("low_tarry", None), ("hours", None), ("kind", Some("\"threshold\"")), ("low_threshold", None), ("zone", None)];
+        let mut seen = Vec::new();
+        for turn in 0..6 {
+            let patch = if (turn % 2 == 0) == first { &base } else { &threshold };
+            let amended = amend_many(text.as_bytes(), path, &[vm], patch, Scope::Shared).unwrap();
+            prop_assert_eq!(settings(&amended.config, vm).rule.kind(), patch.iter().find_map(|(key, value)| {
+                value.filter(|_| *key == "kind").map(|value| value.trim_matches('"'))
+            }).unwrap());
+            text = String::from_utf8(amended.bytes).unwrap();
+            seen.push(text.clone());
+        }
+        prop_assert_eq!((&seen[2], &seen[3]), (&seen[4], &seen[5]));
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Engine {
         }
         let seen = self.interpret(vm, asked, baseline, reading);
         self.take(now, vm, seen, baseline, out);
-        if self.live(vm).policy.is_closed() {
+        // Whatever failed is tried again when it has settled; the hours' own end does not wait for that.
+        if self.live(vm).policy.is_closed() && self.live(vm).settle.is_none() {
             self.after_hours(now, vm, out);
         }
         self.say_state(now, vm, out);
@@ -247,7 +248,7 @@ impl Engine {
 
     fn go_to_rest(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let live = self.live(vm);
-        if live.flight.is_some() || live.settle.is_some() || live.waiting.is_some() {
+        if live.flight.is_some() || live.waiting.is_some() {
             return;
         }
         let kept_by = live.kept_by;

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::recording::Recording;
 use super::replay::{Outcome, Variant, Would};
-use crate::core::cluster::{Span, Timestamp};
+use crate::core::cluster::{Cluster, HostId, Span, Timestamp, VmId};
 use crate::core::policy::{Decision, Rule, Settings};
 
 /// Prices an hour, for what a stay costs; zero where there are none.
@@ -14,6 +14,16 @@ pub struct Prices {
     pub ring: f64,
     /// On the base.
     pub base: f64,
+}
+
+impl Prices {
+    /// A VM's array's: the mean of its ring, and its base; without a base, nothing is ever there.
+    pub fn of(cluster: &Cluster, vm: VmId) -> Self {
+        let array = cluster.array(cluster.vm(vm).array);
+        let price = |host: HostId| cluster.host(host).price;
+        let ring: f64 = array.ring.iter().map(|host| price(*host)).sum();
+        Self { ring: ring / array.ring.len().max(1) as f64, base: array.base.map_or(0.0, price) }
+    }
 }
 
 /// What one side of a comparison would have done.

@@ -9,6 +9,8 @@ mod replay;
 mod series;
 mod stays;
 mod stretches;
+#[cfg(test)]
+mod tests;
 mod thin;
 
 pub use activity::{Activity, Edited, Hour, OnHost, activity, whole_hour};

@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Seen};
 use crate::core::cluster::{Span, Timestamp, Value};
+use crate::core::engine::VmState;
 use crate::core::policy::What;
 
 /// Readings of one VM in the order of time, no two at one instant.
@@ -19,6 +20,8 @@ pub struct Recording {
 pub(super) struct Point {
     pub(super) at: Timestamp,
     pub(super) read: Read,
+    /// It counted for nothing: the baseline at the end of a settle.
+    pub(super) baseline: bool,
     /// Observations missing between the reading before and this one.
     pub(super) missing: u32,
 }
@@ -67,22 +70,29 @@ impl Recording {
         Self::of(samples.into_iter().map(|(at, value)| (at, What::Sample(value))))
     }
 
-    /// What the history kept, oldest first. `None` without a sample.
+    /// What the history kept, oldest first: as [`of`](Self::of), but that the baseline read at the end of a settle counts
+    /// for nothing here either, so that settings over their own past decide as they did. `None` without a sample.
     pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
-        Self::of(entries.into_iter().map(|entry| (entry.at, entry.what())))
+        let read = |entry: &Entry| Some((entry.at, Read::of(entry.what())?, entry.state == VmState::Settling));
+        Self::from_reads(entries.into_iter().filter_map(read))
     }
 
     /// Observations in the order of time; of those at one instant the last stands. Gaps are where they are recorded; a
     /// hole between two readings, where nothing ran, stands for as many gaps as there are medians missing in it. Queues
     /// and the clock are no readings. `None` without a sample.
     pub fn of(readings: impl IntoIterator<Item = (Timestamp, What)>) -> Option<Self> {
-        let readings = readings.into_iter();
-        let mut points: Vec<Point> = Vec::with_capacity(readings.size_hint().0);
-        for (at, what) in readings {
-            let Some(read) = Read::of(what) else { continue };
+        Self::from_reads(readings.into_iter().filter_map(|(at, what)| Some((at, Read::of(what)?, false))))
+    }
+
+    fn from_reads(reads: impl Iterator<Item = (Timestamp, Read, bool)>) -> Option<Self> {
+        let mut points: Vec<Point> = Vec::with_capacity(reads.size_hint().1.unwrap_or_default());
+        for (at, read, baseline) in reads {
+            let point = Point { at, read, baseline, missing: 0 };
             match points.last_mut() {
-                Some(last) if last.at == at => last.read = read,
-                _ => points.push(Point { at, read, missing: 0 }),
+                // A settle of no time: the sample that decided stands.
+                Some(last) if last.at == at && baseline => {}
+                Some(last) if last.at == at => *last = point,
+                _ => points.push(point),
             }
         }
         let median = median(&points);
@@ -164,7 +174,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::engine::VmState;
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_secs(1_241_613_600 + 60 * minute)

@@ -105,7 +105,9 @@ impl Recording {
             if point.missing > 0 {
                 play.gaps(point.at, self.median(), point.missing);
             }
-            play.observed(point.at, point.read.what());
+            if !point.baseline {
+                play.observed(point.at, point.read.what());
+            }
         }
         play.moves
     }
@@ -159,10 +161,13 @@ impl<'a> Play<'a> {
         if self.state.hours.is_none() {
             self.observe(now, What::Clock);
         }
-        while let Some(edge) = self.state.hours.filter(|edge| edge.until <= now) {
-            self.observe(edge.until, What::Clock);
+        loop {
+            self.edge = self.state.hours.map_or(Timestamp::NEVER, |edge| edge.until);
+            if self.edge > now {
+                break;
+            }
+            self.observe(self.edge, What::Clock);
         }
-        self.edge = self.state.hours.map_or(Timestamp::NEVER, |edge| edge.until);
     }
 
     fn observe(&mut self, at: Timestamp, what: What) {

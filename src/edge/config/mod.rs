@@ -6,6 +6,7 @@
 
 mod clip;
 mod cursor;
+mod differences;
 mod edit;
 mod find;
 mod keys;
@@ -13,9 +14,11 @@ mod lines;
 mod mask;
 mod model;
 mod read;
+mod render;
 mod report;
 mod save;
 mod sink;
+mod spelling;
 mod syntax;
 mod watch;
 mod words;
@@ -26,12 +29,14 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use differences::{Difference, differences};
 pub use edit::{
     AmendError, Amended, Block, BlockContext, BlockName, KeyChange, Patch, Scope, Target, amend, amend_many, block_of,
     check_block,
 };
 pub use find::find;
 pub use model::{Config, Driver, HistoryFile, HistorySettings, Origin};
+pub use render::render;
 pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};
 pub use watch::{Seen, Watch, WatchError, watch};

@@ -1,9 +1,10 @@
 //! A checked config: everything a file says, in the core's terms.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::core::cluster::{Cluster, Monitor, Span, VmId};
-use crate::core::simulation::Plan;
+use crate::core::cluster::{Cluster, Monitor, Source, Span, VmId};
+use crate::core::simulation::{Outage, Plan, Service, VmPlan};
 
 /// What moves the VMs of an array.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,5 +82,28 @@ impl Config {
     pub fn others_of(&self, vm: VmId) -> impl Iterator<Item = VmId> {
         let name = self.origins.get(vm.index()).and_then(|origin| origin.shared.as_deref());
         name.into_iter().flat_map(|name| self.sharing(name)).filter(move |other| *other != vm)
+    }
+
+    /// The same with what no file can say of a simulated cluster (see [`render`](super::render)), taken over from the one
+    /// that ran before, by name: of VMs that run the same service, and of hosts.
+    #[must_use]
+    pub fn with_untold(mut self, cluster: &Cluster, plan: &Plan) -> Self {
+        let old: HashMap<&str, &VmPlan> = cluster.vms.iter().map(|vm| vm.name.as_str()).zip(&plan.vms).collect();
+        for ((vm, new), monitor) in self.cluster.vms.iter().zip(&mut self.plan.vms).zip(&mut self.monitors) {
+            let Some(old) = old.get(vm.name.as_str()).filter(|old| old.service == new.service) else { continue };
+            new.limit_ghz = old.limit_ghz;
+            (new.queue_first, new.queue_every) = (old.queue_first, old.queue_every);
+            (new.surges, new.silences) = (old.surges.clone(), old.silences.clone());
+            new.deadline = old.deadline;
+            if monitor.source == Source::Simulated && new.service == Some(Service::Http) {
+                monitor.deadline = new.deadline;
+            }
+        }
+        let host = |outage: &Outage| self.cluster.host_named(&cluster.host(outage.host).name);
+        let outages = plan.outages.iter().filter_map(|outage| Some(Outage { host: host(outage)?, ..*outage }));
+        self.plan.outages = outages.collect();
+        (self.plan.seed, self.plan.bandwidth_mb_s) = (plan.seed, plan.bandwidth_mb_s);
+        self.plan.between_sites = plan.between_sites;
+        self
     }
 }

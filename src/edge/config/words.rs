@@ -15,7 +15,9 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let length = lower.chars().count();
     // A single letter is like any other.
     let allowed = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
-    let near = known.into_iter().map(|k| (distance(&lower, &k.to_lowercase()), k));
+    // Whatever is longer or shorter by more letters is further away.
+    let similar = known.into_iter().filter(|k| k.chars().count().abs_diff(length) <= allowed);
+    let near = similar.map(|k| (distance(&lower, &k.to_lowercase()), k));
     near.filter(|&(d, _)| d <= allowed).min_by_key(|&(d, _)| d).map(|(_, k)| k)
 }
 
@@ -31,19 +33,19 @@ pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a s
 /// How many letters must be changed, put in, left out or swapped with their neighbour to make one word the other.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
+    let (mut before, mut row) = (vec![0; b.len() + 1], vec![0; b.len() + 1]);
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
-        let mut row = vec![i];
+        row[0] = i;
         for j in 1..=b.len() {
             let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = change.min(last[j] + 1).min(row[j - 1] + 1);
+            row[j] = change.min(last[j] + 1).min(row[j - 1] + 1);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(before[j - 2] + 1);
+                row[j] = row[j].min(before[j - 2] + 1);
             }
-            row.push(least);
         }
-        before = std::mem::replace(&mut last, row);
+        std::mem::swap(&mut before, &mut last);
+        std::mem::swap(&mut last, &mut row);
     }
     last[b.len()]
 }

@@ -28,8 +28,13 @@ impl Owner {
 
 /// Held as long as this lives; the system frees it when the process ends, however that may be.
 #[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not only closed: a program that is being started has a copy of it for a moment. An error leaves it to that.
+        let _ = self.0.unlock();
+    }
 }
 
 /// The lock's file. It stays: removing it would let two hold it.
@@ -56,7 +61,7 @@ impl Lock {
         }
         let written = file.set_len(0).and_then(|()| writeln!(file, "{}", owner.words()));
         written.map_err(|why| refused(&why))?;
-        Ok(Self { _file: file })
+        Ok(Self(file))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::codec::{self, head};
 use super::error::Fault;
@@ -45,7 +45,13 @@ impl Reader {
         }
         let connection = match connect(&path, false) {
             // Nobody can write beside it: without a log, it is all there is.
-            Err(Fault::Sql(_)) if std::fs::metadata(wal(&path)).map_or(true, |log| log.len() == 0) => {
+            Err(Fault::Sql(Error::SqliteFailure(failure, _)))
+                if matches!(failure.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly) =>
+            {
+                if std::fs::metadata(wal(&path)).is_ok_and(|log| log.len() > 0) {
+                    let why = "its log has to be brought into it first".to_owned();
+                    return Err(HistoryError::ReadOnly { path, why });
+                }
                 connect(&path, true)
             }
             other => other,

@@ -1,6 +1,6 @@
 //! What keeps the file in shape: a bounded piece of work at a time, so that writing never waits for long.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
@@ -72,7 +72,10 @@ impl Store {
         self.checkpoint()?;
         let free: i64 = self.pragma("freelist_count")?;
         if free * 4 > self.pragma("page_count")? {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREED})"))?;
+            // A page a step: it has to be asked to the end.
+            let mut free = self.connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED})"))?;
+            let mut freed = free.query([])?;
+            while freed.next()?.is_some() {}
         }
         Ok(())
     }
@@ -161,7 +164,7 @@ impl Store {
 /// Moves a bucket's readings from their rows into chunks; says what was damaged and stays.
 fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, Fault> {
     let (first, last) = rows(bucket);
-    let mut lanes: HashMap<u8, Vec<Entry>> = HashMap::new();
+    let mut lanes: BTreeMap<u8, Vec<Entry>> = BTreeMap::new();
     let mut torn = None;
     let mut read = within.prepare_cached("SELECT id, at, data FROM head WHERE id BETWEEN ?1 AND ?2")?;
     let mut found = read.query([first, last])?;

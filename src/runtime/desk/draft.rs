@@ -15,7 +15,8 @@ use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, Scop
 #[derive(Default)]
 pub(super) struct Drafts {
     open: Option<Open>,
-    last: Option<Draft>,
+    /// What was asked last, and when.
+    last: Option<(Draft, Timestamp)>,
 }
 
 /// What stays the same while a draft is typed.
@@ -42,10 +43,10 @@ impl Drafts {
         &mut self,
         draft: Option<Draft>,
         now: Timestamp,
-        file: &mut File,
+        file: &File,
         library: &mut Library,
     ) -> Option<DraftView> {
-        self.last.clone_from(&draft);
+        self.last = draft.clone().map(|draft| (draft, now));
         let Some(draft) = draft else {
             self.open = None;
             return None;
@@ -82,10 +83,13 @@ impl Drafts {
         Some(view)
     }
 
-    /// The draft that is open, to be looked at again: the file is another now.
-    pub(super) fn again(&mut self) -> Option<Draft> {
-        self.open.as_mut().map(|open| open.past = None);
-        self.last.clone().filter(|draft| draft.text.is_some())
+    /// The draft that is open, seen against a file that is another now.
+    pub(super) fn again(&mut self, file: &File, library: &mut Library) -> Option<DraftView> {
+        if let Some(open) = &mut self.open {
+            open.past = None;
+        }
+        let (draft, now) = self.last.clone().filter(|(draft, _)| draft.text.is_some())?;
+        self.look(Some(draft), now, file, library)
     }
 
     fn begin(&mut self, draft: &Draft, file: &File) -> Result<(), Refusal> {
@@ -221,7 +225,9 @@ fn meant(text: &str, base: &Block, draft: &Draft, file: &File) -> Meant {
     if let [vm] = &draft.vms[..] {
         let Some(vm) = file.vm(vm) else { return Ok(Vec::new()) };
         let checked = config::check_block(text, &context(vm));
-        return checked.map(|settings| vec![settings]).map_err(|all| all.iter().map(|p| problem(p, p.line - 1)).collect());
+        return checked
+            .map(|settings| vec![settings])
+            .map_err(|all| all.iter().map(|p| problem(p, p.line - 1)).collect());
     }
     let patch = patch(&base.text, text);
     let each = draft.vms.iter().filter_map(|name| Some((file.vm(name)?, file.block(name).ok()?)));
@@ -259,13 +265,7 @@ fn patched(text: &str, patch: &[(&str, Option<&str>)]) -> String {
 }
 
 fn problem(p: &config::Problem, line: usize) -> DraftProblem {
-    DraftProblem {
-        line,
-        column: p.column - 1,
-        length: p.length,
-        message: p.message.clone(),
-        help: p.help.clone(),
-    }
+    DraftProblem { line, column: p.column - 1, length: p.length, message: p.message.clone(), help: p.help.clone() }
 }
 
 /// What changes, of the first VM of which anything does.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Changed, Edited, Papers, Told};
-use crate::core::cluster::VmId;
+use crate::core::cluster::{Cluster, VmId};
 use crate::core::engine::Change;
-use crate::core::policy::Rule;
-use crate::edge::config::{self, AmendError, Amended, BlockName, Config, KeyChange, SaveError, Target};
+use crate::core::policy::{Field, Rule};
+use crate::core::simulation::Plan;
+use crate::edge::config::{self, AmendError, Amended, BlockName, Config, KeyChange, SaveError, Seen, Target};
 use crate::view::{Block, DraftView, Editing, Nudge, Origin, Scope};
 
 /// Edits that can be taken back.
@@ -18,9 +19,10 @@ const UNDO_KEPT: usize = 100;
 /// The config file as the engine has it.
 pub(super) struct File {
     path: Option<PathBuf>,
-    locked: Option<String>,
+    locked: Option<&'static str>,
     bytes: Vec<u8>,
     config: Option<Config>,
+    untold: Option<(Cluster, Plan)>,
     undo: Vec<Undo>,
     /// What was last said to be wrong with it.
     broken: Option<String>,
@@ -44,13 +46,16 @@ impl File {
             locked: papers.locked,
             bytes: Vec::new(),
             config: None,
+            untold: papers.untold,
             undo: Vec::new(),
             broken: None,
             told: told.clone(),
         };
-        if let Some(told) = file.look(false) {
-            // What the engine was started with may be older than this; it is told like any other change.
-            file.say(if papers.fresh { file.status() } else { told });
+        match file.look(false) {
+            // Between the engine's look at the file and this one it may have been changed.
+            Some(told @ Told::Changed(_)) if papers.loaded.is_some() && papers.loaded != file.config => file.say(told),
+            Some(told @ Told::Broken(_)) => file.say(told),
+            _ => file.say(file.status()),
         }
         file
     }
@@ -97,7 +102,7 @@ impl File {
     fn editing(&self) -> Editing {
         let why = match (&self.path, &self.locked) {
             (None, _) => "there is no config file to save to".to_owned(),
-            (_, Some(why)) => why.clone(),
+            (_, Some(why)) => (*why).to_owned(),
             (Some(path), None) => match config::writable(path) {
                 Ok(()) => return Editing::On(Arc::from(path.to_string_lossy())),
                 Err(why) => why,
@@ -123,19 +128,18 @@ impl File {
     /// Whether somebody else changed the file: takes it over if it is right. `anyway`: also if it is as it was.
     pub(super) fn look(&mut self, anyway: bool) -> Option<Told> {
         let path = self.path.clone()?;
-        let read = std::fs::read(&path);
-        if let Ok(bytes) = &read
-            && *bytes == self.bytes
-            && self.config.is_some()
-            && !anyway
-        {
+        if !anyway && self.config.is_some() && matches!(Seen::look(&path, &self.bytes), Ok(Seen::Same)) {
             let was_broken = self.broken.take().is_some();
             return was_broken.then_some(Told::Broken(None));
         }
-        match config::load(&path) {
-            Ok(config) => {
+        match config::load_with_bytes(&path) {
+            Ok((config, bytes)) => {
+                let config = match &self.untold {
+                    Some((cluster, plan)) => config.with_untold(cluster, plan),
+                    None => config,
+                };
                 self.broken = None;
-                self.bytes = read.unwrap_or_default();
+                self.bytes = bytes;
                 self.config = Some(config.clone());
                 let (editing, origins) = (self.editing(), self.origins());
                 Some(Told::Changed(Box::new(Changed { config, editing, origins })))
@@ -169,7 +173,7 @@ impl File {
         let key = |file: &Self| {
             let vm = file.vm(nudge.vms.first()?)?;
             let is_site = matches!(file.config()?.cluster.vm(vm).policy.rule, Rule::Site(_));
-            Some(if is_site && nudge.field == crate::core::policy::Field::LowTarry { "home_tarry" } else { nudge.field.key() })
+            Some(if is_site && nudge.field == Field::LowTarry { "home_tarry" } else { nudge.field.key() })
         };
         let done = self.catch_up().and_then(|()| {
             let key = key(self).ok_or_else(|| Refusal::from("that VM is not in the config any more"))?;
@@ -212,7 +216,8 @@ impl File {
         if amended.changed.is_empty() {
             return Err("nothing to save: it is so already".into());
         }
-        config::save(&path, &self.bytes, &amended.bytes).map_err(|error: SaveError| Refusal::from(error.to_string()))?;
+        config::save(&path, &self.bytes, &amended.bytes)
+            .map_err(|error: SaveError| Refusal::from(error.to_string()))?;
         let before = std::mem::replace(&mut self.bytes, amended.bytes);
         if self.undo.len() == UNDO_KEPT {
             self.undo.remove(0);
@@ -287,9 +292,9 @@ fn value_by_value(
     for change in changed {
         let vm = match &change.block {
             BlockName::Vm(vm) => Some(vm.clone()),
-            BlockName::Shared(name) => config.as_ref().and_then(|config| {
-                config.sharing(name).next().map(|vm| config.cluster.vm(vm).name.clone())
-            }),
+            BlockName::Shared(name) => config
+                .as_ref()
+                .and_then(|config| config.sharing(name).next().map(|vm| config.cluster.vm(vm).name.clone())),
         };
         let vm = vm.ok_or("cannot be undone: the file was changed since, and the policy is not in it any more")?;
         let patch = [(change.key.as_str(), change.old.as_deref())];

@@ -19,8 +19,9 @@ use std::thread;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::core::cluster::Timestamp;
+use crate::core::cluster::{Cluster, Timestamp};
 use crate::core::engine::Change;
+use crate::core::simulation::Plan;
 use crate::edge::config::Config;
 use crate::view::{ActivityAsk, ActivityView, Draft, DraftView, Editing, Nudge, Origin, Past, PastAsk};
 
@@ -100,20 +101,26 @@ pub struct Desk {
 }
 
 /// What the desk has to do with.
+#[derive(Default)]
 pub struct Papers {
-    /// The config file, if there is one, as it was loaded.
+    /// The config file, if there is one.
     pub file: Option<PathBuf>,
     /// Why nothing is to be written into it.
-    pub locked: Option<String>,
-    /// It was written just now, by this process: what is in it is what the engine has.
-    pub fresh: bool,
+    pub locked: Option<&'static str>,
+    /// What the engine began with; `None`: what the file says.
+    pub loaded: Option<Config>,
+    /// A simulated cluster, with what its file cannot say of it.
+    pub untold: Option<(Cluster, Plan)>,
 }
 
 impl Desk {
     /// Opens the desk. Answers go to `told`.
     pub fn open(papers: Papers, told: UnboundedSender<Told>) -> std::io::Result<Self> {
         let (asks, asked) = sync_channel(WAITING);
-        let clerk = move || Clerk { file: File::new(papers, &told), library: Library::default(), drafts: Drafts::default(), told }.work(&asked);
+        let clerk = move || {
+            Clerk { file: File::new(papers, &told), library: Library::default(), drafts: Drafts::default(), told }
+                .work(&asked);
+        };
         thread::Builder::new().name("desk".to_owned()).spawn(clerk)?;
         Ok(Self { asks })
     }
@@ -157,7 +164,9 @@ impl Pile {
             Ask::Draft(..) => self.draft = Some(ask),
             Ask::Past(..) => self.past = Some(ask),
             Ask::Activity(..) => self.activity = Some(ask),
-            Ask::Save(_) | Ask::Nudge(_) | Ask::Undo | Ask::Look | Ask::Reload | Ask::History(_) => self.deeds.push(ask),
+            Ask::Save(_) | Ask::Nudge(_) | Ask::Undo | Ask::Look | Ask::Reload | Ask::History(_) => {
+                self.deeds.push(ask);
+            }
         }
     }
 
@@ -181,27 +190,42 @@ impl Clerk {
         }
     }
 
+    /// Somebody may have changed the file; a draft that is open is seen against it.
+    fn look(&mut self, anyway: bool) -> Option<Told> {
+        let told = self.file.look(anyway)?;
+        if matches!(told, Told::Changed(_))
+            && let Some(view) = self.drafts.again(&self.file, &mut self.library)
+        {
+            self.tell(Told::Draft(Arc::new(view)));
+        }
+        Some(told)
+    }
+
+    fn tell(&self, told: Told) {
+        // Nobody listens any more: the engine has ended.
+        let _ = self.told.send(told);
+    }
+
     fn answer(&mut self, ask: Ask) {
         let told = match ask {
             Ask::Past(vm, ask, now) => Some(Told::Past(Arc::new(self.library.past(&self.file, vm, ask, now)))),
             Ask::Activity(ask, now) => Some(Told::Activity(Arc::new(self.library.activity(ask, now)))),
             Ask::Draft(draft, now) => {
-                let view = self.drafts.look(draft, now, &mut self.file, &mut self.library);
+                let view = self.drafts.look(draft, now, &self.file, &mut self.library);
                 view.map(|view| Told::Draft(Arc::new(view)))
             }
             Ask::Save(save) => Some(self.drafts.save(save, &mut self.file)),
             Ask::Nudge(nudge) => Some(self.file.nudge(&nudge)),
             Ask::Undo => Some(self.file.undo()),
-            Ask::Look => self.file.look(false),
-            Ask::Reload => self.file.look(true),
+            Ask::Look => self.look(false),
+            Ask::Reload => self.look(true),
             Ask::History(path) => {
                 self.library.open(path);
                 None
             }
         };
         if let Some(told) = told {
-            // Nobody listens any more: the engine has ended.
-            let _ = self.told.send(told);
+            self.tell(told);
         }
     }
 }

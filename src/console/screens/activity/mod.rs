@@ -131,7 +131,7 @@ fn nothing(view: Option<&Arc<ActivityView>>, snapshot: &Snapshot, ui: &Ui) -> (S
     match (view.and_then(|view| view.trouble.as_ref()), &snapshot.history) {
         (Some(why), _) => (format!("the history cannot be read: {why}"), Role::Warning),
         (None, HistoryView::Off(why)) => (past::without(why), Role::Warning),
-        (None, HistoryView::On { .. }) if ui.frozen => ("frozen: p goes on and reads it".to_owned(), Role::Quiet),
-        (None, HistoryView::On { .. }) => ("reading the history".to_owned(), Role::Quiet),
+        (None, _) if ui.frozen => ("frozen: p goes on and reads it".to_owned(), Role::Quiet),
+        (None, _) => ("reading the history".to_owned(), Role::Quiet),
     }
 }

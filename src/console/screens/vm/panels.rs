@@ -158,8 +158,8 @@ fn missing(pen: &mut Pen<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snap
     let text = match (nothing, &snapshot.history) {
         (Some(nothing), _) => nothing.to_owned(),
         (None, HistoryView::Off(why)) => past::without(why),
-        (None, HistoryView::On { .. }) if ui.frozen => "frozen: p goes on and reads it".to_owned(),
-        (None, HistoryView::On { .. }) => "reading the history".to_owned(),
+        (None, _) if ui.frozen => "frozen: p goes on and reads it".to_owned(),
+        (None, _) => "reading the history".to_owned(),
     };
     pen.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), &text, Role::Quiet);
 }

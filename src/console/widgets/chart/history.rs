@@ -200,6 +200,7 @@ mod tests {
             bands,
             longest_step: Span::from_mins(3),
             bounds,
+            also: &[],
             inclusive: false,
             marks: &[],
             gaps,

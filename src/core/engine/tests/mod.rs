@@ -9,3 +9,4 @@ mod operators;
 mod outcomes;
 mod properties;
 mod restarts;
+mod whatif;

@@ -1,15 +1,18 @@
 //! A policy block as a text of its own: what an operator edits, and whether it could stand.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::super::model::Config;
 use super::super::report::{Problem, Report};
 use super::super::sink::Sink;
 use super::super::{lines::Lines, mask, read, syntax};
 use super::place::{self, Given, Place};
+use super::splice::line_end;
 use crate::core::cluster::VmId;
 use crate::core::policy::Settings;
 
@@ -61,6 +64,7 @@ pub(super) fn unix(text: &str) -> Cow<'_, str> {
 /// What a policy block must agree with: the VMs that have it, with their indicators, arrays and deadlines.
 #[derive(Debug, Clone, Default)]
 pub struct BlockContext {
+    /// Those that differ in what they need; the first of them is the one that is asked for.
     users: Vec<read::User>,
 }
 
@@ -71,7 +75,8 @@ impl BlockContext {
             let (monitor, plan) = (config.monitors.get(id.index())?, config.plan.vms.get(id.index())?);
             Some(read::User::of(&config.cluster, id, monitor, plan))
         };
-        Self { users: vms.into_iter().filter_map(user).collect() }
+        let mut seen = HashSet::new();
+        Self { users: vms.into_iter().filter_map(user).filter(|user| seen.insert(user.needs())).collect() }
     }
 
     /// For the block that a VM has now, shared or not: the VM first, then the others.
@@ -86,11 +91,6 @@ impl BlockContext {
 /// # Errors
 /// Everything that is wrong with it, in order of position; never empty.
 pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<Problem>> {
-    settings(text, context).map(|mut all| all.swap_remove(0))
-}
-
-/// What each VM of a context gets of a block; without VMs, what one would get.
-pub(super) fn settings(text: &str, context: &BlockContext) -> Result<Vec<Settings>, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (mended, mut errors) = syntax::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
@@ -103,7 +103,7 @@ pub(super) fn settings(text: &str, context: &BlockContext) -> Result<Vec<Setting
     found.dedup();
     let faults = syntax::join(text, &errors, found);
     match settings {
-        Some(settings) if faults.is_empty() && !settings.is_empty() => Ok(settings),
+        Some(settings) if faults.is_empty() => Ok(settings),
         _ => {
             let secrets = mask::secrets(tree.get_ref(), text, !errors.is_empty());
             Err(Report::new(Path::new(""), text, faults, &secrets).into_problems())
@@ -111,12 +111,28 @@ pub(super) fn settings(text: &str, context: &BlockContext) -> Result<Vec<Setting
     }
 }
 
-/// The keys of a block that was checked, in its order, each value as it is written.
-pub(super) fn entries(text: &str) -> Vec<(String, String)> {
+/// A key of a block's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    pub key: String,
+    /// As it is written.
+    pub value: String,
+    /// From its `#`; empty: there is none.
+    pub comment: String,
+}
+
+/// The keys of a block that was checked, in its order.
+pub(super) fn lines(text: &str) -> Vec<Line> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Ok(tree) = DeTable::parse(text) else { return Vec::new() };
     let mut entries: Vec<_> = tree.get_ref().iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
-    let raw = |value: &toml::Spanned<_>| text.get(value.span()).unwrap_or_default().to_owned();
-    entries.into_iter().map(|(key, value)| (key.get_ref().clone().into_owned(), raw(value))).collect()
+    let line = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+        let span = value.span();
+        let rest = text.get(span.end..line_end(text, span.end)).unwrap_or_default().trim();
+        let value = text.get(span).unwrap_or_default().to_owned();
+        let comment = if rest.starts_with('#') { rest.to_owned() } else { String::new() };
+        Line { key: key.get_ref().clone().into_owned(), value, comment }
+    };
+    entries.into_iter().map(line).collect()
 }

@@ -71,7 +71,7 @@ pub struct KeyChange {
 pub struct Amended {
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// What changed, block by block; empty if nothing did.
+    /// Which values changed, block by block; empty if none did, though comments may have.
     pub changed: Vec<KeyChange>,
     /// What the changed file says.
     pub config: Config,
@@ -103,7 +103,8 @@ fn first(problems: &[Problem]) -> String {
 }
 
 /// Makes a block what `block_text` says: keys whose value is written differently get the new value, others come or go.
-/// Comments in `block_text` are not written.
+/// So do comments after keys with lines of their own; other comments in `block_text` have no place in the file and are not
+/// written.
 ///
 /// # Errors
 /// Why the file stays as it is.

@@ -87,10 +87,26 @@ impl<'t> Place<'t> {
         self.entries.iter().map(|entry| (entry.name.clone(), self.raw(&entry.value).to_owned())).collect()
     }
 
+    /// Whether its keys have lines of their own, with room for a comment after each.
+    pub fn has_lines(&self) -> bool {
+        self.elements.is_none()
+    }
+
     /// The comment after a key with a line of its own, with the blanks before it.
     pub fn comment(&self, entry: &Entry) -> &'t str {
         let rest = self.raw(&(entry.value.end..line_end(self.text, entry.value.end)));
-        if self.elements.is_none() && rest.contains('#') && is_blank(rest) { rest } else { "" }
+        if self.has_lines() && rest.contains('#') && is_blank(rest) { rest } else { "" }
+    }
+
+    /// Puts another comment after a key with a line of its own, or none.
+    pub fn commented(&self, entry: &Entry, comment: &str) -> Option<Edit> {
+        let old = self.comment(entry);
+        if !self.has_lines() || old.trim() == comment {
+            return None;
+        }
+        let blanks = old.split('#').next().filter(|blanks| !blanks.is_empty()).unwrap_or(" ");
+        let text = if comment.is_empty() { String::new() } else { format!("{blanks}{comment}") };
+        Some(Edit { range: entry.value.end..entry.value.end + old.len(), text })
     }
 
     /// Takes keys out and puts others in, after the last that stays.

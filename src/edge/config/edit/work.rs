@@ -8,11 +8,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::model::Config;
 use super::super::report::Report;
-use super::block::{BlockContext, entries, settings, unix};
+use super::block::{BlockContext, check_block, lines, unix};
 use super::place::{self, Given, Place};
 use super::splice::{Edit, eol, spliced};
 use super::{AmendError, Amended, BlockName, KeyChange, Patch};
 use crate::core::cluster::VmId;
+use crate::core::policy::Settings;
 
 /// Keys of a block, each with its value as it is written.
 type Keys = Vec<(String, String)>;
@@ -75,15 +76,28 @@ pub(super) enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// The keys there are to be, and the block's text.
-    fn over(&self, old: &Keys) -> (Keys, String) {
+    /// What there is to be, and the block's text.
+    fn over(&self, old: &Keys) -> Result<(Keys, String), AmendError> {
         match self {
-            Self::Block(text) => (entries(text), (*text).to_owned()),
+            Self::Block(text) => {
+                let keys = lines(text).into_iter().map(|line| (line.key, line.value));
+                Ok((keys.collect(), (*text).to_owned()))
+            }
             Self::Patch(patch) => {
                 let new = patched(old, patch);
-                let text = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-                (new, text)
+                let text: String = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+                // What is more than one value would bring other keys along, or hide some.
+                let whole = patch.iter().all(|(_, value)| value.is_none_or(is_value));
+                if whole { Ok((new, text)) } else { Err(AmendError::Strayed) }
             }
+        }
+    }
+
+    /// The comments after keys, if they are given.
+    fn comments(&self) -> Option<HashMap<String, String>> {
+        match self {
+            Self::Block(text) => Some(lines(text).into_iter().map(|line| (line.key, line.comment)).collect()),
+            Self::Patch(_) => None,
         }
     }
 }
@@ -102,6 +116,11 @@ fn patched(old: &Keys, patch: &Patch<'_>) -> Keys {
         }
     }
     new
+}
+
+/// Whether this is a number, a flag or a text, and nothing else.
+fn is_value(text: &str) -> bool {
+    DeValue::parse(text).is_ok_and(|value| value.span() == (0..text.len()))
 }
 
 /// Whether two values mean the same number or text.
@@ -150,7 +169,7 @@ impl<'f> Work<'f> {
             return Err(AmendError::Missing(format!("VM '{vm}' has a policy block of its own already")));
         };
         let old = found.shared(shared)?.written();
-        let (new, text) = wanted.over(&old);
+        let (new, text) = wanted.over(&old)?;
         let ids: Vec<VmId> = self.file.config.cluster.vm_named(vm).into_iter().collect();
         self.expect(&ids, &text)?;
         for id in ids {
@@ -180,20 +199,28 @@ impl<'f> Work<'f> {
         wanted: &Wanted<'_>,
     ) -> Result<(), AmendError> {
         let old = place.written();
-        let (new, text) = wanted.over(&old);
+        let (new, text) = wanted.over(&old)?;
         self.expect(&vms, &text)?;
         self.note(block, &old, &new);
+        let comments = wanted.comments().filter(|_| place.has_lines()).unwrap_or_default();
         let mut come = Vec::new();
         for (key, value) in &new {
+            let comment = comments.get(key);
             match place.entries.iter().find(|entry| entry.name == *key) {
                 Some(entry) if unix(place.raw(&entry.value)) == unix(value) => {}
                 Some(entry) => {
                     let text = self.ended(value, entry.value.end);
                     self.edits.push(Edit { range: entry.value.clone(), text });
                 }
-                None => come.push((key.clone(), self.ended(value, place.start))),
+                None => {
+                    let comment = comment.filter(|comment| !comment.is_empty());
+                    let comment = comment.map_or_else(String::new, |comment| format!(" {comment}"));
+                    come.push((key.clone(), self.ended(value, place.start) + &comment));
+                }
             }
         }
+        let kept = place.entries.iter().filter_map(|entry| Some((entry, comments.get(&entry.name)?)));
+        self.edits.extend(kept.filter_map(|(entry, comment)| place.commented(entry, comment)));
         let gone = place.entries.iter().map(|entry| entry.name.as_str());
         let gone: Vec<&str> = gone.filter(|name| new.iter().all(|(key, _)| key != name)).collect();
         if !gone.is_empty() || !come.is_empty() {
@@ -205,9 +232,10 @@ impl<'f> Work<'f> {
     /// These VMs are to have what the block says.
     fn expect(&mut self, vms: &[VmId], text: &str) -> Result<(), AmendError> {
         let context = BlockContext::of(&self.file.config, vms.iter().copied());
-        let settings = settings(text, &context).map_err(AmendError::Block)?;
-        for (vm, settings) in vms.iter().zip(settings) {
-            self.expected.cluster.vms[vm.index()].policy = settings;
+        let settings = check_block(text, &context).map_err(AmendError::Block)?;
+        for vm in vms {
+            let policy = &mut self.expected.cluster.vms[vm.index()].policy;
+            *policy = Settings { direction: policy.direction, ..settings.clone() };
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ pub(super) fn with_array(kind: Kind, array: &str, base: bool) -> Fault<String> {
 }
 
 /// How long an http check may take, and who says so.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) enum Deadline {
     /// The config.
     Set(Span),

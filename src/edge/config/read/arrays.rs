@@ -5,14 +5,13 @@ use std::collections::HashSet;
 use super::super::cursor::{Item, Table};
 use super::super::keys;
 use super::super::model::Driver;
+use super::super::render::DEFAULT_GHZ;
 use super::super::sink::Sink;
 use super::super::words::did_you_mean;
 use super::sites::Sites;
 use super::{check_unique, lookup};
 use crate::core::cluster::{Array, ArrayId, Host, HostId, Pick, SiteId};
 
-/// CPU of a simulated host, in GHz, unless `cpu_ghz` says otherwise.
-const DEFAULT_GHZ: f64 = 8.0;
 const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
 
 /// The arrays and hosts of a file.

@@ -1,5 +1,7 @@
 //! One policy block on its own, judged as the whole file would be.
 
+use std::hash::Hash;
+
 use toml::de::DeTable;
 
 use super::super::cursor::Table;
@@ -14,8 +16,8 @@ use crate::core::simulation::{Service, VmPlan};
 /// What a VM brings that its policy must agree with.
 #[derive(Debug, Clone)]
 pub(in super::super) struct User {
-    pub vm: String,
-    pub direction: Direction,
+    vm: String,
+    direction: Direction,
     /// It reports job queues.
     queue: bool,
     array: String,
@@ -48,6 +50,11 @@ impl User {
         }
     }
 
+    /// What tells VMs apart to a policy: of two with the same, one is enough.
+    pub fn needs(&self) -> impl Hash + Eq + use<> {
+        (self.direction == Direction::LowerIsWorse, self.queue, self.array.clone(), self.deadline)
+    }
+
     fn check(&self, policy: &Policy, sink: &Sink) {
         if let Some(kind) = &policy.kind {
             if let Some((message, help)) = agree::with_service(kind.value, self.queue) {
@@ -64,12 +71,18 @@ impl User {
     }
 }
 
-/// What the VMs get of a block, in their order, its faults recorded in `sink`; without VMs, what one would get for which
-/// higher is worse.
-pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], sink: &Sink) -> Option<Vec<Settings>> {
+/// What the first of these VMs gets of a block, the faults it has for any of them recorded in `sink`; without VMs, what one
+/// would get for which higher is worse. Another VM gets the same, but for its direction.
+pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], sink: &Sink) -> Option<Settings> {
     let policy = policy::read(Table::root(tree, keys::POLICY, sink), sink);
-    users.iter().for_each(|user| user.check(&policy, sink));
-    let settings: Option<Vec<_>> = users.iter().map(|user| policy.settings(user.direction, &user.vm, sink)).collect();
+    let settings = |user: &User| {
+        user.check(&policy, sink);
+        policy.settings(user.direction, &user.vm, sink)
+    };
+    let all: Vec<Option<Settings>> = users.iter().map(settings).collect();
     policy.check_alone(sink);
-    if users.is_empty() { Some(vec![policy.settings(Direction::default(), "", &Sink::default())?]) } else { settings }
+    match all.into_iter().next() {
+        Some(first) => first,
+        None => policy.settings(Direction::default(), "", &Sink::default()),
+    }
 }

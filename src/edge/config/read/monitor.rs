@@ -45,7 +45,11 @@ pub(super) struct Watch {
 impl Watch {
     /// The monitor proper.
     pub fn monitor(&self, interval: Span) -> Option<Monitor> {
-        let deadline = self.deadline.as_ref().map_or_else(|| Monitor::default_deadline(interval), |d| d.value);
+        let deadline = match (&self.deadline, self.plan.service) {
+            (Some(deadline), _) => deadline.value,
+            (None, Some(Service::Http)) => self.plan.deadline,
+            (None, _) => Monitor::default_deadline(interval),
+        };
         self.source.clone().map(|source| Monitor { source, deadline })
     }
 

@@ -1,5 +1,7 @@
 //! The store, the reader and the keeper together.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -174,6 +176,25 @@ fn raw_then_quarters_then_nothing() {
     assert_eq!(reader.reach("a").expect("whole"), Some((rolled[0].at, minute(days - 1))));
     let told = reader.told(None, FOREVER.0, FOREVER.1, Order::OldestFirst, 1_000).expect("whole");
     assert_eq!(told.len(), 72);
+}
+
+#[test]
+fn what_is_free_goes_back_to_the_disk_a_piece_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let told = (0..2_000).map(|n| alarm(minute(n), None, &"x".repeat(900))).collect();
+    store.write(&Batch { told, ..readings("a", &[sample(minute(2_000), 1.0)]) }).expect("room");
+    let pages = |store: &Store| -> i64 {
+        store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a number")
+    };
+    let full = pages(&store);
+    let years = minute(60 * 24 * 366 * 2);
+    store.tend(years).expect("room");
+    assert!(pages(&store) > full / 4 * 3, "a piece at a time");
+    for _ in 0..6 {
+        store.tend(years).expect("room");
+    }
+    assert!(pages(&store) < full / 4, "{} of {full}", pages(&store));
 }
 
 #[test]

@@ -1,21 +1,21 @@
 //! The loop: wakes the heart when something is due, reads real services, takes commands, reloads, ends.
 
+mod listen;
+
 use std::io;
-use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::core::cluster::{HostId, Reading, Timestamp};
-use crate::core::engine::{Command, Engine, Event, Record};
-use crate::edge::config;
+use crate::core::cluster::{Reading, Timestamp};
+use crate::core::engine::{Engine, Event};
 use crate::view::Say;
 
-use super::heart::{Asked, Heart, Listener};
+use super::backroom::{Backroom, Word};
+use super::heart::{Asked, Heart};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
-use super::print::Printer;
-use super::publish::Publisher;
+use super::sink::{Show, Sink};
 
 /// A console sees at most ten snapshots a second …
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -23,6 +23,12 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Unpaced steps between two looks at the signals.
 const UNPACED_STEPS: usize = 20_000;
+/// What is to be kept is handed on so often, …
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// … and sooner if somebody looks at it or if something happened.
+const FLUSH_SOON: Duration = Duration::from_millis(250);
+/// Unpaced, it is handed on in batches of so many readings.
+const UNPACED_BATCH: usize = 20_000;
 
 /// A word for the loop from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,28 +50,25 @@ pub enum Ended {
     Unread(io::Error),
 }
 
-/// Where records go.
-#[allow(clippy::large_enum_variant, reason = "there is one")]
-pub enum Sink {
-    /// Onto standard output.
-    Print(Printer),
-    /// To a console.
-    Publish(Publisher),
-}
-
 /// The loop's owner.
 pub struct Conductor {
     heart: Heart,
     pace: Pace,
     sink: Sink,
-    /// The config to read again on [`Control::Reload`].
-    config: Option<PathBuf>,
+    backroom: Backroom,
+    /// Who is at the console.
+    operator: String,
+    /// Why nothing is commanded here, if so.
+    read_only: Option<&'static str>,
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
     polls: Polls,
     asks: Asked,
     published: Instant,
     stale: bool,
+    flushed: Instant,
+    /// Readings were given up, and that was said.
+    losing: bool,
 }
 
 enum Woken {
@@ -73,30 +76,42 @@ enum Woken {
     Control(Option<Control>),
     Say(Option<Say>),
     Polled(Polled),
+    Word(Word),
 }
 
 impl Conductor {
     /// A loop over a heart.
-    pub fn new(heart: Heart, pace: Pace, sink: Sink) -> Self {
+    pub fn new(heart: Heart, pace: Pace, sink: Sink, backroom: Backroom) -> Self {
         let mut polls = Polls::default();
         polls.configure(heart.monitors());
         Self {
             heart,
             pace,
             sink,
-            config: None,
+            backroom,
+            operator: "operator".to_owned(),
+            read_only: None,
             until: None,
             polls,
             asks: Asked::default(),
             published: Instant::now(),
             stale: false,
+            flushed: Instant::now(),
+            losing: false,
         }
     }
 
-    /// Reads this file again when asked to.
+    /// Commands are this person's.
     #[must_use]
-    pub fn with_config(mut self, path: PathBuf) -> Self {
-        self.config = Some(path);
+    pub fn operated_by(mut self, name: String) -> Self {
+        self.operator = name;
+        self
+    }
+
+    /// Commands are refused, with this reason.
+    #[must_use]
+    pub const fn read_only(mut self, why: Option<&'static str>) -> Self {
+        self.read_only = why;
         self
     }
 
@@ -107,14 +122,21 @@ impl Conductor {
         self
     }
 
+    /// What an earlier engine left behind, and what could not be had; before the loop begins.
+    pub fn prepare(&mut self, with: impl FnOnce(&mut Heart, &mut Sink, &mut Asked)) {
+        with(&mut self.heart, &mut self.sink, &mut self.asks);
+    }
+
     /// Runs until told to stop, until its time is up, or until nobody reads what it writes. `says` are a console's.
     pub async fn run(mut self, mut control: mpsc::Receiver<Control>, mut says: Option<mpsc::Receiver<Say>>) -> Ended {
         self.catch_up();
         loop {
             if let Some(ended) = self.show() {
-                return ended;
+                return self.end(ended);
             }
             let woken = match self.next_look() {
+                // Unpaced time stands still while a migration is being written down.
+                None if self.backroom.is_owing() => Woken::Word(self.backroom.word().await),
                 None => {
                     tokio::task::yield_now().await;
                     control.try_recv().map_or(Woken::Due, |word| Woken::Control(Some(word)))
@@ -128,6 +150,7 @@ impl Conductor {
                 Woken::Control(_) | Woken::Say(None) => return self.end(Ended::Stopped),
                 Woken::Say(Some(say)) => self.listen(say),
                 Woken::Polled(polled) => self.take(polled),
+                Woken::Word(word) => self.hear(word),
             }
         }
     }
@@ -148,6 +171,7 @@ impl Conductor {
             biased;
             word = control.recv() => Err(Woken::Control(word)),
             say = said => Err(Woken::Say(say)),
+            word = self.backroom.word() => Err(Woken::Word(word)),
             Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
             () = sleep_until(at) => Err(Woken::Due),
         };
@@ -158,9 +182,10 @@ impl Conductor {
     fn next_look(&self) -> Option<Instant> {
         let due = self.heart.next_wake().min(self.until.unwrap_or(Timestamp::NEVER));
         let due = if due == Timestamp::NEVER { Some(Instant::now() + HEARTBEAT) } else { self.pace.wake_for(due) };
-        match &self.sink {
-            Sink::Print(_) => due,
-            Sink::Publish(_) => {
+        let due = due.map(|due| if self.sink.archive.waiting() > 0 { due.min(self.flush_due()) } else { due });
+        match &self.sink.show {
+            Show::Print(_) => due,
+            Show::Publish(_) => {
                 let show = self.published + if self.stale { PUBLISH_EVERY } else { HEARTBEAT };
                 due.map(|due| due.min(show))
             }
@@ -183,7 +208,7 @@ impl Conductor {
         };
         for _ in 0..UNPACED_STEPS {
             let due = self.heart.next_wake();
-            if due > now {
+            if due > now || (self.backroom.is_owing() && matches!(self.pace, Pace::Unpaced)) {
                 break;
             }
             self.wake(due);
@@ -193,12 +218,20 @@ impl Conductor {
     fn wake(&mut self, now: Timestamp) {
         self.heart.wake(now, &mut self.sink, &mut self.asks);
         self.stale = true;
-        self.start_polls();
+        self.pass_on();
     }
 
-    fn start_polls(&mut self) {
+    /// Has done what only others can: reads services, has migrations written down.
+    fn pass_on(&mut self) {
         for vm in self.asks.reads.drain(..) {
             self.polls.start(vm);
+        }
+        for migration in std::mem::take(&mut self.asks.journal) {
+            if self.sink.archive.journal(&migration, self.heart.now()) {
+                self.backroom.owes(migration.id);
+            } else {
+                self.heart.tell(Event::Journalled { id: migration.id }, &mut self.sink, &mut self.asks);
+            }
         }
     }
 
@@ -207,7 +240,7 @@ impl Conductor {
         self.come_to_now();
         self.heart.tell(event, &mut self.sink, &mut self.asks);
         self.stale = true;
-        self.start_polls();
+        self.pass_on();
     }
 
     /// Everything that is due by now comes before whatever happens now.
@@ -223,10 +256,8 @@ impl Conductor {
         match polled {
             Polled::Reading(vm, reading) => self.tell(Event::Reading { vm, reading }),
             Polled::Panicked(vm) => {
-                let text = format!(
-                    "the monitor of {} failed and was started again",
-                    self.heart.engine().cluster().vm(vm).name
-                );
+                let name = &self.engine().cluster().vm(vm).name;
+                let text = format!("the monitor of {name} failed and was started again");
                 self.tell(Event::Trouble { vm: Some(vm), text });
                 self.tell(Event::Reading { vm, reading: Reading::Gap("the monitor failed".to_owned()) });
             }
@@ -234,81 +265,67 @@ impl Conductor {
         }
     }
 
-    fn listen(&mut self, say: Say) {
-        match say {
-            Say::Command(command) => {
-                self.come_to_now();
-                self.obey(command);
-            }
-            // A look changes nothing: what is due waits for its own wake, so that the answer does not.
-            Say::Look(look) => {
-                if let Sink::Publish(publisher) = &mut self.sink {
-                    publisher.set_look(look);
-                }
-            }
-            Say::Reload => self.reload(),
-            Say::Draft(_) | Say::Save { .. } | Say::Nudge(_) | Say::Undo => {
-                self.sink.answer(false, "policies cannot be edited here");
-            }
-        }
-        self.start_polls();
-        self.publish();
-    }
-
-    fn obey(&mut self, command: Command) {
-        self.heart.command("operator", command.clone(), &mut self.sink, &mut self.asks);
-        if let Sink::Publish(publisher) = &mut self.sink {
-            publisher.touched_by(&command, self.heart.engine());
-        }
-    }
-
-    fn reload(&mut self) {
-        let Some(path) = self.config.clone() else { return };
-        self.come_to_now();
-        // These ids are the old config's.
-        self.start_polls();
-        let said = config::load(&path)
-            .map_err(|report| in_short(&report))
-            .and_then(|config| self.heart.reconfigure(config, &mut self.sink, &mut self.asks));
-        match said {
-            Ok(()) => self.polls.configure(self.heart.monitors()),
-            Err(why) => self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") }),
-        }
-        self.start_polls();
-        self.stale = true;
+    const fn engine(&self) -> &Engine {
+        self.heart.engine()
     }
 
     /// Hands on what happened. Says so if that cannot be done, or if the time is up.
     fn show(&mut self) -> Option<Ended> {
         let time_up = self.until.is_some_and(|end| self.is_over(end));
-        match &mut self.sink {
-            Sink::Print(printer) => {
+        match &mut self.sink.show {
+            Show::Print(printer) => {
                 let quick = matches!(self.pace, Pace::Unpaced) && !time_up && !printer.is_broken();
                 if !quick && let Err(error) = printer.flush() {
                     return Some(Ended::Unread(error));
                 }
             }
-            Sink::Publish(_) => {
+            Show::Publish(_) => {
                 let age = self.published.elapsed();
                 if age >= HEARTBEAT || (self.stale && age >= PUBLISH_EVERY) {
                     self.publish();
                 }
             }
         }
+        self.keep(false);
         time_up.then_some(Ended::TimeUp)
+    }
+
+    /// When what is gathered is to be kept.
+    fn flush_due(&self) -> Instant {
+        // What a simulated cluster does is nobody's loss: it is kept when it suits.
+        let urgent = self.sink.archive.is_urgent() && !self.pace.is_simulated();
+        let soon = urgent || self.backroom.is_looked_at();
+        self.flushed + if soon { FLUSH_SOON } else { FLUSH_EVERY }
+    }
+
+    fn keep(&mut self, at_last: bool) {
+        let unpaced = matches!(self.pace, Pace::Unpaced);
+        let due =
+            if unpaced { self.sink.archive.waiting() >= UNPACED_BATCH } else { self.flush_due() <= Instant::now() };
+        if !self.sink.archive.is_on() || !(due || at_last) {
+            return;
+        }
+        self.sink.archive.flush(&mut self.heart, unpaced);
+        self.flushed = Instant::now();
+        let lost = self.sink.archive.take_lost();
+        if lost > 0 && !self.losing {
+            self.losing = true;
+            let text = format!("the history does not keep up: {lost} readings were given up");
+            self.tell(Event::Trouble { vm: None, text });
+        }
     }
 
     /// Whether everything up to the end was done, and the end has come.
     fn is_over(&self, end: Timestamp) -> bool {
         match self.pace {
             Pace::Real => self.pace.now(self.heart.now()) >= end,
-            Pace::Unpaced => self.heart.next_wake() > end,
+            Pace::Unpaced => self.heart.next_wake() > end && !self.backroom.is_owing(),
             Pace::Simulated { .. } => self.heart.next_wake() > end && self.pace.now(self.heart.now()) >= end,
         }
     }
 
     fn publish(&mut self) {
-        if let Sink::Publish(publisher) = &mut self.sink {
+        if let Some(publisher) = self.sink.publisher() {
             publisher.publish(self.heart.engine(), self.pace.now(self.heart.now()));
             self.published = Instant::now();
             self.stale = false;
@@ -316,49 +333,11 @@ impl Conductor {
     }
 
     fn end(&mut self, ended: Ended) -> Ended {
-        match &mut self.sink {
-            Sink::Print(printer) => printer.flush().map_or_else(Ended::Unread, |()| ended),
-            Sink::Publish(_) => ended,
-        }
-    }
-}
-
-/// The first error with its place, and how many more there are.
-fn in_short(report: &config::Report) -> String {
-    let text = report.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    match report.problems().len() {
-        0 | 1 => first.to_owned(),
-        n => format!("{first} (and {} more: whimbrel check)", n - 1),
-    }
-}
-
-impl Listener for Sink {
-    fn record(&mut self, record: &Record, engine: &Engine) {
-        match self {
-            Self::Print(printer) => printer.record(record, engine),
-            Self::Publish(publisher) => publisher.record(record, engine),
-        }
-    }
-
-    fn answer(&mut self, ok: bool, text: &str) {
-        match self {
-            Self::Print(printer) => printer.answer(ok, text),
-            Self::Publish(publisher) => publisher.answer(ok, text),
-        }
-    }
-
-    fn host(&mut self, host: HostId) {
-        match self {
-            Self::Print(printer) => printer.host(host),
-            Self::Publish(publisher) => publisher.host(host),
-        }
-    }
-
-    fn reconfigured(&mut self, engine: &Engine) {
-        match self {
-            Self::Print(printer) => printer.reconfigured(engine),
-            Self::Publish(publisher) => publisher.reconfigured(engine),
+        self.keep(true);
+        self.sink.archive.close();
+        match &mut self.sink.show {
+            Show::Print(printer) => printer.flush().map_or_else(Ended::Unread, |()| ended),
+            Show::Publish(_) => ended,
         }
     }
 }
@@ -368,7 +347,10 @@ mod tests {
     use super::*;
     use crate::core::cluster::{Monitor, Source, Span, VmId};
     use crate::core::simulation::{START, Scenario, Size};
-    use crate::runtime::Format;
+    use crate::edge::config;
+    use crate::runtime::desk::Changed;
+    use crate::runtime::{Archive, Format, Printer};
+    use crate::view::Editing;
 
     /// A VM that a real monitor is to read. The URL is none, so that nothing is ever connected to.
     fn conductor() -> Conductor {
@@ -379,7 +361,8 @@ mod tests {
         // Every VM's first reading is due by now.
         let began = Instant::now() - Duration::from_secs(2);
         let pace = Pace::Simulated { start: START, began, speed: 60.0 };
-        Conductor::new(heart, pace, Sink::Print(Printer::new(Format::Json, Box::new(io::sink()))))
+        let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
+        Conductor::new(heart, pace, Sink::new(show, Archive::none()), Backroom::default())
     }
 
     async fn polled(conductor: &mut Conductor) -> Vec<Polled> {
@@ -394,7 +377,7 @@ mod tests {
     async fn what_is_due_is_read_by_a_real_monitor() {
         let mut conductor = conductor();
         conductor.come_to_now();
-        conductor.start_polls();
+        conductor.pass_on();
         let all = polled(&mut conductor).await;
         assert!(matches!(&all[..], [Polled::Reading(VmId(0), Reading::Gap(why))] if why.contains("URL")));
     }
@@ -403,9 +386,10 @@ mod tests {
     async fn what_was_due_before_a_reload_is_not_asked_of_the_new_configs_vms() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("whimbrel.toml");
-        std::fs::write(&path, include_str!("../../config/first.toml")).expect("a file");
-        let mut conductor = conductor().with_config(path);
-        conductor.reload();
+        std::fs::write(&path, include_str!("../../../config/first.toml")).expect("a file");
+        let config = config::load(&path).expect("a config");
+        let mut conductor = conductor();
+        conductor.changed(Changed { config, editing: Editing::default(), origins: Vec::new() });
         assert!(conductor.heart.engine().cluster().vm_named("nii1").is_none(), "the config is the new one");
         assert!(polled(&mut conductor).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
     }

@@ -1,0 +1,342 @@
+//! What changed from one config to the next, line by line and in names, as a log tells it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::mask;
+use super::model::{Config, HistoryFile, HistorySettings};
+use super::render::DEFAULT_GHZ;
+use super::spelling::{self, Spelled};
+use super::words::written;
+use crate::core::cluster::{Array, Cluster, Host, HostId, Mode, Pick, Vm, VmId};
+
+/// One thing that changed; holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Of this VM; `None`: of the cluster.
+    pub vm: Option<String>,
+    /// `threshold 50 → 60`, `policy web → own`, `added`; of the cluster `mode ask → auto`, `host mln3: draining`.
+    pub text: String,
+}
+
+/// What is there for a value that is not.
+const NONE: &str = "none";
+
+/// What changed: first of the cluster, then of its VMs in the new order, then the VMs that are gone. Where a policy stands
+/// in the file is no difference, whose it is is one.
+pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
+    let mut told = Told::default();
+    let (was, is) = (&old.cluster, &new.cluster);
+    told.change("name", &was.name, &is.name);
+    told.change("mode", was.mode.word(), is.mode.word());
+    told.keys(&spelling::limits(&was.limits), &spelling::limits(&is.limits));
+    told.change("history", &kept(&old.history), &kept(&new.history));
+    named(
+        &mut told,
+        "site",
+        &was.sites,
+        &is.sites,
+        |site| &site.name,
+        |told, was, is| {
+            told.change("home", flag(was.home), flag(is.home));
+        },
+    );
+    named(
+        &mut told,
+        "array",
+        &was.arrays,
+        &is.arrays,
+        |array| &array.name,
+        |told, before, after| {
+            array(told, (was, before), (is, after));
+        },
+    );
+    hosts(&mut told, old, new);
+    vms(&mut told, old, new);
+    told.differences
+}
+
+fn flag(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
+}
+
+fn kept(history: &HistorySettings) -> String {
+    let file = match &history.file {
+        HistoryFile::Off => return "off".to_owned(),
+        HistoryFile::Default => "default file".to_owned(),
+        HistoryFile::At(path) => path.display().to_string(),
+    };
+    format!("{file}, raw {}, rolled {}", written(history.raw), written(history.rolled))
+}
+
+/// The differences so far, and what the next are of.
+#[derive(Default)]
+struct Told {
+    differences: Vec<Difference>,
+    vm: Option<String>,
+    /// `host mln3: `.
+    head: String,
+}
+
+impl Told {
+    fn say(&mut self, text: &str) {
+        self.differences.push(Difference { vm: self.vm.clone(), text: format!("{}{text}", self.head) });
+    }
+
+    fn change(&mut self, what: &str, old: &str, new: &str) {
+        if old != new {
+            self.say(&format!("{what} {old} → {new}"));
+        }
+    }
+
+    /// Each key whose value changed; one that is nowhere by default is `none` without being written.
+    fn keys(&mut self, old: &[Spelled], new: &[Spelled]) {
+        let gone = old.iter().filter(|old| new.iter().all(|new| new.key != old.key));
+        for key in new.iter().chain(gone).map(|spelled| spelled.key) {
+            let [old, new] = [old, new].map(|keys| keys.iter().find(|spelled| spelled.key == key));
+            if old.map(|old| &old.value) == new.map(|new| &new.value) {
+                continue;
+            }
+            // A key that comes or goes with its default says nothing.
+            if old.is_none_or(|old| old.is_default) && new.is_none_or(|new| new.is_default) {
+                continue;
+            }
+            let value = |spelled: Option<&Spelled>| spelled.map_or_else(|| NONE.to_owned(), |s| mask::masked(&s.value));
+            match old.or(new).is_some_and(Spelled::is_open) {
+                true => self.change(key, &value(old), &value(new)),
+                false => self.say(&format!("{key} changed")),
+            }
+        }
+    }
+}
+
+/// Things with names: which came and went, and what changed of those that stayed.
+fn named<T>(
+    told: &mut Told,
+    what: &str,
+    old: &[T],
+    new: &[T],
+    name: impl Fn(&T) -> &str,
+    compare: impl Fn(&mut Told, &T, &T),
+) {
+    let before: HashMap<&str, &T> = old.iter().map(|thing| (name(thing), thing)).collect();
+    let after: HashSet<&str> = new.iter().map(&name).collect();
+    for thing in new {
+        told.head = format!("{what} {}: ", name(thing));
+        match before.get(name(thing)) {
+            Some(before) => compare(told, before, thing),
+            None => told.say("added"),
+        }
+    }
+    for thing in old.iter().filter(|thing| !after.contains(name(thing))) {
+        told.head = format!("{what} {}: ", name(thing));
+        told.say("removed");
+    }
+    told.head.clear();
+}
+
+fn array(told: &mut Told, (old_cluster, old): (&Cluster, &Array), (new_cluster, new): (&Cluster, &Array)) {
+    let site = |cluster: &Cluster, array: &Array| cluster.sites[array.site.index()].name.clone();
+    let ring = |cluster: &Cluster, array: &Array| {
+        array.ring.iter().map(|host| cluster.host(*host).name.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let base = |cluster: &Cluster, base: Option<HostId>| {
+        base.map_or_else(|| NONE.to_owned(), |host| cluster.host(host).name.clone())
+    };
+    let pick = |pick| if pick == Pick::Best { "best" } else { "next" };
+    told.change("site", &site(old_cluster, old), &site(new_cluster, new));
+    told.change("ring", &ring(old_cluster, old), &ring(new_cluster, new));
+    told.change("base", &base(old_cluster, old.base), &base(new_cluster, new.base));
+    told.change("pick", pick(old.pick), pick(new.pick));
+}
+
+fn hosts(told: &mut Told, old: &Config, new: &Config) {
+    let keys = |config: &Config, &(index, host): &(usize, &Host)| {
+        let ghz = config.plan.hosts_ghz.get(index).copied().unwrap_or(DEFAULT_GHZ);
+        let mut keys = spelling::host(host, ghz, DEFAULT_GHZ);
+        keys.retain(|key| key.key != "draining");
+        keys
+    };
+    let was: Vec<(usize, &Host)> = old.cluster.hosts.iter().enumerate().collect();
+    let is: Vec<(usize, &Host)> = new.cluster.hosts.iter().enumerate().collect();
+    named(
+        told,
+        "host",
+        &was,
+        &is,
+        |(_, host)| &host.name,
+        |told, before, after| {
+            match (before.1.draining, after.1.draining) {
+                (false, true) => told.say("draining"),
+                (true, false) => told.say("no longer draining"),
+                _ => {}
+            }
+            told.keys(&keys(old, before), &keys(new, after));
+        },
+    );
+}
+
+fn vms(told: &mut Told, old: &Config, new: &Config) {
+    let before: HashMap<&str, usize> =
+        old.cluster.vms.iter().enumerate().map(|(index, vm)| (vm.name.as_str(), index)).collect();
+    for (index, vm) in new.cluster.vms.iter().enumerate() {
+        told.vm = Some(vm.name.clone());
+        match before.get(vm.name.as_str()) {
+            Some(before) => vm_keys(told, (old, VmId::at(*before)), (new, VmId::at(index))),
+            None => told.say("added"),
+        }
+    }
+    let after: HashSet<&str> = new.cluster.vms.iter().map(|vm| vm.name.as_str()).collect();
+    for vm in old.cluster.vms.iter().filter(|vm| !after.contains(vm.name.as_str())) {
+        told.vm = Some(vm.name.clone());
+        told.say("removed");
+    }
+    told.vm = None;
+}
+
+fn vm_keys(told: &mut Told, (old, was): (&Config, VmId), (new, is): (&Config, VmId)) {
+    let (before, after) = (old.cluster.vm(was), new.cluster.vm(is));
+    let host = |cluster: &Cluster, vm: &Vm| cluster.host(vm.host).name.clone();
+    let array = |cluster: &Cluster, vm: &Vm| cluster.array(vm.array).name.clone();
+    let away =
+        |cluster: &Cluster, vm: &Vm| vm.away.map_or_else(|| NONE.to_owned(), |away| cluster.array(away).name.clone());
+    let mode = |vm: &Vm| vm.mode.map_or("the cluster's", Mode::word);
+    let policy = |config: &Config, id: VmId| {
+        let shared = config.origins.get(id.index()).and_then(|origin| origin.shared.clone());
+        shared.unwrap_or_else(|| "own".to_owned())
+    };
+    told.change("array", &array(&old.cluster, before), &array(&new.cluster, after));
+    told.change("host", &host(&old.cluster, before), &host(&new.cluster, after));
+    told.change("away", &away(&old.cluster, before), &away(&new.cluster, after));
+    told.change("service", &before.service, &after.service);
+    told.change("interval", &written(before.interval), &written(after.interval));
+    told.change("mode", mode(before), mode(after));
+    told.change("policy", &policy(old, was), &policy(new, is));
+    told.keys(&spelling::policy(&before.policy), &spelling::policy(&after.policy));
+    let monitor = |config: &Config, id: VmId| {
+        let plan = config.plan.vms.get(id.index()).cloned().unwrap_or_default();
+        config.monitors.get(id.index()).map(|monitor| spelling::monitor(config.cluster.vm(id), monitor, &plan))
+    };
+    told.head = "monitor ".to_owned();
+    told.keys(&monitor(old, was).unwrap_or_default(), &monitor(new, is).unwrap_or_default());
+    told.head.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../../config/whimbrel.toml");
+
+    /// The differences that replacing these in the sample makes.
+    #[track_caller]
+    fn told(changes: &[(&str, &str)]) -> Vec<String> {
+        let read =
+            |text: &str| super::super::parse(Path::new("w.toml"), text).unwrap_or_else(|report| panic!("{report}"));
+        let text = changes.iter().fold(SAMPLE.to_owned(), |text, (old, new)| {
+            assert!(text.contains(old), "{old}");
+            text.replacen(old, new, 1)
+        });
+        let line = |d: Difference| d.vm.map_or(d.text.clone(), |vm| format!("{vm}: {}", d.text));
+        differences(&read(SAMPLE), &read(&text)).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn the_same_config_has_no_differences() {
+        let comment = "# Shown in the header";
+        assert_eq!(told(&[(comment, "\n\n# Moved, and shown in the header")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_policys_numbers_are_told_by_vm() {
+        assert_eq!(
+            told(&[("threshold = 800, tarry = 5", "threshold = 900, tarry = 4")]),
+            ["nii5: threshold 800 → 900", "nii5: tarry 5 → 4",]
+        );
+        assert_eq!(
+            told(&[("hours = \"Mon-Fri 09:00-16:00, Sat", "hours = \"Mon-Thu 09:00-16:00, Sat")]),
+            ["nii2: hours Mon-Fri 09:00-16:00, Sat 10:00-12:00 → Mon-Thu 09:00-16:00, Sat 10:00-12:00"]
+        );
+    }
+
+    #[test]
+    fn a_policy_that_becomes_ones_own_or_another_is_told() {
+        let own = "policy = { kind = \"threshold\", threshold = 6, tarry = 3, settle = \"1m\" }";
+        assert_eq!(
+            told(&[("policy = \"web\"\nmonitor", &format!("{own}\nmonitor"))]),
+            ["nii3: policy web → own", "nii3: threshold 5 → 6", "nii3: settle 45s → 1m",]
+        );
+        assert_eq!(
+            told(&[("policy = \"database\"", "policy = \"web\"")]),
+            [
+                "nii1: policy database → web",
+                "nii1: kind base → threshold",
+                "nii1: threshold 50 → 5",
+                "nii1: low_threshold 1 → none",
+                "nii1: low_tarry 20 → none",
+            ]
+        );
+    }
+
+    #[test]
+    fn limits_modes_hosts_and_rings_are_told_in_names() {
+        assert_eq!(
+            told(&[
+                ("at_once = 2 ", "at_once = 4 "),
+                ("\ncooldown = \"10m\"", "\ncooldown = \"off\""),
+                ("\nmode = \"ask\"", "\nmode = \"auto\"")
+            ]),
+            ["mode ask → auto", "at_once 2 → 4", "cooldown 10m → off",]
+        );
+        assert_eq!(
+            told(&[("  \"mln3\", ", "  { name = \"mln9\", draining = true }, \"mln3\", ")]),
+            ["array a: ring mln1 mln2 mln3 → mln1 mln2 mln9 mln3", "host mln9: added",]
+        );
+        assert_eq!(
+            told(&[("  \"mln3\", ", "  { name = \"mln3\", draining = true, capacity = 3, price = 1.5 }, ")]),
+            ["host mln3: draining", "host mln3: capacity none → 3", "host mln3: price 0 → 1.5",]
+        );
+        assert_eq!(
+            told(&[("base = \"mln6\" ", "base = \"mln1\" "), ("pick = \"next\"", "pick = \"best\"")]),
+            ["array a: ring mln1 mln2 mln3 → mln2 mln3 mln6", "array a: base mln6 → mln1", "array a: pick next → best",]
+        );
+        assert_eq!(
+            told(&[("raw = \"14d\"", "raw = \"7d\"")]),
+            ["history history.db, raw 14d, rolled 365d → history.db, raw 7d, rolled 365d"]
+        );
+    }
+
+    #[test]
+    fn vms_come_go_and_move() {
+        assert_eq!(
+            told(&[("name = \"demo1\"\nhost = \"mln1\"", "name = \"demo2\"\nhost = \"mln2\"")]),
+            ["demo2: added", "demo1: removed",]
+        );
+        assert_eq!(
+            told(&[(
+                "name = \"demo1\"\nhost = \"mln1\"",
+                "name = \"demo1\"\nhost = \"mln2\"\nmode = \"observe\"\ninterval = \"30s\""
+            )]),
+            ["demo1: host mln1 → mln2", "demo1: interval 1m → 30s", "demo1: mode the cluster's → observe",]
+        );
+    }
+
+    #[test]
+    fn a_monitor_is_told_without_secrets() {
+        let url = "url = \"https://www.example.org/health\"";
+        assert_eq!(
+            told(&[(url, "url = \"https://www.example.org/?token=hunter2\"")]),
+            ["nii5: monitor url https://www.example.org/health → https://www.example.org/?token=***"]
+        );
+        assert_eq!(
+            told(&[("SELECT COUNT(*)", "SELECT SUM(hunter2)"), ("nii2.password", "other.password")]),
+            ["nii2: monitor password_file nii2.password → other.password", "nii2: monitor query changed",]
+        );
+        assert_eq!(told(&[("demand_ghz = 0.5 ", "demand_ghz = 0.75 ")]), ["demo1: monitor demand_ghz 0.5 → 0.75"]);
+        assert_eq!(
+            told(&[("password_env = \"NII1_PASSWORD\"", "password_env = \"OTHER\"")]),
+            ["nii1: monitor password_env NII1_PASSWORD → OTHER"]
+        );
+    }
+}

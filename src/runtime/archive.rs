@@ -1,0 +1,242 @@
+//! What happens, on its way into the history: gathered while it happens, handed on in batches.
+
+use std::sync::Arc;
+
+use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
+use crate::core::engine::{Engine, Happened, InFlight, KeptCluster, Phase, Record};
+use crate::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom};
+use crate::edge::history::{Batch, Journalled, Keeper};
+use crate::view::told;
+
+use super::heart::{Heart, Listener};
+
+/// Readings that wait for a history that does not take them; the oldest go first.
+const MOST_WAITING: usize = 200_000;
+
+/// Gathers what is to be kept.
+pub struct Archive {
+    keeper: Keeping,
+    batch: Batch,
+    /// Something in the batch should not wait.
+    urgent: bool,
+    names: Vec<Arc<str>>,
+    /// Migrations that ended: they are settled once the VM's new place is written.
+    ended: Vec<(Timestamp, RequestId, Phase)>,
+    /// What was kept of the cluster last.
+    cluster: Option<KeptCluster>,
+    /// Readings that were given up.
+    lost: usize,
+}
+
+/// Who keeps it.
+enum Keeping {
+    /// Nobody: nothing is gathered.
+    Nobody,
+    /// Somebody who is not there yet: it is gathered until then.
+    Soon,
+    By(Keeper),
+}
+
+impl Archive {
+    /// Nothing is kept.
+    pub fn none() -> Self {
+        Self::new(Keeping::Nobody)
+    }
+
+    /// What is gathered waits for a keeper.
+    pub fn soon(engine: &Engine, now: Timestamp) -> Self {
+        let mut archive = Self::new(Keeping::Soon);
+        archive.begin(engine, now);
+        archive
+    }
+
+    fn new(keeper: Keeping) -> Self {
+        Self {
+            keeper,
+            batch: Batch::default(),
+            urgent: false,
+            names: Vec::new(),
+            ended: Vec::new(),
+            cluster: None,
+            lost: 0,
+        }
+    }
+
+    /// The keeper has come.
+    pub fn keep_by(&mut self, keeper: Keeper) {
+        self.keeper = Keeping::By(keeper);
+        self.urgent = true;
+    }
+
+    /// The keeper is somebody else's from now on.
+    pub fn into_keeper(self) -> Option<Keeper> {
+        match self.keeper {
+            Keeping::By(keeper) => Some(keeper),
+            Keeping::Nobody | Keeping::Soon => None,
+        }
+    }
+
+    /// Whether anything is kept.
+    pub const fn is_on(&self) -> bool {
+        !matches!(self.keeper, Keeping::Nobody)
+    }
+
+    /// Whether something should be handed on at once.
+    pub const fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Readings that wait to be handed on.
+    pub const fn waiting(&self) -> usize {
+        self.batch.readings.len()
+    }
+
+    /// Has a migration written down before it starts. `false`: nobody does, and nobody will answer.
+    pub fn journal(&self, migration: &InFlight, now: Timestamp) -> bool {
+        let Keeping::By(keeper) = &self.keeper else { return false };
+        let body = serde_json::to_string(migration).unwrap_or_default();
+        let InFlight { id, vm, from, to, .. } = migration;
+        let name = |name: &str| Arc::from(name);
+        keeper.journal(Journalled { id: *id, at: now, vm: name(vm), from: name(from), to: name(to), body }).is_ok()
+    }
+
+    /// Hands on what was gathered. If there is no room for it, it waits for the next time; with `wait` until there is.
+    pub fn flush(&mut self, heart: &mut Heart, wait: bool) {
+        if !self.is_on() {
+            return;
+        }
+        self.gather_kept(heart);
+        let Keeping::By(keeper) = &self.keeper else { return self.bound() };
+        self.urgent = false;
+        if self.batch.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let handed = if wait { keeper.put(batch) } else { keeper.offer(batch) };
+        if let Err(back) = handed {
+            self.batch = back;
+            self.bound();
+        }
+    }
+
+    /// Everything up to this instant is written.
+    pub fn written(&mut self, through: Timestamp) {
+        let Keeping::By(keeper) = &self.keeper else { return };
+        let settled = self.ended.iter().filter(|(at, ..)| *at <= through);
+        settled.for_each(|(_, id, phase)| keeper.settle(*id, phase.word()));
+        self.ended.retain(|(at, ..)| *at > through);
+    }
+
+    /// Everything that was handed on is written, and every migration that ended is settled.
+    pub fn close(&mut self) {
+        if let Keeping::By(keeper) = &self.keeper {
+            keeper.flush();
+        }
+        self.written(Timestamp::NEVER);
+    }
+
+    /// Readings given up since this was last asked.
+    pub fn take_lost(&mut self) -> usize {
+        std::mem::take(&mut self.lost)
+    }
+
+    fn bound(&mut self) {
+        let over = self.batch.readings.len().saturating_sub(MOST_WAITING);
+        self.batch.readings.drain(..over);
+        self.lost += over;
+    }
+
+    fn gather_kept(&mut self, heart: &mut Heart) {
+        let changed = heart.take_changed();
+        let engine = heart.engine();
+        for vm in &changed {
+            let kept = serde_json::to_string(&engine.keep(*vm)).unwrap_or_default();
+            self.batch.kept.push((Arc::clone(&self.names[vm.index()]), kept));
+        }
+        let cluster = engine.keep_cluster(heart.now());
+        let news = self.cluster.as_ref().is_none_or(|written| cluster.differs(written));
+        if news || !self.batch.is_empty() {
+            self.batch.kept_cluster = serde_json::to_string(&cluster).ok();
+            self.cluster = Some(cluster);
+        }
+    }
+
+    /// Where everything is, and under which settings: the history keeps what is new of it.
+    fn begin(&mut self, engine: &Engine, now: Timestamp) {
+        self.names = engine.cluster().vms.iter().map(|vm| Arc::from(vm.name.as_str())).collect();
+        for vm in engine.vm_ids() {
+            self.settings(engine, vm, now);
+            self.place(engine, vm, now);
+        }
+    }
+
+    fn settings(&mut self, engine: &Engine, vm: VmId, at: Timestamp) {
+        let settings = engine.cluster().vm(vm).policy.clone();
+        self.batch.settings.push((Arc::clone(&self.names[vm.index()]), SettingsFrom { at, settings }));
+    }
+
+    fn place(&mut self, engine: &Engine, vm: VmId, at: Timestamp) {
+        let host = engine.cluster().host(engine.live(vm).host());
+        let (name, host_name) = (Arc::clone(&self.names[vm.index()]), Arc::from(host.name.as_str()));
+        let place = engine.place(vm);
+        self.batch.placed.push(PlacedFrom { at, vm: name, host: host_name, place, price: host.price });
+    }
+
+    /// Adds a reading, if the record is one.
+    fn reading(&mut self, record: &Record, vm: VmId, engine: &Engine) -> bool {
+        let (seen, count, low_count, state) = match &record.what {
+            Happened::Sample { value, count, low_count, state, .. } => {
+                (Seen::Sample(*value), *count, *low_count, *state)
+            }
+            Happened::Gap { reason, state } => {
+                let policy = engine.live(vm).policy();
+                (Seen::Gap(Arc::from(reason.as_str())), policy.count, policy.low_count, *state)
+            }
+            _ => return false,
+        };
+        let entry = Entry { at: record.at, seen, count, low_count, state };
+        self.batch.readings.push((Arc::clone(&self.names[vm.index()]), entry));
+        true
+    }
+}
+
+const fn is_over(phase: Phase) -> bool {
+    !matches!(phase, Phase::Running | Phase::Unknown)
+}
+
+impl Listener for Archive {
+    fn record(&mut self, record: &Record, engine: &Engine) {
+        if !self.is_on() {
+            return;
+        }
+        if let Some(vm) = record.vm {
+            if self.reading(record, vm, engine) {
+                return;
+            }
+            match record.what {
+                Happened::Migration { id, phase, .. } if is_over(phase) => {
+                    self.ended.push((record.at, id, phase));
+                    self.place(engine, vm, record.at);
+                }
+                Happened::Edit { .. } => self.settings(engine, vm, record.at),
+                // A VM that somebody else moved.
+                Happened::Alarm { .. } => self.place(engine, vm, record.at),
+                _ => {}
+            }
+        }
+        if let Some(told) = told(record, engine.cluster()) {
+            self.urgent = true;
+            self.batch.told.push(told);
+        }
+    }
+
+    fn answer(&mut self, _ok: bool, _text: &str) {}
+
+    fn host(&mut self, _host: HostId) {}
+
+    fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
+        if self.is_on() {
+            self.begin(engine, now);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! How an engine begins: where the one before it stopped, or, in a demo, with a past of its own.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::archive::Archive;
+use super::backroom::{Backroom, News};
+use super::conductor::Conductor;
+use super::desk::Papers;
+use super::heart::{Asked, Heart, Listener};
+use super::pace::{Pace, steady_clock};
+use super::sink::{Show, Sink};
+use crate::core::cluster::Timestamp;
+use crate::core::engine::{Change, Command, Event, InFlight, Kept, KeptCluster};
+use crate::core::simulation::{Before, START};
+use crate::edge::config::{Config, HistoryFile};
+use crate::edge::history::{HistoryError, Keeper, Note, Owner, Retention, Store, default_path};
+
+/// An engine in real time for a config, going on from its history, with its config file watched.
+///
+/// # Errors
+/// Another engine has the history: there must not be two.
+pub fn over(config: Config, mut show: Show, locked: Option<&'static str>) -> Result<Conductor, HistoryError> {
+    let now = steady_clock();
+    let mut backroom = Backroom::default();
+    let papers = Papers { file: Some(config.path.clone()), locked, loaded: Some(config.clone()), untold: None };
+    let Begun { heart, in_flight, trouble, news } = begin(config, now, backroom.bell())?;
+    show.reconfigured(heart.engine(), now);
+    let kept = matches!(news, News::Keeper(..));
+    let archive = if kept { Archive::soon(heart.engine(), now) } else { Archive::none() };
+    // The loop hears of it first of all.
+    let _ = backroom.bell().send(news);
+    let troubles = [trouble, backroom.open_desk(papers).err()];
+    let mut conductor = Conductor::new(heart, Pace::Real, Sink::new(show, archive), backroom).read_only(locked);
+    conductor.prepare(|heart, sink, asks| {
+        heart.resume(&in_flight, sink, asks);
+        for text in troubles.into_iter().flatten() {
+            heart.tell(Event::Trouble { vm: None, text }, sink, asks);
+        }
+    });
+    Ok(conductor)
+}
+
+/// Readings of a demo's past that are written in one go.
+const BATCH: usize = 10_000;
+
+/// An engine, and what it goes on from.
+struct Begun {
+    /// With every VM where it was left.
+    heart: Heart,
+    /// Migrations that were under way.
+    in_flight: Vec<InFlight>,
+    /// Why nothing is kept, if something should have been.
+    trouble: Option<String>,
+    /// What is new of the history.
+    news: News,
+}
+
+/// An engine for a config, going on from its history. `notes` is where the history says what it has to say.
+///
+/// # Errors
+/// Another engine has the history: there must not be two.
+fn begin(config: Config, now: Timestamp, notes: UnboundedSender<News>) -> Result<Begun, HistoryError> {
+    let Some(path) = place(&config) else {
+        return Ok(fresh(config, now, None, "the config has history switched off".to_owned()));
+    };
+    let retention = Retention { raw: config.history.raw, rolled: config.history.rolled };
+    let left = open(&path, retention, &config.path.to_string_lossy(), now).and_then(|store| {
+        let left = Left::behind(&store)?;
+        Ok((keep(store, notes)?, left))
+    });
+    match left {
+        Ok((keeper, left)) => {
+            let Config { cluster, monitors, plan, .. } = config;
+            let heart = match &left.kept[..] {
+                [] => Heart::new(cluster, monitors, plan, now),
+                kept => Heart::restored(cluster, monitors, plan, now, kept, left.cluster),
+            };
+            Ok(Begun { heart, in_flight: left.in_flight, trouble: None, news: News::Keeper(keeper, path) })
+        }
+        Err(error @ HistoryError::InUse { .. }) => Err(error),
+        Err(error) => {
+            let trouble = Some(format!("nothing is kept: {error}"));
+            Ok(fresh(config, now, trouble, error.to_string()))
+        }
+    }
+}
+
+fn fresh(config: Config, now: Timestamp, trouble: Option<String>, none: String) -> Begun {
+    let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
+    Begun { heart, in_flight: Vec::new(), trouble, news: News::None(none) }
+}
+
+/// The history's file.
+fn place(config: &Config) -> Option<PathBuf> {
+    match &config.history.file {
+        HistoryFile::Off => None,
+        HistoryFile::At(path) => Some(path.clone()),
+        HistoryFile::Default => default_path(&config.cluster.name, &config.path),
+    }
+}
+
+fn open(path: &Path, retention: Retention, config: &str, now: Timestamp) -> Result<Store, HistoryError> {
+    let owner = Owner { pid: std::process::id(), config: config.to_owned(), since: now };
+    Store::open(path, retention, &owner)
+}
+
+fn keep(store: Store, notes: UnboundedSender<News>) -> Result<Keeper, HistoryError> {
+    // Nobody listens any more: the engine has ended.
+    Keeper::start(store, move |note: Note| drop(notes.send(News::Note(note))))
+}
+
+/// What an engine left behind.
+struct Left {
+    kept: Vec<(String, Kept)>,
+    cluster: Option<KeptCluster>,
+    in_flight: Vec<InFlight>,
+}
+
+impl Left {
+    /// What cannot be read, of a version that wrote it otherwise, is as if it had not been kept.
+    fn behind(store: &Store) -> Result<Self, HistoryError> {
+        let kept = store.kept()?.into_iter();
+        let journalled = store.in_flight()?;
+        Ok(Self {
+            kept: kept.filter_map(|(vm, text)| Some((vm, serde_json::from_str(&text).ok()?))).collect(),
+            cluster: store.kept_cluster()?.and_then(|text| serde_json::from_str(&text).ok()),
+            in_flight: journalled.iter().filter_map(|about| serde_json::from_str(&about.body).ok()).collect(),
+        })
+    }
+}
+
+/// Keeps what a simulated run does in this file.
+///
+/// # Errors
+/// It cannot be had.
+pub fn keep_in(path: &Path, heart: &mut Heart, backroom: &Backroom) -> Result<Archive, HistoryError> {
+    let store = open(path, Retention::default(), "demo", heart.now())?;
+    let mut archive = Archive::soon(heart.engine(), heart.now());
+    archive.keep_by(keep(store, backroom.bell())?);
+    heart.journal_outside(true);
+    Ok(archive)
+}
+
+/// Gives a demo its past: simulates it into a new history, then hands that on. On a thread of its own, beside the first
+/// screens.
+pub fn give_past(backroom: &Backroom, before: impl FnOnce() -> Before + Send + 'static, path: PathBuf) {
+    let (notes, refused) = (backroom.bell(), backroom.bell());
+    let write = move || write_past(before(), path, &notes);
+    if let Err(error) = thread::Builder::new().name("past".to_owned()).spawn(write) {
+        // The loop hears of it first of all.
+        let _ = refused.send(News::None(error.to_string()));
+    }
+}
+
+fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
+    let made = open(&path, Retention::default(), "demo", START).and_then(|store| keep(store, notes.clone()));
+    let news = match made {
+        Ok(keeper) => News::Keeper(simulate(before, keeper), path),
+        Err(error) => News::None(error.to_string()),
+    };
+    // Nobody listens any more: the demo was left.
+    let _ = notes.send(news);
+}
+
+fn simulate(before: Before, keeper: Keeper) -> Keeper {
+    let Before { cluster, monitors, plan, from, edits } = before;
+    let mut heart = Heart::new(cluster, monitors, plan, from);
+    let mut archive = Archive::soon(heart.engine(), from);
+    archive.keep_by(keeper);
+    let mut asks = Asked::default();
+    let mut edits = edits.into_iter().peekable();
+    while heart.next_wake() < START {
+        let now = heart.next_wake();
+        if let Some((_, vm, settings)) = edits.next_if(|(at, ..)| *at <= now) {
+            let changes = vec![Change { vm, settings: Box::new(settings) }];
+            let why = Some("too many moves".to_owned());
+            heart.command("root", Command::Amend { changes, why }, &mut archive, &mut asks);
+        }
+        heart.wake(now, &mut archive, &mut asks);
+        if archive.waiting() >= BATCH {
+            archive.flush(&mut heart, true);
+        }
+    }
+    archive.flush(&mut heart, true);
+    archive.into_keeper().expect("it was given one above")
+}

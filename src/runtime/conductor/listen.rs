@@ -1,0 +1,225 @@
+//! What the loop is told: by the console, by the desk, by the history.
+
+use super::{Conductor, Event};
+use crate::core::engine::Command;
+use crate::edge::history::Note;
+use crate::runtime::backroom::{News, Word};
+use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
+use crate::view::{HistoryView, Say};
+
+impl Conductor {
+    pub(super) fn listen(&mut self, say: Say) {
+        let now = self.pace.now(self.heart.now());
+        let deed = match say {
+            // A look changes nothing: what is due waits for its own wake, so that the answer does not.
+            Say::Look(look) => {
+                if let Some(publisher) = self.sink.publisher() {
+                    publisher.set_look(look.clone());
+                }
+                self.backroom.look(look, now);
+                None
+            }
+            Say::Draft(draft) => {
+                if draft.is_none()
+                    && let Some(publisher) = self.sink.publisher()
+                {
+                    publisher.beside.draft = None;
+                }
+                self.backroom.ask(Ask::Draft(draft, now));
+                None
+            }
+            Say::Command(command) => self
+                .allowed()
+                .then(|| {
+                    self.come_to_now();
+                    self.obey(command);
+                })
+                .map(|()| true),
+            Say::Save { draft, why, over } => {
+                self.allowed().then(|| self.backroom.ask(Ask::Save(Save { draft, why, over })))
+            }
+            Say::Nudge(nudge) => self.allowed().then(|| self.backroom.ask(Ask::Nudge(nudge))),
+            Say::Undo => self.allowed().then(|| self.backroom.ask(Ask::Undo)),
+            Say::Reload => Some(self.backroom.ask(Ask::Reload)),
+        };
+        if deed == Some(false) {
+            let why =
+                if self.backroom.has_desk() { "too busy: not done, try again" } else { "there is no config file" };
+            self.answer(false, why);
+        }
+        self.pass_on();
+        self.publish();
+    }
+
+    /// Whether anything may be commanded here; if not, that is the answer.
+    fn allowed(&mut self) -> bool {
+        if let Some(why) = self.read_only {
+            self.answer(false, why);
+        }
+        self.read_only.is_none()
+    }
+
+    fn answer(&mut self, ok: bool, text: &str) {
+        use crate::runtime::heart::Listener;
+        self.sink.answer(ok, text);
+    }
+
+    fn obey(&mut self, command: Command) {
+        let by = self.operator.clone();
+        self.heart.command(&by, command.clone(), &mut self.sink, &mut self.asks);
+        let engine = self.heart.engine();
+        if let crate::runtime::sink::Show::Publish(publisher) = &mut self.sink.show {
+            publisher.touched_by(&command, engine);
+        }
+    }
+
+    pub(super) fn reload(&mut self) {
+        self.backroom.ask(Ask::Reload);
+    }
+
+    pub(super) fn hear(&mut self, word: Word) {
+        match word {
+            Word::News(news) => self.of_history(news),
+            Word::Told(told) => self.of_desk(told),
+            Word::Overdue(late) => {
+                let text = "the history's disk does not answer: migrations start without being written down".to_owned();
+                self.tell(Event::Trouble { vm: None, text });
+                late.into_iter().for_each(|id| self.written_down(id));
+            }
+        }
+        self.stale = true;
+    }
+
+    fn written_down(&mut self, id: crate::core::cluster::RequestId) {
+        if self.backroom.paid(id) {
+            self.tell(Event::Journalled { id });
+        }
+    }
+
+    fn of_history(&mut self, news: News) {
+        let view = match news {
+            News::Keeper(keeper, path) => {
+                self.sink.archive.keep_by(keeper);
+                self.heart.journal_outside(true);
+                let shown = path.to_string_lossy().into();
+                self.backroom.ask(Ask::History(path));
+                Some(HistoryView::On { path: shown, size: 0 })
+            }
+            News::None(why) => {
+                self.sink.archive = crate::runtime::archive::Archive::none();
+                self.heart.journal_outside(false);
+                Some(HistoryView::Off(why.into()))
+            }
+            News::Note(Note::Journalled(id)) => {
+                self.written_down(id);
+                None
+            }
+            News::Note(Note::Written { through }) => {
+                self.sink.archive.written(through);
+                self.backroom.refresh(self.pace.now(self.heart.now()));
+                None
+            }
+            News::Note(Note::Trouble(text)) => {
+                self.tell(Event::Trouble { vm: None, text: text.clone() });
+                self.history_fails(text)
+            }
+            News::Note(Note::Well) => {
+                self.losing = false;
+                self.history_view(|_| ())
+            }
+            News::Note(Note::Size(bytes)) => self.history_view(|size| *size = bytes),
+        };
+        if let (Some(view), Some(publisher)) = (view, self.sink.publisher()) {
+            publisher.beside.history = view;
+        }
+    }
+
+    fn history_fails(&mut self, why: String) -> Option<HistoryView> {
+        let publisher = self.sink.publisher()?;
+        match &publisher.beside.history {
+            HistoryView::On { path, size } | HistoryView::Failing { path, size, .. } => {
+                Some(HistoryView::Failing { path: path.clone(), size: *size, why: why.into() })
+            }
+            HistoryView::Off(_) => None,
+        }
+    }
+
+    fn history_view(&mut self, change: impl FnOnce(&mut u64)) -> Option<HistoryView> {
+        match self.sink.publisher()?.beside.history.clone() {
+            HistoryView::On { path, mut size } | HistoryView::Failing { path, mut size, .. } => {
+                change(&mut size);
+                Some(HistoryView::On { path, size })
+            }
+            HistoryView::Off(_) => None,
+        }
+    }
+
+    fn of_desk(&mut self, told: Told) {
+        if let Told::Edited(edited) = told {
+            return self.edited(edited);
+        }
+        match told {
+            Told::Changed(changed) => self.changed(*changed),
+            Told::Refused(why) => self.answer(false, &why),
+            Told::Broken(why) => {
+                if let Some(why) = &why {
+                    self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") });
+                }
+                if let Some(publisher) = self.sink.publisher() {
+                    publisher.set_broken(why);
+                }
+            }
+            told => {
+                let Some(publisher) = self.sink.publisher() else { return };
+                match told {
+                    Told::Past(past) => publisher.beside.past = Some(past),
+                    Told::Activity(activity) => publisher.beside.activity = Some(activity),
+                    Told::Draft(view) => publisher.beside.draft = Some(view),
+                    Told::Editing(editing, origins) => {
+                        publisher.beside.editing = editing;
+                        publisher.beside.origins = origins;
+                    }
+                    Told::Edited(_) | Told::Changed(_) | Told::Refused(_) | Told::Broken(_) => {}
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// An edit is in the file: the engine follows.
+    fn edited(&mut self, edited: Edited) {
+        let Edited { changes, why, origins, draft } = edited;
+        if let Some(publisher) = self.sink.publisher() {
+            publisher.beside.origins = origins;
+            publisher.beside.draft = draft;
+        }
+        if changes.is_empty() {
+            self.answer(true, "saved: it means the same as before");
+        } else {
+            self.come_to_now();
+            self.obey(Command::Amend { changes, why });
+            self.pass_on();
+        }
+        self.publish();
+    }
+
+    /// Somebody else changed the config.
+    pub(super) fn changed(&mut self, changed: Changed) {
+        let Changed { config, editing, origins } = changed;
+        self.come_to_now();
+        // These ids are the old config's.
+        self.pass_on();
+        match self.heart.reconfigure(config, &mut self.sink, &mut self.asks) {
+            Ok(()) => {
+                self.polls.configure(self.heart.monitors());
+                if let Some(publisher) = self.sink.publisher() {
+                    (publisher.beside.editing, publisher.beside.origins) = (editing, origins);
+                    publisher.set_broken(None);
+                }
+            }
+            Err(why) => self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") }),
+        }
+        self.pass_on();
+        self.stale = true;
+    }
+}
