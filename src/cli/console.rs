@@ -131,23 +131,23 @@ pub(super) fn demo(
     banner: Option<String>,
     screen: Screen,
 ) -> Result<ExitCode> {
-    let (heart, mut publisher, snapshots) = simulated(scenario, size, seed, banner, WARM_UP);
+    let (heart, mut sink, snapshots) = simulated(scenario, size, seed, banner, WARM_UP);
     // Its config and its history are files like any other's, but not for long.
     let folder = tempfile::Builder::new().prefix("whimbrel-demo-").tempdir().ok();
     let at = folder.as_ref().map(|folder| folder.path().to_owned());
     let begin = move || {
         let pace = Pace::simulated(heart.now(), speed);
-        publisher.set_clock(pace.clock());
+        if let Some(publisher) = sink.publisher() {
+            publisher.set_clock(pace.clock());
+        }
         let mut backroom = Backroom::default();
         let papers = demo_papers(scenario, size, seed, at.as_deref());
         // A file that cannot be watched is read again when asked to.
         let _ = backroom.open_desk(Papers { locked: screen.locked(), ..papers });
-        let mut archive = Archive::none();
-        if let Some(at) = at {
-            archive = Archive::soon(heart.engine(), heart.now());
-            give_past(&backroom, move || scenario.before(size, seed), at.join("history.db"));
+        match at {
+            Some(at) => give_past(&backroom, move || scenario.before(size, seed), at.join("history.db")),
+            None => sink.archive = Archive::none(),
         }
-        let sink = Sink::new(Show::Publish(publisher), archive);
         let conductor = Conductor::new(heart, pace, sink, backroom);
         Ok(conductor.operated_by(super::operator()).read_only(screen.locked()))
     };
@@ -166,26 +166,23 @@ fn demo_papers(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>)
 
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
-/// A simulated cluster that has run for a while, and its first snapshot.
-fn simulated(
-    scenario: Scenario,
-    size: Size,
-    seed: u64,
-    banner: Option<String>,
-    age: Span,
-) -> (Heart, Publisher, Snapshots) {
+/// A simulated cluster that has run for a while, and its first snapshot. What it did waits for a history.
+fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>, age: Span) -> (Heart, Sink, Snapshots) {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let small = cluster.vms.len() <= WARMED_VMS;
     let mut heart = Heart::new(cluster, monitors, plan, START);
-    let (mut publisher, snapshots) = Publisher::new(heart.engine(), START, crate::view::Clock::default(), banner);
+    let (publisher, snapshots) = Publisher::new(heart.engine(), START, crate::view::Clock::default(), banner);
+    let mut sink = Sink::new(Show::Publish(publisher), Archive::soon(heart.engine(), START));
     let until = if small { START + age } else { START };
     while heart.next_wake() <= until {
         let due = heart.next_wake();
-        heart.wake(due, &mut publisher, &mut Asked::default());
+        heart.wake(due, &mut sink, &mut Asked::default());
     }
-    publisher.publish(heart.engine(), heart.now());
-    look_first(&mut publisher, &snapshots, &heart);
-    (heart, publisher, snapshots)
+    if let Some(publisher) = sink.publisher() {
+        publisher.publish(heart.engine(), heart.now());
+        look_first(publisher, &snapshots, &heart);
+    }
+    (heart, sink, snapshots)
 }
 
 /// The first frame has the details of what is selected first.
@@ -244,8 +241,9 @@ pub(super) struct Screenshot {
 
 impl Screenshot {
     pub(super) fn run(&self) -> Result<ExitCode> {
-        let (heart, mut publisher, snapshots) =
+        let (heart, mut sink, snapshots) =
             simulated(Scenario::Fleet, Size { vms: None, hosts: None }, 1, None, Span::from_mins(44));
+        let Some(publisher) = sink.publisher() else { return Ok(ExitCode::FAILURE) };
         publisher.set_clock(Pace::simulated(heart.now(), 60.0).clock());
         std::fs::create_dir_all(&self.folder).wrap_err_with(|| format!("{} cannot be made", self.folder.display()))?;
         for shot in console::shots() {

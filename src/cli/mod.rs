@@ -120,7 +120,8 @@ pub fn run(cli: Cli) -> ExitCode {
 /// Who is at the keyboard, for the log: the person behind a sudo too.
 fn operator() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-    named.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "operator".to_owned())
+    let number = || format!("uid {}", rustix::process::getuid().as_raw());
+    named.into_iter().find(|name| !name.is_empty()).unwrap_or_else(number)
 }
 
 /// A config that is right, or its errors on standard error and the exit status for them.

@@ -111,7 +111,8 @@ impl Publisher {
             answers: VecDeque::new(),
             answered: 0,
         };
-        publisher.memory.resize_with(engine.cluster().vms.len(), Memory::default);
+        let vms = engine.cluster().vms.len();
+        publisher.memory.resize_with(vms, || Memory::one_of(vms));
         publisher.begin(engine, now);
         publisher.publish(engine, now);
         (publisher, receiver)
@@ -308,8 +309,9 @@ impl Listener for Publisher {
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
         let mut before: HashMap<Arc<str>, Memory> =
             self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
-        self.memory =
-            engine.cluster().vms.iter().map(|vm| before.remove(vm.name.as_str()).unwrap_or_default()).collect();
+        let vms = &engine.cluster().vms;
+        let mut known = |name: &str| before.remove(name).unwrap_or_else(|| Memory::one_of(vms.len()));
+        self.memory = vms.iter().map(|vm| known(vm.name.as_str())).collect();
         self.begin(engine, now);
     }
 }

@@ -28,6 +28,13 @@ pub struct Memory {
     pub marks: VecDeque<Mark>,
 }
 
+impl Memory {
+    /// Of one VM of so many.
+    pub fn one_of(vms: usize) -> Self {
+        Self { series: Series::one_of(vms), marks: VecDeque::new() }
+    }
+}
+
 fn name_of(cluster: &Cluster, host: HostId) -> Arc<str> {
     Arc::from(cluster.host(host).name.as_str())
 }

@@ -14,9 +14,14 @@ use serde_json::Value;
 /// A test that waits this long for an event has failed: far more than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where histories go that no config places: not into this user's folder.
+pub const STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state");
+
 /// The binary under test.
 pub fn whimbrel() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_whimbrel"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+    command.env("XDG_STATE_HOME", STATE);
+    command
 }
 
 /// `whimbrel run … --format json`, under way. Dropping it ends the process.

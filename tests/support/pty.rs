@@ -37,6 +37,7 @@ impl Console {
     pub fn spawn(mut command: CommandBuilder) -> Self {
         command.env("TERM", "xterm-256color");
         command.env("RUST_BACKTRACE", "0");
+        command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
         let size = PtySize { rows: 30, cols: 110, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let child = pair.slave.spawn_command(command).expect("a child");

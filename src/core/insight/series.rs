@@ -4,25 +4,42 @@ use std::collections::VecDeque;
 
 use crate::core::cluster::{Span, Timestamp};
 
-/// Readings kept of one VM: 6 hours at one a minute, 8 bytes each.
+/// Readings kept of one VM, at most: 6 hours at one a minute, 8 bytes each …
 const KEPT: usize = 360;
+/// … and at least: what a graph of an hour needs, at one a minute.
+const KEPT_OF_MANY: usize = 64;
+/// Readings kept of all VMs together, if each has its least: the history has the rest.
+const KEPT_IN_ALL: usize = 1_000_000;
 
 /// The newest readings of one VM, oldest first. A gap is a NaN, never a zero.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Series {
+    kept: usize,
     /// Milliseconds after `origin` would overflow 32 bits after 49 days; tenths of a second last 13 years.
     at: VecDeque<u32>,
     values: VecDeque<f32>,
     origin: Timestamp,
 }
 
+impl Default for Series {
+    fn default() -> Self {
+        Self::one_of(1)
+    }
+}
+
 impl Series {
+    /// The series of one VM of so many.
+    pub fn one_of(vms: usize) -> Self {
+        let kept = (KEPT_IN_ALL / vms.max(1)).clamp(KEPT_OF_MANY, KEPT);
+        Self { kept, at: VecDeque::new(), values: VecDeque::new(), origin: Timestamp::default() }
+    }
+
     /// Adds a reading; `None` is a gap. Readings come in the order of time.
     pub fn push(&mut self, at: Timestamp, value: Option<f64>) {
         if self.at.is_empty() {
             self.origin = at;
         }
-        if self.at.len() == KEPT {
+        if self.at.len() == self.kept {
             self.at.pop_front();
             self.values.pop_front();
         }
@@ -36,7 +53,7 @@ impl Series {
     fn grow(&mut self) {
         let len = self.at.len();
         if len == self.at.capacity().min(self.values.capacity()) {
-            let more = len.max(8).min(KEPT - len);
+            let more = len.max(8).min(self.kept - len);
             self.at.reserve_exact(more);
             self.values.reserve_exact(more);
         }
@@ -87,6 +104,12 @@ mod tests {
         assert_eq!(series.newest(3).count(), 3);
         let gap = (KEPT..KEPT + 10).find(|n| n % 7 == 0).unwrap();
         assert_eq!(series.since(at(gap)).next(), Some((at(gap), None)));
+    }
+
+    #[test]
+    fn of_many_vms_fewer_readings_are_kept_of_each() {
+        let kept = [1, 1_000, 10_000, 100_000].map(|vms| Series::one_of(vms).kept);
+        assert_eq!(kept, [360, 360, 100, 64]);
     }
 
     fn at(seconds: i64) -> Timestamp {
