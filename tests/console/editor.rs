@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crossterm::event::KeyCode;
-use whimbrel::console::{Action, Overlay, Tone};
+use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Tone, render};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::policy::Field;
-use whimbrel::view::{Block, Draft, Editing, Nudge, Origin, Saving, Say, Scope};
+use whimbrel::view::{Answer, Block, Draft, Editing, Nudge, Origin, Saving, Say, Scope};
 
 use crate::editor_desk::{BLOCK, Desk};
 use crate::sample;
@@ -162,6 +162,9 @@ fn an_editor_does_not_hear_what_was_said_of_the_one_before() {
     assert_eq!(desk.draft().and_then(|draft| draft.text), None, "still reading");
     desk.keys("7");
     assert_eq!(desk.draft().and_then(|draft| draft.text), None, "nothing to type into yet");
+    let theme = Theme::built_in(ThemeName::Dark, Colours::Off);
+    let shown = crate::frames::text(&render(&desk.snapshot, &desk.ui, &theme, 80, 24));
+    assert!(!shown.contains("oslo-prod.toml:41"), "which block it is, is not known yet:\n{shown}");
 }
 
 #[test]
@@ -414,4 +417,57 @@ fn what_was_asked_of_many_is_undone_by_one_key() {
     desk.keys("u");
     assert_eq!(desk.said, [Say::Undo]);
     assert_eq!(desk.notice(), "undo: asked, waiting for the engine");
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_is_not_edited() {
+    let mut desk = Desk::new();
+    desk.is_quick = false;
+    desk.keys("e");
+    let draft = desk.draft().expect("a draft");
+    let view = desk.view(&draft, Saving::Refused("no VM 'nii1' in the file".into()));
+    desk.snapshot.draft = Some(Arc::new(view));
+    desk.act(Action::Arrived);
+    assert!(desk.ui.editor.is_none());
+    assert_eq!(desk.notice(), "this policy cannot be edited: no VM 'nii1' in the file");
+}
+
+#[test]
+fn a_save_that_nobody_took_is_waited_for_no_longer() {
+    let mut desk = Desk::new();
+    desk.keys("e60");
+    desk.is_quick = false;
+    desk.f(2);
+    let text = "the console only looks".to_owned();
+    desk.snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: false, text })];
+    desk.act(Action::Arrived);
+    assert_eq!(desk.notice(), "the console only looks");
+    desk.keys("1");
+    assert_eq!(desk.text(), with("601"));
+}
+
+#[test]
+fn done_is_done_also_for_those_who_did_not_wait() {
+    let mut desk = Desk::new();
+    desk.keys("e60");
+    desk.is_quick = false;
+    desk.f(2);
+    desk.key(KeyCode::Esc);
+    assert!(desk.ui.editor.is_some());
+    desk.answer();
+    assert!(desk.ui.editor.is_none());
+}
+
+#[test]
+fn a_file_that_changes_under_the_text_is_told_and_takes_no_key() {
+    let mut desk = Desk::new();
+    desk.keys("e6");
+    let theirs = Block { text: with("55").into(), place: "oslo-prod.toml:43".into(), ..Block::default() };
+    desk.saving = Saving::Conflict(Arc::new(theirs));
+    desk.keys("0m");
+    assert_eq!((desk.text(), desk.ui.overlays.len()), (with("60m"), 0), "typing goes on");
+    desk.key(KeyCode::Backspace);
+    let theme = Theme::built_in(ThemeName::Dark, Colours::Off);
+    let shown = crate::frames::text(&render(&desk.snapshot, &desk.ui, &theme, 80, 24));
+    assert!(shown.contains("! the file was changed meanwhile (oslo-prod.toml:43)"), "{shown}");
 }

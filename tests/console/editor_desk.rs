@@ -195,12 +195,18 @@ impl Desk {
     /// Answers the newest draft or save.
     pub fn answer(&mut self) {
         let Some(draft) = self.draft() else { return };
-        let saving = match self.said.last() {
-            Some(Say::Save { over: true, .. }) => Saving::Done,
-            Some(Say::Save { .. }) => self.saving.clone(),
+        let saving = match (self.said.last(), &self.saving) {
+            (Some(Say::Save { over: true, .. }), _) => Saving::Done,
+            (Some(Say::Save { .. }), saving) => saving.clone(),
+            (_, Saving::Conflict(theirs)) if **theirs != self.block => self.saving.clone(),
             _ => Saving::Not,
         };
-        self.snapshot.draft = Some(Arc::new(self.view(&draft, saving)));
+        let mut view = self.view(&draft, saving);
+        if matches!(self.said.last(), Some(Say::Save { .. })) {
+            // An answer to a save tells nothing else.
+            (view.what_if, view.changes) = (WhatIf::Pending, Vec::new());
+        }
+        self.snapshot.draft = Some(Arc::new(view));
         self.act(Action::Arrived);
     }
 

@@ -186,8 +186,8 @@ fn save(ui: &mut Ui, with_reason: bool) -> Option<Effect> {
         return None;
     }
     let shared = editor.block().is_some_and(|block| block.shared.is_some());
-    let parts = shared && editor.scope == Scope::Own;
-    if !editor.is_unsaved() && !parts {
+    let gets_its_own = shared && editor.scope == Scope::Own;
+    if !editor.is_unsaved() && !gets_its_own {
         ui.say(Tone::Bad, "nothing has been changed");
         return None;
     }
@@ -302,7 +302,7 @@ fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<(Field, f
         WhatIf::Told { comparison, .. } => {
             let moves = comparison.new.outcome.moves;
             let better = |variant: &&Variant| if fewer { variant.moves < moves } else { variant.moves > moves };
-            let found = nearest(&comparison.strip, now, up).into_iter().find(better);
+            let found = nearest(&comparison.strip, now, up).into_iter().find(|variant| better(variant));
             let tarry = || {
                 let tarry: u32 = text.value(Field::Tarry.key())?.parse().ok()?;
                 let wanted = if fewer { tarry.checked_add(1)? } else { tarry.checked_sub(1)? };

@@ -21,20 +21,33 @@ pub fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
         return;
     }
     editor.view = Some(Arc::clone(view));
-    if editor.text.is_none() && view.seq >= editor.seq {
+    if view.seq < editor.seq {
+        return;
+    }
+    if editor.text.is_none() {
+        if let Saving::Refused(why) = &view.saving {
+            ui.editor = None;
+            return ui.say(Tone::Bad, format!("this policy cannot be edited: {}", tame(why)));
+        }
         read(editor, view);
     }
-    if view.seq >= editor.seq
-        && let WhatIf::Told { comparison, .. } = &view.what_if
-    {
+    if let WhatIf::Told { comparison, .. } = &view.what_if {
         editor.now = Some((editor.days, Arc::clone(comparison)));
     }
-    if view.seq >= editor.seq
-        && view.saving != Saving::Not
-        && let Some(changes) = editor.saving.take()
-    {
+    let asked = editor.saving.take();
+    // Done is done, also for those who did not wait for it; the rest is told beside the text unless a save was asked for.
+    if asked.is_some() || view.saving == Saving::Done {
         let view = Arc::clone(view);
-        saved(ui, &view, &changes);
+        saved(ui, &view, &asked.unwrap_or_default());
+    }
+}
+
+/// Something that was asked for was not done: if it was the save, it is waited for no longer.
+pub fn refused(ui: &mut Ui) {
+    if let Some(editor) = &mut ui.editor
+        && editor.saving.take().is_some()
+    {
+        ui.forget_draft();
     }
 }
 
@@ -56,7 +69,7 @@ fn read(editor: &mut Editor, view: &DraftView) {
 
 fn saved(ui: &mut Ui, view: &DraftView, asked: &[KeyChange]) {
     match &view.saving {
-        Saving::Not => {}
+        Saving::Not => ui.say(Tone::Bad, "not saved, and nobody says why: try again"),
         Saving::Done => {
             // Of what is in the file now nothing is left to be changed.
             let changes = if view.changes.is_empty() { asked } else { &view.changes };
@@ -69,8 +82,13 @@ fn saved(ui: &mut Ui, view: &DraftView, asked: &[KeyChange]) {
             ui.overlays.retain(|overlay| !matches!(overlay, Overlay::Asks(_)));
             ui.say(Tone::Good, tame(&format!("saved to {place} and applied{what}")));
         }
-        Saving::Refused(why) => ui.say(Tone::Bad, format!("not saved: {}", tame(why))),
+        Saving::Refused(why) => {
+            // The answer to a save has no what-if: it is asked for once more.
+            ui.forget_draft();
+            ui.say(Tone::Bad, format!("not saved: {}", tame(why)));
+        }
         Saving::Conflict(theirs) => {
+            ui.forget_draft();
             ui.overlays.push(Overlay::Asks(Ask::Conflict(Arc::clone(theirs))));
             ui.notice = None;
         }

@@ -62,10 +62,10 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot,
     let bounds = history.bounds.last().map_or([None, None], |last| [last.high, last.low]);
     lines(pen, &scale, &bounds.into_iter().flatten().collect::<Vec<_>>(), &would);
     let made: Vec<Timestamp> = moves.iter().map(|mark| mark.at).collect();
-    let [moved, tried] = pen.glyphs.marks;
+    let [moved, _] = pen.glyphs.marks;
     marks(pen, &scale, plot.bottom(), ("made", moved, Role::Mark), Some(&made));
     let told = editor.told().map(|comparison| &comparison.new.outcome.move_at[..]);
-    marks(pen, &scale, plot.bottom() + 1, ("would be", tried, Role::Key), told);
+    marks(pen, &scale, plot.bottom() + 1, ("would be", moved, Role::Key), told);
 }
 
 /// The bounds of the text, as far as they can be read.

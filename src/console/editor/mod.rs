@@ -22,7 +22,7 @@ mod text;
 use std::sync::Arc;
 
 pub use act::{Edit, act, drafted, is_typed, typed};
-pub use answer::{arrived, not_sent};
+pub use answer::{arrived, not_sent, refused};
 pub use ask::{Ask, Then};
 pub use nudge::{Nudging, change, undo};
 pub use screen::draw;

@@ -13,7 +13,7 @@ use crate::console::text::{counted, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Pen;
-use crate::view::{Block, Scope, Snapshot};
+use crate::view::{Block, Saving, Scope, Snapshot};
 
 /// Columns of the numbers beside a graph.
 const PANEL: u16 = 54;
@@ -211,7 +211,9 @@ fn title(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
 fn problem(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
     let problems = editor.problems();
     let row = editor.text.as_ref().map_or(0, |text| text.caret().0);
-    let Some(problem) = problems.iter().find(|problem| problem.line == row).or(problems.first()) else { return };
+    let Some(problem) = problems.iter().find(|problem| problem.line == row).or(problems.first()) else {
+        return beside(pen, area, editor);
+    };
     let more = match problems.len() - 1 {
         0 => String::new(),
         n => format!("   and {n} more"),
@@ -227,6 +229,18 @@ fn problem(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
     if area.height > 1 {
         pen.line(area.x + 3, area.y + 1, area.width - 3, &[("help: ", Role::Quiet), (&problem.help, Role::Text)]);
     }
+}
+
+/// With nothing wrong in the text: what keeps it from being saved.
+fn beside(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
+    let said = match editor.fresh().map(|view| &view.saving) {
+        Some(Saving::Conflict(theirs)) => {
+            format!("! the file was changed meanwhile ({}): saving shows both and asks", theirs.place)
+        }
+        Some(Saving::Refused(why)) => format!("! it could not be saved: {why}"),
+        _ => return,
+    };
+    pen.put(area.x + 1, area.y, area.width - 1, &said, Role::Warning);
 }
 
 /// Both texts, side by side; what only one of them has is marked.

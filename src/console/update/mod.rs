@@ -137,6 +137,9 @@ fn answers(ui: &mut Ui, snapshot: &Snapshot) {
     let Some(answer) = newest.filter(|answer| answer.seq > ui.answered) else { return };
     ui.answered = answer.seq;
     ui.pending.clear();
+    if !answer.ok {
+        editor::refused(ui);
+    }
     ui.say(if answer.ok { Tone::Good } else { Tone::Bad }, text::tame(&answer.text));
 }
 
