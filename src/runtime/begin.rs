@@ -232,14 +232,12 @@ mod tests {
         let mut store = open(&path, Retention::default(), "a.toml", START).expect("a history");
         let of = |id: u64| {
             let (id, vm) = (RequestId(id), Arc::from("nii3"));
-            let body = format!(
-                r#"{{"id":{},"vm":"nii3","from":"mln1","to":"mln4","action":"move","by":"operator"}}"#,
-                id.0
-            );
+            let body =
+                format!(r#"{{"id":{},"vm":"nii3","from":"mln1","to":"mln4","action":"move","by":"operator"}}"#, id.0);
             Journalled { id, at: START, vm, from: Arc::from("mln1"), to: Arc::from("mln4"), body }
         };
         store.journal(&of(1)).expect("room");
-        let mut keep = |store: &mut Store, body| {
+        let keep = |store: &mut Store, body| {
             let batch = Batch { kept: vec![(Arc::from("nii3"), body)], ..Batch::default() };
             store.write(&batch).expect("room");
             let left = Left::behind(store).expect("what it left").in_flight;
