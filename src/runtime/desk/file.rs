@@ -15,6 +15,8 @@ use crate::view::{Block, DraftView, Editing, Nudge, Origin, Scope};
 
 /// Edits that can be taken back.
 const UNDO_KEPT: usize = 100;
+/// Bytes of files that are kept for it, at most: of a large config fewer edits can be taken back.
+const UNDO_BYTES: usize = 16 << 20;
 
 /// The config file as the engine has it.
 pub(super) struct File {
@@ -219,10 +221,11 @@ impl File {
         config::save(&path, &self.bytes, &amended.bytes)
             .map_err(|error: SaveError| Refusal::from(error.to_string()))?;
         let before = std::mem::replace(&mut self.bytes, amended.bytes);
-        if self.undo.len() == UNDO_KEPT {
+        self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
+        let bytes = |undo: &[Undo]| undo.iter().map(|undo| undo.before.len() + undo.after.len()).sum::<usize>();
+        while self.undo.len() > 1 && (self.undo.len() > UNDO_KEPT || bytes(&self.undo) > UNDO_BYTES) {
             self.undo.remove(0);
         }
-        self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
         Ok(self.adopt(amended.config, why))
     }
 
@@ -332,6 +335,23 @@ mod tests {
             Told::Refused(why) => Err(why),
             _ => Err("something else"),
         }
+    }
+
+    #[test]
+    fn of_a_large_config_fewer_edits_can_be_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, format!("{CONFIG}# {}\n", "x".repeat(900_000))).expect("a file");
+        let (tell, _told) = tokio::sync::mpsc::unbounded_channel();
+        let mut file = File::new(Papers { file: Some(path), ..Papers::default() }, &tell);
+        let vm = Arc::from(file.config().expect("it is right").cluster.vms[0].name.as_str());
+        for value in 60..80 {
+            let (vms, value) = (vec![Arc::clone(&vm)], f64::from(value));
+            let told = file.nudge(&Nudge { vms, field: Field::Threshold, value, scope: Scope::Block });
+            assert_eq!(changes(&told), Ok(1));
+        }
+        assert!((5..10).contains(&file.undo.len()), "{}", file.undo.len());
+        assert_eq!(changes(&file.undo()), Ok(1));
     }
 
     #[test]
