@@ -30,10 +30,10 @@ pub fn over(config: Config, mut show: Show, locked: Option<&'static str>) -> Res
     show.reconfigured(heart.engine(), now);
     let kept = matches!(news, News::Keeper(..));
     let archive = if kept { Archive::soon(heart.engine(), now) } else { Archive::none() };
-    // The loop hears of it first of all.
-    let _ = backroom.bell().send(news);
     let troubles = [trouble, backroom.open_desk(papers).err()];
     let mut conductor = Conductor::new(heart, Pace::Real, Sink::new(show, archive), backroom).read_only(locked);
+    // Before anything is due: the first migration too is written down before it starts.
+    conductor.hears(news);
     conductor.prepare(|heart, sink, asks| {
         heart.resume(&in_flight, sink, asks);
         for text in troubles.into_iter().flatten() {
