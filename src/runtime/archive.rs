@@ -23,8 +23,9 @@ pub struct Archive {
     /// Something in the batch should not wait.
     urgent: bool,
     names: Vec<Arc<str>>,
-    /// Migrations that ended: they are settled once the VM's new place is written.
-    ended: Vec<(Timestamp, RequestId, Phase)>,
+    /// Migrations that ended: they are settled once the VM's new place is written. The last instant of the batch it is in,
+    /// once that was handed on.
+    ended: Vec<(Option<Timestamp>, RequestId, Phase)>,
     /// What was kept of the cluster last.
     cluster: Option<KeptCluster>,
     /// Readings and happenings that were given up.
@@ -115,19 +116,24 @@ impl Archive {
             return;
         }
         let batch = std::mem::take(&mut self.batch);
+        let through = batch.through();
         let handed = if wait { keeper.put(batch) } else { keeper.offer(batch) };
-        if let Err(back) = handed {
-            self.batch = back;
-            self.bound();
+        match handed {
+            Ok(()) => self.ended.iter_mut().for_each(|(with, ..)| *with = with.or(through)),
+            Err(back) => {
+                self.batch = back;
+                self.bound();
+            }
         }
     }
 
     /// Everything up to this instant is written.
     pub fn written(&mut self, through: Timestamp) {
         let Keeping::By(keeper) = &self.keeper else { return };
-        let settled = self.ended.iter().filter(|(at, ..)| *at <= through);
+        let is_written = |with: Option<Timestamp>| with.is_some_and(|with| with <= through);
+        let settled = self.ended.iter().filter(|(with, ..)| is_written(*with));
         settled.for_each(|(_, id, phase)| keeper.settle(*id, phase.word()));
-        self.ended.retain(|(at, ..)| *at > through);
+        self.ended.retain(|(with, ..)| !is_written(*with));
     }
 
     /// Everything that was handed on is written, and every migration that ended is settled; if it could not be written
@@ -230,7 +236,7 @@ impl Listener for Archive {
             }
             match record.what {
                 Happened::Migration { id, phase, .. } if is_over(phase) => {
-                    self.ended.push((record.at, id, phase));
+                    self.ended.push((None, id, phase));
                     self.place(engine, vm, record.at);
                 }
                 Happened::Edit { .. } => self.settings(engine, vm, record.at),
@@ -260,6 +266,7 @@ impl Listener for Archive {
 mod tests {
     use super::*;
     use crate::core::cluster::Span;
+    use crate::core::insight::{Story, Told};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::history::{Owner, Retention, Store};
     use crate::runtime::heart::Asked;
@@ -300,7 +307,12 @@ mod tests {
         archive.keep_by(Keeper::start(open(), |_| ()).expect("a thread"));
         let flight = r#"{"id":1,"vm":"nii1","from":"mln1","to":"mln2","action":"move","by":"policy"}"#;
         assert!(archive.journal(&serde_json::from_str(flight).expect("a flight"), START));
-        archive.ended.push((START, id, Phase::Confirmed));
+        archive.flush(&mut heart, false);
+        let happened = |at| Told { at, vm: None, what: Story::Alarm { text: "a".to_owned() } };
+        archive.batch.told.push(happened(START));
+        archive.ended.push((None, id, Phase::Confirmed));
+        archive.written(START);
+        assert_eq!(archive.ended.len(), 1, "an earlier batch of the same instant does not have it");
         archive.close();
         assert_eq!(archive.ended.len(), 1, "where VMs are still waits to be handed on");
         archive.flush(&mut heart, false);

@@ -192,6 +192,6 @@ fn mark_of(live: &Live, cluster: &Cluster, vm: VmId) -> u64 {
     (live.host, described.host, live.state, live.settle, live.hold, live.flapping).hash(&mut mark);
     (&live.last_ring, &live.tried, &live.failed).hash(&mut mark);
     (live.waiting.as_ref().map(|waiting| waiting.id), live.moves.len(), live.last_move).hash(&mut mark);
-    (live.kept_by, &live.blocked).hash(&mut mark);
+    (live.kept_by, &live.blocked, live.landed.map(|(id, _)| id)).hash(&mut mark);
     mark.finish().max(UNKEPT + 1)
 }
