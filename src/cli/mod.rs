@@ -8,6 +8,7 @@ mod demo;
 mod past;
 mod report;
 mod run;
+mod screenshot;
 mod span;
 mod whatif;
 
@@ -58,8 +59,8 @@ enum Command {
     Report(report::Report),
     /// Ask what a threshold would have done over recorded samples
     Whatif(whatif::WhatIf),
-    /// Draw the demo's screen into SVG files, as `screenshots/` has them
-    Screenshot(console::Screenshot),
+    /// Draw the demo's screens into SVG files, as `screenshots/` has them
+    Screenshot(screenshot::Screenshot),
 }
 
 /// How large a simulated cluster is.

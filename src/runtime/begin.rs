@@ -155,8 +155,13 @@ pub fn give_past(backroom: &Backroom, before: impl FnOnce() -> Before + Send + '
     }
 }
 
+/// A new history for a demo.
+pub(super) fn keep_demo(path: &Path, notes: UnboundedSender<News>) -> Result<Keeper, HistoryError> {
+    open(path, Retention::default(), "demo", START).and_then(|store| keep(store, notes))
+}
+
 fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
-    let made = open(&path, Retention::default(), "demo", START).and_then(|store| keep(store, notes.clone()));
+    let made = keep_demo(&path, notes.clone());
     let news = match made {
         Ok(keeper) => News::Keeper(simulate(before, keeper), path),
         Err(error) => News::None(error.to_string()),
@@ -165,7 +170,8 @@ fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
     let _ = notes.send(news);
 }
 
-fn simulate(before: Before, keeper: Keeper) -> Keeper {
+/// Simulates a demo's past into a history.
+pub(super) fn simulate(before: Before, keeper: Keeper) -> Keeper {
     let Before { cluster, monitors, plan, from, edits } = before;
     let mut heart = Heart::new(cluster, monitors, plan, from);
     let mut archive = Archive::soon(heart.engine(), from);

@@ -117,10 +117,7 @@ impl Desk {
     /// Opens the desk. Answers go to `told`.
     pub fn open(papers: Papers, told: UnboundedSender<Told>) -> std::io::Result<Self> {
         let (asks, asked) = sync_channel(WAITING);
-        let clerk = move || {
-            Clerk { file: File::new(papers, &told), library: Library::default(), drafts: Drafts::default(), told }
-                .work(&asked);
-        };
+        let clerk = move || Clerk::new(papers, told).work(&asked);
         thread::Builder::new().name("desk".to_owned()).spawn(clerk)?;
         Ok(Self { asks })
     }
@@ -141,7 +138,7 @@ impl Desk {
 }
 
 /// Whoever sits at it.
-struct Clerk {
+pub struct Clerk {
     file: File,
     library: Library,
     drafts: Drafts,
@@ -179,6 +176,11 @@ impl Pile {
 }
 
 impl Clerk {
+    /// Reads the papers, on the caller's thread. Answers go to `told`.
+    pub fn new(papers: Papers, told: UnboundedSender<Told>) -> Self {
+        Self { file: File::new(papers, &told), library: Library::default(), drafts: Drafts::default(), told }
+    }
+
     fn work(mut self, asked: &Receiver<Ask>) {
         let mut pile = Pile::default();
         loop {
@@ -206,7 +208,8 @@ impl Clerk {
         let _ = self.told.send(told);
     }
 
-    fn answer(&mut self, ask: Ask) {
+    /// Answers one question.
+    pub fn answer(&mut self, ask: Ask) {
         let told = match ask {
             Ask::Past(vm, ask, now) => Some(Told::Past(Arc::new(self.library.past(&self.file, vm, ask, now)))),
             Ask::Activity(ask, now) => Some(Told::Activity(Arc::new(self.library.activity(ask, now)))),
