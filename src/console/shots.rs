@@ -27,10 +27,12 @@ pub struct Shot {
 const LARGE: (u16, u16) = (140, 44);
 const SMALL: (u16, u16) = (80, 24);
 
-/// A VM over a day, with the cursor on the last of what happened to it.
-const DAY: &[Action] = &[Action::Open, Action::ZoomOut, Action::ZoomOut, Action::ZoomOut, Action::EventBack];
-/// The next bound that makes fewer moves.
-const EASED: &[Action] = &[Action::Edit(Edit::Open), Action::Edit(Edit::Fewer)];
+/// A VM over the day before the last half, with the cursor on the last of what happened to it.
+const DAY: &[Action] =
+    &[Action::Open, Action::ZoomOut, Action::ZoomOut, Action::ZoomOut, Action::Earlier, Action::EventBack];
+/// To the next bounds that make fewer moves, three times.
+const EASED: &[Action] =
+    &[Action::Edit(Edit::Open), Action::Edit(Edit::Fewer), Action::Edit(Edit::Fewer), Action::Edit(Edit::Fewer)];
 
 /// All of them.
 pub const fn shots() -> &'static [Shot] {
@@ -49,11 +51,18 @@ pub const fn shots() -> &'static [Shot] {
             vm: "",
             keys: &[Action::Down, Action::Down, Action::Moves],
         },
-        Shot { name: "vm-dark", demo: FLEET, theme: Dark, size: LARGE, vm: "", keys: DAY },
-        Shot { name: "vm-light", demo: FLEET, theme: Light, size: LARGE, vm: "", keys: DAY },
-        Shot { name: "editor-dark", demo: FLEET, theme: Dark, size: LARGE, vm: "", keys: EASED },
-        Shot { name: "editor-80x24", demo: FLEET, theme: Dark, size: SMALL, vm: "", keys: EASED },
-        Shot { name: "activity-dark", demo: LOOP, theme: Dark, size: LARGE, vm: "nii1", keys: &[Action::Activity] },
+        Shot { name: "vm-dark", demo: LOOP, theme: Dark, size: LARGE, vm: "nii1", keys: DAY },
+        Shot { name: "vm-light", demo: LOOP, theme: Light, size: LARGE, vm: "nii1", keys: DAY },
+        Shot { name: "editor-dark", demo: FLEET, theme: Dark, size: LARGE, vm: "web03", keys: EASED },
+        Shot { name: "editor-80x24", demo: FLEET, theme: Dark, size: SMALL, vm: "web03", keys: EASED },
+        Shot {
+            name: "activity-dark",
+            demo: LOOP,
+            theme: Dark,
+            size: LARGE,
+            vm: "nii1",
+            keys: &[Action::Activity, Action::Scope],
+        },
     ];
     SHOTS
 }

@@ -134,7 +134,7 @@ mod tests {
         let (mut studio, _folder) = studio();
         let snapshots = asked().map(|say| studio.say(say));
         let past = snapshots[0].past.as_ref().expect("a past");
-        assert_eq!((past.begins, past.trouble.as_deref()), (Some(START - Span::from_hours(48)), None));
+        assert!(past.begins.is_some_and(|begins| begins < START - Span::from_hours(47)), "{past:?}");
         let activity = &snapshots[0].activity.as_ref().expect("an activity").activity;
         let edit = activity.edits.first().expect("the threshold was raised");
         let before: u32 = activity.hours.iter().filter(|hour| hour.requests > 0).map(|hour| hour.requests as u32).sum();
@@ -148,9 +148,14 @@ mod tests {
     fn two_studios_say_the_same() {
         let ((mut one, _folder), (mut other, _other)) = (studio(), studio());
         for say in asked() {
-            let (one, other) = (one.say(say.clone()), other.say(say));
-            assert_eq!((&one.rows, &one.log, &one.detail), (&other.rows, &other.log, &other.detail));
-            assert_eq!((&one.past, &one.activity, &one.draft), (&other.past, &other.activity, &other.draft));
+            let (mut one, mut other) = (one.say(say.clone()), other.say(say));
+            // As text, since what is not a number equals nothing.
+            let said = |snapshot: &mut Arc<Snapshot>| {
+                let editing = std::mem::take(&mut Arc::make_mut(snapshot).editing);
+                assert!(matches!(editing, crate::view::Editing::On(_)), "its place is each one's own");
+                format!("{snapshot:?}")
+            };
+            assert_eq!(said(&mut one), said(&mut other));
         }
     }
 }
