@@ -88,6 +88,29 @@ fn from_too_many_moves_to_a_better_bound_in_three_keys() {
 }
 
 #[test]
+fn the_graph_begins_where_something_is_recorded() {
+    let mut desk = Desk::new();
+    desk.keys("e");
+    let mut past = desk.snapshot.past.clone().expect("a past");
+    let known = Arc::make_mut(&mut past);
+    known.begins = Some(known.to - Span::from_hours(50));
+    desk.snapshot.past = Some(past);
+    let asked = |desk: &Desk| desk.snapshot.past.as_ref().map(|past| past.ask.span);
+    desk.act(Action::Arrived);
+    assert_eq!(asked(&desk), Some(Span::from_hours(51)), "of 14 days");
+}
+
+#[test]
+fn two_bounds_in_one_line_of_the_graph_share_a_label() {
+    let mut desk = Desk::new();
+    desk.ui.size = (140, 44);
+    desk.keys("e50.1");
+    let theme = Theme::built_in(ThemeName::Mono, Colours::Off);
+    let shown = crate::frames::text(&render(&desk.snapshot, &desk.ui, &theme, 140, 44));
+    assert!(shown.contains(" 50 → 50.1"), "{shown}");
+}
+
+#[test]
 fn fewer_and_more_moves_go_along_the_strip_and_back() {
     let mut desk = Desk::new();
     desk.keys("e");

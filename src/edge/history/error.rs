@@ -39,7 +39,7 @@ pub enum HistoryError {
     /// An earlier version wrote it, and this was opened for reading alone.
     #[error(
         "{}: written by an older whimbrel (form {version})\n\
-         help: open it once for writing (whimbrel run or whimbrel console), which brings it up to date",
+         help: open it once for writing (whimbrel or whimbrel run), which brings it up to date",
         path.display()
     )]
     Older {
@@ -52,7 +52,7 @@ pub enum HistoryError {
     #[error("{}: not a history of whimbrel\nhelp: give the history another file; this one is left as it is", .0.display())]
     Foreign(PathBuf),
     /// There is nothing to read.
-    #[error("{}: no history there\nhelp: one begins with the first whimbrel run or whimbrel console", .0.display())]
+    #[error("{}: no history there\nhelp: one begins with the first whimbrel or whimbrel run", .0.display())]
     Missing(PathBuf),
     /// It is damaged.
     #[error(
