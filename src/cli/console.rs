@@ -145,7 +145,7 @@ pub(super) fn demo(
         // A file that cannot be watched is read again when asked to.
         let _ = backroom.open_desk(Papers { locked: screen.locked(), ..papers });
         match at {
-            Some(at) => give_past(&backroom, move || scenario.before(size, seed), at.join("history.db")),
+            Some(at) => give_past(&backroom, move || scenario.before(size, seed), at.join("state").join("history.db")),
             None => sink.archive = Archive::none(),
         }
         let conductor = Conductor::new(heart, pace, sink, backroom);

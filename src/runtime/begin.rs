@@ -44,7 +44,7 @@ pub fn over(config: Config, mut show: Show, locked: Option<&'static str>) -> Res
 }
 
 /// Readings of a demo's past that are written in one go.
-const BATCH: usize = 10_000;
+const BATCH: usize = 2_000;
 
 /// An engine, and what it goes on from.
 struct Begun {
@@ -188,6 +188,8 @@ pub(super) fn simulate(before: Before, keeper: Keeper) -> Keeper {
         heart.wake(now, &mut archive, &mut asks);
         if archive.waiting() >= BATCH {
             archive.flush(&mut heart, true);
+            // The simulation is faster than the disk: what waits would only take memory.
+            archive.close();
         }
     }
     archive.flush(&mut heart, true);

@@ -97,7 +97,7 @@ impl Engine {
         if baseline {
             self.live_mut(vm).settle = None;
         }
-        let counts = !settles && matches!(state, VmState::Watching | VmState::Stale | VmState::Resting);
+        let counts = !settles && (self.is_counting(vm, state) || state == VmState::Resting);
         match seen {
             Seen::Value(value) => self.take_sample(now, vm, value, counts, state, out),
             Seen::Gap(reason) => {
@@ -109,6 +109,11 @@ impl Engine {
                 self.take_gap(now, vm, reason, counts, state, out);
             }
         }
+    }
+
+    /// Only *watching* counts, and the good sample that ends being stale, if nothing else keeps the VM from it.
+    fn is_counting(&self, vm: VmId, state: VmState) -> bool {
+        state == VmState::Watching || (state == VmState::Stale && self.live(vm).waiting.is_none())
     }
 
     fn take_sample(
@@ -208,7 +213,7 @@ impl Engine {
         let mut verdict = self.standing(vm);
         // The end of a queue is not yet an empty poll.
         let is_look = look.hand.is_some() || asked.is_some();
-        if !baseline && is_look && matches!(state, VmState::Watching | VmState::Stale) {
+        if !baseline && is_look && self.is_counting(vm, state) {
             verdict = self.feed(now, vm, What::Queue(look));
             state = self.state(vm);
         }

@@ -19,7 +19,7 @@ const URGENT: usize = 1_024;
 /// Rows that are written in one transaction, if as many wait.
 const TOGETHER: usize = 1 << 15;
 /// The file is tended to so often while it is written.
-const TEND: Duration = Duration::from_secs(5);
+const TEND: Duration = Duration::from_secs(30);
 /// After a failure, it is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
 /// A flush is given up after this.

@@ -25,6 +25,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const UNPACED_STEPS: usize = 20_000;
 /// What is to be kept is handed on so often, …
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// … later where nothing is lost by it, …
+const FLUSH_LATE: Duration = Duration::from_secs(10);
 /// … and sooner if somebody looks at it or if something happened.
 const FLUSH_SOON: Duration = Duration::from_millis(250);
 /// Unpaced, it is handed on in batches of so many readings.
@@ -293,9 +295,16 @@ impl Conductor {
     /// When what is gathered is to be kept.
     fn flush_due(&self) -> Instant {
         // What a simulated cluster does is nobody's loss: it is kept when it suits.
-        let urgent = self.sink.archive.is_urgent() && !self.pace.is_simulated();
-        let soon = urgent || self.backroom.is_looked_at();
-        self.flushed + if soon { FLUSH_SOON } else { FLUSH_EVERY }
+        let simulated = self.pace.is_simulated();
+        let soon = self.backroom.is_looked_at() || (self.sink.archive.is_urgent() && !simulated);
+        self.flushed
+            + if soon {
+                FLUSH_SOON
+            } else if simulated {
+                FLUSH_LATE
+            } else {
+                FLUSH_EVERY
+            }
     }
 
     fn keep(&mut self, at_last: bool) {

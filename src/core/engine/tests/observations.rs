@@ -3,7 +3,7 @@
 use chrono_tz::Europe::Oslo;
 
 use super::harness::*;
-use crate::core::cluster::{Direction, IndicatorKind, Reading, Span, Timestamp, VmId};
+use crate::core::cluster::{Direction, IndicatorKind, Mode, Reading, Span, Timestamp, VmId};
 use crate::core::engine::{Command, Event, Happened, Target, VmState};
 use crate::core::policy::{Bound, Decision, Resting, Rule, Settings, WorkingHours};
 
@@ -59,6 +59,17 @@ fn three_gaps_in_a_row_make_it_stale_and_the_first_good_sample_counts() {
     assert!(world.decisions().is_empty());
     world.run_for(MIN + MIN);
     assert_eq!(world.decisions(), [Decision::Move]);
+}
+
+#[test]
+fn a_sample_that_ends_being_stale_does_not_count_while_a_request_waits() {
+    let nan = f64::NAN;
+    let mut cluster = cluster(3, threshold());
+    cluster.mode = Mode::Ask;
+    let mut world = World::new(cluster, values(&[60.0, 60.0, 60.0, nan, nan, nan, 60.0, 60.0]));
+    world.run_for(Span::from_mins(8));
+    assert_eq!(world.states(), [VmState::Waiting, VmState::Stale, VmState::Waiting]);
+    assert_eq!(world.counts()[3..], [(0, 0), (0, 0)], "only watching counts");
 }
 
 #[test]
