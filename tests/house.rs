@@ -151,6 +151,18 @@ fn the_readme_shows_the_first_config_as_it_is() {
 }
 
 #[test]
+fn every_picture_of_the_readme_is_there_and_is_drawn_by_the_program() {
+    let readme = project("README.md");
+    let shown: Vec<&str> = readme.split("screenshots/").skip(1).filter_map(|rest| rest.split(".svg").next()).collect();
+    for name in &shown {
+        assert!(whimbrel::console::shots().iter().any(|shot| shot.name == *name), "nothing draws {name}");
+    }
+    for shot in whimbrel::console::shots() {
+        assert!(project(&format!("screenshots/{}.svg", shot.name)).starts_with("<svg"), "{}", shot.name);
+    }
+}
+
+#[test]
 fn the_binary_only_dispatches() {
     assert!(project("src/main.rs").lines().count() < 100);
 }
