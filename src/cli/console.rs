@@ -152,8 +152,22 @@ pub(super) fn demo(
         Ok(conductor.operated_by(super::operator()).read_only(screen.locked()))
     };
     let left = show(begin, snapshots, screen);
-    drop(folder);
+    if let Some(folder) = folder {
+        remove(folder);
+    }
     left
+}
+
+/// Removes a demo's folder, also while its history is being written by a thread that is about to end.
+fn remove(folder: tempfile::TempDir) {
+    let path = folder.keep();
+    let gone = |_: &u32| std::fs::remove_dir_all(&path).is_ok() || !path.exists();
+    let _ = (0..10_u32).find(|n| {
+        gone(n) || {
+            thread::sleep(Duration::from_millis(5));
+            false
+        }
+    });
 }
 
 /// The demo's cluster as a config file, so that its policies can be edited like any other's.
@@ -161,7 +175,8 @@ fn demo_papers(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>)
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let path = folder.filter(|_| cluster.vms.len() <= WRITTEN_VMS).map(|folder| folder.join("demo.toml"));
     let file = path.filter(|path| std::fs::write(path, config::render(&cluster, &monitors, &plan)).is_ok());
-    Papers { file, untold: Some((cluster, plan)), ..Papers::default() }
+    let untold = file.is_some().then_some((cluster, plan));
+    Papers { file, untold, ..Papers::default() }
 }
 
 type Snapshots = watch::Receiver<Arc<Snapshot>>;

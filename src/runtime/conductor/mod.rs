@@ -29,8 +29,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 const FLUSH_LATE: Duration = Duration::from_secs(10);
 /// … and sooner if somebody looks at it or if something happened.
 const FLUSH_SOON: Duration = Duration::from_millis(250);
-/// Unpaced, it is handed on in batches of so many readings.
-const UNPACED_BATCH: usize = 20_000;
+/// So many readings are handed on whatever the time: what waits takes memory.
+const LARGEST_BATCH: usize = 20_000;
 
 /// A word for the loop from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,8 +309,8 @@ impl Conductor {
 
     fn keep(&mut self, at_last: bool) {
         let unpaced = matches!(self.pace, Pace::Unpaced);
-        let due =
-            if unpaced { self.sink.archive.waiting() >= UNPACED_BATCH } else { self.flush_due() <= Instant::now() };
+        let full = self.sink.archive.waiting() >= LARGEST_BATCH;
+        let due = full || (!unpaced && self.flush_due() <= Instant::now());
         if !self.sink.archive.is_on() || !(due || at_last) {
             return;
         }
