@@ -131,6 +131,10 @@ impl Conductor {
 
     /// Runs until told to stop, until its time is up, or until nobody reads what it writes. `says` are a console's.
     pub async fn run(mut self, mut control: mpsc::Receiver<Control>, mut says: Option<mpsc::Receiver<Say>>) -> Ended {
+        // The history first: what is decided at the first instant is written down too.
+        while let Some(word) = self.backroom.heard() {
+            self.hear(word);
+        }
         self.catch_up();
         loop {
             if let Some(ended) = self.show() {
