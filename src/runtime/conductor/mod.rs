@@ -30,7 +30,7 @@ const FLUSH_LATE: Duration = Duration::from_secs(10);
 /// … and sooner if somebody looks at it or if something happened.
 const FLUSH_SOON: Duration = Duration::from_millis(250);
 /// So many readings are handed on whatever the time: what waits takes memory.
-const LARGEST_BATCH: usize = 20_000;
+const LARGEST_BATCH: usize = 8_192;
 
 /// A word for the loop from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
