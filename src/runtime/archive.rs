@@ -1,5 +1,6 @@
 //! What happens, on its way into the history: gathered while it happens, handed on in batches.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
@@ -12,6 +13,8 @@ use super::heart::{Heart, Listener};
 
 /// Readings that wait for a history that does not take them; the oldest go first.
 const MOST_WAITING: usize = 200_000;
+/// What happened and waits for it; the oldest go first.
+const MOST_TOLD: usize = 100_000;
 
 /// Gathers what is to be kept.
 pub struct Archive {
@@ -24,7 +27,7 @@ pub struct Archive {
     ended: Vec<(Timestamp, RequestId, Phase)>,
     /// What was kept of the cluster last.
     cluster: Option<KeptCluster>,
-    /// Readings that were given up.
+    /// Readings and happenings that were given up.
     lost: usize,
 }
 
@@ -127,15 +130,18 @@ impl Archive {
         self.ended.retain(|(at, ..)| *at > through);
     }
 
-    /// Everything that was handed on is written, and every migration that ended is settled.
+    /// Everything that was handed on is written, and every migration that ended is settled; if it could not be written
+    /// none is, so that the next engine asks the hosts where the VM is.
     pub fn close(&mut self) {
-        if let Keeping::By(keeper) = &self.keeper {
-            keeper.flush();
+        if let Keeping::By(keeper) = &self.keeper
+            && keeper.flush()
+            && self.batch.is_empty()
+        {
+            self.written(Timestamp::NEVER);
         }
-        self.written(Timestamp::NEVER);
     }
 
-    /// Readings given up since this was last asked.
+    /// Readings and happenings given up since this was last asked.
     pub fn take_lost(&mut self) -> usize {
         std::mem::take(&mut self.lost)
     }
@@ -143,7 +149,16 @@ impl Archive {
     fn bound(&mut self) {
         let over = self.batch.readings.len().saturating_sub(MOST_WAITING);
         self.batch.readings.drain(..over);
-        self.lost += over;
+        let untold = self.batch.told.len().saturating_sub(MOST_TOLD);
+        self.batch.told.drain(..untold);
+        self.lost += over + untold;
+        // Of what is kept of a VM only the newest is written.
+        if self.batch.kept.len() > self.names.len() {
+            let mut seen = HashSet::new();
+            self.batch.kept.reverse();
+            self.batch.kept.retain(|(vm, _)| seen.insert(Arc::clone(vm)));
+            self.batch.kept.reverse();
+        }
     }
 
     fn gather_kept(&mut self, heart: &mut Heart) {
@@ -238,5 +253,60 @@ impl Listener for Archive {
         if self.is_on() {
             self.begin(engine, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::Span;
+    use crate::core::simulation::{START, Scenario, Size};
+    use crate::edge::history::{Owner, Retention, Store};
+    use crate::runtime::heart::Asked;
+
+    fn heart() -> Heart {
+        let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
+        Heart::new(cluster, monitors, plan, START)
+    }
+
+    #[test]
+    fn what_waits_for_a_disk_takes_no_more_memory_however_long() {
+        let mut heart = heart();
+        let mut archive = Archive::soon(heart.engine(), START);
+        let vms = heart.engine().cluster().vms.len();
+        let mut newest = String::new();
+        while heart.next_wake() < START + Span::from_hours(3) {
+            heart.wake(heart.next_wake(), &mut archive, &mut Asked::default());
+            archive.flush(&mut heart, false);
+            assert!(archive.batch.kept.len() <= vms);
+            newest = serde_json::to_string(&heart.engine().keep(VmId(0))).expect("it can be written");
+        }
+        let kept: Vec<&String> =
+            archive.batch.kept.iter().filter(|(vm, _)| *vm == archive.names[0]).map(|(_, body)| body).collect();
+        assert!(kept.len() == 1 && kept[0].len() > 100 && newest.len() > 100, "the newest of each: {kept:?}");
+        let said = archive.batch.told.last().cloned().expect("moves");
+        archive.batch.told = vec![said; MOST_TOLD + 7];
+        archive.flush(&mut heart, false);
+        assert_eq!((archive.batch.told.len(), archive.take_lost()), (MOST_TOLD, 7));
+    }
+
+    #[test]
+    fn a_migration_is_settled_only_when_what_came_of_it_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: START };
+        let open = || Store::open(&folder.path().join("a.db"), Retention::default(), &owner).expect("a history");
+        let (mut heart, id) = (heart(), RequestId(1));
+        let mut archive = Archive::soon(heart.engine(), START);
+        archive.keep_by(Keeper::start(open(), |_| ()).expect("a thread"));
+        let flight = r#"{"id":1,"vm":"nii1","from":"mln1","to":"mln2","action":"move","by":"policy"}"#;
+        assert!(archive.journal(&serde_json::from_str(flight).expect("a flight"), START));
+        archive.ended.push((START, id, Phase::Confirmed));
+        archive.close();
+        assert_eq!(archive.ended.len(), 1, "where VMs are still waits to be handed on");
+        archive.flush(&mut heart, false);
+        archive.close();
+        assert!(archive.ended.is_empty());
+        drop(archive);
+        assert!(open().in_flight().expect("rows").is_empty());
     }
 }

@@ -67,8 +67,8 @@ fn begin(config: Config, now: Timestamp, notes: UnboundedSender<News>) -> Result
         return Ok(fresh(config, now, None, "the config has history switched off".to_owned()));
     };
     let retention = Retention { raw: config.history.raw, rolled: config.history.rolled };
-    let left = open(&path, retention, &config.path.to_string_lossy(), now).and_then(|store| {
-        let left = Left::behind(&store)?;
+    let left = open(&path, retention, &config.path.to_string_lossy(), now).and_then(|mut store| {
+        let left = Left::behind(&mut store)?;
         Ok((keep(store, notes)?, left))
     });
     match left {
@@ -121,14 +121,21 @@ struct Left {
 
 impl Left {
     /// What cannot be read, of a version that wrote it otherwise, is as if it had not been kept.
-    fn behind(store: &Store) -> Result<Self, HistoryError> {
+    fn behind(store: &mut Store) -> Result<Self, HistoryError> {
         let kept = store.kept()?.into_iter();
-        let journalled = store.in_flight()?;
-        Ok(Self {
-            kept: kept.filter_map(|(vm, text)| Some((vm, serde_json::from_str(&text).ok()?))).collect(),
-            cluster: store.kept_cluster()?.and_then(|text| serde_json::from_str(&text).ok()),
-            in_flight: journalled.iter().filter_map(|about| serde_json::from_str(&about.body).ok()).collect(),
-        })
+        let kept: Vec<(String, Kept)> =
+            kept.filter_map(|(vm, text)| Some((vm, serde_json::from_str(&text).ok()?))).collect();
+        let mut in_flight = Vec::new();
+        for about in store.in_flight()? {
+            let of_vm = kept.iter().find(|(vm, _)| **vm == *about.vm);
+            match of_vm.and_then(|(_, kept)| kept.outcome(about.id)) {
+                // Followed again, its end would be told twice, or the VM be looked for where it long is no more.
+                Some(outcome) => store.settle(about.id, outcome)?,
+                None => in_flight.extend(serde_json::from_str(&about.body).ok()),
+            }
+        }
+        let cluster = store.kept_cluster()?.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(Self { kept, cluster, in_flight })
     }
 }
 
@@ -194,4 +201,56 @@ pub(super) fn simulate(before: Before, keeper: Keeper) -> Keeper {
     }
     archive.flush(&mut heart, true);
     archive.into_keeper().expect("it was given one above")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::cluster::{RequestId, Span, VmId};
+    use crate::core::engine::Target;
+    use crate::core::simulation::{Scenario, Size};
+    use crate::edge::history::{Batch, Journalled};
+
+    #[test]
+    fn a_migration_whose_outcome_was_written_but_not_its_rows_end_is_over() {
+        let (cluster, monitors, plan) = Scenario::Two.build(Size::default(), 1);
+        let mut heart = Heart::new(cluster, monitors, plan, START);
+        let (mut archive, mut asks) = (Archive::none(), Asked::default());
+        let mut until = |heart: &mut Heart, after| {
+            while heart.next_wake() <= START + after {
+                heart.wake(heart.next_wake(), &mut archive, &mut asks);
+            }
+        };
+        until(&mut heart, Span::from_secs(1));
+        let there = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) };
+        heart.command("operator", there, &mut Archive::none(), &mut Asked::default());
+        let kept = |heart: &Heart| {
+            let engine = heart.engine();
+            let vm = engine.cluster().vm_named("nii3").unwrap_or(VmId(0));
+            serde_json::to_string(&engine.keep(vm)).expect("it can be written")
+        };
+        let before = kept(&heart);
+        until(&mut heart, Span::from_mins(3));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let mut store = open(&path, Retention::default(), "a.toml", START).expect("a history");
+        let of = |id: u64| {
+            let (id, vm) = (RequestId(id), Arc::from("nii3"));
+            let body =
+                format!(r#"{{"id":{},"vm":"nii3","from":"mln1","to":"mln4","action":"move","by":"operator"}}"#, id.0);
+            Journalled { id, at: START, vm, from: Arc::from("mln1"), to: Arc::from("mln4"), body }
+        };
+        store.journal(&of(1)).expect("room");
+        let keep = |store: &mut Store, body| {
+            let batch = Batch { kept: vec![(Arc::from("nii3"), body)], ..Batch::default() };
+            store.write(&batch).expect("room");
+            let left = Left::behind(store).expect("what it left").in_flight;
+            (left.iter().map(|flight| flight.id.0).collect::<Vec<_>>(), store.in_flight().expect("rows").len())
+        };
+        assert_eq!(keep(&mut store, before), (vec![1], 1), "it had no outcome yet: it is followed");
+        store.journal(&of(2)).expect("room");
+        assert_eq!(keep(&mut store, kept(&heart)), (vec![2], 1), "the first has one, the second began later");
+    }
 }

@@ -265,6 +265,7 @@ impl Engine {
     fn confirmed(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
         let Some(flight) = self.land(id) else { return };
         let Route { vm, to, .. } = flight.route;
+        self.live_mut(vm).landed = Some((id, Phase::Confirmed));
         self.placed(vm, to);
         self.live_mut(vm).remember_move(now);
         while self.moves.front().is_some_and(|at| now.since(*at) >= HOUR) {
@@ -311,6 +312,7 @@ impl Engine {
         let Some(flight) = self.land(id) else { return };
         let Route { vm, to, .. } = flight.route;
         let phase = if flight.aborting { Phase::Aborted } else { Phase::Failed };
+        self.live_mut(vm).landed = Some((id, phase));
         if phase == Phase::Failed {
             self.live_mut(vm).remember_failure(to, now);
         }
@@ -322,6 +324,7 @@ impl Engine {
     fn broken(&mut self, now: Timestamp, id: RequestId, phase: Phase, cause: HoldCause, out: &mut Vec<Effect>) {
         let Some(flight) = self.land(id) else { return };
         let route = flight.route;
+        self.live_mut(route.vm).landed = Some((id, phase));
         self.hold(route.vm, Hold { until: Timestamp::NEVER, cause });
         self.record_flight(now, route, phase, flight.percent, flight.detail, out);
         let [vm, from, to] =

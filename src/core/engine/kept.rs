@@ -1,11 +1,12 @@
 //! What outlives a restart: by name, as ids do not. What is on its way is another story (`resume`).
 
+use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
 use super::live::{Hold, Live, Waiting};
-use super::record::{By, Gate, VmState};
+use super::record::{By, Gate, Phase, VmState};
 use super::{Engine, Last};
 use crate::core::cluster::{ArrayId, Cluster, HostId, Indicator, RequestId, Timestamp, VmId};
 use crate::core::policy::{Decision, Settings, State};
@@ -47,6 +48,9 @@ pub struct Kept {
     pub(super) failed: Vec<(Timestamp, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<KeptWaiting>,
+    /// Its last migration that had an outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) landed: Option<(RequestId, Phase)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) moves: Vec<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +81,19 @@ pub struct KeptCluster {
     pub last_id: u64,
     /// Alarms nobody has acknowledged, oldest first: when, of which VM, in words.
     pub alarms: Vec<(Timestamp, Option<String>, String)>,
+}
+
+impl Kept {
+    /// How a migration ended that the journal still has without an outcome: the engine was killed between writing what
+    /// came of it and closing its row. Of those before the VM's last one only that they are over is known.
+    pub fn outcome(&self, id: RequestId) -> Option<&'static str> {
+        let (last, phase) = self.landed?;
+        match id.cmp(&last) {
+            Ordering::Less => Some("over"),
+            Ordering::Equal => Some(phase.word()),
+            Ordering::Greater => None,
+        }
+    }
 }
 
 impl KeptCluster {
@@ -114,6 +131,7 @@ impl Engine {
             tried: dated(&live.tried),
             failed: dated(&live.failed),
             waiting: live.waiting.as_ref().map(waits),
+            landed: live.landed,
             moves: live.moves.iter().copied().collect(),
             last_move: live.last_move,
             kept_by: live.kept_by,

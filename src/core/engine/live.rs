@@ -8,7 +8,7 @@ use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestam
 use crate::core::policy::{Decision, State};
 
 use super::message::{QueueReport, Route};
-use super::record::{By, Gate, VmState};
+use super::record::{By, Gate, Phase, VmState};
 
 /// A migration that failed keeps its VM away from that host for so long.
 pub(super) const FAILURE_MEMORY: Span = Span::from_mins(10);
@@ -38,6 +38,8 @@ pub struct Live {
     pub(super) failed: Vec<(Timestamp, HostId)>,
     pub(super) waiting: Option<Waiting>,
     pub(super) flight: Option<RequestId>,
+    /// Its last migration that had an outcome, and which.
+    pub(super) landed: Option<(RequestId, Phase)>,
     /// Confirmed moves of the last 24 h, oldest first.
     pub(super) moves: VecDeque<Timestamp>,
     pub(super) last_move: Option<Timestamp>,
@@ -171,6 +173,7 @@ impl Live {
             failed: Vec::new(),
             waiting: None,
             flight: None,
+            landed: None,
             moves: VecDeque::new(),
             last_move: None,
             kept_by: None,

@@ -22,14 +22,26 @@ impl Engine {
         let interval = self.cluster.vm(vm).interval;
         // Readings that were missed are not made up for, and the VM keeps its own slot.
         let due = self.live(vm).next_read;
-        let intervals = now.since(due).millis() / interval.millis() + 1;
-        self.read_at(vm, due + interval.scaled(intervals, 1));
+        let missed = now.since(due).millis() / interval.millis();
+        self.read_at(vm, due + interval.scaled(missed + 1, 1));
         if self.rests_unread(vm) {
             return;
         }
+        self.stood_still(vm, missed);
         if self.live(vm).asked.is_none() {
             self.live_mut(vm).asked = Some(now);
             out.push(Effect::Read { vm });
+        }
+    }
+
+    /// The process was stopped, or the machine asleep: what was not read meanwhile are gaps, as after a restart.
+    fn stood_still(&mut self, vm: VmId, missed: i64) {
+        if self.live(vm).settle.is_some() || self.live(vm).flight.is_some() {
+            return;
+        }
+        let stale_after = self.settings(vm).stale_after;
+        for _ in 0..missed.min(i64::from(stale_after)) {
+            self.live_mut(vm).policy.missed(stale_after);
         }
     }
 

@@ -87,6 +87,7 @@ impl Engine {
             tried: ids.dated(&kept.tried),
             failed: ids.dated(&kept.failed),
             waiting,
+            landed: kept.landed,
             moves: kept.moves.iter().copied().collect(),
             last_move: kept.last_move,
             kept_by: kept.kept_by,

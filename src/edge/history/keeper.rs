@@ -46,7 +46,7 @@ pub enum Note {
 enum Urgent {
     Journal(Journalled),
     Settle(RequestId, String),
-    Flush(SyncSender<()>),
+    Flush(SyncSender<bool>),
     End,
 }
 
@@ -145,12 +145,10 @@ impl Keeper {
         let _ = self.send(Urgent::Settle(id, outcome.to_owned()));
     }
 
-    /// Waits until everything queued before is written, or could not be; at most 2 seconds.
-    pub fn flush(&self) {
+    /// Waits until everything queued before is written, or could not be; at most 2 seconds. `true`: it is written.
+    pub fn flush(&self) -> bool {
         let (done, wait) = sync_channel(1);
-        if self.send(Urgent::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(FLUSH);
-        }
+        self.send(Urgent::Flush(done)).is_ok() && wait.recv_timeout(FLUSH).unwrap_or(false)
     }
 
     fn send(&self, urgent: Urgent) -> Result<(), Urgent> {
@@ -245,7 +243,7 @@ impl<N: Fn(Note)> Desk<N> {
                         self.write();
                     }
                     // Whoever asked may have gone.
-                    let _ = done.try_send(());
+                    let _ = done.try_send(self.trouble.is_none());
                 }
                 Ok(Urgent::End) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) if self.trouble.is_none() && self.take() => self.write(),

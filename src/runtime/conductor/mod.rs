@@ -188,7 +188,9 @@ impl Conductor {
     fn next_look(&self) -> Option<Instant> {
         let due = self.heart.next_wake().min(self.until.unwrap_or(Timestamp::NEVER));
         let due = if due == Timestamp::NEVER { Some(Instant::now() + HEARTBEAT) } else { self.pace.wake_for(due) };
-        let due = due.map(|due| if self.sink.archive.waiting() > 0 { due.min(self.flush_due()) } else { due });
+        let archive = &self.sink.archive;
+        let waits = archive.is_on() && (archive.waiting() > 0 || archive.is_urgent());
+        let due = due.map(|due| if waits { due.min(self.flush_due()) } else { due });
         match &self.sink.show {
             Show::Print(_) => due,
             Show::Publish(_) => {
@@ -323,7 +325,7 @@ impl Conductor {
         let lost = self.sink.archive.take_lost();
         if lost > 0 && !self.losing {
             self.losing = true;
-            let text = format!("the history does not keep up: {lost} readings were given up");
+            let text = format!("the history does not keep up: {lost} rows were given up");
             self.tell(Event::Trouble { vm: None, text });
         }
     }

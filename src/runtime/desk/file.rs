@@ -300,6 +300,10 @@ fn value_by_value(
         let patch = [(change.key.as_str(), change.old.as_deref())];
         let amended = config::amend_many(&bytes, path, &[vm.as_str()], &patch, config::Scope::Shared)
             .map_err(|error| Refusal::from(format!("cannot be undone: {error}")))?;
+        if let Some(now) = amended.changed.iter().find(|now| now.key == change.key && now.old != change.new) {
+            let now = now.old.as_deref().unwrap_or("not there");
+            return Err(format!("cannot be undone: somebody else changed {} since, it is {now} now", change.key).into());
+        }
         bytes.clone_from(&amended.bytes);
         last = Some(amended);
     }
@@ -313,5 +317,48 @@ pub(super) fn in_short(report: &config::Report) -> String {
     match report.problems().len() {
         0 | 1 => first.to_owned(),
         n => format!("{first} (and {} more: whimbrel check)", n - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = include_str!("../../../config/first.toml");
+
+    fn changes(told: &Told) -> Result<usize, &str> {
+        match told {
+            Told::Edited(edited) => Ok(edited.changes.len()),
+            Told::Refused(why) => Err(why),
+            _ => Err("something else"),
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_has_set_since_is_not_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, CONFIG).expect("a file");
+        let (tell, _told) = tokio::sync::mpsc::unbounded_channel();
+        let mut file = File::new(Papers { file: Some(path.clone()), ..Papers::default() }, &tell);
+        let vm = file.config().expect("it is right").cluster.vms[0].name.clone();
+        let set = |file: &mut File, value| {
+            let vms = vec![Arc::from(vm.as_str())];
+            file.nudge(&Nudge { vms, field: Field::Threshold, value, scope: Scope::Block })
+        };
+        let is = |text: &str| std::fs::read_to_string(&path).expect("a file").contains(text);
+        assert_eq!(changes(&set(&mut file, 4321.5)), Ok(1));
+        let by_others = |from: &str, to: &str| {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            std::fs::write(&path, format!("# hello\n{}", text.replace(from, to))).expect("a file");
+        };
+        by_others("4321.5", "1234.5");
+        let said = file.undo();
+        let words = "cannot be undone: somebody else changed threshold since, it is 1234.5 now";
+        assert_eq!(changes(&said), Err(words));
+        assert!(is("1234.5"), "theirs stays");
+        by_others("1234.5", "4321.5");
+        assert_eq!(changes(&file.undo()), Ok(1), "with their other changes around it, it is taken back");
+        assert!(!is("4321.5") && is("# hello"));
     }
 }

@@ -73,6 +73,20 @@ fn a_sample_that_ends_being_stale_does_not_count_while_a_request_waits() {
 }
 
 #[test]
+fn readings_that_were_missed_while_everything_stood_still_are_gaps() {
+    let after = |pause| {
+        let mut world = World::new(cluster(4, threshold()), always(60.0));
+        world.run_for(Span::from_mins(2));
+        assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
+        world.now = world.engine.next_wake() + pause;
+        world.tell(Event::Tick);
+        (world.engine.live(VmId(0)).policy().count, world.requests().len())
+    };
+    assert_eq!(after(Span::from_mins(2)), (0, 1), "two gaps neither count nor reset: the third sample decides");
+    assert_eq!(after(Span::from_hours(1)), (1, 0), "it was stale: what was counted an hour ago decides nothing");
+}
+
+#[test]
 fn a_counters_increase_is_its_value_and_its_first_reading_is_a_gap() {
     let mut world = counter(&[1_000.0, 1_060.0, 1_060.0, 1_111.0]);
     world.run_for(Span::from_mins(4));

@@ -317,7 +317,7 @@ fn the_keeper_writes_what_was_queued_when_it_is_dropped() {
         body: String::new(),
     };
     keeper.journal(about.clone()).expect("room");
-    keeper.flush();
+    assert!(keeper.flush());
     assert_eq!(reader(folder.path()).reach("a").expect("whole"), Some((minute(0), minute(499))));
     keeper.offer(readings("a", &[sample(minute(500), 1.0)])).expect("room");
     drop(keeper);

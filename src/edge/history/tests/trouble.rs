@@ -81,6 +81,7 @@ fn nobody_waits_for_a_file_that_cannot_be_written() {
     }
     let text = said.iter().find_map(|note| if let Note::Trouble(text) = note { Some(text) } else { None });
     assert!(text.is_some_and(|text| text.contains("a.db: locked by another program\nhelp: ")));
+    assert!(!keeper.flush(), "nothing of it is written");
     other.execute_batch("COMMIT").expect("it has it");
     let notes: Vec<Note> =
         said.iter().take_while(|note| *note != Note::Written { through: minute(accepted - 1) }).collect();
