@@ -79,6 +79,8 @@ pub enum Action {
     Acknowledge,
     /// All keys.
     Help,
+    /// Read the config file again.
+    Reload,
     /// The next theme.
     Theme,
     /// Stand still, or go on.

@@ -76,6 +76,7 @@ pub const BINDINGS: &[Binding] = keys! {
     Screens Console "?" [ch('?'), code(KeyCode::F(1))] Help Always "help" "this help";
     Screens Console "q" [ch('q')] Quit Always "quit" "quit";
     Acting Vm "y" [ch('y')] Copy Selected "" "copy the why line (OSC 52: works over ssh)";
+    Screens Cluster "R" [ch('R')] Reload Always "" "read the config file again, where changes to it are not noticed";
     Screens Console "T" [ch('T')] Theme Always "" "dark, light, mono: the next theme";
     Fleet Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
     Fleet Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
