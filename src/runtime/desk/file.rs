@@ -15,6 +15,8 @@ use crate::view::{Block, DraftView, Editing, Nudge, Origin, Scope};
 
 /// Edits that can be taken back.
 const UNDO_KEPT: usize = 100;
+/// Bytes of files that are kept for it, at most: of a large config fewer edits can be taken back.
+const UNDO_BYTES: usize = 16 << 20;
 
 /// The config file as the engine has it.
 pub(super) struct File {
@@ -219,10 +221,11 @@ impl File {
         config::save(&path, &self.bytes, &amended.bytes)
             .map_err(|error: SaveError| Refusal::from(error.to_string()))?;
         let before = std::mem::replace(&mut self.bytes, amended.bytes);
-        if self.undo.len() == UNDO_KEPT {
+        self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
+        let bytes = |undo: &[Undo]| undo.iter().map(|undo| undo.before.len() + undo.after.len()).sum::<usize>();
+        while self.undo.len() > 1 && (self.undo.len() > UNDO_KEPT || bytes(&self.undo) > UNDO_BYTES) {
             self.undo.remove(0);
         }
-        self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
         Ok(self.adopt(amended.config, why))
     }
 
@@ -421,6 +424,14 @@ mod tests {
         let mut none = File::new(Papers::default(), &told);
         assert_eq!(refused(none.undo()), "policies cannot be edited: there is no config file to save to");
         assert!(none.look(true).is_none());
+    }
+
+    #[test]
+    fn of_a_large_config_fewer_edits_can_be_taken_back() {
+        let (mut file, _folder) = file(&format!("{CONFIG}# {}\n", "x".repeat(900_000)));
+        (60..80).for_each(|value| drop(edited(nudge(&mut file, f64::from(value)))));
+        assert!((5..10).contains(&file.undo.len()), "{}", file.undo.len());
+        edited(file.undo());
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl Clerk {
     pub fn answer(&mut self, ask: Ask) {
         let told = match ask {
             Ask::Past(vm, ask, now) => Some(Told::Past(Arc::new(self.library.past(&self.file, vm, ask, now)))),
-            Ask::Activity(ask, now) => Some(Told::Activity(Arc::new(self.library.activity(ask, now)))),
+            Ask::Activity(ask, now) => Some(Told::Activity(Arc::new(self.library.activity(&self.file, ask, now)))),
             Ask::Draft(draft, now) => {
                 let view = self.drafts.look(draft, now, &self.file, &mut self.library);
                 view.map(|view| Told::Draft(Arc::new(view)))
