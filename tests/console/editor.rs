@@ -416,6 +416,15 @@ fn a_nudge_of_a_shared_block_is_asked_about_once() {
 }
 
 #[test]
+fn what_is_too_long_to_be_a_policy_is_not_pasted_and_takes_nothing_away() {
+    let mut desk = Desk::new();
+    desk.keys("e");
+    let before = desk.text();
+    desk.act(Action::Paste("x".repeat(100_000)));
+    assert_eq!((desk.text(), desk.notice()), (before, "not pasted: that is far longer than any policy"));
+}
+
+#[test]
 fn a_number_is_typed_as_the_config_takes_it() {
     let mut desk = Desk::new();
     desk.keys("#1_0x");

@@ -54,6 +54,13 @@ pub enum HistoryError {
     /// There is nothing to read.
     #[error("{}: no history there\nhelp: one begins with the first whimbrel or whimbrel run", .0.display())]
     Missing(PathBuf),
+    /// The file that was being written is no longer there, or another one is.
+    #[error(
+        "{}: removed or replaced while it was written: nothing is kept\n\
+         help: put it back, and writing goes on by itself; or start whimbrel again, which begins a new one",
+        .0.display()
+    )]
+    Gone(PathBuf),
     /// It is damaged.
     #[error(
         "{}: damaged ({what})\nhelp: stop whimbrel and move the file aside, or save what can be saved with \
@@ -185,6 +192,7 @@ mod tests {
             HistoryError::Older { path: path.clone(), version: 1 },
             HistoryError::Foreign(path.clone()),
             HistoryError::Missing(path.clone()),
+            HistoryError::Gone(path.clone()),
             HistoryError::Corrupt { path: path.clone(), what: "x".to_owned() },
             HistoryError::ReadOnly { path: path.clone(), why: "x".to_owned() },
             HistoryError::Full(path.clone()),

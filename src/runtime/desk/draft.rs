@@ -1,5 +1,6 @@
 //! What is known of a draft: what is wrong with it, what it would change, what it would have done.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::file::{File, Refusal, Written};
@@ -176,22 +177,26 @@ fn settings_of(file: &File, vms: &[Arc<str>]) -> Vec<Settings> {
 
 /// One VM's block; of several the keys that are written the same in all of them.
 fn block(file: &File, vms: &[Arc<str>]) -> Result<Block, Refusal> {
-    let mut blocks = vms.iter().map(|vm| file.block(vm));
-    let first = blocks.next().unwrap_or_else(|| Err("no VM was named".into()))?;
-    let others: Vec<Block> = blocks.collect::<Result<_, _>>()?;
+    let mut blocks = file.blocks(vms)?.into_iter();
+    let first = blocks.next().ok_or("no VM was named")?;
+    let others: Vec<Block> = blocks.collect();
     if others.is_empty() {
         return Ok(first);
     }
+    let mut texts: Vec<&str> = others.iter().map(|block| &*block.text).collect();
+    texts.sort_unstable();
+    texts.dedup();
     let same = |line: &&str| {
         let mine = key_and_value(line);
-        others.iter().all(|block| block.text.lines().any(|other| key_and_value(other) == mine))
+        texts.iter().all(|text| text.lines().any(|other| key_and_value(other) == mine))
     };
     let text: String = first.text.lines().filter(same).flat_map(|line| [line, "\n"]).collect();
+    let meant: HashSet<&Arc<str>> = vms.iter().collect();
     let mut shared: Vec<Arc<str>> = Vec::new();
     let mut touched: Vec<Arc<str>> = Vec::new();
     for block in [&first].into_iter().chain(&others) {
         shared.extend(block.shared.clone().filter(|name| !shared.contains(name)));
-        touched.extend(block.others.iter().filter(|vm| !vms.contains(vm)).cloned());
+        touched.extend(block.others.iter().filter(|vm| !meant.contains(vm)).cloned());
     }
     touched.sort_unstable();
     touched.dedup();
@@ -237,7 +242,8 @@ fn meant(text: &str, base: &Block, draft: &Draft, file: &File) -> Meant {
             .map_err(|all| all.iter().map(|p| problem(p, p.line - 1)).collect());
     }
     let patch = patch(&base.text, text);
-    let each = draft.vms.iter().filter_map(|name| Some((file.vm(name)?, file.block(name).ok()?)));
+    let Ok(blocks) = file.blocks(&draft.vms) else { return Ok(Vec::new()) };
+    let each = draft.vms.iter().zip(blocks).filter_map(|(name, block)| Some((file.vm(name)?, block)));
     each.map(|(vm, block)| {
         let patched = patched(&block.text, &patch);
         config::check_block(&patched, &context(vm)).map_err(|all| {

@@ -84,16 +84,19 @@ impl File {
         std::str::from_utf8(&self.bytes).unwrap_or_default()
     }
 
-    /// A VM's policy block as the file has it.
-    pub(super) fn block(&self, vm: &str) -> Result<Block, Refusal> {
-        let found = config::block_of(self.text(), vm);
-        let found = found.ok_or_else(|| format!("{vm} has no policy in {}", self.file_name()))?;
-        Ok(Block {
-            text: Arc::from(found.text.as_str()),
-            place: Arc::from(format!("{}:{}", self.file_name(), found.line)),
-            shared: found.shared.as_deref().map(Arc::from),
-            others: found.others.iter().map(|name| Arc::from(name.as_str())).collect(),
-        })
+    /// The VMs' policy blocks as the file has them; of those that share one the first has the others.
+    pub(super) fn blocks(&self, vms: &[Arc<str>]) -> Result<Vec<Block>, Refusal> {
+        let names: Vec<&str> = vms.iter().map(|vm| &**vm).collect();
+        let block = |(found, vm): (Option<config::Block>, &Arc<str>)| {
+            let found = found.ok_or_else(|| format!("{vm} has no policy in {}", self.file_name()))?;
+            Ok(Block {
+                text: Arc::from(found.text.as_str()),
+                place: Arc::from(format!("{}:{}", self.file_name(), found.line)),
+                shared: found.shared.as_deref().map(Arc::from),
+                others: found.others.iter().map(|name| Arc::from(name.as_str())).collect(),
+            })
+        };
+        config::blocks_of(self.text(), &names).into_iter().zip(vms).map(block).collect()
     }
 
     /// Whether policies can be edited, and where each VM's settings come from.
