@@ -1,5 +1,7 @@
 //! The history against what happens to machines: killed processes, full disks, damaged files, two engines on one file.
 
+#[path = "support/disk.rs"]
+mod disk;
 mod services;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use disk::Small;
 use whimbrel::core::cluster::{Direction, RequestId, Span, Timestamp, Value};
 use whimbrel::core::engine::VmState;
 use whimbrel::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom, Story, Told};
@@ -229,43 +232,6 @@ fn a_reader_sees_whole_batches_while_they_are_written() {
 // ---------------------------------------------------------------------------------------------------------------------
 // A disk that is full, or read-only
 
-/// A small file system of its own, gone when the test is over.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mount(size: &str) -> Result<Self, String> {
-        let folder = tempfile::tempdir().map_err(|why| why.to_string())?;
-        let owner = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-        let options = format!("size={size},uid={},gid={}", owner.0, owner.1);
-        as_root(&["mount", "-t", "tmpfs", "-o", &options, "whimbrel"], folder.path())?;
-        Ok(Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn read_only(&self) -> Result<(), String> {
-        as_root(&["mount", "-o", "remount,ro"], self.path())
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: a failed test may still have a file open.
-        let _ = as_root(&["umount", "-l"], self.path());
-    }
-}
-
-fn as_root(command: &[&str], path: &Path) -> Result<(), String> {
-    let sudo: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["sudo", "-n"] };
-    let words: Vec<&str> = sudo.iter().chain(command).copied().collect();
-    let out = Command::new(words[0]).args(&words[1..]).arg(path).output();
-    let out = out.map_err(|why| format!("{}: {why}", words[0]))?;
-    let text = String::from_utf8_lossy(&out.stderr).trim().to_owned();
-    if out.status.success() { Ok(()) } else { Err(format!("{}: {text}", words.join(" "))) }
-}
-
 fn hear(said: &Receiver<Note>, mut wanted: impl FnMut(&Note) -> bool) -> Vec<Note> {
     let mut heard = Vec::new();
     loop {
@@ -289,9 +255,7 @@ fn a_full_disk_is_said_once_and_nothing_accepted_is_lost_when_there_is_room_agai
     hear(&said, |note| matches!(note, Note::Written { .. }));
 
     // Somebody else takes all the room there is.
-    let filler = disk.path().join("filler");
-    let mut file = std::fs::File::create(&filler).expect("a file");
-    while file.write_all(&[0; 4_096]).is_ok() {}
+    let filler = disk.fill();
     let mut accepted = 1;
     while keeper.offer(numbered(accepted)).is_ok() {
         accepted += 1;
@@ -304,8 +268,7 @@ fn a_full_disk_is_said_once_and_nothing_accepted_is_lost_when_there_is_room_agai
     let heard = hear(&said, |note| *note == Note::Journalled(RequestId(7)));
     assert!(!heard.iter().any(|note| matches!(note, Note::Trouble(_))), "said twice: {heard:?}");
 
-    std::fs::remove_file(&filler).expect("it is there");
-    drop(file);
+    filler.free();
     let last = Note::Written { through: minute(accepted - 1) };
     let heard = hear(&said, |note| *note == last);
     assert!(heard.contains(&Note::Well) && !heard.iter().any(|note| matches!(note, Note::Trouble(_))), "{heard:?}");

@@ -17,6 +17,13 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The names of the folders in one.
+fn folders(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder)).expect("a folder");
+    let folders = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir());
+    folders.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
+}
+
 /// The lines of a folder's sources that name one of these, comments aside.
 fn naming(folder: &str, forbidden: &[&str]) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
@@ -66,8 +73,32 @@ fn the_core_is_pure() {
 #[test]
 fn each_edge_knows_the_core_and_no_other_edge() {
     never("edge", &["crate::runtime", "crate::view", "crate::console", "crate::cli"]);
-    never("edge/config", &["edge::monitor", "edge::driver"]);
-    never("edge/monitor", &["edge::config", "edge::driver"]);
+    let rooms = ["config", "monitor", "driver", "recording", "history"];
+    for room in rooms {
+        let others: Vec<String> = rooms.iter().filter(|r| **r != room).map(|other| format!("edge::{other}")).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        never(&format!("edge/{room}"), &others);
+        // Nor by the way of their parent.
+        let others: Vec<String> =
+            rooms.iter().filter(|r| **r != room).map(|other| format!("super::super::{other}")).collect();
+        never(&format!("edge/{room}"), &others.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let known: Vec<String> = folders("edge");
+    assert!(known.iter().all(|room| rooms.contains(&room.as_str())), "{known:?}: one of them has no rule");
+}
+
+#[test]
+fn the_rooms_of_the_core_know_those_before_them() {
+    never("core/insight", &["core::simulation"]);
+    never("core/policy", &["core::engine", "core::insight", "core::simulation"]);
+    never("core/cluster", &["core::policy::decide", "core::engine", "core::insight", "core::simulation"]);
+}
+
+#[test]
+fn only_the_history_speaks_to_its_file() {
+    for room in ["core", "view", "console", "runtime", "cli", "edge/config", "edge/monitor", "edge/recording"] {
+        never(room, &["rusqlite"]);
+    }
 }
 
 #[test]
@@ -117,6 +148,18 @@ fn the_crates_map_and_the_docs_have_every_room() {
 fn the_readme_shows_the_first_config_as_it_is() {
     let (readme, first) = (project("README.md"), project("config/first.toml"));
     assert_eq!(readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()), Some(first.as_str()));
+}
+
+#[test]
+fn every_picture_of_the_readme_is_there_and_is_drawn_by_the_program() {
+    let readme = project("README.md");
+    let shown: Vec<&str> = readme.split("screenshots/").skip(1).filter_map(|rest| rest.split(".svg").next()).collect();
+    for name in &shown {
+        assert!(whimbrel::console::shots().iter().any(|shot| shot.name == *name), "nothing draws {name}");
+    }
+    for shot in whimbrel::console::shots() {
+        assert!(project(&format!("screenshots/{}.svg", shot.name)).starts_with("<svg"), "{}", shot.name);
+    }
 }
 
 #[test]

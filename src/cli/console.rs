@@ -2,7 +2,7 @@
 
 use std::env;
 use std::future::pending;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -131,7 +131,7 @@ pub(super) fn demo(
     banner: Option<String>,
     screen: Screen,
 ) -> Result<ExitCode> {
-    let (heart, mut sink, snapshots) = simulated(scenario, size, seed, banner, WARM_UP);
+    let (heart, mut sink, snapshots) = simulated(scenario, size, seed, banner);
     // Its config and its history are files like any other's, but not for long.
     let folder = tempfile::Builder::new().prefix("whimbrel-demo-").tempdir().ok();
     let at = folder.as_ref().map(|folder| folder.path().to_owned());
@@ -182,13 +182,13 @@ fn demo_papers(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>)
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
 /// A simulated cluster that has run for a while, and its first snapshot. What it did waits for a history.
-fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>, age: Span) -> (Heart, Sink, Snapshots) {
+fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) -> (Heart, Sink, Snapshots) {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let small = cluster.vms.len() <= WARMED_VMS;
     let mut heart = Heart::new(cluster, monitors, plan, START);
     let (publisher, snapshots) = Publisher::new(heart.engine(), START, crate::view::Clock::default(), banner);
     let mut sink = Sink::new(Show::Publish(publisher), Archive::soon(heart.engine(), START));
-    let until = if small { START + age } else { START };
+    let until = if small { START + WARM_UP } else { START };
     while heart.next_wake() <= until {
         let due = heart.next_wake();
         heart.wake(due, &mut sink, &mut Asked::default());
@@ -244,32 +244,4 @@ fn show(
         return Err(eyre!(why));
     }
     left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)")
-}
-
-/// Draw the demo's screens into SVG files, as `screenshots/` has them
-#[derive(Debug, Args)]
-pub(super) struct Screenshot {
-    /// The folder they are written to
-    #[arg(default_value = "screenshots")]
-    folder: PathBuf,
-}
-
-impl Screenshot {
-    pub(super) fn run(&self) -> Result<ExitCode> {
-        let (heart, mut sink, snapshots) =
-            simulated(Scenario::Fleet, Size { vms: None, hosts: None }, 1, None, Span::from_mins(44));
-        let Some(publisher) = sink.publisher() else { return Ok(ExitCode::FAILURE) };
-        publisher.set_clock(Pace::simulated(heart.now(), 60.0).clock());
-        std::fs::create_dir_all(&self.folder).wrap_err_with(|| format!("{} cannot be made", self.folder.display()))?;
-        for shot in console::shots() {
-            let svg = shot.take(|look| {
-                publisher.set_look(look);
-                publisher.publish(heart.engine(), heart.now());
-                Arc::clone(&snapshots.borrow())
-            });
-            let path = self.folder.join(format!("{}.svg", shot.name));
-            std::fs::write(&path, svg).wrap_err_with(|| format!("{} cannot be written", path.display()))?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
 }

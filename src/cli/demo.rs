@@ -11,6 +11,9 @@ use super::console::{self, Screen};
 use super::{FLEET_ONLY, Sized, WRONG_INPUT, speed};
 
 /// Open the console on a simulated cluster
+///
+/// It needs nothing and touches nothing: its config and its history are temporary files, so that everything can be tried,
+/// edits of policies too. It begins with a past: of days, or of the thesis's 48 hours in scenario 1.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
     /// fleet: 50 VMs with all four policies; 1, 2, 3: the thesis's scenarios

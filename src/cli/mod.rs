@@ -8,6 +8,7 @@ mod demo;
 mod past;
 mod report;
 mod run;
+mod screenshot;
 mod span;
 mod whatif;
 
@@ -40,26 +41,23 @@ const AFTER: &str = "\
 Files:
   ./whimbrel.toml, or the XDG config folder's whimbrel/whimbrel.toml
   config/whimbrel.toml in the project is a sample with every key explained.
+  The history (samples, decisions, moves, edits) is in $XDG_STATE_HOME/whimbrel, or where the config's [history] says.
 Environment:
   WHIMBREL_CONFIG  the config, if none is named
+  XDG_STATE_HOME   where the history's folder is [default: ~/.local/state]
   NO_COLOR         no colours; every state also shows as text or symbol
 Exit status:
   0 well, 1 a failure while running, 2 wrong arguments or a config with errors";
 
+// What each says of itself stands at its own type.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Open the console on a simulated cluster
     Demo(demo::Demo),
-    /// Run the engine without a screen; events go to standard output
     Run(run::Run),
-    /// Check configs: 0, or 2 with every error
     Check(check::Check),
-    /// Say what was done: requests an hour, VMs on each host, migration times, stays and their cost
     Report(report::Report),
-    /// Ask what a threshold would have done over recorded samples
     Whatif(whatif::WhatIf),
-    /// Draw the demo's screen into SVG files, as `screenshots/` has them
-    Screenshot(console::Screenshot),
+    Screenshot(screenshot::Screenshot),
 }
 
 /// How large a simulated cluster is.

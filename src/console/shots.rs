@@ -1,8 +1,9 @@
-//! The project's own screenshots: real frames of the demo, drawn as pictures.
+//! The project's own screenshots: real frames of the demos, drawn as pictures.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::editor::Edit;
 use super::keymap::Action;
 use super::picture::{self, Background};
 use super::theme::{Colours, Theme, ThemeName};
@@ -14,45 +15,70 @@ use crate::view::{Look, Say, Snapshot};
 pub struct Shot {
     /// The file's name, without its ending.
     pub name: &'static str,
+    /// The demo it is of, as `whimbrel demo` is told.
+    pub demo: &'static str,
     theme: ThemeName,
     size: (u16, u16),
+    /// The VM that is selected; the list's first if it is none's.
+    vm: &'static str,
     keys: &'static [Action],
 }
 
+const LARGE: (u16, u16) = (140, 44);
+const SMALL: (u16, u16) = (80, 24);
+
+/// A VM over the day before the last half, with the cursor on the last of what happened to it.
+const DAY: &[Action] =
+    &[Action::Open, Action::ZoomOut, Action::ZoomOut, Action::ZoomOut, Action::Earlier, Action::EventBack];
+/// To the next bounds that make fewer moves, three times.
+const EASED: &[Action] =
+    &[Action::Edit(Edit::Open), Action::Edit(Edit::Fewer), Action::Edit(Edit::Fewer), Action::Edit(Edit::Fewer)];
+
 /// All of them.
 pub const fn shots() -> &'static [Shot] {
+    use ThemeName::{Dark, Light};
+    const FLEET: &str = "fleet";
+    const LOOP: &str = "1";
     const SHOTS: &[Shot] = &[
-        Shot { name: "fleet-dark", theme: ThemeName::Dark, size: (140, 44), keys: &[] },
-        Shot { name: "fleet-light", theme: ThemeName::Light, size: (140, 44), keys: &[] },
-        Shot { name: "fleet-80x24", theme: ThemeName::Dark, size: (80, 24), keys: &[] },
-        Shot {
-            name: "vm-dark",
-            theme: ThemeName::Dark,
-            size: (140, 44),
-            keys: &[Action::Open, Action::ZoomOut, Action::EventBack],
-        },
-        Shot { name: "activity-dark", theme: ThemeName::Dark, size: (140, 44), keys: &[Action::Activity] },
+        Shot { name: "fleet-dark", demo: FLEET, theme: Dark, size: LARGE, vm: "", keys: &[] },
+        Shot { name: "fleet-light", demo: FLEET, theme: Light, size: LARGE, vm: "", keys: &[] },
+        Shot { name: "fleet-80x24", demo: FLEET, theme: Dark, size: SMALL, vm: "", keys: &[] },
         Shot {
             name: "move-dark",
-            theme: ThemeName::Dark,
+            demo: FLEET,
+            theme: Dark,
             size: (120, 40),
+            vm: "",
             keys: &[Action::Down, Action::Down, Action::Moves],
+        },
+        Shot { name: "vm-dark", demo: LOOP, theme: Dark, size: LARGE, vm: "nii1", keys: DAY },
+        Shot { name: "vm-light", demo: LOOP, theme: Light, size: LARGE, vm: "nii1", keys: DAY },
+        Shot { name: "editor-dark", demo: FLEET, theme: Dark, size: LARGE, vm: "web03", keys: EASED },
+        Shot { name: "editor-80x24", demo: FLEET, theme: Dark, size: SMALL, vm: "web03", keys: EASED },
+        Shot {
+            name: "activity-dark",
+            demo: LOOP,
+            theme: Dark,
+            size: LARGE,
+            vm: "nii1",
+            keys: &[Action::Activity, Action::Scope],
         },
     ];
     SHOTS
 }
 
 impl Shot {
-    /// Draws it. `publish` gives the snapshot for what is on screen.
-    pub fn take(&self, mut publish: impl FnMut(Look) -> Arc<Snapshot>) -> String {
+    /// Draws it. `publish` gives the snapshot that answers what the console says.
+    pub fn take(&self, mut publish: impl FnMut(Say) -> Arc<Snapshot>) -> String {
         let mut ui = Ui::new(self.theme, false, Zone::Utc);
-        let mut snapshot = publish(Look::default());
+        ui.selected = Some(Arc::from(self.vm)).filter(|vm: &Arc<str>| !vm.is_empty());
+        let mut snapshot = publish(Say::Look(Look::default()));
         let first = [Action::Resize(self.size.0, self.size.1), Action::Arrived];
         let mut waiting: VecDeque<Action> = first.iter().chain(self.keys).cloned().collect();
         while let Some(action) = waiting.pop_front() {
             for effect in update(&mut ui, action, &snapshot) {
-                if let Effect::Say(Say::Look(look)) = effect {
-                    snapshot = publish(look);
+                if let Effect::Say(say) = effect {
+                    snapshot = publish(say);
                     waiting.push_front(Action::Arrived);
                 }
             }

@@ -106,11 +106,11 @@ impl Archive {
 
     /// Hands on what was gathered. If there is no room for it, it waits for the next time; with `wait` until there is.
     pub fn flush(&mut self, heart: &mut Heart, wait: bool) {
-        if !self.is_on() {
-            return;
+        if !matches!(self.keeper, Keeping::By(_)) {
+            return self.bound();
         }
         self.gather_kept(heart);
-        let Keeping::By(keeper) = &self.keeper else { return self.bound() };
+        let Keeping::By(keeper) = &self.keeper else { return };
         self.urgent = false;
         if self.batch.is_empty() {
             return;

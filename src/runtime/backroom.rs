@@ -73,6 +73,8 @@ impl Backroom {
         let file = papers.file.clone();
         let desk = Desk::open(papers, tell).map_err(|error| format!("policies cannot be edited: {error}"))?;
         let watch = file.map(|path| config::watch(&path, desk.bell())).transpose();
+        // What changed after the desk's first look and before the watch began is nobody's to tell.
+        desk.ask(Ask::Look);
         (self.told, self.desk) = (told, Some(desk));
         match watch {
             Ok(watch) => self._watch = watch,
@@ -108,6 +110,7 @@ impl Backroom {
             self.ask_past(now);
         }
         self.ask_activity(now);
+        self.ask(Ask::Recorded);
     }
 
     /// Whether some of the past is on screen.
@@ -142,6 +145,11 @@ impl Backroom {
     /// Whether a migration waits to be written down.
     pub const fn is_owing(&self) -> bool {
         !self.journals.is_empty()
+    }
+
+    /// What of the history has been said already.
+    pub fn heard(&mut self) -> Option<Word> {
+        self.news.try_recv().ok().map(Word::News)
     }
 
     /// The next word. Never comes if nobody has anything to say.

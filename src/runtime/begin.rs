@@ -43,6 +43,8 @@ pub fn over(config: Config, mut show: Show, locked: Option<&'static str>) -> Res
     Ok(conductor)
 }
 
+/// Why there is no place for a history by default.
+const HOMELESS: &str = "neither XDG_STATE_HOME nor HOME is set: name a file for it, [history] file = \"…\"";
 /// Readings of a demo's past that are written in one go.
 const BATCH: usize = 2_000;
 
@@ -63,8 +65,10 @@ struct Begun {
 /// # Errors
 /// Another engine has the history: there must not be two.
 fn begin(config: Config, now: Timestamp, notes: UnboundedSender<News>) -> Result<Begun, HistoryError> {
-    let Some(path) = place(&config) else {
-        return Ok(fresh(config, now, None, "the config has history switched off".to_owned()));
+    let path = match place(&config) {
+        Ok(Some(path)) => path,
+        Ok(None) => return Ok(fresh(config, now, None, "the config has it switched off".to_owned())),
+        Err(why) => return Ok(fresh(config, now, Some(format!("nothing is kept: {why}")), why.to_owned())),
     };
     let retention = Retention { raw: config.history.raw, rolled: config.history.rolled };
     let left = open(&path, retention, &config.path.to_string_lossy(), now).and_then(|mut store| {
@@ -94,11 +98,11 @@ fn fresh(config: Config, now: Timestamp, trouble: Option<String>, none: String) 
 }
 
 /// The history's file.
-fn place(config: &Config) -> Option<PathBuf> {
+fn place(config: &Config) -> Result<Option<PathBuf>, &'static str> {
     match &config.history.file {
-        HistoryFile::Off => None,
-        HistoryFile::At(path) => Some(path.clone()),
-        HistoryFile::Default => default_path(&config.cluster.name, &config.path),
+        HistoryFile::Off => Ok(None),
+        HistoryFile::At(path) => Ok(Some(path.clone())),
+        HistoryFile::Default => default_path(&config.cluster.name, &config.path).map(Some).ok_or(HOMELESS),
     }
 }
 
@@ -165,8 +169,13 @@ pub fn give_past(backroom: &Backroom, before: impl FnOnce() -> Before + Send + '
     }
 }
 
+/// A new history for a demo.
+pub(super) fn keep_demo(path: &Path, notes: UnboundedSender<News>) -> Result<Keeper, HistoryError> {
+    open(path, Retention::default(), "demo", START).and_then(|store| keep(store, notes))
+}
+
 fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
-    let made = open(&path, Retention::default(), "demo", START).and_then(|store| keep(store, notes.clone()));
+    let made = keep_demo(&path, notes.clone());
     let news = match made {
         Ok(keeper) => News::Keeper(simulate(before, keeper), path),
         Err(error) => News::None(error.to_string()),
@@ -175,7 +184,8 @@ fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
     let _ = notes.send(news);
 }
 
-fn simulate(before: Before, keeper: Keeper) -> Keeper {
+/// Simulates a demo's past into a history.
+pub(super) fn simulate(before: Before, keeper: Keeper) -> Keeper {
     let Before { cluster, monitors, plan, from, edits } = before;
     let mut heart = Heart::new(cluster, monitors, plan, from);
     let mut archive = Archive::soon(heart.engine(), from);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::desk::Told;
 use crate::view::{ActivityView, DraftView, Editing, HistoryView, Origin, Past};
 
 /// From the history and the config file.
@@ -19,4 +20,18 @@ pub struct Beside {
     pub editing: Editing,
     /// Where each VM's settings come from; empty without a file.
     pub origins: Vec<Origin>,
+}
+
+impl Beside {
+    /// Takes what a desk told. What is not for a screen to show is given back.
+    pub fn take(&mut self, told: Told) -> Option<Told> {
+        match told {
+            Told::Past(past) => self.past = Some(past),
+            Told::Activity(activity) => self.activity = Some(activity),
+            Told::Draft(draft) => self.draft = Some(draft),
+            Told::Editing(editing, origins) => (self.editing, self.origins) = (editing, origins),
+            other => return Some(other),
+        }
+        None
+    }
 }

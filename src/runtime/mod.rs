@@ -14,6 +14,7 @@
 //! | `desk` | slow questions on a thread of their own: the past, what-if, the config file |
 //! | `backroom` | history and desk as the loop sees them |
 //! | `begin` | an engine that goes on where the one before stopped; a demo with a past |
+//! | `studio` | a simulated cluster that stands still and answers at once, for pictures |
 //! | `signals` | SIGINT, SIGTERM, SIGHUP as words for the loop |
 
 mod archive;
@@ -29,6 +30,7 @@ mod print;
 mod publish;
 mod signals;
 mod sink;
+mod studio;
 
 pub use archive::Archive;
 pub use backroom::Backroom;
@@ -41,3 +43,4 @@ pub use print::{Format, Printer};
 pub use publish::Publisher;
 pub use signals::{Hangup, on_hangup, to_control};
 pub use sink::{Show, Sink};
+pub use studio::Studio;

@@ -88,6 +88,29 @@ fn from_too_many_moves_to_a_better_bound_in_three_keys() {
 }
 
 #[test]
+fn the_graph_begins_where_something_is_recorded() {
+    let mut desk = Desk::new();
+    desk.keys("e");
+    let mut past = desk.snapshot.past.clone().expect("a past");
+    let known = Arc::make_mut(&mut past);
+    known.begins = Some(known.to - Span::from_hours(50));
+    desk.snapshot.past = Some(past);
+    let asked = |desk: &Desk| desk.snapshot.past.as_ref().map(|past| past.ask.span);
+    desk.act(Action::Arrived);
+    assert_eq!(asked(&desk), Some(Span::from_hours(51)), "of 14 days");
+}
+
+#[test]
+fn two_bounds_in_one_line_of_the_graph_share_a_label() {
+    let mut desk = Desk::new();
+    desk.ui.size = (140, 44);
+    desk.keys("e50.1");
+    let theme = Theme::built_in(ThemeName::Mono, Colours::Off);
+    let shown = crate::frames::text(&render(&desk.snapshot, &desk.ui, &theme, 140, 44));
+    assert!(shown.contains(" 50 → 50.1"), "{shown}");
+}
+
+#[test]
 fn fewer_and_more_moves_go_along_the_strip_and_back() {
     let mut desk = Desk::new();
     desk.keys("e");
@@ -390,6 +413,15 @@ fn a_nudge_of_a_shared_block_is_asked_about_once() {
     desk.keys("+b++");
     assert_eq!(desk.nudges().iter().map(|nudge| nudge.value).collect::<Vec<_>>(), [52.0, 54.0, 56.0]);
     assert!(desk.nudges().iter().all(|nudge| nudge.scope == Scope::Block));
+}
+
+#[test]
+fn what_is_too_long_to_be_a_policy_is_not_pasted_and_takes_nothing_away() {
+    let mut desk = Desk::new();
+    desk.keys("e");
+    let before = desk.text();
+    desk.act(Action::Paste("x".repeat(100_000)));
+    assert_eq!((desk.text(), desk.notice()), (before, "not pasted: that is far longer than any policy"));
 }
 
 #[test]

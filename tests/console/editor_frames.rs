@@ -6,7 +6,7 @@ use whimbrel::console::{Action, Colours, Edit, Glyphs, Go, Theme, ThemeName, Ui,
 use whimbrel::view::{Block, Editing, Saving, Snapshot};
 
 use crate::editor_desk::{BLOCK, Desk};
-use crate::frames::assert_frames;
+use crate::frames::{assert_frames, text};
 
 fn assert_desk(name: &str, desk: &Desk) {
     assert_frames(&format!("editor-{name}"), &desk.snapshot, &desk.ui);
@@ -97,6 +97,11 @@ fn a_number_is_typed() {
     let mut desk = Desk::new();
     desk.keys("#60");
     assert_desk("number", &desk);
+    desk.keys("x");
+    desk.key(crossterm::event::KeyCode::Enter);
+    let frame = render(&desk.snapshot, &desk.ui, &Theme::built_in(ThemeName::Dark, Colours::Sixteen), 80, 24);
+    let line = text(&frame).lines().last().map(str::to_owned).unwrap_or_default();
+    assert_eq!(line, " threshold of nii1 [50]: 60x▏  ! '60x' is no number: write 50, 2.5 or 1_000");
 }
 
 #[test]

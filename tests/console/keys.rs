@@ -121,6 +121,13 @@ fn abort_asks_first() {
 }
 
 #[test]
+fn the_config_is_read_again_when_asked() {
+    let (snapshot, mut ui) = on("nii8");
+    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [Effect::Say(Say::Reload)]);
+    assert_eq!(notice(&ui), (Tone::Asked, "the config file is read again"));
+}
+
+#[test]
 fn undo_and_acknowledge_are_said_at_once() {
     let (mut snapshot, mut ui) = on("nii1");
     assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::Say(Say::Undo)]);

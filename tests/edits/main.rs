@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use whimbrel::core::cluster::{Source, VmId};
 use whimbrel::core::policy::Settings;
 use whimbrel::edge::config::{
-    self, AmendError, Amended, BlockContext, Config, Scope, Target, amend, amend_many, block_of, check_block,
+    self, AmendError, Amended, BlockContext, Config, Scope, Target, amend, amend_many, block_of, blocks_of, check_block,
 };
 
 const FILES: [&str; 8] = ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows", "under-header"];
@@ -76,6 +76,30 @@ fn a_block_is_one_key_a_line_in_the_files_notation() {
     );
     assert_eq!(block_of(&headers, "nobody"), None);
     assert_eq!(block_of("[[vm]]\nname = ", "nii1"), None);
+}
+
+#[test]
+fn blocks_read_together_are_those_read_alone() {
+    for name in FILES {
+        let text = file(name);
+        let config = read(&text);
+        let vms: Vec<&str> = config.cluster.vms.iter().map(|vm| vm.name.as_str()).chain(["nobody"]).collect();
+        let together = blocks_of(&text, &vms);
+        assert_eq!(together.len(), vms.len());
+        let mut seen = Vec::new();
+        for (block, vm) in together.into_iter().zip(&vms) {
+            let mut alone = block_of(&text, vm);
+            // Of VMs that share a block the first has the others.
+            if let Some(alone) = alone.as_mut().filter(|alone| alone.shared.is_some()) {
+                if seen.contains(&alone.shared) {
+                    alone.others.clear();
+                }
+                seen.push(alone.shared.clone());
+            }
+            assert_eq!(block, alone, "{name}: {vm}");
+        }
+    }
+    assert_eq!(blocks_of("[[vm]]\nname = ", &["nii1", "nii2"]), [None, None]);
 }
 
 #[test]

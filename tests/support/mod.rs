@@ -89,6 +89,26 @@ impl Run {
         kill_process(Pid::from_child(&self.child), signal).expect("it still runs");
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it in order and reads what is left.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        assert!(self.end().success(), "it ends in order");
+    }
+
+    /// Kills it, as a power cut does, and reads what it had written: a last line may be torn.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.events.extend(serde_json::from_str::<Value>(&line));
+        }
+        self.child.wait().expect("it is dead");
+    }
+
     /// Waits for the end and reads what is left.
     pub fn end(&mut self) -> ExitStatus {
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
@@ -129,6 +149,11 @@ impl Config {
 
     /// The file.
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("whimbrel.toml")
+        self.beside("whimbrel.toml")
+    }
+
+    /// A file beside it.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 }

@@ -21,17 +21,27 @@ use super::{load, past, refuse};
 use compared::Compared;
 use wanted::Wanted;
 
+const USAGE: &str = "whimbrel whatif <CONFIG> --vm <NAME> [OPTIONS]
+       whimbrel whatif --csv <FILE> --threshold <V> --tarry <N> [OPTIONS]";
+
+const AFTER: &str = "\
+Examples:
+  whimbrel whatif whimbrel.toml --vm db --threshold 60
+  whimbrel whatif whimbrel.toml --vm db --days 7 --tarry 5 --format json
+  whimbrel whatif --csv samples.csv --threshold 50 --tarry 3 --direction lower";
+
 /// How far back a VM's history is asked unless told.
 const DAYS: u32 = 14;
 
 /// Ask what a threshold would have done over recorded samples
 ///
-/// Over a file, the settings are given whole. Over a config's VM and its history they stand against the VM's own, of which
-/// those that are not given stay.
+/// Over a config's VM and its history, the settings that are given stand against the VM's own; those that are not given
+/// stay. Over a CSV file they are given whole: --threshold and --tarry at least. Nothing is changed anywhere.
 ///
 /// The VM starts in the ring, watching; every move confirms at once; there are no gates. The samples were taken where the
 /// VM then was, so the answer is an estimate, not a promise.
 #[derive(Debug, Args)]
+#[command(override_usage = USAGE, after_long_help = AFTER)]
 pub(super) struct WhatIf {
     /// The config, whose history is asked
     #[arg(value_name = "CONFIG", requires = "vm", required_unless_present = "csv", conflicts_with = "csv")]

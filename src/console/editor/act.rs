@@ -93,7 +93,9 @@ pub fn typed(ui: &mut Ui, action: Action) {
     let Some(text) = &mut editor.text else { return };
     match action {
         Action::Type(c) => text.type_char(c),
-        Action::Paste(pasted) => text.paste(&pasted),
+        Action::Paste(pasted) if !text.paste(&pasted) => {
+            ui.say(Tone::Bad, "not pasted: that is far longer than any policy");
+        }
         _ => {}
     }
 }

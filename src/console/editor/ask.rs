@@ -90,9 +90,9 @@ impl Ask {
     /// Draws it.
     pub fn draw(&self, pen: &mut Pen<'_>, area: Rect, ui: &Ui) {
         match self {
-            Self::Why(line) => prompt(pen, area, "why? (enter to leave it empty): ", line),
+            Self::Why(line) => prompt(pen, area, "why? (enter to leave it empty): ", line, ui),
             Self::Number { vms, field, now, typed } => {
-                prompt(pen, area, &nudge::question(vms, *field, *now), typed);
+                prompt(pen, area, &nudge::question(vms, *field, *now), typed, ui);
             }
             Self::Share { question, .. } => choice(pen, area, "shared", question, self.context()),
             Self::Conflict(theirs) => screen::conflict(pen, area, ui, theirs),
@@ -103,8 +103,8 @@ impl Ask {
     }
 }
 
-/// A line to be typed, in place of the footer.
-fn prompt(pen: &mut Pen<'_>, area: Rect, question: &str, typed: &str) {
+/// A line to be typed, in place of the footer; why the last one was not taken, behind it.
+fn prompt(pen: &mut Pen<'_>, area: Rect, question: &str, typed: &str, ui: &Ui) {
     let at = Rect { y: area.bottom() - 1, height: 1, ..area };
     pen.clear(at);
     let x = pen.put(at.x + 1, at.y, at.width - 1, question, Role::Key);
@@ -122,6 +122,10 @@ fn prompt(pen: &mut Pen<'_>, area: Rect, question: &str, typed: &str) {
         .collect();
     let x = pen.put(x, at.y, room, &shown, Role::Strong);
     pen.glyph(x, at.y, pen.glyphs.caret, Role::Key);
+    if let Some(wrong) = ui.notice.as_ref().filter(|notice| notice.tone == Tone::Bad) {
+        let x = x + 3;
+        pen.line(x, at.y, at.right().saturating_sub(x), &[("! ", Role::Warning), (&wrong.text, Role::Warning)]);
+    }
 }
 
 /// A question in the middle, with its answers from the table of keys.

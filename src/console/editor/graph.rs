@@ -20,7 +20,7 @@ const MARKS: u16 = 2;
 /// Draws it.
 pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
-    let past = editor.past.as_deref().filter(|past| past.ask.span == editor.span());
+    let past = editor.past.as_deref().filter(|past| past.ask.span == editor.shown() || past.ask.span == editor.span());
     let (plot, site) =
         (Rect { height: area.height.saturating_sub(MARKS), ..area }, first.is_some_and(|row| row.policy == "site"));
     let nothing = match past {
@@ -80,26 +80,29 @@ fn would_be(editor: &Editor) -> Vec<f64> {
 /// A line for every bound that would be another, behind the readings; and which is which.
 fn lines(pen: &mut Pen<'_>, scale: &Scale, now: &[f64], would: &[f64]) {
     let (x, room) = (scale.plot.right() + 1, RIGHT - 1);
-    let label = |pen: &mut Pen<'_>, y: u16, bound: f64, word: &str, role: Role| {
-        let text = format!("{} {word}", exact(bound));
-        let text = if width(&text) > usize::from(room) { exact(bound) } else { text };
+    let label = |pen: &mut Pen<'_>, y: u16, text: &str, bound: f64, role: Role| {
+        let text = if width(text) > usize::from(room) { exact(bound) } else { text.to_owned() };
         pen.put(x, y, room, &format!("{text:<10}"), role);
     };
     let rows: Vec<u16> = would.iter().map(|bound| scale.row(*bound)).collect();
     for bound in now.iter().filter(|bound| !would.contains(bound)) {
-        // What would be is more to the point where both share a line.
+        // Where both share a line, they share a label.
         if !rows.contains(&scale.row(*bound)) {
-            label(pen, scale.row(*bound), *bound, "now", Role::Bound);
+            label(pen, scale.row(*bound), &format!("{} now", exact(*bound)), *bound, Role::Bound);
         }
     }
     for bound in would.iter().filter(|bound| !now.contains(bound)) {
         let y = scale.row(*bound);
+        let hidden = now.iter().find(|other| !would.contains(other) && scale.row(**other) == y);
         for x in (scale.plot.left()..scale.plot.right()).step_by(2) {
             if pen.is_free(x, y) {
                 pen.glyph(x, y, pen.glyphs.dash, Role::Key);
             }
         }
-        label(pen, y, *bound, "new", Role::Key);
+        match hidden {
+            Some(other) => label(pen, y, &format!("{} → {}", exact(*other), exact(*bound)), *bound, Role::Key),
+            None => label(pen, y, &format!("{} new", exact(*bound)), *bound, Role::Key),
+        }
     }
 }
 

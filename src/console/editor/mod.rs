@@ -88,9 +88,18 @@ impl Editor {
         Span::from_hours(DAYS[self.days] * 24)
     }
 
+    /// How far back the graph goes: not to where nothing is recorded, in whole hours so that it is not another at every
+    /// reading.
+    fn shown(&self) -> Span {
+        let begins = self.past.as_ref().and_then(|past| Some(past.to.since(past.begins?)));
+        let hour = Span::from_hours(1);
+        let recorded = begins.map(|age| Span::from_hours(age.millis() / hour.millis() + 1));
+        recorded.map_or(self.span(), |recorded| recorded.min(self.span()))
+    }
+
     /// What the engine should send of the first VM's past.
     pub fn ask(&self, size: (u16, u16)) -> PastAsk {
-        PastAsk { end: None, span: self.span(), columns: size.0.saturating_mul(2) }
+        PastAsk { end: None, span: self.shown(), columns: size.0.saturating_mul(2) }
     }
 
     /// Whether a save has been asked for and not been answered.

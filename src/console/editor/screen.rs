@@ -70,7 +70,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot,
     problem(pen, take(plan.problem), editor);
     let estimate = take(plan.estimate);
     if estimate.height > 0 && editor.told().is_some() {
-        let text = "recorded where it ran then: an estimate, not a promise";
+        let text = "recorded where it ran then, replayed without gates: an estimate, not a promise";
         pen.put(estimate.x + 1, estimate.y, estimate.width - 1, text, Role::Quiet);
     }
     footer::draw(pen, take(1), snapshot, ui);

@@ -126,11 +126,15 @@ impl Text {
         }
     }
 
-    /// Puts in what was pasted: its lines, without control characters.
-    pub fn paste(&mut self, pasted: &str) {
+    /// Puts in what was pasted: its lines, without control characters. `false`: it is too long, and nothing was changed.
+    pub fn paste(&mut self, pasted: &str) -> bool {
+        if self.is_full(pasted.chars().count()) {
+            return false;
+        }
         let pasted: Vec<String> = pasted.replace("\r\n", "\n").split(['\n', '\r']).map(harmless).collect();
         let pasted = pasted.join("\n");
         self.put(&pasted);
+        true
     }
 
     /// Takes something out; what is selected, if something is.
@@ -368,7 +372,7 @@ mod tests {
     #[test]
     fn a_pasted_text_brings_its_lines_and_no_control_characters() {
         let mut text = Text::new("");
-        text.paste("a = 1\r\nb = \"\x1b[31m\"\x07\rc\t= 2");
+        assert!(text.paste("a = 1\r\nb = \"\x1b[31m\"\x07\rc\t= 2"));
         assert_eq!(text.whole(), "a = 1\nb = \"[31m\"\nc  = 2");
         text.type_char('\x1b');
         assert!(!text.whole().contains('\x1b'));
@@ -379,8 +383,12 @@ mod tests {
     #[test]
     fn a_paste_by_mistake_is_not_taken() {
         let mut text = Text::new(BLOCK);
-        text.paste(&"x".repeat(LONGEST));
+        assert!(!text.paste(&"x".repeat(LONGEST)));
         assert_eq!(text.whole(), BLOCK);
+        text.next_value(true);
+        let selected = text.selection();
+        assert!(selected.is_some() && !text.paste(&"x".repeat(LONGEST)));
+        assert_eq!((text.whole().as_str(), text.selection()), (BLOCK, selected), "what was selected stays, too");
     }
 
     #[test]
@@ -403,7 +411,7 @@ mod tests {
                     2 => text.cut(Cut::Before),
                     3 => text.cut(Cut::Word),
                     4 => text.next_value(false),
-                    5 => text.paste("a = 1\nb = 2"),
+                    5 => assert!(text.paste("a = 1\nb = 2")),
                     6 => text.go(Go::Down),
                     7 => text.cut(Cut::Rest),
                     _ => { text.undo(); }

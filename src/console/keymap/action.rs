@@ -7,6 +7,8 @@ use crate::console::editor::Edit;
 pub enum Action {
     /// Leave.
     Quit,
+    /// Read the config again.
+    Reload,
     /// To the shell and back.
     Suspend,
     /// To the next line.

@@ -76,6 +76,7 @@ pub const BINDINGS: &[Binding] = keys! {
     Screens Console "?" [ch('?'), code(KeyCode::F(1))] Help Always "help" "this help";
     Screens Console "q" [ch('q')] Quit Always "quit" "quit";
     Acting Vm "y" [ch('y')] Copy Selected "" "copy the why line (OSC 52: works over ssh)";
+    Screens Cluster "R" [ch('R')] Reload Always "" "read the config file again, where changes to it are not noticed";
     Screens Console "T" [ch('T')] Theme Always "" "dark, light, mono: the next theme";
     Fleet Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
     Fleet Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
@@ -118,7 +119,7 @@ pub const BINDINGS: &[Binding] = keys! {
 
     Editor Editor "F2 ctrl-o" [code(KeyCode::F(2)), ctrl('o')] Edit(Edit::Save) Always "save & apply" "save into the config file and apply; refused while something is wrong";
     Editor Editor "esc" [code(KeyCode::Esc)] Edit(Edit::Leave) Always "leave" "leave; asks if something is not saved";
-    Editor Editor "F5" [code(KeyCode::F(5)), ctrl('f')] Edit(Edit::Fewer) Always "fewer moves" "to the strip's nearest bound with fewer moves; also ctrl-f. e F5 F2 eases a bound";
+    Editor Editor "F5" [code(KeyCode::F(5)), ctrl('f')] Edit(Edit::Fewer) Always "fewer moves" "the nearest bound with fewer moves: e F5 F2 eases one; also ctrl-f";
     Editor Editor "F9" [code(KeyCode::F(9)), ctrl('t')] Edit(Edit::Scope) Shared "its own" "of a shared block: edit it, or give the VM its own; also ctrl-t";
     Editor Editor "F6" [code(KeyCode::F(6)), ctrl('g')] Edit(Edit::More) Always "" "to the nearest one with more moves; also ctrl-g";
     Editor Editor "tab" [code(KeyCode::Tab)] Edit(Edit::Next) Always "values" "select the next value, to type over it; shift-tab the one before";

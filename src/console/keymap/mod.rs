@@ -127,7 +127,7 @@ impl Group {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Vm => "the selected VM",
-            Self::Policy => "its policy, in the running engine",
+            Self::Policy => "its policy, in the file and in the engine",
             Self::Cluster => "the cluster",
             Self::Table => "the table",
             Self::Graph => "the graph",

@@ -99,6 +99,10 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Raise => effects.extend(editor::change(ui, snapshot, true)),
         Action::Lower => effects.extend(editor::change(ui, snapshot, false)),
         Action::Undo => effects.push(editor::undo(ui)),
+        Action::Reload => {
+            ui.say(Tone::Asked, "the config file is read again");
+            effects.push(Effect::Say(Say::Reload));
+        }
         Action::Abort => ask_abort(ui),
         Action::Mode => effects.extend(mode(ui, snapshot)),
         Action::Approve | Action::Deny | Action::Hold | Action::Release | Action::Acknowledge => {

@@ -60,13 +60,14 @@ fn bar(pen: &mut Pen<'_>, plot: Rect, x: u16, eighths: u16) {
     }
 }
 
-/// Which columns show which hours. Wide bars stand a column apart.
+/// Which columns show which hours. Bars stand a column apart if all of them are wide enough for that: otherwise some
+/// would, and look like groups.
 fn columns(width: u16, hours: usize) -> impl Iterator<Item = (std::ops::Range<u16>, std::ops::Range<usize>)> {
     let (wide, many) = (usize::from(width), hours.max(1));
     let bars = many.min(wide);
+    let apart = usize::from(bars > 0 && wide / bars >= 3);
     (0..bars).map(move |i| {
         let (begin, end) = (i * wide / bars, (i + 1) * wide / bars);
-        let apart = usize::from(end - begin >= 3);
         let of_hours = if hours == 0 { 0..0 } else { i * many / bars..(i + 1) * many / bars };
         (begin as u16..(end - apart) as u16, of_hours)
     })

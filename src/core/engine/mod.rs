@@ -50,6 +50,7 @@ pub use kept::{Kept, KeptCluster};
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
 pub use message::{Change, Command, Effect, Event, Presence, QueueReport, Route, Target};
 pub(in crate::core) use names::Names;
+pub use observe::BASELINE;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 pub use resume::InFlight;
 use timers::{Timer, Timers};

@@ -8,6 +8,9 @@ use super::record::{By, Gate, Happened, VmState};
 use super::why::{number, reason_of};
 use super::{Engine, Last};
 
+/// The reason of a gap that is none: the counter's first reading after a move, which was taken and has no number yet.
+pub const BASELINE: &str = "baseline after the move";
+
 /// What a reading turned out to be.
 enum Seen {
     Value(Value),
@@ -92,7 +95,7 @@ impl Engine {
         if v < before {
             Seen::Gap(format!("the counter fell from {} to {}: the service restarted", number(before), number(v)))
         } else if baseline {
-            Seen::Gap("baseline after the move".to_owned())
+            Seen::Gap(BASELINE.to_owned())
         } else if over.millis() * 2 > interval.millis() * 3 {
             Seen::Gap(format!("increase over {}, more than 1.5 intervals", in_words(over)))
         } else {

@@ -61,7 +61,7 @@ pub struct Edited {
 pub struct OnHost {
     /// Its name.
     pub host: Arc<str>,
-    /// The mean of VMs there in each hour, over what has passed of it; as many as there are hours.
+    /// The mean of VMs there in each hour, over what has passed and is known of it; as many as there are hours.
     pub vms: Vec<f32>,
 }
 

@@ -9,7 +9,7 @@ const KEPT: usize = 360;
 /// … and at least: what a graph of an hour needs, at one a minute.
 const KEPT_OF_MANY: usize = 64;
 /// Readings kept of all VMs together, if each has its least: the history has the rest.
-const KEPT_IN_ALL: usize = 1_000_000;
+const KEPT_IN_ALL: usize = 640_000;
 
 /// The newest readings of one VM, oldest first. A gap is a NaN, never a zero.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn of_many_vms_fewer_readings_are_kept_of_each() {
         let kept = [1, 1_000, 10_000, 100_000].map(|vms| Series::one_of(vms).kept);
-        assert_eq!(kept, [360, 360, 100, 64]);
+        assert_eq!(kept, [360, 360, 64, 64]);
     }
 
     fn at(seconds: i64) -> Timestamp {

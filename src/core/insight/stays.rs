@@ -78,7 +78,8 @@ pub(super) fn stays(
         by_vm.entry(&one.vm).or_default().push(one);
     }
     let whole = Stretch { from, to };
-    let mut on_host = OnHosts { whole, spans: BTreeMap::new() };
+    let begins = by_vm.values().flatten().map(|one| one.at).min().unwrap_or(from);
+    let mut on_host = OnHosts { whole, begins, spans: BTreeMap::new() };
     let mut stays = Stays::default();
     // In the order of names: the same placements sum up to the same last digit.
     let mut by_vm: Vec<_> = by_vm.into_iter().collect();
@@ -112,6 +113,8 @@ impl Stays {
 /// Time on each host by hour, of all VMs together.
 struct OnHosts<'a> {
     whole: Stretch,
+    /// Before this nothing is known.
+    begins: Timestamp,
     spans: BTreeMap<InOrder<'a>, (Arc<str>, Vec<Span>)>,
 }
 
@@ -136,13 +139,14 @@ impl<'a> OnHosts<'a> {
         }
     }
 
-    /// Over what has passed of each hour.
+    /// Over what has passed of each hour and is known of it.
     fn means(self) -> Vec<OnHost> {
-        let whole = self.whole;
+        let whole = Stretch { from: self.whole.from.max(self.begins), to: self.whole.to };
+        let first = self.whole.from;
         let mean = |(hour, span): (usize, Span)| {
-            let begin = whole.from + HOUR.scaled(hour as i64, 1);
-            let passed = Stretch { from: begin, to: begin + HOUR }.and(whole).length();
-            (span.secs_f64() / passed.secs_f64()) as f32
+            let begin = first + HOUR.scaled(hour as i64, 1);
+            let known = Stretch { from: begin, to: begin + HOUR }.and(whole).length();
+            if span == Span::ZERO { 0.0 } else { (span.secs_f64() / known.secs_f64()) as f32 }
         };
         let mean_of = |(host, spans): (Arc<str>, Vec<Span>)| OnHost {
             host,
@@ -201,6 +205,15 @@ mod tests {
         assert_eq!(vms(&all), [("mln2", vec![1.5, 2.0]), ("mln10", vec![0.5, 0.0])]);
         let one = activity(&[], &placements, at(0), at(90), Some("nii1"));
         assert_eq!(vms(&one), [("mln2", vec![0.5, 1.0]), ("mln10", vec![0.5, 0.0])]);
+    }
+
+    #[test]
+    fn an_hour_in_which_the_history_begins_is_what_is_known_of_it() {
+        let placements = [placed(57, "nii1", "mln1", Place::Ring, 0.2), placed(57, "nii2", "mln1", Place::Ring, 0.2)];
+        let first = activity(&[], &placements, at(-60), at(60), None);
+        assert_eq!(vms(&first), [("mln1", vec![0.0, 2.0])], "two VMs are not a tenth of one");
+        let later = activity(&[], &placements, at(0), at(120), None);
+        assert_eq!(vms(&later), [("mln1", vec![2.0, 2.0])]);
     }
 
     #[test]
@@ -277,12 +290,16 @@ mod tests {
                 prop_assert!((stay.hours - f64::from(minutes) / 60.0).abs() < 1e-9);
                 prop_assert!((stay.cost - cost).abs() < 1e-9);
             }
+            let mine = placements.iter().filter(|one| only.is_none_or(|only| *one.vm == *VMS[only]));
+            let begins = mine.map(|one| one.at.since(at(0)).millis() / 60_000).min().unwrap_or_default();
             for (n, host) in HOSTS.iter().enumerate() {
                 let found = activity.hosts.iter().find(|on| &*on.host == *host);
                 for (hour, minutes) in on_host.iter().enumerate() {
-                    let passed = (to - first - 60 * hour as i64).min(60) as f32;
+                    let (begin, end) = (first + 60 * hour as i64, to.min(first + 60 * (hour as i64 + 1)));
+                    let known = (end - begin.max(begins)) as f32;
                     let said = found.map_or(0.0, |on| on.vms[hour]);
-                    prop_assert!((said - minutes[n] as f32 / passed).abs() < 1e-5);
+                    let plain = if minutes[n] == 0 { 0.0 } else { minutes[n] as f32 / known };
+                    prop_assert!((said - plain).abs() < 1e-5);
                 }
             }
         }

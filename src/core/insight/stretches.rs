@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Seen, Story, Told};
 use crate::core::cluster::Timestamp;
-use crate::core::engine::VmState;
+use crate::core::engine::{BASELINE, VmState};
 
 /// Readings that were missed one after the other for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +27,17 @@ pub struct Rest {
     pub to: Timestamp,
 }
 
-/// The stretches of gaps among readings, oldest first, as these are.
+/// The stretches of gaps among readings, oldest first, as these are. A baseline after a move is none: it was not missed.
 pub fn gaps(entries: &[Entry]) -> Vec<Missed> {
     let mut found: Vec<Missed> = Vec::new();
     let mut in_a_row = false;
     for entry in entries {
-        let Seen::Gap(reason) = &entry.seen else {
-            in_a_row = false;
-            continue;
+        let reason = match &entry.seen {
+            Seen::Gap(reason) if **reason != *BASELINE => reason,
+            Seen::Gap(_) | Seen::Sample(_) => {
+                in_a_row = false;
+                continue;
+            }
         };
         match found.last_mut() {
             Some(last) if in_a_row && last.reason == *reason => last.to = entry.at,
@@ -85,7 +88,7 @@ mod tests {
             "1" => Seen::Sample(Value::Exact(1.0)),
             reason => Seen::Gap(Arc::from(reason)),
         };
-        let texts = ["1", "refused", "refused", "no answer", "1", "no answer", "no answer", "1"];
+        let texts = ["1", "refused", "refused", "no answer", "1", "no answer", "no answer", "1", BASELINE, "1"];
         let entry = |(n, text): (usize, &&str)| Entry {
             at: at(n as i64),
             seen: seen(text),

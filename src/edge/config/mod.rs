@@ -32,7 +32,7 @@ use toml::de::DeTable;
 pub use differences::{Difference, differences};
 pub use edit::{
     AmendError, Amended, Block, BlockContext, BlockName, KeyChange, Patch, Scope, Target, amend, amend_many, block_of,
-    check_block,
+    blocks_of, check_block,
 };
 pub use find::find;
 pub use model::{Config, Driver, HistoryFile, HistorySettings, Origin};

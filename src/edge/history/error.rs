@@ -39,7 +39,7 @@ pub enum HistoryError {
     /// An earlier version wrote it, and this was opened for reading alone.
     #[error(
         "{}: written by an older whimbrel (form {version})\n\
-         help: open it once for writing (whimbrel run or whimbrel console), which brings it up to date",
+         help: open it once for writing (whimbrel or whimbrel run), which brings it up to date",
         path.display()
     )]
     Older {
@@ -52,8 +52,15 @@ pub enum HistoryError {
     #[error("{}: not a history of whimbrel\nhelp: give the history another file; this one is left as it is", .0.display())]
     Foreign(PathBuf),
     /// There is nothing to read.
-    #[error("{}: no history there\nhelp: one begins with the first whimbrel run or whimbrel console", .0.display())]
+    #[error("{}: no history there\nhelp: one begins with the first whimbrel or whimbrel run", .0.display())]
     Missing(PathBuf),
+    /// The file that was being written is no longer there, or another one is.
+    #[error(
+        "{}: removed or replaced while it was written: nothing is kept\n\
+         help: put it back, and writing goes on by itself; or start whimbrel again, which begins a new one",
+        .0.display()
+    )]
+    Gone(PathBuf),
     /// It is damaged.
     #[error(
         "{}: damaged ({what})\nhelp: stop whimbrel and move the file aside, or save what can be saved with \
@@ -185,6 +192,7 @@ mod tests {
             HistoryError::Older { path: path.clone(), version: 1 },
             HistoryError::Foreign(path.clone()),
             HistoryError::Missing(path.clone()),
+            HistoryError::Gone(path.clone()),
             HistoryError::Corrupt { path: path.clone(), what: "x".to_owned() },
             HistoryError::ReadOnly { path: path.clone(), why: "x".to_owned() },
             HistoryError::Full(path.clone()),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ const LOOKED_OVER: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Store {
     pub(super) path: PathBuf,
+    /// Device and number of the file that was opened.
+    file: (u64, u64),
     pub(super) connection: Connection,
     pub(super) retention: Retention,
     /// Every VM's number, as far as they were needed. Forgotten when a transaction is.
@@ -56,7 +58,9 @@ impl Store {
             create(&path)?;
         }
         let connection = connect(&path, fresh).map_err(|fault| fault.at(&path))?;
+        let file = identity(&path).map_err(|why| HistoryError::io(&path, &why))?;
         Ok(Self {
+            file,
             connection,
             retention,
             names: HashMap::new(),
@@ -79,6 +83,7 @@ impl Store {
     /// # Errors
     /// The file cannot be written.
     pub fn journal(&mut self, about: &Journalled) -> Result<(), HistoryError> {
+        self.still_there()?;
         let row = "INSERT INTO journal(id, at, vm, origin, target, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
         // Ids are numbers the engine counts up: they never come near the sign bit.
         let (id, at) = (about.id.0.cast_signed(), about.at.millis());
@@ -97,6 +102,7 @@ impl Store {
     /// # Errors
     /// The file cannot be written.
     pub fn settle(&mut self, id: RequestId, outcome: &str) -> Result<(), HistoryError> {
+        self.still_there()?;
         let row = "UPDATE journal SET outcome = ?2 WHERE id = ?1 AND outcome IS NULL";
         let done =
             self.connection.prepare_cached(row).and_then(|mut row| row.execute(params![id.0.cast_signed(), outcome]));
@@ -151,8 +157,15 @@ impl Store {
 
     /// Writes what is there already: whether the file can be written again.
     pub(super) fn probe(&self) -> Result<(), HistoryError> {
+        self.still_there()?;
         let done = self.connection.pragma_update(None, "user_version", schema::NEWEST);
         done.map_err(|error| Fault::from(error).at(&self.path))
+    }
+
+    /// A file that was removed or replaced takes what is written without a word, and gives nothing of it back.
+    pub(super) fn still_there(&self) -> Result<(), HistoryError> {
+        let same = identity(&self.path).is_ok_and(|file| file == self.file);
+        if same { Ok(()) } else { Err(HistoryError::Gone(self.path.clone())) }
     }
 
     /// Bytes on the disk, with what is not yet checkpointed.
@@ -187,6 +200,11 @@ pub(super) fn number(names: &mut HashMap<Arc<str>, i64>, within: &Transaction, n
     }
     names.insert(Arc::clone(name), id);
     Ok(id)
+}
+
+/// What tells a file from another one that has its name.
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 /// The log beside a history.

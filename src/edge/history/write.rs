@@ -46,6 +46,7 @@ impl Store {
     /// # Errors
     /// The file cannot be written, or is damaged. Nothing of the batch is in it then.
     pub fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        self.still_there()?;
         let done = self.try_write(batch);
         if done.is_err() {
             self.forget();

@@ -171,16 +171,8 @@ impl Conductor {
             }
             told => {
                 let Some(publisher) = self.sink.publisher() else { return };
-                match told {
-                    Told::Past(past) => publisher.beside.past = Some(past),
-                    Told::Activity(activity) => publisher.beside.activity = Some(activity),
-                    Told::Draft(view) => publisher.beside.draft = Some(view),
-                    Told::Editing(editing, origins) => {
-                        publisher.beside.editing = editing;
-                        publisher.beside.origins = origins;
-                    }
-                    Told::Edited(_) | Told::Changed(_) | Told::Refused(_) | Told::Broken(_) => {}
-                }
+                // What is not for the screen was seen to above.
+                let _ = publisher.beside.take(told);
             }
         }
         self.publish();

@@ -30,7 +30,7 @@ const FLUSH_LATE: Duration = Duration::from_secs(10);
 /// … and sooner if somebody looks at it or if something happened.
 const FLUSH_SOON: Duration = Duration::from_millis(250);
 /// So many readings are handed on whatever the time: what waits takes memory.
-const LARGEST_BATCH: usize = 20_000;
+const LARGEST_BATCH: usize = 8_192;
 
 /// A word for the loop from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +136,10 @@ impl Conductor {
 
     /// Runs until told to stop, until its time is up, or until nobody reads what it writes. `says` are a console's.
     pub async fn run(mut self, mut control: mpsc::Receiver<Control>, mut says: Option<mpsc::Receiver<Say>>) -> Ended {
+        // The history first: what is decided at the first instant is written down too.
+        while let Some(word) = self.backroom.heard() {
+            self.hear(word);
+        }
         self.catch_up();
         loop {
             if let Some(ended) = self.show() {

@@ -1,5 +1,6 @@
 //! What is known of a draft: what is wrong with it, what it would change, what it would have done.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::file::{File, Refusal, Written};
@@ -92,6 +93,13 @@ impl Drafts {
         self.look(Some(draft), now, file, library)
     }
 
+    /// The draft that is open, if it had no samples: there may be some now.
+    pub(super) fn recorded(&mut self, file: &File, library: &mut Library) -> Option<DraftView> {
+        self.open.as_ref().filter(|open| open.lacks_samples())?;
+        let (draft, now) = self.last.clone()?;
+        self.look(Some(draft), now, file, library)
+    }
+
     fn begin(&mut self, draft: &Draft, file: &File) -> Result<(), Refusal> {
         let same = self.open.as_ref().is_some_and(|open| open.vms == draft.vms && draft.text.is_some());
         if !same {
@@ -169,22 +177,26 @@ fn settings_of(file: &File, vms: &[Arc<str>]) -> Vec<Settings> {
 
 /// One VM's block; of several the keys that are written the same in all of them.
 fn block(file: &File, vms: &[Arc<str>]) -> Result<Block, Refusal> {
-    let mut blocks = vms.iter().map(|vm| file.block(vm));
-    let first = blocks.next().unwrap_or_else(|| Err("no VM was named".into()))?;
-    let others: Vec<Block> = blocks.collect::<Result<_, _>>()?;
+    let mut blocks = file.blocks(vms)?.into_iter();
+    let first = blocks.next().ok_or("no VM was named")?;
+    let others: Vec<Block> = blocks.collect();
     if others.is_empty() {
         return Ok(first);
     }
+    let mut texts: Vec<&str> = others.iter().map(|block| &*block.text).collect();
+    texts.sort_unstable();
+    texts.dedup();
     let same = |line: &&str| {
         let mine = key_and_value(line);
-        others.iter().all(|block| block.text.lines().any(|other| key_and_value(other) == mine))
+        texts.iter().all(|text| text.lines().any(|other| key_and_value(other) == mine))
     };
     let text: String = first.text.lines().filter(same).flat_map(|line| [line, "\n"]).collect();
+    let meant: HashSet<&Arc<str>> = vms.iter().collect();
     let mut shared: Vec<Arc<str>> = Vec::new();
     let mut touched: Vec<Arc<str>> = Vec::new();
     for block in [&first].into_iter().chain(&others) {
         shared.extend(block.shared.clone().filter(|name| !shared.contains(name)));
-        touched.extend(block.others.iter().filter(|vm| !vms.contains(vm)).cloned());
+        touched.extend(block.others.iter().filter(|vm| !meant.contains(vm)).cloned());
     }
     touched.sort_unstable();
     touched.dedup();
@@ -230,7 +242,8 @@ fn meant(text: &str, base: &Block, draft: &Draft, file: &File) -> Meant {
             .map_err(|all| all.iter().map(|p| problem(p, p.line - 1)).collect());
     }
     let patch = patch(&base.text, text);
-    let each = draft.vms.iter().filter_map(|name| Some((file.vm(name)?, file.block(name).ok()?)));
+    let Ok(blocks) = file.blocks(&draft.vms) else { return Ok(Vec::new()) };
+    let each = draft.vms.iter().zip(blocks).filter_map(|(name, block)| Some((file.vm(name)?, block)));
     each.map(|(vm, block)| {
         let patched = patched(&block.text, &patch);
         config::check_block(&patched, &context(vm)).map_err(|all| {
@@ -276,6 +289,11 @@ fn changes(old: &[Settings], new: &[Settings]) -> Vec<KeyChange> {
 }
 
 impl Open {
+    /// Of some VM nothing could be read.
+    fn lacks_samples(&self) -> bool {
+        self.past.as_ref().is_some_and(|(_, played)| played.iter().any(|played| played.recording.is_err()))
+    }
+
     fn what_if(
         &mut self,
         draft: &Draft,
@@ -284,7 +302,7 @@ impl Open {
         file: &File,
         library: &mut Library,
     ) -> WhatIf {
-        if self.past.as_ref().is_none_or(|(span, _)| *span != draft.span) {
+        if self.lacks_samples() || self.past.as_ref().is_none_or(|(span, _)| *span != draft.span) {
             let from = now - draft.span;
             let played = draft.vms.iter().map(|vm| {
                 let recording = library.recording(vm, from, now);

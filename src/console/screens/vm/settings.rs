@@ -8,7 +8,7 @@ use crate::console::ui::Ui;
 use crate::console::widgets::Pen;
 use crate::core::cluster::{Direction, in_words};
 use crate::core::policy::{Bound, BreakEven, Rule};
-use crate::view::{Detail, Origin, Snapshot, VmRow};
+use crate::view::{Detail, HistoryView, Origin, Snapshot, VmRow};
 
 /// Columns of a line's first word.
 const WORD: u16 = 9;
@@ -67,6 +67,7 @@ fn lines(detail: &Detail, row: &VmRow, snapshot: &Snapshot, at_least: &str) -> V
     let next = detail.next_read.map_or_else(String::new, |at| format!(", next in {}", left(at.since(snapshot.at))));
     lines.push(("read", format!("every {}{next}", in_words(detail.interval))));
     lines.push(("from", origin(&detail.origin)));
+    lines.push(("history", kept(&snapshot.history)));
     lines
 }
 
@@ -89,6 +90,22 @@ fn bounds(detail: &Detail, row: &VmRow, at_least: &str) -> Vec<Line> {
     high.into_iter().chain(low).collect()
 }
 
+/// Whether what happens is kept, how large that is and where.
+fn kept(history: &HistoryView) -> String {
+    match history {
+        HistoryView::On { path, size: 0 } => format!("in {}", tame(path)),
+        HistoryView::On { path, size } => format!("{} in {}", megabytes(*size), tame(path)),
+        HistoryView::Failing { why, .. } => format!("fails: {}", tame(why)),
+        HistoryView::Off(why) => format!("none: {}", tame(why)),
+    }
+}
+
+/// `0.6 MB`, `48 MB`.
+fn megabytes(bytes: u64) -> String {
+    let mb = bytes as f64 / 1e6;
+    if mb < 10.0 { format!("{mb:.1} MB") } else { format!("{mb:.0} MB") }
+}
+
 /// Where settings come from, and who else has them.
 fn origin(origin: &Origin) -> String {
     let others = match origin.others {
@@ -100,5 +117,22 @@ fn origin(origin: &Origin) -> String {
         Some(name) => format!("[policy.{}], {others}", tame(name)),
         None if origin.place.is_empty() => "no config file".to_owned(),
         None => "its own block".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_what_happens_is_kept_and_how_large_that_is() {
+        let on = |size| HistoryView::On { path: "/s/a.db".into(), size };
+        assert_eq!(
+            [on(0), on(671_744), on(48_300_000)].map(|history| kept(&history)),
+            ["in /s/a.db", "0.7 MB in /s/a.db", "48 MB in /s/a.db"]
+        );
+        let failing = HistoryView::Failing { path: "/s/a.db".into(), size: 9, why: "the disk is full\x1b".into() };
+        assert!(kept(&failing).starts_with("fails: the disk is full") && !kept(&failing).contains('\x1b'));
+        assert_eq!(kept(&HistoryView::Off("it is switched off".into())), "none: it is switched off");
     }
 }

@@ -1,7 +1,7 @@
 //! A policy block as a text of its own: what an operator edits, and whether it could stand.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use toml::Spanned;
@@ -32,21 +32,38 @@ pub struct Block {
 
 /// The policy block of a VM, if the text is TOML and has that VM with a policy.
 pub fn block_of(text: &str, vm: &str) -> Option<Block> {
+    blocks_of(text, &[vm]).pop()?
+}
+
+/// The policy blocks of some VMs, read from the text once. Of VMs that share a block the first has the others.
+pub fn blocks_of(text: &str, vms: &[&str]) -> Vec<Option<Block>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let tree = DeTable::parse(text).ok()?;
-    let vms = place::of_vms(text, tree.get_ref());
-    let named;
-    let (place, shared) = match &vms.iter().find(|(name, _)| name == vm)?.1 {
-        Given::Own(place) => (place, None),
-        Given::Name(name, _) => {
-            named = place::of_shared(text, tree.get_ref(), name)?;
-            (&named, Some(name.clone()))
+    let Ok(tree) = DeTable::parse(text) else { return vec![None; vms.len()] };
+    let (all, lines) = (place::of_vms(text, tree.get_ref()), Lines::of(text));
+    let mut by_name: HashMap<&str, &Given<'_>> = HashMap::new();
+    for (name, given) in &all {
+        by_name.entry(name).or_insert(given);
+    }
+    let mut seen: HashMap<&str, Block> = HashMap::new();
+    let mut block = |vm: &&str| {
+        let block = |place: &Place<'_>, shared: Option<&str>, others: Vec<String>| {
+            let line = u32::try_from(lines.at(place.start).0 + 1).unwrap_or(u32::MAX);
+            Block { text: lines_of(place), line, shared: shared.map(str::to_owned), others }
+        };
+        let shared = match *by_name.get(vm)? {
+            Given::Own(place) => return Some(block(place, None, Vec::new())),
+            Given::Name(shared, _) => shared,
+        };
+        if let Some(block) = seen.get(shared.as_str()) {
+            return Some(block.clone());
         }
+        let shares = |given: &Given<'_>| matches!(given, Given::Name(name, _) if name == shared);
+        let others = all.iter().filter(|(name, given)| name != vm && shares(given)).map(|(name, _)| name.clone());
+        let found = block(&place::of_shared(text, tree.get_ref(), shared)?, Some(shared), others.collect());
+        seen.insert(shared, Block { others: Vec::new(), ..found.clone() });
+        Some(found)
     };
-    let shares = |given: &Given<'_>| matches!((given, &shared), (Given::Name(name, _), Some(shared)) if name == shared);
-    let others = vms.iter().filter(|(name, given)| name != vm && shares(given)).map(|(name, _)| name.clone()).collect();
-    let line = u32::try_from(Lines::of(text).at(place.start).0 + 1).unwrap_or(u32::MAX);
-    Some(Block { text: lines_of(place), line, shared, others })
+    vms.iter().map(&mut block).collect()
 }
 
 /// A block's keys, one a line.

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-pub use block::{Block, BlockContext, block_of, check_block};
+pub use block::{Block, BlockContext, block_of, blocks_of, check_block};
 
 use self::place::Given;
 use self::work::{File, Found, Wanted, Work};

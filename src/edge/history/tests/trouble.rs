@@ -67,6 +67,25 @@ fn the_keeper_says_damage_once() {
 }
 
 #[test]
+fn a_file_that_was_removed_or_replaced_is_said_and_written_again_once_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, aside) = (folder.path().join("a.db"), folder.path().join("aside"));
+    let mut store = open(folder.path());
+    let one = |n: i64| readings("a", &[sample(minute(n), 1.0)]);
+    store.write(&one(0)).expect("room");
+    std::fs::rename(&path, &aside).expect("a name");
+    assert!(matches!(store.write(&one(1)), Err(HistoryError::Gone(_))), "it would take the batch and lose it");
+    std::fs::copy(&aside, &path).expect("room");
+    assert!(matches!(store.write(&one(1)), Err(HistoryError::Gone(_))), "another file of its name");
+    assert!(matches!(store.probe(), Err(HistoryError::Gone(_))));
+    assert!(matches!(store.settle(RequestId(1), "confirmed"), Err(HistoryError::Gone(_))));
+    std::fs::rename(&aside, &path).expect("a name");
+    store.probe().expect("it is back");
+    store.write(&one(1)).expect("it is back");
+    assert_eq!(reader(folder.path()).readings("a", FOREVER.0, FOREVER.1).expect("whole").len(), 2);
+}
+
+#[test]
 fn nobody_waits_for_a_file_that_cannot_be_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());

@@ -1,0 +1,161 @@
+//! A simulated cluster with a past that stands still: whatever is asked of it is answered at once, and the same every
+//! time. For pictures.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+
+use super::archive::Archive;
+use super::backroom::Backroom;
+use super::begin::{keep_demo, simulate};
+use super::desk::{Ask, Clerk, Papers, Told};
+use super::heart::{Asked, Heart};
+use super::pace::Pace;
+use super::publish::Publisher;
+use super::sink::{Show, Sink};
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::simulation::{START, Scenario, Size};
+use crate::edge::config;
+use crate::view::{Clock, HistoryView, Look, Say, Snapshot};
+
+/// Simulated seconds a second that its clock says, as a demo's does.
+const SPEED: f64 = 60.0;
+
+/// The cluster, and everything that answers for it.
+pub struct Studio {
+    heart: Heart,
+    publisher: Publisher,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    clerk: Clerk,
+    told: UnboundedReceiver<Told>,
+    now: Timestamp,
+}
+
+impl Studio {
+    /// The scenario's cluster some time after its start, with its past before that. Its config file `demo.toml` and its
+    /// history are in `folder`, which has to be empty and to stay.
+    ///
+    /// # Errors
+    /// One of the files cannot be written: which, and why.
+    pub fn new(scenario: Scenario, age: Span, folder: &Path) -> Result<Self, String> {
+        let (size, seed) = (Size::default(), 1);
+        let (file, history) = (folder.join("demo.toml"), folder.join("history.db"));
+        let (cluster, monitors, plan) = scenario.build(size, seed);
+        let rendered = config::render(&cluster, &monitors, &plan);
+        std::fs::write(&file, rendered).map_err(|why| format!("{} cannot be written: {why}", file.display()))?;
+        let papers = Papers { file: Some(file), untold: Some((cluster.clone(), plan.clone())), ..Papers::default() };
+
+        let mut heart = Heart::new(cluster, monitors, plan, START);
+        let (publisher, snapshots) = Publisher::new(heart.engine(), START, Clock::default(), None);
+        let mut sink = Sink::new(Show::Publish(publisher), Archive::soon(heart.engine(), START));
+        let now = START + age;
+        while heart.next_wake() <= now {
+            heart.wake(heart.next_wake(), &mut sink, &mut Asked::default());
+        }
+        let keeper = keep_demo(&history, Backroom::default().bell()).map_err(|error| error.to_string())?;
+        sink.archive.keep_by(simulate(scenario.before(size, seed), keeper));
+        sink.archive.flush(&mut heart, true);
+        let Sink { show: Show::Publish(mut publisher), archive } = sink else { unreachable!("it was made above") };
+        // The keeper's end is that of its writing: from here on the past is whole.
+        drop(archive);
+        publisher.set_clock(Pace::simulated(now, SPEED).clock());
+        // Neither its place nor its size is anybody's: they would be others in every picture.
+        publisher.beside.history = HistoryView::On { path: "history.db".into(), size: 0 };
+
+        let (tell, told) = unbounded_channel();
+        let mut clerk = Clerk::new(papers, tell);
+        clerk.answer(Ask::History(history));
+        let mut studio = Self { heart, publisher, snapshots, clerk, told, now };
+        studio.publish();
+        Ok(studio)
+    }
+
+    /// Answers a look or a draft. Nothing is commanded here: whatever else is said changes nothing.
+    pub fn say(&mut self, say: Say) -> Arc<Snapshot> {
+        match say {
+            Say::Look(look) => self.look(look),
+            Say::Draft(draft) => {
+                self.publisher.beside.draft = None;
+                self.clerk.answer(Ask::Draft(draft, self.now));
+            }
+            Say::Command(_) | Say::Save { .. } | Say::Nudge(_) | Say::Undo | Say::Reload => {}
+        }
+        self.publish()
+    }
+
+    fn look(&mut self, look: Look) {
+        if let (Some(vm), Some(past)) = (&look.vm, look.past) {
+            self.clerk.answer(Ask::Past(Arc::clone(vm), past, self.now));
+        }
+        if let Some(activity) = &look.activity {
+            self.clerk.answer(Ask::Activity(activity.clone(), self.now));
+        }
+        self.publisher.set_look(look);
+    }
+
+    fn publish(&mut self) -> Arc<Snapshot> {
+        while let Ok(told) = self.told.try_recv() {
+            // The file is nobody else's: there is nothing to be said of it but for the screen.
+            let _ = self.publisher.beside.take(told);
+        }
+        self.publisher.publish(self.heart.engine(), self.now);
+        Arc::clone(&self.snapshots.borrow())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::{ActivityAsk, Draft, PastAsk, Scope, WhatIf};
+
+    /// Everything a screen can ask for of scenario 1's nii1.
+    fn asked() -> [Say; 2] {
+        let (vm, span) = (Arc::<str>::from("nii1"), Span::from_hours(48));
+        let look = Look {
+            vm: Some(Arc::clone(&vm)),
+            window: Span::from_mins(30),
+            moves: true,
+            past: Some(PastAsk { end: None, span, columns: 280 }),
+            activity: Some(ActivityAsk { vm: None, span }),
+        };
+        let draft = Draft { seq: 1, vms: vec![vm], scope: Scope::Block, text: None, span };
+        [Say::Look(look), Say::Draft(Some(draft))]
+    }
+
+    fn studio() -> (Studio, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        (Studio::new(Scenario::One, Span::from_mins(44), folder.path()).expect("a studio"), folder)
+    }
+
+    #[test]
+    fn what_is_asked_is_in_the_next_snapshot() {
+        let (mut studio, _folder) = studio();
+        let snapshots = asked().map(|say| studio.say(say));
+        let past = snapshots[0].past.as_ref().expect("a past");
+        assert!(past.begins.is_some_and(|begins| begins < START - Span::from_hours(47)), "{past:?}");
+        let activity = &snapshots[0].activity.as_ref().expect("an activity").activity;
+        let edit = activity.edits.first().expect("the threshold was raised");
+        let requests: u32 = activity.hours.iter().map(|hour| hour.requests).sum();
+        assert!(edit.at < START && requests > 100, "{edit:?} {requests}");
+        let draft = snapshots[1].draft.as_ref().expect("a draft");
+        assert!(matches!(draft.what_if, WhatIf::Told { .. }), "{draft:?}");
+        assert!(draft.block.place.starts_with("demo.toml:"), "{draft:?}");
+    }
+
+    #[test]
+    fn two_studios_say_the_same() {
+        let ((mut one, _folder), (mut other, _other)) = (studio(), studio());
+        for say in asked() {
+            let (mut one, mut other) = (one.say(say.clone()), other.say(say));
+            // As text, since what is not a number equals nothing.
+            let said = |snapshot: &mut Arc<Snapshot>| {
+                let editing = std::mem::take(&mut Arc::make_mut(snapshot).editing);
+                assert!(matches!(editing, crate::view::Editing::On(_)), "its place is each one's own");
+                format!("{snapshot:?}")
+            };
+            assert_eq!(said(&mut one), said(&mut other));
+        }
+    }
+}
