@@ -31,7 +31,7 @@ impl Engine {
             Some(flight) => {
                 let vm = &self.cluster.vm(flight.route.vm).name;
                 Err(format!(
-                    "{vm} is migrating, and it or one of its hosts is not in the new config; reload again when it is done"
+                    "{vm} is migrating, and it or one of its hosts is not in the new config; it is read again when that is done"
                 ))
             }
             None => Ok(()),

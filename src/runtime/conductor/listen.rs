@@ -203,15 +203,32 @@ impl Conductor {
         self.pass_on();
         match self.heart.reconfigure(config, &mut self.sink, &mut self.asks) {
             Ok(()) => {
+                self.refused = None;
                 self.polls.configure(self.heart.monitors());
                 if let Some(publisher) = self.sink.publisher() {
                     (publisher.beside.editing, publisher.beside.origins) = (editing, origins);
                     publisher.set_broken(None);
                 }
             }
-            Err(why) => self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") }),
+            Err(why) => {
+                let under_way = self.engine().flights().map(|flight| flight.route.id).collect();
+                let known = self.refused.replace((under_way, why.clone()));
+                if known.is_none_or(|(_, said)| said != why) {
+                    self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") });
+                }
+            }
         }
         self.pass_on();
         self.stale = true;
+    }
+
+    /// A config that a migration kept from being applied is read again when one of those under way then is over.
+    pub(super) fn reload_refused(&mut self) {
+        let Some((under_way, _)) = &mut self.refused else { return };
+        let engine = self.heart.engine();
+        if under_way.iter().any(|id| !engine.flights().any(|flight| flight.route.id == *id)) {
+            under_way.clear();
+            self.backroom.ask(Ask::Reload);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::core::cluster::{Reading, Timestamp};
+use crate::core::cluster::{Reading, RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::view::Say;
 
@@ -71,6 +71,8 @@ pub struct Conductor {
     flushed: Instant,
     /// Readings were given up, and that was said.
     losing: bool,
+    /// Migrations that were under way when a config could not be applied, and why it could not.
+    refused: Option<(Vec<RequestId>, String)>,
 }
 
 enum Woken {
@@ -100,6 +102,7 @@ impl Conductor {
             stale: false,
             flushed: Instant::now(),
             losing: false,
+            refused: None,
         }
     }
 
@@ -300,6 +303,7 @@ impl Conductor {
             }
         }
         self.keep(false);
+        self.reload_refused();
         time_up.then_some(Ended::TimeUp)
     }
 
@@ -366,9 +370,10 @@ impl Conductor {
 mod tests {
     use super::*;
     use crate::core::cluster::{Monitor, Source, Span, VmId};
+    use crate::core::engine::{Command, Target};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::config;
-    use crate::runtime::desk::Changed;
+    use crate::runtime::desk::{Changed, Papers};
     use crate::runtime::{Archive, Format, Printer};
     use crate::view::Editing;
 
@@ -431,6 +436,32 @@ mod tests {
         assert!(conductor.backroom.is_owing(), "it waits for its journal");
         let stage = conductor.engine().flights().next().map(|flight| flight.stage);
         assert_eq!(stage, Some(crate::core::engine::Stage::Journal));
+    }
+
+    #[tokio::test]
+    async fn a_config_that_a_migration_stands_against_is_applied_when_that_is_done() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, include_str!("../../../config/first.toml")).expect("a file");
+        let mut conductor = conductor();
+        let papers = Papers { file: Some(path.clone()), ..Papers::default() };
+        conductor.backroom.open_desk(papers).expect("a desk");
+        conductor.come_to_now();
+        let there = Command::Move { vm: "nii2".to_owned(), target: Target::Host("mln5".to_owned()) };
+        conductor.heart.command("operator", there, &mut conductor.sink, &mut conductor.asks);
+        assert_eq!(conductor.engine().flights().count(), 1);
+        let config = config::load(&path).expect("a config");
+        conductor.changed(Changed { config, editing: Editing::default(), origins: Vec::new() });
+        assert!(conductor.engine().cluster().vm_named("nii2").is_some(), "it is on its way: the old config stays");
+        while conductor.engine().flights().next().is_some() {
+            conductor.wake(conductor.heart.next_wake());
+        }
+        conductor.reload_refused();
+        while conductor.engine().cluster().vm_named("nii2").is_some() {
+            let word = conductor.backroom.word().await;
+            conductor.hear(word);
+        }
+        assert!(conductor.refused.is_none() && conductor.engine().cluster().vm_named("web").is_some());
     }
 
     #[tokio::test]
