@@ -63,7 +63,12 @@ fn keys_reach_the_engine_and_its_answers_the_screen() {
     console.press("h");
     console.shows("nii5: released");
     console.press("+");
-    console.shows("threshold 50 → ");
+    console.until("the change in the log", |console| {
+        let text = console.text();
+        text.contains("threshold 50 → ") && !text.contains("asked, waiting")
+    });
+    console.press("u");
+    console.shows("→ 50");
     console.press("m");
     console.shows("what the gates say");
     console.press("m?");

@@ -110,6 +110,7 @@ impl Backroom {
             self.ask_past(now);
         }
         self.ask_activity(now);
+        self.ask(Ask::Recorded);
     }
 
     /// Whether some of the past is on screen.

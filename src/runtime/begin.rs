@@ -30,10 +30,10 @@ pub fn over(config: Config, mut show: Show, locked: Option<&'static str>) -> Res
     show.reconfigured(heart.engine(), now);
     let kept = matches!(news, News::Keeper(..));
     let archive = if kept { Archive::soon(heart.engine(), now) } else { Archive::none() };
-    // The loop hears of it first of all.
-    let _ = backroom.bell().send(news);
     let troubles = [trouble, backroom.open_desk(papers).err()];
     let mut conductor = Conductor::new(heart, Pace::Real, Sink::new(show, archive), backroom).read_only(locked);
+    // Before anything is due: the first migration too is written down before it starts.
+    conductor.hears(news);
     conductor.prepare(|heart, sink, asks| {
         heart.resume(&in_flight, sink, asks);
         for text in troubles.into_iter().flatten() {
@@ -43,6 +43,8 @@ pub fn over(config: Config, mut show: Show, locked: Option<&'static str>) -> Res
     Ok(conductor)
 }
 
+/// Why there is no place for a history by default.
+const HOMELESS: &str = "neither XDG_STATE_HOME nor HOME is set: name a file for it, [history] file = \"…\"";
 /// Readings of a demo's past that are written in one go.
 const BATCH: usize = 2_000;
 
@@ -63,8 +65,10 @@ struct Begun {
 /// # Errors
 /// Another engine has the history: there must not be two.
 fn begin(config: Config, now: Timestamp, notes: UnboundedSender<News>) -> Result<Begun, HistoryError> {
-    let Some(path) = place(&config) else {
-        return Ok(fresh(config, now, None, "the config has history switched off".to_owned()));
+    let path = match place(&config) {
+        Ok(Some(path)) => path,
+        Ok(None) => return Ok(fresh(config, now, None, "the config has it switched off".to_owned())),
+        Err(why) => return Ok(fresh(config, now, Some(format!("nothing is kept: {why}")), why.to_owned())),
     };
     let retention = Retention { raw: config.history.raw, rolled: config.history.rolled };
     let left = open(&path, retention, &config.path.to_string_lossy(), now).and_then(|mut store| {
@@ -94,11 +98,11 @@ fn fresh(config: Config, now: Timestamp, trouble: Option<String>, none: String) 
 }
 
 /// The history's file.
-fn place(config: &Config) -> Option<PathBuf> {
+fn place(config: &Config) -> Result<Option<PathBuf>, &'static str> {
     match &config.history.file {
-        HistoryFile::Off => None,
-        HistoryFile::At(path) => Some(path.clone()),
-        HistoryFile::Default => default_path(&config.cluster.name, &config.path),
+        HistoryFile::Off => Ok(None),
+        HistoryFile::At(path) => Ok(Some(path.clone())),
+        HistoryFile::Default => default_path(&config.cluster.name, &config.path).map(Some).ok_or(HOMELESS),
     }
 }
 
@@ -142,9 +146,12 @@ impl Left {
 /// Keeps what a simulated run does in this file.
 ///
 /// # Errors
-/// It cannot be had.
+/// It cannot be had, or has an earlier run's history: the two would be mixed, instant by instant.
 pub fn keep_in(path: &Path, heart: &mut Heart, backroom: &Backroom) -> Result<Archive, HistoryError> {
     let store = open(path, Retention::default(), "demo", heart.now())?;
+    if store.kept_cluster()?.is_some() || !store.in_flight()?.is_empty() {
+        return Err(HistoryError::Used(path.to_owned()));
+    }
     let mut archive = Archive::soon(heart.engine(), heart.now());
     archive.keep_by(keep(store, backroom.bell())?);
     heart.journal_outside(true);
@@ -212,6 +219,21 @@ mod tests {
     use crate::core::engine::Target;
     use crate::core::simulation::{Scenario, Size};
     use crate::edge::history::{Batch, Journalled};
+
+    #[test]
+    fn a_simulated_run_is_not_mixed_with_an_earlier_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = || {
+            let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
+            let mut heart = Heart::new(cluster, monitors, plan, START);
+            let mut archive = keep_in(&folder.path().join("a.db"), &mut heart, &Backroom::default())?;
+            archive.flush(&mut heart, true);
+            archive.close();
+            Ok::<_, HistoryError>(())
+        };
+        run().expect("nobody was there before");
+        assert!(matches!(run(), Err(HistoryError::Used(_))));
+    }
 
     #[test]
     fn a_migration_whose_outcome_was_written_but_not_its_rows_end_is_over() {

@@ -140,9 +140,10 @@ pub enum Editing {
     Off(Arc<str>),
 }
 
+/// Until whoever reads the config file has said something.
 impl Default for Editing {
     fn default() -> Self {
-        Self::Off(Arc::from("there is no config file"))
+        Self::Off(Arc::from("the config file is still being read, try again"))
     }
 }
 

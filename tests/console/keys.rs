@@ -123,8 +123,8 @@ fn abort_asks_first() {
 #[test]
 fn the_config_is_read_again_when_asked() {
     let (snapshot, mut ui) = on("nii8");
-    assert_eq!(type_keys(&mut ui, &snapshot, "r"), [Effect::Say(Say::Reload)]);
-    assert_eq!(notice(&ui), (Tone::Good, "the config is read again"));
+    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [Effect::Say(Say::Reload)]);
+    assert_eq!(notice(&ui), (Tone::Asked, "the config file is read again"));
 }
 
 #[test]

@@ -72,11 +72,11 @@ pub const BINDINGS: &[Binding] = keys! {
     Acting Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
     Screens Console "esc" [code(KeyCode::Esc)] Back Always "back" "one step back: banner, cursor, screen, marks, filter, freeze";
     Screens Cluster "o" [ch('o')] Mode Always "mode" "observe, ask, auto: the next (asks before more is allowed)";
-    Screens Cluster "r" [ch('r')] Reload Always "" "read the config file again, also where nothing tells of changes";
     Screens Console "p" [ch('p')] Freeze Always "freeze" "freeze the display; the engine goes on";
     Screens Console "?" [ch('?'), code(KeyCode::F(1))] Help Always "help" "this help";
     Screens Console "q" [ch('q')] Quit Always "quit" "quit";
     Acting Vm "y" [ch('y')] Copy Selected "" "copy the why line (OSC 52: works over ssh)";
+    Screens Cluster "R" [ch('R')] Reload Always "" "read the config file again, where changes to it are not noticed";
     Screens Console "T" [ch('T')] Theme Always "" "dark, light, mono: the next theme";
     Fleet Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
     Fleet Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";

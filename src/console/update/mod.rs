@@ -100,7 +100,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Lower => effects.extend(editor::change(ui, snapshot, false)),
         Action::Undo => effects.push(editor::undo(ui)),
         Action::Reload => {
-            ui.say(Tone::Good, "the config is read again");
+            ui.say(Tone::Asked, "the config file is read again");
             effects.push(Effect::Say(Say::Reload));
         }
         Action::Abort => ask_abort(ui),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::live::{Hold, Live, Waiting};
 use super::record::{By, Gate, Phase, VmState};
 use super::{Engine, Last};
-use crate::core::cluster::{ArrayId, Cluster, HostId, Indicator, RequestId, Timestamp, VmId};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Indicator, Mode, RequestId, Timestamp, VmId};
 use crate::core::policy::{Decision, Settings, State};
 
 /// One VM: where it is, and what its policy and the gates remember.
@@ -79,6 +79,9 @@ pub struct KeptCluster {
     pub alive: Timestamp,
     /// The last request's number; the next one's is higher.
     pub last_id: u64,
+    /// The config's mode, and the narrower one that an operator set instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<(Mode, Mode)>,
     /// Alarms nobody has acknowledged, oldest first: when, of which VM, in words.
     pub alarms: Vec<(Timestamp, Option<String>, String)>,
 }
@@ -99,7 +102,7 @@ impl Kept {
 impl KeptCluster {
     /// Whether more than the time is another.
     pub fn differs(&self, written: &Self) -> bool {
-        (self.last_id, &self.alarms) != (written.last_id, &written.alarms)
+        (self.last_id, self.mode, &self.alarms) != (written.last_id, written.mode, &written.alarms)
     }
 }
 
@@ -143,7 +146,8 @@ impl Engine {
     pub fn keep_cluster(&self, now: Timestamp) -> KeptCluster {
         let name = |vm: VmId| self.cluster.vm(vm).name.clone();
         let alarms = self.alarms.iter().map(|(at, vm, text)| (*at, vm.map(name), text.clone())).collect();
-        KeptCluster { alive: now, last_id: self.last_id, alarms }
+        let (says, is) = (self.config_mode, self.cluster.mode);
+        KeptCluster { alive: now, last_id: self.last_id, mode: (is < says).then_some((says, is)), alarms }
     }
 
     /// The VMs of which something worth keeping has changed since the last call; at first, all of them. A steady VM

@@ -42,7 +42,7 @@ mod why;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::core::cluster::{Cluster, HostId, HostState, RequestId, Span, Timestamp, VmId};
+use crate::core::cluster::{Cluster, HostId, HostState, Mode, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
 pub use gates::Ask;
@@ -65,6 +65,8 @@ const ALARMS_KEPT: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Engine {
     cluster: Cluster,
+    /// The mode that the config has; an operator may have set another.
+    config_mode: Mode,
     vms: Vec<Live>,
     hosts: Vec<HostLive>,
     flights: BTreeMap<RequestId, Flight>,
@@ -85,6 +87,7 @@ impl Engine {
         let mut engine = Self {
             vms: cluster.vms.iter().map(|vm| Live::new(vm.host)).collect(),
             hosts: vec![HostLive { state: HostState::Unknown, ..HostLive::default() }; cluster.hosts.len()],
+            config_mode: cluster.mode,
             cluster,
             flights: BTreeMap::new(),
             timers: Timers::default(),

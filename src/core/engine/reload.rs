@@ -38,9 +38,19 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_reconfigured(&mut self, now: Timestamp, new: Cluster, reread: &[String], out: &mut Vec<Effect>) {
+    pub(super) fn on_reconfigured(
+        &mut self,
+        now: Timestamp,
+        mut new: Cluster,
+        reread: &[String],
+        out: &mut Vec<Effect>,
+    ) {
         if let Err(why) = self.can_become(&new) {
             return self.alarm(now, None, format!("config not applied: {why}"), out);
+        }
+        // What an operator set stays until the config says something else than before.
+        if std::mem::replace(&mut self.config_mode, new.mode) == new.mode {
+            new.mode = self.cluster.mode;
         }
         let names = Names::between(&self.cluster, &new);
         let old = std::mem::replace(&mut self.cluster, new);

@@ -7,11 +7,11 @@ use super::amend::{POLICY_CHANGED, edited};
 use super::kept::{Kept, KeptCluster, KeptWaiting};
 use super::live::{Live, Waiting};
 use super::message::Effect;
-use super::record::{Gate, Happened};
+use super::record::{Gate, Happened, Record};
 use super::reload::CONFIG;
 use super::timers::Timer;
 use super::{Engine, HOUR, Last};
-use crate::core::cluster::{ArrayId, Cluster, HostId, Span, Timestamp, VmId};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Resting, Rule, Settings};
 
 /// Ids by name.
@@ -57,6 +57,7 @@ impl Engine {
         }
         if let Some(whole) = whole {
             engine.last_id = engine.last_id.max(whole.last_id);
+            engine.stay_narrow(now, whole.mode, &mut unsaid);
             let known = |name: &String| vms.get(name.as_str()).copied();
             let alarms = whole.alarms.into_iter();
             engine.alarms = alarms.map(|(at, vm, text)| (at, vm.as_ref().and_then(known), text)).collect();
@@ -68,6 +69,15 @@ impl Engine {
         engine.count_placed();
         engine.unsaid = Some((now, unsaid));
         engine
+    }
+
+    /// An operator who keeps the engine from moving VMs keeps the next one from it too, until the config says otherwise.
+    fn stay_narrow(&mut self, now: Timestamp, mode: Option<(Mode, Mode)>, out: &mut Vec<Effect>) {
+        let Some((said, is)) = mode.filter(|(said, _)| *said == self.config_mode) else { return };
+        self.cluster.mode = is;
+        let text = format!("mode {} as an operator set it; the config says {}", is.word(), said.word());
+        let what = Happened::Operator { by: CONFIG.to_owned(), text };
+        out.push(Effect::Record(Record { at: now, vm: None, what }));
     }
 
     fn go_on_as(&mut self, now: Timestamp, vm: VmId, kept: &Kept, ids: &Ids<'_>, out: &mut Vec<Effect>) {

@@ -54,8 +54,8 @@ enum Signal {
     Stop,
 }
 
-/// Calls `tell`, from a thread of its own, each time the bytes of a file became others: also when it went or came, and
-/// after one's own save. A change since before is not told, so watch first and read then. `tell` must not drop the watch.
+/// Calls `tell`, from a thread of its own, each time a file was written or became another: also when it went or came,
+/// when its bytes are the same as before, and after one's own save. A change since before is not told, so watch first and read then. `tell` must not drop the watch.
 ///
 /// # Errors
 /// No thread could be started.
@@ -111,7 +111,8 @@ fn run(inbox: &Receiver<Signal>, pace: Pace, mut aim: Aim, mut known: Known, tel
             continue;
         }
         let now = Known::of(&aim.path);
-        let changed = now.content != known.content;
+        // Bytes that are as they were may have been others in between, and somebody may have read those.
+        let changed = now.content != known.content || now.stamp != known.stamp;
         known = now;
         if changed {
             tell();

@@ -90,6 +90,9 @@ pub enum HistoryError {
     /// More names than the file's form can number.
     #[error("{}: too many VMs\nhelp: begin a new file", .0.display())]
     TooMany(PathBuf),
+    /// Another run's history is in it.
+    #[error("{}: it has a history already, and a simulated run begins anew\nhelp: name a file that is not there", .0.display())]
+    Used(PathBuf),
     /// The system said no.
     #[error("{}: {why}\nhelp: look after the disk and the folder, and writing goes on by itself", path.display())]
     Io {
@@ -195,6 +198,7 @@ mod tests {
             HistoryError::Full(path.clone()),
             HistoryError::Busy(path.clone()),
             HistoryError::TooMany(path.clone()),
+            HistoryError::Used(path.clone()),
             HistoryError::Io { path, why: "x".to_owned() },
         ];
         for error in all {

@@ -11,7 +11,7 @@ use crate::core::cluster::{Reading, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::view::Say;
 
-use super::backroom::{Backroom, Word};
+use super::backroom::{Backroom, News, Word};
 use super::heart::{Asked, Heart};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
@@ -122,6 +122,11 @@ impl Conductor {
     pub const fn until(mut self, at: Option<Timestamp>) -> Self {
         self.until = at;
         self
+    }
+
+    /// What is known of the history before the loop begins.
+    pub fn hears(&mut self, news: News) {
+        self.hear(Word::News(news));
     }
 
     /// What an earlier engine left behind, and what could not be had; before the loop begins.
@@ -395,6 +400,37 @@ mod tests {
         conductor.pass_on();
         let all = polled(&mut conductor).await;
         assert!(matches!(&all[..], [Polled::Reading(VmId(0), Reading::Gap(why))] if why.contains("URL")));
+    }
+
+    #[tokio::test]
+    async fn the_very_first_migration_is_written_down_before_it_starts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        let text = r#"
+            mode = "auto"
+            [history]
+            file = "a.db"
+            [[array]]
+            name = "a"
+            host = ["mln1", "mln2"]
+            [[vm]]
+            name = "nii2"
+            host = "mln1"
+            monitor = { kind = "simulated", service = "apache" }
+            policy = { kind = "threshold", threshold = 100000, tarry = 1 }
+        "#;
+        std::fs::write(&path, text).expect("a file");
+        let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
+        let mut conductor =
+            crate::runtime::over(config::load(&path).expect("a config"), show, None).expect("a history");
+        for _ in 0..20 {
+            if conductor.engine().flights().next().is_none() {
+                conductor.wake(conductor.heart.next_wake());
+            }
+        }
+        assert!(conductor.backroom.is_owing(), "it waits for its journal");
+        let stage = conductor.engine().flights().next().map(|flight| flight.stage);
+        assert_eq!(stage, Some(crate::core::engine::Stage::Journal));
     }
 
     #[tokio::test]

@@ -93,6 +93,13 @@ impl Drafts {
         self.look(Some(draft), now, file, library)
     }
 
+    /// The draft that is open, if it had no samples: there may be some now.
+    pub(super) fn recorded(&mut self, file: &File, library: &mut Library) -> Option<DraftView> {
+        self.open.as_ref().filter(|open| open.lacks_samples())?;
+        let (draft, now) = self.last.clone()?;
+        self.look(Some(draft), now, file, library)
+    }
+
     fn begin(&mut self, draft: &Draft, file: &File) -> Result<(), Refusal> {
         let same = self.open.as_ref().is_some_and(|open| open.vms == draft.vms && draft.text.is_some());
         if !same {
@@ -282,6 +289,11 @@ fn changes(old: &[Settings], new: &[Settings]) -> Vec<KeyChange> {
 }
 
 impl Open {
+    /// Of some VM nothing could be read.
+    fn lacks_samples(&self) -> bool {
+        self.past.as_ref().is_some_and(|(_, played)| played.iter().any(|played| played.recording.is_err()))
+    }
+
     fn what_if(
         &mut self,
         draft: &Draft,
@@ -290,7 +302,7 @@ impl Open {
         file: &File,
         library: &mut Library,
     ) -> WhatIf {
-        if self.past.as_ref().is_none_or(|(span, _)| *span != draft.span) {
+        if self.lacks_samples() || self.past.as_ref().is_none_or(|(span, _)| *span != draft.span) {
             let from = now - draft.span;
             let played = draft.vms.iter().map(|vm| {
                 let recording = library.recording(vm, from, now);

@@ -15,6 +15,8 @@ use crate::view::{Block, DraftView, Editing, Nudge, Origin, Scope};
 
 /// Edits that can be taken back.
 const UNDO_KEPT: usize = 100;
+/// Bytes of files that are kept for it, at most: of a large config fewer edits can be taken back.
+const UNDO_BYTES: usize = 16 << 20;
 
 /// The config file as the engine has it.
 pub(super) struct File {
@@ -222,10 +224,11 @@ impl File {
         config::save(&path, &self.bytes, &amended.bytes)
             .map_err(|error: SaveError| Refusal::from(error.to_string()))?;
         let before = std::mem::replace(&mut self.bytes, amended.bytes);
-        if self.undo.len() == UNDO_KEPT {
+        self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
+        let bytes = |undo: &[Undo]| undo.iter().map(|undo| undo.before.len() + undo.after.len()).sum::<usize>();
+        while self.undo.len() > 1 && (self.undo.len() > UNDO_KEPT || bytes(&self.undo) > UNDO_BYTES) {
             self.undo.remove(0);
         }
-        self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
         Ok(self.adopt(amended.config, why))
     }
 
@@ -325,43 +328,141 @@ pub(super) fn in_short(report: &config::Report) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
     use super::*;
 
     const CONFIG: &str = include_str!("../../../config/first.toml");
 
-    fn changes(told: &Told) -> Result<usize, &str> {
+    /// The desk's file, and the folder that holds it.
+    fn file(text: &str) -> (File, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, text).expect("a file");
+        let (told, _) = unbounded_channel();
+        (File::new(Papers { file: Some(path), ..Papers::default() }, &told), folder)
+    }
+
+    fn on_disk(file: &File) -> String {
+        std::fs::read_to_string(file.path.as_ref().expect("a path")).expect("a file")
+    }
+
+    fn write(file: &File, text: &str) {
+        std::fs::write(file.path.as_ref().expect("a path"), text).expect("a file");
+    }
+
+    fn nudge(file: &mut File, value: f64) -> Told {
+        let vm = Arc::from(file.config().expect("a config").cluster.vms[0].name.as_str());
+        file.nudge(&Nudge { vms: vec![vm], scope: Scope::Block, field: Field::Threshold, value })
+    }
+
+    fn edited(told: Told) -> Edited {
         match told {
-            Told::Edited(edited) => Ok(edited.changes.len()),
-            Told::Refused(why) => Err(why),
-            _ => Err("something else"),
+            Told::Edited(edited) => edited,
+            Told::Refused(why) => panic!("refused: {why}"),
+            _ => panic!("another answer"),
+        }
+    }
+
+    fn refused(told: Told) -> String {
+        match told {
+            Told::Refused(why) => why,
+            _ => panic!("not refused"),
         }
     }
 
     #[test]
+    fn a_number_is_in_the_file_before_the_engine_hears_of_it_and_is_taken_back_byte_for_byte() {
+        let (mut file, _folder) = file(CONFIG);
+        let done = edited(nudge(&mut file, 777.0));
+        assert_eq!(done.changes[0].settings.get(Field::Threshold), Some(777.0));
+        assert!(on_disk(&file).contains("threshold = 777"));
+        let back = edited(file.undo());
+        assert_eq!(back.why.as_deref(), Some("undone"));
+        assert_ne!(back.changes[0].settings.get(Field::Threshold), Some(777.0));
+        assert_eq!(on_disk(&file), CONFIG);
+        assert_eq!(refused(file.undo()), "nothing to undo");
+    }
+
+    #[test]
+    fn after_somebody_elses_change_it_is_taken_back_value_by_value() {
+        let (mut file, _folder) = file(CONFIG);
+        edited(nudge(&mut file, 777.0));
+        write(&file, &format!("{}\n# Checked by the night shift.\n", on_disk(&file)));
+        edited(file.undo());
+        assert_eq!(on_disk(&file), format!("{CONFIG}\n# Checked by the night shift.\n"));
+    }
+
+    #[test]
+    fn what_is_so_already_is_not_saved() {
+        let (mut file, _folder) = file(CONFIG);
+        edited(nudge(&mut file, 777.0));
+        assert_eq!(refused(nudge(&mut file, 777.0)), "nothing to save: it is so already");
+        edited(file.undo());
+        assert_eq!(on_disk(&file), CONFIG, "nor is it something to undo");
+    }
+
+    #[test]
+    fn a_broken_file_is_said_once_keeps_the_last_good_config_and_takes_no_edits() {
+        let (mut file, _folder) = file(CONFIG);
+        assert!(file.look(false).is_none(), "as it was");
+        write(&file, "mode = \"atuo\"\n");
+        assert!(matches!(file.look(false), Some(Told::Broken(Some(why))) if why.contains("whimbrel.toml:1:")));
+        assert!(file.look(false).is_none(), "said once");
+        assert!(matches!(file.look(true), Some(Told::Broken(Some(_)))), "and whenever it is asked");
+        assert!(refused(nudge(&mut file, 777.0)).starts_with("not saved, the file is broken: "));
+        assert!(file.config().is_some());
+        write(&file, CONFIG);
+        assert!(matches!(file.look(false), Some(Told::Broken(None))), "right again, and nothing changed");
+    }
+
+    #[test]
+    fn nothing_is_written_where_that_is_not_allowed() {
+        let (file, _folder) = file(CONFIG);
+        let (told, _) = unbounded_channel();
+        let mut locked = File::new(Papers { file: file.path, locked: Some("look only"), ..Papers::default() }, &told);
+        assert_eq!(refused(nudge(&mut locked, 777.0)), "policies cannot be edited: look only");
+        assert_eq!(refused(locked.undo()), "policies cannot be edited: look only");
+        assert_eq!(on_disk(&locked), CONFIG);
+        let mut none = File::new(Papers::default(), &told);
+        assert_eq!(refused(none.undo()), "policies cannot be edited: there is no config file to save to");
+        assert!(none.look(true).is_none());
+    }
+
+    #[test]
+    fn of_a_large_config_fewer_edits_can_be_taken_back() {
+        let (mut file, _folder) = file(&format!("{CONFIG}# {}\n", "x".repeat(900_000)));
+        (60..80).for_each(|value| drop(edited(nudge(&mut file, f64::from(value)))));
+        assert!((5..10).contains(&file.undo.len()), "{}", file.undo.len());
+        edited(file.undo());
+    }
+
+    #[test]
     fn what_somebody_else_has_set_since_is_not_taken_back() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("whimbrel.toml");
-        std::fs::write(&path, CONFIG).expect("a file");
-        let (tell, _told) = tokio::sync::mpsc::unbounded_channel();
-        let mut file = File::new(Papers { file: Some(path.clone()), ..Papers::default() }, &tell);
-        let vm = file.config().expect("it is right").cluster.vms[0].name.clone();
-        let set = |file: &mut File, value| {
-            let vms = vec![Arc::from(vm.as_str())];
-            file.nudge(&Nudge { vms, field: Field::Threshold, value, scope: Scope::Block })
+        let (mut file, _folder) = file(CONFIG);
+        edited(nudge(&mut file, 4321.5));
+        let by_others = |file: &File, from: &str, to: &str| {
+            write(file, &format!("# hello\n{}", on_disk(file).replace(from, to)));
         };
-        let is = |text: &str| std::fs::read_to_string(&path).expect("a file").contains(text);
-        assert_eq!(changes(&set(&mut file, 4321.5)), Ok(1));
-        let by_others = |from: &str, to: &str| {
-            let text = std::fs::read_to_string(&path).expect("a file");
-            std::fs::write(&path, format!("# hello\n{}", text.replace(from, to))).expect("a file");
-        };
-        by_others("4321.5", "1234.5");
-        let said = file.undo();
+        by_others(&file, "4321.5", "1234.5");
         let words = "cannot be undone: somebody else changed threshold since, it is 1234.5 now";
-        assert_eq!(changes(&said), Err(words));
-        assert!(is("1234.5"), "theirs stays");
-        by_others("1234.5", "4321.5");
-        assert_eq!(changes(&file.undo()), Ok(1), "with their other changes around it, it is taken back");
-        assert!(!is("4321.5") && is("# hello"));
+        assert_eq!(refused(file.undo()), words);
+        assert!(on_disk(&file).contains("1234.5"), "theirs stays");
+        by_others(&file, "1234.5", "4321.5");
+        edited(file.undo());
+        let text = on_disk(&file);
+        assert!(!text.contains("4321.5") && text.contains("# hello"), "with their other changes around it");
+    }
+
+    #[test]
+    fn what_changed_since_the_engine_began_is_told_at_once() {
+        let (mut file, _folder) = file(CONFIG);
+        let loaded = file.config().cloned();
+        edited(nudge(&mut file, 777.0));
+        let (told, mut heard) = unbounded_channel();
+        File::new(Papers { file: file.path.clone(), loaded, ..Papers::default() }, &told);
+        assert!(matches!(heard.try_recv(), Ok(Told::Changed(_))));
+        File::new(Papers { file: file.path.clone(), loaded: file.config().cloned(), ..Papers::default() }, &told);
+        assert!(matches!(heard.try_recv(), Ok(Told::Editing(Editing::On(_), _))));
     }
 }

@@ -52,6 +52,8 @@ pub enum Ask {
     Reload,
     /// The history has come to be.
     History(PathBuf),
+    /// There is more in it than before.
+    Recorded,
 }
 
 /// A draft to be saved.
@@ -161,7 +163,7 @@ impl Pile {
             Ask::Draft(..) => self.draft = Some(ask),
             Ask::Past(..) => self.past = Some(ask),
             Ask::Activity(..) => self.activity = Some(ask),
-            Ask::Save(_) | Ask::Nudge(_) | Ask::Undo | Ask::Look | Ask::Reload | Ask::History(_) => {
+            Ask::Save(_) | Ask::Nudge(_) | Ask::Undo | Ask::Look | Ask::Reload | Ask::History(_) | Ask::Recorded => {
                 self.deeds.push(ask);
             }
         }
@@ -203,6 +205,12 @@ impl Clerk {
         Some(told)
     }
 
+    /// There may be samples now that a draft was without.
+    fn recorded(&mut self) -> Option<Told> {
+        let view = self.drafts.recorded(&self.file, &mut self.library)?;
+        Some(Told::Draft(Arc::new(view)))
+    }
+
     fn tell(&self, told: Told) {
         // Nobody listens any more: the engine has ended.
         let _ = self.told.send(told);
@@ -212,7 +220,7 @@ impl Clerk {
     pub fn answer(&mut self, ask: Ask) {
         let told = match ask {
             Ask::Past(vm, ask, now) => Some(Told::Past(Arc::new(self.library.past(&self.file, vm, ask, now)))),
-            Ask::Activity(ask, now) => Some(Told::Activity(Arc::new(self.library.activity(ask, now)))),
+            Ask::Activity(ask, now) => Some(Told::Activity(Arc::new(self.library.activity(&self.file, ask, now)))),
             Ask::Draft(draft, now) => {
                 let view = self.drafts.look(draft, now, &self.file, &mut self.library);
                 view.map(|view| Told::Draft(Arc::new(view)))
@@ -220,11 +228,15 @@ impl Clerk {
             Ask::Save(save) => Some(self.drafts.save(save, &mut self.file)),
             Ask::Nudge(nudge) => Some(self.file.nudge(&nudge)),
             Ask::Undo => Some(self.file.undo()),
+            Ask::Recorded => self.recorded(),
             Ask::Look => self.look(false),
-            Ask::Reload => self.look(true),
+            Ask::Reload => {
+                let told = self.look(true);
+                told.or_else(|| Some(Told::Refused("there is no config file to read again".to_owned())))
+            }
             Ask::History(path) => {
                 self.library.open(path);
-                None
+                self.recorded()
             }
         };
         if let Some(told) = told {

@@ -20,8 +20,8 @@ const MOVES: usize = 100;
 const TOLD: usize = 1_000;
 /// Rows of what happened to a whole cluster, at most.
 const ALL_TOLD: usize = 1_000_000;
-/// A rest is told when it begins: so far back its begin is looked for.
-const LONGEST_REST: Span = Span::from_hours(5 * 24);
+/// A rest is told when it begins: so far back its begin is looked for. Working hours come round each week.
+const LONGEST_REST: Span = Span::from_hours(8 * 24);
 /// Two readings further apart than this many intervals are not joined.
 const JOINED: (i64, i64) = (5, 2);
 
@@ -60,8 +60,8 @@ impl Library {
     }
 
     /// What was done.
-    pub(super) fn activity(&mut self, ask: ActivityAsk, now: Timestamp) -> ActivityView {
-        let read = self.read_activity(&ask, now);
+    pub(super) fn activity(&mut self, file: &File, ask: ActivityAsk, now: Timestamp) -> ActivityView {
+        let read = self.read_activity(file, &ask, now);
         let (activity, trouble) = match read {
             Ok(activity) => (activity, None),
             Err(why) => (Activity::default(), Some(why)),
@@ -69,10 +69,12 @@ impl Library {
         ActivityView { ask, activity, trouble }
     }
 
-    fn read_activity(&mut self, ask: &ActivityAsk, now: Timestamp) -> Read<Activity> {
+    fn read_activity(&mut self, file: &File, ask: &ActivityAsk, now: Timestamp) -> Read<Activity> {
         let (from, reader) = (now - ask.span, self.reader()?);
         let told = reader.told(ask.vm.as_deref(), from - LONGEST_REST, now, Order::OldestFirst, ALL_TOLD);
-        let placed = reader.placed(from - Span::from_hours(1), now).map_err(said)?;
+        let mut placed = reader.placed(from - Span::from_hours(1), now).map_err(said)?;
+        // As in `whimbrel report`: when a VM left that the config has no more is not known.
+        placed.retain(|one| file.config().is_none() || file.vm(&one.vm).is_some());
         Ok(activity(&told.map_err(said)?, &placed, from, now, ask.vm.as_deref()))
     }
 
@@ -191,4 +193,45 @@ fn decisions(told: &[Told]) -> Vec<Arc<LogLine>> {
     let mut log = Log::default();
     let lines: Vec<LogLine> = told.iter().filter_map(|told| log.tell(told)).collect();
     lines.into_iter().rev().take(DECISIONS).map(Arc::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::engine::VmState;
+    use crate::core::insight::PlacedFrom;
+    use crate::core::policy::Place;
+    use crate::edge::history::{Batch, Owner, Retention, Store};
+    use crate::runtime::desk::Papers;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_241_611_200);
+
+    #[test]
+    fn a_weeks_rest_is_rest_and_a_vm_that_is_gone_stays_nowhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (config, path) = (folder.path().join("whimbrel.toml"), folder.path().join("a.db"));
+        std::fs::write(&config, include_str!("../../../config/first.toml")).expect("a file");
+        let (tell, _told) = tokio::sync::mpsc::unbounded_channel();
+        let file = File::new(Papers { file: Some(config), ..Papers::default() }, &tell);
+        let at = NOW - Span::from_hours(7 * 24);
+        let placed = |vm: &str, place| {
+            let (vm, host) = (Arc::from(vm), Arc::from("mln1"));
+            PlacedFrom { at, vm, host, place, price: 1.0 }
+        };
+        let what = Story::State { state: VmState::Resting, why: String::new() };
+        let batch = Batch {
+            placed: vec![placed("web", Place::Base), placed("gone", Place::Ring)],
+            told: vec![Told { at, vm: Some(Arc::from("web")), what }],
+            ..Batch::default()
+        };
+        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: NOW };
+        Store::open(&path, Retention::default(), &owner).and_then(|mut store| store.write(&batch)).expect("room");
+        let mut library = Library::default();
+        library.open(path);
+        let ask = ActivityAsk { vm: None, span: Span::from_hours(48) };
+        let view = library.activity(&file, ask, NOW);
+        assert_eq!(view.trouble, None);
+        let stays = view.activity.stays;
+        assert_eq!((stays.rest.hours, stays.base.hours, stays.ring.hours), (48.0, 0.0, 0.0));
+    }
 }

@@ -314,6 +314,29 @@ fn numbers_of_requests_go_on() {
     assert!(ids.len() as u64 > last);
 }
 
+#[test]
+fn a_mode_set_by_hand_outlives_a_reload_and_a_narrower_one_a_restart() {
+    let config = |mode| Cluster { mode, ..cluster(4, threshold()) };
+    let reload = |world: &mut World, mode| {
+        world.tell(Event::Reconfigured { cluster: Box::new(config(mode)), reread: Vec::new() });
+        world.engine.cluster().mode
+    };
+    let set = |world: &mut World, mode| world.command(Command::Mode { mode });
+    let mut world = World::new(config(Mode::Auto), always(60.0));
+    set(&mut world, Mode::Observe);
+    assert_eq!(reload(&mut world, Mode::Auto), Mode::Observe, "something else was changed in the config");
+    restart_with(&mut world, MIN, config(Mode::Auto));
+    assert_eq!(world.engine.cluster().mode, Mode::Observe);
+    assert_eq!(of_config(&world).last().unwrap(), "mode observe as an operator set it; the config says auto");
+    assert_eq!(reload(&mut world, Mode::Ask), Mode::Ask, "the config says otherwise now");
+    set(&mut world, Mode::Auto);
+    restart_with(&mut world, MIN, config(Mode::Ask));
+    assert_eq!(world.engine.cluster().mode, Mode::Ask, "a new engine does not move VMs unless the config lets it");
+    set(&mut world, Mode::Observe);
+    restart_with(&mut world, MIN, config(Mode::Auto));
+    assert_eq!(world.engine.cluster().mode, Mode::Auto, "the config was changed while it was down");
+}
+
 fn schedule(resting: Resting) -> Settings {
     let hours = WorkingHours::parse("12:00-13:00", chrono_tz::UTC).unwrap();
     Settings::new(Rule::Schedule { high: HIGH, low: LOW, hours, resting }, threshold().direction)
