@@ -261,8 +261,69 @@ mod tests {
     use super::*;
     use crate::core::cluster::Span;
     use crate::core::simulation::{START, Scenario, Size};
-    use crate::edge::history::{Owner, Retention, Store};
+    use crate::edge::history::{Owner, Reader, Retention, Store};
     use crate::runtime::heart::Asked;
+
+    /// The thesis's first scenario, of which so much was told to an archive without a keeper.
+    fn gathered(archive: fn(&Engine) -> Archive) -> (Heart, Archive) {
+        let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
+        let mut heart = Heart::new(cluster, monitors, plan, START);
+        let mut archive = archive(heart.engine());
+        while heart.next_wake() < START + Span::from_hours(1) {
+            heart.wake(heart.next_wake(), &mut archive, &mut Asked::default());
+        }
+        (heart, archive)
+    }
+
+    #[test]
+    fn what_happens_before_the_keeper_comes_is_kept_by_it() {
+        let (mut heart, mut archive) = gathered(|engine| Archive::soon(engine, START));
+        let readings = archive.waiting();
+        assert!(readings > 100);
+        archive.flush(&mut heart, true);
+        assert_eq!(archive.waiting(), readings, "it waits");
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let owner = Owner { pid: 1, config: "a".to_owned(), since: START };
+        let store = Store::open(&path, Retention::default(), &owner).expect("a history");
+        archive.keep_by(Keeper::start(store, |_| ()).expect("a thread"));
+        archive.flush(&mut heart, true);
+        assert_eq!(archive.waiting(), 0);
+        archive.close();
+        drop(archive);
+        let reader = Reader::open(&path).expect("a history");
+        let vms = heart.engine().cluster().vms.iter();
+        let kept: usize = vms.map(|vm| reader.readings(&vm.name, START, Timestamp::NEVER).expect("whole").len()).sum();
+        assert_eq!(kept, readings);
+    }
+
+    #[test]
+    fn too_many_readings_give_way_the_oldest_first_and_are_counted() {
+        let (mut heart, mut archive) = gathered(|engine| Archive::soon(engine, START));
+        let one = archive.batch.readings[0].clone();
+        let newest = archive.batch.readings.last().cloned();
+        let over = archive.waiting();
+        archive.batch.readings.splice(0..0, vec![one; MOST_WAITING]);
+        archive.flush(&mut heart, false);
+        assert_eq!((archive.waiting(), archive.take_lost(), archive.take_lost()), (MOST_WAITING, over, 0));
+        assert_eq!(archive.batch.readings.last().cloned(), newest);
+    }
+
+    #[test]
+    fn without_a_keeper_to_come_nothing_is_gathered_or_journalled() {
+        let (heart, archive) = gathered(|_| Archive::none());
+        assert!(archive.batch.is_empty() && !archive.is_on() && !archive.is_urgent());
+        let migration = InFlight {
+            id: RequestId(1),
+            vm: "nii1".to_owned(),
+            from: "mln1".to_owned(),
+            to: "mln2".to_owned(),
+            action: crate::core::policy::Decision::Move,
+            by: crate::core::engine::By::Policy,
+        };
+        assert!(!archive.journal(&migration, heart.now()), "nobody will answer");
+    }
 
     fn heart() -> Heart {
         let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
@@ -277,9 +338,8 @@ mod tests {
         let mut newest = String::new();
         while heart.next_wake() < START + Span::from_hours(3) {
             heart.wake(heart.next_wake(), &mut archive, &mut Asked::default());
-            // As with a disk that takes nothing: what was handed on has come back.
             archive.gather_kept(&mut heart);
-            archive.bound();
+            archive.flush(&mut heart, false);
             assert!(archive.batch.kept.len() <= vms);
             newest = serde_json::to_string(&heart.engine().keep(VmId(0))).expect("it can be written");
         }

@@ -174,3 +174,29 @@ impl Backroom {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_migration_is_not_kept_waiting_for_a_disk_that_is_stuck() {
+        let mut backroom = Backroom::default();
+        let long_ago = Instant::now() - JOURNAL;
+        backroom.journals.extend([(RequestId(1), long_ago), (RequestId(2), long_ago)]);
+        backroom.owes(RequestId(3));
+        assert!(backroom.paid(RequestId(1)) && !backroom.paid(RequestId(1)), "once");
+        let Word::Overdue(late) = backroom.word().await else { panic!("another word") };
+        assert_eq!(late, [RequestId(2)]);
+        assert!(backroom.paid(RequestId(2)) && backroom.is_owing(), "the third may still come");
+    }
+
+    #[test]
+    fn what_the_history_said_before_the_loop_began_is_heard_first() {
+        let mut backroom = Backroom::default();
+        assert!(backroom.heard().is_none());
+        // The other end lives as long as the backroom.
+        let _ = backroom.bell().send(News::None("off".to_owned()));
+        assert!(matches!(backroom.heard(), Some(Word::News(News::None(why))) if why == "off"));
+    }
+}

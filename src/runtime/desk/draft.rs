@@ -350,3 +350,97 @@ impl Played {
         Ok(comparison)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::super::Papers;
+    use super::*;
+
+    const CONFIG: &str = include_str!("../../../config/first.toml");
+    const NOW: Timestamp = Timestamp::from_secs(1_241_613_600);
+
+    struct Scene {
+        drafts: Drafts,
+        file: File,
+        library: Library,
+        folder: tempfile::TempDir,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::write(folder.path().join("w.toml"), CONFIG).expect("a file");
+            let (told, _) = unbounded_channel();
+            let file = File::new(Papers { file: Some(folder.path().join("w.toml")), ..Papers::default() }, &told);
+            Self { drafts: Drafts::default(), file, library: Library::default(), folder }
+        }
+
+        fn on_disk(&self) -> String {
+            std::fs::read_to_string(self.folder.path().join("w.toml")).expect("a file")
+        }
+
+        fn look(&mut self, text: Option<&str>) -> DraftView {
+            let view = self.drafts.look(Some(draft(text)), NOW, &self.file, &mut self.library);
+            view.expect("something is known of it")
+        }
+
+        fn save(&mut self, text: &str, over: bool) -> Told {
+            self.drafts.save(Save { draft: draft(Some(text)), why: None, over }, &mut self.file)
+        }
+    }
+
+    fn draft(text: Option<&str>) -> Draft {
+        let vms = vec![Arc::from("db")];
+        Draft { seq: 1, vms, text: text.map(str::to_owned), scope: Scope::Block, span: Span::from_hours(24) }
+    }
+
+    const BLOCK: &str = "kind = \"threshold\"\nthreshold = 60\ntarry = 3\n";
+
+    #[test]
+    fn a_draft_begins_with_the_files_block_and_says_what_it_would_change() {
+        let mut scene = Scene::new();
+        let view = scene.look(None);
+        assert!(view.block.text.contains("threshold = 50") && view.block.place.starts_with("w.toml:"));
+        assert!(view.changes.is_empty() && view.problems.is_empty());
+        let view = scene.look(Some(BLOCK));
+        assert_eq!((&*view.changes[0].key, &*view.changes[0].old, &*view.changes[0].new), ("threshold", "50", "60"));
+        assert!(matches!(view.what_if, WhatIf::None(_)), "there is no history");
+        let view = scene.look(Some("kind = \"threshold\"\nthreshold = sixty\ntarry = 3\n"));
+        assert_eq!(view.problems.first().map(|problem| problem.line), Some(1));
+        assert_eq!(scene.on_disk(), CONFIG);
+    }
+
+    #[test]
+    fn a_draft_without_samples_asks_again_and_one_that_is_left_does_not() {
+        let mut scene = Scene::new();
+        scene.look(Some(BLOCK));
+        assert!(scene.drafts.recorded(&scene.file, &mut scene.library).is_some(), "still without");
+        assert!(scene.drafts.look(None, NOW, &scene.file, &mut scene.library).is_none());
+        assert!(scene.drafts.recorded(&scene.file, &mut scene.library).is_none());
+    }
+
+    #[test]
+    fn a_block_that_another_changed_meanwhile_is_shown_and_only_overwritten_when_told_to() {
+        let mut scene = Scene::new();
+        scene.look(None);
+        let theirs = CONFIG.replace("threshold = 50,", "threshold = 55,");
+        std::fs::write(scene.folder.path().join("w.toml"), &theirs).expect("a file");
+        let Told::Draft(view) = scene.save(BLOCK, false) else { panic!("saved") };
+        assert!(matches!(&view.saving, Saving::Conflict(now) if now.text.contains("threshold = 55")));
+        assert_eq!(scene.on_disk(), theirs);
+        let Told::Edited(edited) = scene.save(BLOCK, true) else { panic!("not saved") };
+        assert_eq!(edited.changes.len(), 1);
+        assert_eq!(scene.on_disk(), CONFIG.replace("threshold = 50,", "threshold = 60,"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_saved() {
+        let mut scene = Scene::new();
+        scene.look(None);
+        let Told::Draft(view) = scene.save("kind = \"threshold\"\nthreshold = sixty\n", false) else { panic!("saved") };
+        assert!(matches!(view.saving, Saving::Refused(_)));
+        assert_eq!(scene.on_disk(), CONFIG);
+    }
+}

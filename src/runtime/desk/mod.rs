@@ -244,3 +244,21 @@ impl Clerk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deeds_come_first_and_in_order_and_of_looks_only_the_newest() {
+        let mut pile = Pile::default();
+        let now = Timestamp::from_secs;
+        for ask in [Ask::Draft(None, now(1)), Ask::Undo, Ask::Draft(None, now(2)), Ask::Reload] {
+            pile.add(ask);
+        }
+        assert!(matches!(pile.next(), Some(Ask::Undo)));
+        assert!(matches!(pile.next(), Some(Ask::Reload)));
+        assert!(matches!(pile.next(), Some(Ask::Draft(None, at)) if at == now(2)));
+        assert!(pile.next().is_none());
+    }
+}
