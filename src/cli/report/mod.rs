@@ -170,6 +170,15 @@ all                  2.50       0.43
     }
 
     #[test]
+    fn hours_before_the_history_are_no_hours_without_vms() {
+        let hosts = vec![OnHost { host: Arc::from("mln1"), vms: vec![0.0, 0.0, 2.0] }];
+        let times = activity().times.map(|times| Times { count: 1, ..times });
+        let said = report(&Activity { hosts, times, ..activity() }, None, Format::Table).unwrap();
+        assert!(said.contains("\nmln1                 2.00    2.00      2.00\n"), "{said}");
+        assert!(said.contains("\n1 confirmed migration took "), "{said}");
+    }
+
+    #[test]
     fn the_bars_of_a_busy_cluster_fit_and_every_request_shows() {
         let busy = |requests| Hour { requests, ..Hour::default() };
         let activity = Activity { hours: vec![busy(4_000), busy(1), busy(2_000)], ..activity() };

@@ -74,11 +74,13 @@ fn hosts(out: &mut String, hosts: &[OnHost]) {
     }
     let width = hosts.iter().map(|on| on.host.chars().count()).max().unwrap_or_default().max(16);
     let _ = writeln!(out, "\n{:<width$} {:>8} {:>7} {:>9}", "VMS ON", "MEAN", "LEAST", "MOST");
+    // Hours before the first that anything is known of are no hours without VMs.
+    let known = |on: &OnHost| on.vms.iter().position(|vms| *vms > 0.0);
+    let begins = hosts.iter().filter_map(known).min().unwrap_or_default();
     for on in hosts {
-        let sum: f32 = on.vms.iter().sum();
-        let mean = sum / on.vms.len().max(1) as f32;
-        let (least, most) =
-            (on.vms.iter().copied().fold(f32::MAX, f32::min), on.vms.iter().copied().fold(0.0, f32::max));
+        let vms = || on.vms.iter().copied().skip(begins);
+        let mean = vms().sum::<f32>() / vms().count().max(1) as f32;
+        let (least, most) = (vms().fold(f32::MAX, f32::min), vms().fold(0.0, f32::max));
         let _ = writeln!(out, "{:<width$} {mean:>8.2} {least:>7.2} {most:>9.2}", on.host);
     }
 }
@@ -90,8 +92,9 @@ fn times(out: &mut String, activity: &Activity) {
     let [mean, median, least, most] = said;
     let _ = writeln!(
         out,
-        "\n{} confirmed migrations took {mean} in the mean, {median} in the median, {least} to {most}",
-        times.count
+        "\n{} confirmed migration{} took {mean} in the mean, {median} in the median, {least} to {most}",
+        times.count,
+        if times.count == 1 { "" } else { "s" }
     );
 }
 

@@ -167,7 +167,7 @@ impl File {
             self.say(told);
         }
         match &self.broken {
-            Some(why) => Err(format!("not saved, the file is broken: {why}").into()),
+            Some(why) => Err(format!("the file is broken: {why}").into()),
             None => Ok(()),
         }
     }

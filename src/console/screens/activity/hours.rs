@@ -39,8 +39,12 @@ pub fn draw(
     let histogram = Histogram { values: &values, from: activity.from, zone: ui.zone, sides };
     let scale = histogram.draw(pen, area)?;
     let plot = scale.plot;
-    pen.put(area.x + 1, plot.y + 1, sides.0.saturating_sub(2), "requests", Role::Quiet);
-    pen.put(area.x + 1, plot.y + 2, sides.0.saturating_sub(2), "an hour", Role::Quiet);
+    // Beside the axis, and not over a number of it.
+    let free = |y: &u16| *y != scale.row(scale.top / 2.0) && *y != scale.row(0.0);
+    let lines = (plot.y + 1..plot.bottom()).filter(free);
+    for (y, word) in lines.zip(["requests", "an hour"]) {
+        pen.put(area.x + 1, y, sides.0.saturating_sub(2), word, Role::Quiet);
+    }
     if values.iter().all(|requests| *requests == 0) {
         pen.put(plot.x + 1, plot.y, plot.width.saturating_sub(1), "no request in this stretch", Role::Strong);
     }

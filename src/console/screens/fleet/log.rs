@@ -15,7 +15,13 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     }
     pen.rule(area, &[("log", Role::Title)], "");
     if snapshot.log.is_empty() {
-        pen.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), "nothing has happened yet", Role::Quiet);
+        pen.put(
+            area.x + 1,
+            area.y + 1,
+            area.width.saturating_sub(1),
+            "nothing has happened since the start",
+            Role::Quiet,
+        );
     }
     let lines = || snapshot.log.iter().rev().take(usize::from(area.height - 1));
     let names = lines().map(|line| line.vm.as_ref().map_or(0, |vm| width(vm))).max().unwrap_or(0) as u16;

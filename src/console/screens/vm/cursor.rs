@@ -72,13 +72,22 @@ fn happened(from: Timestamp, to: Timestamp, shown: &Shown<'_>) -> Vec<(String, R
     });
     let overlaps = |stretch: &&Stretch| stretch.from <= to && stretch.to >= from;
     let length = |stretch: &Stretch| in_words(stretch.to.since(stretch.from));
-    let gap = |stretch: &Stretch| (format!("gap of {}: {}", length(stretch), stretch.text), Role::Warning);
+    let gap = |stretch: &Stretch| match stretch.to == stretch.from {
+        // One reading alone has no length.
+        true => (format!("gap: {}", stretch.text), Role::Warning),
+        false => (format!("gap of {}: {}", length(stretch), stretch.text), Role::Warning),
+    };
     let rest = |stretch: &Stretch| (format!("rest of {}", length(stretch)), Role::Resting);
     let gaps = shown.gaps.iter().filter(overlaps).map(gap);
     let rests = shown.rests.iter().filter(overlaps).map(rest);
     let decided = shown.decisions.iter().rev().filter(|line| (from..=to).contains(&line.at));
     let decided = decided.map(|line| (line.text.clone(), Role::Text));
     marks.chain(gaps).chain(rests).chain(decided).take(4).collect()
+}
+
+/// How many, and how long together if they have a length.
+fn lengthy(many: String, length: Span) -> String {
+    if length == Span::ZERO { many } else { format!("{many}, {}", in_words(length)) }
 }
 
 /// What is marked on the stretch shown, and how often.
@@ -98,8 +107,8 @@ fn legend(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>) {
     let told = [
         (moved, Role::Mark, marked(false), counted(marked(false), "move", "moves")),
         (edited, Role::Mark, marked(true), counted(marked(true), "edit", "edits")),
-        (gap, Role::Warning, gaps.0, format!("{}, {}", counted(gaps.0, "gap", "gaps"), in_words(gaps.1))),
-        (rest, Role::Resting, rests.0, format!("{}, {}", counted(rests.0, "rest", "rests"), in_words(rests.1))),
+        (gap, Role::Warning, gaps.0, lengthy(counted(gaps.0, "gap", "gaps"), gaps.1)),
+        (rest, Role::Resting, rests.0, lengthy(counted(rests.0, "rest", "rests"), rests.1)),
     ];
     let mut x = area.x;
     for (glyph, role, _, text) in told.iter().filter(|(_, _, count, _)| *count > 0) {

@@ -132,7 +132,14 @@ fn moves(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
         x += way_columns + 3;
         pen.put(x, y, 9.min(room(x)), done.phase.word(), role);
         x += 10;
-        let took = done.took.map_or_else(|| "-".to_owned(), |took| took.to_string());
+        let took = done.took.map_or_else(
+            || "-".to_owned(),
+            |took| match took.millis() {
+                // As the text behind it says it.
+                ms @ 1..10_000 => format!("{:.1}s", ms as f64 / 1_000.0),
+                _ => took.to_string(),
+            },
+        );
         pen.put_right(x, y, 4.min(room(x)), &took, Role::Quiet);
         x += 5;
         pen.put(x, y, 8.min(room(x)), by(done), Role::Quiet);
