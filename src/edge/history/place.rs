@@ -4,11 +4,25 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// `$XDG_STATE_HOME/whimbrel/NAME-XXXXXXXX.db`, else under `~/.local/state`. The digits are of the config's real path,
-/// so that two clusters never share a file. `None` if there is no home either.
+/// so that two clusters never share a file, and one that gets another name keeps its own, and with it its lock. `None` if
+/// there is no home either.
 pub fn default_path(cluster: &str, config: &Path) -> Option<PathBuf> {
     let config = std::fs::canonicalize(config).or_else(|_| std::path::absolute(config));
     let config = config.ok()?;
-    within(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"), cluster, &config)
+    within(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"), cluster, &config).map(under_any_name)
+}
+
+/// The file that is there for the same config under an earlier name of the cluster's, the newest of them; else this one.
+fn under_any_name(path: PathBuf) -> PathBuf {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let (Some(digits), Some(folder)) = (name.and_then(|name| name.rsplit('-').next()), path.parent()) else {
+        return path;
+    };
+    let end = format!("-{digits}");
+    let is_one = |at: &PathBuf| at.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&end));
+    let there = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).filter(is_one);
+    let changed = |at: &PathBuf| std::fs::metadata(at).and_then(|file| file.modified()).ok();
+    if path.exists() { path } else { there.max_by_key(changed).unwrap_or(path) }
 }
 
 fn within(state: Option<OsString>, home: Option<OsString>, cluster: &str, config: &Path) -> Option<PathBuf> {
@@ -53,6 +67,21 @@ mod tests {
     #[test]
     fn two_configs_never_share_one() {
         assert_ne!(of(Some("/s"), None, "web", "/etc/a.toml"), of(Some("/s"), None, "web", "/etc/b.toml"));
+    }
+
+    #[test]
+    fn a_cluster_with_another_name_keeps_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str, config: &str| {
+            under_any_name(within(Some(folder.path().into()), None, name, Path::new(config)).expect("a place"))
+        };
+        let one = at("one", "/etc/a.toml");
+        std::fs::create_dir_all(one.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&one, "").expect("a file");
+        std::fs::write(format!("{}.lock", one.display()), "").expect("a file");
+        assert_eq!(at("two-words", "/etc/a.toml"), one);
+        let other = at("two", "/etc/b.toml");
+        assert!(other != one && other.to_string_lossy().contains("/two-"), "another config's: {other:?}");
     }
 
     #[test]
