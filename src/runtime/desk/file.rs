@@ -410,7 +410,7 @@ mod tests {
         assert!(matches!(file.look(false), Some(Told::Broken(Some(why))) if why.contains("whimbrel.toml:1:")));
         assert!(file.look(false).is_none(), "said once");
         assert!(matches!(file.look(true), Some(Told::Broken(Some(_)))), "and whenever it is asked");
-        assert!(refused(nudge(&mut file, 777.0)).starts_with("not saved, the file is broken: "));
+        assert!(refused(nudge(&mut file, 777.0)).starts_with("the file is broken: "));
         assert!(file.config().is_some());
         write(&file, CONFIG);
         assert!(matches!(file.look(false), Some(Told::Broken(None))), "right again, and nothing changed");
