@@ -161,6 +161,11 @@ impl Conductor {
         match told {
             Told::Changed(changed) => self.changed(*changed),
             Told::Refused(why) => self.answer(false, &why),
+            Told::Failed => {
+                let text = "the history or the config file could not be dealt with: a fault of whimbrel's own, please report it";
+                self.answer(false, text);
+                self.tell(Event::Trouble { vm: None, text: text.to_owned() });
+            }
             Told::Broken(why) => {
                 if let Some(why) = &why {
                     self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") });

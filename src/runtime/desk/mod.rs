@@ -12,6 +12,7 @@ mod draft;
 mod file;
 mod past;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -72,6 +73,8 @@ pub enum Told {
     Edited(Edited),
     /// Nothing was changed, and why.
     Refused(String),
+    /// A question could not be answered, for a fault of the program's own.
+    Failed,
     /// The file is another now.
     Changed(Box<Changed>),
     /// The file is broken, with the place; the last good config stays. `None`: it is right again.
@@ -190,7 +193,10 @@ impl Clerk {
                 pile.add(ask);
             }
             let Some(ask) = pile.next().or_else(|| asked.recv().ok()) else { return };
-            self.answer(ask);
+            // One question that cannot be answered does not close the desk.
+            if catch_unwind(AssertUnwindSafe(|| self.answer(ask))).is_err() {
+                self.tell(Told::Failed);
+            }
         }
     }
 
