@@ -319,6 +319,20 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_told_once() {
+        let mysql = "service = \"mysql\"\ndemand_ghz";
+        assert_eq!(
+            told(&[(mysql, "service = \"http\"\ndemand_ghz")]),
+            ["demo1: monitor service mysql → http"],
+            "what its monitor makes of it"
+        );
+        assert_eq!(
+            told(&[("name = \"demo1\"\n", "name = \"demo1\"\nservice = \"wiki\"\n")]),
+            ["demo1: service mysql → wiki"]
+        );
+    }
+
+    #[test]
     fn a_monitor_is_told_without_secrets() {
         let url = "url = \"https://www.example.org/health\"";
         assert_eq!(
