@@ -46,7 +46,7 @@ fn run(config: &Path) -> Run {
 }
 
 fn applied(event: &Value) -> bool {
-    event["type"] == "operator" && text(event).starts_with("config applied")
+    event["type"] == "operator" && text(event).starts_with("applied: ")
 }
 
 fn text(event: &Value) -> &str {
@@ -139,19 +139,23 @@ fn all_that_changed_is_said_line_by_line_and_once() {
         .replace("[history]", "mode = \"observe\"\n[limits]\ncooldown = \"10m\"\n[history]")
         .replace("\"mln3\"]", "{ name = \"mln3\", draining = true }, \"mln4\"]")
         .replace("threshold = 50,", "threshold = 60,")
-        .replace("tarry = 3 }\n", "tarry = 4 }\n");
+        .replace("tarry = 3 }\n", "tarry = 4 }\n")
+        .replace("past.db\"", "past.db\"\nraw = \"7d\"")
+        .replace("service = \"mysql\"", "service = \"mysql\", demand_ghz = 0.75");
     config.write(&format!("{text}[[vm]]\nname = \"new\"\nhost = \"mln4\"\nmonitor = {{ kind = \"simulated\", service = \"http\" }}\npolicy = {{ kind = \"threshold\", threshold = 900, tarry = 3 }}\n"));
     let mut lines = said(&mut run);
     lines.sort();
     let wanted = [
         "array a: ring mln1 mln2 mln3 → mln1 mln2 mln3 mln4",
-        "cooldown \"off\" → \"10m\"",
+        "cooldown off → 10m",
+        "db: monitor demand_ghz 0.5 → 0.75",
         "db: tarry 3 → 4",
         "db: threshold 50 → 60",
+        "history raw 14d → 7d: holds from the next start",
         "host mln3: draining, takes no more VMs",
-        "host mln4 is new",
+        "host mln4: added",
         "mode ask → observe",
-        "new: new, on mln4",
+        "new: added, on mln4",
     ];
     assert_eq!(lines, wanted);
 }
@@ -246,6 +250,6 @@ fn a_key_reads_the_file_again() {
     let config = Config::new(CONFIG);
     let mut console = console(&config);
     console.press("R");
-    console.shows("config applied: 2 VMs, 3 hosts");
+    console.shows("config: applied: 2 VMs, 3 hosts");
     left(console);
 }

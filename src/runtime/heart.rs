@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::core::cluster::{Cluster, HostId, Monitor, Source, Timestamp, VmId};
-use crate::core::engine::{Change, Command, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record};
+use crate::core::engine::{Change, Command, ConfigChange, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record};
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
 
@@ -202,13 +202,14 @@ impl Heart {
         Ok(())
     }
 
-    /// Takes a changed config over, if nothing under way stands against it.
+    /// Takes a changed config over, if nothing under way stands against it. `said`: what it changes, to be told.
     ///
     /// # Errors
     /// What stands against it.
     pub fn reconfigure(
         &mut self,
         config: Config,
+        said: Vec<ConfigChange>,
         listener: &mut impl Listener,
         asks: &mut Asked,
     ) -> Result<(), String> {
@@ -216,7 +217,7 @@ impl Heart {
         let reread = self.read_otherwise(&config);
         self.simulation.reconfigure(self.engine.cluster(), &config.cluster, config.plan, self.now);
         self.monitors = config.monitors;
-        self.tell(Event::Reconfigured { cluster: Box::new(config.cluster), reread }, listener, asks);
+        self.tell(Event::Reconfigured { cluster: Box::new(config.cluster), reread, said }, listener, asks);
         Ok(())
     }
 

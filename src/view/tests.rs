@@ -164,8 +164,8 @@ fn the_log_says_what_matters_to_people_and_how_loud() {
     }
     assert_eq!(said(&[state(VmState::Resting, "until Mon 09:00")]), line(Level::Info, "until Mon 09:00"));
     assert_eq!(said(&[Happened::Alarm { text: text("host down") }]), line(Level::Alarm, "host down"));
-    let operator = Happened::Operator { by: text("config"), text: text("config applied") };
-    assert_eq!(said(&[operator]), line(Level::Info, "config: config applied"));
+    let operator = Happened::Operator { by: text("config"), text: text("applied") };
+    assert_eq!(said(&[operator]), line(Level::Info, "config: applied"));
     let edited = "threshold 50 → 60 by root: too many moves";
     assert_eq!(said(&[edit("50", Some("too many moves"))]), line(Level::Info, edited));
     assert_eq!(said(&[edit("", None)]), line(Level::Info, "threshold set to 60 by root"));

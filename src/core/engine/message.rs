@@ -100,7 +100,19 @@ pub enum Event {
         cluster: Box<Cluster>,
         /// VMs whose monitor reads something else now: what was read before says nothing of it.
         reread: Vec<String>,
+        /// What else changed, line by line, but for what stands in policies: the engine knows that itself, as it may run
+        /// under others than the old config's.
+        said: Vec<ConfigChange>,
     },
+}
+
+/// One thing that a changed config changes, in words and names; holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// Of this VM, which may be gone; `None`: of the cluster.
+    pub vm: Option<String>,
+    /// `interval 1m → 30s`, `added, on mln1`; of the cluster `mode ask → auto`.
+    pub text: String,
 }
 
 /// A site VM's queue as its worker reports it.

@@ -13,7 +13,6 @@
 //! | `operate` | operators' commands |
 //! | `amend` | changed settings |
 //! | `reload` | a changed config |
-//! | `changes` | what a changed config changes, line by line |
 //! | `kept` | what outlives a restart |
 //! | `restore` | an engine that goes on where another one stopped |
 //! | `resume` | a migration that was under way then |
@@ -22,7 +21,6 @@
 
 mod amend;
 mod carry;
-mod changes;
 mod destination;
 mod gates;
 mod kept;
@@ -48,7 +46,7 @@ use crate::core::policy::{Observation, Place, Rule, Settings, What};
 pub use gates::Ask;
 pub use kept::{Kept, KeptCluster};
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
-pub use message::{Change, Command, Effect, Event, Presence, QueueReport, Route, Target};
+pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
 pub(in crate::core) use names::Names;
 pub use observe::BASELINE;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
@@ -120,7 +118,7 @@ impl Engine {
             Event::Presence { id, source, destination } => self.on_presence(now, id, source, destination, out),
             Event::Command { by, command } => self.on_command(now, &by, command, out),
             Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
-            Event::Reconfigured { cluster, reread } => self.on_reconfigured(now, *cluster, &reread, out),
+            Event::Reconfigured { cluster, reread, said } => self.on_reconfigured(now, *cluster, &reread, said, out),
         }
         if begun_again {
             for vm in self.vm_ids() {

@@ -5,9 +5,8 @@ use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::amend::{POLICY_CHANGED, edited};
-use super::changes::changes;
 use super::live::{HostLive, Live, Waiting};
-use super::message::Effect;
+use super::message::{ConfigChange, Effect};
 use super::names::Names;
 use super::record::{Gate, Happened, Record};
 use super::timers::{Timer, Timers};
@@ -43,6 +42,7 @@ impl Engine {
         now: Timestamp,
         mut new: Cluster,
         reread: &[String],
+        said: Vec<ConfigChange>,
         out: &mut Vec<Effect>,
     ) {
         if let Err(why) = self.can_become(&new) {
@@ -66,11 +66,11 @@ impl Engine {
         self.count_placed();
         self.marks.clear();
         self.set_timers(now, &new_vms);
-        self.say_changes(now, &old, &names, reread, out);
+        self.say_changes(now, &old, &names, said, out);
         for (vm, (waiting, gate, why)) in dropped {
             self.say_dropped(now, vm, &waiting, gate, why, out);
         }
-        let text = format!("config applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
+        let text = format!("applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
         let what = Happened::Operator { by: CONFIG.to_owned(), text };
         out.push(Effect::Record(Record { at: now, vm: None, what }));
         for vm in self.vm_ids() {
@@ -109,16 +109,21 @@ impl Engine {
     }
 
     /// What is another now: each setting, then the rest line by line.
-    fn say_changes(&self, at: Timestamp, old: &Cluster, names: &Names, reread: &[String], out: &mut Vec<Effect>) {
+    fn say_changes(&self, at: Timestamp, old: &Cluster, names: &Names, said: Vec<ConfigChange>, out: &mut Vec<Effect>) {
         for (was, vm) in old.vms.iter().zip(&names.vms) {
             if let Some(vm) = *vm {
                 self.say_edits(at, vm, CONFIG, None, &was.policy, out);
             }
         }
-        let lines = changes(old, &self.cluster, names, reread);
-        let more = lines.len().saturating_sub(LINES_SAID);
-        let more = (more > 0).then(|| (None, format!("and {more} changes more")));
-        for (vm, text) in lines.into_iter().take(LINES_SAID).chain(more) {
+        let more = said.len().saturating_sub(LINES_SAID);
+        let more = (more > 0).then(|| ConfigChange { vm: None, text: format!("and {more} changes more") });
+        for ConfigChange { vm: name, text } in said.into_iter().take(LINES_SAID).chain(more) {
+            let vm = name.as_ref().and_then(|name| self.cluster.vm_named(name));
+            // One that is gone has no id any more.
+            let text = match name.filter(|_| vm.is_none()) {
+                Some(name) => format!("VM {name}: {text}"),
+                None => text,
+            };
             let what = Happened::Operator { by: CONFIG.to_owned(), text };
             out.push(Effect::Record(Record { at, vm, what }));
         }

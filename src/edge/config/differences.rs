@@ -7,29 +7,22 @@ use super::model::{Config, HistoryFile, HistorySettings};
 use super::render::DEFAULT_GHZ;
 use super::spelling::{self, Spelled};
 use super::words::written;
-use crate::core::cluster::{Array, Cluster, Host, HostId, Mode, Pick, Vm, VmId};
-
-/// One thing that changed; holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// Of this VM; `None`: of the cluster.
-    pub vm: Option<String>,
-    /// `threshold 50 → 60`, `policy web → own`, `added`; of the cluster `mode ask → auto`, `host mln3: draining`.
-    pub text: String,
-}
+use crate::core::cluster::{Array, Cluster, Host, HostId, Mode, Monitor, Pick, Vm, VmId};
+use crate::core::engine::ConfigChange;
+use crate::core::simulation::VmPlan;
 
 /// What is there for a value that is not.
 const NONE: &str = "none";
 
-/// What changed: first of the cluster, then of its VMs in the new order, then the VMs that are gone. Where a policy stands
-/// in the file is no difference, whose it is is one.
-pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
+/// What changed: first of the cluster, then of its VMs in the new order, then the VMs that are gone. Whose a policy is is a
+/// difference; what stands in it is none here, as the engine says it of the settings it runs under.
+pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
     let mut told = Told::default();
     let (was, is) = (&old.cluster, &new.cluster);
     told.change("name", &was.name, &is.name);
     told.change("mode", was.mode.word(), is.mode.word());
     told.keys(&spelling::limits(&was.limits), &spelling::limits(&is.limits));
-    told.change("history", &kept(&old.history), &kept(&new.history));
+    history(&mut told, &old.history, &new.history);
     named(
         &mut told,
         "site",
@@ -59,19 +52,28 @@ fn flag(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
 
-fn kept(history: &HistorySettings) -> String {
-    let file = match &history.file {
-        HistoryFile::Off => return "off".to_owned(),
-        HistoryFile::Default => "default file".to_owned(),
+/// The running engine's keeper goes on with the file and the spans it began with.
+fn history(told: &mut Told, old: &HistorySettings, new: &HistorySettings) {
+    let file = |history: &HistorySettings| match &history.file {
+        HistoryFile::Off => "off".to_owned(),
+        HistoryFile::Default => "default".to_owned(),
         HistoryFile::At(path) => path.display().to_string(),
     };
-    format!("{file}, raw {}, rolled {}", written(history.raw), written(history.rolled))
+    for (key, was, is) in [
+        ("file", file(old), file(new)),
+        ("raw", written(old.raw), written(new.raw)),
+        ("rolled", written(old.rolled), written(new.rolled)),
+    ] {
+        if was != is {
+            told.say(&format!("history {key} {was} → {is}: holds from the next start"));
+        }
+    }
 }
 
 /// The differences so far, and what the next are of.
 #[derive(Default)]
 struct Told {
-    differences: Vec<Difference>,
+    differences: Vec<ConfigChange>,
     vm: Option<String>,
     /// `host mln3: `.
     head: String,
@@ -79,7 +81,7 @@ struct Told {
 
 impl Told {
     fn say(&mut self, text: &str) {
-        self.differences.push(Difference { vm: self.vm.clone(), text: format!("{}{text}", self.head) });
+        self.differences.push(ConfigChange { vm: self.vm.clone(), text: format!("{}{text}", self.head) });
     }
 
     fn change(&mut self, what: &str, old: &str, new: &str) {
@@ -166,8 +168,8 @@ fn hosts(told: &mut Told, old: &Config, new: &Config) {
         |(_, host)| &host.name,
         |told, before, after| {
             match (before.1.draining, after.1.draining) {
-                (false, true) => told.say("draining"),
-                (true, false) => told.say("no longer draining"),
+                (false, true) => told.say("draining, takes no more VMs"),
+                (true, false) => told.say("takes VMs again"),
                 _ => {}
             }
             told.keys(&keys(old, before), &keys(new, after));
@@ -182,7 +184,7 @@ fn vms(told: &mut Told, old: &Config, new: &Config) {
         told.vm = Some(vm.name.clone());
         match before.get(vm.name.as_str()) {
             Some(before) => vm_keys(told, (old, VmId::at(*before)), (new, VmId::at(index))),
-            None => told.say("added"),
+            None => told.say(&format!("added, on {}", new.cluster.host(vm.host).name)),
         }
     }
     let after: HashSet<&str> = new.cluster.vms.iter().map(|vm| vm.name.as_str()).collect();
@@ -205,20 +207,36 @@ fn vm_keys(told: &mut Told, (old, was): (&Config, VmId), (new, is): (&Config, Vm
         shared.unwrap_or_else(|| "own".to_owned())
     };
     told.change("array", &array(&old.cluster, before), &array(&new.cluster, after));
-    told.change("host", &host(&old.cluster, before), &host(&new.cluster, after));
+    told.change("configured host", &host(&old.cluster, before), &host(&new.cluster, after));
     told.change("away", &away(&old.cluster, before), &away(&new.cluster, after));
-    told.change("service", &before.service, &after.service);
+    // What its monitor makes of it is told there.
+    if has_own_service(old, was) || has_own_service(new, is) {
+        told.change("service", &before.service, &after.service);
+    }
     told.change("interval", &written(before.interval), &written(after.interval));
     told.change("mode", mode(before), mode(after));
     told.change("policy", &policy(old, was), &policy(new, is));
-    told.keys(&spelling::policy(&before.policy), &spelling::policy(&after.policy));
-    let monitor = |config: &Config, id: VmId| {
-        let plan = config.plan.vms.get(id.index()).cloned().unwrap_or_default();
-        config.monitors.get(id.index()).map(|monitor| spelling::monitor(config.cluster.vm(id), monitor, &plan))
-    };
     told.head = "monitor ".to_owned();
-    told.keys(&monitor(old, was).unwrap_or_default(), &monitor(new, is).unwrap_or_default());
+    told.keys(&monitor(old, was), &monitor(new, is));
     told.head.clear();
+}
+
+/// Whether its service is another word than its monitor makes it.
+fn has_own_service(config: &Config, id: VmId) -> bool {
+    watched(config, id).is_none_or(|(monitor, plan)| spelling::service(monitor, &plan) != config.cluster.vm(id).service)
+}
+
+/// A monitor's keys, but for the direction: that is one of the VM's settings.
+fn monitor(config: &Config, id: VmId) -> Vec<Spelled> {
+    let spelled = |(monitor, plan): (&Monitor, VmPlan)| spelling::monitor(config.cluster.vm(id), monitor, &plan);
+    let mut keys = watched(config, id).map(spelled).unwrap_or_default();
+    keys.retain(|key| key.key != "direction");
+    keys
+}
+
+fn watched(config: &Config, id: VmId) -> Option<(&Monitor, VmPlan)> {
+    let plan = config.plan.vms.get(id.index()).cloned().unwrap_or_default();
+    config.monitors.get(id.index()).map(|monitor| (monitor, plan))
 }
 
 #[cfg(test)]
@@ -238,7 +256,7 @@ mod tests {
             assert!(text.contains(old), "{old}");
             text.replacen(old, new, 1)
         });
-        let line = |d: Difference| d.vm.map_or(d.text.clone(), |vm| format!("{vm}: {}", d.text));
+        let line = |d: ConfigChange| d.vm.map_or(d.text.clone(), |vm| format!("{vm}: {}", d.text));
         differences(&read(SAMPLE), &read(&text)).into_iter().map(line).collect()
     }
 
@@ -249,34 +267,15 @@ mod tests {
     }
 
     #[test]
-    fn a_policys_numbers_are_told_by_vm() {
-        assert_eq!(
-            told(&[("threshold = 800, tarry = 5", "threshold = 900, tarry = 4")]),
-            ["nii5: threshold 800 → 900", "nii5: tarry 5 → 4",]
-        );
-        assert_eq!(
-            told(&[("hours = \"Mon-Fri 09:00-16:00, Sat", "hours = \"Mon-Thu 09:00-16:00, Sat")]),
-            ["nii2: hours Mon-Fri 09:00-16:00, Sat 10:00-12:00 → Mon-Thu 09:00-16:00, Sat 10:00-12:00"]
-        );
-    }
-
-    #[test]
-    fn a_policy_that_becomes_ones_own_or_another_is_told() {
+    fn whose_a_policy_is_is_told_and_what_stands_in_it_is_not() {
+        assert_eq!(told(&[("threshold = 800, tarry = 5", "threshold = 900, tarry = 4")]), Vec::<String>::new());
+        assert_eq!(told(&[("hours = \"Mon-Fri 09:00-16:00", "hours = \"Mon-Thu 09:00-16:00")]), Vec::<String>::new());
         let own = "policy = { kind = \"threshold\", threshold = 6, tarry = 3, settle = \"1m\" }";
-        assert_eq!(
-            told(&[("policy = \"web\"\nmonitor", &format!("{own}\nmonitor"))]),
-            ["nii3: policy web → own", "nii3: threshold 5 → 6", "nii3: settle 45s → 1m",]
-        );
-        assert_eq!(
-            told(&[("policy = \"database\"", "policy = \"web\"")]),
-            [
-                "nii1: policy database → web",
-                "nii1: kind base → threshold",
-                "nii1: threshold 50 → 5",
-                "nii1: low_threshold 1 → none",
-                "nii1: low_tarry 20 → none",
-            ]
-        );
+        assert_eq!(told(&[("policy = \"web\"\nmonitor", &format!("{own}\nmonitor"))]), ["nii3: policy web → own"]);
+        assert_eq!(told(&[("policy = \"database\"", "policy = \"web\"")]), ["nii1: policy database → web"]);
+        let url = "url = \"https://www.example.org/health\"";
+        let direction = format!("{url}, direction = \"lower-is-worse\"");
+        assert_eq!(told(&[(url, &direction)]), Vec::<String>::new(), "one of the settings");
     }
 
     #[test]
@@ -295,30 +294,41 @@ mod tests {
         );
         assert_eq!(
             told(&[("  \"mln3\", ", "  { name = \"mln3\", draining = true, capacity = 3, price = 1.5 }, ")]),
-            ["host mln3: draining", "host mln3: capacity none → 3", "host mln3: price 0 → 1.5",]
+            ["host mln3: draining, takes no more VMs", "host mln3: capacity none → 3", "host mln3: price 0 → 1.5",]
         );
         assert_eq!(
             told(&[("base = \"mln6\" ", "base = \"mln1\" "), ("pick = \"next\"", "pick = \"best\"")]),
             ["array a: ring mln1 mln2 mln3 → mln2 mln3 mln6", "array a: base mln6 → mln1", "array a: pick next → best",]
         );
-        assert_eq!(
-            told(&[("raw = \"14d\"", "raw = \"7d\"")]),
-            ["history history.db, raw 14d, rolled 365d → history.db, raw 7d, rolled 365d"]
-        );
+        assert_eq!(told(&[("raw = \"14d\"", "raw = \"7d\"")]), ["history raw 14d → 7d: holds from the next start"]);
     }
 
     #[test]
     fn vms_come_go_and_move() {
         assert_eq!(
             told(&[("name = \"demo1\"\nhost = \"mln1\"", "name = \"demo2\"\nhost = \"mln2\"")]),
-            ["demo2: added", "demo1: removed",]
+            ["demo2: added, on mln2", "demo1: removed",]
         );
         assert_eq!(
             told(&[(
                 "name = \"demo1\"\nhost = \"mln1\"",
                 "name = \"demo1\"\nhost = \"mln2\"\nmode = \"observe\"\ninterval = \"30s\""
             )]),
-            ["demo1: host mln1 → mln2", "demo1: interval 1m → 30s", "demo1: mode the cluster's → observe",]
+            ["demo1: configured host mln1 → mln2", "demo1: interval 1m → 30s", "demo1: mode the cluster's → observe",]
+        );
+    }
+
+    #[test]
+    fn a_service_is_told_once() {
+        let mysql = "service = \"mysql\"\ndemand_ghz";
+        assert_eq!(
+            told(&[(mysql, "service = \"http\"\ndemand_ghz")]),
+            ["demo1: monitor service mysql → http"],
+            "what its monitor makes of it"
+        );
+        assert_eq!(
+            told(&[("name = \"demo1\"\n", "name = \"demo1\"\nservice = \"wiki\"\n")]),
+            ["demo1: service mysql → wiki"]
         );
     }
 

@@ -29,7 +29,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-pub use differences::{Difference, differences};
+pub use differences::differences;
 pub use edit::{
     AmendError, Amended, Block, BlockContext, BlockName, KeyChange, Patch, Scope, Target, amend, amend_many, block_of,
     blocks_of, check_block,

@@ -2,6 +2,7 @@
 
 use super::{Conductor, Event};
 use crate::core::engine::Command;
+use crate::edge::config::differences;
 use crate::edge::history::Note;
 use crate::runtime::backroom::{News, Word};
 use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
@@ -202,11 +203,19 @@ impl Conductor {
 
     /// Somebody else changed the config.
     pub(super) fn changed(&mut self, changed: Changed) {
-        let Changed { config, editing, origins } = changed;
+        let Changed { config, before, said, editing, origins } = changed;
+        // What a config changes that could not be applied is said when it can.
+        let (before, said) = match self.applied.take() {
+            Some(running) => {
+                let said = differences(&running, &config);
+                (Some(running), said)
+            }
+            None => (before, said),
+        };
         self.come_to_now();
         // These ids are the old config's.
         self.pass_on();
-        match self.heart.reconfigure(config, &mut self.sink, &mut self.asks) {
+        match self.heart.reconfigure(config, said, &mut self.sink, &mut self.asks) {
             Ok(()) => {
                 self.refused = None;
                 self.polls.configure(self.heart.monitors());
@@ -216,6 +225,7 @@ impl Conductor {
                 }
             }
             Err(why) => {
+                self.applied = before;
                 let under_way = self.engine().flights().map(|flight| flight.route.id).collect();
                 let known = self.refused.replace((under_way, why.clone()));
                 if known.is_none_or(|(_, said)| said != why) {

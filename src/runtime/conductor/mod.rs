@@ -9,6 +9,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::core::cluster::{Reading, RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
+use crate::edge::config::Config;
 use crate::view::Say;
 
 use super::backroom::{Backroom, News, Word};
@@ -73,6 +74,8 @@ pub struct Conductor {
     losing: bool,
     /// Migrations that were under way when a config could not be applied, and why it could not.
     refused: Option<(Vec<RequestId>, String)>,
+    /// The config that runs, if the file's could not be applied.
+    applied: Option<Config>,
 }
 
 enum Woken {
@@ -103,6 +106,7 @@ impl Conductor {
             flushed: Instant::now(),
             losing: false,
             refused: None,
+            applied: None,
         }
     }
 
@@ -374,7 +378,7 @@ mod tests {
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::config;
     use crate::runtime::desk::{Changed, Papers};
-    use crate::runtime::{Archive, Format, Printer};
+    use crate::runtime::{Archive, Format, Printer, Publisher};
     use crate::view::Editing;
 
     /// A VM that a real monitor is to read. The URL is none, so that nothing is ever connected to.
@@ -451,7 +455,13 @@ mod tests {
         conductor.heart.command("operator", there, &mut conductor.sink, &mut conductor.asks);
         assert_eq!(conductor.engine().flights().count(), 1);
         let config = config::load(&path).expect("a config");
-        conductor.changed(Changed { config, editing: Editing::default(), origins: Vec::new() });
+        conductor.changed(Changed {
+            config,
+            before: None,
+            said: Vec::new(),
+            editing: Editing::default(),
+            origins: Vec::new(),
+        });
         assert!(conductor.engine().cluster().vm_named("nii2").is_some(), "it is on its way: the old config stays");
         while conductor.engine().flights().next().is_some() {
             conductor.wake(conductor.heart.next_wake());
@@ -471,8 +481,62 @@ mod tests {
         std::fs::write(&path, include_str!("../../../config/first.toml")).expect("a file");
         let config = config::load(&path).expect("a config");
         let mut conductor = conductor();
-        conductor.changed(Changed { config, editing: Editing::default(), origins: Vec::new() });
+        conductor.changed(reread(config, None));
         assert!(conductor.heart.engine().cluster().vm_named("nii1").is_none(), "the config is the new one");
         assert!(polled(&mut conductor).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
+    }
+
+    /// A changed file as the desk tells of it.
+    fn reread(config: config::Config, before: Option<config::Config>) -> Changed {
+        let said = before.as_ref().map_or_else(Vec::new, |before| config::differences(before, &config));
+        Changed { config, before, said, editing: Editing::default(), origins: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_applied_is_said_when_it_can_be() {
+        const TEXT: &str = r#"
+            [[array]]
+            name = "a"
+            host = ["mln1", "mln2"]
+            [[vm]]
+            name = "nii2"
+            host = "mln1"
+            monitor = { kind = "simulated", service = "apache" }
+            policy = { kind = "threshold", threshold = 5, tarry = 3 }
+            [[vm]]
+            name = "nii3"
+            host = "mln1"
+            monitor = { kind = "simulated", service = "apache" }
+            policy = { kind = "threshold", threshold = 5, tarry = 3 }
+        "#;
+        let parse = |text: &str| config::parse(std::path::Path::new("w.toml"), text).expect("a config");
+        let old = parse(TEXT);
+        let heart = Heart::new(old.cluster.clone(), old.monitors.clone(), old.plan.clone(), START);
+        let (publisher, seen) = Publisher::new(heart.engine(), START, crate::view::Clock::Real, None);
+        let mut conductor = Conductor::new(
+            heart,
+            Pace::Unpaced,
+            Sink::new(Show::Publish(publisher), Archive::none()),
+            Backroom::default(),
+        );
+        conductor.wake(conductor.heart.next_wake());
+        conductor
+            .listen(Say::Command(Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln2".to_owned()) }));
+        let new = parse(&TEXT.replace("name = \"nii3\"", "name = \"nii4\""));
+        let about = |conductor: &mut Conductor, words: &str| -> Vec<String> {
+            conductor.publish();
+            seen.borrow().log.iter().map(|line| line.text.clone()).filter(|text| text.contains(words)).collect()
+        };
+        conductor.changed(reread(new.clone(), Some(old)));
+        assert!(about(&mut conductor, "config not applied: nii3 is migrating").len() == 1);
+        assert_eq!(about(&mut conductor, "removed"), Vec::<String>::new());
+        while conductor.engine().flights().next().is_some() {
+            conductor.wake(conductor.heart.next_wake());
+        }
+        // Read again when it is done, the file is as it was then.
+        for _ in 0..2 {
+            conductor.changed(reread(new.clone(), Some(new.clone())));
+            assert_eq!(about(&mut conductor, "removed"), ["config: VM nii3: removed"]);
+        }
     }
 }

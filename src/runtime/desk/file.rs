@@ -47,7 +47,7 @@ impl File {
             path: papers.file,
             locked: papers.locked,
             bytes: Vec::new(),
-            config: None,
+            config: papers.loaded.clone(),
             untold: papers.untold,
             undo: Vec::new(),
             broken: None,
@@ -133,7 +133,7 @@ impl File {
     /// Whether somebody else changed the file: takes it over if it is right. `anyway`: also if it is as it was.
     pub(super) fn look(&mut self, anyway: bool) -> Option<Told> {
         let path = self.path.clone()?;
-        if !anyway && self.config.is_some() && matches!(Seen::look(&path, &self.bytes), Ok(Seen::Same)) {
+        if !anyway && !self.bytes.is_empty() && matches!(Seen::look(&path, &self.bytes), Ok(Seen::Same)) {
             let was_broken = self.broken.take().is_some();
             return was_broken.then_some(Told::Broken(None));
         }
@@ -145,9 +145,10 @@ impl File {
                 };
                 self.broken = None;
                 self.bytes = bytes;
-                self.config = Some(config.clone());
+                let before = self.config.replace(config.clone());
+                let said = before.as_ref().map_or_else(Vec::new, |before| config::differences(before, &config));
                 let (editing, origins) = (self.editing(), self.origins());
-                Some(Told::Changed(Box::new(Changed { config, editing, origins })))
+                Some(Told::Changed(Box::new(Changed { config, before, said, editing, origins })))
             }
             Err(report) => {
                 let text = in_short(&report);
@@ -414,6 +415,26 @@ mod tests {
         assert!(file.config().is_some());
         write(&file, CONFIG);
         assert!(matches!(file.look(false), Some(Told::Broken(None))), "right again, and nothing changed");
+    }
+
+    #[test]
+    fn what_somebody_else_changed_is_said_once_and_since_the_last_look() {
+        let (mut file, _folder) = file(CONFIG);
+        let loaded = file.config().cloned();
+        let said = |told: Option<Told>| match told {
+            Some(Told::Changed(changed)) => changed.said.into_iter().map(|change| change.text).collect(),
+            _ => vec!["nothing".to_owned()],
+        };
+        let limits = |moves: u32| format!("{CONFIG}\n[limits]\nmoves_per_hour = {moves}\n");
+        write(&file, &limits(6));
+        assert_eq!(said(file.look(false)), ["moves_per_hour off → 6"]);
+        assert_eq!(said(file.look(true)), Vec::<String>::new(), "read again, as it was");
+        edited(nudge(&mut file, 777.0));
+        write(&file, &on_disk(&file).replace("hour = 6", "hour = 7"));
+        assert_eq!(said(file.look(false)), ["moves_per_hour 6 → 7"]);
+        let (told, mut heard) = unbounded_channel();
+        File::new(Papers { file: file.path.clone(), loaded, ..Papers::default() }, &told);
+        assert_eq!(said(heard.try_recv().ok()), ["moves_per_hour off → 7"], "since the engine began");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::thread;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::core::cluster::{Cluster, Timestamp};
-use crate::core::engine::Change;
+use crate::core::engine::{Change, ConfigChange};
 use crate::core::simulation::Plan;
 use crate::edge::config::Config;
 use crate::view::{ActivityAsk, ActivityView, Draft, DraftView, Editing, Nudge, Origin, Past, PastAsk};
@@ -96,6 +96,9 @@ pub struct Edited {
 /// A config that somebody else changed.
 pub struct Changed {
     pub config: Config,
+    /// The one before it, and what changed since then.
+    pub before: Option<Config>,
+    pub said: Vec<ConfigChange>,
     pub editing: Editing,
     pub origins: Vec<Origin>,
 }

@@ -62,7 +62,9 @@ impl Stage {
             history: HistorySettings::default(),
             plan,
         };
-        self.heart.reconfigure(config, &mut self.publisher, &mut Asked::default()).expect("nothing stands against it");
+        self.heart
+            .reconfigure(config, Vec::new(), &mut self.publisher, &mut Asked::default())
+            .expect("nothing stands against it");
     }
 
     fn snapshot(&mut self) -> Arc<Snapshot> {

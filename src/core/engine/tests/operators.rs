@@ -6,7 +6,7 @@ use crate::core::engine::{Command, Event, QueueReport, Target, VmState};
 use crate::core::policy::{BreakEven, Decision, Rule, Settings, SiteRule};
 
 fn reloaded(cluster: Cluster) -> Event {
-    Event::Reconfigured { cluster: Box::new(cluster), reread: Vec::new() }
+    Event::Reconfigured { cluster: Box::new(cluster), reread: Vec::new(), said: Vec::new() }
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_vm_that_is_read_elsewhere_has_no_past() {
     });
     world.run_for(Span::from_mins(3));
     assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
-    world.tell(Event::Reconfigured { cluster: Box::new(old), reread: vec!["nii1".to_owned()] });
+    world.tell(Event::Reconfigured { cluster: Box::new(old), reread: vec!["nii1".to_owned()], said: Vec::new() });
     world.run_for(Span::from_mins(2));
     assert_eq!(world.gaps(), ["first reading of the counter", "first reading of the counter"]);
     assert_eq!(world.engine.live(VmId(0)).policy().count, 1);

@@ -318,7 +318,7 @@ fn numbers_of_requests_go_on() {
 fn a_mode_set_by_hand_outlives_a_reload_and_a_narrower_one_a_restart() {
     let config = |mode| Cluster { mode, ..cluster(4, threshold()) };
     let reload = |world: &mut World, mode| {
-        world.tell(Event::Reconfigured { cluster: Box::new(config(mode)), reread: Vec::new() });
+        world.tell(Event::Reconfigured { cluster: Box::new(config(mode)), reread: Vec::new(), said: Vec::new() });
         world.engine.cluster().mode
     };
     let set = |world: &mut World, mode| world.command(Command::Mode { mode });
