@@ -179,7 +179,7 @@ fn a_reload_says_line_by_line_what_it_changed() {
         (Some(VmId(0)), "monitor url a → b"),
         (Some(VmId(1)), "added, on h1"),
         (None, "VM nii2: removed"),
-        (None, "config applied: 2 VMs, 4 hosts"),
+        (None, "applied: 2 VMs, 4 hosts"),
     ];
     assert_eq!(lines, expected.map(|(vm, text)| (vm, text.to_owned())));
 }
