@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use crate::core::cluster::{Cluster, HostId, RequestId, Value};
-use crate::core::engine::{By, Gate, Happened, Phase, Record, VmState};
-use crate::core::policy::Decision;
+use super::story::story;
+use crate::core::cluster::{Cluster, HostId, Value};
+use crate::core::engine::{Happened, Record, VmState};
+use crate::core::insight::Story;
 
 /// One record as the event contract has it. `at` is UTC, RFC 3339 with milliseconds; ids are integers.
 #[derive(Debug, Serialize)]
@@ -17,8 +18,15 @@ pub struct EventLine<'a> {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(untagged)]
 enum What<'a> {
+    Reading(Reading<'a>),
+    Story(Story),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Reading<'a> {
     Sample {
         /// `null` if the service was too busy to answer, and that counts as beyond.
         value: Option<f64>,
@@ -33,49 +41,6 @@ enum What<'a> {
     Gap {
         reason: &'a str,
         state: VmState,
-    },
-    Decision {
-        action: Decision,
-        reason: &'a str,
-    },
-    Blocked {
-        action: Decision,
-        gate: Gate,
-        detail: &'a str,
-    },
-    Request {
-        id: RequestId,
-        action: Decision,
-        from: String,
-        to: String,
-        by: By,
-    },
-    Migration {
-        id: RequestId,
-        phase: Phase,
-        percent: u8,
-        from: String,
-        to: String,
-        detail: &'a str,
-    },
-    State {
-        state: VmState,
-        why: &'a str,
-    },
-    Alarm {
-        text: &'a str,
-    },
-    Edit {
-        by: &'a str,
-        key: &'a str,
-        old: &'a str,
-        new: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        why: Option<&'a str>,
-    },
-    Operator {
-        by: &'a str,
-        text: &'a str,
     },
 }
 
@@ -97,8 +62,17 @@ impl<'a> EventLine<'a> {
 
 impl<'a> What<'a> {
     fn new(what: &'a Happened, cluster: &Cluster) -> Self {
+        match Reading::new(what) {
+            Some(reading) => Self::Reading(reading),
+            None => Self::Story(story(what, cluster)),
+        }
+    }
+}
+
+impl<'a> Reading<'a> {
+    fn new(what: &'a Happened) -> Option<Self> {
         match what {
-            Happened::Sample { value, count, tarry, low_count, low_tarry, state } => Self::Sample {
+            Happened::Sample { value, count, tarry, low_count, low_tarry, state } => Some(Self::Sample {
                 value: value.number(),
                 at_least: matches!(value, Value::AtLeast(_)),
                 count: *count,
@@ -106,22 +80,9 @@ impl<'a> What<'a> {
                 low_count: *low_count,
                 low_tarry: *low_tarry,
                 state: *state,
-            },
-            Happened::Gap { reason, state } => Self::Gap { reason, state: *state },
-            Happened::Decision { action, reason } => Self::Decision { action: *action, reason },
-            Happened::Blocked { action, gate, detail } => Self::Blocked { action: *action, gate: *gate, detail },
-            Happened::Request { id, action, from, to, by } => {
-                let (from, to) = ends(cluster, *from, *to);
-                Self::Request { id: *id, action: *action, from, to, by: *by }
-            }
-            Happened::Migration { id, phase, percent, from, to, detail } => {
-                let (from, to) = ends(cluster, *from, *to);
-                Self::Migration { id: *id, phase: *phase, percent: *percent, from, to, detail }
-            }
-            Happened::State { state, why } => Self::State { state: *state, why },
-            Happened::Alarm { text } => Self::Alarm { text },
-            Happened::Edit { by, key, old, new, why } => Self::Edit { by, key, old, new, why: why.as_deref() },
-            Happened::Operator { by, text } => Self::Operator { by, text },
+            }),
+            Happened::Gap { reason, state } => Some(Self::Gap { reason, state: *state }),
+            _ => None,
         }
     }
 }

@@ -9,14 +9,19 @@ use crate::core::insight::{Story, Told};
 
 /// A record as the history keeps it; `None` for readings, and for a migration that merely goes on.
 pub fn told(record: &Record, cluster: &Cluster) -> Option<Told> {
-    let vm = record.vm.map(|vm| Arc::from(cluster.vm(vm).name.as_str()));
-    story(&record.what, cluster).map(|what| Told { at: record.at, vm, what })
-}
-
-fn story(what: &Happened, cluster: &Cluster) -> Option<Story> {
-    Some(match what.clone() {
+    match record.what {
         Happened::Sample { .. } | Happened::Gap { .. } => return None,
         Happened::Migration { phase: Phase::Running, percent, .. } if percent > 0 => return None,
+        _ => {}
+    }
+    let vm = record.vm.map(|vm| Arc::from(cluster.vm(vm).name.as_str()));
+    Some(Told { at: record.at, vm, what: story(&record.what, cluster) })
+}
+
+/// What happened in names. A reading has no story.
+pub(super) fn story(what: &Happened, cluster: &Cluster) -> Story {
+    match what.clone() {
+        Happened::Sample { .. } | Happened::Gap { .. } => Story::Other,
         Happened::Decision { action, reason } => Story::Decision { action, reason },
         Happened::Blocked { action, gate, detail } => Story::Blocked { action, gate, detail },
         Happened::Request { id, action, from, to, by } => {
@@ -31,5 +36,5 @@ fn story(what: &Happened, cluster: &Cluster) -> Option<Story> {
         Happened::Alarm { text } => Story::Alarm { text },
         Happened::Operator { by, text } => Story::Operator { by, text },
         Happened::Edit { by, key, old, new, why } => Story::Edit { by, key, old, new, why },
-    })
+    }
 }

@@ -200,7 +200,7 @@ fn activity_is_the_clusters_from_fleet_and_the_vms_from_its_screen() {
 }
 
 #[test]
-fn one_vms_activity_is_never_shown_as_anothers() {
+fn the_activity_of_one_vm_is_never_shown_as_that_of_another() {
     let (snapshot, mut ui) = vm_screen("nii3", SIZE, "v");
     assert!(shown(&snapshot, &ui).contains("confirmed"));
     type_keys(&mut ui, &snapshot, "j");
