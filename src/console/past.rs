@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::text::Zone;
 use super::ui::{Ui, WINDOW};
+use super::widgets::History;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::Band;
 use crate::view::{BoundsFrom, Detail, HistoryView, LogLine, Mark, Past, PastAsk, Point, Snapshot, Stretch};
@@ -54,6 +56,27 @@ pub struct Shown<'a> {
 }
 
 impl Shown<'_> {
+    /// Its graph, from edge to edge and up to the present.
+    pub fn history(&self, inclusive: bool, zone: Zone) -> History<'_> {
+        History {
+            bands: &self.bands,
+            longest_step: self.longest_step,
+            bounds: &self.bounds,
+            also: &[],
+            inclusive,
+            marks: &self.marks,
+            gaps: self.gaps,
+            rests: self.rests,
+            from: self.from,
+            span: self.span(),
+            live: true,
+            cursor: None,
+            zone,
+            left: 0,
+            right: 0,
+        }
+    }
+
     /// What happened, in order: moves, edits, begins of gaps and rests.
     pub fn events(&self) -> Vec<Timestamp> {
         let stretches = self.gaps.iter().chain(self.rests).map(|stretch| stretch.from);

@@ -81,6 +81,17 @@ const fn by_word(by: By) -> &'static str {
     }
 }
 
+/// What a VM would do by a decision, in a word or two: `moves`, `to base`.
+pub const fn what_if_word(action: Decision) -> &'static str {
+    match action {
+        Decision::Stay => "stays",
+        Decision::Move => "moves",
+        Decision::MoveToBase => "to base",
+        Decision::MoveAway => "away",
+        Decision::MoveHome => "home",
+    }
+}
+
 /// A decision in words: `move to base`.
 pub const fn action_words(action: Decision) -> &'static str {
     match action {

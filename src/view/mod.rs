@@ -24,7 +24,7 @@ mod tests;
 
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Nudge, Origin, Saving, Scope, WhatIf};
 pub use event::EventLine;
-pub use log::{Log, action_words};
+pub use log::{Log, action_words, what_if_word};
 pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use say::{Look, Say};

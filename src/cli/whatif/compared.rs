@@ -8,6 +8,7 @@ use super::table::{moment, seconds, strip};
 use crate::core::cluster::in_words;
 use crate::core::insight::{Comparison, Outcome, Prices, Recording, Tried, Variant};
 use crate::core::policy::{Decision, Settings};
+use crate::view::what_if_word;
 
 /// What was asked, and what came out.
 pub(super) struct Compared<'a> {
@@ -103,7 +104,8 @@ impl Compared<'_> {
             let _ = writeln!(out, "\n{:<22}{:>14}  {:>14}", "FIRST DIFFERENCES", "NOW", "WOULD BE");
         }
         for each in &told.differences {
-            let _ = writeln!(out, "{:<22}{:>14}  {:>14}", moment(each.at), word(each.old), word(each.new));
+            let _ =
+                writeln!(out, "{:<22}{:>14}  {:>14}", moment(each.at), what_if_word(each.old), what_if_word(each.new));
         }
         strip(&mut out, &told.strip);
         out
@@ -131,16 +133,6 @@ impl Compared<'_> {
 
 fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
-}
-
-const fn word(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Stay => "stays",
-        Decision::Move => "moves",
-        Decision::MoveToBase => "to base",
-        Decision::MoveAway => "away",
-        Decision::MoveHome => "home",
-    }
 }
 
 #[cfg(test)]

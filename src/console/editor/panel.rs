@@ -10,7 +10,7 @@ use crate::console::widgets::Pen;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::{Comparison, Tried};
 use crate::core::policy::{Decision, Field};
-use crate::view::WhatIf;
+use crate::view::{WhatIf, what_if_word};
 
 /// Columns of the table.
 pub const TABLE: u16 = 40;
@@ -142,16 +142,6 @@ pub fn table(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
     }
 }
 
-const fn word(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Stay => "stays",
-        Decision::Move => "moves",
-        Decision::MoveToBase => "to base",
-        Decision::MoveAway => "away",
-        Decision::MoveHome => "home",
-    }
-}
-
 fn instant(zone: Zone, at: Timestamp) -> String {
     zone.read(at).format("%a %-d %b %H:%M").to_string()
 }
@@ -168,7 +158,7 @@ pub fn differences(pen: &mut Pen<'_>, area: Rect, comparison: &Comparison, zone:
         pen.put(area.x, y, label, &instant(zone, difference.at), Role::Text);
         for (i, decision) in [difference.old, difference.new].into_iter().enumerate() {
             let role = if decision == Decision::Stay { Role::Quiet } else { Role::Strong };
-            pen.put_right(area.x + label + column(area) * i as u16, y, column(area), word(decision), role);
+            pen.put_right(area.x + label + column(area) * i as u16, y, column(area), what_if_word(decision), role);
         }
     }
 }

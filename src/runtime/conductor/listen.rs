@@ -1,11 +1,15 @@
 //! What the loop is told: by the console, by the desk, by the history.
 
 use super::{Conductor, Event};
+use crate::core::cluster::RequestId;
 use crate::core::engine::Command;
 use crate::edge::config::differences;
 use crate::edge::history::Note;
+use crate::runtime::archive::Archive;
 use crate::runtime::backroom::{News, Word};
 use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
+use crate::runtime::heart::Listener;
+use crate::runtime::sink::Show;
 use crate::view::{HistoryView, Say};
 
 impl Conductor {
@@ -29,13 +33,11 @@ impl Conductor {
                 self.backroom.ask(Ask::Draft(draft, now));
                 None
             }
-            Say::Command(command) => self
-                .allowed()
-                .then(|| {
-                    self.come_to_now();
-                    self.obey(command);
-                })
-                .map(|()| true),
+            Say::Command(command) => self.allowed().then(|| {
+                self.come_to_now();
+                self.obey(command);
+                true
+            }),
             Say::Save { draft, why, over } => {
                 self.allowed().then(|| self.backroom.ask(Ask::Save(Save { draft, why, over })))
             }
@@ -61,7 +63,6 @@ impl Conductor {
     }
 
     fn answer(&mut self, ok: bool, text: &str) {
-        use crate::runtime::heart::Listener;
         self.sink.answer(ok, text);
     }
 
@@ -69,7 +70,7 @@ impl Conductor {
         let by = self.operator.clone();
         self.heart.command(&by, command.clone(), &mut self.sink, &mut self.asks);
         let engine = self.heart.engine();
-        if let crate::runtime::sink::Show::Publish(publisher) = &mut self.sink.show {
+        if let Show::Publish(publisher) = &mut self.sink.show {
             publisher.touched_by(&command, engine);
         }
     }
@@ -91,7 +92,7 @@ impl Conductor {
         self.stale = true;
     }
 
-    fn written_down(&mut self, id: crate::core::cluster::RequestId) {
+    fn written_down(&mut self, id: RequestId) {
         if self.backroom.paid(id) {
             self.tell(Event::Journalled { id });
         }
@@ -107,7 +108,7 @@ impl Conductor {
                 Some(HistoryView::On { path: shown, size: 0 })
             }
             News::None(why) => {
-                self.sink.archive = crate::runtime::archive::Archive::none();
+                self.sink.archive = Archive::none();
                 self.heart.journal_outside(false);
                 Some(HistoryView::Off(why.into()))
             }

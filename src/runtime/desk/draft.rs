@@ -141,7 +141,6 @@ impl Drafts {
             [vm] => file.write(&Written::Block { vm, block: &current, scope: draft.scope, text }, why),
             vms => {
                 let patch = patch(&current.text, text);
-                let patch: Vec<(&str, Option<&str>)> = patch.iter().map(|(k, v)| (*k, *v)).collect();
                 file.write(&Written::Keys { vms, patch: &patch, scope: draft.scope }, why)
             }
         };
@@ -173,6 +172,12 @@ fn refused(draft: &Draft, block: Arc<Block>, why: Refusal) -> DraftView {
 fn settings_of(file: &File, vms: &[Arc<str>]) -> Vec<Settings> {
     let Some(config) = file.config() else { return Vec::new() };
     vms.iter().filter_map(|vm| config.cluster.vm_named(vm)).map(|vm| config.cluster.vm(vm).policy.clone()).collect()
+}
+
+/// What an hour costs where a VM may be.
+fn prices(file: &File, vm: &str) -> Prices {
+    let known = file.config().zip(file.vm(vm));
+    known.map_or_else(Prices::default, |(config, vm)| Prices::of(&config.cluster, vm))
 }
 
 /// One VM's block; of several the keys that are written the same in all of them.
@@ -306,7 +311,7 @@ impl Open {
             let from = now - draft.span;
             let played = draft.vms.iter().map(|vm| {
                 let recording = library.recording(vm, from, now);
-                Played { recording, prices: Library::prices(file, vm), old: None }
+                Played { recording, prices: prices(file, vm), old: None }
             });
             self.past = Some((draft.span, played.collect()));
         }

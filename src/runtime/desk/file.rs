@@ -47,7 +47,7 @@ impl File {
             path: papers.file,
             locked: papers.locked,
             bytes: Vec::new(),
-            config: papers.loaded.clone(),
+            config: papers.loaded,
             untold: papers.untold,
             undo: Vec::new(),
             broken: None,
@@ -55,7 +55,9 @@ impl File {
         };
         match file.look(false) {
             // Between the engine's look at the file and this one it may have been changed.
-            Some(told @ Told::Changed(_)) if papers.loaded.is_some() && papers.loaded != file.config => file.say(told),
+            Some(Told::Changed(changed)) if changed.before.as_ref().is_some_and(|began| *began != changed.config) => {
+                file.say(Told::Changed(changed));
+            }
             Some(told @ Told::Broken(_)) => file.say(told),
             _ => file.say(file.status()),
         }

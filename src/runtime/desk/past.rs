@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::file::{File, Refusal};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::Phase;
-use crate::core::insight::{self, Activity, Entry, Moved, Prices, Recording, SettingsFrom, Story, Told, activity};
+use crate::core::insight::{self, Activity, Entry, Moved, Recording, SettingsFrom, Story, Told, activity};
 use crate::edge::history::{HistoryError, Order, Reader};
 use crate::view::{
     ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
@@ -112,15 +112,6 @@ impl Library {
         past.moves = insight::past_moves(&newest).into_iter().take(MOVES).map(moved).collect();
         past.decisions = decisions(&newest);
         Ok(())
-    }
-
-    /// What an hour costs in the VM's array.
-    pub(super) fn prices(file: &File, vm: &str) -> Prices {
-        let (Some(config), Some(id)) = (file.config(), file.vm(vm)) else { return Prices::default() };
-        let (cluster, array) = (&config.cluster, config.cluster.array(config.cluster.vm(id).array));
-        let ring: f64 = array.ring.iter().map(|host| cluster.host(*host).price).sum();
-        let base = array.base.map_or(0.0, |host| cluster.host(host).price);
-        Prices { ring: ring / array.ring.len().max(1) as f64, base }
     }
 }
 

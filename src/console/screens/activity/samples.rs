@@ -17,21 +17,11 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, view: &ActivityView, sides: (u16, u16
     pen.rule(area, &[("samples", Role::Title), (&what, Role::Quiet)], "");
     let shown = past::of_stretch(ui, snapshot, ask);
     let history = History {
-        bands: &shown.bands,
-        longest_step: shown.longest_step,
-        bounds: &shown.bounds,
-        also: &[],
-        inclusive: row.policy == "site",
-        marks: &shown.marks,
-        gaps: shown.gaps,
-        rests: shown.rests,
         from: view.activity.from,
         span: Span::from_hours(view.activity.hours.len().max(1) as i64),
-        live: true,
-        cursor: None,
-        zone: ui.zone,
         left: sides.0,
         right: sides.1,
+        ..shown.history(row.policy == "site", ui.zone)
     };
     history.draw(pen, Rect { y: area.y + 1, height: area.height - 1, ..area });
 }

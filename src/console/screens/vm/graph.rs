@@ -30,21 +30,11 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, strips: Rect, shown: &Shown<'_>, row:
     let tarries: Vec<_> = counts.into_iter().filter_map(|(word, count, low)| Some((word, count?.1, low))).collect();
     let body = queue_beside(pen, body, row);
     let history = History {
-        bands: &shown.bands,
-        longest_step: shown.longest_step,
-        bounds: &shown.bounds,
-        also: &[],
-        inclusive: row.policy == "site",
-        marks: &shown.marks,
-        gaps: shown.gaps,
-        rests: shown.rests,
-        from: shown.from,
-        span: shown.span(),
         live: ui.vm.end.is_none(),
         cursor: ui.vm.cursor,
-        zone: ui.zone,
         left: LEFT,
         right: tarries.iter().map(|(_, tarry, _)| width(&of(*tarry)) as u16 + 1).max().unwrap_or(0),
+        ..shown.history(row.policy == "site", ui.zone)
     };
     let Some(scale) = history.draw(pen, body) else { return };
     if !shown.bands.iter().any(|band| shown.has(band.at) && band.samples > 0) {
