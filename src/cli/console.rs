@@ -23,7 +23,7 @@ use crate::runtime::{
 };
 use crate::view::{Say, Snapshot};
 
-use super::load;
+use super::load_with_bytes;
 
 /// Words a console may have said that the engine has not heard yet.
 const UNHEARD: usize = 64;
@@ -97,7 +97,7 @@ pub(super) fn open(named: Option<&Path>, screen: Screen) -> Result<ExitCode> {
     let Some(path) = config::find(named) else {
         return demo(Scenario::Fleet, Size { vms: None, hosts: None }, 1, 60.0, Some(first_steps()), screen);
     };
-    match load(&path) {
+    match load_with_bytes(&path) {
         Ok(config) => real(config, screen),
         Err(code) => Ok(code),
     }
@@ -109,14 +109,14 @@ fn first_steps() -> String {
         .to_owned()
 }
 
-fn real(config: config::Config, screen: Screen) -> Result<ExitCode> {
-    let now = steady_clock();
+fn real(loaded: (config::Config, Vec<u8>), screen: Screen) -> Result<ExitCode> {
+    let (now, config) = (steady_clock(), &loaded.0);
     // The first frame does not wait for the history: it shows what the config says.
     let heart = Heart::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
     let (mut publisher, snapshots) = Publisher::new(heart.engine(), now, Pace::Real.clock(), None);
     look_first(&mut publisher, &snapshots, &heart);
     let begin = move || {
-        let conductor = over(config, Show::Publish(publisher), screen.locked());
+        let conductor = over(loaded, Show::Publish(publisher), screen.locked());
         conductor.map(|conductor| conductor.operated_by(super::operator())).map_err(|error| error.to_string())
     };
     show(begin, snapshots, screen)

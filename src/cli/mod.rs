@@ -124,7 +124,12 @@ fn operator() -> String {
 
 /// A config that is right, or its errors on standard error and the exit status for them.
 fn load(path: &Path) -> Result<Config, ExitCode> {
-    config::load(path).map_err(|report| {
+    load_with_bytes(path).map(|(config, _)| config)
+}
+
+/// The same, and the file's bytes.
+fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), ExitCode> {
+    config::load_with_bytes(path).map_err(|report| {
         let _ = writeln!(std::io::stderr(), "{report}{}", hint(path));
         ExitCode::from(WRONG_INPUT)
     })

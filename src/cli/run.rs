@@ -16,7 +16,7 @@ use crate::runtime::{
     steady_clock, to_control,
 };
 
-use super::{Sized, load, span, speed};
+use super::{Sized, load_with_bytes, span, speed};
 
 /// Run the engine without a screen; events go to standard output
 #[derive(Debug, Args)]
@@ -90,8 +90,8 @@ impl Run {
         let control = to_control(on_hangup(self.config.is_some())).wrap_err("signals cannot be caught")?;
         let conductor = match (&self.demo, &self.config) {
             (Some(scenario), _) => self.demo(*scenario)?,
-            (None, Some(path)) => match load(path) {
-                Ok(config) => self.real(config)?,
+            (None, Some(path)) => match load_with_bytes(path) {
+                Ok(loaded) => self.real(loaded)?,
                 Err(code) => return Ok(code),
             },
             (None, None) => return Err(eyre!("name a config, or --demo")),
@@ -125,14 +125,15 @@ impl Run {
         Ok(conductor.until(self.lasts.map(|span| START + span)))
     }
 
-    fn real(&self, config: Config) -> Result<Conductor> {
+    fn real(&self, loaded: (Config, Vec<u8>)) -> Result<Conductor> {
+        let config = &loaded.0;
         if self.format == Format::Text {
             let (vms, hosts, mode) = (config.cluster.vms.len(), config.cluster.hosts.len(), config.cluster.mode);
             let nobody = if mode == Mode::Ask { "; nobody can approve here: requests lapse" } else { "" };
             eprintln!("whimbrel: watching {vms} VMs on {hosts} hosts, mode {}{nobody}; ctrl-c ends", mode.word());
         }
         let until = self.lasts.map(|span| steady_clock() + span);
-        Ok(over(config, self.show(), None)?.until(until))
+        Ok(over(loaded, self.show(), None)?.until(until))
     }
 }
 

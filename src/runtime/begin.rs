@@ -18,14 +18,19 @@ use crate::core::simulation::{Before, START};
 use crate::edge::config::{Config, HistoryFile};
 use crate::edge::history::{HistoryError, Keeper, Note, Owner, Retention, Store, default_path};
 
-/// An engine in real time for a config, going on from its history, with its config file watched.
+/// An engine in real time for a config, as the bytes of its file say it, going on from its history, with that file watched.
 ///
 /// # Errors
 /// Another engine has the history: there must not be two.
-pub fn over(config: Config, mut show: Show, locked: Option<&'static str>) -> Result<Conductor, HistoryError> {
+pub fn over(
+    (config, bytes): (Config, Vec<u8>),
+    mut show: Show,
+    locked: Option<&'static str>,
+) -> Result<Conductor, HistoryError> {
     let now = steady_clock();
     let mut backroom = Backroom::default();
-    let papers = Papers { file: Some(config.path.clone()), locked, loaded: Some(config.clone()), untold: None };
+    let papers =
+        Papers { file: Some(config.path.clone()), locked, loaded: Some((config.clone(), bytes)), untold: None };
     let Begun { heart, in_flight, trouble, news } = begin(config, now, backroom.bell())?;
     show.reconfigured(heart.engine(), now);
     let kept = matches!(news, News::Keeper(..));

@@ -431,7 +431,7 @@ mod tests {
         std::fs::write(&path, text).expect("a file");
         let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
         let mut conductor =
-            crate::runtime::over(config::load(&path).expect("a config"), show, None).expect("a history");
+            crate::runtime::over(config::load_with_bytes(&path).expect("a config"), show, None).expect("a history");
         for _ in 0..20 {
             if conductor.engine().flights().next().is_none() {
                 conductor.wake(conductor.heart.next_wake());

@@ -43,21 +43,21 @@ pub(super) type Refusal = Arc<str>;
 
 impl File {
     pub(super) fn new(papers: Papers, told: &UnboundedSender<Told>) -> Self {
+        let (config, bytes) = papers.loaded.unzip();
         let mut file = Self {
             path: papers.file,
             locked: papers.locked,
-            bytes: Vec::new(),
-            config: papers.loaded,
+            bytes: bytes.unwrap_or_default(),
+            config,
             untold: papers.untold,
             undo: Vec::new(),
             broken: None,
             told: told.clone(),
         };
+        let began = file.config.is_some();
         match file.look(false) {
             // Between the engine's look at the file and this one it may have been changed.
-            Some(Told::Changed(changed)) if changed.before.as_ref().is_some_and(|began| *began != changed.config) => {
-                file.say(Told::Changed(changed));
-            }
+            Some(told @ Told::Changed(_)) if began => file.say(told),
             Some(told @ Told::Broken(_)) => file.say(told),
             _ => file.say(file.status()),
         }
@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn what_somebody_else_changed_is_said_once_and_since_the_last_look() {
         let (mut file, _folder) = file(CONFIG);
-        let loaded = file.config().cloned();
+        let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
         let said = |told: Option<Told>| match told {
             Some(Told::Changed(changed)) => changed.said.into_iter().map(|change| change.text).collect(),
             _ => vec!["nothing".to_owned()],
@@ -480,12 +480,13 @@ mod tests {
     #[test]
     fn what_changed_since_the_engine_began_is_told_at_once() {
         let (mut file, _folder) = file(CONFIG);
-        let loaded = file.config().cloned();
+        let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
         edited(nudge(&mut file, 777.0));
         let (told, mut heard) = unbounded_channel();
         File::new(Papers { file: file.path.clone(), loaded, ..Papers::default() }, &told);
         assert!(matches!(heard.try_recv(), Ok(Told::Changed(_))));
-        File::new(Papers { file: file.path.clone(), loaded: file.config().cloned(), ..Papers::default() }, &told);
+        let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
+        File::new(Papers { file: file.path.clone(), loaded, ..Papers::default() }, &told);
         assert!(matches!(heard.try_recv(), Ok(Told::Editing(Editing::On(_), _))));
     }
 }

@@ -115,8 +115,8 @@ pub struct Papers {
     pub file: Option<PathBuf>,
     /// Why nothing is to be written into it.
     pub locked: Option<&'static str>,
-    /// What the engine began with; `None`: what the file says.
-    pub loaded: Option<Config>,
+    /// What the engine began with, and the bytes that said it; `None`: what the file says.
+    pub loaded: Option<(Config, Vec<u8>)>,
     /// A simulated cluster, with what its file cannot say of it.
     pub untold: Option<(Cluster, Plan)>,
 }
