@@ -37,6 +37,16 @@ pub enum MysqlQuantity {
     Query(String),
 }
 
+/// What a hypervisor knows of a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Usage {
+    /// CPU time, in percent of what its virtual CPUs can have.
+    Cpu,
+    /// Memory in use, in percent of what it has.
+    Memory,
+}
+
 /// The service behind an indicator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -67,6 +77,11 @@ pub enum Source {
         url: String,
         /// The status that counts as an answer.
         expect: u16,
+    },
+    /// The hypervisor, through the array's driver.
+    Hypervisor {
+        /// What of it.
+        field: Usage,
     },
     /// The simulator.
     Simulated,

@@ -1,7 +1,7 @@
 //! request → preflight → journal → migration → confirmation → settle. The outcome is what both hypervisors say, never
 //! what an error message says.
 
-use crate::core::cluster::{HostId, Mode, RequestId, Span, Timestamp, VmId, in_words};
+use crate::core::cluster::{HostId, Mode, RequestId, Span, Timestamp, Transfer, VmId, in_words};
 use crate::core::policy::{Decision, Place, Rule};
 
 use super::live::{Flight, Hold, HoldCause, Stage, Waiting};
@@ -156,6 +156,7 @@ impl Engine {
         now: Timestamp,
         id: RequestId,
         refusal: Option<String>,
+        forecast: Option<String>,
         out: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.flight_in(id, Stage::Preflight) else { return };
@@ -177,6 +178,7 @@ impl Engine {
             return self.say_state(now, route.vm, out);
         }
         flight.stage = Stage::Journal;
+        flight.detail = forecast.unwrap_or_default();
         let Route { vm, from, to, .. } = route;
         self.record(now, vm, Happened::Request { id, action, from, to, by }, out);
         out.push(Effect::Journal(route));
@@ -185,8 +187,8 @@ impl Engine {
     pub(super) fn on_journalled(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
         let Some(flight) = self.flight_in(id, Stage::Journal) else { return };
         flight.stage = Stage::Running;
-        let (route, aborting) = (flight.route, flight.aborting);
-        self.record_flight(now, route, Phase::Running, 0, String::new(), out);
+        let (route, aborting, forecast) = (flight.route, flight.aborting, flight.detail.clone());
+        self.record_flight(now, route, Phase::Running, 0, forecast, out);
         self.say_state(now, route.vm, out);
         out.push(Effect::Start(route));
         if aborting {
@@ -200,9 +202,11 @@ impl Engine {
         id: RequestId,
         percent: u8,
         detail: String,
+        transfer: Option<Transfer>,
         out: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.flight_in(id, Stage::Running) else { return };
+        flight.transfer = transfer;
         flight.percent = percent.min(100);
         flight.detail.clone_from(&detail);
         let (route, percent) = (flight.route, flight.percent);
@@ -229,7 +233,9 @@ impl Engine {
             return;
         }
         match (source, destination) {
-            (Presence::Unknown, _) | (_, Presence::Unknown) => self.cannot_tell(now, id, source, out),
+            (Presence::Unknown | Presence::Paused, _) | (_, Presence::Unknown | Presence::Paused) => {
+                self.cannot_tell(now, id, source, out);
+            }
             (Presence::Absent, Presence::Runs) => self.confirmed(now, id, out),
             (Presence::Runs, Presence::Absent) => self.stayed(now, id, out),
             (Presence::Absent, Presence::Absent) => self.broken(now, id, Phase::Lost, HoldCause::Lost, out),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Value};
+use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Transfer, Value};
 use crate::core::policy::{Decision, State};
 
 use super::message::{QueueReport, Route};
@@ -121,6 +121,8 @@ pub struct Flight {
     pub percent: u8,
     /// The driver's last words.
     pub detail: String,
+    /// The driver's last figures.
+    pub transfer: Option<Transfer>,
     /// An operator wants it stopped.
     pub aborting: bool,
     pub(super) retry: Timestamp,
@@ -266,7 +268,7 @@ impl Flight {
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
         let retry = Timestamp::NEVER;
         let (stage, detail) = (Stage::Preflight, String::new());
-        Self { route, action, by, stage, since: now, percent: 0, detail, aborting: false, retry }
+        Self { route, action, by, stage, since: now, percent: 0, detail, transfer: None, aborting: false, retry }
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use crate::core::cluster::{Cluster, HostId, HostState, Mode, Reading, RequestId, Span, VmId};
+use crate::core::cluster::{Cluster, HostId, HostState, Mode, Reading, RequestId, Span, Transfer, VmId};
 use crate::core::policy::{Hand, Settings};
 
 /// Something the engine is told.
@@ -36,12 +36,12 @@ pub enum Event {
         /// Its load, 0 = idle, 1 = all of its capacity; `None` = not measured.
         load: Option<f64>,
     },
-    /// A driver found the VM on another host than the engine thinks.
+    /// Where a driver found a VM.
     Found {
         /// This VM.
         vm: VmId,
-        /// It runs here.
-        host: HostId,
+        /// It runs on these; empty only if all hosts of its array answered.
+        hosts: Vec<HostId>,
     },
     /// The answer to [`Effect::Preflight`].
     Preflight {
@@ -49,6 +49,8 @@ pub enum Event {
         id: RequestId,
         /// Why the move cannot start, in a short phrase.
         refusal: Option<String>,
+        /// What it will be like, in a short phrase, if that can be told.
+        forecast: Option<String>,
     },
     /// The answer to [`Effect::Journal`].
     Journalled {
@@ -63,6 +65,8 @@ pub enum Event {
         percent: u8,
         /// Rounds, rates: a short phrase.
         detail: String,
+        /// In figures, if the driver has them.
+        transfer: Option<Transfer>,
     },
     /// The driver has nothing more to do for it. Not yet an outcome.
     Ended {
@@ -155,6 +159,8 @@ impl QueueReport {
 pub enum Presence {
     /// It runs there.
     Runs,
+    /// It is there, but stands still: in the middle of a hand-over, or because somebody stopped it.
+    Paused,
     /// It does not run there.
     Absent,
     /// The host could not be asked.

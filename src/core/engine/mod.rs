@@ -110,10 +110,12 @@ impl Engine {
             Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
             Event::Queue { vm, report } => self.on_queue(now, vm, report, out),
             Event::Host { host, state, load } => self.on_host(now, host, state, load, out),
-            Event::Found { vm, host } => self.on_found(now, vm, host, out),
-            Event::Preflight { id, refusal } => self.on_preflight(now, id, refusal, out),
+            Event::Found { vm, hosts } => self.on_found(now, vm, &hosts, out),
+            Event::Preflight { id, refusal, forecast } => self.on_preflight(now, id, refusal, forecast, out),
             Event::Journalled { id } => self.on_journalled(now, id, out),
-            Event::Progress { id, percent, detail } => self.on_progress(now, id, percent, detail, out),
+            Event::Progress { id, percent, detail, transfer } => {
+                self.on_progress(now, id, percent, detail, transfer, out);
+            }
             Event::Ended { id, detail } => self.on_ended(id, detail, out),
             Event::Presence { id, source, destination } => self.on_presence(now, id, source, destination, out),
             Event::Command { by, command } => self.on_command(now, &by, command, out),

@@ -160,8 +160,8 @@ impl Engine {
     }
 
     /// A driver found the VM elsewhere: somebody else moved it, and it is not fought over.
-    pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, host: HostId, out: &mut Vec<Effect>) {
-        let live = self.live(vm);
+    pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
+        let (live, &[host]) = (self.live(vm), hosts) else { return };
         if live.flight.is_some() || live.host == host {
             return;
         }

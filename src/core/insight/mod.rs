@@ -4,6 +4,7 @@ mod activity;
 mod compare;
 mod entry;
 mod moves;
+pub mod precopy;
 mod recording;
 mod replay;
 mod series;

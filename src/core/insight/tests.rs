@@ -76,7 +76,7 @@ impl Live {
                 told.extend(match effect {
                     // Whatever a baseline reads, it counts for nothing.
                     Effect::Read { vm } => Some(Event::Reading { vm, reading: Reading::Raw(1e6) }),
-                    Effect::Preflight(route) => Some(Event::Preflight { id: route.id, refusal: None }),
+                    Effect::Preflight(route) => Some(Event::Preflight { id: route.id, refusal: None, forecast: None }),
                     Effect::Journal(route) => Some(Event::Journalled { id: route.id }),
                     Effect::Start(route) => Some(Event::Ended { id: route.id, detail: String::new() }),
                     Effect::Confirm(route) => {

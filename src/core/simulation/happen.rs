@@ -120,7 +120,7 @@ impl Simulation {
         }
         let (percent, detail) = moving.report(n);
         let next = moving.reports_at(n + 1);
-        self.untold.push(Event::Progress { id, percent, detail });
+        self.untold.push(Event::Progress { id, percent, detail, transfer: None });
         if let Some(at) = next {
             self.push(at, Due::Progress(id, n + 1));
         }

@@ -6,7 +6,6 @@ mod happen;
 mod hash;
 mod moving;
 mod plan;
-pub mod precopy;
 mod queue;
 mod reload;
 mod scenario;

@@ -1,8 +1,8 @@
 //! A migration under way, from its start to its end. Whether it arrived, only the hosts know.
 
-use super::precopy::{self, Forecast};
 use crate::core::cluster::{Span, Timestamp, in_words};
 use crate::core::engine::Route;
+use crate::core::insight::precopy::{self, Forecast};
 
 /// How often a migration says how far it is.
 const REPORTS: u8 = 8;

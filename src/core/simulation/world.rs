@@ -113,7 +113,7 @@ impl Simulation {
         } else {
             None
         };
-        Event::Preflight { id: route.id, refusal: refusal.map(str::to_owned) }
+        Event::Preflight { id: route.id, refusal: refusal.map(str::to_owned), forecast: None }
     }
 
     /// Starts a migration: pre-copy within an array, a stop, copy and start between arrays. What cannot start ends at

@@ -35,7 +35,7 @@ pub use edit::{
     blocks_of, check_block,
 };
 pub use find::find;
-pub use model::{Config, Driver, HistoryFile, HistorySettings, Origin};
+pub use model::{Config, HistoryFile, HistorySettings, Origin};
 pub use render::render;
 pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};

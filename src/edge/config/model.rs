@@ -3,15 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::core::cluster::{Cluster, Monitor, Source, Span, VmId};
+use crate::core::cluster::{Cluster, Domain, Driver, Monitor, Reach, Source, Span, VmId};
 use crate::core::simulation::{Outage, Plan, Service, VmPlan};
-
-/// What moves the VMs of an array.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Driver {
-    /// The built-in simulator.
-    Simulator,
-}
 
 /// Where a VM's policy stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +58,10 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// By `ArrayId`.
     pub drivers: Vec<Driver>,
+    /// By `HostId`: how its array's driver reaches it.
+    pub reaches: Vec<Reach>,
+    /// By `VmId`: how a hypervisor knows it.
+    pub domains: Vec<Domain>,
     /// What is kept of the past.
     pub history: HistorySettings,
     /// For the VMs and hosts the simulator has, by their ids; the others have defaults.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::words::written;
 use crate::core::cluster::{
-    Direction, Host, IndicatorKind, Limits, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Vm,
+    Direction, Host, IndicatorKind, Limits, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage, Vm,
 };
 use crate::core::policy::{
     BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Resting, Rule, Settings,
@@ -161,6 +161,7 @@ pub(super) fn service(monitor: &Monitor, plan: &VmPlan) -> &'static str {
         (Source::Mysql { .. }, _) => "mysql",
         (Source::Apache { .. }, _) => "apache",
         (Source::Http { .. }, _) => "http",
+        (Source::Hypervisor { .. }, _) => "hypervisor",
         (Source::Simulated, Some(Service::Mysql) | None) => "mysql",
         (Source::Simulated, Some(Service::Apache)) => "apache",
         (Source::Simulated, Some(Service::Http)) => "http",
@@ -201,6 +202,10 @@ pub(super) fn monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan) -> Vec<Spelled>
         Source::Http { url, expect } => {
             let expect = Spelled::bare("expect", expect).or_default(*expect == 200);
             vec![Spelled::text("kind", "http"), Spelled::text("url", url), expect]
+        }
+        Source::Hypervisor { field } => {
+            let word = if *field == Usage::Cpu { "cpu" } else { "memory" };
+            vec![Spelled::text("kind", "hypervisor"), Spelled::text("field", word)]
         }
     };
     keys.push(length("deadline", monitor.deadline, Monitor::default_deadline(vm.interval)));

@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{self, Shape};
 use super::*;
 use crate::core::cluster::{
-    ArrayId, Direction, HostId, IndicatorKind, Limits, Mode, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span,
-    Vm,
+    ArrayId, Direction, Driver, HostId, IndicatorKind, Limits, Mode, Monitor, MysqlQuantity, OnTimeout, Secret, Source,
+    Span, Vm,
 };
 use crate::core::policy::{Rule, Settings, WorkingHours};
 use crate::core::simulation::{Service, VmPlan};

@@ -1,2 +1,151 @@
-//! Move a VM. So far the only driver is the simulator, which is pure and stands in
-//! [`core::simulation`](crate::core::simulation); drivers that touch the world come here.
+//! Move VMs: find them, check, start, watch and abort migrations, and say where a VM runs. Drivers report facts; what
+//! becomes of a migration is the engine's to say. The simulator is one too, but pure: it stands in
+//! [`core::simulation`](crate::core::simulation).
+
+use std::sync::Arc;
+
+use crate::core::cluster::{Domain, HostState, Reach, RequestId, Transfer};
+use crate::core::engine::Presence;
+
+/// One migration's way, in names: these outlive a changed config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// The request it carries out.
+    pub id: RequestId,
+    /// This VM.
+    pub vm: String,
+    /// From this host.
+    pub from: String,
+    /// To that host.
+    pub to: String,
+}
+
+/// What a driver is asked to do. It answers each with the [`Fact`] of the same name, soon or late, but always: what
+/// cannot be told within a deadline is answered as unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Job {
+    /// Check that a move can start: answered with [`Fact::Preflight`].
+    Preflight(Way),
+    /// Start a migration: [`Fact::Progress`] now and then, and at its end [`Fact::Ended`].
+    Start(Way),
+    /// Stop a running migration; it will still end.
+    Abort(Way),
+    /// Ask both hosts where the VM runs: answered with [`Fact::Presence`]. If the migration turns out to be still under
+    /// way, it is followed as if it had been started: [`Fact::Progress`] at once, and [`Fact::Ended`].
+    Confirm(Way),
+    /// Read what the hypervisor knows of a VM: answered with [`Fact::Measured`].
+    Measure {
+        /// This VM.
+        vm: String,
+    },
+}
+
+/// What a driver has found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// Whether a move can start.
+    Preflight {
+        /// Of this request.
+        id: RequestId,
+        /// Why it cannot, in a short phrase.
+        refusal: Option<String>,
+        /// What it will be like, in a short phrase, if that can be told.
+        forecast: Option<String>,
+    },
+    /// A migration goes on.
+    Progress {
+        /// Of this request.
+        id: RequestId,
+        /// 0 to 100.
+        percent: u8,
+        /// A short phrase.
+        detail: String,
+        /// In figures, if there are any.
+        transfer: Option<Transfer>,
+    },
+    /// The driver has nothing more to do for a migration. Not yet an outcome.
+    Ended {
+        /// Of this request.
+        id: RequestId,
+        /// How it went, in the driver's words: `4.5 s, 27 ms down`, or what went wrong.
+        detail: String,
+    },
+    /// What both hosts say.
+    Presence {
+        /// Of this request.
+        id: RequestId,
+        /// Whether the VM runs at the source.
+        source: Presence,
+        /// Whether the VM runs at the destination.
+        destination: Presence,
+    },
+    /// What is known of a host. Told at the start, when it changes, and its load now and then.
+    Host {
+        /// This host.
+        host: String,
+        /// Up, down, or unknown.
+        state: HostState,
+        /// The part of its CPU or memory that is used, the larger one; 0 to 1.
+        load: Option<f64>,
+        /// Why it is down, with the remedy if there is one.
+        why: Option<String>,
+    },
+    /// Where a VM runs, as far as the hosts that answered can tell. Empty only if all of them answered. Told at the
+    /// start, and when it changes; not while the driver itself moves the VM.
+    Found {
+        /// This VM.
+        vm: String,
+        /// On these hosts.
+        hosts: Vec<String>,
+    },
+    /// What the hypervisor knows of a VM.
+    Measured {
+        /// This VM.
+        vm: String,
+        /// Its figures since it was measured last, or why there are none.
+        usage: Result<Usage, String>,
+    },
+    /// Something failed that a human should know of.
+    Trouble(String),
+}
+
+/// What the hypervisor knows of a VM, in percent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usage {
+    /// CPU time it had since it was measured last, of what its virtual CPUs can have; `None` at first.
+    pub cpu: Option<f64>,
+    /// Memory in use, of what it has; `None` where the guest does not tell.
+    pub memory: Option<f64>,
+}
+
+/// A host as its array's driver is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Its name.
+    pub name: String,
+    /// How it is reached.
+    pub reach: Reach,
+    /// Its place in the ring, from 1; `None`: it is the base.
+    pub index: Option<u32>,
+}
+
+/// A VM as its array's driver is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// Its name.
+    pub name: String,
+    /// How the hypervisor knows it.
+    pub domain: Domain,
+}
+
+/// One array's hosts and VMs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fleet {
+    /// In ring order, the base last.
+    pub hosts: Vec<Machine>,
+    /// All that may run there.
+    pub guests: Vec<Guest>,
+}
+
+/// Where a driver's facts go. Called on the driver's own threads; never blocks.
+pub type Tell = Arc<dyn Fn(Fact) + Send + Sync>;

@@ -76,7 +76,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for this monitor; `None` for [`Source::Simulated`], which only the simulator can read.
+    /// A client for this monitor; `None` for what only the array's driver can read.
     ///
     /// Nothing is looked up, connected or checked before the first [`read`](Self::read).
     pub fn new(monitor: &Monitor) -> Option<Self> {
@@ -90,7 +90,7 @@ impl Client {
                 (Service::Apache(Apache::new(url.clone(), field.clone())), Silence::As(*on_timeout))
             }
             Source::Http { url, expect } => (Service::Http(Http::new(url.clone(), *expect)), Silence::AtLeast),
-            Source::Simulated => return None,
+            Source::Hypervisor { .. } | Source::Simulated => return None,
         };
         Some(Self { service, deadline, silence, backoff: Backoff::default() })
     }

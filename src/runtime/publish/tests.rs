@@ -59,6 +59,8 @@ impl Stage {
             monitors,
             origins: Vec::new(),
             drivers: Vec::new(),
+            reaches: Vec::new(),
+            domains: Vec::new(),
             history: HistorySettings::default(),
             plan,
         };

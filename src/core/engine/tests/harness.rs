@@ -91,7 +91,7 @@ impl World {
             }),
             Effect::Preflight(route) => {
                 let refusal = (self.moves == Moves::Refuse).then(|| "no room".to_owned());
-                events.push_back(Event::Preflight { id: route.id, refusal });
+                events.push_back(Event::Preflight { id: route.id, refusal, forecast: None });
             }
             Effect::Journal(route) => events.push_back(Event::Journalled { id: route.id }),
             Effect::Start(route) if self.moves != Moves::Hang => {

@@ -120,9 +120,9 @@ fn facts_about_a_move_that_is_over_change_nothing() {
     let id = RequestId(1);
     world.tell(Event::Ended { id, detail: String::new() });
     world.tell(Event::Presence { id, source: ABSENT, destination: ABSENT });
-    world.tell(Event::Progress { id, percent: 3, detail: String::new() });
+    world.tell(Event::Progress { id, percent: 3, detail: String::new(), transfer: None });
     world.tell(Event::Journalled { id });
-    world.tell(Event::Preflight { id, refusal: None });
+    world.tell(Event::Preflight { id, refusal: None, forecast: None });
     assert_eq!(world.records.len(), before);
 }
 
@@ -130,7 +130,7 @@ fn facts_about_a_move_that_is_over_change_nothing() {
 fn a_foreign_move_is_noticed_and_not_fought_over() {
     let mut world = World::new(cluster(3, threshold()), always(60.0));
     world.run_for(Span::from_mins(2));
-    world.tell(Event::Found { vm: VmId(0), host: HostId(2) });
+    world.tell(Event::Found { vm: VmId(0), hosts: vec![HostId(2)] });
     assert_eq!(world.host(), "h3");
     assert_eq!(world.alarms(), ["nii1 was moved from h1 to h3 by somebody else; held until released"]);
     world.run_for(Span::from_hours(2));

@@ -4,13 +4,12 @@ use std::collections::HashSet;
 
 use super::super::cursor::{Item, Table};
 use super::super::keys;
-use super::super::model::Driver;
 use super::super::render::DEFAULT_GHZ;
 use super::super::sink::Sink;
 use super::super::words::did_you_mean;
 use super::sites::Sites;
 use super::{check_unique, lookup};
-use crate::core::cluster::{Array, ArrayId, Host, HostId, Pick, SiteId};
+use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Pick, SiteId};
 
 const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
 

@@ -25,7 +25,7 @@ use super::lines::Lines;
 use super::model::{Config, HistorySettings};
 use super::sink::Sink;
 use super::words;
-use crate::core::cluster::{Cluster, Limits, Mode, Span};
+use crate::core::cluster::{Cluster, Domain, Limits, Mode, Reach, Span};
 use crate::core::simulation::Plan;
 
 const MODES: [(&str, Mode); 3] = [("observe", Mode::Observe), ("ask", Mode::Ask), ("auto", Mode::Auto)];
@@ -73,7 +73,18 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
         vms: vms.list,
     };
     let (monitors, origins) = (vms.monitors, vms.origins);
-    Config { path: path.to_owned(), cluster, monitors, origins, drivers: arrays.drivers, history, plan }
+    let (reaches, domains) = (vec![Reach::default(); cluster.hosts.len()], vec![Domain::default(); cluster.vms.len()]);
+    Config {
+        path: path.to_owned(),
+        cluster,
+        monitors,
+        origins,
+        drivers: arrays.drivers,
+        reaches,
+        domains,
+        history,
+        plan,
+    }
 }
 
 fn limits(table: Table<'_>) -> Limits {

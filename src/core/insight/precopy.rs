@@ -46,7 +46,7 @@ pub fn forecast(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> Forecas
 }
 
 /// Where a migration stands `elapsed` after its start: the round it is in, from 1, and the MB that round has yet to send.
-pub(super) fn standing(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> (u32, f64) {
+pub fn standing(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> (u32, f64) {
     let lambda = (dirty_mb_s / bandwidth_mb_s).min(1.0);
     let (mut round, mut left) = (1, memory_mb);
     let mut sent = elapsed.secs_f64() * bandwidth_mb_s;
