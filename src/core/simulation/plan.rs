@@ -118,4 +118,7 @@ pub struct Plan {
     pub between_sites: (Span, Span),
     /// Hosts that fail, by time.
     pub outages: Vec<Outage>,
+    /// By `ArrayId`: a real driver moves its VMs, and the simulator leaves it alone. Those it does not have are simulated.
+    #[serde(default)]
+    pub driven: Vec<bool>,
 }
