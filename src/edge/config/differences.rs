@@ -43,6 +43,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
             array(told, (was, before), (is, after));
         },
     );
+    drivers(&mut told, old, new);
     hosts(&mut told, old, new);
     vms(&mut told, old, new);
     told.differences
@@ -151,11 +152,22 @@ fn array(told: &mut Told, (old_cluster, old): (&Cluster, &Array), (new_cluster, 
     told.change("pick", pick(old.pick), pick(new.pick));
 }
 
+fn drivers(told: &mut Told, old: &Config, new: &Config) {
+    let keys = |config: &Config, index: usize| config.drivers.get(index).map(spelling::driver).unwrap_or_default();
+    for (index, array) in new.cluster.arrays.iter().enumerate() {
+        let Some(before) = old.cluster.arrays.iter().position(|old| old.name == array.name) else { continue };
+        told.head = format!("array {}: driver ", array.name);
+        told.keys(&keys(old, before), &keys(new, index));
+    }
+    told.head.clear();
+}
+
 fn hosts(told: &mut Told, old: &Config, new: &Config) {
     let keys = |config: &Config, &(index, host): &(usize, &Host)| {
         let ghz = config.plan.hosts_ghz.get(index).copied().unwrap_or(DEFAULT_GHZ);
         let mut keys = spelling::host(host, ghz, DEFAULT_GHZ);
         keys.retain(|key| key.key != "draining");
+        keys.extend(config.reaches.get(index).map(spelling::reach).unwrap_or_default());
         keys
     };
     let was: Vec<(usize, &Host)> = old.cluster.hosts.iter().enumerate().collect();
@@ -216,6 +228,8 @@ fn vm_keys(told: &mut Told, (old, was): (&Config, VmId), (new, is): (&Config, Vm
     told.change("interval", &written(before.interval), &written(after.interval));
     told.change("mode", mode(before), mode(after));
     told.change("policy", &policy(old, was), &policy(new, is));
+    let domain = |config: &Config, id: VmId| config.domains.get(id.index()).map(spelling::domain).unwrap_or_default();
+    told.keys(&domain(old, was), &domain(new, is));
     told.head = "monitor ".to_owned();
     told.keys(&monitor(old, was), &monitor(new, is));
     told.head.clear();
