@@ -318,6 +318,64 @@ mod tests {
     }
 
     #[test]
+    fn drivers_and_ways_to_hosts_are_told_without_secrets() {
+        assert_eq!(
+            told(&[
+                ("stall = \"45s\"", "stall = \"2m\""),
+                ("bandwidth = 500 ", "# "),
+                ("unsafe = false", "unsafe = true ")
+            ]),
+            [
+                "array c: driver unsafe false → true",
+                "array c: driver stall 45s → 2m",
+                "array c: driver bandwidth 500 → none",
+            ]
+        );
+        assert_eq!(
+            told(&[("uri = \"qemu+ssh://root@{host}/system\"", "uri = \"qemu+tls://{host}/system?token=hunter2\"")]),
+            ["array c: driver uri qemu+ssh://root@{host}/system → qemu+tls://{host}/system?token=***"]
+        );
+        assert_eq!(
+            told(&[
+                ("[\"./abort\",", "[\"./abort\", \"-p\", \"hunter2\","),
+                ("deadline = \"10s\"  ", "deadline = \"20s\"  ")
+            ]),
+            ["array d: driver abort changed", "array d: driver deadline 10s → 20s"],
+            "a command may hold a secret"
+        );
+        assert_eq!(
+            told(&[(", peer_uri = \"qemu+tcp://10.0.1.3/system\" }", " }")]),
+            ["host kvm3: peer_uri qemu+tcp://10.0.1.3/system → none"]
+        );
+        assert_eq!(told(&[("domain = \"nii7.example.org\"", "")]), ["nii7: domain nii7.example.org → none"]);
+        assert_eq!(
+            told(&[("driver = { kind = \"simulator\" }", "driver = \"simulator\"")]),
+            Vec::<String>::new(),
+            "another notation"
+        );
+    }
+
+    #[test]
+    fn another_driver_is_told_with_all_it_brings() {
+        let read = |driver: &str| {
+            let text = include_str!("../../../tests/config/valid/smallest.toml");
+            let text = text.replace("name = \"a\"", &format!("name = \"a\", driver = {driver}"));
+            super::super::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}"))
+        };
+        let libvirt = read("{ kind = \"libvirt\", uri = \"qemu+ssh://root@{host}/system\" }");
+        let said = |old, new| differences(old, new).into_iter().map(|change| change.text).collect::<Vec<_>>();
+        let simulator = read("\"simulator\"");
+        assert_eq!(
+            said(&simulator, &libvirt),
+            ["array a: driver kind simulator → libvirt", "array a: driver uri none → qemu+ssh://root@{host}/system"]
+        );
+        assert_eq!(
+            said(&libvirt, &simulator),
+            ["array a: driver kind libvirt → simulator", "array a: driver uri qemu+ssh://root@{host}/system → none"]
+        );
+    }
+
+    #[test]
     fn vms_come_go_and_move() {
         assert_eq!(
             told(&[("name = \"demo1\"\nhost = \"mln1\"", "name = \"demo2\"\nhost = \"mln2\"")]),
