@@ -202,7 +202,7 @@ fn a_line_begins_with_its_time_its_level_and_its_vm() {
 fn moving() -> Engine {
     let mut engine = Engine::new(cluster(), AT);
     for host in [MLN1, MLN2] {
-        tell(&mut engine, Event::Host { host, state: HostState::Up, load: None });
+        tell(&mut engine, Event::Host { host, state: HostState::Up, load: None, why: None });
     }
     let target = Target::Host(text("mln2"));
     tell(&mut engine, Event::Command { by: text("root"), command: Command::Move { vm: text("nii4"), target } });

@@ -145,7 +145,7 @@ impl Engine {
         Ok(())
     }
 
-    fn is_broken(&self, vm: VmId) -> bool {
+    pub(super) fn is_broken(&self, vm: VmId) -> bool {
         self.live(vm).hold.is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double))
     }
 

@@ -11,6 +11,8 @@
 //! | `destination` | which host it would be |
 //! | `carry` | request → preflight → journal → migration → outcome → settle |
 //! | `operate` | operators' commands |
+//! | `spread` | where the VMs of a drained host go |
+//! | `drain` | a host is emptied |
 //! | `amend` | changed settings |
 //! | `reload` | a changed config |
 //! | `kept` | what outlives a restart |
@@ -22,6 +24,7 @@
 mod amend;
 mod carry;
 mod destination;
+mod drain;
 mod gates;
 mod kept;
 mod live;
@@ -33,6 +36,7 @@ mod record;
 mod reload;
 mod restore;
 mod resume;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -43,6 +47,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
+pub use drain::Drain;
 pub use gates::Ask;
 pub use kept::{Kept, KeptCluster};
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
@@ -51,6 +56,7 @@ pub(in crate::core) use names::Names;
 pub use observe::BASELINE;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 pub use resume::InFlight;
+pub use spread::{DrainPlan, DrainedTo, PlannedMove};
 use timers::{Timer, Timers};
 pub use why::reason_of;
 
@@ -68,6 +74,7 @@ pub struct Engine {
     vms: Vec<Live>,
     hosts: Vec<HostLive>,
     flights: BTreeMap<RequestId, Flight>,
+    drains: BTreeMap<HostId, Drain>,
     timers: Timers,
     /// Confirmed moves of the last hour, oldest first.
     moves: VecDeque<Timestamp>,
@@ -88,6 +95,7 @@ impl Engine {
             config_mode: cluster.mode,
             cluster,
             flights: BTreeMap::new(),
+            drains: BTreeMap::new(),
             timers: Timers::default(),
             moves: VecDeque::new(),
             last_id: 0,
@@ -109,7 +117,7 @@ impl Engine {
             Event::Tick => self.fire(now, out),
             Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
             Event::Queue { vm, report } => self.on_queue(now, vm, report, out),
-            Event::Host { host, state, load } => self.on_host(now, host, state, load, out),
+            Event::Host { host, state, load, why } => self.on_host(now, host, state, load, why, out),
             Event::Found { vm, hosts } => self.on_found(now, vm, &hosts, out),
             Event::Preflight { id, refusal, forecast } => self.on_preflight(now, id, refusal, forecast, out),
             Event::Journalled { id } => self.on_journalled(now, id, out),
@@ -150,10 +158,10 @@ impl Engine {
         &self.hosts[host.index()]
     }
 
-    /// A host's state: what its driver says, and draining if the config says so.
+    /// A host's state: what its driver says, and draining if the config or an operator says so.
     pub fn host_state(&self, host: HostId) -> HostState {
         match self.hosts[host.index()].state {
-            HostState::Up if self.cluster.host(host).draining => HostState::Draining,
+            HostState::Up if self.cluster.host(host).draining || self.drains.contains_key(&host) => HostState::Draining,
             state => state,
         }
     }
@@ -306,7 +314,15 @@ impl Engine {
         }
     }
 
-    fn on_host(&mut self, now: Timestamp, host: HostId, state: HostState, load: Option<f64>, out: &mut Vec<Effect>) {
+    fn on_host(
+        &mut self,
+        now: Timestamp,
+        host: HostId,
+        state: HostState,
+        load: Option<f64>,
+        why: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
         let live = &mut self.hosts[host.index()];
         let before = std::mem::replace(&mut live.state, state);
         live.load = load.filter(|load| load.is_finite());
@@ -317,7 +333,8 @@ impl Engine {
         match state {
             HostState::Down => {
                 let vms = if live.vms == 1 { "1 VM".to_owned() } else { format!("{} VMs", live.vms) };
-                let text = format!("host {name} went down, with {vms} on it");
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                let text = format!("host {name} went down, with {vms} on it{why}");
                 self.alarm(now, None, text, out);
             }
             HostState::Up | HostState::Draining | HostState::Unknown => {

@@ -39,6 +39,10 @@ impl Engine {
             Command::Release { vm } => self.named(&vm).and_then(|id| self.release(now, id, out)),
             Command::Abort { vm } => self.named(&vm).and_then(|id| self.abort(id, out)),
             Command::Amend { changes, why } => self.amend(now, by, changes, why.as_deref(), out),
+            Command::Drain { host } => self.begin_drain(now, by, &host),
+            Command::Undrain { host } => self.end_drain(&host),
+            Command::PauseDrain { host } => self.pause_drain(&host),
+            Command::ResumeDrain { host } => self.resume_drain(&host),
             Command::Mode { mode } => Ok(self.set_mode(mode)),
             Command::Acknowledge => Ok(self.acknowledge()),
         }

@@ -237,7 +237,7 @@ fn the_vms_of_a_host_that_goes_down_are_shown_so_and_no_others() {
     let mln1 = stage.heart.engine().live(NII3).host();
     stage.publisher.host(mln1);
     assert!(Arc::ptr_eq(&before.rows, &stage.snapshot().rows), "its load may be another, its state is not");
-    let down = Event::Host { host: mln1, state: HostState::Down, load: None };
+    let down = Event::Host { host: mln1, state: HostState::Down, load: None, why: None };
     stage.heart.tell(down, &mut stage.publisher, &mut Asked::default());
     stage.publisher.host(mln1);
     let after = stage.snapshot();

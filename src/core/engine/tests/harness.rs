@@ -64,7 +64,7 @@ impl World {
             queue: None,
         };
         for host in 0..hosts {
-            world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5) });
+            world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5), why: None });
         }
         world
     }
