@@ -176,7 +176,7 @@ impl Engine {
     }
 
     /// Room for one more migration, in the cluster and at both its hosts.
-    fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
+    pub(super) fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
         let limits = &self.cluster.limits;
         let under_way = self.flights.len();
         if under_way >= limits.at_once as usize {

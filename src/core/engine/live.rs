@@ -127,6 +127,8 @@ pub struct Flight {
     pub transfer: Option<Transfer>,
     /// An operator wants it stopped.
     pub aborting: bool,
+    /// It empties its source, which is being drained.
+    pub drains: bool,
     pub(super) retry: Timestamp,
 }
 
@@ -270,8 +272,8 @@ impl Flight {
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
         let retry = Timestamp::NEVER;
         let (stage, detail, forecast) = (Stage::Preflight, String::new(), String::new());
-        let (percent, transfer, aborting) = (0, None, false);
-        Self { route, action, by, stage, since: now, percent, detail, forecast, transfer, aborting, retry }
+        let (percent, transfer, aborting, drains) = (0, None, false, false);
+        Self { route, action, by, stage, since: now, percent, detail, forecast, transfer, aborting, drains, retry }
     }
 }
 
