@@ -68,6 +68,17 @@ fn dialog(c: &mut Criterion) {
     });
 }
 
+fn migration(c: &mut Criterion) {
+    let theme = Theme::built_in(ThemeName::Dark, Colours::True);
+    let snapshot = sample::migrating(|_| {});
+    let mut ui = screen(&snapshot);
+    ui.selected = Some("nii2".into());
+    update(&mut ui, Action::Arrived, &snapshot);
+    c.bench_function("migration 200x60", |b| {
+        b.iter(|| render(black_box(&snapshot), black_box(&ui), &theme, 200, 60));
+    });
+}
+
 /// Screens with a past, at every stretch of time.
 fn pasts(c: &mut Criterion) {
     let theme = Theme::built_in(ThemeName::Dark, Colours::True);
@@ -93,5 +104,5 @@ fn pasts(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, arrivals, dialog, pasts);
+criterion_group!(benches, frames, arrivals, dialog, migration, pasts);
 criterion_main!(benches);

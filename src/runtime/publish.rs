@@ -177,6 +177,8 @@ impl Publisher {
     pub fn publish(&mut self, engine: &Engine, now: Timestamp) {
         self.seq += 1;
         self.refresh_alarms(engine);
+        self.refresh_host_states(engine);
+        self.refresh_flights(engine);
         self.refresh_rows(engine, now);
         self.refresh_hosts(engine);
         let cluster = engine.cluster();
@@ -188,6 +190,7 @@ impl Publisher {
             mode: cluster.mode,
             totals: self.totals(engine, now),
             rows: Arc::clone(&self.rows),
+            moving: engine.flights().map(|flight| Arc::clone(&self.rows[flight.route.vm.index()])).collect(),
             arrays: Arc::clone(&self.arrays),
             log: Arc::clone(&self.log),
             alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
@@ -227,6 +230,26 @@ impl Publisher {
             self.stale_vms.mark(vm.index());
         }
         self.alarmed = alarmed;
+    }
+
+    /// A VM's row says how its host is.
+    fn refresh_host_states(&mut self, engine: &Engine) {
+        for position in &self.stale_hosts.list {
+            if self.hosts[*position].state != engine.host_state(HostId::at(*position)) {
+                self.placed[*position].iter().for_each(|vm| self.stale_vms.mark(vm.index()));
+            }
+        }
+    }
+
+    /// A migration that has ended is asked about without a word in the log.
+    fn refresh_flights(&mut self, engine: &Engine) {
+        for flight in engine.flights() {
+            let vm = flight.route.vm.index();
+            let shown = self.rows[vm].migration.as_ref().map(|migration| (migration.stage, migration.aborting));
+            if shown != Some((flight.stage, flight.aborting)) {
+                self.stale_vms.mark(vm);
+            }
+        }
     }
 
     fn refresh_rows(&mut self, engine: &Engine, now: Timestamp) {

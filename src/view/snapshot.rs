@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
-use crate::core::engine::{Gate, Phase, Target, VmState};
+use crate::core::engine::{Gate, Target, VmState};
 use crate::core::policy::Settings;
 
 use super::draft::{DraftView, Editing, Origin};
+use super::moving::{Leaving, MigrationView};
 use super::past::{ActivityView, HistoryView, Past};
 
 /// The time the engine lives in.
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub totals: Totals,
     /// Every VM, in the config's order; the very same list as in the snapshot before, if none of them changed.
     pub rows: Arc<Vec<Arc<VmRow>>>,
+    /// Of them, those that are migrating: the oldest request first.
+    pub moving: Vec<Arc<VmRow>>,
     /// Every array, in the config's order; shared like the rows.
     pub arrays: Arc<Vec<ArrayView>>,
     /// The newest lines of the log, oldest first; shared like the rows.
@@ -113,6 +116,8 @@ pub struct VmRow {
     pub host: Arc<str>,
     /// In this array.
     pub array: Arc<str>,
+    /// That host's state.
+    pub host_state: HostState,
     /// Its state.
     pub state: VmState,
     /// A word more on the state: `> 09:00`, `by hand`, `4m refused`.
@@ -131,23 +136,6 @@ pub struct VmRow {
     pub moves_24h: u32,
     /// The queue in hand (site policy).
     pub queue: Option<QueueView>,
-}
-
-/// A migration under way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MigrationView {
-    /// The request's number.
-    pub id: RequestId,
-    /// To this host.
-    pub to: Arc<str>,
-    /// Running or unknown.
-    pub phase: Phase,
-    /// 0 to 100.
-    pub percent: u8,
-    /// Rounds, rates.
-    pub detail: Arc<str>,
-    /// Since when.
-    pub since: Timestamp,
 }
 
 /// A request that waits for approval.
@@ -208,8 +196,8 @@ pub struct HostView {
     pub load: Option<f32>,
     /// How many VMs it takes.
     pub capacity: Option<u32>,
-    /// The VMs there, with the host each is leaving for, if it is.
-    pub vms: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// The VMs there, and of each how it leaves, if it does.
+    pub vms: Vec<(Arc<str>, Option<Leaving>)>,
 }
 
 /// How loud a line is.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
-use whimbrel::core::cluster::Span;
-use whimbrel::view::{Answer, HistoryView, Say, Snapshot};
+use whimbrel::core::cluster::{Span, Transfer};
+use whimbrel::core::engine::Stage;
+use whimbrel::view::{Answer, HistoryView, MigrationView, Say, Snapshot, VmRow};
 
 use crate::{recorded, sample, screen_on, type_keys};
 
@@ -157,6 +158,73 @@ fn the_move_dialog() {
     snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
     type_keys(&mut ui, &snapshot, "m");
     assert_frames("moves", &snapshot, &ui);
+}
+
+#[test]
+fn several_migrations_while_another_vm_is_looked_at() {
+    let (mut snapshot, _) = fleet();
+    let moving = |vm: &str, change: fn(&mut MigrationView)| {
+        let migrating = sample::migrating(change);
+        let row = migrating.moving[0].as_ref().clone();
+        std::sync::Arc::new(VmRow { name: vm.into(), ..row })
+    };
+    snapshot.moving.push(moving("db01", |migration| (migration.stage, migration.percent) = (Stage::Preflight, 0)));
+    snapshot.moving.push(moving("web02", |migration| migration.stage = Stage::Unknown));
+    assert_frames("fleet-several", &snapshot, &screen_on(&snapshot, "nii1"));
+}
+
+/// A Fleet and a VM's screen while nii2 migrates, changed like this.
+fn assert_migration(name: &str, change: impl Fn(&mut MigrationView)) {
+    let snapshot = sample::migrating(&change);
+    assert_frames(&format!("fleet-{name}"), &snapshot, &screen_on(&snapshot, "nii2"));
+    assert_screen(&format!("vm-{name}"), "nii2", "", |snapshot, ui| {
+        let changed = sample::migrating(&change);
+        snapshot.rows = changed.rows;
+        update(ui, Action::Arrived, snapshot);
+    });
+}
+
+#[test]
+fn a_migration_under_way() {
+    assert_migration("moving", |_| {});
+}
+
+#[test]
+fn a_migration_that_does_not_converge_and_is_to_be_aborted() {
+    assert_migration("diverging", |migration| {
+        let (dirty, rate) = (134_000_000, 112_000_000);
+        migration.transfer = Some(Transfer { dirty, rate, rounds: 9, ..sample::transfer() });
+        migration.aborting = true;
+    });
+}
+
+#[test]
+fn a_migration_whose_outcome_is_unknown() {
+    assert_migration("unknown", |migration| {
+        migration.stage = Stage::Unknown;
+        migration.transfer = None;
+        migration.detail = "mln4 does not answer: outcome unknown".into();
+    });
+}
+
+#[test]
+fn a_migration_in_its_other_stages() {
+    let phase = |stage| {
+        let snapshot = sample::migrating(|migration| (migration.stage, migration.transfer) = (stage, None));
+        let ui = screen_on(&snapshot, "nii2");
+        text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40))
+    };
+    let told = [
+        (Stage::Preflight, "checking whether mln4 can take it", "> mln4 checking"),
+        (Stage::Journal, "writing it down, then it starts", "> mln4 begins"),
+        (Stage::Running, "round 3, 92 MB/s", "> mln4 ▰▰▰▱▱ 58%"),
+        (Stage::Confirming, "confirming: both hosts are asked where it runs", "> mln4 confirming"),
+    ];
+    for (stage, words, cell) in told {
+        let text = phase(stage);
+        assert!(text.contains(words) && text.contains(cell), "{text}");
+        assert_eq!(text.contains("x aborts it"), stage != Stage::Confirming, "{text}");
+    }
 }
 
 #[test]

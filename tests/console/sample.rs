@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
-use whimbrel::core::engine::{Gate, Phase, Target, VmState};
+use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Transfer, Value};
+use whimbrel::core::engine::{By, Gate, Stage, Target, VmState};
 use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    Alarm, ArrayView, Clock, Detail, Editing, GateView, HistoryView, HostView, Level, LogLine, Mark, MarkKind,
+    Alarm, ArrayView, Clock, Detail, Editing, GateView, HistoryView, HostView, Leaving, Level, LogLine, Mark, MarkKind,
     MigrationView, MoveOption, Origin, Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
 
@@ -55,6 +55,7 @@ pub fn row(name: &str) -> VmRow {
         low_count: None,
         host: "mln1".into(),
         array: "oslo".into(),
+        host_state: HostState::Up,
         state: VmState::Watching,
         note: "".into(),
         until: None,
@@ -64,6 +65,19 @@ pub fn row(name: &str) -> VmRow {
         last_move: Some(ago(86_400 * 3)),
         moves_24h: 0,
         queue: None,
+    }
+}
+
+/// A copy in its third round.
+pub fn transfer() -> Transfer {
+    Transfer {
+        total: 4_294_967_296,
+        sent: 4_100_000_000,
+        left: 1_720_000_000,
+        rate: 112_000_000,
+        dirty: 21_000_000,
+        rounds: 3,
+        downtime: Some(Span::from_millis(38)),
     }
 }
 
@@ -100,11 +114,16 @@ fn rows() -> Vec<VmRow> {
             state: VmState::Migrating,
             migration: Some(MigrationView {
                 id: RequestId(318),
+                from: "mln3".into(),
                 to: "mln4".into(),
-                phase: Phase::Running,
+                by: By::Policy,
+                stage: Stage::Running,
                 percent: 58,
                 detail: "round 3, 92 MB/s".into(),
-                since: ago(4),
+                transfer: Some(transfer()),
+                forecast: "42 s, 6 rounds, 38 ms down".into(),
+                aborting: false,
+                since: ago(28),
             }),
             last_move: Some(ago(5_400)),
             moves_24h: 9,
@@ -202,13 +221,24 @@ fn rows() -> Vec<VmRow> {
             value: Some(Value::AtLeast(2_500.0)),
             spark: wave(12, 120.0, 700.0, 2_500.0).into(),
             count: Some((1, 3)),
-            host: "mln6".into(),
+            host: "mln2".into(),
             ..row("web12")
         },
         VmRow { state: VmState::Settling, until: Some(ahead(32)), moves_24h: 2, host: "mln4".into(), ..row("web02") },
         VmRow { service: "http".into(), unit: "ms".into(), high: Some(800.0), low: None, ..row("web07") },
         VmRow { name: "vm-データ".into(), host: "xl2".into(), array: "cloud".into(), ..row("bergen") },
     ]
+}
+
+/// A VM whose host's state is that of the sample's host.
+fn placed(row: VmRow) -> Arc<VmRow> {
+    let arrays = arrays();
+    let state = arrays.iter().flat_map(|array| &array.hosts).find(|host| host.name == row.host).map(|host| host.state);
+    Arc::new(VmRow { host_state: state.expect("a host of the sample"), ..row })
+}
+
+fn leaving(to: &str) -> Leaving {
+    Leaving { to: to.into(), percent: 58 }
 }
 
 fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<HostView> {
@@ -218,7 +248,7 @@ fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<Host
         state: HostState::Up,
         load,
         capacity: Some(8),
-        vms: vms.iter().map(|(vm, to)| ((*vm).into(), to.map(Into::into))).collect(),
+        vms: vms.iter().map(|(vm, to)| ((*vm).into(), to.map(leaving))).collect(),
     })
 }
 
@@ -226,11 +256,11 @@ fn arrays() -> Vec<ArrayView> {
     let with = |host: Arc<HostView>, state| Arc::new(HostView { state, ..HostView::clone(&host) });
     let oslo = vec![
         host("mln1", Some(0.41), &[("nii3", None), ("web07", None)]),
-        host("mln2", Some(0.83), &[("nii1", None)]),
+        host("mln2", Some(0.83), &[("nii1", None), ("web12", None)]),
         host("mln3", Some(0.62), &[("nii2", Some("mln4")), ("db01", None)]),
         host("mln4", Some(0.22), &[("db04", None), ("nii6", None), ("web02", None)]),
         with(host("mln5", Some(0.97), &[("nii7", None)]), HostState::Draining),
-        with(host("mln6", None, &[("db09", None), ("nii8", None), ("web12", None)]), HostState::Down),
+        with(host("mln6", None, &[("db09", None), ("nii8", None)]), HostState::Down),
         host("base1", Some(0.12), &[("nii5", None)]),
     ];
     let cloud = vec![host("xl1", Some(0.35), &[("nii4", None)]), host("xl2", None, &[("vm-データ", None)])];
@@ -253,6 +283,17 @@ fn log() -> Vec<Arc<LogLine>> {
         line(252, Some("nii1"), Level::Good, "confirmed #317  mln1 > mln2   6.2 s, 38 ms down   was 71, now 44"),
         line(4, Some("nii2"), Level::Info, "request #318  mln3 > mln4   by policy: 11 idle < 15 for 3 samples"),
     ]
+}
+
+/// The sample with the migration of nii2 changed.
+pub fn migrating(change: impl FnOnce(&mut MigrationView)) -> Snapshot {
+    let mut snapshot = snapshot();
+    let rows = Arc::make_mut(&mut snapshot.rows);
+    let row = rows.iter_mut().find(|row| *row.name == *"nii2").expect("nii2");
+    change(Arc::make_mut(row).migration.as_mut().expect("a migration"));
+    snapshot.moving = vec![Arc::clone(row)];
+    snapshot.detail = Some(detail(&snapshot, "nii2"));
+    snapshot
 }
 
 /// The settings behind a row.
@@ -347,7 +388,7 @@ pub fn snapshot() -> Snapshot {
         cluster: "oslo-prod".into(),
         mode: Mode::Auto,
         totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, waiting: 1, moves_last_hour: 3 },
-        rows: Arc::new(rows().into_iter().map(Arc::new).collect()),
+        rows: Arc::new(rows().into_iter().map(placed).collect()),
         arrays: Arc::new(arrays()),
         log: Arc::new(log()),
         alarms: vec![
@@ -359,6 +400,7 @@ pub fn snapshot() -> Snapshot {
         editing: Editing::On("/etc/whimbrel/oslo-prod.toml".into()),
         ..Snapshot::default()
     };
+    snapshot.moving = snapshot.rows.iter().filter(|row| row.migration.is_some()).cloned().collect();
     snapshot.detail = Some(detail(&snapshot, "nii1"));
     snapshot
 }

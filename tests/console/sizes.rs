@@ -1,5 +1,7 @@
 //! Every screen at every size.
 
+use std::sync::Arc;
+
 use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
 use whimbrel::view::{HistoryView, Snapshot};
 
@@ -50,6 +52,17 @@ fn a_vms_screen_and_its_activity_fit_every_terminal() {
     type_keys(&mut ui, &snapshot, "v");
     snapshot.activity = None;
     sweep_by(3, &snapshot, &ui);
+}
+
+#[test]
+fn a_migration_fits_every_terminal() {
+    let mut snapshot = sample::migrating(|migration| migration.aborting = true);
+    let mut ui = screen_on(&snapshot, "nii2");
+    sweep_by(2, &snapshot, &ui);
+    press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
+    sweep_by(2, &snapshot, &ui);
+    snapshot.moving = vec![Arc::clone(&snapshot.moving[0]); 30];
+    sweep_by(3, &snapshot, &screen_on(&snapshot, "nii1"));
 }
 
 #[test]

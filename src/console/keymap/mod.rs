@@ -9,8 +9,8 @@ pub use action::Action;
 pub use bindings::BINDINGS;
 
 use super::ui::{Overlay, Screen, Ui};
-use crate::core::engine::{Phase, VmState};
-use crate::view::{Snapshot, VmRow};
+use crate::core::engine::VmState;
+use crate::view::{MigrationView, Snapshot, VmRow};
 
 /// What takes the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +199,7 @@ pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<
         if binding.when.holds(ui, snapshot) {
             return Some(Ok(binding.action.clone()));
         }
-        missing = missing.or(Some(Err(binding.when.missing(snapshot))));
+        missing = missing.or(Some(Err(binding.when.missing(ui, snapshot))));
     }
     match key {
         Key { code: KeyCode::Char(c), ctrl: false } if context.is_typed() => Some(Ok(Action::Type(c))),
@@ -244,7 +244,7 @@ impl When {
             Self::Selected => ui.row().is_some(),
             Self::Alone => ui.row().is_some() && ui.activity.alone,
             Self::Waits => row(|row| row.waiting.is_some()),
-            Self::Migrates => row(|row| row.migration.as_ref().is_some_and(|m| m.phase == Phase::Running)),
+            Self::Migrates => row(|row| row.migration.as_ref().is_some_and(MigrationView::can_abort)),
             Self::Held => row(is_held),
             Self::NotHeld => row(|row| !is_held(row)),
             Self::Alarms => !snapshot.alarms.is_empty(),
@@ -253,12 +253,15 @@ impl When {
     }
 
     /// Why a key does nothing when it is not so.
-    const fn missing(self, snapshot: &Snapshot) -> &'static str {
+    fn missing(self, ui: &Ui, snapshot: &Snapshot) -> &'static str {
         match self {
             Self::Waits if snapshot.totals.waiting > 0 => "it is another VM's request that waits",
             Self::Always | Self::Selected | Self::Held | Self::NotHeld => "no VM is selected",
             Self::Alone => "this is the whole cluster: c shows one VM",
             Self::Waits => "nothing waits for approval here",
+            Self::Migrates if ui.row().is_some_and(|row| row.migration.is_some()) => {
+                "it has ended: both hosts are asked where the VM runs"
+            }
             Self::Migrates => "no migration runs here",
             Self::Alarms => "no alarm to acknowledge",
             Self::Shared => "this block is its own already",

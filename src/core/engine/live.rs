@@ -121,6 +121,8 @@ pub struct Flight {
     pub percent: u8,
     /// The driver's last words.
     pub detail: String,
+    /// What the driver said before it started, of what it would be like; may be empty.
+    pub forecast: String,
     /// The driver's last figures.
     pub transfer: Option<Transfer>,
     /// An operator wants it stopped.
@@ -269,9 +271,9 @@ impl Flight {
     /// A migration that has been asked for: the driver is to check whether it can start.
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
         let retry = Timestamp::NEVER;
-        let (stage, detail) = (Stage::Preflight, String::new());
-        let (transfer, aborting, drains) = (None, false, false);
-        Self { route, action, by, stage, since: now, percent: 0, detail, transfer, aborting, drains, retry }
+        let (stage, detail, forecast) = (Stage::Preflight, String::new(), String::new());
+        let (percent, transfer, aborting, drains) = (0, None, false, false);
+        Self { route, action, by, stage, since: now, percent, detail, forecast, transfer, aborting, drains, retry }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::core::cluster::{Cluster, Monitor, Reading, Span};
+use crate::core::cluster::{Cluster, HostState, Monitor, Reading, Span};
 use crate::core::engine::{Change, Event, Gate, Target};
 use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
@@ -227,4 +227,41 @@ fn lines_and_answers_are_bounded_and_the_newest_stay() {
     assert_eq!(snapshot.log[0].text, "alarm 5");
     assert_eq!(snapshot.answers.len(), ANSWERS_KEPT);
     assert_eq!(snapshot.answers.last().map(|answer| answer.seq), Some(LOG_KEPT as u64 + 5));
+}
+
+#[test]
+fn the_vms_of_a_host_that_goes_down_are_shown_so_and_no_others() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_mins(1));
+    let before = stage.snapshot();
+    let mln1 = stage.heart.engine().live(NII3).host();
+    stage.publisher.host(mln1);
+    assert!(Arc::ptr_eq(&before.rows, &stage.snapshot().rows), "its load may be another, its state is not");
+    let down = Event::Host { host: mln1, state: HostState::Down, load: None, why: None };
+    stage.heart.tell(down, &mut stage.publisher, &mut Asked::default());
+    stage.publisher.host(mln1);
+    let after = stage.snapshot();
+    assert_eq!([row(&after, "nii3").host_state, row(&after, "nii5").host_state], [HostState::Down, HostState::Up]);
+    assert!(Arc::ptr_eq(row(&before, "nii5"), row(&after, "nii5")));
+}
+
+#[test]
+fn what_moves_is_listed_with_what_is_shown_of_it() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_secs(30));
+    assert!(stage.snapshot().moving.is_empty());
+    stage.say(Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) });
+    let mut stages = Vec::new();
+    let mut seconds = 30;
+    while stages.is_empty() || stage.heart.engine().flight(NII3).is_some() {
+        let snapshot = stage.snapshot();
+        let [moving] = &snapshot.moving[..] else { panic!("{:?}", snapshot.moving) };
+        assert!(Arc::ptr_eq(moving, row(&snapshot, "nii3")));
+        stages.push(moving.migration.as_ref().expect("it migrates").stage);
+        seconds += 1;
+        assert!(seconds < 600, "it never ends");
+        stage.run_until(Span::from_secs(seconds));
+    }
+    assert!(stages.contains(&crate::core::engine::Stage::Running), "{stages:?}");
+    assert!(stage.snapshot().moving.is_empty());
 }

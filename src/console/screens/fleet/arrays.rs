@@ -135,21 +135,21 @@ fn vms(pen: &mut Pen<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui
     let staying = host.vms.iter().filter(|(_, to)| to.is_none());
     let all = host.vms.len();
     for (i, (vm, to)) in leaving.chain(staying).enumerate() {
-        let text = match to {
-            Some(to) => format!("{vm} > {to}"),
-            None => vm.to_string(),
+        let texts = match to {
+            Some(to) => vec![format!("{vm} > {} {}%", to.to, to.percent), format!("{vm} > {}", to.to)],
+            None => vec![vm.to_string()],
         };
         let more = format!("+{}", all - i);
         let reserve = if i + 1 < all { width(&more) as u16 + 1 } else { 0 };
-        if x + width(&text) as u16 + reserve > end {
+        let Some(text) = texts.iter().find(|text| x + width(text) as u16 + reserve <= end) else {
             pen.put(x, y, end.saturating_sub(x), &more, Role::Faint);
             return;
-        }
+        };
         let role = match () {
             () if ui.selected.as_ref() == Some(vm) => Role::Strong,
             () if to.is_some() => Role::Moving,
             () => Role::Quiet,
         };
-        x = pen.put(x, y, end.saturating_sub(x), &text, role) + 1;
+        x = pen.put(x, y, end.saturating_sub(x), text, role) + 1;
     }
 }
