@@ -160,6 +160,26 @@ fn a_fleet_is_written_with_the_policies_its_vms_share() {
     assert!(config.origins.iter().any(|origin| origin.shared.is_none()), "others have their own");
 }
 
+#[test]
+fn a_real_cluster_is_written_as_one_would_write_it() {
+    let config = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/libvirt.toml")).unwrap();
+    let text = config::render(Parts { plan: None, ..Parts::from(&config) });
+    for written in [
+        "name = \"own\"\ndriver = \"libvirt\"\nbase = \"own3\"\npick = \"best\"\nhost = [",
+        "driver = { kind = \"libvirt\", uri = \"qemu:///system\" }\nhost = [ # the ring in its order: later = better\n  \
+         { name = \"here\" },\n]\n",
+        "  { name = \"own2\", draining = true, uri = \"qemu+unix:///system?socket=/run/own2\", peer_uri = \
+         \"qemu+tcp://own2/system\" },\n",
+        "  { name = \"e2\" },\n]\n\n[array.driver]\nkind = \"libvirt\"\nuri = \"qemu+tcp://{host}/system\"\n",
+        "copy_storage = \"increment\"\nunsafe = true\nstall = \"5s\"\n\n",
+        "[[vm]]\nname = \"nii2\"\ndomain = \"a name with blanks\"\nhost = \"kvm1\"\n",
+        "uuid = \"6c1f4f3a-6a3d-4bd1-8d0e-2f6c1b0f9a77\"\n",
+        "monitor = { kind = \"hypervisor\", field = \"cpu\" }\n",
+    ] {
+        assert!(text.contains(written), "{written}\nis not in\n{text}");
+    }
+}
+
 fn sample() -> &'static str {
     include_str!("../config/whimbrel.toml")
 }

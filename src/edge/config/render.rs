@@ -30,21 +30,21 @@ pub struct Parts<'a> {
     pub reaches: &'a [Reach],
     /// By `VmId`.
     pub domains: &'a [Domain],
-    /// For what the simulator has.
-    pub plan: &'a Plan,
+    /// For what the simulator has, if it has anything.
+    pub plan: Option<&'a Plan>,
 }
 
 impl<'a> Parts<'a> {
     /// A cluster that the simulator has.
     pub fn simulated(cluster: &'a Cluster, monitors: &'a [Monitor], plan: &'a Plan) -> Self {
-        Self { cluster, monitors, drivers: &[], reaches: &[], domains: &[], plan }
+        Self { cluster, monitors, drivers: &[], reaches: &[], domains: &[], plan: Some(plan) }
     }
 }
 
 impl<'a> From<&'a Config> for Parts<'a> {
     fn from(config: &'a Config) -> Self {
         let Config { cluster, monitors, drivers, reaches, domains, plan, .. } = config;
-        Self { cluster, monitors, drivers, reaches, domains, plan }
+        Self { cluster, monitors, drivers, reaches, domains, plan: Some(plan) }
     }
 }
 
@@ -133,7 +133,7 @@ fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
 }
 
 fn host(parts: Parts<'_>, id: HostId) -> String {
-    let ghz = parts.plan.hosts_ghz.get(id.index()).copied().unwrap_or(DEFAULT_GHZ);
+    let ghz = parts.plan.and_then(|plan| plan.hosts_ghz.get(id.index())).copied().unwrap_or(DEFAULT_GHZ);
     let mut keys = spelling::host(parts.cluster.host(id), ghz, DEFAULT_GHZ);
     keys.extend(parts.reaches.get(id.index()).map(spelling::reach).unwrap_or_default());
     joined(&keys, ", ")
@@ -162,7 +162,7 @@ fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
     }
     if let Some(monitor) = parts.monitors.get(id.index()) {
         let default = VmPlan::default();
-        let plan = parts.plan.vms.get(id.index()).unwrap_or(&default);
+        let plan = parts.plan.and_then(|plan| plan.vms.get(id.index())).unwrap_or(&default);
         if vm.service != spelling::service(monitor, plan) {
             push(text, format_args!("service = {}\n", quoted(&vm.service)));
         }

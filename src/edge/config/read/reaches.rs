@@ -117,7 +117,7 @@ impl Side<'_, '_> {
             let message = format!("by this {} all hosts are the same host", self.what);
             item.wrong(message, format!("write {} for the host's name: {}", uri::HOST, uri::TEMPLATE));
         }
-        for host in sharing().filter(|host| open && !uri::fits(host.name.value)) {
+        for host in sharing().filter(|host| open && !uri::fits(template, host.name.value)) {
             let message = format!("the name '{}' cannot stand in the driver's {}", host.name.value, self.what);
             let help = format!("give the host its own {} = \"{}\"", self.what, uri::example("ADDRESS"));
             sink.error(host.name.span.clone(), message, help);

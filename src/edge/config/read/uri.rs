@@ -42,9 +42,10 @@ pub(super) fn is_local(uri: &str) -> bool {
     nowhere && !scheme.eq_ignore_ascii_case("test")
 }
 
-/// Whether a name can stand for `{host}`.
-pub(super) fn fits(host: &str) -> bool {
-    host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']'))
+/// Whether a name can stand for `{host}` in this uri.
+pub(super) fn fits(template: &str, host: &str) -> bool {
+    let plain = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']'));
+    plain && Url::parse(&template.replace(HOST, host)).is_ok()
 }
 
 fn check(item: &Item<'_>, uri: &str, example: &str) -> bool {
