@@ -132,8 +132,8 @@ fn sayable(mut plan: Plan) -> Plan {
         (vm.surges, vm.silences) = (Vec::new(), Vec::new());
     });
     let plain = config::parse(Path::new("w.toml"), include_str!("config/valid/smallest.toml")).unwrap();
-    let Plan { seed, bandwidth_mb_s, between_sites, outages, .. } = plain.plan;
-    Plan { seed, bandwidth_mb_s, between_sites, outages, ..plan }
+    let Plan { seed, bandwidth_mb_s, between_sites, outages, driven, .. } = plain.plan;
+    Plan { seed, bandwidth_mb_s, between_sites, outages, driven, ..plan }
 }
 
 #[test]

@@ -68,6 +68,10 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
             [change] => format!("change the policy of {}", change.vm),
             more => format!("change the policies of {} VMs", more.len()),
         },
+        Command::Drain { host } => format!("drain {host}"),
+        Command::Undrain { host } => format!("let {host} take VMs again"),
+        Command::PauseDrain { host } => format!("pause the draining of {host}"),
+        Command::ResumeDrain { host } => format!("go on draining {host}"),
         Command::Mode { mode } => format!("mode {}", mode.word()),
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };

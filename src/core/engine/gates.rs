@@ -145,7 +145,7 @@ impl Engine {
         Ok(())
     }
 
-    fn is_broken(&self, vm: VmId) -> bool {
+    pub(super) fn is_broken(&self, vm: VmId) -> bool {
         self.live(vm).hold.is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double))
     }
 
@@ -176,7 +176,7 @@ impl Engine {
     }
 
     /// Room for one more migration, in the cluster and at both its hosts.
-    fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
+    pub(super) fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
         let limits = &self.cluster.limits;
         let under_way = self.flights.len();
         if under_way >= limits.at_once as usize {

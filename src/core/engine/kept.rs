@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+use super::drain::Drain;
 use super::live::{Hold, Live, Waiting};
 use super::record::{By, Gate, Phase, VmState};
 use super::{Engine, Last};
@@ -84,6 +85,22 @@ pub struct KeptCluster {
     pub mode: Option<(Mode, Mode)>,
     /// Alarms nobody has acknowledged, oldest first: when, of which VM, in words.
     pub alarms: Vec<(Timestamp, Option<String>, String)>,
+    /// Hosts that are being drained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drains: Vec<KeptDrain>,
+}
+
+/// A host that is being drained, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDrain {
+    pub(super) host: String,
+    pub(super) by: String,
+    pub(super) since: Timestamp,
+    pub(super) commanded: bool,
+    pub(super) paused: bool,
+    pub(super) moved: u32,
+    pub(super) done: bool,
+    pub(super) told: bool,
 }
 
 impl Kept {
@@ -102,7 +119,8 @@ impl Kept {
 impl KeptCluster {
     /// Whether more than the time is another.
     pub fn differs(&self, written: &Self) -> bool {
-        (self.last_id, self.mode, &self.alarms) != (written.last_id, written.mode, &written.alarms)
+        (self.last_id, self.mode, &self.alarms, &self.drains)
+            != (written.last_id, written.mode, &written.alarms, &written.drains)
     }
 }
 
@@ -147,7 +165,17 @@ impl Engine {
         let name = |vm: VmId| self.cluster.vm(vm).name.clone();
         let alarms = self.alarms.iter().map(|(at, vm, text)| (*at, vm.map(name), text.clone())).collect();
         let (says, is) = (self.config_mode, self.cluster.mode);
-        KeptCluster { alive: now, last_id: self.last_id, mode: (is < says).then_some((says, is)), alarms }
+        let mode = (is < says).then_some((says, is));
+        KeptCluster { alive: now, last_id: self.last_id, mode, alarms, drains: self.keep_drains() }
+    }
+
+    fn keep_drains(&self) -> Vec<KeptDrain> {
+        let kept = |(host, drain): (&HostId, &Drain)| {
+            let Drain { since, commanded, paused, moved, done, told, .. } = *drain;
+            let (host, by) = (self.cluster.host(*host).name.clone(), drain.by.clone());
+            KeptDrain { host, by, since, commanded, paused, moved, done, told }
+        };
+        self.drains.iter().map(kept).collect()
     }
 
     /// The VMs of which something worth keeping has changed since the last call; at first, all of them. A steady VM

@@ -125,6 +125,8 @@ pub struct Flight {
     pub transfer: Option<Transfer>,
     /// An operator wants it stopped.
     pub aborting: bool,
+    /// It empties its source, which is being drained.
+    pub drains: bool,
     pub(super) retry: Timestamp,
 }
 
@@ -268,7 +270,8 @@ impl Flight {
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
         let retry = Timestamp::NEVER;
         let (stage, detail) = (Stage::Preflight, String::new());
-        Self { route, action, by, stage, since: now, percent: 0, detail, transfer: None, aborting: false, retry }
+        let (transfer, aborting, drains) = (None, false, false);
+        Self { route, action, by, stage, since: now, percent: 0, detail, transfer, aborting, drains, retry }
     }
 }
 

@@ -56,6 +56,7 @@ impl Engine {
         let old = std::mem::replace(&mut self.cluster, new);
         let stood: Vec<HostId> = self.vms.iter().map(Live::host).collect();
         self.carry_hosts(&names);
+        self.carry_drains(now, &names);
         let (new_vms, dropped) = self.carry_vms(&old, &names);
         self.carry_flights(&names);
         self.forget_readings(&old, &names, reread);
@@ -87,6 +88,21 @@ impl Engine {
             }
         }
         self.hosts = hosts;
+    }
+
+    /// Hosts go on being drained; where their VMs go is thought over.
+    fn carry_drains(&mut self, now: Timestamp, names: &Names) {
+        let drains = std::mem::take(&mut self.drains);
+        for (host, mut drain) in drains {
+            if let Some(host) = names.hosts[host.index()] {
+                let known = |vm: VmId| names.vms[vm.index()];
+                drain.spared = drain.spared.iter().filter_map(|(vm, until)| Some((known(*vm)?, *until))).collect();
+                drain.planned.clear();
+                drain.stuck.clear();
+                self.drains.insert(host, drain);
+            }
+        }
+        self.drains_at = now;
     }
 
     /// The VMs that were not there before, in the order of their ids, and the requests that do not wait any more.

@@ -58,6 +58,7 @@ impl Engine {
             stage: Stage::Unknown,
             retry: now,
             detail: "whimbrel was restarted in mid-move: outcome unknown".to_owned(),
+            drains: by == By::Operator && self.drains.contains_key(&route.from),
             ..Flight::asked(route, action, by, now)
         };
         let detail = flight.detail.clone();

@@ -35,6 +35,7 @@ impl Engine {
         let by = match flight.by {
             By::Policy => "its policy",
             By::Schedule => "its schedule",
+            By::Operator if flight.drains => "the draining of its host",
             By::Operator => "an operator",
         };
         match flight.stage {

@@ -59,7 +59,7 @@ impl Simulation {
         let down = self.crowd.machines[host.index()].is_down();
         let (state, load) =
             if down { (HostState::Down, None) } else { (HostState::Up, Some(self.crowd.load(host, at))) };
-        self.untold.push(Event::Host { host, state, load });
+        self.untold.push(Event::Host { host, state, load, why: None });
     }
 
     fn next_report(&self, host: HostId, after: Timestamp) -> Timestamp {

@@ -36,7 +36,8 @@ pub struct Simulation {
 
 impl Simulation {
     /// A cluster's VMs, each where the cluster says it is, as the plan describes them. VMs and hosts the plan does not
-    /// have are ordinary ones. All hosts report at `start`.
+    /// have are ordinary ones. All hosts report at `start`, but those of arrays that a real driver drives: of these nothing
+    /// is told, and nothing is ever due.
     pub fn new(cluster: &Cluster, plan: Plan, start: Timestamp) -> Self {
         let ghz = plan.hosts_ghz.iter().copied().chain(std::iter::repeat(DEFAULT_GHZ));
         let machines = ghz.take(cluster.hosts.len()).map(|ghz| Machine::new(ghz, start)).collect();
@@ -48,8 +49,10 @@ impl Simulation {
             crowd.put(VmId::at(index), vm.host, start);
         }
         let hosts = (0..cluster.hosts.len()).map(HostId::at);
-        let due = hosts.clone().map(|host| Reverse((start, Due::Report(host))));
-        let outages = plan.outages.iter().map(|o: &Outage| Reverse((o.from, Due::Fails(o.host, o.lasts))));
+        let drives = |host: HostId| plan.simulates(cluster.host(host).array);
+        let due = hosts.clone().filter(|host| drives(*host)).map(|host| Reverse((start, Due::Report(host))));
+        let outages = plan.outages.iter().filter(|outage| drives(outage.host));
+        let outages = outages.map(|o: &Outage| Reverse((o.from, Due::Fails(o.host, o.lasts))));
         Self {
             seed: plan.seed,
             crowd,

@@ -1,6 +1,7 @@
 //! The specification, section by section, against the engine.
 
 mod amends;
+mod drains;
 mod gates;
 mod harness;
 mod listings;

@@ -86,7 +86,7 @@ fn play(story: &Story, extra_ticks: bool) -> World {
             _ => Moves::Confirm,
         };
         let down = if minute % 40 > 30 { HostState::Down } else { HostState::Up };
-        world.tell(Event::Host { host: HostId(3), state: down, load: None });
+        world.tell(Event::Host { host: HostId(3), state: down, load: None, why: None });
         for (_, n) in story.commands.iter().filter(|(at, _)| *at == minute) {
             world.command(command(*n));
         }

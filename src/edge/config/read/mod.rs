@@ -61,6 +61,7 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
         bandwidth_mb_s: BANDWIDTH_MB_S,
         between_sites: BETWEEN_SITES,
         outages: Vec::new(),
+        driven: Vec::new(),
     };
     let stem = || path.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let cluster = Cluster {
