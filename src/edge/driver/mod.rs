@@ -2,6 +2,8 @@
 //! becomes of a migration is the engine's to say. The simulator is one too, but pure: it stands in
 //! [`core::simulation`](crate::core::simulation).
 
+pub mod command;
+
 use std::sync::Arc;
 
 use crate::core::cluster::{Domain, HostState, Reach, RequestId, Transfer};
