@@ -123,6 +123,15 @@ fn the_desk_reaches_guests_and_runs_programs() {
 }
 
 #[test]
+fn a_host_is_reached_by_ssh() {
+    let test = "a_host_is_reached_by_ssh";
+    let Some(lab) = or_skip(test, Lab::up(1)) else { return };
+    let Some(uri) = or_skip(test, lab.ssh_uri(1)) else { return };
+    let output = lab.command("virsh").args(["-c", &uri, "hostname"]).output().expect("virsh is installed");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "lab1", "{output:?}");
+}
+
+#[test]
 fn two_labs_side_by_side_have_nothing_to_do_with_each_other() {
     let test = "two_labs_side_by_side_have_nothing_to_do_with_each_other";
     let Some((one, other)) = or_skip(test, Lab::up(1).and_then(|one| Ok((one, Lab::up(1)?)))) else { return };
@@ -167,7 +176,8 @@ fn nothing_is_left_behind_when_keeper_or_owner_are_killed() {
     let mut owner = Command::new("sleep").arg("1000").stdout(Stdio::piped()).spawn().expect("sleep is there");
     let mut command = Command::new(scripts.join("instance"));
     command.env("LAB_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/lab-guest")).arg(&folder).arg("1");
-    let mut keeper = command.stdin(owner.stdout.take().expect("a pipe")).spawn().expect("bash is there");
+    command.stdin(owner.stdout.take().expect("a pipe")).stdout(Stdio::null());
+    let mut keeper = command.spawn().expect("bash is there");
     wait("a host is there", || folder.join("host1/daemon").exists().then_some(()));
     let traces = Traces::of(&folder);
     assert!(!traces.left().is_empty());

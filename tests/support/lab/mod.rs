@@ -115,6 +115,19 @@ impl Lab {
         self.uri(host)
     }
 
+    /// Lets a host be reached by ssh too, until it is powered off: its URI as whimbrel, at the desk, connects to it.
+    ///
+    /// # Errors
+    /// There is no ssh, or sshd cannot be fetched, in the words of a skipped test.
+    pub fn ssh_uri(&self, host: usize) -> Result<String, String> {
+        let said = self.run("ssh", &[&host.to_string()]).unwrap_or_else(|why| panic!("ssh to host {host}: {why}"));
+        if said != "ready" {
+            return Err(said);
+        }
+        let (address, folder) = (self.address(host), self.folder.display());
+        Ok(format!("qemu+ssh://root@{address}/system?keyfile={folder}/key&no_verify=1&command={folder}/client"))
+    }
+
     /// The folder with all that hosts write: `hostN/log/libvirtd.log`, `hostN/log/qemu/NAME.log`, `hostN/output`.
     pub fn folder(&self) -> &Path {
         &self.folder
