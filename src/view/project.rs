@@ -93,8 +93,7 @@ fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
     let live = engine.live(vm);
     match state {
         // How long is in `until`; the cause comes last.
-        VmState::Held => live.hold().map_or_else(String::new, |hold| last_clause(&hold.in_words(now))),
-        VmState::Resting => last_clause(&engine.why(vm, now)),
+        VmState::Held | VmState::Resting => last_clause(&engine.why(vm, now)),
         VmState::Stale => live.last().gap.clone().unwrap_or_default(),
         _ => String::new(),
     }

@@ -290,6 +290,7 @@ impl Engine {
 
     /// Whether a VM can be moved away from where it is at all.
     pub(super) fn can_leave(&self, vm: VmId) -> Result<(), String> {
+        self.runs_once(vm)?;
         if self.is_broken(vm) {
             return Err("it is lost or double: see where it runs, then release it".to_owned());
         }
