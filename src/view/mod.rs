@@ -7,12 +7,14 @@
 //! | `past` | what a console may ask of the history, and what comes back |
 //! | `draft` | editing a policy: what the console drafts, and what comes back on it |
 //! | `moving` | a migration under way |
+//! | `drain` | a host that is emptied, and what that would mean |
 //! | `project` | the engine's state as rows, arrays and details |
 //! | `event` | what happened as a line of JSON (the event contract) |
 //! | `story` | what happened in names, as the history keeps it |
 //! | `log` | what happened as a line for people |
 
 mod draft;
+mod drain;
 mod event;
 mod log;
 mod moving;
@@ -25,6 +27,7 @@ mod story;
 mod tests;
 
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Nudge, Origin, Saving, Scope, WhatIf};
+pub use drain::{DrainPlanView, DrainView, PlannedView, TakerView, drain_plan, drain_view};
 pub use event::EventLine;
 pub use log::{Log, action_words, what_if_word};
 pub use moving::{Leaving, MigrationView, Outlook};

@@ -16,6 +16,8 @@ pub struct MigrationView {
     pub to: Arc<str>,
     /// Who wanted it.
     pub by: By,
+    /// It empties its source, which is being drained.
+    pub drains: bool,
     /// How far it is.
     pub stage: Stage,
     /// 0 to 100.
@@ -84,6 +86,7 @@ pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
         from: named(flight.route.from),
         to: named(flight.route.to),
         by: flight.by,
+        drains: flight.drains,
         stage: flight.stage,
         percent: flight.percent,
         detail: Arc::from(flight.detail.as_str()),

@@ -8,6 +8,7 @@ use crate::core::engine::{Ask, Engine, Gate, HoldCause, Live, Target, VmState};
 use crate::core::insight::Series;
 use crate::core::policy::{Place, Rule, pays};
 
+use super::drain::drain_view;
 use super::log::action_words;
 use super::moving::{leaving, migration};
 use super::{
@@ -154,6 +155,7 @@ pub fn host_view(engine: &Engine, host: HostId, vms: &[VmId]) -> HostView {
         state: engine.host_state(host),
         load: engine.host(host).load().map(|load| load as f32),
         capacity: described.capacity,
+        drain: drain_view(engine, host),
         vms: vms.iter().map(named).collect(),
     }
 }

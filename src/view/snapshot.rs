@@ -7,6 +7,7 @@ use crate::core::engine::{Gate, Target, VmState};
 use crate::core::policy::Settings;
 
 use super::draft::{DraftView, Editing, Origin};
+use super::drain::{DrainPlanView, DrainView};
 use super::moving::{Leaving, MigrationView};
 use super::past::{ActivityView, HistoryView, Past};
 
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub answers: Vec<Arc<Answer>>,
     /// The VM the console looks at.
     pub detail: Option<Arc<Detail>>,
+    /// What draining a host would mean; while it is asked about.
+    pub drain: Option<Arc<DrainPlanView>>,
     /// Its past, as far as it was asked for.
     pub past: Option<Arc<Past>>,
     /// What was done, as far as it was asked for.
@@ -66,6 +69,13 @@ pub struct Snapshot {
     pub banner: Option<Arc<str>>,
 }
 
+impl Snapshot {
+    /// Every host, array by array.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<HostView>> {
+        self.arrays.iter().flat_map(|array| &array.hosts)
+    }
+}
+
 /// What the header counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
@@ -77,6 +87,8 @@ pub struct Totals {
     pub arrays: usize,
     /// Migrations under way.
     pub moving: usize,
+    /// Hosts that are being emptied and are not empty yet.
+    pub draining: usize,
     /// Requests that wait for approval.
     pub waiting: usize,
     /// Moves confirmed in the last hour.
@@ -196,6 +208,8 @@ pub struct HostView {
     pub load: Option<f32>,
     /// How many VMs it takes.
     pub capacity: Option<u32>,
+    /// Its emptying, if it is emptied.
+    pub drain: Option<DrainView>,
     /// The VMs there, and of each how it leaves, if it does.
     pub vms: Vec<(Arc<str>, Option<Leaving>)>,
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
-use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, Colours, Effect, Overlay, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
 use whimbrel::core::engine::Stage;
-use whimbrel::view::{Answer, HistoryView, MigrationView, Say, Snapshot, VmRow};
+use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Say, Snapshot, VmRow};
 
 use crate::{recorded, sample, screen_on, type_keys};
 
@@ -236,6 +236,46 @@ fn the_question_before_a_move() {
     assert_frames("confirm", &snapshot, &ui);
 }
 
+/// The drain dialog of a snapshot, on this host.
+fn draining(snapshot: &Snapshot, host: &str) -> Ui {
+    let mut ui = screen_on(snapshot, "nii1");
+    ui.overlays.push(Overlay::Drain { host: host.into(), top: 0 });
+    ui
+}
+
+#[test]
+fn the_drain_dialog_says_where_each_vm_would_go_and_what_is_too_much() {
+    let mut snapshot = sample::snapshot();
+    for host in ["mln3", "mln4", "xl2"] {
+        snapshot.drain = Some(Arc::new(sample::plan(host)));
+        assert_frames(&format!("drain-{host}"), &snapshot, &draining(&snapshot, host));
+    }
+    let mut ui = draining(&snapshot, "mln6");
+    assert_frames("drain-down", &snapshot, &ui);
+    snapshot.drain = Some(Arc::new(sample::plan("mln3")));
+    let ascii = snapshot.rows.iter().filter(|row| row.name.is_ascii()).cloned().collect();
+    snapshot.rows = Arc::new(ascii);
+    Arc::make_mut(&mut snapshot.arrays)[1].hosts.truncate(1);
+    ui = draining(&snapshot, "mln3");
+    ui.glyphs = whimbrel::console::Glyphs::pick(true);
+    assert_frames("drain-ascii", &snapshot, &ui);
+    let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40);
+    assert!(text(&buffer).is_ascii(), "{}", text(&buffer));
+}
+
+#[test]
+fn a_host_that_is_being_drained_is_told_in_the_dialog_and_in_the_arrays() {
+    let snapshot = sample::draining("mln3", sample::drain(6, 8));
+    assert_frames("draining", &snapshot, &draining(&snapshot, "mln3"));
+    assert_frames("fleet-draining", &snapshot, &screen_on(&snapshot, "nii1"));
+    let stuck = vec![("db04".into(), "no host would take it: mln1 full, mln5 draining, mln6 down".into())];
+    let paused = DrainView { paused: true, stuck, ..sample::drain(3, 6) };
+    let snapshot = sample::draining("mln4", paused);
+    assert_frames("draining-paused", &snapshot, &draining(&snapshot, "mln4"));
+    let snapshot = sample::draining("xl2", sample::drain(2, 2));
+    assert_frames("drained", &snapshot, &draining(&snapshot, "xl2"));
+}
+
 #[test]
 fn the_help() {
     let (snapshot, mut ui) = fleet();
@@ -362,6 +402,18 @@ fn pictures_can_be_drawn() {
     for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
         for (width, height) in SIZES {
             picture(name, &fleet_snapshot, ui, width, height);
+        }
+    }
+    let snapshot = sample::draining("mln3", sample::drain(6, 8));
+    let moving = sample::migrating(|_| {});
+    let idle = Snapshot { drain: Some(Arc::new(sample::plan("mln4"))), ..sample::snapshot() };
+    for (name, snapshot, ui) in [
+        ("draining", &snapshot, draining(&snapshot, "mln3")),
+        ("drain", &idle, draining(&idle, "mln4")),
+        ("moving", &moving, screen_on(&moving, "nii2")),
+    ] {
+        for (width, height) in SIZES {
+            picture(name, snapshot, &ui, width, height);
         }
     }
     for (name, keys) in

@@ -6,8 +6,9 @@ use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Times
 use whimbrel::core::engine::{By, Gate, Stage, Target, VmState};
 use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    Alarm, ArrayView, Clock, Detail, Editing, GateView, HistoryView, HostView, Leaving, Level, LogLine, Mark, MarkKind,
-    MigrationView, MoveOption, Origin, Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
+    Alarm, ArrayView, Clock, Detail, DrainPlanView, DrainView, Editing, GateView, HistoryView, HostView, Leaving,
+    Level, LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedView, Point, QueueView, Snapshot,
+    TakerView, Totals, Verdict, VmRow, WaitingView,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -117,6 +118,7 @@ fn rows() -> Vec<VmRow> {
                 from: "mln3".into(),
                 to: "mln4".into(),
                 by: By::Policy,
+                drains: false,
                 stage: Stage::Running,
                 percent: 58,
                 detail: "round 3, 92 MB/s".into(),
@@ -248,12 +250,81 @@ fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<Host
         state: HostState::Up,
         load,
         capacity: Some(8),
+        drain: None,
         vms: vms.iter().map(|(vm, to)| ((*vm).into(), to.map(leaving))).collect(),
     })
 }
 
+/// A host that an operator has emptied this far.
+pub fn drain(moved: u32, of: u32) -> DrainView {
+    let done = moved == of;
+    DrainView { by: "root".into(), commanded: true, since: ago(125), paused: false, of, moved, stuck: Vec::new(), done }
+}
+
+/// What draining a host of the sample would mean.
+pub fn plan(host: &str) -> DrainPlanView {
+    let go = |vm: &str, to: &str, warnings: &[&str]| PlannedView {
+        vm: vm.into(),
+        to: Ok(to.into()),
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+    };
+    let taker = |host: &str, vms, vms_after, load, load_after| TakerView {
+        host: host.into(),
+        vms,
+        vms_after,
+        capacity: Some(8),
+        load: Some(load),
+        load_after: Some(load_after),
+        overloaded: load_after > 0.9,
+    };
+    let (moves, hosts) = match host {
+        "mln3" => (
+            vec![
+                go("nii2", "mln4", &["it is on its way already"]),
+                go("db01", "mln2", &["hold: held 29 min more, moved by hand", "cooldown: 4 min left"]),
+            ],
+            vec![taker("mln2", 2, 3, 0.83, 1.14), taker("mln4", 3, 4, 0.22, 0.53)],
+        ),
+        "mln4" => {
+            let why = "no host would take it: mln1 full, mln5 draining, mln6 down";
+            let stays = PlannedView { vm: "db04".into(), to: Err(why.into()), warnings: Vec::new() };
+            let cold = &["it moves between sites: it stands still on the way"];
+            (
+                vec![stays, go("nii6", "xl1", cold), go("web02", "mln1", &[])],
+                vec![taker("mln1", 2, 3, 0.41, 0.49), taker("xl1", 1, 2, 0.35, 0.43)],
+            )
+        }
+        _ => (Vec::new(), Vec::new()),
+    };
+    let mut warnings = Vec::new();
+    if host == "mln3" {
+        warnings.push("mln2 would have too much: 3 VMs, 114% load".to_owned());
+    }
+    if host == "mln4" {
+        warnings.push("db04 stays: no host would take it: mln1 full, mln5 draining, mln6 down".to_owned());
+    }
+    DrainPlanView { host: host.into(), at_once: 1, moves, hosts, warnings }
+}
+
+/// The sample with a host that is emptied like this.
+pub fn draining(host: &str, drain: DrainView) -> Snapshot {
+    let mut snapshot = snapshot();
+    snapshot.totals.draining = usize::from(!drain.done);
+    for array in Arc::make_mut(&mut snapshot.arrays) {
+        for known in array.hosts.iter_mut().filter(|known| *known.name == *host) {
+            *known =
+                Arc::new(HostView { state: HostState::Draining, drain: Some(drain.clone()), ..HostView::clone(known) });
+        }
+    }
+    snapshot.drain = Some(Arc::new(plan(host)));
+    snapshot
+}
+
 fn arrays() -> Vec<ArrayView> {
-    let with = |host: Arc<HostView>, state| Arc::new(HostView { state, ..HostView::clone(&host) });
+    let with = |host: Arc<HostView>, state| {
+        let drain = (state == HostState::Draining).then(|| drain(1, 2));
+        Arc::new(HostView { state, drain, ..HostView::clone(&host) })
+    };
     let oslo = vec![
         host("mln1", Some(0.41), &[("nii3", None), ("web07", None)]),
         host("mln2", Some(0.83), &[("nii1", None), ("web12", None)]),
@@ -387,7 +458,7 @@ pub fn snapshot() -> Snapshot {
         clock: Clock::Simulated { speed: 60.0 },
         cluster: "oslo-prod".into(),
         mode: Mode::Auto,
-        totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, waiting: 1, moves_last_hour: 3 },
+        totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, draining: 1, waiting: 1, moves_last_hour: 3 },
         rows: Arc::new(rows().into_iter().map(placed).collect()),
         arrays: Arc::new(arrays()),
         log: Arc::new(log()),

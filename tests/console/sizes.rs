@@ -66,6 +66,21 @@ fn a_migration_fits_every_terminal() {
 }
 
 #[test]
+fn the_drain_dialog_fits_every_terminal() {
+    let mut snapshot = sample::draining("mln4", sample::drain(3, 6));
+    let mut ui = screen_on(&snapshot, "web02");
+    type_keys(&mut ui, &snapshot, "D");
+    sweep_by(2, &snapshot, &ui);
+    Arc::make_mut(&mut snapshot.arrays)[0].hosts[3] = Arc::clone(&snapshot.arrays[0].hosts[0]);
+    snapshot.drain = Some(Arc::new(sample::plan("mln4")));
+    sweep_by(3, &snapshot, &ui);
+    let snapshot = sample::many(10_000);
+    let mut ui = crate::screen(&snapshot);
+    type_keys(&mut ui, &snapshot, "DG");
+    sweep_by(9, &snapshot, &ui);
+}
+
+#[test]
 fn every_overlay_fits_every_terminal() {
     let mut snapshot = sample::snapshot();
     snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));

@@ -72,11 +72,12 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
 
 fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationView) {
     let by = match migration.by {
-        By::Policy => "its policy",
-        By::Schedule => "its schedule",
-        By::Operator => "an operator",
+        By::Policy => "for its policy",
+        By::Schedule => "for its schedule",
+        By::Operator if migration.drains => "its host is drained",
+        By::Operator => "for an operator",
     };
-    let way = format!("  {} > {}, for {by}", migration.from, migration.to);
+    let way = format!("  {} > {}, {by}", migration.from, migration.to);
     let request = format!("request #{}", migration.id.0);
     pen.rule(area, &[(&row.name, Role::Title), (&way, Role::Quiet)], &request);
 }

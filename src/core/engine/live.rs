@@ -300,21 +300,24 @@ impl Live {
 impl Flight {
     /// A migration that has been asked for: the driver is to check whether it can start.
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
+        let retry = Timestamp::NEVER;
+        let (stage, detail, forecast) = (Stage::Preflight, String::new(), String::new());
+        let (transfer, aborting, drains, doubt, heard) = (None, false, false, None, None);
         Self {
             route,
             action,
             by,
-            stage: Stage::Preflight,
+            stage,
             since: now,
             percent: 0,
-            detail: String::new(),
-            forecast: String::new(),
-            transfer: None,
-            aborting: false,
-            drains: false,
-            retry: Timestamp::NEVER,
-            doubt: None,
-            heard: None,
+            detail,
+            forecast,
+            transfer,
+            aborting,
+            drains,
+            retry,
+            doubt,
+            heard,
         }
     }
 }

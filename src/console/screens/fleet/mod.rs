@@ -22,6 +22,8 @@ mod moving;
 pub(super) mod queue;
 pub(super) mod table;
 
+pub(in crate::console) use arrays::{drain_words, host_line};
+pub(in crate::console) use cells::migrating;
 pub(super) use detail::{changing, indicator, why};
 use ratatui::layout::Rect;
 
