@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+pub mod libvirt;
+
 use crate::core::cluster::{Domain, HostState, Reach, RequestId, Transfer};
 use crate::core::engine::Presence;
 
