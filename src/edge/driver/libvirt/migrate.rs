@@ -38,7 +38,7 @@ pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign
     loop {
         match signs.recv_timeout(PACE) {
             Ok(Sign::Returned(Ok(()))) => return done(&follower, task, succeeded(task, begun)),
-            Ok(Sign::Returned(Err(error))) => return done(&follower, task, failed(&follower, &error)),
+            Ok(Sign::Returned(Err(error))) => return done(&follower, task, failed(task, &follower, &error)),
             Ok(Sign::Broken) | Err(RecvTimeoutError::Disconnected) => {
                 panic!("the call that moves {} failed", task.way.vm)
             }
@@ -124,8 +124,9 @@ pub(super) fn completed(task: &Task) -> Option<String> {
 }
 
 /// Why it ended: because it was stopped, or in libvirt's words.
-fn failed(follower: &Follower<'_>, error: &Error) -> String {
-    follower.stopped().map_or_else(|| words::failed(error), str::to_owned)
+fn failed(task: &Task, follower: &Follower<'_>, error: &Error) -> String {
+    let said = || words::failed(&task.way.from, &task.way.to, error);
+    follower.stopped().map_or_else(said, str::to_owned)
 }
 
 #[cfg(test)]

@@ -13,13 +13,12 @@ pub(super) type Hosts = Vec<usize>;
 pub(super) fn sighting(presences: &[Presence]) -> Option<Hosts> {
     let at = |wanted: Presence| -> Hosts { (0..presences.len()).filter(|n| presences[*n] == wanted).collect() };
     let (running, paused) = (at(Presence::Runs), at(Presence::Paused));
-    match (running.is_empty(), paused.len()) {
-        (false, _) => Some(running),
-        (true, 0) if presences.contains(&Presence::Unknown) => None,
-        (true, 0) => Some(Hosts::new()),
-        (true, 1) => Some(paused),
-        (true, _) => None,
+    if !running.is_empty() {
+        return Some(running);
     }
+    // What stands still may be the far end of a migration from a host that has not answered.
+    let complete = !presences.contains(&Presence::Unknown);
+    (complete && paused.len() < 2).then_some(paused)
 }
 
 /// What has been told of a VM, and what would be if a second look agrees.
@@ -44,10 +43,12 @@ impl Belief {
         Some(hosts)
     }
 
-    /// Whether the same was seen before the last look at every host.
+    /// Whether every host has shown the same in a look that surely began later: one may have been under way.
     fn agreed(&mut self, hosts: &Hosts, looks: &[u64]) -> bool {
         match &self.doubt {
-            Some((seen, since)) if seen == hosts => since.iter().zip(looks).all(|(then, now)| now > then || *now == 0),
+            Some((seen, since)) if seen == hosts => {
+                since.iter().zip(looks).all(|(then, now)| *now > then + 1 || *now == 0)
+            }
             _ => {
                 self.doubt = Some((hosts.clone(), looks.to_vec()));
                 false
@@ -77,6 +78,7 @@ mod tests {
         assert_eq!(sighting(&[Paused, Runs, Unknown]), Some(vec![1]), "the other end of a migration stands still");
         assert_eq!(sighting(&[Runs, Runs]), Some(vec![0, 1]));
         assert_eq!(sighting(&[Absent, Paused]), Some(vec![1]), "somebody paused it");
+        assert_eq!(sighting(&[Unknown, Paused]), None, "or it is on its way from there");
     }
 
     #[test]
@@ -104,8 +106,8 @@ mod tests {
         belief.weigh(Some(vec![0]), &[1, 1]);
         for hosts in [vec![], vec![0, 1]] {
             assert_eq!(belief.weigh(Some(hosts.clone()), &[2, 1]), None);
-            assert_eq!(belief.weigh(Some(hosts.clone()), &[3, 1]), None, "the second has not been looked at since");
-            assert_eq!(belief.weigh(Some(hosts.clone()), &[3, 2]), Some(hosts));
+            assert_eq!(belief.weigh(Some(hosts.clone()), &[4, 2]), None, "this look may have begun before");
+            assert_eq!(belief.weigh(Some(hosts.clone()), &[4, 3]), Some(hosts));
         }
         assert_eq!(belief.weigh(Some(vec![0]), &[4, 4]), Some(vec![0]));
         belief.weigh(Some(vec![]), &[5, 4]);

@@ -35,12 +35,20 @@ pub(super) fn down(host: &str, uri: &str, error: &Error) -> String {
     }
 }
 
-/// Why a migration failed: libvirt's own words, and what to do where that is known.
-pub(super) fn failed(error: &Error) -> String {
+/// Why a migration failed: libvirt's own words, with what they leave out.
+pub(super) fn failed(from: &str, to: &str, error: &Error) -> String {
+    let has = |phrase: &str| error.message.contains(phrase);
     if error.code == Code::MIGRATE_UNSAFE {
-        return format!("{error}: share the disk between the hosts, or set copy_storage");
+        format!("{error}: share the disk between the hosts, or set copy_storage")
+    } else if has("End of file while reading data") || has("keepalive timeout") {
+        format!("the connection to {from} broke off: {error}")
+    } else if has("client socket is closed") {
+        format!("{from} lost its connection to {to}: {error}")
+    } else if has("unable to connect to server") {
+        format!("{from} cannot reach {to}: {error}")
+    } else {
+        error.to_string()
     }
-    error.to_string()
 }
 
 /// Bytes in MB, as a phrase: `41 MB`, `3.5 GB`, `0.4 MB`.
@@ -97,6 +105,19 @@ mod tests {
     fn a_refused_login_says_that_nobody_is_asked() {
         let error = Error { code: Code::AUTH_FAILED, message: "authentication failed: no agent".into(), domain: 7 };
         assert!(down("kvm2", "qemu+tcp://kvm2/system", &error).contains("nobody is asked"));
+    }
+
+    #[test]
+    fn a_failed_migration_names_the_end_that_was_lost() {
+        let said = |message: &str| failed("kvm1", "kvm2", &error(message));
+        let cut = said("internal error: client socket is closed");
+        assert_eq!(cut, "kvm1 lost its connection to kvm2: internal error: client socket is closed");
+        assert!(
+            said("End of file while reading data: Input/output error").starts_with("the connection to kvm1 broke off")
+        );
+        assert!(said("unable to connect to server at 'x': Connection refused").starts_with("kvm1 cannot reach kvm2"));
+        let unsafe_disk = Error { code: Code::MIGRATE_UNSAFE, message: "Unsafe migration".into(), domain: 10 };
+        assert!(failed("a", "b", &unsafe_disk).ends_with("or set copy_storage"));
     }
 
     #[test]
