@@ -6,6 +6,8 @@ pub mod command;
 
 use std::sync::Arc;
 
+pub mod libvirt;
+
 use crate::core::cluster::{Domain, HostState, Reach, RequestId, Transfer};
 use crate::core::engine::Presence;
 
