@@ -91,6 +91,10 @@ fn hosts_cables_and_daemons_fail_and_come_back() {
     assert_eq!((lab.running_on("web1"), lab.executing_on("web1")), (vec![], vec![1]), "the guest goes on");
     lab.start_daemon(1);
     assert_eq!(lab.running_on("web1"), [1]);
+    lab.freeze_daemon(1);
+    assert_eq!((lab.running_on("web1"), lab.executing_on("web1")), (vec![], vec![1]), "the guest goes on");
+    lab.thaw_daemon(1);
+    assert_eq!(lab.running_on("web1"), [1]);
 
     lab.cut(1);
     assert_eq!((lab.running_on("web1"), lab.executing_on("web1")), (vec![], vec![1]), "the guest goes on");
