@@ -1,7 +1,7 @@
 //! What can go wrong with hosts, cables, daemons and guests, done on purpose.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,8 +13,7 @@ impl Lab {
     /// Kills a host's libvirtd, as a crash does. Its guests go on, and its supervisor starts it again in a moment.
     pub fn kill_daemon(&self, host: usize) {
         let pid = wait("the host's libvirtd runs", || self.daemon(host));
-        signal(pid, Signal::KILL);
-        wait("it is dead", || (self.daemon(host) != Some(pid)).then_some(()));
+        end(pid);
     }
 
     /// Kills a host's libvirtd, which stays away until [`start_daemon`](Self::start_daemon). Its guests go on.
@@ -50,8 +49,7 @@ impl Lab {
     /// Kills a guest's QEMU on one host, as a crash does. Returns when it is gone.
     pub fn kill_guest(&self, host: usize, name: &str) {
         let qemu = self.qemus_on(host, name).pop().unwrap_or_else(|| panic!("no {name} on host {host}"));
-        signal(qemu, Signal::KILL);
-        wait("the guest is dead", || (!self.qemus_on(host, name).contains(&qemu)).then_some(()));
+        end(qemu);
     }
 
     /// Pulls a host's network cable. Host and guests go on, and hear and say nothing.
@@ -98,6 +96,12 @@ impl Lab {
         // A libvirtd that is about to become another program is its child.
         self.processes(host).into_iter().filter(own).map(|process| process.pid).min()
     }
+}
+
+/// Kills a process. Returns when it is gone with all of its threads and connections.
+fn end(pid: u32) {
+    signal(pid, Signal::KILL);
+    wait("it is gone", || (!Path::new("/proc").join(pid.to_string()).exists()).then_some(()));
 }
 
 /// No thread of it runs any more.
