@@ -91,6 +91,10 @@ fn hosts_cables_and_daemons_fail_and_come_back() {
     assert_eq!((lab.running_on("web1"), lab.executing_on("web1")), (vec![], vec![1]), "the guest goes on");
     lab.start_daemon(1);
     assert_eq!(lab.running_on("web1"), [1]);
+    lab.freeze_daemon(1);
+    assert_eq!((lab.running_on("web1"), lab.executing_on("web1")), (vec![], vec![1]), "the guest goes on");
+    lab.thaw_daemon(1);
+    assert_eq!(lab.running_on("web1"), [1]);
 
     lab.cut(1);
     assert_eq!((lab.running_on("web1"), lab.executing_on("web1")), (vec![], vec![1]), "the guest goes on");
@@ -99,7 +103,7 @@ fn hosts_cables_and_daemons_fail_and_come_back() {
     assert_eq!(web1.boot_id(), boot, "it was never off");
 
     lab.power_off(1);
-    assert_eq!((lab.running_on("web1"), lab.executing_on("web1")), (vec![], vec![]));
+    assert_eq!(lab.qemus("web1"), []);
     lab.power_on(1);
     assert_eq!(lab.virsh(1, &["list", "--all", "--name"]).as_deref(), Ok(""), "a transient guest is forgotten");
 }
