@@ -75,6 +75,16 @@ fn a_foreign_move_while_it_was_down_is_noticed_too() {
 }
 
 #[test]
+fn where_it_is_found_after_its_host_left_the_config_is_no_foreign_move() {
+    let mut world = located();
+    let mut without = cluster(3, threshold());
+    without.hosts[0].name = "h9".to_owned();
+    world.tell(Event::Reconfigured { cluster: Box::new(without), reread: Vec::new(), said: Vec::new() });
+    found(&mut world, &[1]);
+    assert_eq!((world.host(), world.alarms().len()), ("h2", 0));
+}
+
+#[test]
 fn while_it_moves_its_place_is_the_migrations_to_tell() {
     let mut world = located();
     world.moves = Moves::Slow;
@@ -142,6 +152,7 @@ fn one_that_was_lost_and_is_found_stays_held_until_released() {
         assert_eq!(world.alarms().len(), 1);
         found(&mut world, &[]);
         let alarms = world.alarms().len();
+        assert_eq!(alarms, if was == "lost" { 1 } else { 2 }, "that it runs nowhere was said");
         found(&mut world, &[2]);
         found(&mut world, &[2]);
         assert_eq!(by_driver(&world), ["runs on h3 again: held until released"]);
