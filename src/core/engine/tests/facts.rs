@@ -1,7 +1,7 @@
 //! What drivers find: VMs elsewhere, nowhere, twice; hosts that are down.
 
 use super::harness::*;
-use crate::core::cluster::{HostId, HostState, Mode, Span, VmId};
+use crate::core::cluster::{HostId, HostState, Mode, RequestId, Span, VmId};
 use crate::core::engine::{Command, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState};
 
 const VM: VmId = VmId(0);
@@ -93,6 +93,20 @@ fn while_it_moves_its_place_is_the_migrations_to_tell() {
         found(&mut world, hosts);
     }
     assert_eq!((world.host(), world.engine.state(VM), world.alarms().len()), ("h1", VmState::Migrating, 0));
+}
+
+#[test]
+fn what_is_found_while_a_move_is_only_checked_counts_if_that_comes_to_nothing() {
+    let mut world = located();
+    world.run_for(Span::from_mins(2));
+    let mut out = Vec::new();
+    let command = Command::Move { vm: "nii1".to_owned(), target: Target::Next };
+    world.engine.step(world.now, Event::Command { by: "root".to_owned(), command }, &mut out);
+    found(&mut world, &[2]);
+    assert_eq!(world.host(), "h1");
+    let refusal = Some("it does not run at the source".to_owned());
+    world.tell(Event::Preflight { id: RequestId(1), refusal, forecast: None });
+    assert_eq!((world.host(), world.engine.state(VM)), ("h3", VmState::Held));
 }
 
 #[test]
