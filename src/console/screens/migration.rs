@@ -151,7 +151,7 @@ fn words(migration: &MigrationView) -> String {
 fn says(migration: &MigrationView) -> Option<String> {
     match (migration.stage, migration.outlook()) {
         (Stage::Unknown, _) => {
-            Some("both hosts are asked until they answer; until then nothing else moves it".to_owned())
+            Some("both hosts are asked until it can be told; until then nothing else moves it".to_owned())
         }
         (_, Outlook::Never { writes, sends }) => {
             let (writes, sends) = (bytes(writes), bytes(sends));
