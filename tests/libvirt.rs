@@ -3,6 +3,8 @@
 
 mod services;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -72,10 +74,17 @@ impl Desk {
         }
     }
 
-    fn state(&self, of: &str, wanted: HostState) -> Option<String> {
-        self.until(|fact| match fact {
-            Fact::Host { host, state, why, .. } if host == of && *state == wanted => Some(why.clone()),
-            _ => None,
+    /// Waits until all hosts were told to be so; why the last one is.
+    fn states(&self, wanted: &[(&str, HostState)]) -> Option<String> {
+        let told = RefCell::new(BTreeMap::new());
+        self.until(|fact| {
+            if let Fact::Host { host, state, why, .. } = fact {
+                told.borrow_mut().insert(host.clone(), (*state, why.clone()));
+            }
+            let told = told.borrow();
+            let is = |(host, state): &(&str, HostState)| told.get(*host).is_some_and(|(told, _)| told == state);
+            let (last, _) = wanted.last()?;
+            wanted.iter().all(is).then(|| told[*last].1.clone())
         })
     }
 
@@ -119,7 +128,6 @@ fn a_vm_is_found_by_its_uuid_whatever_its_name() {
         ("b", hypervisor(folder.path(), "b", &[("renamed", WEB)])),
     ];
     let Some(desk) = Desk::open("a_vm_is_found_by_its_uuid", &hosts, by_uuid()) else { return };
-    assert_eq!(desk.state("b", HostState::Up), None);
     assert_eq!(desk.found(), ["b"]);
 }
 
@@ -147,7 +155,7 @@ fn a_host_that_does_not_answer_is_down_with_a_remedy_and_nothing_is_said_of_what
     let folder = tempfile::tempdir().expect("a folder");
     let hosts = [("a", hypervisor(folder.path(), "a", &[("web", WEB)])), ("b", NOBODY.to_owned())];
     let Some(desk) = Desk::open("a_host_that_does_not_answer_is_down", &hosts, Domain::default()) else { return };
-    let why = desk.state("b", HostState::Down).expect("a reason");
+    let why = desk.states(&[("a", HostState::Up), ("b", HostState::Down)]).expect("a reason");
     assert_eq!(why, "connection refused: is libvirtd (or virtproxyd) running on b and listening?");
     assert_eq!(desk.refusal("a", "b").as_deref(), Some(why.as_str()));
     assert_eq!(desk.confirmed("a", "b"), (Presence::Runs, Presence::Unknown));
@@ -162,9 +170,7 @@ fn a_check_says_what_is_in_the_way() {
         ("c", hypervisor(folder.path(), "c", &[("web", "99999999-2222-3333-4444-555555555555")])),
     ];
     let Some(desk) = Desk::open("a_check_says_what_is_in_the_way", &hosts, by_uuid()) else { return };
-    for host in ["a", "b", "c"] {
-        desk.state(host, HostState::Up);
-    }
+    desk.states(&[("a", HostState::Up), ("b", HostState::Up), ("c", HostState::Up)]);
     assert_eq!(desk.refusal("b", "a").as_deref(), Some("web is not on b"));
     let other = desk.refusal("a", "c").expect("a refusal");
     assert_eq!(other, "c has another web (uuid 99999999-2222-3333-4444-555555555555)");
@@ -205,7 +211,7 @@ fn what_is_dropped_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let hosts = [("ends1", hypervisor(folder.path(), "a", &[])), ("ends2", NOBODY.to_owned())];
     let Some(desk) = Desk::open("what_is_dropped_ends", &hosts, Domain::default()) else { return };
-    desk.state("ends2", HostState::Down);
+    desk.states(&[("ends2", HostState::Down)]);
     assert!(!threads("libvirt ends").is_empty());
     drop(desk);
     let deadline = Instant::now() + PATIENCE;
