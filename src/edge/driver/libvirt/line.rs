@@ -81,12 +81,13 @@ impl Contact {
         }
     }
 
-    /// The connection, for the thread that owns the line.
-    pub(super) fn connection(&self) -> Option<&Connection> {
-        self.connection.as_deref()
+    /// False once the other end, or its silence, has closed it.
+    pub(super) fn is_alive(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.is_alive())
     }
 
-    fn ask<T: Send + 'static>(
+    /// Asks the host something, on a thread of its own.
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> T + Send + 'static,
     ) -> Result<Answer<T>, String> {

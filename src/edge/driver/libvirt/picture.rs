@@ -52,14 +52,22 @@ pub(super) fn presence(state: u64) -> Presence {
     }
 }
 
-/// Takes one.
-pub(super) fn take(connection: &Connection, load: &mut Load) -> Result<Picture, Error> {
+/// What a look shows: the domains, and the host's own figures where it has them.
+pub(super) struct Glimpse {
+    seen: Vec<Seen>,
+    cpu: Option<(Instant, Fields)>,
+    memory: Option<Fields>,
+}
+
+/// Looks.
+pub(super) fn take(connection: &Connection) -> Result<Glimpse, Error> {
     let seen = match connection.stats(STATE) {
         Ok(all) => all.into_iter().map(|(ident, figures)| seen(ident, figures.get("state.state"))).collect(),
         Err(error) if error.unsupported() => one_by_one(connection)?,
         Err(error) => return Err(error),
     };
-    Ok(Picture { seen, load: load.measure(connection) })
+    let cpu = connection.node_cpu().ok().map(|figures| (Instant::now(), figures));
+    Ok(Glimpse { seen, cpu, memory: connection.node_memory().ok() })
 }
 
 fn seen(ident: Ident, state: Option<u64>) -> Seen {
@@ -90,10 +98,11 @@ pub(super) struct Load {
 }
 
 impl Load {
-    fn measure(&mut self, connection: &Connection) -> Option<f64> {
-        let cpu = connection.node_cpu().ok().and_then(|figures| self.cpu(figures, Instant::now()));
-        let memory = connection.node_memory().ok().and_then(|memory| memory_used(&memory));
-        cpu.into_iter().chain(memory).reduce(f64::max)
+    /// Adds the load to what a look has shown.
+    pub(super) fn complete(&mut self, glimpse: Glimpse) -> Picture {
+        let cpu = glimpse.cpu.and_then(|(at, figures)| self.cpu(figures, at));
+        let memory = glimpse.memory.as_ref().and_then(memory_used);
+        Picture { seen: glimpse.seen, load: cpu.into_iter().chain(memory).reduce(f64::max) }
     }
 
     /// Looks may follow one another closely: what a moment shows is no load.
