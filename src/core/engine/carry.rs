@@ -189,7 +189,8 @@ impl Engine {
             return self.say_state(now, route.vm, out);
         }
         flight.stage = Stage::Journal;
-        flight.detail = forecast.unwrap_or_default();
+        flight.forecast = forecast.unwrap_or_default();
+        flight.detail.clone_from(&flight.forecast);
         let Route { vm, from, to, .. } = route;
         self.record(now, vm, Happened::Request { id, action, from, to, by }, out);
         out.push(Effect::Journal(route));

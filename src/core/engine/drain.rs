@@ -35,7 +35,7 @@ pub struct Drain {
     /// It is empty.
     pub done: bool,
     /// An operator wants it, and not only the config.
-    pub(super) commanded: bool,
+    pub commanded: bool,
     /// Where its VMs go, as it was shown when it began.
     pub(super) planned: BTreeMap<VmId, HostId>,
     /// VMs whose move away was aborted: they are left alone until then.
@@ -69,6 +69,11 @@ impl Engine {
     /// The emptying of a host; `None`: it takes VMs.
     pub fn drain(&self, host: HostId) -> Option<&Drain> {
         self.drains.get(&host)
+    }
+
+    /// Every host that is being emptied or kept empty, in the order of their ids.
+    pub fn drains(&self) -> impl Iterator<Item = (HostId, &Drain)> {
+        self.drains.iter().map(|(host, drain)| (*host, drain))
     }
 
     fn host_id(&self, name: &str) -> Result<HostId, String> {

@@ -116,8 +116,11 @@ impl Engine {
         self.alarm(now, Some(vm), text, out);
     }
 
-    /// What is wrong with a VM that drivers do not find on exactly one host.
-    pub(super) fn runs_once(&self, vm: VmId) -> Result<(), String> {
+    /// What is wrong with a VM that drivers do not find on exactly one host: `it runs nowhere`.
+    ///
+    /// # Errors
+    /// That, in words.
+    pub fn runs_once(&self, vm: VmId) -> Result<(), String> {
         match self.live(vm).whereabouts {
             Whereabouts::Untold | Whereabouts::Here => Ok(()),
             Whereabouts::Nowhere => Err("it runs nowhere".to_owned()),

@@ -137,6 +137,8 @@ pub struct Flight {
     pub percent: u8,
     /// The driver's last words.
     pub detail: String,
+    /// What the driver said before it started, of what it would be like; may be empty.
+    pub forecast: String,
     /// The driver's last figures.
     pub transfer: Option<Transfer>,
     /// An operator wants it stopped.
@@ -307,6 +309,7 @@ impl Flight {
             stage: Stage::Preflight,
             since: now,
             percent: 0,
+            forecast: String::new(),
             detail: String::new(),
             transfer: None,
             aborting: false,
