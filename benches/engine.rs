@@ -92,7 +92,11 @@ fn steps(c: &mut Criterion) {
     let mut engine = Engine::new(cluster, START);
     let mut out: Vec<Effect> = Vec::new();
     for host in 0..engine.cluster().hosts.len() {
-        engine.step(START, Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5) }, &mut out);
+        engine.step(
+            START,
+            Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5), why: None },
+            &mut out,
+        );
     }
     let vms: Vec<VmId> = engine.vm_ids().collect();
     let mut group = c.benchmark_group("engine");

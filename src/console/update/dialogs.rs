@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Effect;
+use super::{Effect, drain};
 use crate::console::keymap::Action;
 use crate::console::text;
 use crate::console::ui::{Overlay, Tone, Ui};
@@ -22,6 +22,7 @@ pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
             };
             ask_move(ui, &vm, &option.clone(), snapshot);
         }
+        Some(Overlay::Drain { .. }) => drain::ask_drain(ui, snapshot),
         _ => {}
     }
 }
@@ -68,6 +69,10 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
             [change] => format!("change the policy of {}", change.vm),
             more => format!("change the policies of {} VMs", more.len()),
         },
+        Command::Drain { host } => format!("drain {host}"),
+        Command::Undrain { host } => format!("let {host} take VMs again"),
+        Command::PauseDrain { host } => format!("pause the draining of {host}"),
+        Command::ResumeDrain { host } => format!("go on draining {host}"),
         Command::Mode { mode } => format!("mode {}", mode.word()),
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };

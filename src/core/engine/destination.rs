@@ -34,7 +34,7 @@ impl Engine {
             Target::Host(name) => {
                 let host = self.cluster.host_named(name).ok_or_else(|| format!("there is no host {name}"))?;
                 self.reachable(vm, host)?;
-                self.admits(vm, host).map(|()| host)
+                self.admits(vm, host, 0).map(|()| host)
             }
         }
     }
@@ -66,20 +66,16 @@ impl Engine {
     fn pick(&self, vm: VmId, array: ArrayId, now: Timestamp) -> Result<HostId, String> {
         let described = self.cluster.array(array);
         match described.pick {
-            Pick::Next => self.pick_next(vm, array, described, now),
+            Pick::Next => self.pick_next(vm, array, now),
             Pick::Best => self.pick_best(vm, described, now),
         }
     }
 
     /// The ring's successor of the last ring host the VM was on, skipping those that cannot take it.
-    fn pick_next(&self, vm: VmId, id: ArrayId, array: &Array, now: Timestamp) -> Result<HostId, String> {
-        let live = self.live(vm);
-        let last = live.ring_host(id).and_then(|host| array.ring.iter().position(|h| *h == host));
-        let first = last.map_or(0, |position| position + 1);
-        let order = (0..array.ring.len()).map(|n| array.ring[(first + n) % array.ring.len()]);
+    fn pick_next(&self, vm: VmId, id: ArrayId, now: Timestamp) -> Result<HostId, String> {
         let mut refusals = Vec::new();
-        for host in order {
-            match self.eligible(vm, host, now) {
+        for host in self.ring_from(vm, id) {
+            match self.eligible(vm, host, 0, now) {
                 Ok(()) => return Ok(host),
                 Err(why) => refusals.push(why),
             }
@@ -87,12 +83,20 @@ impl Engine {
         Err(none_would(&refusals))
     }
 
+    /// An array's ring, beginning after the last host of it that the VM was on.
+    pub(super) fn ring_from(&self, vm: VmId, id: ArrayId) -> impl Iterator<Item = HostId> {
+        let ring = &self.cluster.array(id).ring;
+        let last = self.live(vm).ring_host(id).and_then(|host| ring.iter().position(|h| *h == host));
+        let first = last.map_or(0, |position| position + 1);
+        (0..ring.len()).map(move |n| ring[(first + n) % ring.len()])
+    }
+
     /// The eligible host with the most measured headroom, only if better than here.
     fn pick_best(&self, vm: VmId, array: &Array, now: Timestamp) -> Result<HostId, String> {
         let mut refusals = Vec::new();
         let mut best: Option<(HostId, f64)> = None;
         for &host in &array.ring {
-            match (self.eligible(vm, host, now), self.host(host).load) {
+            match (self.eligible(vm, host, 0, now), self.host(host).load) {
                 (Err(why), _) => refusals.push(why),
                 (Ok(()), None) => refusals.push(format!("{} not measured", self.cluster.host(host).name)),
                 (Ok(()), Some(load)) if best.is_none_or(|(_, least)| load < least) => best = Some((host, load)),
@@ -117,7 +121,7 @@ impl Engine {
     fn base(&self, vm: VmId) -> Result<HostId, String> {
         let array = self.cluster.array(self.here(vm));
         let base = array.base.ok_or_else(|| format!("array {} has no base", array.name))?;
-        self.admits(vm, base).map(|()| base)
+        self.admits(vm, base, 0).map(|()| base)
     }
 
     fn neighbour(&self, vm: VmId, step: isize, end: &str) -> Result<HostId, String> {
@@ -129,7 +133,7 @@ impl Engine {
         };
         let next = position.checked_add_signed(step).and_then(|p| array.ring.get(p).copied());
         let next = next.ok_or_else(|| format!("{name} is the {end} of the ring"))?;
-        self.admits(vm, next).map(|()| next)
+        self.admits(vm, next, 0).map(|()| next)
     }
 
     /// Whether a migration from here to there can work at all.
@@ -144,9 +148,9 @@ impl Engine {
         Err(format!("{host} is in array {array}: no live migration between arrays"))
     }
 
-    /// Whether a policy's pick may be this host.
-    fn eligible(&self, vm: VmId, host: HostId, now: Timestamp) -> Result<(), String> {
-        self.admits(vm, host)?;
+    /// Whether a policy's pick may be this host, if it gets so many more VMs before.
+    pub(super) fn eligible(&self, vm: VmId, host: HostId, more: u32, now: Timestamp) -> Result<(), String> {
+        self.admits(vm, host, more)?;
         match self.live(vm).failed_on(host, now) {
             Some(at) => {
                 let left = (at + FAILURE_MEMORY).since(now);
@@ -156,8 +160,8 @@ impl Engine {
         }
     }
 
-    /// Whether a host takes this VM now: it is up, not draining, not full and not where the VM is.
-    pub(super) fn admits(&self, vm: VmId, host: HostId) -> Result<(), String> {
+    /// Whether a host takes this VM now: it is up, not draining, not full, with so many more, and not where the VM is.
+    pub(super) fn admits(&self, vm: VmId, host: HostId, more: u32) -> Result<(), String> {
         let described = self.cluster.host(host);
         let name = &described.name;
         if self.live(vm).host == host {
@@ -168,7 +172,7 @@ impl Engine {
             return Err(format!("{name} {}", host_word(state)));
         }
         let live = self.host(host);
-        if described.capacity.is_some_and(|capacity| live.vms + live.incoming >= capacity) {
+        if described.capacity.is_some_and(|capacity| live.vms + live.incoming + more >= capacity) {
             return Err(format!("{name} full"));
         }
         Ok(())
@@ -184,7 +188,7 @@ impl Engine {
         let mut any = false;
         for &host in &array.ring {
             let here = host == live.host;
-            if here || self.eligible(vm, host, now).is_ok() {
+            if here || self.eligible(vm, host, 0, now).is_ok() {
                 if !tried(host) {
                     return None;
                 }
@@ -196,7 +200,7 @@ impl Engine {
     }
 }
 
-fn none_would(refusals: &[String]) -> String {
+pub(super) fn none_would(refusals: &[String]) -> String {
     const SHOWN: usize = 4;
     let said: Vec<&str> = refusals.iter().filter(|r| !r.starts_with("on ")).map(String::as_str).collect();
     match said.len() {

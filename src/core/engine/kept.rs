@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::live::{Hold, Live, Waiting};
+use super::drain::Drain;
+use super::live::{Hold, Live, Waiting, Whereabouts};
 use super::record::{By, Gate, Phase, VmState};
 use super::{Engine, Last};
 use crate::core::cluster::{ArrayId, Cluster, HostId, Indicator, Mode, RequestId, Timestamp, VmId};
@@ -18,6 +19,9 @@ use crate::core::policy::{Decision, Settings, State};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     pub(super) host: String,
+    /// What drivers said of where it runs.
+    #[serde(default, skip_serializing_if = "Whereabouts::is_untold")]
+    pub(super) whereabouts: Whereabouts,
     /// The host the config had for it then.
     pub(super) configured: String,
     pub(super) settings: Settings,
@@ -84,6 +88,22 @@ pub struct KeptCluster {
     pub mode: Option<(Mode, Mode)>,
     /// Alarms nobody has acknowledged, oldest first: when, of which VM, in words.
     pub alarms: Vec<(Timestamp, Option<String>, String)>,
+    /// Hosts that are being drained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drains: Vec<KeptDrain>,
+}
+
+/// A host that is being drained, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDrain {
+    pub(super) host: String,
+    pub(super) by: String,
+    pub(super) since: Timestamp,
+    pub(super) commanded: bool,
+    pub(super) paused: bool,
+    pub(super) moved: u32,
+    pub(super) done: bool,
+    pub(super) told: bool,
 }
 
 impl Kept {
@@ -102,7 +122,8 @@ impl Kept {
 impl KeptCluster {
     /// Whether more than the time is another.
     pub fn differs(&self, written: &Self) -> bool {
-        (self.last_id, self.mode, &self.alarms) != (written.last_id, written.mode, &written.alarms)
+        (self.last_id, self.mode, &self.alarms, &self.drains)
+            != (written.last_id, written.mode, &written.alarms, &written.drains)
     }
 }
 
@@ -119,6 +140,7 @@ impl Engine {
         };
         Kept {
             host: host(live.host),
+            whereabouts: live.whereabouts,
             configured: host(described.host),
             settings: described.policy.clone(),
             indicator: described.indicator.clone(),
@@ -147,7 +169,17 @@ impl Engine {
         let name = |vm: VmId| self.cluster.vm(vm).name.clone();
         let alarms = self.alarms.iter().map(|(at, vm, text)| (*at, vm.map(name), text.clone())).collect();
         let (says, is) = (self.config_mode, self.cluster.mode);
-        KeptCluster { alive: now, last_id: self.last_id, mode: (is < says).then_some((says, is)), alarms }
+        let mode = (is < says).then_some((says, is));
+        KeptCluster { alive: now, last_id: self.last_id, mode, alarms, drains: self.keep_drains() }
+    }
+
+    fn keep_drains(&self) -> Vec<KeptDrain> {
+        let kept = |(host, drain): (&HostId, &Drain)| {
+            let Drain { since, commanded, paused, moved, done, told, .. } = *drain;
+            let (host, by) = (self.cluster.host(*host).name.clone(), drain.by.clone());
+            KeptDrain { host, by, since, commanded, paused, moved, done, told }
+        };
+        self.drains.iter().map(kept).collect()
     }
 
     /// The VMs of which something worth keeping has changed since the last call; at first, all of them. A steady VM
@@ -172,6 +204,12 @@ impl Engine {
     }
 }
 
+impl Whereabouts {
+    fn is_untold(&self) -> bool {
+        *self == Self::Untold
+    }
+}
+
 impl Last {
     /// That it was read then; what was read is forgotten.
     pub(super) const fn was_at(at: Option<Timestamp>) -> Self {
@@ -189,7 +227,7 @@ fn mark_of(live: &Live, cluster: &Cluster, vm: VmId) -> u64 {
     let mut mark = DefaultHasher::new();
     // Of a silent VM each gap more is nothing new.
     (count, low_count, gaps.min(described.policy.stale_after), stale, hours).hash(&mut mark);
-    (live.host, described.host, live.state, live.settle, live.hold, live.flapping).hash(&mut mark);
+    (live.host, live.whereabouts, described.host, live.state, live.settle, live.hold, live.flapping).hash(&mut mark);
     (&live.last_ring, &live.tried, &live.failed).hash(&mut mark);
     (live.waiting.as_ref().map(|waiting| waiting.id), live.moves.len(), live.last_move).hash(&mut mark);
     (live.kept_by, &live.blocked, live.landed.map(|(id, _)| id)).hash(&mut mark);

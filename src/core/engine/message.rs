@@ -35,6 +35,8 @@ pub enum Event {
         state: HostState,
         /// Its load, 0 = idle, 1 = all of its capacity; `None` = not measured.
         load: Option<f64>,
+        /// Why it is in that state, in a short phrase with the remedy, if that can be told.
+        why: Option<String>,
     },
     /// Where a driver found a VM.
     Found {
@@ -230,6 +232,26 @@ pub enum Command {
         /// Why, for those who ask later.
         why: Option<String>,
     },
+    /// Move every VM away from a host, and keep it empty until undrained.
+    Drain {
+        /// This host.
+        host: String,
+    },
+    /// Let a host take VMs again. What is on its way goes on.
+    Undrain {
+        /// This host.
+        host: String,
+    },
+    /// Move no more VMs away from a host for now; it stays out of the ring.
+    PauseDrain {
+        /// This host.
+        host: String,
+    },
+    /// Go on moving VMs away from a host.
+    ResumeDrain {
+        /// This host.
+        host: String,
+    },
     /// Change how far the engine may go on its own.
     Mode {
         /// To this.
@@ -258,7 +280,13 @@ impl Command {
             | Self::Hold { vm }
             | Self::Release { vm }
             | Self::Abort { vm } => Some(vm),
-            Self::Amend { .. } | Self::Mode { .. } | Self::Acknowledge => None,
+            Self::Drain { .. }
+            | Self::Undrain { .. }
+            | Self::PauseDrain { .. }
+            | Self::ResumeDrain { .. }
+            | Self::Amend { .. }
+            | Self::Mode { .. }
+            | Self::Acknowledge => None,
         }
     }
 }

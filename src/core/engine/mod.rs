@@ -9,8 +9,12 @@
 //! | `observe` | a reading becomes an observation, an observation a decision |
 //! | `gates` | what keeps a decision from being carried out, and how far it is from passing |
 //! | `destination` | which host it would be |
-//! | `carry` | request → preflight → journal → migration → outcome → settle |
+//! | `carry` | request → preflight → journal → migration |
+//! | `outcome` | migration → confirmation → settle |
+//! | `facts` | what drivers find: hosts, and where VMs run |
 //! | `operate` | operators' commands |
+//! | `spread` | where the VMs of a drained host go |
+//! | `drain` | a host is emptied |
 //! | `amend` | changed settings |
 //! | `reload` | a changed config |
 //! | `kept` | what outlives a restart |
@@ -22,6 +26,8 @@
 mod amend;
 mod carry;
 mod destination;
+mod drain;
+mod facts;
 mod gates;
 mod kept;
 mod live;
@@ -29,10 +35,12 @@ mod message;
 mod names;
 mod observe;
 mod operate;
+mod outcome;
 mod record;
 mod reload;
 mod restore;
 mod resume;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -43,14 +51,16 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
+pub use drain::Drain;
 pub use gates::Ask;
-pub use kept::{Kept, KeptCluster};
+pub use kept::{Kept, KeptCluster, KeptDrain};
 pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
 pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
 pub(in crate::core) use names::Names;
 pub use observe::BASELINE;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 pub use resume::InFlight;
+pub use spread::{DrainPlan, DrainedTo, PlannedMove};
 use timers::{Timer, Timers};
 pub use why::reason_of;
 
@@ -68,6 +78,9 @@ pub struct Engine {
     vms: Vec<Live>,
     hosts: Vec<HostLive>,
     flights: BTreeMap<RequestId, Flight>,
+    drains: BTreeMap<HostId, Drain>,
+    /// When hosts that are being drained are looked at next.
+    drains_at: Timestamp,
     timers: Timers,
     /// Confirmed moves of the last hour, oldest first.
     moves: VecDeque<Timestamp>,
@@ -88,6 +101,8 @@ impl Engine {
             config_mode: cluster.mode,
             cluster,
             flights: BTreeMap::new(),
+            drains: BTreeMap::new(),
+            drains_at: Timestamp::NEVER,
             timers: Timers::default(),
             moves: VecDeque::new(),
             last_id: 0,
@@ -99,6 +114,9 @@ impl Engine {
             engine.begin(vm, now);
         }
         engine.count_placed();
+        if engine.cluster.hosts.iter().any(|host| host.draining) {
+            engine.drains_at = now;
+        }
         engine
     }
 
@@ -109,7 +127,7 @@ impl Engine {
             Event::Tick => self.fire(now, out),
             Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
             Event::Queue { vm, report } => self.on_queue(now, vm, report, out),
-            Event::Host { host, state, load } => self.on_host(now, host, state, load, out),
+            Event::Host { host, state, load, why } => self.on_host(now, host, state, load, why, out),
             Event::Found { vm, hosts } => self.on_found(now, vm, &hosts, out),
             Event::Preflight { id, refusal, forecast } => self.on_preflight(now, id, refusal, forecast, out),
             Event::Journalled { id } => self.on_journalled(now, id, out),
@@ -122,6 +140,7 @@ impl Engine {
             Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
             Event::Reconfigured { cluster, reread, said } => self.on_reconfigured(now, *cluster, &reread, said, out),
         }
+        self.go_on_draining(now, out);
         if begun_again {
             for vm in self.vm_ids() {
                 self.say_state(now, vm, out);
@@ -132,7 +151,7 @@ impl Engine {
     /// The instant at which the engine next needs an [`Event::Tick`]; [`Timestamp::NEVER`] if it does not.
     pub fn next_wake(&self) -> Timestamp {
         let unsaid = self.unsaid.as_ref().map_or(Timestamp::NEVER, |(at, _)| *at);
-        self.timers.next().min(unsaid)
+        self.timers.next().min(unsaid).min(self.drains_at)
     }
 
     /// The cluster as it runs: with the bounds and the mode that operators set.
@@ -150,10 +169,10 @@ impl Engine {
         &self.hosts[host.index()]
     }
 
-    /// A host's state: what its driver says, and draining if the config says so.
+    /// A host's state: what its driver says, and draining if the config or an operator says so.
     pub fn host_state(&self, host: HostId) -> HostState {
         match self.hosts[host.index()].state {
-            HostState::Up if self.cluster.host(host).draining => HostState::Draining,
+            HostState::Up if self.cluster.host(host).draining || self.drains.contains_key(&host) => HostState::Draining,
             state => state,
         }
     }
@@ -303,28 +322,6 @@ impl Engine {
             self.live_mut(vm).state = state;
             let why = self.why(vm, now);
             self.record(now, vm, Happened::State { state, why }, out);
-        }
-    }
-
-    fn on_host(&mut self, now: Timestamp, host: HostId, state: HostState, load: Option<f64>, out: &mut Vec<Effect>) {
-        let live = &mut self.hosts[host.index()];
-        let before = std::mem::replace(&mut live.state, state);
-        live.load = load.filter(|load| load.is_finite());
-        if before == state || (before == HostState::Unknown && state == HostState::Up) {
-            return;
-        }
-        let name = &self.cluster.host(host).name;
-        match state {
-            HostState::Down => {
-                let vms = if live.vms == 1 { "1 VM".to_owned() } else { format!("{} VMs", live.vms) };
-                let text = format!("host {name} went down, with {vms} on it");
-                self.alarm(now, None, text, out);
-            }
-            HostState::Up | HostState::Draining | HostState::Unknown => {
-                let text = format!("host {name} is {}", host_word(state));
-                let what = Happened::Operator { by: "driver".to_owned(), text };
-                out.push(Effect::Record(Record { at: now, vm: None, what }));
-            }
         }
     }
 }

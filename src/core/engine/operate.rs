@@ -39,6 +39,10 @@ impl Engine {
             Command::Release { vm } => self.named(&vm).and_then(|id| self.release(now, id, out)),
             Command::Abort { vm } => self.named(&vm).and_then(|id| self.abort(id, out)),
             Command::Amend { changes, why } => self.amend(now, by, changes, why.as_deref(), out),
+            Command::Drain { host } => self.begin_drain(now, by, &host),
+            Command::Undrain { host } => self.end_drain(&host),
+            Command::PauseDrain { host } => self.pause_drain(&host),
+            Command::ResumeDrain { host } => self.resume_drain(&host),
             Command::Mode { mode } => Ok(self.set_mode(mode)),
             Command::Acknowledge => Ok(self.acknowledge()),
         }
@@ -48,11 +52,11 @@ impl Engine {
         self.cluster.vm_named(vm).ok_or_else(|| format!("there is no VM {vm}"))
     }
 
-    fn name(&self, vm: VmId) -> &str {
+    pub(super) fn name(&self, vm: VmId) -> &str {
         &self.cluster.vm(vm).name
     }
 
-    fn host_name(&self, host: HostId) -> &str {
+    pub(super) fn host_name(&self, host: HostId) -> &str {
         &self.cluster.host(host).name
     }
 
@@ -119,6 +123,7 @@ impl Engine {
         live.tried.clear();
         live.kept_by = None;
         live.policy.reset_counts();
+        self.look_at_drains();
         self.say_state(now, vm, out);
         Ok(format!("{}: released, counting from 0", self.name(vm)))
     }
@@ -135,14 +140,17 @@ impl Engine {
         let name = self.name(vm).to_owned();
         let id = self.live(vm).flight.ok_or_else(|| format!("{name} is not migrating"))?;
         let flight = self.flights.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
-        if matches!(flight.stage, Stage::Confirming | Stage::Unknown) {
-            return Err(format!("{name}: the migration has ended, its outcome is being read"));
-        }
+        let may_be_over = match flight.stage {
+            Stage::Confirming => return Err(format!("{name}: the migration has ended, its outcome is being read")),
+            // Whatever the driver makes of it, the outcome is read from both hosts.
+            Stage::Unknown => "; it may be over, its outcome is not known",
+            Stage::Preflight | Stage::Journal | Stage::Running => "",
+        };
         flight.aborting = true;
-        if flight.stage == Stage::Running {
+        if matches!(flight.stage, Stage::Running | Stage::Unknown) {
             out.push(Effect::Abort(flight.route));
         }
-        Ok(format!("{name}: asked to abort request #{}", id.0))
+        Ok(format!("{name}: asked to abort request #{}{may_be_over}", id.0))
     }
 
     fn set_mode(&mut self, mode: Mode) -> String {
@@ -150,6 +158,7 @@ impl Engine {
         for live in &mut self.vms {
             live.kept_by = None;
         }
+        self.look_at_drains();
         format!("mode {} → {}", old.word(), mode.word())
     }
 
@@ -157,25 +166,6 @@ impl Engine {
         let n = self.alarms.len();
         self.alarms.clear();
         format!("{n} {} acknowledged", if n == 1 { "alarm" } else { "alarms" })
-    }
-
-    /// A driver found the VM elsewhere: somebody else moved it, and it is not fought over.
-    pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
-        let (live, &[host]) = (self.live(vm), hosts) else { return };
-        if live.flight.is_some() || live.host == host {
-            return;
-        }
-        let text = format!(
-            "{} was moved from {} to {} by somebody else; held until released",
-            self.name(vm),
-            self.host_name(live.host),
-            self.host_name(host)
-        );
-        self.placed(vm, host);
-        self.drop_waiting(now, vm, Gate::Hold, "somebody else moved it", out);
-        self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Foreign });
-        self.alarm(now, Some(vm), text, out);
-        self.say_state(now, vm, out);
     }
 }
 

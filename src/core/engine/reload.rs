@@ -5,7 +5,7 @@ use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::amend::{POLICY_CHANGED, edited};
-use super::live::{HostLive, Live, Waiting};
+use super::live::{HostLive, Live, Waiting, Whereabouts};
 use super::message::{ConfigChange, Effect};
 use super::names::Names;
 use super::record::{Gate, Happened, Record};
@@ -56,6 +56,7 @@ impl Engine {
         let old = std::mem::replace(&mut self.cluster, new);
         let stood: Vec<HostId> = self.vms.iter().map(Live::host).collect();
         self.carry_hosts(&names);
+        self.carry_drains(now, &names);
         let (new_vms, dropped) = self.carry_vms(&old, &names);
         self.carry_flights(&names);
         self.forget_readings(&old, &names, reread);
@@ -87,6 +88,21 @@ impl Engine {
             }
         }
         self.hosts = hosts;
+    }
+
+    /// Hosts go on being drained; where their VMs go is thought over.
+    fn carry_drains(&mut self, now: Timestamp, names: &Names) {
+        let drains = std::mem::take(&mut self.drains);
+        for (host, mut drain) in drains {
+            if let Some(host) = names.hosts[host.index()] {
+                let known = |vm: VmId| names.vms[vm.index()];
+                drain.spared = drain.spared.iter().filter_map(|(vm, until)| Some((known(*vm)?, *until))).collect();
+                drain.planned.clear();
+                drain.stuck.clear();
+                self.drains.insert(host, drain);
+            }
+        }
+        self.drains_at = now;
     }
 
     /// The VMs that were not there before, in the order of their ids, and the requests that do not wait any more.
@@ -154,6 +170,8 @@ impl Engine {
         for flight in self.flights.values_mut() {
             if let Some(route) = names.route(flight.route) {
                 flight.route = route;
+                let known = |hosts: Vec<HostId>| hosts.iter().map(|host| names.hosts[host.index()]).collect();
+                flight.found = flight.found.take().and_then(known);
             }
         }
     }
@@ -193,7 +211,10 @@ fn carried(
     configured: HostId,
 ) -> (Live, Option<Dropped>) {
     live.asked = None;
-    live.host = names.hosts[live.host.index()].unwrap_or(configured);
+    live.host = names.hosts[live.host.index()].unwrap_or_else(|| {
+        live.whereabouts = Whereabouts::Untold;
+        configured
+    });
     live.last_ring = live
         .last_ring
         .iter()

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::amend::{POLICY_CHANGED, edited};
-use super::kept::{Kept, KeptCluster, KeptWaiting};
-use super::live::{Live, Waiting};
+use super::drain::Drain;
+use super::kept::{Kept, KeptCluster, KeptDrain, KeptWaiting};
+use super::live::{Live, Waiting, Whereabouts};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::reload::CONFIG;
@@ -58,6 +59,7 @@ impl Engine {
         if let Some(whole) = whole {
             engine.last_id = engine.last_id.max(whole.last_id);
             engine.stay_narrow(now, whole.mode, &mut unsaid);
+            engine.go_on_draining_as(now, whole.drains, &ids);
             let known = |name: &String| vms.get(name.as_str()).copied();
             let alarms = whole.alarms.into_iter();
             engine.alarms = alarms.map(|(at, vm, text)| (at, vm.as_ref().and_then(known), text)).collect();
@@ -80,6 +82,19 @@ impl Engine {
         out.push(Effect::Record(Record { at: now, vm: None, what }));
     }
 
+    /// Hosts go on being drained, but for those that the config alone wanted drained and does not any more.
+    fn go_on_draining_as(&mut self, now: Timestamp, kept: Vec<KeptDrain>, ids: &Ids<'_>) {
+        for kept in kept {
+            let KeptDrain { since, commanded, paused, moved, done, told, .. } = kept;
+            let still = |host: &HostId| commanded || self.cluster.host(*host).draining;
+            if let Some(host) = ids.host(&kept.host).filter(still) {
+                let drain = Drain { commanded, paused, moved, done, told, ..Drain::begun(&kept.by, since) };
+                self.drains.insert(host, drain);
+                self.drains_at = now;
+            }
+        }
+    }
+
     fn go_on_as(&mut self, now: Timestamp, vm: VmId, kept: &Kept, ids: &Ids<'_>, out: &mut Vec<Effect>) {
         let host = self.host_after(now, vm, kept, ids, out);
         let (waiting, dropped) = self.still_waits(vm, kept, ids);
@@ -93,6 +108,8 @@ impl Engine {
             raw: kept.raw,
             settle: kept.settle,
             hold: kept.hold,
+            // Where the config puts it is not where a driver found it.
+            whereabouts: if ids.host(&kept.host) == Some(host) { kept.whereabouts } else { Whereabouts::Untold },
             flapping: kept.flapping,
             tried: ids.dated(&kept.tried),
             failed: ids.dated(&kept.failed),

@@ -62,7 +62,7 @@ impl Live {
     fn new(policy: Settings, from: Timestamp) -> Self {
         let mut live = Self { engine: Engine::new(no_gates(policy), from), decided: Vec::new() };
         for host in 0..3 {
-            live.tell(from, Event::Host { host: HostId(host), state: HostState::Up, load: None });
+            live.tell(from, Event::Host { host: HostId(host), state: HostState::Up, load: None, why: None });
         }
         live
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cluster::{HostId, Span, Timestamp};
+use crate::core::cluster::{ArrayId, HostId, Span, Timestamp};
 
 /// The kind of service a simulated VM runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,4 +118,14 @@ pub struct Plan {
     pub between_sites: (Span, Span),
     /// Hosts that fail, by time.
     pub outages: Vec<Outage>,
+    /// By `ArrayId`: a real driver moves its VMs, and the simulator leaves it alone. Those it does not have are simulated.
+    #[serde(default)]
+    pub driven: Vec<bool>,
+}
+
+impl Plan {
+    /// Whether an array is the simulator's to drive.
+    pub fn simulates(&self, array: ArrayId) -> bool {
+        !self.driven.get(array.index()).is_some_and(|driven| *driven)
+    }
 }

@@ -19,20 +19,21 @@ impl Simulation {
             }
         }
         plan.outages.retain(|outage| outage.from > now);
+        let simulates: Vec<bool> = new.hosts.iter().map(|host| plan.simulates(host.array)).collect();
         let mut before = std::mem::replace(self, Self::new(&placed, plan, now));
         // The others are told again, or of ids that are no more.
         before.untold.retain(|event| matches!(event, Event::Ended { .. }));
         self.untold.append(&mut before.untold);
-        self.carry_hosts(&before, &names);
+        self.carry_hosts(&before, &names, &simulates);
         self.carry_migrations(&before, &names);
         self.carry_vms(before, &names, now);
     }
 
-    fn carry_hosts(&mut self, before: &Self, names: &Names) {
+    fn carry_hosts(&mut self, before: &Self, names: &Names, simulates: &[bool]) {
         for (machine, host) in before.crowd.machines.iter().zip(&names.hosts) {
-            if let (Some(host), Some(until)) = (host, machine.down_until) {
+            if let (Some(host), Some(until)) = ((*host).filter(|host| simulates[host.index()]), machine.down_until) {
                 self.crowd.machines[host.index()].down_until = Some(until);
-                self.push(until, Due::Returns(*host));
+                self.push(until, Due::Returns(host));
             }
         }
     }

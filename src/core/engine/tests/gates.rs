@@ -14,7 +14,7 @@ fn move_to(target: Target) -> Command {
 }
 
 fn host_is(host: u32, state: HostState) -> Event {
-    Event::Host { host: HostId(host), state, load: None }
+    Event::Host { host: HostId(host), state, load: None, why: None }
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn the_best_host_has_the_most_headroom_and_must_be_better_than_here() {
     let mut cluster = cluster(3, threshold());
     cluster.arrays[0].pick = Pick::Best;
     let mut world = busy(cluster);
-    let load = |host, load| Event::Host { host: HostId(host), state: HostState::Up, load: Some(load) };
+    let load = |host, load| Event::Host { host: HostId(host), state: HostState::Up, load: Some(load), why: None };
     world.tell(load(0, 0.9));
     world.tell(load(1, 0.6));
     world.tell(load(2, 0.3));

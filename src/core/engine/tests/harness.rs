@@ -18,6 +18,8 @@ pub enum Moves {
     Confirm,
     /// Never ended: the migration stays under way.
     Hang,
+    /// Under way until a test ends it, then confirmed.
+    Slow,
     /// Ended, and the hosts say this.
     Say(Presence, Presence),
     /// Refused at preflight.
@@ -64,7 +66,7 @@ impl World {
             queue: None,
         };
         for host in 0..hosts {
-            world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5) });
+            world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5), why: None });
         }
         world
     }
@@ -94,7 +96,7 @@ impl World {
                 events.push_back(Event::Preflight { id: route.id, refusal, forecast: None });
             }
             Effect::Journal(route) => events.push_back(Event::Journalled { id: route.id }),
-            Effect::Start(route) if self.moves != Moves::Hang => {
+            Effect::Start(route) if !matches!(self.moves, Moves::Hang | Moves::Slow) => {
                 events.push_back(Event::Ended { id: route.id, detail: "done".to_owned() });
             }
             Effect::Start(_) => {}
@@ -103,7 +105,7 @@ impl World {
                 let (source, destination) = match self.moves {
                     Moves::Say(source, destination) => (source, destination),
                     Moves::Hang => (Presence::Runs, Presence::Absent),
-                    Moves::Confirm | Moves::Refuse => (Presence::Absent, Presence::Runs),
+                    Moves::Confirm | Moves::Slow | Moves::Refuse => (Presence::Absent, Presence::Runs),
                 };
                 events.push_back(Event::Presence { id: route.id, source, destination });
             }

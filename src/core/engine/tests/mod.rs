@@ -1,6 +1,8 @@
 //! The specification, section by section, against the engine.
 
 mod amends;
+mod drains;
+mod facts;
 mod gates;
 mod harness;
 mod listings;

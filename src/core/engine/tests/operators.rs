@@ -185,7 +185,7 @@ fn the_best_host_of_another_site_need_not_be_better_than_here() {
     cluster.arrays[1].pick = Pick::Best;
     let mut world = World::new(cluster, always(0.0));
     let idle = crate::core::cluster::HostState::Up;
-    world.tell(Event::Host { host: HostId(0), state: idle, load: Some(0.0) });
+    world.tell(Event::Host { host: HostId(0), state: idle, load: Some(0.0), why: None });
     report(&mut world, queue(2, false));
     assert_eq!(world.host(), "x1");
 }

@@ -29,7 +29,7 @@ fn restart(world: &mut World, down: Span) {
 
 fn hosts_up(world: &mut World) {
     for host in 0..world.engine.cluster().hosts.len() {
-        world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5) });
+        world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5), why: None });
     }
 }
 

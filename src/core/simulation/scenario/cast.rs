@@ -104,7 +104,7 @@ impl Cast {
         });
         let monitors = monitors.collect();
         let Self { cluster, vms, hosts_ghz, bandwidth_mb_s, between_sites, outages } = self;
-        (cluster, monitors, Plan { seed, hosts_ghz, vms, bandwidth_mb_s, between_sites, outages })
+        (cluster, monitors, Plan { seed, hosts_ghz, vms, bandwidth_mb_s, between_sites, outages, driven: Vec::new() })
     }
 }
 

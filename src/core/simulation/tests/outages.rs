@@ -15,7 +15,7 @@ fn failing(host: u32) -> Simulation {
 
 fn states(told: &[Event], of: u32) -> Vec<(HostState, bool)> {
     let of_host = |event: &Event| match event {
-        Event::Host { host, state, load } if host.0 == of => Some((*state, load.is_some())),
+        Event::Host { host, state, load, .. } if host.0 == of => Some((*state, load.is_some())),
         _ => None,
     };
     told.iter().filter_map(of_host).collect()

@@ -1,6 +1,8 @@
 //! A changed config: what goes on.
 
 use super::*;
+use crate::core::cluster::ArrayId;
+use crate::core::simulation::Outage;
 use Presence::{Absent, Runs};
 
 /// Scenario 1 with nii1 last and its hosts the other way round: no id stays what it was.
@@ -65,4 +67,26 @@ fn a_host_that_is_down_stays_down_and_comes_back() {
     simulation.reconfigure(&old, &new, plan, after(90));
     assert_eq!(read(&mut simulation, 1, after(359)), Reading::Gap("no answer".to_owned()));
     assert!(matches!(read(&mut simulation, 1, after(361)), Reading::Raw(_)));
+}
+
+#[test]
+fn an_array_that_a_real_driver_drives_is_left_alone() {
+    let (cluster, plan) = built(Scenario::Three, |plan| {
+        plan.outages = vec![Outage { host: HostId(0), from: after(60), lasts: Span::from_mins(5) }];
+        plan.driven = vec![true];
+    });
+    let mut simulation = Simulation::new(&cluster, plan, START);
+    let told = advance(&mut simulation, after(600));
+    let reports = |event: &Event| match event {
+        Event::Host { host, .. } => Some(cluster.host(*host).array),
+        _ => None,
+    };
+    assert!(!told.is_empty() && told.iter().all(|event| reports(event) == Some(ArrayId(1))), "{told:?}");
+    let (cluster, plan) = built(Scenario::One, |_| {});
+    let mut simulation = Simulation::new(&cluster, plan.clone(), START);
+    let all = Plan { driven: vec![true], ..plan };
+    assert_eq!(Simulation::new(&cluster, all.clone(), START).next_event(), Timestamp::NEVER);
+    simulation.reconfigure(&cluster, &cluster, all, after(600));
+    advance(&mut simulation, after(600));
+    assert_eq!(simulation.next_event(), Timestamp::NEVER);
 }

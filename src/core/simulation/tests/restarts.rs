@@ -64,7 +64,7 @@ proptest! {
         // Hosts speak for themselves after a while; here they do at once.
         for host in (0..before.engine.cluster().hosts.len()).map(HostId::at) {
             let (state, load) = (before.engine.host_state(host), before.engine.host(host).load());
-            after.tell(now, Event::Host { host, state, load });
+            after.tell(now, Event::Host { host, state, load, why: None });
         }
         let flights = in_flight(&before.engine);
         prop_assert!(after.engine.flights().next().is_none());

@@ -1,0 +1,334 @@
+//! A host is emptied: its VMs leave as a stream under the limits of migrations at once, and it takes no more until it
+//! is released. Commanded, or because the config says that the host is draining.
+
+use std::collections::BTreeMap;
+
+use super::live::FAILURE_MEMORY;
+use super::message::{Effect, Route};
+use super::operate::Said;
+use super::record::{Happened, Record};
+use super::reload::CONFIG;
+use super::spread::Given;
+use super::{Engine, host_word};
+use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, in_words};
+
+/// VMs that cannot leave are looked at again after so long, though nothing happened.
+const TRY_AGAIN: Span = Span::from_secs(30);
+/// Before any instant a clock can show.
+const LONG_AGO: Timestamp = Timestamp::from_millis(i64::MIN);
+
+/// A host that is being emptied, or is kept empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drain {
+    /// Who wants it: an operator, or `config`.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// No more VMs are sent away for now.
+    pub paused: bool,
+    /// VMs it had when it began, and those that came since.
+    pub of: u32,
+    /// VMs that have left it.
+    pub moved: u32,
+    /// VMs that cannot leave it at present, and why.
+    pub stuck: Vec<(VmId, String)>,
+    /// It is empty.
+    pub done: bool,
+    /// An operator wants it, and not only the config.
+    pub commanded: bool,
+    /// Where its VMs go, as it was shown when it began.
+    pub(super) planned: BTreeMap<VmId, HostId>,
+    /// VMs whose move away was aborted: they are left alone until then.
+    pub(super) spared: BTreeMap<VmId, Timestamp>,
+    /// Since when nothing has moved though there is something to be moved.
+    pub(super) stuck_since: Option<Timestamp>,
+    /// That it cannot be emptied was said.
+    pub(super) told: bool,
+}
+
+/// What came of sending VMs away.
+#[derive(Debug, Default)]
+struct Sent {
+    /// Some left.
+    any: bool,
+    /// Some wait for others to arrive.
+    waits: bool,
+    stays: Vec<(VmId, Stays)>,
+}
+
+/// Why a VM stays on a host that is being drained.
+#[derive(Debug)]
+enum Stays {
+    /// There is no way out.
+    Stuck(String),
+    /// Somebody wants it so.
+    Meant(String),
+}
+
+impl Engine {
+    /// The emptying of a host; `None`: it takes VMs.
+    pub fn drain(&self, host: HostId) -> Option<&Drain> {
+        self.drains.get(&host)
+    }
+
+    /// Every host that is being emptied or kept empty, in the order of their ids.
+    pub fn drains(&self) -> impl Iterator<Item = (HostId, &Drain)> {
+        self.drains.iter().map(|(host, drain)| (*host, drain))
+    }
+
+    fn host_id(&self, name: &str) -> Result<HostId, String> {
+        self.cluster.host_named(name).ok_or_else(|| format!("there is no host {name}"))
+    }
+
+    fn drain_of(&mut self, name: &str) -> Result<(HostId, &mut Drain), String> {
+        let host = self.host_id(name)?;
+        let drain = self.drains.get_mut(&host).ok_or_else(|| format!("{name} is not being drained"))?;
+        Ok((host, drain))
+    }
+
+    pub(super) fn begin_drain(&mut self, now: Timestamp, by: &str, name: &str) -> Said {
+        let host = self.host_id(name)?;
+        if let Some(drain) = self.drains.get(&host).filter(|drain| drain.commanded) {
+            let is = if drain.done { "drained" } else { "being drained" };
+            return Err(format!("{name} is {is} already"));
+        }
+        match self.host_state(host) {
+            HostState::Up | HostState::Draining => {}
+            state => return Err(format!("{name} is {}: its VMs cannot be moved live", host_word(state))),
+        }
+        let moved = self.drains.get(&host).map_or(0, |drain| drain.moved);
+        let moves = self.drain_plan(host, now).moves;
+        let planned = moves.iter().filter_map(|planned| Some((planned.vm, *planned.to.as_ref().ok()?))).collect();
+        let begun = Drain { moved, planned, commanded: true, ..Drain::begun(by, now) };
+        self.drains.insert(host, begun);
+        self.look_at_drains();
+        Ok(format!("{name}: draining, {} to leave it", in_vms(self.hosts[host.index()].vms)))
+    }
+
+    pub(super) fn end_drain(&mut self, name: &str) -> Said {
+        let (host, drain) = self.drain_of(name)?;
+        let (moved, left) = (drain.moved, drain.of.saturating_sub(drain.moved));
+        if self.cluster.host(host).draining {
+            return Err(format!(
+                "{name} is draining by the config: write draining = false at the host in its array; pause it to stop its VMs from leaving"
+            ));
+        }
+        self.drains.remove(&host);
+        Ok(format!("{name}: takes VMs again; {moved} moved, {left} stayed"))
+    }
+
+    pub(super) fn pause_drain(&mut self, name: &str) -> Said {
+        let (_, drain) = self.drain_of(name)?;
+        if drain.done {
+            return Err(format!("{name} is drained already"));
+        }
+        if std::mem::replace(&mut drain.paused, true) {
+            return Err(format!("{name}: its draining is paused already"));
+        }
+        Ok(format!("{name}: draining paused, it takes no VMs; what is on its way goes on"))
+    }
+
+    pub(super) fn resume_drain(&mut self, name: &str) -> Said {
+        let (_, drain) = self.drain_of(name)?;
+        if !std::mem::replace(&mut drain.paused, false) {
+            return Err(format!("{name}: its draining is not paused"));
+        }
+        drain.spared.clear();
+        self.look_at_drains();
+        Ok(format!("{name}: draining goes on"))
+    }
+
+    /// Hosts that are being drained are looked at when this event is through.
+    pub(super) fn look_at_drains(&mut self) {
+        if !self.drains.is_empty() {
+            self.drains_at = LONG_AGO;
+        }
+    }
+
+    /// A VM was on one host and is on another now.
+    pub(super) fn has_left(&mut self, before: HostId, host: HostId) {
+        if let Some(drain) = self.drains.get_mut(&before).filter(|_| before != host) {
+            drain.moved += 1;
+        }
+        self.look_at_drains();
+    }
+
+    /// An operator broke its move off: it is not sent away again at once.
+    pub(super) fn spare(&mut self, now: Timestamp, route: Route) {
+        if let Some(drain) = self.drains.get_mut(&route.from) {
+            drain.spared.insert(route.vm, now + FAILURE_MEMORY);
+        }
+    }
+
+    /// Sends away what may go, and says what there is to be said.
+    pub(super) fn go_on_draining(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.drains_at > now {
+            return;
+        }
+        self.drains_at = Timestamp::NEVER;
+        self.heed_config(now, out);
+        let hosts: Vec<HostId> = self.drains.keys().copied().collect();
+        for host in hosts {
+            let (leaving, staying): (Vec<VmId>, Vec<VmId>) =
+                self.vm_ids().filter(|vm| self.live(*vm).host == host).partition(|vm| self.live(*vm).flight.is_some());
+            let sent = if self.drains[&host].paused { Sent::default() } else { self.send(now, host, &staying, out) };
+            if !self.drains[&host].paused && !staying.is_empty() {
+                self.drains_at = now + TRY_AGAIN;
+            }
+            let is_under_way = !leaving.is_empty() || sent.any || sent.waits;
+            self.tell_of_drain(now, host, is_under_way, sent.stays, out);
+        }
+    }
+
+    /// Hosts that the config says are draining are, and those that it does not say so of any more are not.
+    fn heed_config(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        for at in 0..self.hosts.len() {
+            let host = HostId::at(at);
+            let says = self.cluster.host(host).draining;
+            let name = &self.cluster.host(host).name;
+            let text = match self.drains.get(&host) {
+                None if says && self.cluster.mode == Mode::Auto => {
+                    format!("{name} is draining: its VMs are moved away")
+                }
+                None if says => {
+                    format!("{name} is draining: its VMs stay in mode {}; D moves them away", self.cluster.mode.word())
+                }
+                Some(drain) if !says && !drain.commanded => format!("{name} takes VMs again"),
+                _ => continue,
+            };
+            if says {
+                self.drains.insert(host, Drain::begun(CONFIG, now));
+            } else {
+                self.drains.remove(&host);
+            }
+            let what = Happened::Operator { by: CONFIG.to_owned(), text };
+            out.push(Effect::Record(Record { at: now, vm: None, what }));
+        }
+    }
+
+    /// Each VM that has a place to go and room to travel leaves.
+    fn send(&mut self, now: Timestamp, host: HostId, staying: &[VmId], out: &mut Vec<Effect>) -> Sent {
+        let mut sent = Sent::default();
+        for &vm in staying {
+            match self.way_out(now, vm, host, staying) {
+                Err(why) => sent.stays.push((vm, why)),
+                Ok(to) if self.at_once(vm, Some(to)).is_err() => sent.waits = true,
+                Ok(to) => {
+                    self.launch_out(now, vm, to, out);
+                    sent.any = true;
+                }
+            }
+        }
+        sent
+    }
+
+    /// Where a VM is to go: as was planned, if that still can be.
+    fn way_out(&mut self, now: Timestamp, vm: VmId, host: HostId, staying: &[VmId]) -> Result<HostId, Stays> {
+        self.can_leave(vm).map_err(Stays::Stuck)?;
+        let drain = &self.drains[&host];
+        if !drain.commanded && self.mode(vm) != Mode::Auto {
+            return Err(Stays::Meant(format!("mode {}: an operator moves it", self.mode(vm).word())));
+        }
+        if let Some(until) = drain.spared.get(&vm).filter(|until| **until > now) {
+            return Err(Stays::Meant(format!("aborted by an operator, again in {}", in_words(until.since(now)))));
+        }
+        let planned = drain.planned.get(&vm).copied();
+        if let Some(to) = planned.filter(|to| self.eligible(vm, *to, 0, now).is_ok()) {
+            return Ok(to);
+        }
+        let mut given = Given::new();
+        for other in staying.iter().filter(|other| **other != vm && self.live(**other).flight.is_none()) {
+            if let Some(to) = drain.planned.get(other) {
+                *given.entry(*to).or_default() += 1;
+            }
+        }
+        let to = self.refuge(vm, &given, now);
+        if let (Ok(to), Some(drain)) = (&to, self.drains.get_mut(&host)) {
+            drain.planned.insert(vm, *to);
+        }
+        to.map_err(Stays::Stuck)
+    }
+
+    fn tell_of_drain(
+        &mut self,
+        now: Timestamp,
+        host: HostId,
+        is_under_way: bool,
+        stays: Vec<(VmId, Stays)>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (name, live) = (self.host_name(host).to_owned(), self.hosts[host.index()]);
+        let alarm = self.cannot_be_drained(&name, &stays);
+        let Some(drain) = self.drains.get_mut(&host) else { return };
+        drain.of = drain.moved + live.vms;
+        drain.stuck = stays.into_iter().map(|(vm, Stays::Stuck(why) | Stays::Meant(why))| (vm, why)).collect();
+        let is_done = live.vms == 0 && live.incoming == 0;
+        if is_done && !drain.done {
+            drain.told = false;
+            let text = format!("{name} drained: {} moved, 0 left", in_vms(drain.moved));
+            let what = Happened::Operator { by: drain.by.clone(), text };
+            out.push(Effect::Record(Record { at: now, vm: None, what }));
+        }
+        drain.done = is_done;
+        let Some(text) = alarm.filter(|_| !is_under_way) else {
+            drain.stuck_since = None;
+            return;
+        };
+        // At the start nothing is known of the hosts yet, and one that was away for a moment is back soon.
+        let since = *drain.stuck_since.get_or_insert(now);
+        if now.since(since) >= TRY_AGAIN && !drain.told {
+            drain.told = true;
+            self.alarm(now, None, text, out);
+        }
+    }
+
+    /// What to say if VMs stay that nobody meant to.
+    fn cannot_be_drained(&self, name: &str, stays: &[(VmId, Stays)]) -> Option<String> {
+        const SHOWN: usize = 3;
+        let stuck = stays.iter().filter_map(|(vm, stays)| match stays {
+            Stays::Stuck(why) => Some(format!("{}: {why}", self.cluster.vm(*vm).name)),
+            Stays::Meant(_) => None,
+        });
+        let stuck: Vec<String> = stuck.collect();
+        let more = stuck.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let shown = stuck[..stuck.len().min(SHOWN)].join("; ");
+        (!stuck.is_empty()).then(|| format!("{name} cannot be drained: {shown}{more}"))
+    }
+
+    /// Whether a VM can be moved away from where it is at all.
+    pub(super) fn can_leave(&self, vm: VmId) -> Result<(), String> {
+        self.runs_once(vm)?;
+        if self.is_broken(vm) {
+            return Err("it is lost or double: see where it runs, then release it".to_owned());
+        }
+        let host = self.live(vm).host;
+        match self.host_state(host) {
+            HostState::Up | HostState::Draining => Ok(()),
+            state => Err(format!("{} is {}", self.cluster.host(host).name, host_word(state))),
+        }
+    }
+}
+
+impl Drain {
+    pub(super) fn begun(by: &str, now: Timestamp) -> Self {
+        Self {
+            by: by.to_owned(),
+            since: now,
+            paused: false,
+            of: 0,
+            moved: 0,
+            stuck: Vec::new(),
+            done: false,
+            commanded: by != CONFIG,
+            planned: BTreeMap::new(),
+            spared: BTreeMap::new(),
+            stuck_since: None,
+            told: false,
+        }
+    }
+}
+
+pub(super) fn in_vms(n: u32) -> String {
+    if n == 1 { "1 VM".to_owned() } else { format!("{n} VMs") }
+}

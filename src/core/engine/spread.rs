@@ -1,0 +1,166 @@
+//! Where the VMs of a host go if it is drained, and what that makes of the other hosts.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use super::destination::none_would;
+use super::gates::Ask;
+use super::message::Target;
+use super::record::Gate;
+use crate::core::cluster::{Array, HostId, Pick, Timestamp, VmId};
+
+/// A load above this is too much to be planned for, if there is another way.
+const OVERLOAD: f64 = 0.9;
+
+/// What draining a host would mean, as things are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DrainPlan {
+    /// The host to be drained.
+    pub host: HostId,
+    /// Its VMs, in the order in which they would leave.
+    pub moves: Vec<PlannedMove>,
+    /// The hosts that would take them, in the order of their ids.
+    pub hosts: Vec<DrainedTo>,
+    /// What an operator should think of before saying yes: hosts that would have too much, VMs that would stay.
+    pub warnings: Vec<String>,
+}
+
+/// One VM of a host that is to be drained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedMove {
+    /// This VM.
+    pub vm: VmId,
+    /// Where it would go, or why nowhere.
+    pub to: Result<HostId, String>,
+    /// What would keep its policy from moving it, but not an operator.
+    pub warnings: Vec<String>,
+}
+
+/// A host that would take VMs of a drained one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DrainedTo {
+    /// This host.
+    pub host: HostId,
+    /// VMs there now.
+    pub vms: u32,
+    /// VMs there afterwards, with those that are on their way.
+    pub vms_after: u32,
+    /// VMs it takes at most; `None` has no bound.
+    pub capacity: Option<u32>,
+    /// Its load now, 0 = idle; `None` = not measured.
+    pub load: Option<f64>,
+    /// Its load afterwards, if all VMs of the drained host weigh the same: an estimate.
+    pub load_after: Option<f64>,
+    /// It would have more than it should.
+    pub overloaded: bool,
+}
+
+/// How many VMs were given to each host so far.
+pub(super) type Given = BTreeMap<HostId, u32>;
+
+impl Engine {
+    /// What draining a host would mean, as things are. Nothing is done.
+    pub fn drain_plan(&self, host: HostId, now: Timestamp) -> DrainPlan {
+        let (mut given, mut under_way) = (Given::new(), Given::new());
+        let mut moves = Vec::new();
+        for vm in self.vm_ids().filter(|vm| self.live(*vm).host == host) {
+            if let Some(flight) = self.flight(vm) {
+                *under_way.entry(flight.route.to).or_default() += 1;
+                let warnings = vec!["it is on its way already".to_owned()];
+                moves.push(PlannedMove { vm, to: Ok(flight.route.to), warnings });
+                continue;
+            }
+            let to = self.refuge(vm, &given, now);
+            if let Ok(to) = to {
+                *given.entry(to).or_default() += 1;
+            }
+            let warnings = to.as_ref().map_or_else(|_| Vec::new(), |to| self.warnings(vm, *to, now));
+            moves.push(PlannedMove { vm, to, warnings });
+        }
+        for to in under_way.keys() {
+            given.entry(*to).or_default();
+        }
+        let coming = |to: HostId| under_way.get(&to).copied().unwrap_or(0);
+        let hosts: Vec<_> = given.iter().map(|(to, n)| self.drained_to(host, *to, *n, coming(*to))).collect();
+        let warnings = self.plan_warnings(&moves, &hosts);
+        DrainPlan { host, moves, hosts, warnings }
+    }
+
+    /// The host that takes a VM of a host to be drained, when so many were given to others before it.
+    ///
+    /// Never the base, which a VM goes to by an explicit move alone.
+    pub(super) fn refuge(&self, vm: VmId, given: &Given, now: Timestamp) -> Result<HostId, String> {
+        self.can_leave(vm)?;
+        let here = self.live(vm).host;
+        let array = self.cluster.array_of(here);
+        let mut refusals = Vec::new();
+        let mut takers = Vec::new();
+        for host in self.ring_from(vm, self.cluster.host(here).array) {
+            match self.eligible(vm, host, given.get(&host).copied().unwrap_or(0), now) {
+                Ok(()) => takers.push(host),
+                Err(why) => refusals.push(why),
+            }
+        }
+        self.chosen(array, here, &takers, given).ok_or_else(|| self.no_refuge(vm, array, &refusals))
+    }
+
+    /// Of the hosts that would take it, in ring order: with `best` the least loaded, else the first that is not
+    /// overloaded by it, else the first.
+    fn chosen(&self, array: &Array, from: HostId, takers: &[HostId], given: &Given) -> Option<HostId> {
+        let after = |host: HostId| self.load_with(from, host, given.get(&host).map_or(1, |n| n + 1));
+        if array.pick == Pick::Best {
+            let measured = takers.iter().filter_map(|host| Some((*host, after(*host)?)));
+            let best = measured.reduce(|best, other| if other.1 < best.1 { other } else { best });
+            if let Some((host, _)) = best {
+                return Some(host);
+            }
+        }
+        let fits = takers.iter().find(|host| after(**host).is_none_or(|load| load <= OVERLOAD));
+        fits.or(takers.first()).copied()
+    }
+
+    /// A host's load with so many more VMs of another one, if those all weigh the same.
+    fn load_with(&self, from: HostId, host: HostId, more: u32) -> Option<f64> {
+        let source = self.host(from);
+        let share = source.load? / f64::from(source.vms.max(1));
+        Some(self.host(host).load? + share * f64::from(more))
+    }
+
+    fn no_refuge(&self, vm: VmId, array: &Array, refusals: &[String]) -> String {
+        let why = none_would(refusals);
+        match array.base.filter(|base| self.admits(vm, *base, 0).is_ok()) {
+            Some(base) => format!("{why}; only the base {} is left: move it by hand", self.cluster.host(base).name),
+            None => why,
+        }
+    }
+
+    fn warnings(&self, vm: VmId, to: HostId, now: Timestamp) -> Vec<String> {
+        let ask = Ask::Operator(Target::Host(self.cluster.host(to).name.clone()));
+        let warns = [Gate::Quality, Gate::Schedule, Gate::Hold, Gate::Flapping, Gate::Cooldown];
+        let shut = self.assess(vm, &ask, now).into_iter().filter(|(gate, _)| warns.contains(gate));
+        shut.filter_map(|(gate, why)| Some(format!("{}: {}", gate.word(), why?))).collect()
+    }
+
+    fn drained_to(&self, from: HostId, host: HostId, given: u32, under_way: u32) -> DrainedTo {
+        let live = self.host(host);
+        let capacity = self.cluster.host(host).capacity;
+        let vms_after = live.vms + live.incoming + given;
+        let load_after = self.load_with(from, host, given + under_way);
+        let overloaded =
+            load_after.is_some_and(|load| load > OVERLOAD) || capacity.is_some_and(|capacity| vms_after > capacity);
+        DrainedTo { host, vms: live.vms, vms_after, capacity, load: live.load, load_after, overloaded }
+    }
+
+    fn plan_warnings(&self, moves: &[PlannedMove], hosts: &[DrainedTo]) -> Vec<String> {
+        let overloaded = hosts.iter().filter(|to| to.overloaded).map(|to| {
+            let name = &self.cluster.host(to.host).name;
+            let load = to.load_after.map_or_else(String::new, |load| format!(", {:.0}% load", load * 100.0));
+            format!("{name} would have too much: {} VMs{load}", to.vms_after)
+        });
+        let staying = moves.iter().filter_map(|planned| {
+            let why = planned.to.as_ref().err()?;
+            Some(format!("{} stays: {why}", self.cluster.vm(planned.vm).name))
+        });
+        overloaded.chain(staying).collect()
+    }
+}
