@@ -9,6 +9,7 @@ use crate::runtime::archive::Archive;
 use crate::runtime::backroom::{News, Word};
 use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
 use crate::runtime::heart::Listener;
+use crate::runtime::pace::Pace;
 use crate::runtime::sink::Show;
 use crate::view::{HistoryView, Say};
 
@@ -104,6 +105,10 @@ impl Conductor {
                 self.sink.archive.keep_by(keeper);
                 self.heart.journal_outside(true);
                 let shown = path.to_string_lossy().into();
+                // A simulated past and a simulated time are nobody else's.
+                if let (Pace::Real, Err(text)) = (self.pace, self.porter.open(&path)) {
+                    self.heart.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
+                }
                 self.backroom.ask(Ask::History(path));
                 Some(HistoryView::On { path: shown, size: 0 })
             }

@@ -10,12 +10,14 @@ use tokio::time::{Duration, Instant, sleep_until};
 use crate::core::cluster::{Reading, RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::edge::config::Config;
+use crate::edge::control::Call;
 use crate::view::Say;
 
 use super::backroom::{Backroom, News, Word};
 use super::heart::{Asked, Heart};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
+use super::porter::{self, Porter};
 use super::sink::{Show, Sink};
 
 /// A console sees at most ten snapshots a second …
@@ -66,6 +68,7 @@ pub struct Conductor {
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
     polls: Polls,
+    porter: Porter,
     asks: Asked,
     published: Instant,
     stale: bool,
@@ -84,6 +87,7 @@ enum Woken {
     Say(Option<Say>),
     Polled(Polled),
     Word(Word),
+    Call(Call),
 }
 
 impl Conductor {
@@ -100,6 +104,7 @@ impl Conductor {
             read_only: None,
             until: None,
             polls,
+            porter: Porter::default(),
             asks: Asked::default(),
             published: Instant::now(),
             stale: false,
@@ -169,6 +174,7 @@ impl Conductor {
                 Woken::Say(Some(say)) => self.listen(say),
                 Woken::Polled(polled) => self.take(polled),
                 Woken::Word(word) => self.hear(word),
+                Woken::Call(call) => self.serve(call),
             }
         }
     }
@@ -190,6 +196,7 @@ impl Conductor {
             word = control.recv() => Err(Woken::Control(word)),
             say = said => Err(Woken::Say(say)),
             word = self.backroom.word() => Err(Woken::Word(word)),
+            call = self.porter.call() => Err(Woken::Call(call)),
             Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
             () = sleep_until(at) => Err(Woken::Due),
         };
@@ -283,6 +290,14 @@ impl Conductor {
             }
             Polled::Outdated => {}
         }
+    }
+
+    /// Answers another process.
+    fn serve(&mut self, call: Call) {
+        self.come_to_now();
+        porter::answer(call, &mut self.heart, &mut self.sink, &mut self.asks, self.read_only);
+        self.stale = true;
+        self.pass_on();
     }
 
     const fn engine(&self) -> &Engine {
