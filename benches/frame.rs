@@ -68,6 +68,27 @@ fn dialog(c: &mut Criterion) {
     });
 }
 
+fn migration(c: &mut Criterion) {
+    let theme = Theme::built_in(ThemeName::Dark, Colours::True);
+    let snapshot = sample::migrating(|_| {});
+    let mut ui = screen(&snapshot);
+    ui.selected = Some("nii2".into());
+    update(&mut ui, Action::Arrived, &snapshot);
+    c.bench_function("migration 200x60", |b| {
+        b.iter(|| render(black_box(&snapshot), black_box(&ui), &theme, 200, 60));
+    });
+}
+
+fn drain(c: &mut Criterion) {
+    let theme = Theme::built_in(ThemeName::Dark, Colours::True);
+    let snapshot = sample::draining("mln3", sample::drain(6, 8));
+    let mut ui = screen(&snapshot);
+    update(&mut ui, Action::Drain, &snapshot);
+    c.bench_function("drain dialog 200x60", |b| {
+        b.iter(|| render(black_box(&snapshot), black_box(&ui), &theme, 200, 60));
+    });
+}
+
 /// Screens with a past, at every stretch of time.
 fn pasts(c: &mut Criterion) {
     let theme = Theme::built_in(ThemeName::Dark, Colours::True);
@@ -93,5 +114,5 @@ fn pasts(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, arrivals, dialog, pasts);
+criterion_group!(benches, frames, arrivals, dialog, migration, drain, pasts);
 criterion_main!(benches);

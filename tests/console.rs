@@ -1,5 +1,7 @@
 //! The console, from outside: what it draws, what keys do, that it fits every terminal.
 
+#[path = "console/draining.rs"]
+mod draining;
 #[path = "console/editor.rs"]
 mod editor;
 #[path = "console/editor_desk.rs"]

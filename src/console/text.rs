@@ -98,6 +98,20 @@ pub fn number(value: f64) -> String {
     if text == "-0" { "0".into() } else { text + suffix }
 }
 
+/// Bytes with one decimal at most: `92 MB`, `1.7 GB`.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    // What would be rounded to 1000 is 1 of the next unit.
+    while size >= 999.5 && unit + 1 < UNITS.len() {
+        size /= 1e3;
+        unit += 1;
+    }
+    let text = if size < 9.95 && unit > 0 { trim_zeros(format!("{size:.1}")) } else { format!("{size:.0}") };
+    format!("{text} {}", UNITS[unit])
+}
+
 fn trim_zeros(text: String) -> String {
     if !text.contains('.') {
         return text;
@@ -168,6 +182,12 @@ mod tests {
         let shown = [0.0, 0.25, 0.3, 2.5, 9.96, 62.0, 62.4, 999.6, 2_500.0, 12_340.0, 4e6, -3.0, f64::NAN].map(number);
         let expected = ["0", "0.25", "0.3", "2.5", "10", "62", "62.4", "1k", "2.5k", "12.3k", "4M", "-3", "-"];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn bytes_have_the_unit_in_which_they_are_short() {
+        let shown = [0, 999, 1_000, 92_300_000, 999_700_000, 1_740_000_000, 4_294_967_296, 96_000_000_000].map(bytes);
+        assert_eq!(shown, ["0 B", "999 B", "1 kB", "92 MB", "1 GB", "1.7 GB", "4.3 GB", "96 GB"]);
     }
 
     #[test]

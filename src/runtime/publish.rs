@@ -1,6 +1,6 @@
 //! Records as snapshots for a console. What did not change is shared with the snapshot before.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    Alarm, Answer, ArrayView, Clock, HostView, Log, LogLine, Look, Mark, MarkKind, Memory, Snapshot, Totals, VmRow,
-    array_views, detail, host_view, row,
+    Alarm, Answer, ArrayView, Clock, DrainPlanView, HostView, Log, LogLine, Look, Mark, MarkKind, Memory, Snapshot,
+    Totals, VmRow, array_views, detail, drain_plan, drain_view, host_view, row,
 };
 
 use super::beside::Beside;
@@ -45,6 +45,8 @@ pub struct Publisher {
     stale_vms: Stale,
     stale_hosts: Stale,
     alarmed: HashSet<VmId>,
+    /// Hosts that were being emptied when they were last drawn.
+    drained: BTreeSet<HostId>,
     words: Log,
     log: Arc<Vec<Arc<LogLine>>>,
     answers: VecDeque<Arc<Answer>>,
@@ -106,6 +108,7 @@ impl Publisher {
             stale_vms: Stale::default(),
             stale_hosts: Stale::default(),
             alarmed: HashSet::new(),
+            drained: BTreeSet::new(),
             words: Log::default(),
             log: Arc::default(),
             answers: VecDeque::new(),
@@ -150,14 +153,17 @@ impl Publisher {
         self.stale_vms = Stale { marked: vec![false; self.rows.len()], list: Vec::new() };
         self.stale_hosts = Stale { marked: vec![false; self.hosts.len()], list: Vec::new() };
         self.alarmed.clear();
+        self.drained = engine.drains().map(|(host, _)| host).collect();
     }
 
     /// A command was carried out, and answered: this much may have changed.
     pub fn touched_by(&mut self, command: &Command, engine: &Engine) {
         let named = command.vm().and_then(|name| engine.cluster().vm_named(name));
-        match named {
-            Some(vm) => self.stale_vms.mark(vm.index()),
-            None => self.stale_vms = Stale::all(self.rows.len()),
+        match (named, command) {
+            (Some(vm), _) => self.stale_vms.mark(vm.index()),
+            (None, Command::Drain { .. } | Command::Undrain { .. }) => {}
+            (None, Command::PauseDrain { .. } | Command::ResumeDrain { .. }) => {}
+            (None, _) => self.stale_vms = Stale::all(self.rows.len()),
         }
     }
 
@@ -177,6 +183,9 @@ impl Publisher {
     pub fn publish(&mut self, engine: &Engine, now: Timestamp) {
         self.seq += 1;
         self.refresh_alarms(engine);
+        self.refresh_drains(engine);
+        self.refresh_host_states(engine);
+        self.refresh_flights(engine);
         self.refresh_rows(engine, now);
         self.refresh_hosts(engine);
         let cluster = engine.cluster();
@@ -188,11 +197,13 @@ impl Publisher {
             mode: cluster.mode,
             totals: self.totals(engine, now),
             rows: Arc::clone(&self.rows),
+            moving: engine.flights().map(|flight| Arc::clone(&self.rows[flight.route.vm.index()])).collect(),
             arrays: Arc::clone(&self.arrays),
             log: Arc::clone(&self.log),
             alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
             answers: self.answers.iter().cloned().collect(),
             detail: self.detail(engine, now),
+            drain: self.drain(engine, now),
             past: self.beside.past.clone(),
             activity: self.beside.activity.clone(),
             draft: self.beside.draft.clone(),
@@ -209,6 +220,7 @@ impl Publisher {
             hosts: self.hosts.len(),
             arrays: engine.cluster().arrays.len(),
             moving: engine.flights().count(),
+            draining: engine.drains().filter(|(_, drain)| !drain.done).count(),
             waiting: self.waiting,
             moves_last_hour: engine.moves_last_hour(now),
         }
@@ -221,12 +233,48 @@ impl Publisher {
         Some(Arc::new(detail))
     }
 
+    fn drain(&self, engine: &Engine, now: Timestamp) -> Option<Arc<DrainPlanView>> {
+        let host = engine.cluster().host_named(self.look.drain.as_deref()?)?;
+        Some(Arc::new(drain_plan(engine, host, now)))
+    }
+
     fn refresh_alarms(&mut self, engine: &Engine) {
         let alarmed: HashSet<VmId> = engine.alarms().filter_map(|(_, vm, _)| vm).collect();
         for vm in alarmed.symmetric_difference(&self.alarmed) {
             self.stale_vms.mark(vm.index());
         }
         self.alarmed = alarmed;
+    }
+
+    /// A host that is emptied changes without a word of its driver's.
+    fn refresh_drains(&mut self, engine: &Engine) {
+        let now: BTreeSet<HostId> = engine.drains().map(|(host, _)| host).collect();
+        for host in now.union(&self.drained) {
+            if self.hosts[host.index()].drain != drain_view(engine, *host) {
+                self.stale_hosts.mark(host.index());
+            }
+        }
+        self.drained = now;
+    }
+
+    /// A VM's row says how its host is.
+    fn refresh_host_states(&mut self, engine: &Engine) {
+        for position in &self.stale_hosts.list {
+            if self.hosts[*position].state != engine.host_state(HostId::at(*position)) {
+                self.placed[*position].iter().for_each(|vm| self.stale_vms.mark(vm.index()));
+            }
+        }
+    }
+
+    /// A migration that has ended is asked about without a word in the log.
+    fn refresh_flights(&mut self, engine: &Engine) {
+        for flight in engine.flights() {
+            let vm = flight.route.vm.index();
+            let shown = self.rows[vm].migration.as_ref().map(|migration| (migration.stage, migration.aborting));
+            if shown != Some((flight.stage, flight.aborting)) {
+                self.stale_vms.mark(vm);
+            }
+        }
     }
 
     fn refresh_rows(&mut self, engine: &Engine, now: Timestamp) {

@@ -117,6 +117,7 @@ mod tests {
             vm: Some(Arc::clone(&vm)),
             window: Span::from_mins(30),
             moves: true,
+            drain: None,
             past: Some(PastAsk { end: None, span, columns: 280 }),
             activity: Some(ActivityAsk { vm: None, span }),
         };

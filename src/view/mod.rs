@@ -6,14 +6,18 @@
 //! | `snapshot` | the read model, by value |
 //! | `past` | what a console may ask of the history, and what comes back |
 //! | `draft` | editing a policy: what the console drafts, and what comes back on it |
+//! | `moving` | a migration under way |
+//! | `drain` | a host that is emptied, and what that would mean |
 //! | `project` | the engine's state as rows, arrays and details |
 //! | `event` | what happened as a line of JSON (the event contract) |
 //! | `story` | what happened in names, as the history keeps it |
 //! | `log` | what happened as a line for people |
 
 mod draft;
+mod drain;
 mod event;
 mod log;
+mod moving;
 mod past;
 mod project;
 mod say;
@@ -23,14 +27,16 @@ mod story;
 mod tests;
 
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Nudge, Origin, Saving, Scope, WhatIf};
+pub use drain::{DrainPlanView, DrainView, PlannedView, TakerView, drain_plan, drain_view};
 pub use event::EventLine;
 pub use log::{Log, action_words, what_if_word};
+pub use moving::{Leaving, MigrationView, Outlook};
 pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use say::{Look, Say};
 pub use snapshot::{
-    Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MigrationView,
-    MoveOption, Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
+    Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Point,
+    QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
 pub use story::told;
 

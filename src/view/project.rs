@@ -4,14 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::core::cluster::{Cluster, HostId, Mode, Timestamp, VmId, in_words};
-use crate::core::engine::{Ask, Engine, Gate, Live, Phase, Stage, Target, VmState};
+use crate::core::engine::{Ask, Engine, Gate, HoldCause, Live, Target, VmState};
 use crate::core::insight::Series;
 use crate::core::policy::{Place, Rule, pays};
 
+use super::drain::drain_view;
 use super::log::action_words;
+use super::moving::{leaving, migration};
 use super::{
-    ArrayView, Detail, GateView, HostView, Look, Mark, MigrationView, MoveOption, Origin, Point, QueueView, Verdict,
-    VmRow, WaitingView,
+    ArrayView, Detail, GateView, HostView, Look, Mark, MoveOption, Origin, Point, QueueView, Verdict, VmRow,
+    WaitingView,
 };
 
 /// Values in a row's sparkline.
@@ -61,16 +63,23 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         low_count: rule.low().filter(|_| counts).map(|b| (live.policy().low_count, b.tarry)),
         host: name_of(cluster, live.host()),
         array: Arc::from(cluster.array_of(live.host()).name.as_str()),
+        host_state: engine.host_state(live.host()),
         state,
         note: Arc::from(note(engine, vm, state, now)),
         until: until(live, state),
-        alarm,
+        alarm: alarm || needs_a_human(live, state),
         migration: migration(engine, vm),
         waiting: waiting(engine, live),
         last_move: live.last_move(),
         moves_24h: live.moves_24h(now),
         queue: queue(engine, vm),
     }
+}
+
+/// Acknowledged or not: lost, double and flapping last until somebody does something.
+fn needs_a_human(live: &Live, state: VmState) -> bool {
+    let broken = live.hold().is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double));
+    broken || state == VmState::Flapping
 }
 
 const fn site_threshold(rule: &Rule) -> Option<f64> {
@@ -84,8 +93,7 @@ fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
     let live = engine.live(vm);
     match state {
         // How long is in `until`; the cause comes last.
-        VmState::Held => live.hold().map_or_else(String::new, |hold| last_clause(&hold.in_words(now))),
-        VmState::Resting => last_clause(&engine.why(vm, now)),
+        VmState::Held | VmState::Resting => last_clause(&engine.why(vm, now)),
         VmState::Stale => live.last().gap.clone().unwrap_or_default(),
         _ => String::new(),
     }
@@ -103,18 +111,6 @@ fn until(live: &Live, state: VmState) -> Option<Timestamp> {
         VmState::Waiting => live.waiting().map(|waiting| waiting.lapses),
         VmState::Migrating | VmState::Flapping | VmState::Stale | VmState::Watching => None,
     }
-}
-
-fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
-    let flight = engine.flight(vm)?;
-    Some(MigrationView {
-        id: flight.route.id,
-        to: name_of(engine.cluster(), flight.route.to),
-        phase: if flight.stage == Stage::Unknown { Phase::Unknown } else { Phase::Running },
-        percent: flight.percent,
-        detail: Arc::from(flight.detail.as_str()),
-        since: flight.since,
-    })
 }
 
 fn waiting(engine: &Engine, live: &Live) -> Option<WaitingView> {
@@ -152,16 +148,14 @@ fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
 pub fn host_view(engine: &Engine, host: HostId, vms: &[VmId]) -> HostView {
     let cluster = engine.cluster();
     let described = cluster.host(host);
-    let named = |vm: &VmId| {
-        let leaving = engine.flight(*vm).map(|flight| name_of(cluster, flight.route.to));
-        (Arc::from(cluster.vm(*vm).name.as_str()), leaving)
-    };
+    let named = |vm: &VmId| (Arc::from(cluster.vm(*vm).name.as_str()), leaving(engine, *vm));
     HostView {
         name: Arc::from(described.name.as_str()),
         base: cluster.is_base(host),
         state: engine.host_state(host),
         load: engine.host(host).load().map(|load| load as f32),
         capacity: described.capacity,
+        drain: drain_view(engine, host),
         vms: vms.iter().map(named).collect(),
     }
 }

@@ -42,6 +42,8 @@ pub struct Look {
     pub window: Span,
     /// The move dialog is open: say what the gates would say.
     pub moves: bool,
+    /// The drain dialog is open: say what draining this host would mean.
+    pub drain: Option<Arc<str>>,
     /// The VM's past is on screen.
     pub past: Option<PastAsk>,
     /// What was done is on screen.

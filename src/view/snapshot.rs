@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
-use crate::core::engine::{Gate, Phase, Target, VmState};
+use crate::core::engine::{Gate, Target, VmState};
 use crate::core::policy::Settings;
 
 use super::draft::{DraftView, Editing, Origin};
+use super::drain::{DrainPlanView, DrainView};
+use super::moving::{Leaving, MigrationView};
 use super::past::{ActivityView, HistoryView, Past};
 
 /// The time the engine lives in.
@@ -39,6 +41,8 @@ pub struct Snapshot {
     pub totals: Totals,
     /// Every VM, in the config's order; the very same list as in the snapshot before, if none of them changed.
     pub rows: Arc<Vec<Arc<VmRow>>>,
+    /// Of them, those that are migrating: the oldest request first.
+    pub moving: Vec<Arc<VmRow>>,
     /// Every array, in the config's order; shared like the rows.
     pub arrays: Arc<Vec<ArrayView>>,
     /// The newest lines of the log, oldest first; shared like the rows.
@@ -49,6 +53,8 @@ pub struct Snapshot {
     pub answers: Vec<Arc<Answer>>,
     /// The VM the console looks at.
     pub detail: Option<Arc<Detail>>,
+    /// What draining a host would mean; while it is asked about.
+    pub drain: Option<Arc<DrainPlanView>>,
     /// Its past, as far as it was asked for.
     pub past: Option<Arc<Past>>,
     /// What was done, as far as it was asked for.
@@ -63,6 +69,13 @@ pub struct Snapshot {
     pub banner: Option<Arc<str>>,
 }
 
+impl Snapshot {
+    /// Every host, array by array.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<HostView>> {
+        self.arrays.iter().flat_map(|array| &array.hosts)
+    }
+}
+
 /// What the header counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
@@ -74,6 +87,8 @@ pub struct Totals {
     pub arrays: usize,
     /// Migrations under way.
     pub moving: usize,
+    /// Hosts that are being emptied and are not empty yet.
+    pub draining: usize,
     /// Requests that wait for approval.
     pub waiting: usize,
     /// Moves confirmed in the last hour.
@@ -113,6 +128,8 @@ pub struct VmRow {
     pub host: Arc<str>,
     /// In this array.
     pub array: Arc<str>,
+    /// That host's state.
+    pub host_state: HostState,
     /// Its state.
     pub state: VmState,
     /// A word more on the state: `> 09:00`, `by hand`, `4m refused`.
@@ -131,23 +148,6 @@ pub struct VmRow {
     pub moves_24h: u32,
     /// The queue in hand (site policy).
     pub queue: Option<QueueView>,
-}
-
-/// A migration under way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MigrationView {
-    /// The request's number.
-    pub id: RequestId,
-    /// To this host.
-    pub to: Arc<str>,
-    /// Running or unknown.
-    pub phase: Phase,
-    /// 0 to 100.
-    pub percent: u8,
-    /// Rounds, rates.
-    pub detail: Arc<str>,
-    /// Since when.
-    pub since: Timestamp,
 }
 
 /// A request that waits for approval.
@@ -208,8 +208,10 @@ pub struct HostView {
     pub load: Option<f32>,
     /// How many VMs it takes.
     pub capacity: Option<u32>,
-    /// The VMs there, with the host each is leaving for, if it is.
-    pub vms: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// Its emptying, if it is emptied.
+    pub drain: Option<DrainView>,
+    /// The VMs there, and of each how it leaves, if it does.
+    pub vms: Vec<(Arc<str>, Option<Leaving>)>,
 }
 
 /// How loud a line is.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::core::cluster::{Cluster, HostId, RequestId, Timestamp, Value, VmId};
-use crate::core::engine::{By, Gate, Happened, Phase, Record, VmState};
+use crate::core::cluster::{Cluster, HostId, HostState, RequestId, Span, Timestamp, Transfer, Value, VmId};
+use crate::core::engine::{By, Engine, Event, Gate, Happened, Phase, Presence, Record, Stage, VmState};
 use crate::core::policy::Decision;
 use crate::core::simulation::{Scenario, Size};
 
@@ -196,4 +196,79 @@ fn a_line_begins_with_its_time_its_level_and_its_vm() {
     assert_eq!(line(Level::Alarm, Some("nii4")).to_string(), "2009-05-06T12:44:23Z ! nii4  words");
     assert_eq!(line(Level::Warning, Some("nii4")).to_string(), "2009-05-06T12:44:23Z - nii4  words");
     assert_eq!(line(Level::Good, None).to_string(), "2009-05-06T12:44:23Z   cluster  words");
+}
+
+/// An engine that moves nii4 from mln1 to mln2, and has just been asked to.
+fn moving() -> Engine {
+    let mut engine = Engine::new(cluster(), AT);
+    for host in [MLN1, MLN2] {
+        tell(&mut engine, Event::Host { host, state: HostState::Up, load: None, why: None });
+    }
+    let target = Target::Host(text("mln2"));
+    tell(&mut engine, Event::Command { by: text("root"), command: Command::Move { vm: text("nii4"), target } });
+    engine
+}
+
+fn tell(engine: &mut Engine, event: Event) {
+    engine.step(AT, event, &mut Vec::new());
+}
+
+fn seen(engine: &Engine) -> VmRow {
+    row(engine, NII4, &Memory::default(), false, AT)
+}
+
+#[test]
+fn a_migration_is_shown_stage_by_stage_with_its_figures() {
+    let mut engine = moving();
+    let shown = |engine: &Engine| seen(engine).migration.expect("a migration");
+    let id = shown(&engine).id;
+    let asked = shown(&engine);
+    assert_eq!((&*asked.from, &*asked.to, asked.by, asked.stage), ("mln1", "mln2", By::Operator, Stage::Preflight));
+    assert_eq!(asked.outlook(), Outlook::Untold);
+
+    let forecast = Some(text("42 s, 6 rounds"));
+    tell(&mut engine, Event::Preflight { id, refusal: None, forecast });
+    assert_eq!(shown(&engine).stage, Stage::Journal);
+    tell(&mut engine, Event::Journalled { id });
+    let transfer = Transfer { left: 90_000_000, rate: 40_000_000, dirty: 10_000_000, ..Transfer::default() };
+    tell(&mut engine, Event::Progress { id, percent: 58, detail: text("round 2"), transfer: Some(transfer) });
+    let running = shown(&engine);
+    assert_eq!((running.stage, running.percent, &*running.forecast), (Stage::Running, 58, "42 s, 6 rounds"));
+    assert_eq!(running.outlook(), Outlook::Left(Span::from_secs(3)));
+    assert!(running.can_abort() && !running.aborting);
+
+    let faster = Transfer { dirty: 50_000_000, ..transfer };
+    tell(&mut engine, Event::Progress { id, percent: 58, detail: text("round 3"), transfer: Some(faster) });
+    tell(&mut engine, Event::Command { by: text("root"), command: Command::Abort { vm: text("nii4") } });
+    assert_eq!(shown(&engine).outlook(), Outlook::Never { writes: 50_000_000, sends: 40_000_000 });
+    assert!(shown(&engine).aborting && shown(&engine).can_abort(), "it can be asked again");
+
+    tell(&mut engine, Event::Ended { id, detail: String::new() });
+    assert_eq!((shown(&engine).stage, shown(&engine).can_abort()), (Stage::Confirming, false));
+    let [source, destination] = [Presence::Runs, Presence::Unknown];
+    tell(&mut engine, Event::Presence { id, source, destination });
+    assert_eq!(shown(&engine).stage, Stage::Unknown);
+}
+
+#[test]
+fn a_lost_or_double_vm_keeps_its_mark_until_it_is_released() {
+    for both in [Presence::Absent, Presence::Runs] {
+        let mut engine = moving();
+        let id = seen(&engine).migration.expect("a migration").id;
+        assert!(!seen(&engine).alarm);
+        let (source, destination) = (both, both);
+        for event in [
+            Event::Preflight { id, refusal: None, forecast: None },
+            Event::Journalled { id },
+            Event::Ended { id, detail: String::new() },
+            Event::Presence { id, source, destination },
+        ] {
+            tell(&mut engine, event);
+        }
+        tell(&mut engine, Event::Command { by: text("root"), command: Command::Acknowledge });
+        assert_eq!(engine.alarms().count(), 0);
+        assert!(seen(&engine).alarm, "{both:?}");
+        tell(&mut engine, Event::Command { by: text("root"), command: Command::Release { vm: text("nii4") } });
+        assert!(!seen(&engine).alarm, "{both:?}");
+    }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
-use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
-use whimbrel::core::cluster::Span;
-use whimbrel::view::{Answer, HistoryView, Say, Snapshot};
+use whimbrel::console::{Action, Colours, Effect, Overlay, Theme, ThemeName, Ui, render, update};
+use whimbrel::core::cluster::{Span, Transfer};
+use whimbrel::core::engine::Stage;
+use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Say, Snapshot, VmRow};
 
 use crate::{recorded, sample, screen_on, type_keys};
 
@@ -160,12 +161,119 @@ fn the_move_dialog() {
 }
 
 #[test]
+fn several_migrations_while_another_vm_is_looked_at() {
+    let (mut snapshot, _) = fleet();
+    let moving = |vm: &str, change: fn(&mut MigrationView)| {
+        let migrating = sample::migrating(change);
+        let row = migrating.moving[0].as_ref().clone();
+        std::sync::Arc::new(VmRow { name: vm.into(), ..row })
+    };
+    snapshot.moving.push(moving("db01", |migration| (migration.stage, migration.percent) = (Stage::Preflight, 0)));
+    snapshot.moving.push(moving("web02", |migration| migration.stage = Stage::Unknown));
+    assert_frames("fleet-several", &snapshot, &screen_on(&snapshot, "nii1"));
+}
+
+/// A Fleet and a VM's screen while nii2 migrates, changed like this.
+fn assert_migration(name: &str, change: impl Fn(&mut MigrationView)) {
+    let snapshot = sample::migrating(&change);
+    assert_frames(&format!("fleet-{name}"), &snapshot, &screen_on(&snapshot, "nii2"));
+    assert_screen(&format!("vm-{name}"), "nii2", "", |snapshot, ui| {
+        let changed = sample::migrating(&change);
+        snapshot.rows = changed.rows;
+        update(ui, Action::Arrived, snapshot);
+    });
+}
+
+#[test]
+fn a_migration_under_way() {
+    assert_migration("moving", |_| {});
+}
+
+#[test]
+fn a_migration_that_does_not_converge_and_is_to_be_aborted() {
+    assert_migration("diverging", |migration| {
+        let (dirty, rate) = (134_000_000, 112_000_000);
+        migration.transfer = Some(Transfer { dirty, rate, rounds: 9, ..sample::transfer() });
+        migration.aborting = true;
+    });
+}
+
+#[test]
+fn a_migration_whose_outcome_is_unknown() {
+    assert_migration("unknown", |migration| {
+        migration.stage = Stage::Unknown;
+        migration.transfer = None;
+        migration.detail = "mln4 does not answer: outcome unknown".into();
+    });
+}
+
+#[test]
+fn a_migration_in_its_other_stages() {
+    let phase = |stage| {
+        let snapshot = sample::migrating(|migration| (migration.stage, migration.transfer) = (stage, None));
+        let ui = screen_on(&snapshot, "nii2");
+        text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40))
+    };
+    let told = [
+        (Stage::Preflight, "checking whether mln4 can take it", "> mln4 checking"),
+        (Stage::Journal, "writing it down, then it starts", "> mln4 begins"),
+        (Stage::Running, "round 3, 92 MB/s", "> mln4 ▰▰▰▱▱ 58%"),
+        (Stage::Confirming, "confirming: both hosts are asked where it runs", "> mln4 confirming"),
+    ];
+    for (stage, words, cell) in told {
+        let text = phase(stage);
+        assert!(text.contains(words) && text.contains(cell), "{text}");
+        assert_eq!(text.contains("x aborts it"), stage != Stage::Confirming, "{text}");
+    }
+}
+
+#[test]
 fn the_question_before_a_move() {
     let (mut snapshot, mut ui) = fleet();
     snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii1"));
     type_keys(&mut ui, &snapshot, "m");
     crate::press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
     assert_frames("confirm", &snapshot, &ui);
+}
+
+/// The drain dialog of a snapshot, on this host.
+fn draining(snapshot: &Snapshot, host: &str) -> Ui {
+    let mut ui = screen_on(snapshot, "nii1");
+    ui.overlays.push(Overlay::Drain { host: host.into(), top: 0 });
+    ui
+}
+
+#[test]
+fn the_drain_dialog_says_where_each_vm_would_go_and_what_is_too_much() {
+    let mut snapshot = sample::snapshot();
+    for host in ["mln3", "mln4", "xl2"] {
+        snapshot.drain = Some(Arc::new(sample::plan(host)));
+        assert_frames(&format!("drain-{host}"), &snapshot, &draining(&snapshot, host));
+    }
+    let mut ui = draining(&snapshot, "mln6");
+    assert_frames("drain-down", &snapshot, &ui);
+    snapshot.drain = Some(Arc::new(sample::plan("mln3")));
+    let ascii = snapshot.rows.iter().filter(|row| row.name.is_ascii()).cloned().collect();
+    snapshot.rows = Arc::new(ascii);
+    Arc::make_mut(&mut snapshot.arrays)[1].hosts.truncate(1);
+    ui = draining(&snapshot, "mln3");
+    ui.glyphs = whimbrel::console::Glyphs::pick(true);
+    assert_frames("drain-ascii", &snapshot, &ui);
+    let buffer = render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40);
+    assert!(text(&buffer).is_ascii(), "{}", text(&buffer));
+}
+
+#[test]
+fn a_host_that_is_being_drained_is_told_in_the_dialog_and_in_the_arrays() {
+    let snapshot = sample::draining("mln3", sample::drain(6, 8));
+    assert_frames("draining", &snapshot, &draining(&snapshot, "mln3"));
+    assert_frames("fleet-draining", &snapshot, &screen_on(&snapshot, "nii1"));
+    let stuck = vec![("db04".into(), "no host would take it: mln1 full, mln5 draining, mln6 down".into())];
+    let paused = DrainView { paused: true, stuck, ..sample::drain(3, 6) };
+    let snapshot = sample::draining("mln4", paused);
+    assert_frames("draining-paused", &snapshot, &draining(&snapshot, "mln4"));
+    let snapshot = sample::draining("xl2", sample::drain(2, 2));
+    assert_frames("drained", &snapshot, &draining(&snapshot, "xl2"));
 }
 
 #[test]
@@ -294,6 +402,18 @@ fn pictures_can_be_drawn() {
     for (name, ui) in [("fleet", &fleet), ("moves", &moves), ("help", &help)] {
         for (width, height) in SIZES {
             picture(name, &fleet_snapshot, ui, width, height);
+        }
+    }
+    let snapshot = sample::draining("mln3", sample::drain(6, 8));
+    let moving = sample::migrating(|_| {});
+    let idle = Snapshot { drain: Some(Arc::new(sample::plan("mln4"))), ..sample::snapshot() };
+    for (name, snapshot, ui) in [
+        ("draining", &snapshot, draining(&snapshot, "mln3")),
+        ("drain", &idle, draining(&idle, "mln4")),
+        ("moving", &moving, screen_on(&moving, "nii2")),
+    ] {
+        for (width, height) in SIZES {
+            picture(name, snapshot, &ui, width, height);
         }
     }
     for (name, keys) in

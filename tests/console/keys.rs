@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use whimbrel::console::{Action, Effect, Overlay, Screen, SortBy, ThemeName, Tone, Ui, dispatch, update};
 use whimbrel::core::cluster::Mode;
-use whimbrel::core::engine::{Command, Target};
+use whimbrel::core::engine::{Command, Stage, Target};
 use whimbrel::core::policy::Field;
 use whimbrel::view::{Answer, Look, Nudge, Say, Scope, Snapshot};
 
@@ -118,6 +118,10 @@ fn abort_asks_first() {
     assert_eq!(commands(&mut ui, &snapshot, "n"), []);
     assert!(ui.overlays.is_empty());
     assert_eq!(commands(&mut ui, &snapshot, "xy"), [Command::Abort { vm: "nii2".into() }]);
+    let snapshot = sample::migrating(|migration| migration.stage = Stage::Confirming);
+    let ui = screen_on(&snapshot, "nii2");
+    let key = KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE);
+    assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("it has ended: both hosts are asked where the VM runs")));
 }
 
 #[test]

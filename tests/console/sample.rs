@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
-use whimbrel::core::engine::{Gate, Phase, Target, VmState};
+use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Transfer, Value};
+use whimbrel::core::engine::{By, Gate, Stage, Target, VmState};
 use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    Alarm, ArrayView, Clock, Detail, Editing, GateView, HistoryView, HostView, Level, LogLine, Mark, MarkKind,
-    MigrationView, MoveOption, Origin, Point, QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
+    Alarm, ArrayView, Clock, Detail, DrainPlanView, DrainView, Editing, GateView, HistoryView, HostView, Leaving,
+    Level, LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedView, Point, QueueView, Snapshot,
+    TakerView, Totals, Verdict, VmRow, WaitingView,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -55,6 +56,7 @@ pub fn row(name: &str) -> VmRow {
         low_count: None,
         host: "mln1".into(),
         array: "oslo".into(),
+        host_state: HostState::Up,
         state: VmState::Watching,
         note: "".into(),
         until: None,
@@ -64,6 +66,19 @@ pub fn row(name: &str) -> VmRow {
         last_move: Some(ago(86_400 * 3)),
         moves_24h: 0,
         queue: None,
+    }
+}
+
+/// A copy in its third round.
+pub fn transfer() -> Transfer {
+    Transfer {
+        total: 4_294_967_296,
+        sent: 4_100_000_000,
+        left: 1_720_000_000,
+        rate: 112_000_000,
+        dirty: 21_000_000,
+        rounds: 3,
+        downtime: Some(Span::from_millis(38)),
     }
 }
 
@@ -100,11 +115,17 @@ fn rows() -> Vec<VmRow> {
             state: VmState::Migrating,
             migration: Some(MigrationView {
                 id: RequestId(318),
+                from: "mln3".into(),
                 to: "mln4".into(),
-                phase: Phase::Running,
+                by: By::Policy,
+                drains: false,
+                stage: Stage::Running,
                 percent: 58,
                 detail: "round 3, 92 MB/s".into(),
-                since: ago(4),
+                transfer: Some(transfer()),
+                forecast: "42 s, 6 rounds, 38 ms down".into(),
+                aborting: false,
+                since: ago(28),
             }),
             last_move: Some(ago(5_400)),
             moves_24h: 9,
@@ -202,13 +223,24 @@ fn rows() -> Vec<VmRow> {
             value: Some(Value::AtLeast(2_500.0)),
             spark: wave(12, 120.0, 700.0, 2_500.0).into(),
             count: Some((1, 3)),
-            host: "mln6".into(),
+            host: "mln2".into(),
             ..row("web12")
         },
         VmRow { state: VmState::Settling, until: Some(ahead(32)), moves_24h: 2, host: "mln4".into(), ..row("web02") },
         VmRow { service: "http".into(), unit: "ms".into(), high: Some(800.0), low: None, ..row("web07") },
         VmRow { name: "vm-データ".into(), host: "xl2".into(), array: "cloud".into(), ..row("bergen") },
     ]
+}
+
+/// A VM whose host's state is that of the sample's host.
+fn placed(row: VmRow) -> Arc<VmRow> {
+    let arrays = arrays();
+    let state = arrays.iter().flat_map(|array| &array.hosts).find(|host| host.name == row.host).map(|host| host.state);
+    Arc::new(VmRow { host_state: state.expect("a host of the sample"), ..row })
+}
+
+fn leaving(to: &str) -> Leaving {
+    Leaving { to: to.into(), percent: 58 }
 }
 
 fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<HostView> {
@@ -218,19 +250,88 @@ fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<Host
         state: HostState::Up,
         load,
         capacity: Some(8),
-        vms: vms.iter().map(|(vm, to)| ((*vm).into(), to.map(Into::into))).collect(),
+        drain: None,
+        vms: vms.iter().map(|(vm, to)| ((*vm).into(), to.map(leaving))).collect(),
     })
 }
 
+/// A host that an operator has emptied this far.
+pub fn drain(moved: u32, of: u32) -> DrainView {
+    let done = moved == of;
+    DrainView { by: "root".into(), commanded: true, since: ago(125), paused: false, of, moved, stuck: Vec::new(), done }
+}
+
+/// What draining a host of the sample would mean.
+pub fn plan(host: &str) -> DrainPlanView {
+    let go = |vm: &str, to: &str, warnings: &[&str]| PlannedView {
+        vm: vm.into(),
+        to: Ok(to.into()),
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+    };
+    let taker = |host: &str, vms, vms_after, load, load_after| TakerView {
+        host: host.into(),
+        vms,
+        vms_after,
+        capacity: Some(8),
+        load: Some(load),
+        load_after: Some(load_after),
+        overloaded: load_after > 0.9,
+    };
+    let (moves, hosts) = match host {
+        "mln3" => (
+            vec![
+                go("nii2", "mln4", &["it is on its way already"]),
+                go("db01", "mln2", &["hold: held 29 min more, moved by hand", "cooldown: 4 min left"]),
+            ],
+            vec![taker("mln2", 2, 3, 0.83, 1.14), taker("mln4", 3, 4, 0.22, 0.53)],
+        ),
+        "mln4" => {
+            let why = "no host would take it: mln1 full, mln5 draining, mln6 down";
+            let stays = PlannedView { vm: "db04".into(), to: Err(why.into()), warnings: Vec::new() };
+            let cold = &["it moves between sites: it stands still on the way"];
+            (
+                vec![stays, go("nii6", "xl1", cold), go("web02", "mln1", &[])],
+                vec![taker("mln1", 2, 3, 0.41, 0.49), taker("xl1", 1, 2, 0.35, 0.43)],
+            )
+        }
+        _ => (Vec::new(), Vec::new()),
+    };
+    let mut warnings = Vec::new();
+    if host == "mln3" {
+        warnings.push("mln2 would have too much: 3 VMs, 114% load".to_owned());
+    }
+    if host == "mln4" {
+        warnings.push("db04 stays: no host would take it: mln1 full, mln5 draining, mln6 down".to_owned());
+    }
+    DrainPlanView { host: host.into(), at_once: 1, moves, hosts, warnings }
+}
+
+/// The sample with a host that is emptied like this.
+pub fn draining(host: &str, drain: DrainView) -> Snapshot {
+    let mut snapshot = snapshot();
+    snapshot.totals.draining = usize::from(!drain.done);
+    for array in Arc::make_mut(&mut snapshot.arrays) {
+        for known in array.hosts.iter_mut().filter(|known| *known.name == *host) {
+            *known =
+                Arc::new(HostView { state: HostState::Draining, drain: Some(drain.clone()), ..HostView::clone(known) });
+        }
+    }
+    snapshot.drain = Some(Arc::new(plan(host)));
+    snapshot
+}
+
 fn arrays() -> Vec<ArrayView> {
-    let with = |host: Arc<HostView>, state| Arc::new(HostView { state, ..HostView::clone(&host) });
+    let with = |host: Arc<HostView>, state| {
+        let drain = (state == HostState::Draining).then(|| drain(1, 2));
+        Arc::new(HostView { state, drain, ..HostView::clone(&host) })
+    };
     let oslo = vec![
         host("mln1", Some(0.41), &[("nii3", None), ("web07", None)]),
-        host("mln2", Some(0.83), &[("nii1", None)]),
+        host("mln2", Some(0.83), &[("nii1", None), ("web12", None)]),
         host("mln3", Some(0.62), &[("nii2", Some("mln4")), ("db01", None)]),
         host("mln4", Some(0.22), &[("db04", None), ("nii6", None), ("web02", None)]),
         with(host("mln5", Some(0.97), &[("nii7", None)]), HostState::Draining),
-        with(host("mln6", None, &[("db09", None), ("nii8", None), ("web12", None)]), HostState::Down),
+        with(host("mln6", None, &[("db09", None), ("nii8", None)]), HostState::Down),
         host("base1", Some(0.12), &[("nii5", None)]),
     ];
     let cloud = vec![host("xl1", Some(0.35), &[("nii4", None)]), host("xl2", None, &[("vm-データ", None)])];
@@ -253,6 +354,17 @@ fn log() -> Vec<Arc<LogLine>> {
         line(252, Some("nii1"), Level::Good, "confirmed #317  mln1 > mln2   6.2 s, 38 ms down   was 71, now 44"),
         line(4, Some("nii2"), Level::Info, "request #318  mln3 > mln4   by policy: 11 idle < 15 for 3 samples"),
     ]
+}
+
+/// The sample with the migration of nii2 changed.
+pub fn migrating(change: impl FnOnce(&mut MigrationView)) -> Snapshot {
+    let mut snapshot = snapshot();
+    let rows = Arc::make_mut(&mut snapshot.rows);
+    let row = rows.iter_mut().find(|row| *row.name == *"nii2").expect("nii2");
+    change(Arc::make_mut(row).migration.as_mut().expect("a migration"));
+    snapshot.moving = vec![Arc::clone(row)];
+    snapshot.detail = Some(detail(&snapshot, "nii2"));
+    snapshot
 }
 
 /// The settings behind a row.
@@ -346,8 +458,8 @@ pub fn snapshot() -> Snapshot {
         clock: Clock::Simulated { speed: 60.0 },
         cluster: "oslo-prod".into(),
         mode: Mode::Auto,
-        totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, waiting: 1, moves_last_hour: 3 },
-        rows: Arc::new(rows().into_iter().map(Arc::new).collect()),
+        totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, draining: 1, waiting: 1, moves_last_hour: 3 },
+        rows: Arc::new(rows().into_iter().map(placed).collect()),
         arrays: Arc::new(arrays()),
         log: Arc::new(log()),
         alarms: vec![
@@ -359,6 +471,7 @@ pub fn snapshot() -> Snapshot {
         editing: Editing::On("/etc/whimbrel/oslo-prod.toml".into()),
         ..Snapshot::default()
     };
+    snapshot.moving = snapshot.rows.iter().filter(|row| row.migration.is_some()).cloned().collect();
     snapshot.detail = Some(detail(&snapshot, "nii1"));
     snapshot
 }

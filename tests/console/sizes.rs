@@ -1,5 +1,7 @@
 //! Every screen at every size.
 
+use std::sync::Arc;
+
 use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
 use whimbrel::view::{HistoryView, Snapshot};
 
@@ -50,6 +52,32 @@ fn a_vms_screen_and_its_activity_fit_every_terminal() {
     type_keys(&mut ui, &snapshot, "v");
     snapshot.activity = None;
     sweep_by(3, &snapshot, &ui);
+}
+
+#[test]
+fn a_migration_fits_every_terminal() {
+    let mut snapshot = sample::migrating(|migration| migration.aborting = true);
+    let mut ui = screen_on(&snapshot, "nii2");
+    sweep_by(2, &snapshot, &ui);
+    press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
+    sweep_by(2, &snapshot, &ui);
+    snapshot.moving = vec![Arc::clone(&snapshot.moving[0]); 30];
+    sweep_by(3, &snapshot, &screen_on(&snapshot, "nii1"));
+}
+
+#[test]
+fn the_drain_dialog_fits_every_terminal() {
+    let mut snapshot = sample::draining("mln4", sample::drain(3, 6));
+    let mut ui = screen_on(&snapshot, "web02");
+    type_keys(&mut ui, &snapshot, "D");
+    sweep_by(2, &snapshot, &ui);
+    Arc::make_mut(&mut snapshot.arrays)[0].hosts[3] = Arc::clone(&snapshot.arrays[0].hosts[0]);
+    snapshot.drain = Some(Arc::new(sample::plan("mln4")));
+    sweep_by(3, &snapshot, &ui);
+    let snapshot = sample::many(10_000);
+    let mut ui = crate::screen(&snapshot);
+    type_keys(&mut ui, &snapshot, "DG");
+    sweep_by(9, &snapshot, &ui);
 }
 
 #[test]

@@ -57,6 +57,14 @@ pub enum Action {
     Reverse,
     /// Open the move dialog.
     Moves,
+    /// Open the drain dialog.
+    Drain,
+    /// Stop sending VMs away from the chosen host.
+    PauseDrain,
+    /// Go on with it.
+    ResumeDrain,
+    /// Let the chosen host take VMs again.
+    Undrain,
     /// Approve the selected VM's request.
     Approve,
     /// Deny it.

@@ -72,6 +72,7 @@ pub const BINDINGS: &[Binding] = keys! {
     Acting Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
     Screens Console "esc" [code(KeyCode::Esc)] Back Always "back" "one step back: banner, cursor, screen, marks, filter, freeze";
     Screens Cluster "o" [ch('o')] Mode Always "mode" "observe, ask, auto: the next (asks before more is allowed)";
+    Acting Cluster "D" [ch('D')] Drain Always "drain" "empty a host: where its VMs would go; start, pause, release";
     Screens Console "p" [ch('p')] Freeze Always "freeze" "freeze the display; the engine goes on";
     Screens Console "?" [ch('?'), code(KeyCode::F(1))] Help Always "help" "this help";
     Screens Console "q" [ch('q')] Quit Always "quit" "quit";
@@ -97,6 +98,18 @@ pub const BINDINGS: &[Binding] = keys! {
     Moves Vm "" [code(KeyCode::PageUp)] PageUp Always "" "";
     Moves Vm "enter" [code(KeyCode::Enter)] Choose Always "move there" "";
     Moves Console "esc" [code(KeyCode::Esc), ch('q'), ch('m')] Back Always "leave" "";
+
+    Drain Cluster "j k" [ch('j'), code(KeyCode::Down)] Down Always "choose" "";
+    Drain Cluster "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
+    Drain Cluster "" [ch('g'), code(KeyCode::Home)] First Always "" "";
+    Drain Cluster "" [ch('G'), code(KeyCode::End)] Last Always "" "";
+    Drain Cluster "enter" [code(KeyCode::Enter)] Choose CanDrain "drain it" "";
+    Drain Cluster "p" [ch('p')] PauseDrain Drains "pause" "";
+    Drain Cluster "p" [ch('p')] ResumeDrain Paused "go on" "";
+    Drain Cluster "r" [ch('r')] Undrain Drained "release" "";
+    Drain Cluster "" [code(KeyCode::PageDown)] PageDown Always "" "";
+    Drain Cluster "" [code(KeyCode::PageUp)] PageUp Always "" "";
+    Drain Console "esc" [code(KeyCode::Esc), ch('q'), ch('D')] Back Always "leave" "";
 
     Confirm Vm "y" [ch('y'), ch('Y')] Yes Always "yes" "";
     Confirm Vm "n" [ch('n'), ch('N'), code(KeyCode::Esc), ch('q')] No Always "no" "";

@@ -9,8 +9,9 @@ pub use action::Action;
 pub use bindings::BINDINGS;
 
 use super::ui::{Overlay, Screen, Ui};
-use crate::core::engine::{Phase, VmState};
-use crate::view::{Snapshot, VmRow};
+use crate::core::cluster::HostState;
+use crate::core::engine::VmState;
+use crate::view::{DrainView, MigrationView, Snapshot, VmRow};
 
 /// What takes the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum Context {
     Activity,
     /// The move dialog.
     Moves,
+    /// The drain dialog.
+    Drain,
     /// A question.
     Confirm,
     /// The help.
@@ -95,6 +98,14 @@ pub enum When {
     Held,
     /// The selected VM is not held.
     NotHeld,
+    /// No operator has the chosen host drained, and it is up.
+    CanDrain,
+    /// VMs are sent away from the chosen host.
+    Drains,
+    /// That is paused.
+    Paused,
+    /// The chosen host is drained, or being drained.
+    Drained,
     /// There are alarms.
     Alarms,
     /// The block that is edited is shared.
@@ -176,6 +187,7 @@ pub fn context(ui: &Ui) -> Context {
         Some(Overlay::Asks(ask)) => ask.context(),
         Some(Overlay::Help { .. }) => Context::Help,
         Some(Overlay::Moves { .. }) => Context::Moves,
+        Some(Overlay::Drain { .. }) => Context::Drain,
         Some(Overlay::Confirm { .. }) => Context::Confirm,
         Some(Overlay::Filter { .. }) => Context::Filter,
     }
@@ -199,7 +211,7 @@ pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<
         if binding.when.holds(ui, snapshot) {
             return Some(Ok(binding.action.clone()));
         }
-        missing = missing.or(Some(Err(binding.when.missing(snapshot))));
+        missing = missing.or(Some(Err(binding.when.missing(ui, snapshot))));
     }
     match key {
         Key { code: KeyCode::Char(c), ctrl: false } if context.is_typed() => Some(Ok(Action::Type(c))),
@@ -239,12 +251,21 @@ impl When {
     /// Whether it is so now.
     pub fn holds(self, ui: &Ui, snapshot: &Snapshot) -> bool {
         let row = |test: fn(&VmRow) -> bool| ui.row().is_some_and(|row| test(row));
+        let drain =
+            |test: fn(&DrainView) -> bool| ui.drained(snapshot).and_then(|host| host.drain.as_ref()).is_some_and(test);
         match self {
             Self::Always => true,
+            Self::CanDrain => ui.drained(snapshot).is_some_and(|host| {
+                let is_up = matches!(host.state, HostState::Up | HostState::Draining);
+                is_up && !host.drain.as_ref().is_some_and(|drain| drain.commanded)
+            }),
+            Self::Drains => drain(|drain| !drain.paused && !drain.done),
+            Self::Paused => drain(|drain| drain.paused),
+            Self::Drained => drain(|_| true),
             Self::Selected => ui.row().is_some(),
             Self::Alone => ui.row().is_some() && ui.activity.alone,
             Self::Waits => row(|row| row.waiting.is_some()),
-            Self::Migrates => row(|row| row.migration.as_ref().is_some_and(|m| m.phase == Phase::Running)),
+            Self::Migrates => row(|row| row.migration.as_ref().is_some_and(MigrationView::can_abort)),
             Self::Held => row(is_held),
             Self::NotHeld => row(|row| !is_held(row)),
             Self::Alarms => !snapshot.alarms.is_empty(),
@@ -253,13 +274,20 @@ impl When {
     }
 
     /// Why a key does nothing when it is not so.
-    const fn missing(self, snapshot: &Snapshot) -> &'static str {
+    fn missing(self, ui: &Ui, snapshot: &Snapshot) -> &'static str {
         match self {
             Self::Waits if snapshot.totals.waiting > 0 => "it is another VM's request that waits",
             Self::Always | Self::Selected | Self::Held | Self::NotHeld => "no VM is selected",
             Self::Alone => "this is the whole cluster: c shows one VM",
             Self::Waits => "nothing waits for approval here",
+            Self::Migrates if ui.row().is_some_and(|row| row.migration.is_some()) => {
+                "it has ended: both hosts are asked where the VM runs"
+            }
             Self::Migrates => "no migration runs here",
+            Self::CanDrain if Self::Drained.holds(ui, snapshot) => "it is being drained: p pauses that, r releases it",
+            Self::CanDrain => "it is not up: its VMs cannot be moved live",
+            Self::Drains | Self::Paused if Self::Drained.holds(ui, snapshot) => "it is drained: r releases it",
+            Self::Drains | Self::Paused | Self::Drained => "it is not being drained",
             Self::Alarms => "no alarm to acknowledge",
             Self::Shared => "this block is its own already",
         }
@@ -289,7 +317,8 @@ mod tests {
     /// Whether two contexts take keys at the same time.
     fn together(a: Context, b: Context) -> bool {
         let screens = Screen::ALL.map(Context::of);
-        let others = [Context::Moves, Context::Confirm, Context::Help, Context::Filter, Context::Editor];
+        let others =
+            [Context::Moves, Context::Drain, Context::Confirm, Context::Help, Context::Filter, Context::Editor];
         let asks = [Context::Saving, Context::Line, Context::Share, Context::Conflict, Context::Unsaved];
         let others = others.into_iter().chain(asks);
         screens.into_iter().chain(others).any(|now| a.covers(now) && b.covers(now))
@@ -299,7 +328,7 @@ mod tests {
     fn no_key_means_two_things_at_once() {
         for (i, a) in BINDINGS.iter().enumerate() {
             for b in BINDINGS.iter().skip(i + 1).filter(|b| together(a.context, b.context)) {
-                let apart = (a.when, b.when) == (When::NotHeld, When::Held);
+                let apart = [(When::NotHeld, When::Held), (When::Drains, When::Paused)].contains(&(a.when, b.when));
                 assert!(apart || !a.keys.iter().any(|key| b.keys.contains(key)), "{:?} and {:?}", a.action, b.action);
             }
         }

@@ -1,6 +1,7 @@
 //! What lies over a screen. The topmost takes the keys.
 
 mod confirm;
+mod drain;
 pub mod help;
 mod moves;
 
@@ -16,6 +17,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
         match overlay {
             Overlay::Help { top } => help::draw(pen, area, ui.screen, *top),
             Overlay::Moves { vm, .. } => moves::draw(pen, area, snapshot, ui, vm),
+            Overlay::Drain { top, .. } => drain::draw(pen, area, snapshot, ui, *top),
             Overlay::Confirm { question, .. } => confirm::draw(pen, area, question),
             Overlay::Asks(ask) => ask.draw(pen, area, ui),
             // Typed where it is shown: in the line above the table.

@@ -29,6 +29,9 @@ fn mode(mode: Mode) -> (&'static str, Role) {
     }
 }
 
+/// What a host that is being emptied is worth: less than what moves.
+const DRAINING: u8 = 7;
+
 fn left(snapshot: &Snapshot) -> Vec<Piece> {
     let totals = &snapshot.totals;
     let (word, role) = mode(snapshot.mode);
@@ -43,6 +46,9 @@ fn left(snapshot: &Snapshot) -> Vec<Piece> {
     ];
     if totals.moving > 0 {
         pieces.push(piece(9, Role::Moving, format!("{} moving", totals.moving)));
+    }
+    if totals.draining > 0 {
+        pieces.push(piece(DRAINING, Role::Warning, format!("{} draining", totals.draining)));
     }
     if totals.waiting > 0 {
         pieces.push(piece(10, Role::Waiting, format!("? {} waiting", totals.waiting)));
@@ -82,7 +88,8 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let size = |pieces: &[Piece], gap: usize| pieces.iter().map(|p| width(&p.text) + gap).sum::<usize>();
     let room = usize::from(area.width);
     // With room to spare, what there is stands apart from what happens. What comes and goes has no say in it.
-    let lasting: usize = left.iter().filter(|p| !(9..=11).contains(&p.worth)).map(|p| width(&p.text) + 2).sum();
+    let lasting: usize =
+        left.iter().filter(|p| !matches!(p.worth, DRAINING | 9..=11)).map(|p| width(&p.text) + 2).sum();
     let loose = if lasting + size(&right, 2) + COMING <= room { 3 } else { 0 };
     while 1 + loose + size(&left, 2) + size(&right, 2) > room && left.len() + right.len() > 1 {
         let least = left.iter().chain(&right).map(|p| p.worth).min().unwrap_or(0);

@@ -4,6 +4,7 @@ pub mod activity;
 pub mod fleet;
 pub mod footer;
 mod header;
+mod migration;
 pub mod vm;
 
 use ratatui::layout::Rect;

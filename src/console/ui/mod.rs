@@ -18,7 +18,7 @@ use super::theme::ThemeName;
 use crate::core::cluster::Span;
 use crate::core::engine::{Command, Target};
 use crate::core::policy::Field;
-use crate::view::{Detail, Draft, Look, MoveOption, Scope, Snapshot, VmRow};
+use crate::view::{Detail, Draft, DrainPlanView, HostView, Look, MoveOption, Scope, Snapshot, VmRow};
 
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
@@ -66,6 +66,13 @@ pub enum Overlay {
         vm: Arc<str>,
         /// The chosen destination; `None` = the first one.
         chosen: Option<Target>,
+    },
+    /// Which host to drain, and what that would mean; or how far it is.
+    Drain {
+        /// The chosen host.
+        host: Arc<str>,
+        /// VMs scrolled away.
+        top: usize,
     },
     /// Yes or no.
     Confirm {
@@ -254,12 +261,31 @@ impl Ui {
         Some((moves, at.unwrap_or(0)))
     }
 
+    /// The host chosen in the open drain dialog.
+    pub fn drained<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<HostView>> {
+        let chosen = self.overlays.iter().rev().find_map(|overlay| match overlay {
+            Overlay::Drain { host, .. } => Some(host),
+            _ => None,
+        })?;
+        snapshot.hosts().find(|host| host.name == *chosen)
+    }
+
+    /// What draining it would mean, once the engine has said so.
+    pub fn plan<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<DrainPlanView>> {
+        let host = self.drained(snapshot)?;
+        snapshot.drain.as_ref().filter(|plan| plan.host == host.name)
+    }
+
     /// What the engine should send for what is on screen.
     pub(super) fn look(&self) -> Look {
         let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
+        let drain = self.overlays.iter().find_map(|overlay| match overlay {
+            Overlay::Drain { host, .. } => Some(Arc::clone(host)),
+            _ => None,
+        });
         if let Some(editor) = &self.editor {
             let past = Some(editor.ask(self.size));
-            return Look { vm: editor.vms.first().cloned(), window: WINDOW, moves, past, activity: None };
+            return Look { vm: editor.vms.first().cloned(), window: WINDOW, moves, drain, past, activity: None };
         }
         let past = match self.screen {
             Screen::Fleet => None,
@@ -267,7 +293,7 @@ impl Ui {
             Screen::Activity => self.activity.past(self.size),
         };
         let activity = (self.screen == Screen::Activity).then(|| self.activity.ask(self.selected.as_ref()));
-        Look { vm: self.selected.clone(), window: WINDOW, moves, past, activity }
+        Look { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity }
     }
 
     /// What was drafted last did not reach the engine.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Effect;
+use super::{Effect, drain};
 use crate::console::keymap::Action;
 use crate::console::text;
 use crate::console::ui::{Overlay, Tone, Ui};
@@ -22,6 +22,7 @@ pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
             };
             ask_move(ui, &vm, &option.clone(), snapshot);
         }
+        Some(Overlay::Drain { .. }) => drain::ask_drain(ui, snapshot),
         _ => {}
     }
 }

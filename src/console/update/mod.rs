@@ -1,6 +1,7 @@
 //! What an action does to the screen and what it says to the engine. Pure: no terminal, no clock.
 
 mod dialogs;
+mod drain;
 mod graph;
 mod policy;
 mod table;
@@ -95,6 +96,11 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
                 ui.overlays.push(Overlay::Moves { vm, chosen: None });
             }
         }
+        Action::Drain => drain::open(ui, snapshot),
+        Action::PauseDrain | Action::ResumeDrain => {
+            effects.extend(drain::pause(ui, snapshot, action == Action::PauseDrain));
+        }
+        Action::Undrain => drain::ask_undrain(ui, snapshot),
         Action::Field => next_field(ui, snapshot),
         Action::Raise => effects.extend(editor::change(ui, snapshot, true)),
         Action::Lower => effects.extend(editor::change(ui, snapshot, false)),
@@ -123,6 +129,7 @@ fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.age_notice();
     answers(ui, snapshot);
     editor::arrived(ui, snapshot);
+    drain::follow(ui, snapshot);
     let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
     if !ui.frozen && !same {
         relist(ui, snapshot);
@@ -165,6 +172,7 @@ fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
             *top = jump((*top).min(lines - 1), lines, rows / 2);
         }
         Some(Overlay::Moves { chosen, .. }) => *chosen = moves.flatten().or_else(|| chosen.take()),
+        Some(Overlay::Drain { .. }) => drain::go(ui, snapshot, action, jump),
         Some(Overlay::Confirm { .. } | Overlay::Asks(_)) => {}
         Some(Overlay::Filter { .. }) | None => {
             let Some(at) = ui.listing.at else { return };

@@ -186,7 +186,8 @@ impl Engine {
             return self.say_state(now, route.vm, out);
         }
         flight.stage = Stage::Journal;
-        flight.detail = forecast.unwrap_or_default();
+        flight.forecast = forecast.unwrap_or_default();
+        flight.detail.clone_from(&flight.forecast);
         let Route { vm, from, to, .. } = route;
         self.record(now, vm, Happened::Request { id, action, from, to, by }, out);
         out.push(Effect::Journal(route));
@@ -213,11 +214,18 @@ impl Engine {
         transfer: Option<Transfer>,
         out: &mut Vec<Effect>,
     ) {
-        let Some(flight) = self.flight_in(id, Stage::Running) else { return };
+        let started =
+            |flight: &&mut Flight| matches!(flight.stage, Stage::Running | Stage::Confirming | Stage::Unknown);
+        let Some(flight) = self.flights.get_mut(&id).filter(started) else { return };
+        let is_followed = flight.stage != Stage::Running;
         flight.transfer = transfer;
         flight.percent = percent.min(100);
         flight.detail.clone_from(&detail);
+        flight.heard = flight.heard.map(|_| now);
         let (route, percent) = (flight.route, flight.percent);
+        if is_followed {
+            self.follow(now, id);
+        }
         self.record_flight(now, route, Phase::Running, percent, detail, out);
     }
 

@@ -35,7 +35,7 @@ pub struct Drain {
     /// It is empty.
     pub done: bool,
     /// An operator wants it, and not only the config.
-    pub(super) commanded: bool,
+    pub commanded: bool,
     /// Where its VMs go, as it was shown when it began.
     pub(super) planned: BTreeMap<VmId, HostId>,
     /// VMs whose move away was aborted: they are left alone until then.
@@ -67,6 +67,11 @@ impl Engine {
     /// The emptying of a host; `None`: it takes VMs.
     pub fn drain(&self, host: HostId) -> Option<&Drain> {
         self.drains.get(&host)
+    }
+
+    /// Every host that is being emptied or kept empty, in the order of their ids.
+    pub fn drains(&self) -> impl Iterator<Item = (HostId, &Drain)> {
+        self.drains.iter().map(|(host, drain)| (*host, drain))
     }
 
     fn host_id(&self, name: &str) -> Result<HostId, String> {
@@ -285,6 +290,7 @@ impl Engine {
 
     /// Whether a VM can be moved away from where it is at all.
     pub(super) fn can_leave(&self, vm: VmId) -> Result<(), String> {
+        self.runs_once(vm)?;
         if self.is_broken(vm) {
             return Err("it is lost or double: see where it runs, then release it".to_owned());
         }

@@ -1,11 +1,14 @@
 //! What drivers find: how a host is, and where a VM runs. What contradicts what is known is not fought over.
 
 use super::drain::in_vms;
-use super::live::{Hold, HoldCause};
+use super::live::{Hold, HoldCause, Whereabouts};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::{Engine, host_word};
 use crate::core::cluster::{HostId, HostState, Timestamp, VmId};
+
+/// Who is said to have found what a driver found.
+const DRIVER: &str = "driver";
 
 impl Engine {
     pub(super) fn on_host(
@@ -28,37 +31,103 @@ impl Engine {
             return;
         }
         let name = &self.cluster.host(host).name;
-        match state {
-            HostState::Down => {
-                let vms = in_vms(self.host(host).vms);
-                let why = why.map_or_else(String::new, |why| format!(": {why}"));
-                let text = format!("host {name} went down, with {vms} on it{why}");
-                self.alarm(now, None, text, out);
-            }
-            HostState::Up | HostState::Draining | HostState::Unknown => {
-                let text = format!("host {name} is {}", host_word(state));
-                let what = Happened::Operator { by: "driver".to_owned(), text };
-                out.push(Effect::Record(Record { at: now, vm: None, what }));
-            }
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        if state == HostState::Down {
+            let went = if before == HostState::Unknown { "is" } else { "went" };
+            let text = format!("host {name} {went} down, with {} on it{why}", in_vms(self.host(host).vms));
+            return self.alarm(now, None, text, out);
         }
+        let text = format!("host {name} is {}{why}", host_word(state));
+        let what = Happened::Operator { by: DRIVER.to_owned(), text };
+        out.push(Effect::Record(Record { at: now, vm: None, what }));
     }
 
-    /// A driver found the VM elsewhere: somebody else moved it, and it is not fought over.
+    /// Where a driver found a VM. While it moves that is the migration's to tell.
     pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
-        let (live, &[host]) = (self.live(vm), hosts) else { return };
-        if live.flight.is_some() || live.host == host {
+        if self.live(vm).flight.is_some() {
             return;
         }
-        let text = format!(
-            "{} was moved from {} to {} by somebody else; held until released",
-            self.name(vm),
-            self.host_name(live.host),
-            self.host_name(host)
-        );
-        self.placed(vm, host);
+        match hosts {
+            [] => self.found_nowhere(now, vm, out),
+            [host] => self.found_on(now, vm, *host, out),
+            [one, other, ..] => self.found_twice(now, vm, [*one, *other], out),
+        }
+        self.look_at_drains();
+        self.say_state(now, vm, out);
+    }
+
+    fn found_on(&mut self, now: Timestamp, vm: VmId, host: HostId, out: &mut Vec<Effect>) {
+        let known = self.live(vm).host;
+        let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Here);
+        let is_elsewhere = known != host;
+        if is_elsewhere {
+            self.placed(vm, host);
+        }
+        let name = self.host_name(host);
+        let said = match before {
+            // Whoever lost it or stopped its twin is to say so: it stays held.
+            _ if self.is_broken(vm) && (is_elsewhere || before != Whereabouts::Here) => {
+                format!("runs on {name} again: held until released")
+            }
+            Whereabouts::Untold if is_elsewhere => format!("runs on {name}"),
+            _ if is_elsewhere => return self.moved_by_others(now, vm, known, out),
+            Whereabouts::Nowhere | Whereabouts::Twice => format!("runs on {name} again"),
+            Whereabouts::Untold | Whereabouts::Here => return,
+        };
+        self.record(now, vm, Happened::Operator { by: DRIVER.to_owned(), text: said }, out);
+    }
+
+    /// Somebody else moved it, and it is not fought over.
+    fn moved_by_others(&mut self, now: Timestamp, vm: VmId, from: HostId, out: &mut Vec<Effect>) {
+        let (name, here) = (self.name(vm), self.host_name(self.live(vm).host));
+        let text =
+            format!("{name} was moved from {} to {here} by somebody else; held until released", self.host_name(from));
         self.drop_waiting(now, vm, Gate::Hold, "somebody else moved it", out);
         self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Foreign });
         self.alarm(now, Some(vm), text, out);
-        self.say_state(now, vm, out);
+    }
+
+    fn found_nowhere(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
+        let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Nowhere);
+        self.drop_waiting(now, vm, Gate::Quality, "it runs nowhere", out);
+        let was_lost = self.live(vm).hold.is_some_and(|hold| hold.cause == HoldCause::Lost);
+        if before != Whereabouts::Nowhere && !was_lost {
+            let text = format!("{} {}: start it; nothing is moved", self.name(vm), self.on_no_host(vm));
+            self.alarm(now, Some(vm), text, out);
+        }
+    }
+
+    fn found_twice(&mut self, now: Timestamp, vm: VmId, hosts: [HostId; 2], out: &mut Vec<Effect>) {
+        let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Twice);
+        let was_double = self.live(vm).hold.is_some_and(|hold| hold.cause == HoldCause::Double);
+        if before == Whereabouts::Twice || was_double {
+            return;
+        }
+        let [one, other] = hosts;
+        if !hosts.contains(&self.live(vm).host) {
+            self.placed(vm, one);
+        }
+        self.drop_waiting(now, vm, Gate::Hold, "it runs at two hosts", out);
+        self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Double });
+        let text = self.runs_twice(vm, one, other);
+        self.alarm(now, Some(vm), text, out);
+    }
+
+    /// What is wrong with a VM that drivers do not find on exactly one host.
+    pub(super) fn runs_once(&self, vm: VmId) -> Result<(), String> {
+        match self.live(vm).whereabouts {
+            Whereabouts::Untold | Whereabouts::Here => Ok(()),
+            Whereabouts::Nowhere => Err("it runs nowhere".to_owned()),
+            Whereabouts::Twice => Err("it runs at two hosts".to_owned()),
+        }
+    }
+
+    pub(super) fn on_no_host(&self, vm: VmId) -> String {
+        format!("runs on no host of array {}", self.cluster.array_of(self.live(vm).host).name)
+    }
+
+    pub(super) fn runs_twice(&self, vm: VmId, one: HostId, other: HostId) -> String {
+        let [one, other] = [one, other].map(|host| self.host_name(host));
+        format!("{} runs twice, on {one} and on {other}: stop one, then release it", self.name(vm))
     }
 }

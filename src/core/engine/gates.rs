@@ -55,9 +55,10 @@ impl Engine {
         match gate {
             Gate::Destination | Gate::Preflight => true,
             Gate::Budget => self.at_once(vm, self.leads(vm, ask, now).ok()).is_err(),
-            // What runs nowhere or twice is not touched until somebody has looked and released it.
+            Gate::Quality => self.runs_once(vm).is_err(),
+            // What was lost or double is not touched until somebody has looked and released it.
             Gate::Hold => self.is_broken(vm),
-            Gate::Quality | Gate::Schedule | Gate::Flapping | Gate::Cooldown | Gate::Mode => false,
+            Gate::Schedule | Gate::Flapping | Gate::Cooldown | Gate::Mode => false,
         }
     }
 
@@ -91,6 +92,7 @@ impl Engine {
 
     /// The host an operator's move comes to, or the first gate that binds operators.
     pub(super) fn operator_gates(&self, vm: VmId, target: &Target, now: Timestamp) -> Result<HostId, (Gate, String)> {
+        self.runs_once(vm).map_err(|why| (Gate::Quality, why))?;
         if self.is_broken(vm) {
             self.held(vm, now).map_err(|why| (Gate::Hold, why))?;
         }
@@ -127,6 +129,7 @@ impl Engine {
     }
 
     fn quality(&self, vm: VmId, by: By) -> Result<(), String> {
+        self.runs_once(vm)?;
         let live = self.live(vm);
         let host = self.host_state(live.host);
         if matches!(host, HostState::Down | HostState::Unknown) {
@@ -150,7 +153,7 @@ impl Engine {
     }
 
     fn held(&self, vm: VmId, now: Timestamp) -> Result<(), String> {
-        self.live(vm).hold.map_or(Ok(()), |hold| Err(hold.in_words(now)))
+        self.live(vm).hold.map_or(Ok(()), |hold| Err(self.hold_in_words(vm, hold, now)))
     }
 
     fn flapping(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {

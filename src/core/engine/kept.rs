@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::drain::Drain;
-use super::live::{Hold, Live, Waiting};
+use super::live::{Hold, Live, Waiting, Whereabouts};
 use super::record::{By, Gate, Phase, VmState};
 use super::{Engine, Last};
 use crate::core::cluster::{ArrayId, Cluster, HostId, Indicator, Mode, RequestId, Timestamp, VmId};
@@ -19,6 +19,9 @@ use crate::core::policy::{Decision, Settings, State};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     pub(super) host: String,
+    /// What drivers said of where it runs.
+    #[serde(default, skip_serializing_if = "Whereabouts::is_untold")]
+    pub(super) whereabouts: Whereabouts,
     /// The host the config had for it then.
     pub(super) configured: String,
     pub(super) settings: Settings,
@@ -137,6 +140,7 @@ impl Engine {
         };
         Kept {
             host: host(live.host),
+            whereabouts: live.whereabouts,
             configured: host(described.host),
             settings: described.policy.clone(),
             indicator: described.indicator.clone(),
@@ -200,6 +204,12 @@ impl Engine {
     }
 }
 
+impl Whereabouts {
+    fn is_untold(&self) -> bool {
+        *self == Self::Untold
+    }
+}
+
 impl Last {
     /// That it was read then; what was read is forgotten.
     pub(super) const fn was_at(at: Option<Timestamp>) -> Self {
@@ -217,7 +227,7 @@ fn mark_of(live: &Live, cluster: &Cluster, vm: VmId) -> u64 {
     let mut mark = DefaultHasher::new();
     // Of a silent VM each gap more is nothing new.
     (count, low_count, gaps.min(described.policy.stale_after), stale, hours).hash(&mut mark);
-    (live.host, described.host, live.state, live.settle, live.hold, live.flapping).hash(&mut mark);
+    (live.host, live.whereabouts, described.host, live.state, live.settle, live.hold, live.flapping).hash(&mut mark);
     (&live.last_ring, &live.tried, &live.failed).hash(&mut mark);
     (live.waiting.as_ref().map(|waiting| waiting.id), live.moves.len(), live.last_move).hash(&mut mark);
     (live.kept_by, &live.blocked, live.landed.map(|(id, _)| id)).hash(&mut mark);

@@ -19,6 +19,7 @@ const DAY: Span = Span::from_hours(24);
 pub struct Live {
     pub(super) policy: State,
     pub(super) host: HostId,
+    pub(super) whereabouts: Whereabouts,
     /// The last ring host it was on, per array.
     pub(super) last_ring: Vec<(ArrayId, HostId)>,
     /// A counter's last reading.
@@ -51,6 +52,21 @@ pub struct Live {
     pub(super) last: Last,
     /// The state last said.
     pub(super) state: VmState,
+}
+
+/// What drivers say of where a VM runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Whereabouts {
+    /// Nothing yet: it is taken to be where the config or a migration put it.
+    #[default]
+    Untold,
+    /// It runs where it is known to be.
+    Here,
+    /// It runs on no host of its array.
+    Nowhere,
+    /// It runs on more than one.
+    Twice,
 }
 
 /// The newest reading.
@@ -121,13 +137,28 @@ pub struct Flight {
     pub percent: u8,
     /// The driver's last words.
     pub detail: String,
+    /// What the driver said before it started, of what it would be like; may be empty.
+    pub forecast: String,
     /// The driver's last figures.
     pub transfer: Option<Transfer>,
     /// An operator wants it stopped.
     pub aborting: bool,
     /// It empties its source, which is being drained.
     pub drains: bool,
+    /// When both hosts are asked again.
     pub(super) retry: Timestamp,
+    /// Its outcome cannot be told.
+    pub(super) doubt: Option<Doubt>,
+    /// It had seemed to be over and was found still under way: when its driver was last heard of.
+    pub(super) heard: Option<Timestamp>,
+}
+
+/// Since when an outcome cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Doubt {
+    pub(super) since: Timestamp,
+    /// An alarm was raised over it.
+    pub(super) told: bool,
 }
 
 /// How far a flight is.
@@ -165,6 +196,7 @@ impl Live {
         Self {
             policy: State::default(),
             host,
+            whereabouts: Whereabouts::Untold,
             last_ring: Vec::new(),
             raw: None,
             next_read: Timestamp::NEVER,
@@ -269,9 +301,24 @@ impl Flight {
     /// A migration that has been asked for: the driver is to check whether it can start.
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
         let retry = Timestamp::NEVER;
-        let (stage, detail) = (Stage::Preflight, String::new());
-        let (transfer, aborting, drains) = (None, false, false);
-        Self { route, action, by, stage, since: now, percent: 0, detail, transfer, aborting, drains, retry }
+        let (stage, detail, forecast) = (Stage::Preflight, String::new(), String::new());
+        let (transfer, aborting, drains, doubt, heard) = (None, false, false, None, None);
+        Self {
+            route,
+            action,
+            by,
+            stage,
+            since: now,
+            percent: 0,
+            detail,
+            forecast,
+            transfer,
+            aborting,
+            drains,
+            retry,
+            doubt,
+            heard,
+        }
     }
 }
 

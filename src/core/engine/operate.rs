@@ -140,14 +140,17 @@ impl Engine {
         let name = self.name(vm).to_owned();
         let id = self.live(vm).flight.ok_or_else(|| format!("{name} is not migrating"))?;
         let flight = self.flights.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
-        if matches!(flight.stage, Stage::Confirming | Stage::Unknown) {
-            return Err(format!("{name}: the migration has ended, its outcome is being read"));
-        }
+        let may_be_over = match flight.stage {
+            Stage::Confirming => return Err(format!("{name}: the migration has ended, its outcome is being read")),
+            // Whatever the driver makes of it, the outcome is read from both hosts.
+            Stage::Unknown => "; it may be over, its outcome is not known",
+            Stage::Preflight | Stage::Journal | Stage::Running => "",
+        };
         flight.aborting = true;
-        if flight.stage == Stage::Running {
+        if matches!(flight.stage, Stage::Running | Stage::Unknown) {
             out.push(Effect::Abort(flight.route));
         }
-        Ok(format!("{name}: asked to abort request #{}", id.0))
+        Ok(format!("{name}: asked to abort request #{}{may_be_over}", id.0))
     }
 
     fn set_mode(&mut self, mode: Mode) -> String {

@@ -3,19 +3,25 @@
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Rule};
 
-use super::live::{Hold, HoldCause, Stage};
+use super::live::{Doubt, Hold, HoldCause, Stage, Whereabouts};
 use super::message::{Effect, Presence, Route};
 use super::record::{By, Phase};
 use super::timers::Timer;
 use super::{Engine, HOUR};
 
-/// Hosts that did not answer are asked again after so long.
+/// Hosts that could not tell are asked again after so long: a hand-over takes less.
+const ASK_SOON: Span = Span::from_secs(1);
+/// And then after so long, again and again.
 const ASK_AGAIN: Span = Span::from_secs(5);
+/// An outcome that cannot be told for so long is a human's to look at.
+const DOUBT: Span = Span::from_mins(1);
+/// A migration that was found still under way, and of which nothing more is heard for so long, is asked for again.
+const QUIET: Span = Span::from_mins(1);
 
 impl Engine {
     pub(super) fn on_ended(&mut self, id: RequestId, detail: String, out: &mut Vec<Effect>) {
         let Some(flight) = self.flight_in(id, Stage::Running) else { return };
-        flight.stage = Stage::Confirming;
+        (flight.stage, flight.heard, flight.retry) = (Stage::Confirming, None, Timestamp::NEVER);
         flight.detail = detail;
         out.push(Effect::Confirm(flight.route));
     }
@@ -29,12 +35,15 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.flights.get(&id) else { return };
-        if !matches!(flight.stage, Stage::Confirming | Stage::Unknown) {
+        let is_asked = matches!(flight.stage, Stage::Confirming | Stage::Unknown);
+        // Its last progress may have come after its end: that it has arrived is sure all the same.
+        let has_arrived = flight.heard.is_some() && (source, destination) == (Presence::Absent, Presence::Runs);
+        if !is_asked && !has_arrived {
             return;
         }
         match (source, destination) {
             (Presence::Unknown | Presence::Paused, _) | (_, Presence::Unknown | Presence::Paused) => {
-                self.cannot_tell(now, id, source, out);
+                self.cannot_tell(now, id, source, destination, out);
             }
             (Presence::Absent, Presence::Runs) => self.confirmed(now, id, out),
             (Presence::Runs, Presence::Absent) => self.stayed(now, id, out),
@@ -43,35 +52,101 @@ impl Engine {
         }
     }
 
-    /// Nothing is done to the VM until both hosts have answered.
-    fn cannot_tell(&mut self, now: Timestamp, id: RequestId, source: Presence, out: &mut Vec<Effect>) {
+    /// Nothing is done to the VM until both hosts have said whether it runs there.
+    fn cannot_tell(
+        &mut self,
+        now: Timestamp,
+        id: RequestId,
+        source: Presence,
+        destination: Presence,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(route) = self.flights.get(&id).map(|flight| flight.route) else { return };
+        let said = self.doubtful(route, source, destination);
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        let route = flight.route;
-        let silent = if source == Presence::Unknown { route.from } else { route.to };
-        let first = flight.stage != Stage::Unknown;
+        let wait = if flight.doubt.is_none() { ASK_SOON } else { ASK_AGAIN };
+        let since = flight.doubt.get_or_insert(Doubt { since: now, told: false }).since;
+        let is_news = flight.stage != Stage::Unknown || flight.detail != said;
+        (flight.stage, flight.retry) = (Stage::Unknown, now + wait);
+        flight.detail.clone_from(&said);
         let percent = flight.percent;
-        flight.stage = Stage::Unknown;
-        flight.retry = now + ASK_AGAIN;
-        flight.detail = format!("{} does not answer: outcome unknown", self.cluster.host(silent).name);
-        let detail = flight.detail.clone();
-        self.timers.set(now + ASK_AGAIN, route.vm, Timer::Confirm);
-        if first {
-            self.record_flight(now, route, Phase::Unknown, percent, detail, out);
+        self.timers.set(now + wait, route.vm, Timer::Confirm);
+        if is_news {
+            self.record_flight(now, route, Phase::Unknown, percent, said.clone(), out);
+        }
+        if now.since(since) >= DOUBT {
+            self.alarm_of_doubt(now, id, &said, (source, destination), out);
         }
     }
 
+    /// Which side keeps the outcome from being told, and why: `kvm2 does not answer`.
+    fn doubtful(&self, route: Route, source: Presence, destination: Presence) -> String {
+        let (from, to) = (self.host_name(route.from), self.host_name(route.to));
+        let side = |presence, host: &str| match presence {
+            Presence::Unknown => Some(format!("{host} does not answer")),
+            Presence::Paused => Some(format!("paused on {host}")),
+            Presence::Runs | Presence::Absent => None,
+        };
+        match (source, destination) {
+            (Presence::Paused, Presence::Paused) => format!("paused on both {from} and {to}"),
+            _ => [side(source, from), side(destination, to)].into_iter().flatten().collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// Said once for each migration.
+    fn alarm_of_doubt(
+        &mut self,
+        now: Timestamp,
+        id: RequestId,
+        said: &str,
+        sides: (Presence, Presence),
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let route = flight.route;
+        let Some(doubt) = flight.doubt.as_mut().filter(|doubt| !doubt.told) else { return };
+        doubt.told = true;
+        let remedy = match sides {
+            (Presence::Paused, Presence::Paused) => "resume one, destroy the other",
+            (Presence::Paused, Presence::Absent) | (Presence::Absent, Presence::Paused) => "resume it there",
+            (Presence::Paused, Presence::Runs) | (Presence::Runs, Presence::Paused) => {
+                "it runs at the other: destroy the paused one, if no migration goes on there"
+            }
+            _ => "nothing else is moved with it",
+        };
+        let text = format!("{}: outcome unknown for 1 min: {said}; {remedy}", self.name(route.vm));
+        self.alarm(now, Some(route.vm), text, out);
+    }
+
+    /// What had seemed to be over is still under way: the driver follows it.
+    pub(super) fn follow(&mut self, now: Timestamp, id: RequestId) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        (flight.stage, flight.doubt) = (Stage::Running, None);
+        (flight.heard, flight.retry) = (Some(now), now + QUIET);
+        self.timers.set(now + QUIET, flight.route.vm, Timer::Confirm);
+    }
+
+    /// Both hosts are asked again. One that is followed is not, while it is heard of.
     pub(super) fn confirm_again(&mut self, due: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let Some(id) = self.live(vm).flight else { return };
-        if let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.retry == due) {
-            flight.retry = Timestamp::NEVER;
-            out.push(Effect::Confirm(flight.route));
+        let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.retry == due) else { return };
+        let quiet = flight.heard.filter(|_| flight.stage == Stage::Running).map(|heard| heard + QUIET);
+        if let Some(quiet) = quiet.filter(|quiet| *quiet > due) {
+            flight.retry = quiet;
+            return self.timers.set(quiet, vm, Timer::Confirm);
         }
+        if flight.stage == Stage::Running {
+            flight.stage = Stage::Confirming;
+        }
+        flight.retry = Timestamp::NEVER;
+        out.push(Effect::Confirm(flight.route));
     }
 
     fn confirmed(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
         let Some(flight) = self.land(id) else { return };
         let Route { vm, to, .. } = flight.route;
         self.live_mut(vm).landed = Some((id, Phase::Confirmed));
+        self.live_mut(vm).whereabouts = Whereabouts::Here;
         self.placed(vm, to);
         self.live_mut(vm).remember_move(now);
         while self.moves.front().is_some_and(|at| now.since(*at) >= HOUR) {
@@ -120,6 +195,7 @@ impl Engine {
         let Route { vm, to, .. } = flight.route;
         let phase = if flight.aborting { Phase::Aborted } else { Phase::Failed };
         self.live_mut(vm).landed = Some((id, phase));
+        self.live_mut(vm).whereabouts = Whereabouts::Here;
         if phase == Phase::Failed {
             self.live_mut(vm).remember_failure(to, now);
         } else {
@@ -135,12 +211,14 @@ impl Engine {
         let route = flight.route;
         self.live_mut(route.vm).landed = Some((id, phase));
         self.hold(route.vm, Hold { until: Timestamp::NEVER, cause });
+        self.live_mut(route.vm).whereabouts = Whereabouts::Untold;
         self.record_flight(now, route, phase, flight.percent, flight.detail, out);
-        let [vm, from, to] =
-            [&self.cluster.vm(route.vm).name, &self.cluster.host(route.from).name, &self.cluster.host(route.to).name];
         let text = match phase {
-            Phase::Lost => format!("{vm} is lost: it runs neither on {from} nor on {to}; start it, then release it"),
-            _ => format!("{vm} runs twice, on {from} and on {to}: stop one, then release it"),
+            Phase::Lost => {
+                let [vm, from, to] = [self.name(route.vm), self.host_name(route.from), self.host_name(route.to)];
+                format!("{vm} is lost: it runs neither on {from} nor on {to}; start it, then release it")
+            }
+            _ => self.runs_twice(route.vm, route.from, route.to),
         };
         self.alarm(now, Some(route.vm), text, out);
         self.settle(now, route.vm);

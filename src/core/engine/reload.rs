@@ -5,7 +5,7 @@ use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::amend::{POLICY_CHANGED, edited};
-use super::live::{HostLive, Live, Waiting};
+use super::live::{HostLive, Live, Waiting, Whereabouts};
 use super::message::{ConfigChange, Effect};
 use super::names::Names;
 use super::record::{Gate, Happened, Record};
@@ -209,7 +209,10 @@ fn carried(
     configured: HostId,
 ) -> (Live, Option<Dropped>) {
     live.asked = None;
-    live.host = names.hosts[live.host.index()].unwrap_or(configured);
+    live.host = names.hosts[live.host.index()].unwrap_or_else(|| {
+        live.whereabouts = Whereabouts::Untold;
+        configured
+    });
     live.last_ring = live
         .last_ring
         .iter()

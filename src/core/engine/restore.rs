@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::amend::{POLICY_CHANGED, edited};
 use super::drain::Drain;
 use super::kept::{Kept, KeptCluster, KeptDrain, KeptWaiting};
-use super::live::{Live, Waiting};
+use super::live::{Live, Waiting, Whereabouts};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::reload::CONFIG;
@@ -108,6 +108,8 @@ impl Engine {
             raw: kept.raw,
             settle: kept.settle,
             hold: kept.hold,
+            // Where the config puts it is not where a driver found it.
+            whereabouts: if ids.host(&kept.host) == Some(host) { kept.whereabouts } else { Whereabouts::Untold },
             flapping: kept.flapping,
             tried: ids.dated(&kept.tried),
             failed: ids.dated(&kept.failed),

@@ -57,7 +57,7 @@ impl Engine {
         let flight = Flight {
             stage: Stage::Unknown,
             retry: now,
-            detail: "whimbrel was restarted in mid-move: outcome unknown".to_owned(),
+            detail: "whimbrel was restarted in mid-move".to_owned(),
             drains: by == By::Operator && self.drains.contains_key(&route.from),
             ..Flight::asked(route, action, by, now)
         };

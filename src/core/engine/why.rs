@@ -1,18 +1,48 @@
 //! The why line: at every moment, why a VM stands where it stands.
 
-use crate::core::cluster::{Direction, Span, Timestamp, Value, VmId, in_words};
+use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId, in_words};
 use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
-use super::live::Stage;
+use super::live::{Hold, HoldCause, Stage, Whereabouts};
 use super::record::{By, VmState};
 
 impl Engine {
     /// Why the VM stands where it stands, in one line.
     pub fn why(&self, vm: VmId, now: Timestamp) -> String {
-        match self.state(vm) {
+        let state = self.state(vm);
+        let why = self.why_in(state, vm, now);
+        match self.out_of_order(vm).filter(|_| state != VmState::Migrating) {
+            Some(trouble) => format!("{trouble}; {why}"),
+            None => why,
+        }
+    }
+
+    /// What is wrong with where it is, if that is not why it is held.
+    fn out_of_order(&self, vm: VmId) -> Option<String> {
+        let host = self.live(vm).host;
+        match self.live(vm).whereabouts {
+            Whereabouts::Nowhere if !self.is_broken(vm) => Some(format!("{}: nothing is moved", self.on_no_host(vm))),
+            Whereabouts::Twice if !self.is_broken(vm) => Some("runs at two hosts: nothing is moved".to_owned()),
+            _ if self.host(host).state == HostState::Down => Some(format!("its host {} is down", self.host_name(host))),
+            _ => None,
+        }
+    }
+
+    /// Why, and how long it is held; of one that was lost or double and is found again, where.
+    pub(super) fn hold_in_words(&self, vm: VmId, hold: Hold, now: Timestamp) -> String {
+        let live = self.live(vm);
+        if !self.is_broken(vm) || live.whereabouts != Whereabouts::Here {
+            return hold.in_words(now);
+        }
+        let was = if hold.cause == HoldCause::Lost { "lost" } else { "double" };
+        format!("held until released, was {was}: it runs on {} again", self.host_name(live.host))
+    }
+
+    fn why_in(&self, state: VmState, vm: VmId, now: Timestamp) -> String {
+        match state {
             VmState::Migrating => self.why_migrating(vm, now),
-            VmState::Held => self.live(vm).hold.map_or_else(String::new, |hold| hold.in_words(now)),
+            VmState::Held => self.live(vm).hold.map_or_else(String::new, |hold| self.hold_in_words(vm, hold, now)),
             VmState::Flapping => {
                 let tried = self.live(vm).blocked.as_ref().map_or("was everywhere", |(_, why)| why.as_str());
                 format!("{tried}; held until released")
@@ -25,13 +55,9 @@ impl Engine {
         }
     }
 
-    fn host_called(&self, host: crate::core::cluster::HostId) -> &str {
-        &self.cluster.host(host).name
-    }
-
     fn why_migrating(&self, vm: VmId, now: Timestamp) -> String {
         let Some(flight) = self.flight(vm) else { return String::new() };
-        let to = self.host_called(flight.route.to);
+        let to = self.host_name(flight.route.to);
         let by = match flight.by {
             By::Policy => "its policy",
             By::Schedule => "its schedule",
@@ -47,7 +73,7 @@ impl Engine {
                 format!("moving to {to} for {by}: {}% after {since}{detail}{abort}", flight.percent)
             }
             Stage::Confirming => "asking both hosts where it runs".to_owned(),
-            Stage::Unknown => format!("{}; both hosts are asked until they answer", flight.detail),
+            Stage::Unknown => format!("outcome unknown: {}; both hosts are asked until it can be told", flight.detail),
         }
     }
 
@@ -67,7 +93,7 @@ impl Engine {
 
     fn why_waiting(&self, vm: VmId, now: Timestamp) -> String {
         let Some(waiting) = &self.live(vm).waiting else { return String::new() };
-        let (to, left) = (self.host_called(waiting.to), in_words(waiting.lapses.since(now)));
+        let (to, left) = (self.host_name(waiting.to), in_words(waiting.lapses.since(now)));
         format!("request #{} to {to} waits for approval, lapses in {left}", waiting.id.0)
     }
 
@@ -132,9 +158,9 @@ impl Engine {
     fn leads_to(&self, vm: VmId, action: Decision, by: By, now: Timestamp) -> String {
         match self.policy_gates(vm, action, by, now) {
             Ok(to) if self.mode(vm) == crate::core::cluster::Mode::Ask => {
-                format!("asks to move it to {}", self.host_called(to))
+                format!("asks to move it to {}", self.host_name(to))
             }
-            Ok(to) => format!("moves it to {}", self.host_called(to)),
+            Ok(to) => format!("moves it to {}", self.host_name(to)),
             Err((gate, why)) => format!("would be blocked by {}: {why}", gate.word()),
         }
     }

@@ -5,7 +5,7 @@
 //! rest is sent, and it resumes at the destination. With `V` the memory and `n` the rounds:
 //! `total = V/R · (1 − λⁿ⁺¹) / (1 − λ)`, `downtime = V·λⁿ/R + resume`.
 
-use crate::core::cluster::Span;
+use crate::core::cluster::{Span, Transfer, in_words as words};
 
 /// Xen stops the VM when 50 pages of 4 KiB or fewer remain, in MB.
 pub const SMALL_MB: f64 = 0.2;
@@ -58,6 +58,32 @@ pub fn standing(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: S
     (round, (left - sent).max(0.0))
 }
 
+/// What a migration will be like, for an operator: `about 4.4 s in 3 rounds`, `will not converge: writes 120 MB/s, sends
+/// 117 MB/s`. As [`forecast`].
+pub fn in_words(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> String {
+    let Forecast { rounds, total, converges, .. } = forecast(memory_mb, dirty_mb_s, bandwidth_mb_s);
+    if !converges {
+        return format!("will not converge: writes {dirty_mb_s:.0} MB/s, sends {bandwidth_mb_s:.0} MB/s");
+    }
+    let takes = if total < Span::from_mins(2) { format!("{:.1} s", total.secs_f64()) } else { words(total) };
+    format!("about {takes} in {rounds} {}", if rounds == 1 { "round" } else { "rounds" })
+}
+
+/// Where a migration stands `elapsed` after its start, in figures.
+pub fn transfer(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> Transfer {
+    let (rounds, left) = standing(memory_mb, dirty_mb_s, bandwidth_mb_s, elapsed);
+    let bytes = |mb: f64| (mb * 1e6) as u64;
+    Transfer {
+        total: bytes(memory_mb),
+        sent: bytes(elapsed.secs_f64() * bandwidth_mb_s),
+        left: bytes(left),
+        rate: bytes(bandwidth_mb_s),
+        dirty: bytes(dirty_mb_s),
+        rounds,
+        downtime: Some(span(left / bandwidth_mb_s + RESUME_S)),
+    }
+}
+
 fn span(seconds: f64) -> Span {
     Span::from_millis((seconds * 1_000.0) as i64)
 }
@@ -101,5 +127,27 @@ mod tests {
         assert_eq!(standing(100.0, 5.0, 10.0, Span::from_secs(4)), (1, 60.0));
         assert_eq!(standing(100.0, 5.0, 10.0, Span::from_secs(12)), (2, 30.0));
         assert_eq!(standing(100.0, 10.0, 10.0, Span::from_secs(95)), (10, 50.0));
+    }
+
+    #[test]
+    fn a_forecast_is_a_short_phrase() {
+        assert_eq!(in_words(512.0, 10.0, 117.0), "about 4.8 s in 4 rounds");
+        assert_eq!(in_words(1_170.0, 0.0, 117.0), "about 10.0 s in 1 round");
+        assert_eq!(in_words(4_096.0, 90.0, 117.0), "about 3 min in 29 rounds");
+        assert_eq!(in_words(512.0, 120.0, 117.0), "will not converge: writes 120 MB/s, sends 117 MB/s");
+    }
+
+    #[test]
+    fn figures_are_bytes() {
+        let expected = Transfer {
+            total: 100_000_000,
+            sent: 120_000_000,
+            left: 30_000_000,
+            rate: 10_000_000,
+            dirty: 5_000_000,
+            rounds: 2,
+            downtime: Some(Span::from_millis(3_030)),
+        };
+        assert_eq!(transfer(100.0, 5.0, 10.0, Span::from_secs(12)), expected);
     }
 }

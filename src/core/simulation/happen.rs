@@ -20,7 +20,7 @@ pub(super) enum Due {
     Fails(HostId, Span),
     Returns(HostId),
     Ends(RequestId),
-    Progress(RequestId, u8),
+    Progress(RequestId, u32),
     JobEnds(VmId, u32),
     JobBegins(VmId, u32),
     Report(HostId),
@@ -113,14 +113,14 @@ impl Simulation {
         self.untold.push(Event::Ended { id, detail: moving.ending() });
     }
 
-    fn progresses(&mut self, id: RequestId, n: u8) {
+    fn progresses(&mut self, id: RequestId, n: u32) {
         let Some(moving) = self.moving.get(&id) else { return };
         if moving.reports_at(n).is_none() {
             return;
         }
-        let (percent, detail) = moving.report(n);
+        let (percent, detail, transfer) = moving.report(n);
         let next = moving.reports_at(n + 1);
-        self.untold.push(Event::Progress { id, percent, detail, transfer: None });
+        self.untold.push(Event::Progress { id, percent, detail, transfer });
         if let Some(at) = next {
             self.push(at, Due::Progress(id, n + 1));
         }

@@ -1,11 +1,13 @@
 //! A migration under way, from its start to its end. Whether it arrived, only the hosts know.
 
-use crate::core::cluster::{Span, Timestamp, in_words};
+use crate::core::cluster::{Span, Timestamp, Transfer, in_words};
 use crate::core::engine::Route;
 use crate::core::insight::precopy::{self, Forecast};
 
-/// How often a migration says how far it is.
-const REPORTS: u8 = 8;
+/// A live migration says how far it is this often.
+const REPORT_LIVE: Span = Span::from_millis(500);
+/// And one between sites, which takes minutes, this often.
+const REPORT_BETWEEN: Span = Span::from_secs(10);
 /// From an operator's abort until it is through.
 const ABORT_TAKES: Span = Span::from_secs(1);
 
@@ -68,14 +70,22 @@ impl Moving {
     }
 
     /// When its `n`-th report, from 1, is due; `None` after the last, or when it has been broken off.
-    pub(super) fn reports_at(&self, n: u8) -> Option<Timestamp> {
-        (n <= REPORTS && self.fate == Fate::Completes)
-            .then(|| self.began + self.takes.scaled(i64::from(n), i64::from(REPORTS) + 1))
+    pub(super) fn reports_at(&self, n: u32) -> Option<Timestamp> {
+        let at = self.began + self.reported_at(n);
+        (at < self.ends && self.fate == Fate::Completes).then_some(at)
+    }
+
+    /// How long it has gone on by then.
+    fn reported_at(&self, n: u32) -> Span {
+        let every = if self.is_live() { REPORT_LIVE } else { REPORT_BETWEEN };
+        every.scaled(i64::from(n), 1)
     }
 
     /// The report that comes next, and when.
-    pub(super) fn next_report(&self, now: Timestamp) -> Option<(u8, Timestamp)> {
-        (1..=REPORTS).find_map(|n| self.reports_at(n).filter(|at| *at > now).map(|at| (n, at)))
+    pub(super) fn next_report(&self, now: Timestamp) -> Option<(u32, Timestamp)> {
+        let n = now.since(self.began).millis() / self.reported_at(1).millis() + 1;
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        self.reports_at(n).map(|at| (n, at))
     }
 
     /// Whether the VM runs meanwhile.
@@ -83,22 +93,23 @@ impl Moving {
         matches!(self.way, Way::Live { .. })
     }
 
-    /// Percent of the way and a phrase, for its `n`-th report.
-    pub(super) fn report(&self, n: u8) -> (u8, String) {
-        let percent = (u32::from(n) * 100 / (u32::from(REPORTS) + 1)) as u8;
-        let elapsed = self.takes.scaled(i64::from(n), i64::from(REPORTS) + 1);
-        let detail = match self.way {
+    /// Percent of the way, a phrase and, if it is live, figures, for its `n`-th report.
+    pub(super) fn report(&self, n: u32) -> (u8, String, Option<Transfer>) {
+        let elapsed = self.reported_at(n);
+        let percent = (elapsed.millis() * 100 / self.takes.millis().max(1)) as u8;
+        match self.way {
             Way::Live { memory, dirty, bandwidth, forecast } => {
-                let (round, left) = precopy::standing(memory, dirty, bandwidth, elapsed);
+                let figures = precopy::transfer(memory, dirty, bandwidth, elapsed);
+                let left = figures.left as f64 / 1e6;
                 let left = if left < 10.0 { format!("{left:.1}") } else { format!("{left:.0}") };
-                format!("round {} of {}, {left} MB left", round.min(forecast.rounds), forecast.rounds)
+                let round = figures.rounds.min(forecast.rounds);
+                (percent, format!("round {round} of {}, {left} MB left", forecast.rounds), Some(figures))
             }
             Way::Between => {
                 let left = Span::from_millis(self.takes.millis() - elapsed.millis());
-                format!("stopped and copied, {} left", in_words(left))
+                (percent, format!("stopped and copied, {} left", in_words(left)), None)
             }
-        };
-        (percent, detail)
+        }
     }
 
     /// Breaks it off, unless it is as good as over. True if it now ends at another time.

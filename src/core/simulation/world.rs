@@ -9,8 +9,9 @@ use super::happen::Due;
 use super::hash::{self, For};
 use super::moving::Moving;
 use super::plan::{Outage, Plan, Service, VmPlan};
-use crate::core::cluster::{ArrayId, Cluster, HostId, Reading, RequestId, Span, Timestamp, VmId};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Reading, RequestId, Span, Timestamp, VmId, in_words};
 use crate::core::engine::{Event, Presence, QueueReport, Route};
+use crate::core::insight::precopy;
 
 /// The CPU of a host the plan does not have, in GHz.
 const DEFAULT_GHZ: f64 = 6.0;
@@ -116,7 +117,28 @@ impl Simulation {
         } else {
             None
         };
-        Event::Preflight { id: route.id, refusal: refusal.map(str::to_owned), forecast: None }
+        let forecast = refusal.is_none().then(|| self.forecast(route, now));
+        Event::Preflight { id: route.id, refusal: refusal.map(str::to_owned), forecast }
+    }
+
+    fn forecast(&self, route: Route, now: Timestamp) -> String {
+        if self.is_live(route) {
+            let (memory, dirty) = self.memory(route.vm, now);
+            return precopy::in_words(memory, dirty, self.bandwidth_mb_s);
+        }
+        let takes = self.transfer(self.places[route.to.index()].1, 0.5);
+        format!("about {}, stopped all the while", in_words(takes))
+    }
+
+    /// Whether the VM runs on while it is moved.
+    fn is_live(&self, route: Route) -> bool {
+        self.places[route.from.index()].0 == self.places[route.to.index()].0
+    }
+
+    /// A VM's memory in MB, and what it writes of it, in MB/s.
+    fn memory(&self, vm: VmId, now: Timestamp) -> (f64, f64) {
+        let guest = &self.crowd.guests[vm.index()];
+        (guest.memory_mb, guest.dirty_mb_s * guest.activity(step_of(now)))
     }
 
     /// Starts a migration: pre-copy within an array, a stop, copy and start between arrays. What cannot start ends at
@@ -130,7 +152,7 @@ impl Simulation {
             self.untold.push(Event::Ended { id: route.id, detail });
             return;
         }
-        let live = self.places[route.from.index()].0 == self.places[route.to.index()].0;
+        let live = self.is_live(route);
         let moving = if live { self.precopy(route, now) } else { self.between(route, now) };
         self.interrupt(route.vm, now);
         self.crowd.change(route.vm, now, |guest| (guest.moving, guest.off) = (Some(route.id), !live));
@@ -164,9 +186,8 @@ impl Simulation {
     }
 
     fn precopy(&self, route: Route, now: Timestamp) -> Moving {
-        let guest = &self.crowd.guests[route.vm.index()];
-        let dirty = guest.dirty_mb_s * guest.activity(step_of(now));
-        Moving::live(route, now, guest.memory_mb, dirty, self.bandwidth_mb_s)
+        let (memory, dirty) = self.memory(route.vm, now);
+        Moving::live(route, now, memory, dirty, self.bandwidth_mb_s)
     }
 
     /// Away takes longer than home, as in the thesis: the upper and the lower half of what a move can take.

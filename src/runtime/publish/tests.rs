@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::core::cluster::{Cluster, Monitor, Reading, Span};
+use crate::core::cluster::{Cluster, HostState, Monitor, Reading, Span};
 use crate::core::engine::{Change, Event, Gate, Target};
 use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
@@ -227,4 +227,85 @@ fn lines_and_answers_are_bounded_and_the_newest_stay() {
     assert_eq!(snapshot.log[0].text, "alarm 5");
     assert_eq!(snapshot.answers.len(), ANSWERS_KEPT);
     assert_eq!(snapshot.answers.last().map(|answer| answer.seq), Some(LOG_KEPT as u64 + 5));
+}
+
+#[test]
+fn the_vms_of_a_host_that_goes_down_are_shown_so_and_no_others() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_mins(1));
+    let before = stage.snapshot();
+    let mln1 = stage.heart.engine().live(NII3).host();
+    stage.publisher.host(mln1);
+    assert!(Arc::ptr_eq(&before.rows, &stage.snapshot().rows), "its load may be another, its state is not");
+    let down = Event::Host { host: mln1, state: HostState::Down, load: None, why: None };
+    stage.heart.tell(down, &mut stage.publisher, &mut Asked::default());
+    stage.publisher.host(mln1);
+    let after = stage.snapshot();
+    assert_eq!([row(&after, "nii3").host_state, row(&after, "nii5").host_state], [HostState::Down, HostState::Up]);
+    assert!(Arc::ptr_eq(row(&before, "nii5"), row(&after, "nii5")));
+}
+
+#[test]
+fn what_moves_is_listed_with_what_is_shown_of_it() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_secs(30));
+    assert!(stage.snapshot().moving.is_empty());
+    stage.say(Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) });
+    let mut stages = Vec::new();
+    let mut seconds = 30;
+    while stages.is_empty() || stage.heart.engine().flight(NII3).is_some() {
+        let snapshot = stage.snapshot();
+        let [moving] = &snapshot.moving[..] else { panic!("{:?}", snapshot.moving) };
+        assert!(Arc::ptr_eq(moving, row(&snapshot, "nii3")));
+        stages.push(moving.migration.as_ref().expect("it migrates").stage);
+        seconds += 1;
+        assert!(seconds < 600, "it never ends");
+        stage.run_until(Span::from_secs(seconds));
+    }
+    assert!(stages.contains(&crate::core::engine::Stage::Running), "{stages:?}");
+    assert!(stage.snapshot().moving.is_empty());
+}
+
+#[test]
+fn what_draining_a_host_would_mean_is_said_only_while_it_is_asked() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_mins(1));
+    assert!(stage.snapshot().drain.is_none());
+    let here = stage.heart.engine().live(NII3).host();
+    let name: Arc<str> = Arc::from(stage.heart.engine().cluster().host(here).name.as_str());
+    stage.publisher.set_look(Look { drain: Some(Arc::clone(&name)), ..Look::default() });
+    let plan = stage.snapshot().drain.clone().expect("a plan");
+    assert_eq!((&plan.host, plan.at_once), (&name, 1));
+    let [planned] = &plan.moves[..] else { panic!("{plan:?}") };
+    let to = planned.to.as_ref().expect("a place to go");
+    assert!(plan.hosts.iter().any(|taker| taker.host == *to && taker.vms_after == taker.vms + 1), "{plan:?}");
+    stage.publisher.set_look(Look { drain: Some(Arc::from("nowhere")), ..Look::default() });
+    assert!(stage.snapshot().drain.is_none());
+}
+
+#[test]
+fn a_host_that_is_drained_is_followed_to_its_end_and_its_release() {
+    let mut stage = Stage::set();
+    stage.run_until(Span::from_mins(1));
+    let here = stage.heart.engine().live(NII3).host();
+    let host = stage.heart.engine().cluster().host(here).name.clone();
+    let drain =
+        |snapshot: &Snapshot| snapshot.hosts().find(|view| *view.name == *host).and_then(|view| view.drain.clone());
+    stage.say(Command::Drain { host: host.clone() });
+    let begun = drain(&stage.snapshot()).expect("it is being drained");
+    assert_eq!((&*begun.by, begun.commanded, begun.moved, begun.of, begun.done), ("operator", true, 0, 1, false));
+    assert_eq!(stage.snapshot().totals.draining, 1);
+    stage.say(Command::PauseDrain { host: host.clone() });
+    assert!(drain(&stage.snapshot()).is_some_and(|drain| drain.paused));
+    stage.say(Command::ResumeDrain { host: host.clone() });
+    let mut minutes = 1;
+    while !drain(&stage.snapshot()).expect("it is kept empty").done {
+        minutes += 1;
+        assert!(minutes < 30, "it never ends");
+        stage.run_until(Span::from_mins(minutes));
+    }
+    let ended = stage.snapshot();
+    assert_eq!((drain(&ended).map(|drain| (drain.moved, drain.of)), ended.totals.draining), (Some((1, 1)), 0));
+    stage.say(Command::Undrain { host: host.clone() });
+    assert_eq!(drain(&stage.snapshot()), None);
 }

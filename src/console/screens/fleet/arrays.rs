@@ -7,16 +7,14 @@ use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Pen, gauge};
 use crate::core::cluster::HostState;
-use crate::view::{ArrayView, HostView, Snapshot};
+use crate::view::{ArrayView, DrainView, HostView, Snapshot};
 
 /// Draws the panel.
 pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 || area.width == 0 {
         return;
     }
-    let ill = snapshot.arrays.iter().flat_map(|array| &array.hosts).filter(|host| host.state != HostState::Up).count();
-    let right = if ill > 0 { format!("! {ill} not up") } else { String::new() };
-    pen.rule(area, &[("arrays", Role::Title)], &right);
+    pen.rule(area, &[("arrays", Role::Title)], &unusual(snapshot));
     let room = usize::from(area.height - 1);
     let all: usize = snapshot.arrays.iter().map(|array| array.hosts.len()).sum();
     let body = Rect { x: area.x + 1, y: area.y + 1, width: area.width - 1, height: area.height - 1 };
@@ -30,6 +28,19 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     lines(pen, Rect { height: body.height - 1, ..body }, snapshot, ui, top);
     let text = rest(snapshot, top, shown);
     pen.put(body.x, body.bottom() - 1, body.width, &text, Role::Quiet);
+}
+
+/// How many hosts are not as they should be: `! 1 not up  1 drained`.
+fn unusual(snapshot: &Snapshot) -> String {
+    let ill = snapshot.hosts().filter(|host| is_ill(host)).count();
+    let drained = snapshot.hosts().filter(|host| host.state == HostState::Draining).count();
+    let told = [(ill, format!("! {ill} not up")), (drained, format!("{drained} draining"))];
+    let told: Vec<String> = told.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect();
+    told.join("  ")
+}
+
+const fn is_ill(host: &HostView) -> bool {
+    matches!(host.state, HostState::Down | HostState::Unknown)
 }
 
 /// Where the host of the VM in detail stands among all hosts. Not the selected one's: that may be a key ahead, and the
@@ -53,7 +64,7 @@ fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
     let (mut count, mut ill, mut busiest) = (0, Vec::new(), None::<&HostView>);
     for host in hidden {
         count += 1;
-        if host.state != HostState::Up {
+        if is_ill(host) {
             ill.push(&*host.name);
         }
         if host.load > busiest.and_then(|b| b.load) {
@@ -84,11 +95,12 @@ fn lines(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize
         }
         last = Some(array);
         let x = area.x + array_columns + 1;
-        line(pen, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, ui);
+        host_line(pen, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, ui);
     }
 }
 
-fn line(pen: &mut Pen<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
+/// A host: its load, how many VMs it has and takes, its emptying, and which VMs.
+pub fn host_line(pen: &mut Pen<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
     let end = at.right();
     let (word, role) = match host.state {
         HostState::Up => ("", Role::Text),
@@ -123,10 +135,41 @@ fn line(pen: &mut Pen<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui
     if host.base && *host.name != *"base" {
         x = pen.put(x, at.y, end.saturating_sub(x), "(base) ", Role::Faint);
     }
-    if host.state == HostState::Draining {
-        x = pen.put(x, at.y, end.saturating_sub(x), "(draining) ", Role::Warning);
+    match &host.drain {
+        Some(drain) => x = draining(pen, x, at.y, end, drain),
+        None if host.state == HostState::Draining => {
+            x = pen.put(x, at.y, end.saturating_sub(x), "draining ", Role::Warning);
+        }
+        None => {}
     }
     vms(pen, x, at.y, end, host, ui);
+}
+
+/// Columns from which on a host's emptying has a gauge too.
+const GAUGE_FROM: u16 = 32;
+
+fn draining(pen: &mut Pen<'_>, x: u16, y: u16, end: u16, drain: &DrainView) -> u16 {
+    let room = end.saturating_sub(x);
+    let (words, role) = drain_words(drain);
+    let mut x = pen.put(x, y, room, &words, role) + 1;
+    if !drain.done && room >= GAUGE_FROM {
+        x = gauge(pen, x, y, 5, drain.moved as f32 / drain.of.max(1) as f32, role) + 1;
+    }
+    x
+}
+
+/// How far a host's emptying is: `draining 3/8`, `paused 3/8`, `draining 3/8, 1 stays`, `drained`.
+pub fn drain_words(drain: &DrainView) -> (String, Role) {
+    if drain.done {
+        return ("drained".to_owned(), Role::Good);
+    }
+    let word = if drain.paused { "paused" } else { "draining" };
+    let stays = match drain.stuck.len() {
+        0 => String::new(),
+        1 => ", 1 stays".to_owned(),
+        n => format!(", {n} stay"),
+    };
+    (format!("{word} {}/{}{stays}", drain.moved, drain.of), Role::Warning)
 }
 
 /// The VMs of a host, the leaving ones first, with where they go; how many more there are if they do not fit.
@@ -135,21 +178,21 @@ fn vms(pen: &mut Pen<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui
     let staying = host.vms.iter().filter(|(_, to)| to.is_none());
     let all = host.vms.len();
     for (i, (vm, to)) in leaving.chain(staying).enumerate() {
-        let text = match to {
-            Some(to) => format!("{vm} > {to}"),
-            None => vm.to_string(),
+        let texts = match to {
+            Some(to) => vec![format!("{vm} > {} {}%", to.to, to.percent), format!("{vm} > {}", to.to)],
+            None => vec![vm.to_string()],
         };
         let more = format!("+{}", all - i);
         let reserve = if i + 1 < all { width(&more) as u16 + 1 } else { 0 };
-        if x + width(&text) as u16 + reserve > end {
+        let Some(text) = texts.iter().find(|text| x + width(text) as u16 + reserve <= end) else {
             pen.put(x, y, end.saturating_sub(x), &more, Role::Faint);
             return;
-        }
+        };
         let role = match () {
             () if ui.selected.as_ref() == Some(vm) => Role::Strong,
             () if to.is_some() => Role::Moving,
             () => Role::Quiet,
         };
-        x = pen.put(x, y, end.saturating_sub(x), &text, role) + 1;
+        x = pen.put(x, y, end.saturating_sub(x), text, role) + 1;
     }
 }

@@ -6,9 +6,9 @@ use super::columns::Column;
 use crate::console::text::{Zone, exact, left, value, width as columns_of};
 use crate::console::theme::Role;
 use crate::console::widgets::{Bounds, Pen, count_bar, gauge, spark};
-use crate::core::cluster::{Direction, Span, Timestamp};
-use crate::core::engine::{Phase, VmState};
-use crate::view::{Snapshot, VmRow};
+use crate::core::cluster::{Direction, HostState, Span, Timestamp};
+use crate::core::engine::{Stage, VmState};
+use crate::view::{MigrationView, Outlook, Snapshot, VmRow};
 
 /// Columns of the number in a value's cell; the unit follows.
 pub const NUMBER: u16 = 6;
@@ -39,10 +39,20 @@ pub fn draw(pen: &mut Pen<'_>, column: Column, at: Rect, row: &VmRow, snapshot: 
         Column::Count => count(pen, at, row),
         Column::Low => low_count(pen, at, row),
         Column::Host => {
+            // In the gap before it, so that nothing moves when a host goes down.
+            let mark = match row.host_state {
+                HostState::Down => Some(("!", Role::Alarm)),
+                HostState::Unknown => Some(("?", Role::Warning)),
+                HostState::Up | HostState::Draining => None,
+            };
+            let role = mark.map_or(Role::Text, |(_, role)| role);
+            if let Some((mark, role)) = mark {
+                pen.glyph(x.saturating_sub(1), y, mark, role);
+            }
             // Where not both have room the host is the one to know.
             let array = columns_of(&row.array) + 1 + columns_of(&row.host) <= usize::from(width);
             let x = if array { pen.put(x, y, width, &format!("{}/", row.array), Role::Quiet) } else { x };
-            pen.put(x, y, at.right().saturating_sub(x), &row.host, Role::Text);
+            pen.put(x, y, at.right().saturating_sub(x), &row.host, role);
         }
         Column::State => state(pen, at, row, snapshot.at, zone),
         Column::Read => age(pen, at, row.read_at, snapshot.at),
@@ -194,13 +204,26 @@ fn words(pen: &mut Pen<'_>, at: Rect, word: &str, note: &str, role: Role) {
     }
 }
 
-fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+/// How far a VM's migration is.
+pub fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
     let Some(migration) = &row.migration else { return words(pen, at, "migrating", &row.note, Role::Moving) };
-    if migration.phase == Phase::Unknown {
-        let text = format!("? > {} unknown", migration.to);
-        pen.put(at.x, at.y, at.width, &text, Role::Warning);
-        return;
+    let to = &*migration.to;
+    let said = |pen: &mut Pen<'_>, mark: &str, word: &str, role| {
+        let room = at.width.saturating_sub((columns_of(mark) + columns_of(word) + 1) as u16);
+        let x = pen.put(at.x, at.y, at.width, mark, role);
+        let x = pen.put(x, at.y, room, to, role) + 1;
+        pen.put(x, at.y, at.right().saturating_sub(x), word, role);
+    };
+    match migration.stage {
+        Stage::Preflight => said(pen, "> ", "checking", Role::Moving),
+        Stage::Journal => said(pen, "> ", "begins", Role::Moving),
+        Stage::Running => progress(pen, at, migration),
+        Stage::Confirming => said(pen, "> ", "confirming", Role::Moving),
+        Stage::Unknown => said(pen, "? > ", "unknown", Role::Alarm),
     }
+}
+
+fn progress(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView) {
     let percent = format!(" {}%", migration.percent);
     let bar = if columns_of(&migration.to) + 2 + 6 + " 100%".len() <= usize::from(at.width) { 6 } else { 0 };
     let name_room = at.width.saturating_sub(percent.len() as u16 + bar + 2);
@@ -209,7 +232,24 @@ fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
     if bar > 0 {
         x = gauge(pen, x + 1, at.y, 5, f32::from(migration.percent) / 100.0, Role::Moving);
     }
-    pen.put(x, at.y, at.right().saturating_sub(x), &percent, Role::Moving);
+    x = pen.put(x, at.y, at.right().saturating_sub(x), &percent, Role::Moving);
+    let room = usize::from(at.right().saturating_sub(x));
+    let (said, role) = outlook_words(migration);
+    if let Some(words) = said.iter().find(|words| columns_of(words) < room) {
+        pen.put(x + 1, at.y, room as u16 - 1, words, role);
+    }
+}
+
+/// What is to be expected of it, in as many words as there is room for.
+fn outlook_words(migration: &MigrationView) -> (Vec<String>, Role) {
+    if migration.aborting {
+        return (vec!["abort asked".to_owned(), "abort".to_owned()], Role::Warning);
+    }
+    match migration.outlook() {
+        Outlook::Untold => (Vec::new(), Role::Moving),
+        Outlook::Left(span) => (vec![format!("{} left", left(span)), left(span)], Role::Moving),
+        Outlook::Never { .. } => (vec!["does not converge".to_owned(), "no end".to_owned()], Role::Warning),
+    }
 }
 
 fn waiting(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp) {

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::{cells, queue};
+use crate::console::screens::migration;
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
@@ -12,12 +13,28 @@ use crate::console::{step, ui};
 use crate::core::cluster::{Span, Timestamp};
 use crate::view::{Detail, Snapshot, VmRow};
 
-/// Draws the graph, and beside it a site VM's queue.
+/// Rows of a graph with its title that still says something.
+const LEAST_GRAPH: u16 = 6;
+
+/// Draws its migration, if one is under way; the graph, and beside it a site VM's queue.
 pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
     let Some(row) = ui.row() else { return pen.rule(area, &[("no VM selected", Role::Quiet)], "") };
+    let Some(moving) = &row.migration else { return past(pen, area, row, snapshot, ui) };
+    // While it moves that comes first; its graph has what is left, if that is enough to be read.
+    let rows = migration::rows(moving, area.width);
+    let rows = if area.height >= rows + LEAST_GRAPH { rows } else { area.height };
+    migration::draw(pen, Rect { height: rows, ..area }, row, moving, snapshot.at);
+    let rest = Rect { y: area.y + rows, height: area.height - rows, ..area };
+    if rest.height > 0 {
+        past(pen, rest, row, snapshot, ui);
+    }
+}
+
+/// Its graph under its title.
+fn past(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
     title(pen, area, row, snapshot, ui);
     let mut body = Rect { y: area.y + 1, height: area.height - 1, ..area };

@@ -6,7 +6,7 @@
 //! │ alarm                                        │  while there is one
 //! │ filter, marks                                │  while there is one
 //! │ table                                        │  always
-//! │ detail: graph, queue ───────────┬ arrays ────│  from 17 rows; arrays from 100 columns
+//! │ detail: migration, graph, queue ┬ arrays ────│  from 17 rows; arrays, and what moves, from 100 columns
 //! │ why                             │            │  always
 //! │ log ────────────────────────────┴────────────│  from 22 rows; arrays beside it from 160 columns
 //! └ footer ──────────────────────────────────────┘  always
@@ -18,9 +18,12 @@ mod columns;
 mod detail;
 mod filter;
 mod log;
+mod moving;
 pub(super) mod queue;
 pub(super) mod table;
 
+pub(in crate::console) use arrays::{drain_words, host_line};
+pub(in crate::console) use cells::migrating;
 pub(super) use detail::{changing, indicator, why};
 use ratatui::layout::Rect;
 
@@ -42,6 +45,7 @@ struct Layout {
     table: Rect,
     detail: Rect,
     arrays: Rect,
+    moving: Rect,
     why: Rect,
     log: Rect,
     footer: Rect,
@@ -68,7 +72,14 @@ impl Layout {
                 log.width = detail.width;
             }
         }
-        Self { top, filter, table, detail, arrays, why, log, footer: rest.take(1) }
+        let moving_rows = moving::rows(snapshot, ui, arrays.height);
+        // Right under the hosts, where they leave room.
+        let hosts: usize = snapshot.arrays.iter().map(|array| array.hosts.len()).sum();
+        if moving_rows > 0 {
+            arrays.height = (arrays.height - moving_rows).min(hosts.min(1_000) as u16 + 2);
+        }
+        let moving = Rect { y: arrays.bottom(), height: moving_rows, ..arrays };
+        Self { top, filter, table, detail, arrays, moving, why, log, footer: rest.take(1) }
     }
 }
 
@@ -101,6 +112,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     table::draw(pen, at.table, snapshot, ui);
     detail::draw(pen, at.detail, snapshot, ui);
     arrays::draw(pen, at.arrays, snapshot, ui);
+    moving::draw(pen, at.moving, snapshot, ui);
     detail::why(pen, at.why, snapshot, ui);
     log::draw(pen, at.log, snapshot, ui);
     footer::draw(pen, at.footer, snapshot, ui);

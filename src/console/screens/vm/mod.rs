@@ -3,6 +3,7 @@
 //! ```text
 //! ┌ header, banner, alarm ───────────────────────┐  always
 //! │ its line of the Fleet table                  │  always; the table's head from 20 rows
+//! │ its migration                                │  from 16 rows, while one is under way; all of it from 24
 //! │ graph                                        │  always
 //! │ count, low count                             │  from 14 rows
 //! │ cursor, or what the marks mean               │  from 12 rows
@@ -19,7 +20,7 @@ mod settings;
 use ratatui::layout::Rect;
 
 use super::fleet::{table, why};
-use super::{Rest, draw_top, footer, top};
+use super::{Rest, draw_top, footer, migration, top};
 use crate::console::past;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
@@ -30,6 +31,7 @@ use crate::view::Snapshot;
 struct Layout {
     top: [Rect; 3],
     row: Rect,
+    migration: Rect,
     graph: Rect,
     strips: Rect,
     cursor: Rect,
@@ -44,6 +46,13 @@ impl Layout {
         let top = top(&mut rest, ui, snapshot);
         let rows = area.height;
         let row = rest.take(if rows >= 20 { 2 } else { 1 });
+        let moving = ui.row().and_then(|row| row.migration.as_ref());
+        let wanted = moving.map_or(0, |moving| migration::rows(moving, area.width));
+        let migration = rest.take(match rows {
+            24.. => wanted,
+            16..24 => wanted.min(3),
+            _ => 0,
+        });
         let strips = if rows >= 14 { graph::strips(ui) } else { 0 };
         let cursor = u16::from(rows >= 12);
         let left = rest.0.height.saturating_sub(2 + strips + cursor);
@@ -52,6 +61,7 @@ impl Layout {
         Self {
             top,
             row,
+            migration,
             graph: rest.take(graph),
             strips: rest.take(strips),
             cursor: rest.take(cursor),
@@ -72,6 +82,9 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     };
     let shown = past::shown(ui, snapshot);
     table::one(pen, at.row, row, snapshot, ui);
+    if let Some(moving) = &row.migration {
+        migration::draw(pen, at.migration, row, moving, snapshot.at);
+    }
     graph::draw(pen, at.graph, at.strips, &shown, row, snapshot, ui);
     cursor::draw(pen, at.cursor, &shown, row, snapshot, ui);
     why(pen, at.why, snapshot, ui);

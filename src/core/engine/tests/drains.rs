@@ -1,5 +1,7 @@
 //! A host that is drained: its VMs leave as a stream under the limits, and none arrive until it is released.
 
+use proptest::prelude::*;
+
 use super::harness::*;
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, Pick, Span, VmId};
 use crate::core::engine::{Command, DrainPlan, Engine, Event, Happened, Kept, Phase, Presence, Target, VmState};
@@ -337,4 +339,97 @@ fn what_was_kept_before_there_were_drains_is_still_read() {
     let old = r#"{"alive":0,"last_id":3,"alarms":[]}"#;
     let kept: crate::core::engine::KeptCluster = serde_json::from_str(old).unwrap();
     assert_eq!(serde_json::to_string(&kept).unwrap(), old);
+}
+
+/// A cluster whose first host is to be drained, and how its moves end.
+#[derive(Debug, Clone)]
+struct Story {
+    vms: u32,
+    /// Of the other ring hosts: what they take, their load in percent, and whether they are up.
+    others: Vec<(Option<u32>, Option<u8>, bool)>,
+    pick: Pick,
+    at_once: (u32, u32),
+    outcomes: Vec<bool>,
+}
+
+fn stories() -> impl Strategy<Value = Story> {
+    let other = (prop::option::of(0_u32..5), prop::option::of(0_u8..120), prop::bool::weighted(0.8));
+    let pick = prop_oneof![Just(Pick::Next), Just(Pick::Best)];
+    let outcomes = prop::collection::vec(prop::bool::weighted(0.8), 1..12);
+    (1_u32..8, prop::collection::vec(other, 1..5), pick, (1_u32..4, 1_u32..3), outcomes)
+        .prop_map(|(vms, others, pick, at_once, outcomes)| Story { vms, others, pick, at_once, outcomes })
+}
+
+fn told(story: &Story) -> World {
+    let mut cluster = crowded(story.others.len() as u32 + 1, story.vms);
+    (cluster.limits.at_once, cluster.limits.at_once_per_host) = story.at_once;
+    cluster.arrays[0].pick = story.pick;
+    for (host, (capacity, ..)) in cluster.hosts[1..].iter_mut().zip(&story.others) {
+        host.capacity = *capacity;
+    }
+    let mut world = calm(cluster);
+    for (at, (_, load, is_up)) in story.others.iter().enumerate() {
+        let (host, state) = (HostId::at(at + 1), if *is_up { HostState::Up } else { HostState::Down });
+        world.tell(Event::Host { host, state, load: load.map(|load| f64::from(load) / 100.0), why: None });
+    }
+    world.moves = Moves::Slow;
+    world
+}
+
+fn within_limits(world: &World, story: &Story) -> Result<(), TestCaseError> {
+    let (engine, (at_once, per_host)) = (&world.engine, story.at_once);
+    prop_assert!(engine.flights().count() <= at_once as usize);
+    for (at, described) in engine.cluster().hosts.iter().enumerate() {
+        let host = engine.host(HostId::at(at));
+        prop_assert!(host.busy <= per_host);
+        prop_assert!(described.capacity.is_none_or(|most| host.vms + host.incoming <= most));
+        prop_assert!(host.incoming == 0 || engine.host_state(HostId::at(at)) == HostState::Up);
+    }
+    let vms: Vec<VmId> = engine.flights().map(|flight| flight.route.vm).collect();
+    prop_assert!(vms.is_sorted_by(|a, b| a != b), "two migrations of one VM");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_plan_is_what_happens_if_nothing_else_does(story in stories()) {
+        let mut world = told(&story);
+        let plan = world.engine.drain_plan(H1, world.now);
+        drain(&mut world, "h1");
+        while world.engine.flights().next().is_some() {
+            within_limits(&world, &story)?;
+            arrive(&mut world);
+        }
+        for planned in &plan.moves {
+            prop_assert_eq!(world.engine.live(planned.vm).host(), *planned.to.as_ref().unwrap_or(&H1));
+        }
+        for to in &plan.hosts {
+            prop_assert_eq!(world.engine.host(to.host).vms(), to.vms_after);
+        }
+        prop_assert_eq!(world.engine.drain(H1).unwrap().done, plan.moves.iter().all(|planned| planned.to.is_ok()));
+    }
+
+    #[test]
+    fn it_ends_when_it_can_however_often_a_move_fails(story in stories()) {
+        let mut world = told(&story);
+        let room = world.engine.drain_plan(H1, world.now).moves.iter().filter(|planned| planned.to.is_ok()).count();
+        drain(&mut world, "h1");
+        let mut outcomes = story.outcomes.iter();
+        for _ in 0..200 {
+            within_limits(&world, &story)?;
+            if world.engine.flights().next().is_none() {
+                world.run_for(Span::from_mins(1));
+                continue;
+            }
+            let fails = !outcomes.next().unwrap_or(&true);
+            world.moves = if fails { Moves::Say(Presence::Runs, Presence::Absent) } else { Moves::Slow };
+            arrive(&mut world);
+            world.moves = Moves::Slow;
+        }
+        let drain = world.engine.drain(H1).unwrap();
+        prop_assert_eq!(drain.moved as usize, room, "{:?}", drain);
+        prop_assert_eq!(drain.done, room == story.vms as usize);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod amends;
 mod drains;
+mod facts;
 mod gates;
 mod harness;
 mod listings;

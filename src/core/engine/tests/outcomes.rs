@@ -1,8 +1,8 @@
 //! SPEC 3: the outcome is what both hypervisors say; settle follows whichever it was.
 
 use super::harness::*;
-use crate::core::cluster::{HostId, RequestId, Span, VmId};
-use crate::core::engine::{Command, Effect, Event, Gate, Phase, Presence, Target, VmState};
+use crate::core::cluster::{RequestId, Span, VmId};
+use crate::core::engine::{Command, Effect, Event, Gate, Happened, Phase, Presence, Target, VmState};
 
 const RUNS: Presence = Presence::Runs;
 const ABSENT: Presence = Presence::Absent;
@@ -126,13 +126,126 @@ fn facts_about_a_move_that_is_over_change_nothing() {
     assert_eq!(world.records.len(), before);
 }
 
+const PAUSED: Presence = Presence::Paused;
+
 #[test]
-fn a_foreign_move_is_noticed_and_not_fought_over() {
+fn a_vm_that_stands_still_neither_runs_nor_is_absent() {
+    for (source, destination, said) in [
+        (PAUSED, ABSENT, "paused on h1"),
+        (RUNS, PAUSED, "paused on h2"),
+        (PAUSED, PAUSED, "paused on both h1 and h2"),
+        (PAUSED, UNKNOWN, "paused on h1, h2 does not answer"),
+        (UNKNOWN, ABSENT, "h1 does not answer"),
+    ] {
+        let world = moved(source, destination);
+        assert_eq!(world.phases().last(), Some(&Phase::Unknown));
+        assert_eq!(world.why(), format!("outcome unknown: {said}; both hosts are asked until it can be told"));
+    }
+}
+
+/// At the instant at which it has ended.
+fn just_moved(source: Presence, destination: Presence) -> World {
     let mut world = World::new(cluster(3, threshold()), always(60.0));
-    world.run_for(Span::from_mins(2));
-    world.tell(Event::Found { vm: VmId(0), hosts: vec![HostId(2)] });
-    assert_eq!(world.host(), "h3");
-    assert_eq!(world.alarms(), ["nii1 was moved from h1 to h3 by somebody else; held until released"]);
-    world.run_for(Span::from_hours(2));
-    assert!(world.requests().is_empty());
+    world.moves = Moves::Say(source, destination);
+    while world.requests().is_empty() {
+        world.run_for(Span::from_millis(100));
+    }
+    world
+}
+
+#[test]
+fn a_hand_over_is_asked_for_again_after_a_second() {
+    let mut world = just_moved(PAUSED, PAUSED);
+    let asked = world.effects.iter().filter(|e| matches!(e, Effect::Confirm(_))).count();
+    assert_eq!(world.engine.next_wake(), world.requests()[0].0 + Span::from_secs(1));
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_secs(1));
+    assert_eq!(world.effects.iter().filter(|e| matches!(e, Effect::Confirm(_))).count(), asked + 1);
+    assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
+    assert!(world.alarms().is_empty());
+}
+
+#[test]
+fn after_a_minute_there_is_one_alarm_that_says_what_to_do() {
+    for (source, destination, said) in [
+        (RUNS, UNKNOWN, "h2 does not answer; nothing else is moved with it"),
+        (PAUSED, PAUSED, "paused on both h1 and h2; resume one, destroy the other"),
+        (ABSENT, PAUSED, "paused on h2; resume it there"),
+    ] {
+        let mut world = just_moved(source, destination);
+        world.run_for(Span::from_secs(59));
+        assert!(world.alarms().is_empty());
+        world.run_for(Span::from_mins(30));
+        assert_eq!(world.alarms(), [format!("nii1: outcome unknown for 1 min: {said}")]);
+    }
+}
+
+#[test]
+fn other_words_are_said_when_another_side_keeps_it_unknown() {
+    let mut world = moved(ABSENT, UNKNOWN);
+    world.moves = Moves::Say(ABSENT, PAUSED);
+    world.run_for(Span::from_secs(20));
+    let details = world.pick(|what| match what {
+        Happened::Migration { phase: Phase::Unknown, detail, .. } => Some(detail.clone()),
+        _ => None,
+    });
+    assert_eq!(details, ["h2 does not answer", "paused on h2"]);
+}
+
+fn goes_on(world: &mut World, percent: u8) {
+    let id = RequestId(1);
+    world.tell(Event::Progress { id, percent, detail: "goes on".to_owned(), transfer: None });
+}
+
+#[test]
+fn what_was_thought_over_and_goes_on_is_followed_and_can_be_aborted() {
+    let mut world = moved(UNKNOWN, ABSENT);
+    goes_on(&mut world, 40);
+    assert_eq!(world.phases().last(), Some(&Phase::Running));
+    assert!(world.why().contains("40%"), "{}", world.why());
+    let asked = world.effects.len();
+    world.run_for(Span::from_secs(30));
+    assert!(!world.effects[asked..].iter().any(|effect| matches!(effect, Effect::Confirm(_))), "nobody is asked");
+    world.moves = Moves::Say(RUNS, ABSENT);
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    assert_eq!(world.phases().last(), Some(&Phase::Aborted));
+}
+
+#[test]
+fn what_is_followed_and_falls_silent_is_asked_for_again() {
+    let mut world = moved(UNKNOWN, ABSENT);
+    for percent in 1..=8 {
+        goes_on(&mut world, percent);
+        world.run_for(Span::from_secs(20));
+    }
+    assert_eq!(world.phases().last(), Some(&Phase::Running));
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_mins(1));
+    assert_eq!(world.phases().last(), Some(&Phase::Confirmed), "its end was missed");
+}
+
+#[test]
+fn progress_that_comes_after_the_end_does_not_hide_that_it_arrived() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.moves = Moves::Hang;
+    world.run_for(Span::from_mins(3));
+    let id = RequestId(1);
+    let mut out = Vec::new();
+    world.engine.step(world.now, Event::Ended { id, detail: "done".to_owned() }, &mut out);
+    goes_on(&mut world, 99);
+    world.tell(Event::Presence { id, source: RUNS, destination: ABSENT });
+    assert_eq!(world.phases().last(), Some(&Phase::Running), "it may still be on its way");
+    world.tell(Event::Presence { id, source: ABSENT, destination: RUNS });
+    assert_eq!(world.phases().last(), Some(&Phase::Confirmed));
+}
+
+#[test]
+fn an_abort_while_the_outcome_is_unknown_is_passed_on_and_the_outcome_still_read() {
+    let mut world = moved(UNKNOWN, ABSENT);
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    assert!(world.answers[0].0 && world.answers[0].1.ends_with("its outcome is not known"), "{:?}", world.answers);
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::Abort(_))));
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_secs(5));
+    assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
 }

@@ -1,6 +1,7 @@
 //! Migrations: preflight, pre-copy, between sites, aborts, and those that come to nothing.
 
 use super::*;
+use crate::core::cluster::Transfer;
 use Presence::{Absent, Runs};
 
 fn one(change: impl FnOnce(&mut Plan)) -> Simulation {
@@ -34,18 +35,36 @@ fn a_live_migration_runs_at_the_source_until_it_ends() {
 }
 
 #[test]
-fn progress_comes_about_eight_times_and_rises() {
+fn progress_comes_twice_a_second_in_figures_too_and_rises() {
     let mut simulation = one(|plan| plan.vms[0].memory_mb = 4_096.0);
     simulation.start(route(0, 0, 1), START);
-    let told = advance(&mut simulation, after(120));
+    let told = advance(&mut simulation, after(10));
     let progress = told.into_iter().filter_map(|event| match event {
-        Event::Progress { percent, detail, .. } => Some((percent, detail)),
+        Event::Progress { percent, detail, transfer, .. } => Some((percent, detail, transfer.expect("figures"))),
         _ => None,
     });
-    let progress: Vec<(u8, String)> = progress.collect();
-    assert_eq!(progress.len(), 8);
-    assert!(progress.is_sorted_by(|a, b| a.0 < b.0) && progress.iter().all(|(percent, _)| *percent < 100));
-    assert!(progress[0].1.starts_with("round 1 of ") && progress[0].1.ends_with(" MB left"), "{}", progress[0].1);
+    let progress: Vec<(u8, String, Transfer)> = progress.collect();
+    assert_eq!(progress.len(), 20);
+    assert!(progress.is_sorted_by_key(|(percent, ..)| *percent) && progress.iter().all(|(percent, ..)| *percent < 100));
+    let (_, detail, figures) = &progress[0];
+    assert!(detail.starts_with("round 1 of ") && detail.ends_with(" MB left"), "{detail}");
+    assert_eq!((figures.total, figures.sent + figures.left, figures.rounds), (4_096_000_000, 4_096_000_000, 1));
+    assert!(figures.downtime.is_some_and(|downtime| downtime > Span::from_secs(30)));
+}
+
+#[test]
+fn what_a_move_will_be_like_is_told_before_it_starts() {
+    let forecast = |simulation: &mut Simulation, route| match simulation.preflight(route, START) {
+        Event::Preflight { forecast, .. } => forecast,
+        other => panic!("not a preflight: {other:?}"),
+    };
+    let told = forecast(&mut one(|_| {}), route(0, 0, 1)).expect("a forecast");
+    assert!(told.starts_with("about ") && told.ends_with(" rounds"), "{told}");
+    let told = forecast(&mut one(|plan| plan.vms[0].dirty_mb_s = 300.0), route(0, 0, 1)).expect("a forecast");
+    assert!(told.starts_with("will not converge: writes "), "{told}");
+    let told = forecast(&mut simulation(Scenario::Three, |_| {}), route(0, 0, 3)).expect("a forecast");
+    assert!(told.ends_with(", stopped all the while"), "{told}");
+    assert_eq!(forecast(&mut one(|_| {}), route(0, 2, 1)), None, "it is refused");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use super::lines::Lines;
 use super::model::{Config, HistorySettings};
 use super::sink::Sink;
 use super::words;
-use crate::core::cluster::{Cluster, Limits, Mode, Span};
+use crate::core::cluster::{Cluster, Driver, Limits, Mode, Span};
 use crate::core::simulation::Plan;
 
 const MODES: [(&str, Mode); 3] = [("observe", Mode::Observe), ("ask", Mode::Ask), ("auto", Mode::Auto)];
@@ -66,7 +66,7 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
         bandwidth_mb_s: BANDWIDTH_MB_S,
         between_sites: BETWEEN_SITES,
         outages: Vec::new(),
-        driven: Vec::new(),
+        driven: arrays.drivers.iter().map(|given| given.as_ref().is_some_and(|d| *d != Driver::Simulator)).collect(),
     };
     let stem = || path.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let cluster = Cluster {

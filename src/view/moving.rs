@@ -1,0 +1,104 @@
+//! What a screen may know of a migration under way.
+
+use std::sync::Arc;
+
+use crate::core::cluster::{HostId, RequestId, Span, Timestamp, Transfer, VmId};
+use crate::core::engine::{By, Engine, Stage};
+
+/// A migration under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MigrationView {
+    /// The request's number.
+    pub id: RequestId,
+    /// From this host.
+    pub from: Arc<str>,
+    /// To this host.
+    pub to: Arc<str>,
+    /// Who wanted it.
+    pub by: By,
+    /// It empties its source, which is being drained.
+    pub drains: bool,
+    /// How far it is.
+    pub stage: Stage,
+    /// 0 to 100.
+    pub percent: u8,
+    /// The driver's last words.
+    pub detail: Arc<str>,
+    /// The driver's last figures, if it has any.
+    pub transfer: Option<Transfer>,
+    /// What it was going to be like, as the driver said before it started; may be empty.
+    pub forecast: Arc<str>,
+    /// An operator wants it stopped.
+    pub aborting: bool,
+    /// When it was asked for.
+    pub since: Timestamp,
+}
+
+/// When the rest of a VM will have been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// That cannot be told.
+    Untold,
+    /// After so long.
+    Left(Span),
+    /// Not while things are as they are: it writes faster than is sent. Bytes a second.
+    Never {
+        /// Written.
+        writes: u64,
+        /// Sent.
+        sends: u64,
+    },
+}
+
+/// How a VM leaves its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// To this host.
+    pub to: Arc<str>,
+    /// 0 to 100.
+    pub percent: u8,
+}
+
+impl MigrationView {
+    /// Whether it can still be stopped.
+    pub fn can_abort(&self) -> bool {
+        matches!(self.stage, Stage::Preflight | Stage::Journal | Stage::Running)
+    }
+
+    /// When the rest will have been sent.
+    pub fn outlook(&self) -> Outlook {
+        let Some(transfer) = self.transfer.filter(|transfer| self.stage == Stage::Running && transfer.rate > 0) else {
+            return Outlook::Untold;
+        };
+        match transfer.eta() {
+            Some(left) => Outlook::Left(left),
+            None => Outlook::Never { writes: transfer.dirty, sends: transfer.rate },
+        }
+    }
+}
+
+/// A VM's migration, if one is under way.
+pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
+    let flight = engine.flight(vm)?;
+    let named = |host: HostId| Arc::from(engine.cluster().host(host).name.as_str());
+    Some(MigrationView {
+        id: flight.route.id,
+        from: named(flight.route.from),
+        to: named(flight.route.to),
+        by: flight.by,
+        drains: flight.drains,
+        stage: flight.stage,
+        percent: flight.percent,
+        detail: Arc::from(flight.detail.as_str()),
+        transfer: flight.transfer,
+        forecast: Arc::from(flight.forecast.as_str()),
+        aborting: flight.aborting,
+        since: flight.since,
+    })
+}
+
+/// How a VM leaves its host, if it does.
+pub fn leaving(engine: &Engine, vm: VmId) -> Option<Leaving> {
+    let flight = engine.flight(vm)?;
+    Some(Leaving { to: Arc::from(engine.cluster().host(flight.route.to).name.as_str()), percent: flight.percent })
+}
