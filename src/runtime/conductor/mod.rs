@@ -7,7 +7,7 @@ use std::io;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::core::cluster::{Reading, RequestId, Timestamp};
+use crate::core::cluster::{RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::edge::config::Config;
 use crate::edge::control::Call;
@@ -15,11 +15,11 @@ use crate::edge::driver::Fact;
 use crate::view::Say;
 
 use super::backroom::{Backroom, News, Word};
-use super::drives::{self, Crew, Drives};
+use super::drives::{Crew, Drives};
 use super::heart::{Asked, Heart};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
-use super::porter::{self, Porter};
+use super::porter::Porter;
 use super::sink::{Show, Sink};
 
 /// A console sees at most ten snapshots a second …
@@ -299,31 +299,6 @@ impl Conductor {
         self.heart.wake(now, &mut self.sink, &mut self.asks);
     }
 
-    fn take(&mut self, polled: Polled) {
-        match polled {
-            Polled::Reading(vm, reading) => self.tell(Event::Reading { vm, reading }),
-            Polled::Panicked(vm) => {
-                let name = &self.engine().cluster().vm(vm).name;
-                let text = format!("the monitor of {name} failed and was started again");
-                self.tell(Event::Trouble { vm: Some(vm), text });
-                self.tell(Event::Reading { vm, reading: Reading::Gap("the monitor failed".to_owned()) });
-            }
-            Polled::Outdated => {}
-        }
-    }
-
-    /// Answers another process.
-    fn serve(&mut self, call: Call) {
-        self.come_to_now();
-        porter::answer(call, &mut self.heart, &mut self.sink, &mut self.asks, self.read_only);
-        self.stale = true;
-        self.pass_on();
-    fn learn(&mut self, fact: Fact) {
-        if let Some(event) = drives::event(fact, self.engine().cluster(), self.heart.monitors()) {
-            self.tell(event);
-        }
-    }
-
     const fn engine(&self) -> &Engine {
         self.heart.engine()
     }
@@ -417,7 +392,7 @@ impl Conductor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::cluster::{Monitor, Source, Span, VmId};
+    use crate::core::cluster::{Monitor, Reading, Source, Span, VmId};
     use crate::core::engine::{Command, Target};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::config;
