@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use whimbrel::core::cluster::{Commands, CopyStorage, Domain, Driver, Libvirt, Reach, Span};
 use whimbrel::core::simulation::{Plan, Scenario, Size, VmPlan};
-use whimbrel::edge::config;
+use whimbrel::edge::config::{self, Config, Parts};
 
 fn corpus(folder: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -140,21 +141,43 @@ fn sayable(mut plan: Plan) -> Plan {
 fn a_config_that_is_written_and_read_is_the_same() {
     for path in corpus("tests/config/valid").into_iter().chain(corpus("config")).chain(corpus("tests/edits")) {
         let read = config::load(&path).unwrap();
-        let text = config::render(&read.cluster, &read.monitors, &read.plan);
+        let text = config::render(Parts::from(&read));
         let again = config::parse(&path, &text).unwrap_or_else(|report| panic!("{report}"));
-        assert_eq!((again.cluster, again.monitors, again.plan), (read.cluster, read.monitors, read.plan), "{text}");
+        // Where the policies stand is another place, and the history is no part of a cluster.
+        let again = Config { origins: read.origins.clone(), history: read.history.clone(), ..again };
+        assert_eq!(again, read, "{text}");
     }
 }
 
 #[test]
 fn a_fleet_is_written_with_the_policies_its_vms_share() {
     let (cluster, monitors, plan) = Scenario::Fleet.build(Size::default(), 1);
-    let text = config::render(&cluster, &monitors, &plan);
+    let text = config::render(Parts::simulated(&cluster, &monitors, &plan));
     let config = config::parse(Path::new("fleet.toml"), &text).unwrap();
     let shared = |name: &str| config.sharing(name).count();
     assert!(shared("mysql") >= 2 && shared("apache") >= 2 && shared("queue") >= 2, "{text}");
     assert!(text.contains("\n[policy.mysql] # of slow queries\nkind = \"threshold\"\nthreshold = "), "{text}");
     assert!(config.origins.iter().any(|origin| origin.shared.is_none()), "others have their own");
+}
+
+#[test]
+fn a_real_cluster_is_written_as_one_would_write_it() {
+    let config = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/libvirt.toml")).unwrap();
+    let text = config::render(Parts { plan: None, ..Parts::from(&config) });
+    for written in [
+        "name = \"own\"\ndriver = \"libvirt\"\nbase = \"own3\"\npick = \"best\"\nhost = [",
+        "driver = { kind = \"libvirt\", uri = \"qemu:///system\" }\nhost = [ # the ring in its order: later = better\n  \
+         { name = \"here\" },\n]\n",
+        "  { name = \"own2\", draining = true, uri = \"qemu+unix:///system?socket=/run/own2\", peer_uri = \
+         \"qemu+tcp://own2/system\" },\n",
+        "  { name = \"e2\" },\n]\n\n[array.driver]\nkind = \"libvirt\"\nuri = \"qemu+tcp://{host}/system\"\n",
+        "copy_storage = \"increment\"\nunsafe = true\nstall = \"5s\"\n\n",
+        "[[vm]]\nname = \"nii2\"\ndomain = \"a name with blanks\"\nhost = \"kvm1\"\n",
+        "uuid = \"6c1f4f3a-6a3d-4bd1-8d0e-2f6c1b0f9a77\"\n",
+        "monitor = { kind = \"hypervisor\", field = \"cpu\" }\n",
+    ] {
+        assert!(text.contains(written), "{written}\nis not in\n{text}");
+    }
 }
 
 fn sample() -> &'static str {
@@ -197,13 +220,104 @@ fn piece() -> impl Strategy<Value = String> {
     prop_oneof![proptest::sample::select(words).prop_map(str::to_owned), ".{0,6}"]
 }
 
+/// A text of any signs a config can hold in one line, with something in it.
+fn words() -> impl Strategy<Value = String> {
+    "[ -~é漢]{0,12}x".prop_filter("a placeholder", |text| !text.contains('{'))
+}
+
+fn libvirt() -> impl Strategy<Value = Libvirt> {
+    let uris = (any::<bool>(), any::<bool>());
+    let flags =
+        (any::<bool>(), any::<Option<bool>>(), any::<Option<bool>>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let copies = proptest::sample::select(vec![CopyStorage::None, CopyStorage::All, CopyStorage::Increment]);
+    let numbers =
+        (proptest::option::of(1..=u32::MAX), proptest::option::of(1i64..100_000), 5_000i64..1_000_000, copies);
+    (uris, flags, numbers).prop_map(|((uri, peer), flags, (bandwidth, downtime, stall, copy_storage))| Libvirt {
+        uri: uri.then(|| "qemu+ssh://root@{host}:22/system?keyfile=/k".to_owned()),
+        peer_uri: peer.then(|| "qemu+tcp://{host}/system".to_owned()),
+        tunnelled: flags.0,
+        persistent: flags.1,
+        undefine_source: flags.2,
+        bandwidth: bandwidth.map(u64::from),
+        downtime: downtime.map(Span::from_millis),
+        post_copy: flags.3,
+        auto_converge: flags.4,
+        copy_storage,
+        allow_unsafe: flags.5,
+        stall: Span::from_millis(stall),
+    })
+}
+
+fn commands() -> impl Strategy<Value = Commands> {
+    let command = |last: &'static [&'static str]| {
+        proptest::collection::vec(words(), 0..4).prop_map(move |mut words| {
+            words.insert(0, "program".to_owned());
+            words.extend(last.iter().map(|word| (*word).to_owned()));
+            words
+        })
+    };
+    let maybe = |last| proptest::option::of(command(last));
+    let needed = (command(&["{vm}", "{from}", "--to={to}", "{index}"]), command(&["{vm}", "{host}"]));
+    let others = (maybe(&["{vm}"]), maybe(&["{vm}", "{ x }"]), maybe(&["a{host}b"]));
+    (needed, others, 1i64..10_000_000, 1i64..10_000_000).prop_map(|(needed, others, long, short)| Commands {
+        migrate: needed.0,
+        locate: needed.1,
+        progress: others.0,
+        abort: others.1,
+        host_state: others.2,
+        migrate_deadline: Span::from_millis(long),
+        deadline: Span::from_millis(short),
+    })
+}
+
+fn drivers() -> impl Strategy<Value = Driver> {
+    prop_oneof![Just(Driver::Simulator), libvirt().prop_map(Driver::Libvirt), commands().prop_map(Driver::Command)]
+}
+
+/// A name and a uuid that begin with this digit, if there are any.
+fn domains(digit: &'static str) -> impl Strategy<Value = Domain> {
+    let uuid = "[0-9a-f]{7}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+    let parts = (proptest::option::of(words()), proptest::option::of(uuid));
+    let begin = move |text: String| format!("{digit}{text}");
+    parts.prop_map(move |(name, uuid)| Domain { name: name.map(begin), uuid: uuid.map(begin) })
+}
+
+/// How the hosts of this array may be reached: where its driver has no template, by themselves.
+fn reach(driver: &Driver, host: &str, own: (bool, bool)) -> Reach {
+    let Driver::Libvirt(libvirt) = driver else { return Reach::default() };
+    Reach {
+        uri: (own.0 || libvirt.uri.is_none()).then(|| format!("qemu+tls://{host}.example.org/system")),
+        peer_uri: own.1.then(|| format!("qemu+tls://peer.{host}/system")),
+    }
+}
+
 proptest! {
+    #[test]
+    fn drivers_and_names_that_are_written_and_read_are_the_same(
+        driver in drivers(), domains in [domains("1"), domains("2")], own in any::<[(bool, bool); 3]>(),
+    ) {
+        let text = "array = [{ name = \"a\", host = [\"h1\", \"h2\", \"h3\"] }]\n\
+                    vm = [{ name = \"v\", host = \"h1\", monitor = { kind = \"http\", url = \"http://h\" }, policy = \"p\" }, \
+                          { name = \"w\", host = \"h2\", monitor = { kind = \"http\", url = \"http://h\" }, policy = \"p\" }]\n\
+                    policy = { p = { kind = \"threshold\", threshold = 1, tarry = 1 } }\n";
+        let mut config = config::parse(Path::new("w.toml"), text).unwrap();
+        let hosts = config.cluster.hosts.iter().zip(own);
+        config.reaches = hosts.map(|(host, own)| reach(&driver, &host.name, own)).collect();
+        if driver != Driver::Simulator {
+            config.domains = domains.into();
+        }
+        config.drivers = vec![driver];
+        let text = config::render(Parts::from(&config));
+        let again = config::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}\n{text}"));
+        prop_assert_eq!(Config { origins: config.origins.clone(), ..again }, config);
+    }
+
     #[test]
     fn a_scenario_that_is_written_and_read_is_the_same(
         scenario in proptest::sample::select(&Scenario::ALL[..]), vms in 1u32..400, hosts in 4u32..200, seed in any::<u64>(),
     ) {
         let (cluster, monitors, plan) = scenario.build(Size { vms: Some(vms), hosts: Some(hosts) }, seed);
-        let text = config::render(&cluster, &monitors, &plan);
+        let text = config::render(Parts::simulated(&cluster, &monitors, &plan));
         let read = config::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}"));
         prop_assert_eq!(&read.cluster, &cluster);
         prop_assert_eq!(&read.plan, &sayable(plan.clone()));
@@ -217,6 +331,25 @@ proptest! {
         let text = pieces.concat();
         let read = config::parse(Path::new("garbage.toml"), &text);
         prop_assert!(read.is_err_and(|report| !report.problems().is_empty()));
+    }
+
+    #[test]
+    fn any_uri_is_read_or_refused(scheme in "qemu|qemu\\+ssh|test|", rest in "[a-z0-9@:/?#%&=.é{}\\[\\] -]{0,24}", own in any::<bool>()) {
+        let text = include_str!("config/valid/smallest.toml");
+        let uri = format!("{scheme}://{rest}");
+        let text = if own {
+            text.replace("[\"h\"]", &format!("[{{ name = \"h\", uri = \"{uri}\" }}], driver = \"libvirt\""))
+        } else {
+            text.replace("[\"h\"]", &format!("[\"h\"], driver = {{ kind = \"libvirt\", uri = \"{uri}\" }}"))
+        };
+        match config::parse(Path::new("uri.toml"), &text) {
+            Ok(config) => {
+                let Driver::Libvirt(driver) = &config.drivers[0] else { panic!("{config:?}") };
+                let read = if own { &config.reaches[0].uri } else { &driver.uri };
+                prop_assert_eq!(read.as_deref(), Some(uri.as_str()));
+            }
+            Err(report) => prop_assert!(report.problems().iter().all(|problem| problem.line == 2), "{report}"),
+        }
     }
 
     #[test]
@@ -236,6 +369,7 @@ proptest! {
             "url = \"mysql://me:hunter2@db\"", "url = 'http://me:hunter2@db/'", "password = \"hunter2\"", "PASS = hunter2",
             "password.value = 'hunter2'", "password: hunter2", "token \"hunter2\"", "pw = \"a\"hunter2\"", "api_key = { a = 'hunter2' }",
             "url = 'http://h/?auth=hunter2'", "url = \"mysql://me:p\"hunter2@db\"", "password_env = hunter2",
+            "uri = \"qemu+ssh://root:hunter2@{host}/system\"", "migrate = [\"m\", \"--password\", \"hunter2\"]",
         ]),
         after in proptest::collection::vec(piece(), 0..8),
     ) {

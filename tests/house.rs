@@ -124,6 +124,19 @@ fn only_ratatui_and_crossterm_rooms_draw() {
 }
 
 #[test]
+fn only_the_door_to_libvirt_is_unsafe() {
+    let word = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+    let mut found = Vec::new();
+    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let text = fs::read_to_string(&path).expect("a source is UTF-8");
+        if text.lines().map(|line| line.split("//").next().unwrap_or_default()).any(word) {
+            found.push(path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("it is ours").to_owned());
+        }
+    }
+    assert_eq!(found, [Path::new("src/edge/driver/libvirt/ffi.rs")]);
+}
+
+#[test]
 fn no_room_is_entered_by_a_list() {
     // `use crate::{edge, …}` would escape the other tests.
     never("", &["crate::{"]);

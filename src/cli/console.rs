@@ -174,7 +174,9 @@ fn remove(folder: tempfile::TempDir) {
 fn demo_papers(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>) -> Papers {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let path = folder.filter(|_| cluster.vms.len() <= WRITTEN_VMS).map(|folder| folder.join("demo.toml"));
-    let file = path.filter(|path| std::fs::write(path, config::render(&cluster, &monitors, &plan)).is_ok());
+    let file = path.filter(|path| {
+        std::fs::write(path, config::render(config::Parts::simulated(&cluster, &monitors, &plan))).is_ok()
+    });
     let untold = file.is_some().then_some((cluster, plan));
     Papers { file, untold, ..Papers::default() }
 }

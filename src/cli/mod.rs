@@ -5,6 +5,7 @@
 mod check;
 mod console;
 mod demo;
+mod discover;
 mod past;
 mod report;
 mod run;
@@ -55,6 +56,7 @@ enum Command {
     Demo(demo::Demo),
     Run(run::Run),
     Check(check::Check),
+    Discover(discover::Discover),
     Report(report::Report),
     Whatif(whatif::WhatIf),
     Screenshot(screenshot::Screenshot),
@@ -99,6 +101,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Some(Command::Check(check)) => return check.run(),
         Some(Command::Run(run)) => run.run(),
+        Some(Command::Discover(discover)) => discover.run(),
         Some(Command::Demo(demo)) => demo.run(),
         Some(Command::Report(report)) => report.run(),
         Some(Command::Whatif(whatif)) => whatif.run(),
@@ -145,11 +148,11 @@ fn refuse(text: &str) -> ExitCode {
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {
-        Some("demo" | "run" | "check" | "report" | "whatif" | "screenshot") => {
+        Some("demo" | "run" | "check" | "discover" | "report" | "whatif" | "screenshot") => {
             "\nhelp: options go after the subcommand"
         }
         Some(word) if !word.contains(['.', '/']) => {
-            "\nhelp: subcommands are demo, run, check, report, whatif and screenshot"
+            "\nhelp: subcommands are demo, run, check, discover, report, whatif and screenshot"
         }
         _ => "",
     }

@@ -133,7 +133,9 @@ impl Run {
             eprintln!("whimbrel: watching {vms} VMs on {hosts} hosts, mode {}{nobody}; ctrl-c ends", mode.word());
         }
         let until = self.lasts.map(|span| steady_clock() + span);
-        Ok(over(loaded, self.show(), None)?.until(until))
+        // A pager that stands still must not keep the engine from following a migration.
+        let printer = Printer::that_never_waits(self.format, Box::new(io::stdout()))?;
+        Ok(over(loaded, Show::Print(printer), None)?.until(until))
     }
 }
 

@@ -9,6 +9,7 @@ use super::archive::Archive;
 use super::backroom::{Backroom, News};
 use super::conductor::Conductor;
 use super::desk::Papers;
+use super::drives::crews;
 use super::heart::{Asked, Heart, Listener};
 use super::pace::{Pace, steady_clock};
 use super::sink::{Show, Sink};
@@ -29,6 +30,7 @@ pub fn over(
 ) -> Result<Conductor, HistoryError> {
     let now = steady_clock();
     let mut backroom = Backroom::default();
+    let crews = crews(&config);
     let papers =
         Papers { file: Some(config.path.clone()), locked, loaded: Some((config.clone(), bytes)), untold: None };
     let Begun { heart, in_flight, trouble, news } = begin(config, now, backroom.bell())?;
@@ -39,6 +41,7 @@ pub fn over(
     let mut conductor = Conductor::new(heart, Pace::Real, Sink::new(show, archive), backroom).read_only(locked);
     // Before anything is due: the first migration too is written down before it starts.
     conductor.hears(news);
+    conductor.drive(crews);
     conductor.prepare(|heart, sink, asks| {
         heart.resume(&in_flight, sink, asks);
         for text in troubles.into_iter().flatten() {

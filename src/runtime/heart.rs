@@ -1,12 +1,15 @@
 //! Engine and simulator, stepped in the order of time. What they ask of each other is answered at once; what only a
-//! real monitor can tell is asked for.
+//! real monitor or a real driver can tell is asked for.
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::core::cluster::{Cluster, HostId, Monitor, Source, Timestamp, VmId};
-use crate::core::engine::{Change, Command, ConfigChange, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Monitor, Source, Timestamp, VmId};
+use crate::core::engine::{
+    Change, Command, ConfigChange, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record, Route,
+};
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
+use crate::edge::driver::{Job, Way};
 
 /// Whoever listens to what happens.
 pub trait Listener {
@@ -28,6 +31,8 @@ pub struct Asked {
     /// Migrations to be written down durably before they start; each is answered with [`Event::Journalled`]. The
     /// engine waits for that without an end: whoever writes them has the deadline, and answers when it is over too.
     pub journal: Vec<InFlight>,
+    /// What the drivers of these arrays have to do.
+    pub jobs: Vec<(ArrayId, Job)>,
 }
 
 /// The engine and the simulator it lives with.
@@ -36,6 +41,8 @@ pub struct Heart {
     engine: Engine,
     simulation: Simulation,
     monitors: Vec<Monitor>,
+    /// By `ArrayId`: a real driver moves its VMs, not the simulator.
+    driven: Vec<bool>,
     now: Timestamp,
     journal_outside: bool,
     /// Kept between steps for their room.
@@ -47,8 +54,7 @@ pub struct Heart {
 impl Heart {
     /// An engine over a cluster whose arrays the simulator drives.
     pub fn new(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
-        let simulation = Simulation::new(&cluster, plan, now);
-        Self::of(Engine::new(cluster, now), simulation, monitors, now)
+        Self::of(Engine::new(cluster.clone(), now), &cluster, monitors, plan, now)
     }
 
     /// An engine that goes on where another one stopped, over VMs that are where it has them.
@@ -66,13 +72,14 @@ impl Heart {
             vm.host = engine.live(id).host();
         }
         plan.outages.retain(|outage| outage.from > now);
-        Self::of(engine, Simulation::new(&placed, plan, now), monitors, now)
+        Self::of(engine, &placed, monitors, plan, now)
     }
 
-    fn of(engine: Engine, simulation: Simulation, monitors: Vec<Monitor>, now: Timestamp) -> Self {
+    fn of(engine: Engine, placed: &Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
         Self {
             engine,
-            simulation,
+            driven: plan.driven.clone(),
+            simulation: Simulation::new(placed, plan, now),
             monitors,
             now,
             journal_outside: false,
@@ -160,6 +167,12 @@ impl Heart {
 
     fn carry_out(&mut self, effect: Effect, listener: &mut impl Listener, asks: &mut Asked) {
         let now = self.now;
+        if let Some(driven) = self.for_driver(&effect) {
+            return match driven {
+                Ok(job) => asks.jobs.push(job),
+                Err(refusal) => self.events.push_back(refusal),
+            };
+        }
         let answer = match effect {
             Effect::Read { vm } if self.monitors[vm.index()].source != Source::Simulated => return asks.reads.push(vm),
             Effect::Read { vm } => self.simulation.read(vm, now),
@@ -176,6 +189,46 @@ impl Heart {
             Effect::Answer { ok, text } => return listener.answer(ok, &text),
         };
         self.events.push_back(answer);
+    }
+
+    /// What a real driver has to do of an effect, or what it would say of a move it cannot make; `None`: nothing.
+    fn for_driver(&self, effect: &Effect) -> Option<Result<(ArrayId, Job), Event>> {
+        let cluster = self.engine.cluster();
+        let array = |host: HostId| cluster.host(host).array;
+        if let Effect::Read { vm } = *effect {
+            let asks_driver = matches!(self.monitors[vm.index()].source, Source::Hypervisor { .. });
+            let job = || Job::Measure { vm: cluster.vm(vm).name.clone() };
+            return asks_driver.then(|| Ok((array(self.engine.live(vm).host()), job())));
+        }
+        let (Effect::Preflight(route) | Effect::Start(route) | Effect::Abort(route) | Effect::Confirm(route)) = *effect
+        else {
+            return None;
+        };
+        let (from, to) = (array(route.from), array(route.to));
+        if !self.is_driven(from) && !self.is_driven(to) {
+            return None;
+        }
+        let way = self.way(route);
+        Some(match effect {
+            Effect::Preflight(_) if from != to => {
+                let refusal = Some("no driver moves a VM between arrays".to_owned());
+                Err(Event::Preflight { id: route.id, refusal, forecast: None })
+            }
+            Effect::Preflight(_) => Ok((from, Job::Preflight(way))),
+            Effect::Start(_) => Ok((from, Job::Start(way))),
+            Effect::Abort(_) => Ok((from, Job::Abort(way))),
+            _ => Ok((from, Job::Confirm(way))),
+        })
+    }
+
+    fn is_driven(&self, array: ArrayId) -> bool {
+        self.driven.get(array.index()).copied().unwrap_or(false)
+    }
+
+    fn way(&self, route: Route) -> Way {
+        let cluster = self.engine.cluster();
+        let host = |host| cluster.host(host).name.clone();
+        Way { id: route.id, vm: cluster.vm(route.vm).name.clone(), from: host(route.from), to: host(route.to) }
     }
 
     /// An operator's command, if the monitors can live with it.
@@ -215,6 +268,7 @@ impl Heart {
     ) -> Result<(), String> {
         self.engine.can_become(&config.cluster)?;
         let reread = self.read_otherwise(&config);
+        self.driven.clone_from(&config.plan.driven);
         self.simulation.reconfigure(self.engine.cluster(), &config.cluster, config.plan, self.now);
         self.monitors = config.monitors;
         self.tell(Event::Reconfigured { cluster: Box::new(config.cluster), reread, said }, listener, asks);

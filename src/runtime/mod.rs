@@ -3,10 +3,12 @@
 //! | file | its story |
 //! | --- | --- |
 //! | `heart` | engine and simulator, stepped in the order of time; asks real monitors for what only they can tell |
+//! | `drives` | the drivers of real arrays: what they are asked, and what they find as events |
 //! | `polls` | real readings under way; a monitor that panics is an alarm, not an end |
 //! | `pace` | which time it is: the wall clock's, or a simulated one that runs faster |
 //! | `conductor` | the loop: wakes, polls, commands, reloads, the end |
 //! | `print` | records as lines on standard output |
+//! | `spool` | standard output on a thread of its own |
 //! | `publish` | records as snapshots for a console |
 //! | `archive` | records on their way into the history |
 //! | `sink` | all of these as one |
@@ -23,6 +25,7 @@ mod begin;
 mod beside;
 mod conductor;
 mod desk;
+mod drives;
 mod heart;
 mod pace;
 mod polls;
@@ -30,6 +33,7 @@ mod print;
 mod publish;
 mod signals;
 mod sink;
+mod spool;
 mod studio;
 
 pub use archive::Archive;

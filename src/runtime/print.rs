@@ -1,12 +1,16 @@
 //! Records as lines on standard output: JSON for programs, text for people.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Engine, Record};
 use crate::view::{EventLine, Log};
 
 use super::heart::Listener;
+use super::spool::{Lost, Spool};
+
+/// So many bytes are handed on in one go.
+const CHUNK: usize = 64 * 1024;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -21,15 +25,32 @@ pub enum Format {
 /// Writes records as they come.
 pub struct Printer {
     format: Format,
-    out: BufWriter<Box<dyn Write + Send>>,
+    /// Whole lines, not handed on yet.
+    lines: Vec<u8>,
+    out: Box<dyn Write + Send>,
+    lost: Option<Lost>,
     log: Log,
     failed: Option<io::Error>,
 }
 
 impl Printer {
-    /// A printer onto this.
+    /// A printer onto this, which waits for whoever reads it.
     pub fn new(format: Format, out: Box<dyn Write + Send>) -> Self {
-        Self { format, out: BufWriter::with_capacity(64 * 1024, out), log: Log::default(), failed: None }
+        Self { format, lines: Vec::new(), out, lost: None, log: Log::default(), failed: None }
+    }
+
+    /// A printer that waits for nobody: lines that are not read in time are given up, and counted.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn that_never_waits(format: Format, out: Box<dyn Write + Send>) -> io::Result<Self> {
+        let (spool, lost) = Spool::onto(out)?;
+        Ok(Self { lost: Some(lost), ..Self::new(format, Box::new(spool)) })
+    }
+
+    /// Lines given up since the last call.
+    pub fn take_lost(&self) -> u64 {
+        self.lost.as_ref().map_or(0, Lost::take)
     }
 
     /// Hands on what was written so far.
@@ -39,8 +60,17 @@ impl Printer {
     pub fn flush(&mut self) -> io::Result<()> {
         match self.failed.take() {
             Some(error) => Err(error),
-            None => self.out.flush(),
+            None => {
+                self.hand_on()?;
+                self.out.flush()
+            }
         }
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        let written = self.out.write_all(&self.lines);
+        self.lines.clear();
+        written
     }
 
     /// Whether writing has failed: nobody reads any more.
@@ -51,14 +81,16 @@ impl Printer {
     fn write(&mut self, record: &Record, engine: &Engine) -> io::Result<()> {
         match self.format {
             Format::Json => {
-                serde_json::to_writer(&mut self.out, &EventLine::new(record, engine.cluster()))?;
-                self.out.write_all(b"\n")
+                serde_json::to_writer(&mut self.lines, &EventLine::new(record, engine.cluster()))?;
+                self.lines.push(b'\n');
             }
-            Format::Text => match self.log.line(record, engine.cluster()) {
-                Some(line) => writeln!(self.out, "{line}"),
-                None => Ok(()),
-            },
+            Format::Text => {
+                if let Some(line) = self.log.line(record, engine.cluster()) {
+                    writeln!(self.lines, "{line}")?;
+                }
+            }
         }
+        if self.lines.len() >= CHUNK { self.hand_on() } else { Ok(()) }
     }
 }
 

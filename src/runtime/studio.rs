@@ -43,7 +43,7 @@ impl Studio {
         let (size, seed) = (Size::default(), 1);
         let (file, history) = (folder.join("demo.toml"), folder.join("history.db"));
         let (cluster, monitors, plan) = scenario.build(size, seed);
-        let rendered = config::render(&cluster, &monitors, &plan);
+        let rendered = config::render(config::Parts::simulated(&cluster, &monitors, &plan));
         std::fs::write(&file, rendered).map_err(|why| format!("{} cannot be written: {why}", file.display()))?;
         let papers = Papers { file: Some(file), untold: Some((cluster.clone(), plan.clone())), ..Papers::default() };
 

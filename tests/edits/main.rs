@@ -13,7 +13,8 @@ use whimbrel::edge::config::{
     self, AmendError, Amended, BlockContext, Config, Scope, Target, amend, amend_many, block_of, blocks_of, check_block,
 };
 
-const FILES: [&str; 8] = ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows", "under-header"];
+const FILES: [&str; 9] =
+    ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows", "under-header", "drivers"];
 const PATH: &str = "whimbrel.toml";
 
 fn file(name: &str) -> String {

@@ -58,7 +58,10 @@ impl<'a> Table<'a> {
     /// The value of a key, if it is there.
     pub fn get(&self, key: &'static str) -> Option<Item<'a>> {
         debug_assert!(self.shape.keys.contains(&key), "{key} is not declared in {}", self.shape.name);
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         // The parser stands a value without a place in for one that it could not read.
         let value = self.entries.get(key).filter(|value| value.span() != (0..0))?;
         Some(Item { key, value: value.get_ref(), span: value.span(), sink: self.sink })

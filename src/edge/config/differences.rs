@@ -43,6 +43,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
             array(told, (was, before), (is, after));
         },
     );
+    drivers(&mut told, old, new);
     hosts(&mut told, old, new);
     vms(&mut told, old, new);
     told.differences
@@ -151,11 +152,22 @@ fn array(told: &mut Told, (old_cluster, old): (&Cluster, &Array), (new_cluster, 
     told.change("pick", pick(old.pick), pick(new.pick));
 }
 
+fn drivers(told: &mut Told, old: &Config, new: &Config) {
+    let keys = |config: &Config, index: usize| config.drivers.get(index).map(spelling::driver).unwrap_or_default();
+    for (index, array) in new.cluster.arrays.iter().enumerate() {
+        let Some(before) = old.cluster.arrays.iter().position(|old| old.name == array.name) else { continue };
+        told.head = format!("array {}: driver ", array.name);
+        told.keys(&keys(old, before), &keys(new, index));
+    }
+    told.head.clear();
+}
+
 fn hosts(told: &mut Told, old: &Config, new: &Config) {
     let keys = |config: &Config, &(index, host): &(usize, &Host)| {
         let ghz = config.plan.hosts_ghz.get(index).copied().unwrap_or(DEFAULT_GHZ);
         let mut keys = spelling::host(host, ghz, DEFAULT_GHZ);
         keys.retain(|key| key.key != "draining");
+        keys.extend(config.reaches.get(index).map(spelling::reach).unwrap_or_default());
         keys
     };
     let was: Vec<(usize, &Host)> = old.cluster.hosts.iter().enumerate().collect();
@@ -216,6 +228,8 @@ fn vm_keys(told: &mut Told, (old, was): (&Config, VmId), (new, is): (&Config, Vm
     told.change("interval", &written(before.interval), &written(after.interval));
     told.change("mode", mode(before), mode(after));
     told.change("policy", &policy(old, was), &policy(new, is));
+    let domain = |config: &Config, id: VmId| config.domains.get(id.index()).map(spelling::domain).unwrap_or_default();
+    told.keys(&domain(old, was), &domain(new, is));
     told.head = "monitor ".to_owned();
     told.keys(&monitor(old, was), &monitor(new, is));
     told.head.clear();
@@ -301,6 +315,64 @@ mod tests {
             ["array a: ring mln1 mln2 mln3 → mln2 mln3 mln6", "array a: base mln6 → mln1", "array a: pick next → best",]
         );
         assert_eq!(told(&[("raw = \"14d\"", "raw = \"7d\"")]), ["history raw 14d → 7d: holds from the next start"]);
+    }
+
+    #[test]
+    fn drivers_and_ways_to_hosts_are_told_without_secrets() {
+        assert_eq!(
+            told(&[
+                ("stall = \"45s\"", "stall = \"2m\""),
+                ("bandwidth = 500 ", "# "),
+                ("unsafe = false", "unsafe = true ")
+            ]),
+            [
+                "array c: driver unsafe false → true",
+                "array c: driver stall 45s → 2m",
+                "array c: driver bandwidth 500 → none",
+            ]
+        );
+        assert_eq!(
+            told(&[("uri = \"qemu+ssh://root@{host}/system\"", "uri = \"qemu+tls://{host}/system?token=hunter2\"")]),
+            ["array c: driver uri qemu+ssh://root@{host}/system → qemu+tls://{host}/system?token=***"]
+        );
+        assert_eq!(
+            told(&[
+                ("[\"./abort\",", "[\"./abort\", \"-p\", \"hunter2\","),
+                ("deadline = \"10s\"  ", "deadline = \"20s\"  ")
+            ]),
+            ["array d: driver abort changed", "array d: driver deadline 10s → 20s"],
+            "a command may hold a secret"
+        );
+        assert_eq!(
+            told(&[(", peer_uri = \"qemu+tcp://10.0.1.3/system\" }", " }")]),
+            ["host kvm3: peer_uri qemu+tcp://10.0.1.3/system → none"]
+        );
+        assert_eq!(told(&[("domain = \"nii7.example.org\"", "")]), ["nii7: domain nii7.example.org → none"]);
+        assert_eq!(
+            told(&[("driver = { kind = \"simulator\" }", "driver = \"simulator\"")]),
+            Vec::<String>::new(),
+            "another notation"
+        );
+    }
+
+    #[test]
+    fn another_driver_is_told_with_all_it_brings() {
+        let read = |driver: &str| {
+            let text = include_str!("../../../tests/config/valid/smallest.toml");
+            let text = text.replace("name = \"a\"", &format!("name = \"a\", driver = {driver}"));
+            super::super::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}"))
+        };
+        let libvirt = read("{ kind = \"libvirt\", uri = \"qemu+ssh://root@{host}/system\" }");
+        let said = |old, new| differences(old, new).into_iter().map(|change| change.text).collect::<Vec<_>>();
+        let simulator = read("\"simulator\"");
+        assert_eq!(
+            said(&simulator, &libvirt),
+            ["array a: driver kind simulator → libvirt", "array a: driver uri none → qemu+ssh://root@{host}/system"]
+        );
+        assert_eq!(
+            said(&libvirt, &simulator),
+            ["array a: driver kind libvirt → simulator", "array a: driver uri qemu+ssh://root@{host}/system → none"]
+        );
     }
 
     #[test]

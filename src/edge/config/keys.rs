@@ -23,9 +23,34 @@ pub(super) const SITE: Shape = Shape { name: "a site", keys: &["name", "home"] }
 
 pub(super) const ARRAY: Shape = Shape { name: "an array", keys: &["name", "site", "driver", "base", "pick", "host"] };
 
-pub(super) const DRIVER: Shape = Shape { name: "a driver", keys: &["kind"] };
+pub(super) const DRIVER: Shape = Shape {
+    name: "a driver",
+    keys: &[
+        "kind",
+        "uri",
+        "peer_uri",
+        "tunnelled",
+        "persistent",
+        "undefine_source",
+        "bandwidth",
+        "downtime",
+        "post_copy",
+        "auto_converge",
+        "copy_storage",
+        "unsafe",
+        "stall",
+        "migrate",
+        "locate",
+        "progress",
+        "abort",
+        "host_state",
+        "migrate_deadline",
+        "deadline",
+    ],
+};
 
-pub(super) const HOST: Shape = Shape { name: "a host", keys: &["name", "capacity", "price", "draining", "cpu_ghz"] };
+pub(super) const HOST: Shape =
+    Shape { name: "a host", keys: &["name", "capacity", "price", "draining", "cpu_ghz", "uri", "peer_uri"] };
 
 /// Its keys are the policies' names.
 pub(super) const POLICIES: Shape = Shape { name: "[policy]", keys: &["NAME"] };
@@ -53,7 +78,7 @@ pub(super) const POLICY: Shape = Shape {
 
 pub(super) const VM: Shape = Shape {
     name: "a VM",
-    keys: &["name", "array", "host", "interval", "monitor", "policy", "mode", "away", "service"],
+    keys: &["name", "array", "host", "interval", "monitor", "policy", "mode", "away", "service", "domain", "uuid"],
 };
 
 pub(super) const MONITOR: Shape = Shape {

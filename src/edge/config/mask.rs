@@ -124,7 +124,12 @@ fn in_value(value: &DeValue<'_>, secret: bool, span: Range<usize>, text: &str, f
     match value {
         DeValue::Table(table) => in_table(table, secret, text, found),
         DeValue::Array(items) => {
-            items.iter().for_each(|item| in_value(item.get_ref(), secret, item.span(), text, found));
+            let mut option = false;
+            for item in items {
+                in_value(item.get_ref(), secret || option, item.span(), text, found);
+                // Of a command's arguments, the one after `--password` is it.
+                option = item.get_ref().as_str().is_some_and(|text| text.starts_with('-') && is_secret(text));
+            }
         }
         _ if secret => found.push(inside_quotes(text, span)),
         DeValue::String(decoded) => found.extend(in_string(decoded, span, text)),
@@ -256,6 +261,15 @@ mod tests {
         assert_eq!(shown("monitor.password.value = \"HUNTER2\""), "monitor.password.*** = \"***\"");
         assert_eq!(shown("x.password = { a = [\"HUNTER2\", 2], b = 1 }"), "x.password = ***");
         assert_eq!(shown("[m.secret]\nHUNTER2 = 1\n[x]\na = 1"), "[m.secret]\n*** = ***\n[x]\na = 1");
+    }
+
+    #[test]
+    fn the_argument_after_a_secret_option_is_masked() {
+        assert_eq!(
+            shown("m = ['move', '--password', 'HUNTER2', '{vm}', '--token=HUNTER2']"),
+            "m = ['move', '--password', '***', '{vm}', '--token=***"
+        );
+        assert_eq!(shown("host = ['token', 'mln1']"), "host = ['token', 'mln1']");
     }
 
     #[test]

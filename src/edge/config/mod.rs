@@ -36,7 +36,7 @@ pub use edit::{
 };
 pub use find::find;
 pub use model::{Config, HistoryFile, HistorySettings, Origin};
-pub use render::render;
+pub use render::{Parts, render};
 pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};
 pub use watch::{Seen, Watch, WatchError, watch};

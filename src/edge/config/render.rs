@@ -1,41 +1,74 @@
-//! Writes a config file for a cluster: the demo's, which an operator can then edit like any other.
+//! Writes a config file for a cluster, the demo's or one that was discovered, which an operator can then edit like any
+//! other.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
+use super::model::Config;
 use super::spelling::{self, Spelled, quoted};
 use super::words::written;
-use crate::core::cluster::{ArrayId, Cluster, Host, Monitor, Pick, Site, Span, Vm};
+use crate::core::cluster::{ArrayId, Cluster, Domain, Driver, HostId, Monitor, Pick, Reach, Site, Span, Vm, VmId};
 use crate::core::policy::Settings;
 use crate::core::simulation::{Plan, VmPlan};
 
 /// CPU of a simulated host, in GHz, unless its key says otherwise.
 pub(super) const DEFAULT_GHZ: f64 = 8.0;
+/// A driver with so many keys stands in one line.
+const SHORT: usize = 3;
 
-/// A config file that reads back as this cluster, its monitors and, as far as a config can say it, its plan. VMs of one
-/// service with equal settings share a policy. `monitors` and the plan are by the cluster's ids.
+/// What a config file says of a cluster. A list that is shorter than the cluster's leaves the rest as by default.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// What there is and how the engine may act.
+    pub cluster: &'a Cluster,
+    /// By `VmId`.
+    pub monitors: &'a [Monitor],
+    /// By `ArrayId`.
+    pub drivers: &'a [Driver],
+    /// By `HostId`.
+    pub reaches: &'a [Reach],
+    /// By `VmId`.
+    pub domains: &'a [Domain],
+    /// For what the simulator has, if it has anything.
+    pub plan: Option<&'a Plan>,
+}
+
+impl<'a> Parts<'a> {
+    /// A cluster that the simulator has.
+    pub fn simulated(cluster: &'a Cluster, monitors: &'a [Monitor], plan: &'a Plan) -> Self {
+        Self { cluster, monitors, drivers: &[], reaches: &[], domains: &[], plan: Some(plan) }
+    }
+}
+
+impl<'a> From<&'a Config> for Parts<'a> {
+    fn from(config: &'a Config) -> Self {
+        let Config { cluster, monitors, drivers, reaches, domains, plan, .. } = config;
+        Self { cluster, monitors, drivers, reaches, domains, plan: Some(plan) }
+    }
+}
+
+/// A config file that reads back as this cluster with its drivers, its monitors and, as far as a config can say it, its
+/// plan. VMs of one service with equal settings share a policy.
 ///
 /// A config cannot say, and what reads it has defaults for: of the plan the seed, the bandwidth, how long moves between
 /// sites take and the outages; of its VMs the CPU limit, surges, silences, when queues come, and an http service's
 /// deadline ([`Config::with_untold`](super::Config::with_untold) takes them over); an indicator's name and unit other
 /// than those of its kind of monitor; and an order of a ring other than that of its hosts' ids.
-pub fn render(cluster: &Cluster, monitors: &[Monitor], plan: &Plan) -> String {
-    let mut text = String::new();
+pub fn render(parts: Parts<'_>) -> String {
+    let (mut text, cluster) = (String::new(), parts.cluster);
     head(&mut text, cluster);
     for site in sites(cluster) {
         let home = if site.home { "home = true\n" } else { "" };
         push(&mut text, format_args!("[[site]]\nname = {}\n{home}\n", quoted(&site.name)));
     }
     for index in 0..cluster.arrays.len() {
-        array(&mut text, cluster, ArrayId::at(index), plan);
+        array(&mut text, parts, ArrayId::at(index));
     }
     let shared = Shared::of(cluster);
     shared.write(&mut text);
-    for (index, vm) in cluster.vms.iter().enumerate() {
-        let default = VmPlan::default();
-        let (plan, monitor) = (plan.vms.get(index).unwrap_or(&default), monitors.get(index));
-        machine(&mut text, cluster, vm, monitor.map(|monitor| (monitor, plan)), &shared);
+    for index in 0..cluster.vms.len() {
+        machine(&mut text, parts, VmId::at(index), &shared);
     }
     text
 }
@@ -68,12 +101,19 @@ fn sites(cluster: &Cluster) -> &[Site] {
     }
 }
 
-fn array(text: &mut String, cluster: &Cluster, id: ArrayId, plan: &Plan) {
-    let array = cluster.array(id);
+fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
+    let (cluster, array) = (parts.cluster, parts.cluster.array(id));
     push(text, format_args!("[[array]]\nname = {}\n", quoted(&array.name)));
     let site = &cluster.sites[array.site.index()];
     if !site.home {
         push(text, format_args!("site = {}\n", quoted(&site.name)));
+    }
+    let driver = parts.drivers.get(id.index()).map(spelling::driver).unwrap_or_default();
+    let own = driver.iter().filter(|key| !key.is_default).count();
+    match driver.first() {
+        Some(kind) if own == 1 => push(text, format_args!("driver = {}\n", kind.toml())),
+        Some(_) if (2..=SHORT).contains(&own) => push(text, format_args!("driver = {{ {} }}\n", joined(&driver, ", "))),
+        _ => {}
     }
     if let Some(base) = array.base {
         push(text, format_args!("base = {}\n", quoted(&cluster.host(base).name)));
@@ -82,16 +122,30 @@ fn array(text: &mut String, cluster: &Cluster, id: ArrayId, plan: &Plan) {
         push(text, format_args!("pick = \"best\"\n"));
     }
     push(text, format_args!("host = [ # the ring in its order: later = better\n"));
-    let of_array = |(_, host): &(usize, &Host)| host.array == id;
-    for (index, host) in cluster.hosts.iter().enumerate().filter(of_array) {
-        let ghz = plan.hosts_ghz.get(index).copied().unwrap_or(DEFAULT_GHZ);
-        push(text, format_args!("  {{ {} }},\n", joined(&spelling::host(host, ghz, DEFAULT_GHZ), ", ")));
+    let of_array = |index: &usize| cluster.hosts[*index].array == id;
+    for index in (0..cluster.hosts.len()).filter(of_array) {
+        push(text, format_args!("  {{ {} }},\n", host(parts, HostId::at(index))));
     }
     push(text, format_args!("]\n\n"));
+    if own > SHORT {
+        push(text, format_args!("[array.driver]\n{}\n\n", joined(&driver, "\n")));
+    }
 }
 
-fn machine(text: &mut String, cluster: &Cluster, vm: &Vm, watched: Option<(&Monitor, &VmPlan)>, shared: &Shared<'_>) {
+fn host(parts: Parts<'_>, id: HostId) -> String {
+    let ghz = parts.plan.and_then(|plan| plan.hosts_ghz.get(id.index())).copied().unwrap_or(DEFAULT_GHZ);
+    let mut keys = spelling::host(parts.cluster.host(id), ghz, DEFAULT_GHZ);
+    keys.extend(parts.reaches.get(id.index()).map(spelling::reach).unwrap_or_default());
+    joined(&keys, ", ")
+}
+
+fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
+    let (cluster, vm) = (parts.cluster, parts.cluster.vm(id));
     push(text, format_args!("[[vm]]\nname = {}\n", quoted(&vm.name)));
+    let domain = parts.domains.get(id.index()).map(spelling::domain).unwrap_or_default();
+    for key in &domain {
+        push(text, format_args!("{} = {}\n", key.key, key.toml()));
+    }
     let host = cluster.host(vm.host);
     if host.array != vm.array {
         push(text, format_args!("array = {}\n", quoted(&cluster.array(vm.array).name)));
@@ -106,7 +160,9 @@ fn machine(text: &mut String, cluster: &Cluster, vm: &Vm, watched: Option<(&Moni
     if let Some(away) = vm.away {
         push(text, format_args!("away = {}\n", quoted(&cluster.array(away).name)));
     }
-    if let Some((monitor, plan)) = watched {
+    if let Some(monitor) = parts.monitors.get(id.index()) {
+        let default = VmPlan::default();
+        let plan = parts.plan.and_then(|plan| plan.vms.get(id.index())).unwrap_or(&default);
         if vm.service != spelling::service(monitor, plan) {
             push(text, format_args!("service = {}\n", quoted(&vm.service)));
         }

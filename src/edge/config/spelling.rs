@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::words::written;
 use crate::core::cluster::{
-    Direction, Host, IndicatorKind, Limits, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage, Vm,
+    Commands, CopyStorage, Direction, Domain, Driver, Host, IndicatorKind, Libvirt, Limits, Monitor, MysqlQuantity,
+    OnTimeout, Reach, Secret, Source, Span, Usage, Vm,
 };
 use crate::core::policy::{
     BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Resting, Rule, Settings,
@@ -33,13 +34,22 @@ impl Spelled {
         Self { key, value: value.to_string(), is_text: false, is_default: false }
     }
 
+    fn list(key: &'static str, items: &[String]) -> Self {
+        let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+        Self::bare(key, format!("[{}]", items.join(", ")))
+    }
+
+    fn flag(key: &'static str, value: bool) -> Self {
+        Self::bare(key, value).or_default(!value)
+    }
+
     fn or_default(self, is_default: bool) -> Self {
         Self { is_default, ..self }
     }
 
     /// Whether it may be told: the value of another key may hold a secret, or is too long.
     pub fn is_open(&self) -> bool {
-        self.key != "query"
+        !matches!(self.key, "query" | "migrate" | "locate" | "progress" | "abort" | "host_state")
     }
 
     /// The value as TOML.
@@ -98,12 +108,63 @@ pub(super) fn limits(limits: &Limits) -> Vec<Spelled> {
     ]
 }
 
+pub(super) fn driver(driver: &Driver) -> Vec<Spelled> {
+    let mut keys = vec![Spelled::text("kind", driver.word()).or_default(*driver == Driver::default())];
+    match driver {
+        Driver::Simulator => {}
+        Driver::Libvirt(driver) => libvirt(driver, &mut keys),
+        Driver::Command(driver) => commands(driver, &mut keys),
+    }
+    keys
+}
+
+fn libvirt(driver: &Libvirt, keys: &mut Vec<Spelled>) {
+    let copied = match driver.copy_storage {
+        CopyStorage::None => "none",
+        CopyStorage::All => "all",
+        CopyStorage::Increment => "increment",
+    };
+    let reach = Reach { uri: driver.uri.clone(), peer_uri: driver.peer_uri.clone() };
+    keys.extend(self::reach(&reach));
+    keys.push(Spelled::flag("tunnelled", driver.tunnelled));
+    keys.extend(driver.persistent.map(|flag| Spelled::bare("persistent", flag)));
+    keys.extend(driver.undefine_source.map(|flag| Spelled::bare("undefine_source", flag)));
+    keys.extend(driver.bandwidth.map(|most| Spelled::bare("bandwidth", most)));
+    keys.extend(driver.downtime.map(|most| Spelled::text("downtime", written(most))));
+    keys.push(Spelled::flag("post_copy", driver.post_copy));
+    keys.push(Spelled::flag("auto_converge", driver.auto_converge));
+    keys.push(Spelled::text("copy_storage", copied).or_default(driver.copy_storage == CopyStorage::default()));
+    keys.push(Spelled::flag("unsafe", driver.allow_unsafe));
+    keys.push(length("stall", driver.stall, Libvirt::STALL));
+}
+
+fn commands(driver: &Commands, keys: &mut Vec<Spelled>) {
+    keys.push(Spelled::list("migrate", &driver.migrate));
+    keys.push(Spelled::list("locate", &driver.locate));
+    for (key, command) in [("progress", &driver.progress), ("abort", &driver.abort), ("host_state", &driver.host_state)]
+    {
+        keys.extend(command.as_ref().map(|command| Spelled::list(key, command)));
+    }
+    keys.push(length("migrate_deadline", driver.migrate_deadline, Commands::MIGRATE_DEADLINE));
+    keys.push(length("deadline", driver.deadline, Commands::DEADLINE));
+}
+
+pub(super) fn reach(reach: &Reach) -> Vec<Spelled> {
+    let keys = [("uri", &reach.uri), ("peer_uri", &reach.peer_uri)];
+    keys.into_iter().filter_map(|(key, uri)| uri.as_ref().map(|uri| Spelled::text(key, uri))).collect()
+}
+
+pub(super) fn domain(domain: &Domain) -> Vec<Spelled> {
+    let keys = [("domain", &domain.name), ("uuid", &domain.uuid)];
+    keys.into_iter().filter_map(|(key, name)| name.as_ref().map(|name| Spelled::text(key, name))).collect()
+}
+
 pub(super) fn host(host: &Host, ghz: f64, default_ghz: f64) -> Vec<Spelled> {
     let capacity = host.capacity.map(|capacity| Spelled::bare("capacity", capacity));
     let mut keys = vec![Spelled::text("name", &host.name)];
     keys.extend(capacity);
     keys.push(Spelled::bare("price", number(host.price)).or_default(host.price == 0.0));
-    keys.push(Spelled::bare("draining", host.draining).or_default(!host.draining));
+    keys.push(Spelled::flag("draining", host.draining));
     keys.push(Spelled::bare("cpu_ghz", number(ghz)).or_default(ghz == default_ghz));
     keys
 }

@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{self, Shape};
 use super::*;
 use crate::core::cluster::{
-    ArrayId, Direction, Driver, HostId, IndicatorKind, Limits, Mode, Monitor, MysqlQuantity, OnTimeout, Secret, Source,
-    Span, Vm,
+    ArrayId, Commands, CopyStorage, Direction, Domain, Driver, HostId, IndicatorKind, Libvirt, Limits, Mode, Monitor,
+    MysqlQuantity, OnTimeout, Reach, Secret, Source, Span, Usage, Vm,
 };
 use crate::core::policy::{Rule, Settings, WorkingHours};
 use crate::core::simulation::{Service, VmPlan};
@@ -81,6 +81,18 @@ fn what_the_sample_calls_defaults_are_the_defaults() {
     assert_eq!(web.map(|policy| (policy.settle, policy.stale_after)), Some((vm.policy.settle, vm.policy.stale_after)));
     let limits = Limits { moves_per_hour: Some(20), cooldown: Span::from_mins(10), ..Limits::default() };
     assert_eq!(sample.cluster.limits, limits);
+    let libvirt = sample.drivers.iter().find_map(|driver| match driver {
+        Driver::Libvirt(libvirt) => {
+            Some((libvirt.stall, libvirt.copy_storage, libvirt.post_copy, libvirt.allow_unsafe))
+        }
+        _ => None,
+    });
+    assert_eq!(libvirt, Some((Libvirt::STALL, CopyStorage::default(), false, false)));
+    let command = sample.drivers.iter().find_map(|driver| match driver {
+        Driver::Command(command) => Some((command.migrate_deadline, command.deadline)),
+        _ => None,
+    });
+    assert_eq!(command, Some((Commands::MIGRATE_DEADLINE, Commands::DEADLINE)));
     let default = HistorySettings::default();
     assert_eq!((sample.history.raw, sample.history.rolled), (default.raw, default.rolled));
 }
@@ -170,6 +182,119 @@ fn a_monitor_knows_where_its_password_is_not_what() {
     };
     assert_eq!(password(source("password_file = \"/run/secret\"")), Some(Secret::File("/run/secret".into())));
     assert_eq!(password(source("password_env = \"DB_PASSWORD\"")), Some(Secret::Env("DB_PASSWORD".to_owned())));
+}
+
+/// A config of an array with these keys and a VM with those on its host `mln1`.
+fn moved(array: &str, vm: &str) -> Config {
+    read(&format!(
+        "[[vm]]\nname = \"v\"\nhost = \"mln1\"\npolicy = {{ {THRESHOLD} }}\n{vm}\n\
+         [[array]]\nname = \"a\"\n{array}\n"
+    ))
+}
+
+const WATCHED: &str = "monitor = { kind = \"http\", url = \"http://h\" }";
+const HOSTS: &str = "host = [\"mln1\", \"mln2\"]";
+
+#[test]
+fn a_libvirt_driver_is_what_is_said_and_careful_by_default() {
+    let driver = |keys: &str| {
+        let keys = format!("{HOSTS}\ndriver = {{ kind = \"libvirt\", uri = \"qemu+tcp://{{host}}/system\"{keys} }}");
+        moved(&keys, WATCHED).drivers.remove(0)
+    };
+    let plain = Libvirt { uri: Some("qemu+tcp://{host}/system".to_owned()), ..Libvirt::default() };
+    assert_eq!(driver(""), Driver::Libvirt(plain.clone()));
+    assert!(!plain.allow_unsafe && !plain.post_copy && plain.copy_storage == CopyStorage::None);
+    let all = ", peer_uri = \"qemu+tls://{host}/system\", tunnelled = true, persistent = false, undefine_source = true, \
+               bandwidth = 12, downtime = \"300ms\", post_copy = true, auto_converge = true, copy_storage = \"all\", \
+               unsafe = true, stall = \"1m\"";
+    let wanted = Libvirt {
+        peer_uri: Some("qemu+tls://{host}/system".to_owned()),
+        tunnelled: true,
+        persistent: Some(false),
+        undefine_source: Some(true),
+        bandwidth: Some(12),
+        downtime: Some(Span::from_millis(300)),
+        post_copy: true,
+        auto_converge: true,
+        copy_storage: CopyStorage::All,
+        allow_unsafe: true,
+        stall: Span::from_mins(1),
+        ..plain
+    };
+    assert_eq!(driver(all), Driver::Libvirt(wanted));
+}
+
+#[test]
+fn hosts_are_reached_by_their_own_uris_where_they_have_any() {
+    let config = moved(
+        "driver = \"libvirt\"\nhost = [{ name = \"mln1\", uri = \"qemu:///system\", peer_uri = \"qemu+tcp://mln1/system\" }, \
+         { name = \"mln2\", uri = \"qemu+ssh://mln2/system\" }]",
+        WATCHED,
+    );
+    assert_eq!(config.drivers, [Driver::Libvirt(Libvirt::default())]);
+    let reach = |uri: &str, peer: Option<&str>| Reach { uri: Some(uri.to_owned()), peer_uri: peer.map(str::to_owned) };
+    let own = [reach("qemu:///system", Some("qemu+tcp://mln1/system")), reach("qemu+ssh://mln2/system", None)];
+    assert_eq!(config.reaches, own);
+    let template = moved(&format!("{HOSTS}\ndriver = {{ kind = \"libvirt\", uri = \"qemu://{{host}}/x\" }}"), WATCHED);
+    assert_eq!(template.reaches, [Reach::default(), Reach::default()], "the template is the driver's");
+    assert_eq!(moved(HOSTS, WATCHED).reaches, [Reach::default(), Reach::default()]);
+}
+
+#[test]
+fn commands_are_found_beside_the_config_or_through_the_path() {
+    let driver = |keys: &str| {
+        let needed = "migrate = [\"bin/move\", \"{vm}\", \"a/{to}\"], locate = [\"where\", \"{vm}\"]";
+        let keys = format!("{HOSTS}\ndriver = {{ kind = \"command\", {needed}{keys} }}");
+        moved(&keys, WATCHED).drivers.remove(0)
+    };
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let plain = Commands {
+        migrate: words(&["/etc/whimbrel/bin/move", "{vm}", "a/{to}"]),
+        locate: words(&["where", "{vm}"]),
+        progress: None,
+        abort: None,
+        host_state: None,
+        migrate_deadline: Span::from_mins(30),
+        deadline: Span::from_secs(10),
+    };
+    assert_eq!(driver(""), Driver::Command(plain.clone()));
+    let all = ", progress = [\"p\", \"{vm}\"], abort = [\"/bin/a\", \"{vm}\"], host_state = [\"h\", \"{host}\"], \
+               migrate_deadline = \"2h\", deadline = \"1s\"";
+    let wanted = Commands {
+        progress: Some(words(&["p", "{vm}"])),
+        abort: Some(words(&["/bin/a", "{vm}"])),
+        host_state: Some(words(&["h", "{host}"])),
+        migrate_deadline: Span::from_hours(2),
+        deadline: Span::from_secs(1),
+        ..plain
+    };
+    assert_eq!(driver(all), Driver::Command(wanted));
+}
+
+#[test]
+fn a_hypervisor_knows_a_vm_by_its_name_unless_it_is_told() {
+    let libvirt = format!("{HOSTS}\ndriver = {{ kind = \"libvirt\", uri = \"qemu+tcp://{{host}}/system\" }}");
+    assert_eq!(moved(&libvirt, WATCHED).domains, [Domain::default()]);
+    let uuid = "6C1F4F3A-6A3D-4BD1-8D0E-2F6C1B0F9A77";
+    let config = moved(&libvirt, &format!("{WATCHED}\ndomain = \"web 1\"\nuuid = \"{uuid}\""));
+    let wanted = Domain { name: Some("web 1".to_owned()), uuid: Some(uuid.to_lowercase()) };
+    assert_eq!(config.domains, [wanted]);
+}
+
+#[test]
+fn what_a_hypervisor_measures_is_in_percent() {
+    let measured = |field: &str| {
+        let monitor = format!("monitor = {{ kind = \"hypervisor\", field = \"{field}\" }}");
+        let keys = format!("{HOSTS}\ndriver = {{ kind = \"libvirt\", uri = \"qemu+tcp://{{host}}/system\" }}");
+        let mut config = moved(&keys, &monitor);
+        let (vm, monitor) = (config.cluster.vms.remove(0), config.monitors.remove(0));
+        assert_eq!((vm.indicator.unit.as_str(), vm.indicator.kind), ("%", IndicatorKind::Gauge));
+        assert_eq!((vm.policy.direction, vm.service.as_str()), (Direction::HigherIsWorse, "hypervisor"));
+        assert_eq!(monitor.deadline, Span::from_secs(10));
+        (vm.indicator.name, monitor.source)
+    };
+    assert_eq!(measured("cpu"), ("CPU".to_owned(), Source::Hypervisor { field: Usage::Cpu }));
+    assert_eq!(measured("memory"), ("memory".to_owned(), Source::Hypervisor { field: Usage::Memory }));
 }
 
 #[test]

@@ -2,10 +2,16 @@
 //! becomes of a migration is the engine's to say. The simulator is one too, but pure: it stands in
 //! [`core::simulation`](crate::core::simulation).
 
+pub mod command;
+pub mod libvirt;
+
 use std::sync::Arc;
 
-use crate::core::cluster::{Domain, HostState, Reach, RequestId, Transfer};
+use crate::core::cluster::{Domain, Driver, HostState, Reach, RequestId, Transfer};
 use crate::core::engine::Presence;
+
+use command::Command;
+use libvirt::Libvirt;
 
 /// One migration's way, in names: these outlive a changed config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +151,36 @@ pub struct Fleet {
     pub hosts: Vec<Machine>,
     /// All that may run there.
     pub guests: Vec<Guest>,
+}
+
+/// A driver of one array.
+pub enum Drive {
+    /// libvirt's daemons.
+    Libvirt(Libvirt),
+    /// Commands.
+    Command(Command),
+}
+
+impl Drive {
+    /// Starts an array's driver; `None`: the simulator needs none.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
+    pub fn start(driver: &Driver, fleet: Fleet, tell: Tell) -> Result<Option<Self>, String> {
+        Ok(match driver {
+            Driver::Simulator => None,
+            Driver::Libvirt(settings) => Some(Self::Libvirt(Libvirt::start(settings, fleet, tell)?)),
+            Driver::Command(settings) => Some(Self::Command(Command::start(settings, fleet, tell))),
+        })
+    }
+
+    /// Has it do something. Never blocks.
+    pub fn order(&self, job: Job) {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.order(job),
+            Self::Command(command) => command.order(job),
+        }
+    }
 }
 
 /// Where a driver's facts go. Called on the driver's own threads; never blocks.

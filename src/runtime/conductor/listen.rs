@@ -8,6 +8,7 @@ use crate::edge::history::Note;
 use crate::runtime::archive::Archive;
 use crate::runtime::backroom::{News, Word};
 use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
+use crate::runtime::drives::crews;
 use crate::runtime::heart::Listener;
 use crate::runtime::sink::Show;
 use crate::view::{HistoryView, Say};
@@ -216,9 +217,19 @@ impl Conductor {
         self.come_to_now();
         // These ids are the old config's.
         self.pass_on();
-        match self.heart.reconfigure(config, said, &mut self.sink, &mut self.asks) {
-            Ok(()) => {
+        let (crews, engine) = (crews(&config), self.heart.engine());
+        let stands = engine.can_become(&config.cluster).and_then(|()| self.drives.can_become(&crews, engine));
+        let applied = stands.and_then(|()| {
+            // Whoever is asked next is one of the new ones.
+            let troubles = self.drives.configure(crews);
+            self.heart.reconfigure(config, said, &mut self.sink, &mut self.asks).map(|()| troubles)
+        });
+        match applied {
+            Ok(troubles) => {
                 self.refused = None;
+                for text in troubles {
+                    self.tell(Event::Trouble { vm: None, text });
+                }
                 self.polls.configure(self.heart.monitors());
                 if let Some(publisher) = self.sink.publisher() {
                     (publisher.beside.editing, publisher.beside.origins) = (editing, origins);

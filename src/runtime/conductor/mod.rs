@@ -10,9 +10,11 @@ use tokio::time::{Duration, Instant, sleep_until};
 use crate::core::cluster::{Reading, RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::edge::config::Config;
+use crate::edge::driver::Fact;
 use crate::view::Say;
 
 use super::backroom::{Backroom, News, Word};
+use super::drives::{self, Crew, Drives};
 use super::heart::{Asked, Heart};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
@@ -66,12 +68,15 @@ pub struct Conductor {
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
     polls: Polls,
+    drives: Drives,
     asks: Asked,
     published: Instant,
     stale: bool,
     flushed: Instant,
     /// Readings were given up, and that was said.
     losing: bool,
+    /// What was printed was not read in time, and that was said.
+    unread: bool,
     /// Migrations that were under way when a config could not be applied, and why it could not.
     refused: Option<(Vec<RequestId>, String)>,
     /// The config that runs, if the file's could not be applied.
@@ -83,6 +88,7 @@ enum Woken {
     Control(Option<Control>),
     Say(Option<Say>),
     Polled(Polled),
+    Fact(Fact),
     Word(Word),
 }
 
@@ -100,11 +106,13 @@ impl Conductor {
             read_only: None,
             until: None,
             polls,
+            drives: Drives::default(),
             asks: Asked::default(),
             published: Instant::now(),
             stale: false,
             flushed: Instant::now(),
             losing: false,
+            unread: false,
             refused: None,
             applied: None,
         }
@@ -129,6 +137,13 @@ impl Conductor {
     pub const fn until(mut self, at: Option<Timestamp>) -> Self {
         self.until = at;
         self
+    }
+
+    /// Starts the drivers of the arrays that the heart has; before the loop begins.
+    pub fn drive(&mut self, crews: Vec<Crew>) {
+        for text in self.drives.configure(crews) {
+            self.heart.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
+        }
     }
 
     /// What is known of the history before the loop begins.
@@ -168,6 +183,7 @@ impl Conductor {
                 Woken::Control(_) | Woken::Say(None) => return self.end(Ended::Stopped),
                 Woken::Say(Some(say)) => self.listen(say),
                 Woken::Polled(polled) => self.take(polled),
+                Woken::Fact(fact) => self.learn(fact),
                 Woken::Word(word) => self.hear(word),
             }
         }
@@ -191,6 +207,7 @@ impl Conductor {
             say = said => Err(Woken::Say(say)),
             word = self.backroom.word() => Err(Woken::Word(word)),
             Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
+            fact = self.drives.next() => Err(Woken::Fact(fact)),
             () = sleep_until(at) => Err(Woken::Due),
         };
         woken.map_or_else(|woken| woken, |ended| Woken::Polled(self.polls.settle(ended, self.heart.monitors())))
@@ -246,6 +263,9 @@ impl Conductor {
         for vm in self.asks.reads.drain(..) {
             self.polls.start(vm);
         }
+        for (array, job) in self.asks.jobs.drain(..) {
+            self.drives.order(array, job);
+        }
         for migration in std::mem::take(&mut self.asks.journal) {
             if self.sink.archive.journal(&migration, self.heart.now()) {
                 self.backroom.owes(migration.id);
@@ -285,6 +305,12 @@ impl Conductor {
         }
     }
 
+    fn learn(&mut self, fact: Fact) {
+        if let Some(event) = drives::event(fact, self.engine().cluster(), self.heart.monitors()) {
+            self.tell(event);
+        }
+    }
+
     const fn engine(&self) -> &Engine {
         self.heart.engine()
     }
@@ -297,6 +323,11 @@ impl Conductor {
                 let quick = matches!(self.pace, Pace::Unpaced) && !time_up && !printer.is_broken();
                 if !quick && let Err(error) = printer.flush() {
                     return Some(Ended::Unread(error));
+                }
+                let lost = printer.take_lost();
+                if lost > 0 && !std::mem::replace(&mut self.unread, true) {
+                    let text = format!("standard output is not read: {lost} lines were given up; the history has them");
+                    self.tell(Event::Trouble { vm: None, text });
                 }
             }
             Show::Publish(_) => {

@@ -1,9 +1,10 @@
-//! What a policy must agree on with what is around it: the service, the array, the deadline. Said alike of a whole file
-//! and of one block of it.
+//! What must agree with what is around it: a policy with the service, the array, the deadline, alike in a whole file and
+//! in one block of it; and both with what moves the VM.
 
 use super::super::words::written;
+use super::monitor;
 use super::policy::Kind;
-use crate::core::cluster::Span;
+use crate::core::cluster::{Driver, Span};
 
 /// What is wrong, and what would be right.
 type Fault<M> = Option<(M, &'static str)>;
@@ -29,6 +30,31 @@ pub(super) fn with_array(kind: Kind, array: &str, base: bool) -> Fault<String> {
     (needs && !base).then(|| {
         let message = format!("this policy moves to the base, and array '{array}' has none");
         (message, "add base = \"HOST\" to the array, or use a threshold policy")
+    })
+}
+
+/// Whose figures a monitor reads must move the VM too.
+pub(super) fn with_driver(kind: monitor::Kind, array: &str, driver: &Driver) -> Fault<String> {
+    let (what, needed, help) = match (kind, driver) {
+        (monitor::Kind::Hypervisor, Driver::Simulator | Driver::Command(_)) => (
+            "a monitor of kind 'hypervisor'",
+            "libvirt",
+            "watch the VM's service instead, or give the array that driver",
+        ),
+        (monitor::Kind::Simulated, Driver::Libvirt(_) | Driver::Command(_)) => {
+            ("a simulated service", "simulator", "watch a real one, or give the array that driver")
+        }
+        _ => return None,
+    };
+    let message = format!("{what} needs the driver '{needed}', and array '{array}' has '{}'", driver.word());
+    Some((message, help))
+}
+
+/// Between two sites only the simulator moves VMs so far.
+pub(super) fn between_sites(array: &str, driver: &Driver) -> Fault<String> {
+    (*driver != Driver::Simulator).then(|| {
+        let message = format!("moves between sites need the simulator, and array '{array}' has '{}'", driver.word());
+        (message, "use another policy: no other driver moves VMs between sites yet")
     })
 }
 

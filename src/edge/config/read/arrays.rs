@@ -1,15 +1,18 @@
 //! `[[array]]`: arrays, their hosts in ring order, and their drivers.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::super::cursor::{Item, Table};
 use super::super::keys;
 use super::super::render::DEFAULT_GHZ;
 use super::super::sink::Sink;
 use super::super::words::did_you_mean;
+use super::driver;
+use super::reaches::{self, Entry};
 use super::sites::Sites;
 use super::{check_unique, lookup};
-use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Pick, SiteId};
+use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Pick, Reach, SiteId};
 
 const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
 
@@ -17,12 +20,15 @@ const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
 #[derive(Default)]
 pub(super) struct Arrays {
     pub list: Vec<Array>,
-    pub drivers: Vec<Driver>,
+    /// By array; `None`: its kind could not be read.
+    pub drivers: Vec<Option<Driver>>,
     /// By array: it names a base, right or wrong.
     pub based: Vec<bool>,
     pub hosts: Vec<Host>,
     /// By host.
     pub ghz: Vec<f64>,
+    /// By host.
+    pub reaches: Vec<Reach>,
     /// All arrays could be read, by name.
     pub whole: bool,
     /// No entry is something else than an array.
@@ -38,6 +44,11 @@ impl Arrays {
         all.filter(move |(_, host)| host.array == array)
     }
 
+    /// What moves the VMs of an array, if that could be read.
+    pub fn driver(&self, array: ArrayId) -> Option<&Driver> {
+        self.drivers.get(array.index()).and_then(Option::as_ref)
+    }
+
     /// Whether all hosts a VM can mean are known: of its array, or of any if it names none.
     pub fn hosts_known(&self, array: Option<ArrayId>) -> bool {
         match array {
@@ -47,7 +58,8 @@ impl Arrays {
     }
 }
 
-pub(super) fn read(top: &Table<'_>, sites: &Sites, sink: &Sink) -> Arrays {
+/// Reads the arrays. `folder` is the config's.
+pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, sink: &Sink) -> Arrays {
     let mut arrays = Arrays::default();
     let Some(item) = top.get("array").filter(|item| !item.is_empty_list()) else {
         sink.absent(0..0, "there is no [[array]]", format!("add [[array]] with a name, and {EXAMPLE}"));
@@ -55,7 +67,7 @@ pub(super) fn read(top: &Table<'_>, sites: &Sites, sink: &Sink) -> Arrays {
     };
     let (entries, whole) = item.list("[[array]], in double brackets, once for each");
     (arrays.whole, arrays.entries_whole) = (whole, whole);
-    let mut reader = Reader { sites, sink, names: HashSet::new(), hosts: HashSet::new() };
+    let mut reader = Reader { folder, sites, sink, names: HashSet::new(), hosts: HashSet::new() };
     for entry in &entries {
         match entry.table(keys::ARRAY) {
             Some(table) => reader.array(table, &mut arrays),
@@ -69,6 +81,7 @@ pub(super) fn read(top: &Table<'_>, sites: &Sites, sink: &Sink) -> Arrays {
 }
 
 struct Reader<'a> {
+    folder: Option<&'a Path>,
     sites: &'a Sites,
     sink: &'a Sink,
     names: HashSet<&'a str>,
@@ -88,12 +101,17 @@ impl<'a> Reader<'a> {
             lookup("site", &site, names, self.sites.whole, self.sink).map(SiteId::at)
         });
         let first = arrays.hosts.len();
-        let whole = self.hosts(&table, id, arrays);
+        let (entries, whole) = self.hosts(&table, id, arrays);
         arrays.hosts_whole.push(whole);
         let hosts: Vec<HostId> = (first..arrays.hosts.len()).map(HostId::at).collect();
         let base = table.get("base").and_then(|item| base(&item, &hosts, arrays, whole, self.sink));
         arrays.based.push(table.key_span("base").is_some());
-        arrays.drivers.push(table.get("driver").and_then(|item| driver(&item)).unwrap_or(Driver::Simulator));
+        let driver = driver::read(&table, self.folder);
+        arrays.reaches.extend(match &driver {
+            Some(driver) => reaches::read(&entries, driver, self.sink),
+            None => vec![Reach::default(); entries.len()],
+        });
+        arrays.drivers.push(driver.map(|given| given.driver));
         arrays.list.push(Array {
             name: name.map_or_else(String::new, |name| name.value.to_owned()),
             site: site.unwrap_or_else(|| self.sites.home()),
@@ -107,28 +125,30 @@ impl<'a> Reader<'a> {
         table.finish(None);
     }
 
-    /// Whether all hosts could be read.
-    fn hosts(&mut self, table: &Table<'a>, array: ArrayId, arrays: &mut Arrays) -> bool {
-        let Some(item) = table.need("host", EXAMPLE) else { return false };
+    /// The hosts as they were given, and whether all could be read.
+    fn hosts(&mut self, table: &Table<'a>, array: ArrayId, arrays: &mut Arrays) -> (Vec<Entry<'a>>, bool) {
+        let mut hosts = Vec::new();
+        let Some(item) = table.need("host", EXAMPLE) else { return (hosts, false) };
         let (entries, mut whole) = item.list(EXAMPLE);
         if entries.is_empty() && whole {
             item.wrong("an array needs a host", format!("write {EXAMPLE}"));
         }
         for entry in entries {
             match self.host(&entry, array) {
-                Some((host, ghz)) => {
+                Some((host, ghz, entry)) => {
                     arrays.hosts.push(host);
                     arrays.ghz.push(ghz);
+                    hosts.push(entry);
                 }
                 None => whole = false,
             }
         }
-        whole
+        (hosts, whole)
     }
 
-    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<(Host, f64)> {
+    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<(Host, f64, Entry<'a>)> {
         let mut host = Host { name: String::new(), array, capacity: None, price: 0.0, draining: false };
-        let mut ghz = DEFAULT_GHZ;
+        let (mut uri, mut peer_uri, mut cpu_ghz) = (None, None, None);
         let name = if entry.as_text().is_some() {
             entry.name()
         } else {
@@ -136,14 +156,15 @@ impl<'a> Reader<'a> {
             host.capacity = table.get("capacity").and_then(|item| item.whole(1..=u32::MAX));
             host.price = table.get("price").and_then(|item| item.number_in(0.0..=f64::MAX, "0 or more")).unwrap_or(0.0);
             host.draining = table.get("draining").and_then(|item| item.flag()).unwrap_or(false);
-            ghz = table.get("cpu_ghz").and_then(|item| item.positive()).unwrap_or(DEFAULT_GHZ);
+            (uri, peer_uri, cpu_ghz) = (table.get("uri"), table.get("peer_uri"), table.get("cpu_ghz"));
             let name = table.need("name", "name = \"mln1\"").and_then(|item| item.name());
             table.finish(None);
             name
         }?;
         check_unique(&mut self.hosts, "a host", &name, self.sink);
         host.name = name.value.to_owned();
-        Some((host, ghz))
+        let ghz = cpu_ghz.as_ref().and_then(|item| item.positive()).unwrap_or(DEFAULT_GHZ);
+        Some((host, ghz, Entry { name, uri, peer_uri, cpu_ghz }))
     }
 }
 
@@ -162,25 +183,4 @@ fn base(item: &Item<'_>, hosts: &[HostId], arrays: &Arrays, whole: bool, sink: &
         item.wrong(message, "add another host, or remove the base");
     }
     hosts.get(found).copied()
-}
-
-fn driver(item: &Item<'_>) -> Option<Driver> {
-    let kind = if item.is_table() {
-        let table = item.table(keys::DRIVER)?;
-        let kind = table.need("kind", "kind = \"simulator\"");
-        // Another kind's keys are not wrong because its kind is.
-        match kind.as_ref().and_then(Item::as_text) {
-            None | Some("simulator") => table.finish(None),
-            Some(_) => {}
-        }
-        kind?
-    } else {
-        item.clone()
-    };
-    let text = kind.text()?;
-    if text.value == "simulator" {
-        return Some(Driver::Simulator);
-    }
-    kind.wrong(format!("unknown driver kind '{}'", text.value), "write driver = \"simulator\": there is no other kind");
-    None
 }

@@ -6,11 +6,16 @@
 mod agree;
 mod arrays;
 mod block;
+mod domains;
+mod driver;
 mod history;
 mod monitor;
 mod places;
 mod policy;
+mod reaches;
 mod sites;
+mod template;
+mod uri;
 mod url;
 mod vms;
 
@@ -25,7 +30,7 @@ use super::lines::Lines;
 use super::model::{Config, HistorySettings};
 use super::sink::Sink;
 use super::words;
-use crate::core::cluster::{Cluster, Domain, Limits, Mode, Reach, Span};
+use crate::core::cluster::{Cluster, Driver, Limits, Mode, Span};
 use crate::core::simulation::Plan;
 
 const MODES: [(&str, Mode); 3] = [("observe", Mode::Observe), ("ask", Mode::Ask), ("auto", Mode::Auto)];
@@ -46,7 +51,7 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
     let history = top.get("history").and_then(|item| item.table(keys::HISTORY));
     let history = history.map_or_else(HistorySettings::default, |table| history::read(table, path.parent()));
     let sites = sites::read(&top, sink);
-    let arrays = arrays::read(&top, &sites, sink);
+    let arrays = arrays::read(&top, path.parent(), &sites, sink);
     let policies = policies(&top, sink);
     let context =
         vms::Context { sink, folder: path.parent(), mode, sites: &sites, arrays: &arrays, policies: &policies, lines };
@@ -61,7 +66,7 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
         bandwidth_mb_s: BANDWIDTH_MB_S,
         between_sites: BETWEEN_SITES,
         outages: Vec::new(),
-        driven: Vec::new(),
+        driven: arrays.drivers.iter().map(|given| given.as_ref().is_some_and(|d| *d != Driver::Simulator)).collect(),
     };
     let stem = || path.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let cluster = Cluster {
@@ -74,15 +79,15 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
         vms: vms.list,
     };
     let (monitors, origins) = (vms.monitors, vms.origins);
-    let (reaches, domains) = (vec![Reach::default(); cluster.hosts.len()], vec![Domain::default(); cluster.vms.len()]);
+    let drivers = arrays.drivers.into_iter().map(Option::unwrap_or_default).collect();
     Config {
         path: path.to_owned(),
         cluster,
         monitors,
         origins,
-        drivers: arrays.drivers,
-        reaches,
-        domains,
+        drivers,
+        reaches: arrays.reaches,
+        domains: vms.domains,
         history,
         plan,
     }

@@ -8,7 +8,7 @@ use super::super::sink::Sink;
 use super::super::words::written;
 use super::url;
 use crate::core::cluster::{
-    Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span,
+    Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage,
 };
 use crate::core::simulation::{Service, VmPlan};
 
@@ -18,11 +18,17 @@ pub(super) enum Kind {
     Mysql,
     Apache,
     Http,
+    Hypervisor,
     Simulated,
 }
 
-const KINDS: [(&str, Kind); 4] =
-    [("mysql", Kind::Mysql), ("apache", Kind::Apache), ("http", Kind::Http), ("simulated", Kind::Simulated)];
+const KINDS: [(&str, Kind); 5] = [
+    ("mysql", Kind::Mysql),
+    ("apache", Kind::Apache),
+    ("http", Kind::Http),
+    ("hypervisor", Kind::Hypervisor),
+    ("simulated", Kind::Simulated),
+];
 const SERVICES: [(&str, Service); 4] =
     [("mysql", Service::Mysql), ("apache", Service::Apache), ("http", Service::Http), ("queue", Service::Queue)];
 const SLOW_QUERIES: &str = "Slow_queries";
@@ -30,7 +36,7 @@ const IDLE_WORKERS: &str = "IdleWorkers";
 
 /// A monitor before the VM around it is known; what could not be read is `None`.
 pub(super) struct Watch {
-    pub kind: Option<Kind>,
+    pub kind: Option<At<Kind>>,
     /// The word in the SERVICE column, unless the VM has its own.
     pub service: &'static str,
     pub source: Option<Source>,
@@ -88,17 +94,20 @@ impl Measure {
 
 /// Reads a monitor. `folder` is the config's, `interval` the VM's if it could be read.
 pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Span>, sink: &Sink) -> Watch {
-    let kind = table.need("kind", "kind = \"mysql\", or apache, http, simulated").and_then(|item| item.choice(&KINDS));
+    let given = table.need("kind", "kind = \"mysql\", or apache, http, hypervisor, simulated");
+    let given = given.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
+    let kind = given.as_ref().map(|kind| kind.value);
     let mut plan = VmPlan::default();
     let (source, measure) = match kind {
         Some(Kind::Mysql) => mysql(&table, folder, sink),
         Some(Kind::Apache) => apache(&table),
         Some(Kind::Http) => http(&table),
+        Some(Kind::Hypervisor) => hypervisor(&table),
         Some(Kind::Simulated) => simulated(&table, &mut plan),
         None => (None, Measure::gauge("", "", Direction::default())),
     };
     let mut watch = Watch {
-        kind,
+        kind: given,
         service: match plan.service {
             Some(service) => word(&SERVICES, service),
             None => kind.map_or("", |kind| word(&KINDS, kind)),
@@ -138,6 +147,10 @@ fn common(table: &Table<'_>, watch: &mut Watch, interval: Option<Span>) {
     let directions = [("higher-is-worse", Direction::HigherIsWorse), ("lower-is-worse", Direction::LowerIsWorse)];
     if let Some(direction) = table.get("direction").and_then(|item| item.choice(&directions)) {
         watch.direction = direction;
+    }
+    // What a hypervisor tells is in percent: it never counts up.
+    if watch.kind.as_ref().is_some_and(|kind| kind.value == Kind::Hypervisor) {
+        return;
     }
     let kinds = [("gauge", IndicatorKind::Gauge), ("counter", IndicatorKind::Counter)];
     if let Some(kind) = table.get("indicator_kind").and_then(|item| item.choice(&kinds)) {
@@ -203,6 +216,13 @@ fn http(table: &Table<'_>) -> (Option<Source>, Measure) {
     let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| url::page(&item, EXAMPLE));
     let expect = table.get("expect").and_then(|item| item.whole(100..=599)).and_then(|n| u16::try_from(n).ok());
     (url.map(|url| Source::Http { url, expect: expect.unwrap_or(200) }), Measure::response_time())
+}
+
+fn hypervisor(table: &Table<'_>) -> (Option<Source>, Measure) {
+    let fields = [("cpu", Usage::Cpu), ("memory", Usage::Memory)];
+    let field = table.need("field", "field = \"cpu\", or memory").and_then(|item| item.choice(&fields));
+    let name = if field == Some(Usage::Memory) { "memory" } else { "CPU" };
+    (field.map(|field| Source::Hypervisor { field }), Measure::gauge(name, "%", Direction::HigherIsWorse))
 }
 
 fn simulated(table: &Table<'_>, plan: &mut VmPlan) -> (Option<Source>, Measure) {

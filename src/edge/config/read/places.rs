@@ -124,12 +124,11 @@ impl<'c, 'a> Places<'c, 'a> {
 
     /// A policy that moves to the base needs one.
     fn check_policy(&self, policy: &Policy, given: &Item<'_>, array: ArrayId) {
-        let Some(kind) = &policy.kind else { return };
+        let Some(kind) = policy.kind() else { return };
         let arrays = self.context.arrays;
         let base = arrays.based[array.index()];
-        if let Some((message, help)) = agree::with_array(kind.value, &arrays.list[array.index()].name, base) {
-            let place = if given.is_table() { kind.span.clone() } else { given.span() };
-            self.context.sink.absent(place, message, help);
+        if let Some((message, help)) = agree::with_array(kind, &arrays.list[array.index()].name, base) {
+            self.context.sink.absent(policy.kind_place(given), message, help);
         }
     }
 

@@ -85,6 +85,12 @@ impl Policy {
         self.kind.as_ref().map(|kind| kind.value)
     }
 
+    /// Where its kind is chosen for a VM: in its own block, or by the name of a shared one, which `given` holds.
+    pub fn kind_place(&self, given: &Item<'_>) -> Range<usize> {
+        let own = self.kind.as_ref().filter(|_| given.is_table());
+        own.map_or_else(|| given.span(), |kind| kind.span.clone())
+    }
+
     /// What a VM gets of it. `vm` is the VM's name, for an error that its indicator's direction makes.
     pub fn settings(&self, direction: Direction, vm: &str, sink: &Sink) -> Option<Settings> {
         let (higher, lower) = self.checked.get();

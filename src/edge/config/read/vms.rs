@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::super::cursor::{Item, Table};
+use super::super::cursor::{At, Item, Table};
 use super::super::keys;
 use super::super::lines::Lines;
 use super::super::model::Origin;
@@ -11,12 +11,13 @@ use super::super::sink::Sink;
 use super::super::words::written;
 use super::agree;
 use super::arrays::Arrays;
+use super::domains::{self, Domains};
 use super::monitor::{self, Watch};
-use super::places::Places;
-use super::policy::{self, Policy};
+use super::places::{Place, Places};
+use super::policy::{self, Kind, Policy};
 use super::sites::Sites;
 use super::{MODES, check_unique, lookup};
-use crate::core::cluster::{Mode, Monitor, Span, Vm};
+use crate::core::cluster::{ArrayId, Domain, Driver, Mode, Monitor, Span, Vm};
 use crate::core::simulation::{Service, VmPlan};
 
 const DEFAULT_INTERVAL: Span = Span::from_mins(1);
@@ -41,6 +42,7 @@ pub(super) struct Vms {
     pub list: Vec<Vm>,
     pub monitors: Vec<Monitor>,
     pub origins: Vec<Origin>,
+    pub domains: Vec<Domain>,
     pub plans: Vec<VmPlan>,
 }
 
@@ -54,26 +56,38 @@ pub(super) fn read<'a>(top: &Table<'a>, context: &Context<'a>) -> Vms {
             Vec::new()
         }
     };
-    let mut reader = Reader { context, names: HashSet::new(), places: Places::new(context) };
+    let (names, domains) = (HashSet::new(), Domains::default());
+    let mut reader = Reader { context, names, places: Places::new(context), domains };
     for table in entries.iter().filter_map(|entry| entry.table(keys::VM)) {
-        if let Some((vm, monitor, origin, plan)) = reader.vm(table) {
-            vms.list.push(vm);
-            vms.monitors.push(monitor);
-            vms.origins.push(origin);
-            vms.plans.push(plan);
+        if let Some(read) = reader.vm(table) {
+            vms.list.push(read.vm);
+            vms.monitors.push(read.monitor);
+            vms.origins.push(read.origin);
+            vms.domains.push(read.domain);
+            vms.plans.push(read.plan);
         }
     }
     vms
+}
+
+/// All that is said of one VM.
+struct Read {
+    vm: Vm,
+    monitor: Monitor,
+    origin: Origin,
+    domain: Domain,
+    plan: VmPlan,
 }
 
 struct Reader<'c, 'a> {
     context: &'c Context<'a>,
     names: HashSet<&'a str>,
     places: Places<'c, 'a>,
+    domains: Domains<'a>,
 }
 
 impl<'a> Reader<'_, 'a> {
-    fn vm(&mut self, table: Table<'a>) -> Option<(Vm, Monitor, Origin, VmPlan)> {
+    fn vm(&mut self, table: Table<'a>) -> Option<Read> {
         let context = self.context;
         let name = table.need("name", "name = \"nii1\"").and_then(|item| item.name());
         if let Some(name) = &name {
@@ -91,7 +105,11 @@ impl<'a> Reader<'_, 'a> {
         let place = self.places.place(&table, policy.zip(given.as_ref()));
         let mode = table.get("mode").and_then(|item| self.mode(&item));
         let service = table.get("service").and_then(|item| item.name());
+        let domain = self.domain(&table, name.as_ref(), place.as_ref());
         table.finish(None);
+        if let (Some(place), Some(watch)) = (&place, &watch) {
+            self.check_drivers(place, watch, policy.zip(given.as_ref()));
+        }
 
         let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
         let settings = policy.settings(watch.direction, word, context.sink);
@@ -109,7 +127,43 @@ impl<'a> Reader<'_, 'a> {
             mode,
             away: place.away,
         };
-        Some((vm, watch.monitor(interval)?, self.origin(&given, policy), watch.plan))
+        Some(Read {
+            vm,
+            monitor: watch.monitor(interval)?,
+            origin: self.origin(&given, policy),
+            domain,
+            plan: watch.plan,
+        })
+    }
+
+    fn domain(&mut self, table: &Table<'a>, name: Option<&At<&'a str>>, place: Option<&Place>) -> Domain {
+        let given = domains::Given::of(table);
+        let domain = given.read();
+        let array = place.and_then(|place| Some((place.array, self.context.arrays.driver(place.array)?)));
+        if let Some((name, array)) = name.zip(array) {
+            self.domains.check(array, name, (&given, &domain), self.context.sink);
+        }
+        domain
+    }
+
+    /// What moves the VM must know what it is watched by, and the way it is sent.
+    fn check_drivers(&self, place: &Place, watch: &Watch, policy: Option<(&Policy, &Item<'_>)>) {
+        let (arrays, sink) = (self.context.arrays, self.context.sink);
+        let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
+        let far = |array: ArrayId| agree::between_sites(name(array), arrays.driver(array)?);
+        let sent = policy.filter(|(policy, _)| policy.kind() == Some(Kind::Site));
+        if let Some((policy, given)) = sent {
+            // Its queues are simulated, which would only be said again.
+            if let Some((message, help)) = [Some(place.array), place.away].into_iter().flatten().find_map(far) {
+                sink.error(policy.kind_place(given), message, help);
+                return;
+            }
+        }
+        let driver: Option<&Driver> = arrays.driver(place.array);
+        let Some((kind, driver)) = watch.kind.as_ref().zip(driver) else { return };
+        if let Some((message, help)) = agree::with_driver(kind.value, name(place.array), driver) {
+            sink.error(kind.span.clone(), message, help);
+        }
     }
 
     /// Where a policy stands, which a value gave.
@@ -145,10 +199,9 @@ impl<'a> Reader<'_, 'a> {
 
     /// A site policy works through queues, the others watch an indicator.
     fn check_pair(&self, policy: &Policy, watch: &Watch, given: &Item<'_>) {
-        let (Some(kind), Some(_)) = (&policy.kind, &watch.source) else { return };
-        let place = if given.is_table() { kind.span.clone() } else { given.span() };
-        if let Some((message, help)) = agree::with_service(kind.value, watch.is_queue()) {
-            self.context.sink.error(place, message, help);
+        let (Some(kind), Some(_)) = (policy.kind(), &watch.source) else { return };
+        if let Some((message, help)) = agree::with_service(kind, watch.is_queue()) {
+            self.context.sink.error(policy.kind_place(given), message, help);
         }
     }
 }
@@ -167,7 +220,8 @@ fn interval(table: &Table<'_>) -> Option<Span> {
 fn check_deadline(policy: &Policy, watch: &Watch, interval: Option<Span>, monitor: &Item<'_>) {
     let Some(high) = &policy.high else { return };
     let simulated = watch.plan.service == Some(Service::Http);
-    let (deadline, place) = match (watch.kind, &watch.deadline, interval) {
+    let kind = watch.kind.as_ref().map(|kind| kind.value);
+    let (deadline, place) = match (kind, &watch.deadline, interval) {
         (Some(monitor::Kind::Simulated), ..) if simulated => {
             (agree::Deadline::Simulated(watch.plan.deadline), monitor.span())
         }

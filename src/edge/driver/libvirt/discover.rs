@@ -1,0 +1,176 @@
+//! What there is behind a URI: the host and its domains, for a first config.
+
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::address;
+use super::connection::{Connection, Domain};
+use super::error::Error;
+use super::ffi::Library;
+use super::picture;
+use super::words;
+use super::xml;
+use crate::core::engine::Presence;
+
+/// A host that has not told all by then is left out.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Disk sources on these are shared, whatever the host.
+const NETWORKED: [&str; 2] = ["network", "volume"];
+
+/// What was found behind one URI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// The URI as given.
+    pub uri: String,
+    /// The host, or why it cannot be reached, with the remedy where there is one.
+    pub host: Result<DiscoveredHost, String>,
+}
+
+/// A host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveredHost {
+    /// What it calls itself.
+    pub name: String,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Processors that are on.
+    pub cpus: u32,
+    /// By name; those that do not run too.
+    pub domains: Vec<DiscoveredDomain>,
+}
+
+/// A domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveredDomain {
+    /// Its name.
+    pub name: String,
+    /// Its uuid.
+    pub uuid: String,
+    /// How it stands there.
+    pub presence: Presence,
+    /// It is defined: it outlives its end.
+    pub persistent: bool,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Its disks; empty drives are left out.
+    pub disks: Vec<DiscoveredDisk>,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveredDisk {
+    /// libvirt's word for its kind: `file`, `block`, `network`, `volume`, ….
+    pub kind: String,
+    /// Where it is: a path, or a network disk's protocol and name.
+    pub source: String,
+    /// What may keep the VM from moving: the disk may be this host's alone.
+    pub remark: Option<String>,
+}
+
+/// Asks all these hosts at the same time what they are and have. Blocks for 20 seconds at most.
+///
+/// # Errors
+/// Without libvirt's library, or with one too old: what to install. A host that cannot be reached is told of in its place.
+pub fn discover(uris: &[String]) -> Result<Vec<Discovered>, String> {
+    let library = Library::get()?;
+    let deadline = Instant::now() + PATIENCE;
+    let asked: Vec<_> = uris.iter().map(|uri| (uri, ask(library, uri.clone()))).collect();
+    let all = asked.into_iter().map(|(uri, answer)| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let host = answer.recv_timeout(left).unwrap_or_else(|_| Err(format!("nothing answers at {uri}")));
+        Discovered { uri: uri.clone(), host }
+    });
+    Ok(all.collect())
+}
+
+fn ask(library: &'static Library, uri: String) -> std::sync::mpsc::Receiver<Result<DiscoveredHost, String>> {
+    let (sender, answer) = sync_channel(1);
+    // Without a thread the channel closes, and nothing answers.
+    let _ = thread::Builder::new().name("libvirt discover".into()).spawn(move || {
+        let why = |error| words::line(&words::down(address::login(&uri), &uri, &error));
+        let connection = Connection::open(library, &address::never_asking(uri.clone()), None);
+        let host = connection.and_then(|connection| host(&connection));
+        let _ = sender.send(host.map_err(why));
+    });
+    answer
+}
+
+fn host(connection: &Connection) -> Result<DiscoveredHost, Error> {
+    let node = connection.node()?;
+    let mut domains = Vec::new();
+    for domain in connection.domains()? {
+        match described(&domain) {
+            Ok(domain) => domains.push(domain),
+            // It went while it was looked at.
+            Err(error) if error.absent() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    domains.sort_by(|a, b| a.name.cmp(&b.name));
+    let memory = node.memory * 1_024;
+    Ok(DiscoveredHost { name: connection.hostname()?, memory, cpus: node.cpus, domains })
+}
+
+fn described(domain: &Domain<'_>) -> Result<DiscoveredDomain, Error> {
+    let (ident, size, (state, _)) = (domain.ident(), domain.size()?, domain.state()?);
+    Ok(DiscoveredDomain {
+        name: ident.name,
+        uuid: ident.uuid,
+        presence: u64::try_from(state).map_or(Presence::Absent, picture::presence),
+        persistent: domain.persistent()?,
+        memory: size.most_memory * 1_024,
+        cpus: u32::from(size.cpus),
+        disks: disks(&domain.xml()?),
+    })
+}
+
+fn disks(domain: &str) -> Vec<DiscoveredDisk> {
+    xml::elements(domain, "disk").into_iter().filter_map(disk).collect()
+}
+
+fn disk(disk: &str) -> Option<DiscoveredDisk> {
+    let kind = xml::attribute(disk, "type")?.to_owned();
+    let element = xml::element(disk, "source")?;
+    let part = |name| xml::attribute(element, name);
+    let place = part("file").or(part("dev")).or(part("dir")).or(part("volume")).or(part("name"));
+    let place = place.or(part("protocol")).unwrap_or("?");
+    let source = match part("protocol").filter(|protocol| *protocol != place) {
+        Some(protocol) => format!("{protocol}:{place}"),
+        None => place.to_owned(),
+    };
+    let remark = remark(&kind, &source, disk);
+    Some(DiscoveredDisk { kind, source, remark })
+}
+
+/// A file or device is there on both hosts, or the VM cannot move without a copy. Read-only ones must be there, too.
+fn remark(kind: &str, source: &str, disk: &str) -> Option<String> {
+    if NETWORKED.contains(&kind) {
+        return None;
+    }
+    let what =
+        if xml::element(disk, "readonly").is_some() { "the other hosts need it, too" } else { "it must be shared" };
+    Some(format!("{source} is a {kind} of this host: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_may_be_this_hosts_alone_is_remarked_on() {
+        let xml = "<domain><disk type='file' device='disk'><source file='/var/a.qcow2'/></disk>\
+            <disk type='network' device='disk'><source protocol='nbd' name='web1'><host name='x'/></source></disk>\
+            <disk type='file' device='cdrom'><source file='/iso'/><readonly/></disk>\
+            <disk type='file' device='cdrom'><readonly/></disk></domain>";
+        let found: Vec<_> = disks(xml).into_iter().map(|disk| (disk.source, disk.remark)).collect();
+        let expected = [
+            ("/var/a.qcow2", Some("/var/a.qcow2 is a file of this host: it must be shared")),
+            ("nbd:web1", None),
+            ("/iso", Some("/iso is a file of this host: the other hosts need it, too")),
+        ];
+        assert_eq!(found, expected.map(|(source, remark)| (source.to_owned(), remark.map(str::to_owned))));
+    }
+}

@@ -1,0 +1,127 @@
+//! libvirt: live migrations from daemon to daemon, of any hypervisor that libvirt drives.
+//!
+//! ```text
+//! order ──▶ center ──▶ a thread per job ──questions──▶ line ──▶ host's daemon
+//!             ▲  │            (preflight, migrate, confirm, measure)  ▲
+//!             │  └──facts──▶ tell                                     │
+//!             └──────────── news ──── a thread per host ──────────────┘
+//! ```
+//!
+//! libvirt's calls block: each host has a thread that opens its connection and looks at its domains every few seconds and
+//! whenever something happens there; each job has one that asks and waits, never longer than its deadline. The library is
+//! opened at run time ([`ffi`], the only unsafe code), so that the program starts where there is none.
+
+mod address;
+mod center;
+mod confirm;
+mod connection;
+mod discover;
+mod error;
+mod events;
+#[allow(unsafe_code)]
+mod ffi;
+mod fields;
+mod follow;
+mod forecast;
+mod host;
+mod layout;
+mod line;
+mod measure;
+mod migrate;
+mod picture;
+mod placement;
+mod preflight;
+mod task;
+mod watch;
+mod words;
+mod xml;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use self::center::{Center, Message};
+pub use self::discover::{Discovered, DiscoveredDisk, DiscoveredDomain, DiscoveredHost, discover};
+use self::ffi::Library;
+use self::host::Post;
+use self::line::Line;
+use super::{Fact, Fleet, Job, Tell};
+use crate::core::cluster::Libvirt as Settings;
+use crate::core::engine::Presence;
+
+/// Messages that wait for the center at most: it never waits itself, so that they are few.
+const QUEUE: usize = 4_096;
+
+/// The driver of one array.
+pub struct Libvirt {
+    center: SyncSender<Message>,
+    stop: Arc<AtomicBool>,
+    posts: Vec<SyncSender<()>>,
+    tell: Tell,
+}
+
+impl Libvirt {
+    /// Opens libvirt and starts a thread per host. Facts follow: each host as it answers, each VM where it runs.
+    ///
+    /// # Errors
+    /// Without libvirt's library, or with one too old: what to install. A host without a URI. No threads.
+    pub fn start(settings: &Settings, fleet: Fleet, tell: Tell) -> Result<Self, String> {
+        let library = Library::get()?;
+        let (center, inbox) = sync_channel(QUEUE);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut posts = Vec::new();
+        for (index, machine) in fleet.hosts.iter().enumerate() {
+            let uri = address::from_here(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
+            let peer = address::from_source(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
+            let line = Arc::new(Line::new(&machine.name, uri, peer));
+            posts.push(Post::start(library, line, index, center.clone(), Arc::clone(&stop))?);
+        }
+        let looks = posts.iter().map(Post::bell).collect();
+        let settings = Arc::new(settings.clone());
+        let guests = fleet.guests;
+        let middle =
+            Center::new(library, settings, posts, guests, center.clone(), Arc::clone(&tell), Arc::clone(&stop));
+        let named = thread::Builder::new().name("libvirt".into());
+        named.spawn(move || middle.run(&inbox)).map_err(|why| format!("no thread for the libvirt driver: {why}"))?;
+        Ok(Self { center, stop, posts: looks, tell })
+    }
+
+    /// Gives the driver something to do. Never blocks: a job that does not fit in is answered at once.
+    pub fn order(&self, job: Job) {
+        if let Err(TrySendError::Full(Message::Order(job)) | TrySendError::Disconnected(Message::Order(job))) =
+            self.center.try_send(Message::Order(job))
+        {
+            unanswered(job).into_iter().for_each(|fact| (self.tell)(fact));
+        }
+    }
+}
+
+impl Drop for Libvirt {
+    /// Its threads end by themselves. A migration goes on: it runs between the daemons.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.center.try_send(Message::Stop);
+        self.posts.iter().for_each(|bell| {
+            let _ = bell.try_send(());
+        });
+    }
+}
+
+fn no_uri(host: &str) -> String {
+    format!("{host} has no URI: give the array's driver one (uri = \"qemu+ssh://root@{{host}}/system\"), or the host")
+}
+
+/// The answer to a job that was not taken in.
+fn unanswered(job: Job) -> Option<Fact> {
+    let busy = "the libvirt driver is too busy".to_owned();
+    match job {
+        Job::Preflight(way) => Some(Fact::Preflight { id: way.id, refusal: Some(busy), forecast: None }),
+        Job::Start(way) => Some(Fact::Ended { id: way.id, detail: busy }),
+        Job::Abort(_) => None,
+        Job::Confirm(way) => {
+            Some(Fact::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown })
+        }
+        Job::Measure { vm } => Some(Fact::Measured { vm, usage: Err(busy) }),
+    }
+}

@@ -1,0 +1,129 @@
+//! What is said of libvirt's errors: what happened, to what, and what to do about it.
+
+use super::address;
+use super::error::{Code, Error};
+
+/// Why a host cannot be reached, with the remedy where there is one.
+pub(super) fn down(host: &str, uri: &str, error: &Error) -> String {
+    let said = error.message.as_str();
+    let login = address::login(uri);
+    let has = |phrase: &str| said.contains(phrase);
+    if has("Host key verification failed") {
+        format!("the ssh host key of {host} is not known here: connect once by hand with ssh {login}")
+    } else if has("Permission denied") && uri.contains("ssh") {
+        format!(
+            "ssh to {login} is refused: it takes a key without a passphrase, or one in an agent (ssh-copy-id {login})"
+        )
+    } else if has("Connection refused") {
+        format!("connection refused: is libvirtd (or virtproxyd) running on {host} and listening?")
+    } else if has("No route to host") || has("Network is unreachable") {
+        format!("no route to {host}: is it switched on and its network up?")
+    } else if has("Connection timed out") {
+        format!("{host} does not answer: is it switched on, and no firewall between?")
+    } else if has("resolve") || has("Name or service not known") || has("No address associated") {
+        format!("{host} has no address: check the host name in {uri}")
+    } else if has("keepalive timeout") {
+        format!("{host} stopped answering")
+    } else if [Code::AUTH_FAILED, Code::AUTH_CANCELLED, Code::AUTH_UNAVAILABLE].contains(&error.code) {
+        format!("{host} asks for a login, and nobody is asked here: use ssh keys, certificates or auth_tcp ({error})")
+    } else if has("certificate") || has("TLS") {
+        format!("TLS to {host} failed: {error}")
+    } else if has("Failed to connect socket") || has("No such file or directory") {
+        format!("no libvirt daemon answers at {uri}: is libvirtd (or virtqemud) running there? ({error})")
+    } else {
+        error.to_string()
+    }
+}
+
+/// Why a migration failed: libvirt's own words, with what they leave out.
+pub(super) fn failed(from: &str, to: &str, error: &Error) -> String {
+    let has = |phrase: &str| error.message.contains(phrase);
+    if error.code == Code::MIGRATE_UNSAFE {
+        format!("{error}: share the disk between the hosts, or set copy_storage")
+    } else if has("End of file while reading data") || has("keepalive timeout") {
+        format!("the connection to {from} broke off: {error}")
+    } else if has("client socket is closed") {
+        format!("{from} lost its connection to {to}: {error}")
+    } else if has("unable to connect to server") {
+        format!("{from} cannot reach {to}: {error}")
+    } else {
+        error.to_string()
+    }
+}
+
+/// Bytes in MB, as a phrase: `41 MB`, `3.5 GB`, `0.4 MB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    let mb = bytes as f64 / 1e6;
+    match mb {
+        0.0 => "0 MB".to_owned(),
+        mb if mb < 10.0 => format!("{mb:.1} MB"),
+        mb if mb < 10_000.0 => format!("{mb:.0} MB"),
+        mb => format!("{:.1} GB", mb / 1e3),
+    }
+}
+
+/// Milliseconds as a phrase: `4.5 s`, `2 min 5 s`.
+pub(super) fn seconds(ms: u64) -> String {
+    match ms / 1_000 {
+        s if s < 60 => format!("{:.1} s", ms as f64 / 1e3),
+        s => format!("{} min {} s", s / 60, s % 60),
+    }
+}
+
+/// Text from elsewhere in one line, not too long for one.
+pub(super) fn line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(message: &str) -> Error {
+        Error { message: message.into(), ..Error::default() }
+    }
+
+    #[test]
+    fn what_keeps_a_host_from_answering_is_said_with_its_remedy() {
+        let said = |message: &str| down("kvm2", "qemu+ssh://root@kvm2/system?no_tty=1", &error(message));
+        let refused = said("unable to connect to server at '10.0.0.2:16509': Connection refused");
+        assert_eq!(refused, "connection refused: is libvirtd (or virtproxyd) running on kvm2 and listening?");
+        assert!(
+            said("Cannot recv data: Host key verification failed.: Connection reset by peer").contains("ssh root@kvm2")
+        );
+        assert!(
+            said("Cannot recv data: root@kvm2: Permission denied (publickey,password).")
+                .contains("ssh-copy-id root@kvm2")
+        );
+        assert!(said("unable to connect to server at 'kvm2:16509': No route to host").starts_with("no route to kvm2"));
+        assert!(said("unable to resolve 'kvm2' service '16509': Name or service not known").contains("has no address"));
+        assert_eq!(said("something new"), "something new");
+        assert_eq!(said(""), "libvirt gave no reason");
+    }
+
+    #[test]
+    fn a_refused_login_says_that_nobody_is_asked() {
+        let error = Error { code: Code::AUTH_FAILED, message: "authentication failed: no agent".into(), domain: 7 };
+        assert!(down("kvm2", "qemu+tcp://kvm2/system", &error).contains("nobody is asked"));
+    }
+
+    #[test]
+    fn a_failed_migration_names_the_end_that_was_lost() {
+        let said = |message: &str| failed("kvm1", "kvm2", &error(message));
+        let cut = said("internal error: client socket is closed");
+        assert_eq!(cut, "kvm1 lost its connection to kvm2: internal error: client socket is closed");
+        assert!(
+            said("End of file while reading data: Input/output error").starts_with("the connection to kvm1 broke off")
+        );
+        assert!(said("unable to connect to server at 'x': Connection refused").starts_with("kvm1 cannot reach kvm2"));
+        let unsafe_disk = Error { code: Code::MIGRATE_UNSAFE, message: "Unsafe migration".into(), domain: 10 };
+        assert!(failed("a", "b", &unsafe_disk).ends_with("or set copy_storage"));
+    }
+
+    #[test]
+    fn sizes_and_times_are_phrases() {
+        assert_eq!([0, 400_000, 41_000_000, 35_000_000_000].map(bytes), ["0 MB", "0.4 MB", "41 MB", "35.0 GB"]);
+        assert_eq!([4_520, 125_000].map(seconds), ["4.5 s", "2 min 5 s"]);
+        assert_eq!(line(" a\n  b "), "a b");
+    }
+}

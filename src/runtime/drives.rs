@@ -1,0 +1,315 @@
+//! The drivers of a config's arrays, and what they find as events for the engine.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
+use crate::core::engine::{Engine, Event, Flight, Presence, Stage};
+use crate::edge::config::Config;
+use crate::edge::driver::{Drive, Fact, Fleet, Guest, Job, Machine, Usage};
+
+/// A fact, and the drive it comes from.
+type Told = (u64, Fact);
+
+/// Every array's driver.
+pub struct Drives {
+    /// By `ArrayId`.
+    slots: Vec<Slot>,
+    /// Grows with every drive: what one says that is no more means nothing.
+    started: u64,
+    facts: UnboundedReceiver<Told>,
+    /// Each drive says no more than it is asked, and what changes at its hosts.
+    tell: UnboundedSender<Told>,
+}
+
+/// One array, and what its driver is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crew {
+    array: String,
+    driver: Driver,
+    fleet: Fleet,
+}
+
+/// One array's.
+struct Slot {
+    crew: Crew,
+    drive: Running,
+    id: u64,
+}
+
+enum Running {
+    /// The simulator does it.
+    Simulated,
+    /// A driver runs.
+    Well(Drive),
+    /// It could not be started, and why.
+    Broken(String),
+}
+
+impl Default for Drives {
+    fn default() -> Self {
+        let (tell, facts) = unbounded_channel();
+        Self { slots: Vec::new(), started: 0, facts, tell }
+    }
+}
+
+impl Drives {
+    /// Starts what a config has and stops what it has no more. An array of the same name, driver, hosts and VMs keeps
+    /// what it has. Says what could not be started.
+    pub fn configure(&mut self, crews: Vec<Crew>) -> Vec<String> {
+        let mut old = std::mem::take(&mut self.slots);
+        let mut troubles = Vec::new();
+        for crew in crews {
+            let same = old.iter().position(|slot| slot.crew == crew);
+            let slot = same.map(|same| old.swap_remove(same)).unwrap_or_else(|| self.start(crew));
+            if let (None, Running::Broken(why)) = (same, &slot.drive) {
+                troubles.push(format!("array {} cannot be driven: {why}", slot.crew.array));
+            }
+            self.slots.push(slot);
+        }
+        troubles
+    }
+
+    fn start(&mut self, crew: Crew) -> Slot {
+        self.started += 1;
+        let (id, tell) = (self.started, self.tell.clone());
+        // Nobody listens any more: the engine has ended.
+        let tell = Arc::new(move |fact| drop(tell.send((id, fact))));
+        let drive = match Drive::start(&crew.driver, crew.fleet.clone(), tell) {
+            Ok(Some(drive)) => Running::Well(drive),
+            Ok(None) => Running::Simulated,
+            Err(why) => Running::Broken(why),
+        };
+        Slot { crew, drive, id }
+    }
+
+    /// What keeps a config from being taken over: a migration that a driver is carrying out cannot be handed to another.
+    ///
+    /// # Errors
+    /// Which VM's.
+    pub fn can_become(&self, crews: &[Crew], engine: &Engine) -> Result<(), String> {
+        for flight in engine.flights().filter(|flight| is_driven(flight)) {
+            let array = engine.cluster().host(flight.route.from).array;
+            let slot = self.slots.get(array.index());
+            if slot.is_some_and(|slot| !matches!(slot.drive, Running::Simulated) && !crews.contains(&slot.crew)) {
+                let vm = &engine.cluster().vm(flight.route.vm).name;
+                return Err(format!(
+                    "{vm} is migrating, and its array's driver, hosts or VMs are others in the new config; it is read again when that is done"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a driver do something. One that could not be started says so.
+    pub fn order(&self, array: ArrayId, job: Job) {
+        match self.slots.get(array.index()) {
+            Some(Slot { drive: Running::Well(drive), .. }) => drive.order(job),
+            Some(Slot { drive: Running::Broken(why), id, .. }) => {
+                if let Some(fact) = without_driver(job, why) {
+                    drop(self.tell.send((*id, fact)));
+                }
+            }
+            Some(Slot { drive: Running::Simulated, .. }) | None => {}
+        }
+    }
+
+    /// Waits for the next fact of a drive that still runs.
+    pub async fn next(&mut self) -> Fact {
+        loop {
+            match self.facts.recv().await {
+                Some((id, fact)) if self.slots.iter().any(|slot| slot.id == id) => return fact,
+                Some(_) => {}
+                // It holds a sender itself.
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// By `ArrayId`, what each array's driver is told.
+pub fn crews(config: &Config) -> Vec<Crew> {
+    let crew = |(n, driver): (usize, &Driver)| {
+        let (id, driver) = (ArrayId::at(n), driver.clone());
+        // The simulator is told by the engine's own thread.
+        let fleet = if driver == Driver::Simulator { Fleet::default() } else { fleet(config, id) };
+        Crew { array: config.cluster.array(id).name.clone(), driver, fleet }
+    };
+    config.drivers.iter().enumerate().map(crew).collect()
+}
+
+/// Whether a driver is at work on it.
+const fn is_driven(flight: &Flight) -> bool {
+    matches!(flight.stage, Stage::Preflight | Stage::Journal | Stage::Running)
+}
+
+/// What a driver says that could not be started.
+fn without_driver(job: Job, why: &str) -> Option<Fact> {
+    Some(match job {
+        Job::Preflight(way) => Fact::Preflight { id: way.id, refusal: Some(why.to_owned()), forecast: None },
+        Job::Start(way) => Fact::Ended { id: way.id, detail: why.to_owned() },
+        Job::Confirm(way) => Fact::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown },
+        Job::Measure { vm } => Fact::Measured { vm, usage: Err(why.to_owned()) },
+        Job::Abort(_) => return None,
+    })
+}
+
+/// An array's hosts, and the VMs that live there.
+fn fleet(config: &Config, id: ArrayId) -> Fleet {
+    let (cluster, array) = (&config.cluster, config.cluster.array(id));
+    let reach = |host: HostId| config.reaches.get(host.index()).cloned().unwrap_or_default();
+    let machine = |host: HostId, index| Machine { name: cluster.host(host).name.clone(), reach: reach(host), index };
+    let ring = (1..).zip(&array.ring).map(|(place, host)| machine(*host, Some(place)));
+    let base = array.base.map(|host| machine(host, None));
+    let domain = |n: usize| config.domains.get(n).cloned().unwrap_or_default();
+    let of_array = cluster.vms.iter().enumerate().filter(|(_, vm)| vm.array == id);
+    let guests = of_array.map(|(n, vm)| Guest { name: vm.name.clone(), domain: domain(n) }).collect();
+    Fleet { hosts: ring.chain(base).collect(), guests }
+}
+
+/// A fact as the engine is told of it, in the ids of its cluster; `None` if that knows none of its names.
+pub fn event(fact: Fact, cluster: &Cluster, monitors: &[Monitor]) -> Option<Event> {
+    Some(match fact {
+        Fact::Preflight { id, refusal, forecast } => Event::Preflight { id, refusal, forecast },
+        Fact::Progress { id, percent, detail, transfer } => Event::Progress { id, percent, detail, transfer },
+        Fact::Ended { id, detail } => Event::Ended { id, detail },
+        Fact::Presence { id, source, destination } => Event::Presence { id, source, destination },
+        Fact::Host { host, state, load, why } => Event::Host { host: cluster.host_named(&host)?, state, load, why },
+        Fact::Found { vm, hosts } => {
+            let vm = cluster.vm_named(&vm)?;
+            let hosts: Option<Vec<HostId>> = hosts.iter().map(|host| cluster.host_named(host)).collect();
+            Event::Found { vm, hosts: hosts? }
+        }
+        Fact::Measured { vm, usage } => {
+            let vm = cluster.vm_named(&vm)?;
+            let Source::Hypervisor { field } = monitors.get(vm.index())?.source else { return None };
+            Event::Reading { vm, reading: reading(usage, field) }
+        }
+        Fact::Trouble(text) => Event::Trouble { vm: None, text },
+    })
+}
+
+fn reading(usage: Result<Usage, String>, field: Field) -> Reading {
+    let value = usage.and_then(|usage| {
+        match field {
+            Field::Cpu => usage.cpu.ok_or("CPU time is measured from now on"),
+            Field::Memory => {
+                usage.memory.ok_or("the guest does not tell its memory: it needs a balloon driver with statistics")
+            }
+        }
+        .map_err(str::to_owned)
+    });
+    value.map_or_else(Reading::Gap, Reading::Raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::{Commands, HostState, RequestId, Span, VmId};
+    use crate::core::engine::{Command, Target};
+    use crate::core::simulation::{START, Scenario, Size};
+    use crate::edge::driver::Way;
+    use crate::runtime::{Archive, Asked, Heart};
+
+    /// The thesis's second cluster, with a driver that cannot be had.
+    fn driven() -> (Heart, Drives) {
+        let (cluster, monitors, mut plan) = Scenario::Two.build(Size::default(), 1);
+        plan.driven = vec![true];
+        let mut drives = Drives::default();
+        let crew = crew("libvirt0 is not installed");
+        drives.slots.push(Slot { crew, drive: Running::Broken("libvirt0 is not installed".to_owned()), id: 1 });
+        (Heart::new(cluster, monitors, plan, START), drives)
+    }
+
+    fn crew(migrate: &str) -> Crew {
+        let commands = Commands {
+            migrate: vec![migrate.to_owned()],
+            locate: Vec::new(),
+            progress: None,
+            abort: None,
+            host_state: None,
+            migrate_deadline: Commands::MIGRATE_DEADLINE,
+            deadline: Commands::DEADLINE,
+        };
+        Crew { array: "a".to_owned(), driver: Driver::Command(commands), fleet: Fleet::default() }
+    }
+
+    fn tell(heart: &mut Heart, event: Event, asks: &mut Asked) {
+        heart.tell(event, &mut Archive::none(), asks);
+    }
+
+    /// A heart whose hosts are up, and that was told to move nii3.
+    fn asked(heart: &mut Heart) -> Asked {
+        let mut asks = Asked::default();
+        for host in (0..heart.engine().cluster().hosts.len()).map(HostId::at) {
+            tell(heart, Event::Host { host, state: HostState::Up, load: None, why: None }, &mut asks);
+        }
+        let command = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) };
+        heart.command("operator", command, &mut Archive::none(), &mut asks);
+        asks
+    }
+
+    #[test]
+    fn what_a_driver_has_to_do_is_said_in_names() {
+        let (mut heart, _) = driven();
+        let asks = asked(&mut heart);
+        let way = Way { id: RequestId(1), vm: "nii3".to_owned(), from: "mln1".to_owned(), to: "mln4".to_owned() };
+        assert_eq!(asks.jobs, [(ArrayId(0), Job::Preflight(way))]);
+        assert_eq!(heart.next_wake().min(START + Span::from_hours(1)), heart.engine().next_wake(), "nothing simulated");
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_could_not_be_started_refuses_in_words() {
+        let (mut heart, mut drives) = driven();
+        for (array, job) in asked(&mut heart).jobs {
+            drives.order(array, job);
+        }
+        let refusal = Some("libvirt0 is not installed".to_owned());
+        assert_eq!(drives.next().await, Fact::Preflight { id: RequestId(1), refusal, forecast: None });
+    }
+
+    #[tokio::test]
+    async fn what_a_driver_says_that_is_no_more_means_nothing() {
+        let (mut heart, mut drives) = driven();
+        let (array, job) = asked(&mut heart).jobs.remove(0);
+        drives.order(array, job.clone());
+        drives.slots[0].id = 2;
+        let Job::Preflight(way) = job else { panic!("{job:?}") };
+        drives.order(array, Job::Confirm(way));
+        assert!(matches!(drives.next().await, Fact::Presence { .. }), "of the second");
+    }
+
+    #[test]
+    fn a_driver_at_work_is_not_exchanged() {
+        let (mut heart, drives) = driven();
+        let same = [crew("libvirt0 is not installed")];
+        assert_eq!(drives.can_become(&[crew("other")], heart.engine()), Ok(()), "nothing moves");
+        asked(&mut heart);
+        assert_eq!(drives.can_become(&same, heart.engine()), Ok(()));
+        let why = drives.can_become(&[crew("other")], heart.engine()).expect_err("nii3 moves");
+        assert!(why.starts_with("nii3 is migrating"), "{why}");
+    }
+
+    #[test]
+    fn facts_become_events_in_the_ids_of_the_cluster() {
+        let (heart, _) = driven();
+        let (cluster, mut monitors) = (heart.engine().cluster(), heart.monitors().to_vec());
+        let found = |hosts: &[&str]| {
+            let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            event(Fact::Found { vm: "nii3".to_owned(), hosts }, cluster, &monitors)
+        };
+        assert_eq!(found(&["mln2"]), Some(Event::Found { vm: VmId(0), hosts: vec![HostId(1)] }));
+        assert_eq!(found(&[]), Some(Event::Found { vm: VmId(0), hosts: Vec::new() }));
+        assert_eq!(found(&["mln2", "gone"]), None, "of a host that is not in the config any more");
+        let measured =
+            |monitors: &[Monitor], usage| event(Fact::Measured { vm: "nii3".to_owned(), usage }, cluster, monitors);
+        let usage = Usage { cpu: Some(12.5), memory: None };
+        assert_eq!(measured(&monitors, Ok(usage)), None, "nobody asked");
+        for (field, value) in [(Field::Cpu, Some(12.5)), (Field::Memory, None)] {
+            monitors[0].source = Source::Hypervisor { field };
+            let Some(Event::Reading { reading, .. }) = measured(&monitors, Ok(usage)) else { panic!("{field:?}") };
+            assert_eq!(matches!(reading, Reading::Raw(v) if Some(v) == value), value.is_some(), "{reading:?}");
+        }
+    }
+}

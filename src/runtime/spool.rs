@@ -1,0 +1,152 @@
+//! Standard output on a thread of its own: a reader that stands still must not stop the engine.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// What waits for a reader takes no more memory than this, in bytes.
+const MOST: usize = 16 << 20;
+/// How long the end waits for a reader.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Takes what is written at once. What a reader leaves too long is given up, by whole writes.
+pub struct Spool(Arc<Shared>);
+
+/// The same, for asking how much was given up.
+pub struct Lost(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// Bytes more that are being written.
+    writing: usize,
+    /// Lines given up.
+    lost: u64,
+    failed: Option<io::Error>,
+    closed: bool,
+}
+
+impl Spool {
+    /// Writes onto this, in the background.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn onto(out: Box<dyn Write + Send>) -> io::Result<(Self, Lost)> {
+        let shared = Arc::new(Shared::default());
+        let writer = Arc::clone(&shared);
+        thread::Builder::new().name("output".to_owned()).spawn(move || writer.write_to(out))?;
+        Ok((Self(Arc::clone(&shared)), Lost(shared)))
+    }
+}
+
+impl Lost {
+    /// Lines given up since the last call.
+    pub fn take(&self) -> u64 {
+        std::mem::take(&mut self.0.lock().lost)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_to(&self, mut out: Box<dyn Write + Send>) {
+        loop {
+            let Some(bytes) = self.next() else { return };
+            let written = out.write_all(&bytes).and_then(|()| out.flush());
+            let mut state = self.lock();
+            state.writing = 0;
+            state.failed = written.err();
+            self.changed.notify_all();
+            if state.failed.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// What is to be written next; `None` at the end.
+    fn next(&self) -> Option<Vec<u8>> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() && !state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.writing = state.waiting.len();
+        (state.writing > 0).then(|| std::mem::take(&mut state.waiting))
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.lock();
+        if let Some(error) = state.failed.take() {
+            return Err(error);
+        }
+        if state.writing + state.waiting.len() + bytes.len() > MOST {
+            state.lost += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        } else {
+            state.waiting.extend_from_slice(bytes);
+            self.0.changed.notify_all();
+        }
+        Ok(bytes.len())
+    }
+
+    /// The error that writing had, if it had one.
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().failed.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        self.0.changed.notify_all();
+        let busy = |state: &mut State| state.failed.is_none() && (state.writing > 0 || !state.waiting.is_empty());
+        drop(self.0.changed.wait_timeout_while(state, GOODBYE, busy));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_stands_still_costs_lines_and_stops_nobody() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let (mut spool, lost) = Spool::onto(Box::new(ours)).expect("a thread");
+        let line = [vec![b'x'; (1 << 20) - 1], vec![b'\n']].concat();
+        for _ in 0..40 {
+            spool.write_all(&line).expect("it is taken at once");
+        }
+        let given_up = lost.take();
+        assert!((20..40).contains(&given_up), "{given_up}");
+        assert_eq!(lost.take(), 0);
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            theirs.read_to_end(&mut read).map(|_| read)
+        });
+        drop(spool);
+        let read = reader.join().expect("it reads").expect("to the end");
+        assert_eq!(read.len(), line.len() * (40 - given_up as usize), "whole lines");
+    }
+
+    #[test]
+    fn what_nobody_reads_any_more_is_an_error() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        drop(theirs);
+        let (mut spool, _) = Spool::onto(Box::new(ours)).expect("a thread");
+        let broken = std::iter::repeat_with(|| spool.write_all(b"a line\n")).find_map(Result::err);
+        assert_eq!(broken.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
+    }
+}
