@@ -1,6 +1,8 @@
 //! Carries a migration out: one thread in libvirt's call, one that watches it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Instant;
@@ -27,11 +29,22 @@ mod flag {
     pub(super) const POST_COPY: u32 = 1 << 15;
 }
 
+/// Whether a call that has not begun must not begin any more: it may hang in opening its connection for long.
+#[derive(Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Starts the migration and follows it to its end.
 pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign>) -> Done {
     let begun = Instant::now();
     let mut follower = Follower::new(task);
-    if let Err(why) = call(task, sender) {
+    let given_up = GivenUp::default();
+    if let Err(why) = call(task, sender, given_up.0.clone()) {
         return done(&follower, task, why);
     }
     let mut gone: Option<Instant> = None;
@@ -42,7 +55,10 @@ pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign
             Ok(Sign::Broken) | Err(RecvTimeoutError::Disconnected) => {
                 panic!("the call that moves {} failed", task.way.vm)
             }
-            Ok(Sign::Abort) => follower.stop("aborted"),
+            Ok(Sign::Abort) => {
+                given_up.0.store(true, Ordering::Release);
+                follower.stop("aborted");
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
         match follower.look() {
@@ -64,17 +80,17 @@ fn done(follower: &Follower<'_>, task: &Task, detail: String) -> Done {
 }
 
 /// Runs libvirt's call on a thread and a connection of its own: it blocks to the end of the migration.
-fn call(task: &Task, sender: SyncSender<Sign>) -> Result<(), String> {
+fn call(task: &Task, sender: SyncSender<Sign>, given_up: Arc<AtomicBool>) -> Result<(), String> {
     let own = task.clone();
     let calling = move || {
-        let returned = catch_unwind(AssertUnwindSafe(|| migrate(&own)));
+        let returned = catch_unwind(AssertUnwindSafe(|| migrate(&own, &given_up)));
         let _ = sender.send(returned.map_or(Sign::Broken, Sign::Returned));
     };
     let named = thread::Builder::new().name(format!("libvirt move {}", task.way.vm));
     named.spawn(calling).map(|_| ()).map_err(|why| format!("no thread to migrate with: {why}"))
 }
 
-fn migrate(task: &Task) -> Result<(), Error> {
+fn migrate(task: &Task, given_up: &AtomicBool) -> Result<(), Error> {
     let connection = Connection::open(task.library, &task.source.uri, None)?;
     let domain = task.key().find(&connection)?.ok_or_else(|| Error {
         code: Code::NO_DOMAIN,
@@ -84,6 +100,9 @@ fn migrate(task: &Task) -> Result<(), Error> {
     let settings = &task.settings;
     let flags = flags(settings, domain.persistent()?);
     let bandwidth: Vec<_> = settings.bandwidth.map(|rate| ("bandwidth", rate)).into_iter().collect();
+    if given_up.load(Ordering::Acquire) {
+        return Err(Error { message: "it was given up before it began".to_owned(), ..Error::default() });
+    }
     domain.migrate(&task.destination.peer, &bandwidth, flags)
 }
 
