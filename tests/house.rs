@@ -127,7 +127,9 @@ fn only_ratatui_and_crossterm_rooms_draw() {
 
 #[test]
 fn only_the_door_to_libvirt_is_unsafe() {
-    let word = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+    // The config has a key of that name: what counts is the keyword, which something follows.
+    let forms = ["{", "fn ", "impl ", "extern ", "trait "].map(|rest| format!("unsafe {rest}"));
+    let word = |line: &str| forms.iter().any(|form| line.contains(form.as_str()));
     let mut found = Vec::new();
     for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = fs::read_to_string(&path).expect("a source is UTF-8");

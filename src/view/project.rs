@@ -47,6 +47,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
     let described = cluster.vm(vm);
     let rule = &described.policy.rule;
     let counts = state != VmState::Resting && !live.policy().is_closed();
+    let trouble = engine.runs_once(vm).err().filter(|_| state != VmState::Held).map(Arc::from);
     VmRow {
         name: Arc::from(described.name.as_str()),
         service: Arc::from(described.service.as_str()),
@@ -67,7 +68,8 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         state,
         note: Arc::from(note(engine, vm, state, now)),
         until: until(live, state),
-        alarm: alarm || needs_a_human(live, state),
+        alarm: alarm || needs_a_human(live, state) || trouble.is_some(),
+        trouble,
         migration: migration(engine, vm),
         waiting: waiting(engine, live),
         last_move: live.last_move(),
@@ -94,8 +96,9 @@ fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
     match state {
         // How long is in `until`; the cause comes last.
         VmState::Held | VmState::Resting => last_clause(&engine.why(vm, now)),
-        VmState::Stale => live.last().gap.clone().unwrap_or_default(),
-        _ => String::new(),
+        VmState::Migrating => String::new(),
+        VmState::Stale => engine.out_of_order(vm).or_else(|| live.last().gap.clone()).unwrap_or_default(),
+        _ => engine.out_of_order(vm).unwrap_or_default(),
     }
 }
 

@@ -136,8 +136,10 @@ pub struct VmRow {
     pub note: Arc<str>,
     /// When the state ends by itself.
     pub until: Option<Timestamp>,
-    /// An alarm on it that nobody has acknowledged, or one that lasts (lost, double, flapping).
+    /// An alarm on it that nobody has acknowledged, or one that lasts (lost, double, nowhere, flapping).
     pub alarm: bool,
+    /// What is wrong with where it runs, if it is not held for that: `it runs nowhere`.
+    pub trouble: Option<Arc<str>>,
     /// Its migration, if one is under way.
     pub migration: Option<MigrationView>,
     /// Its request, if one waits for approval.

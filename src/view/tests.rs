@@ -272,3 +272,15 @@ fn a_lost_or_double_vm_keeps_its_mark_until_it_is_released() {
         assert!(!seen(&engine).alarm, "{both:?}");
     }
 }
+
+#[test]
+fn a_vm_that_is_found_nowhere_is_marked_until_it_is_found_again() {
+    let mut engine = Engine::new(cluster(), AT);
+    tell(&mut engine, Event::Found { vm: NII4, hosts: vec![MLN1] });
+    assert_eq!((seen(&engine).trouble, seen(&engine).alarm), (None, false));
+    tell(&mut engine, Event::Found { vm: NII4, hosts: Vec::new() });
+    tell(&mut engine, Event::Command { by: text("root"), command: Command::Acknowledge });
+    assert_eq!((seen(&engine).trouble.as_deref(), seen(&engine).alarm), (Some("it runs nowhere"), true));
+    tell(&mut engine, Event::Found { vm: NII4, hosts: vec![MLN1] });
+    assert_eq!((seen(&engine).trouble, seen(&engine).alarm), (None, false));
+}

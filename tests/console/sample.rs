@@ -61,6 +61,7 @@ pub fn row(name: &str) -> VmRow {
         note: "".into(),
         until: None,
         alarm: false,
+        trouble: None,
         migration: None,
         waiting: None,
         last_move: Some(ago(86_400 * 3)),

@@ -171,7 +171,7 @@ impl Engine {
         let refusal = if aborted { Some("aborted by an operator".to_owned()) } else { refusal };
         let (action, by, drains) = (flight.action, flight.by, flight.drains);
         if let Some(detail) = refusal {
-            self.land(id);
+            let found = self.land(id).and_then(|flight| flight.found);
             if aborted {
                 self.spare(now, route);
             } else {
@@ -183,6 +183,9 @@ impl Engine {
                 out.push(Effect::Answer { ok: false, text: format!("{vm} stays: {detail}") });
             }
             self.block(now, route.vm, action, Gate::Preflight, detail, out);
+            if let Some(hosts) = found {
+                self.on_found(now, route.vm, &hosts, out);
+            }
             return self.say_state(now, route.vm, out);
         }
         flight.stage = Stage::Journal;

@@ -40,6 +40,8 @@ pub struct Drain {
     pub(super) planned: BTreeMap<VmId, HostId>,
     /// VMs whose move away was aborted: they are left alone until then.
     pub(super) spared: BTreeMap<VmId, Timestamp>,
+    /// Since when nothing has moved though there is something to be moved.
+    pub(super) stuck_since: Option<Timestamp>,
     /// That it cannot be emptied was said.
     pub(super) told: bool,
 }
@@ -268,7 +270,13 @@ impl Engine {
             out.push(Effect::Record(Record { at: now, vm: None, what }));
         }
         drain.done = is_done;
-        if let Some(text) = alarm.filter(|_| !is_under_way && !drain.told) {
+        let Some(text) = alarm.filter(|_| !is_under_way) else {
+            drain.stuck_since = None;
+            return;
+        };
+        // At the start nothing is known of the hosts yet, and one that was away for a moment is back soon.
+        let since = *drain.stuck_since.get_or_insert(now);
+        if now.since(since) >= TRY_AGAIN && !drain.told {
             drain.told = true;
             self.alarm(now, None, text, out);
         }
@@ -315,6 +323,7 @@ impl Drain {
             commanded: by != CONFIG,
             planned: BTreeMap::new(),
             spared: BTreeMap::new(),
+            stuck_since: None,
             told: false,
         }
     }

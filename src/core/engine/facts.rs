@@ -1,7 +1,7 @@
 //! What drivers find: how a host is, and where a VM runs. What contradicts what is known is not fought over.
 
 use super::drain::in_vms;
-use super::live::{Hold, HoldCause, Whereabouts};
+use super::live::{Hold, HoldCause, Stage, Whereabouts};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::{Engine, host_word};
@@ -42,9 +42,12 @@ impl Engine {
         out.push(Effect::Record(Record { at: now, vm: None, what }));
     }
 
-    /// Where a driver found a VM. While it moves that is the migration's to tell.
+    /// Where a driver found a VM. While it moves that is the migration's to tell; if that comes to nothing, it counts then.
     pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
-        if self.live(vm).flight.is_some() {
+        if let Some(id) = self.live(vm).flight {
+            if let Some(flight) = self.flight_in(id, Stage::Preflight) {
+                flight.found = Some(hosts.to_vec());
+            }
             return;
         }
         match hosts {
@@ -113,8 +116,11 @@ impl Engine {
         self.alarm(now, Some(vm), text, out);
     }
 
-    /// What is wrong with a VM that drivers do not find on exactly one host.
-    pub(super) fn runs_once(&self, vm: VmId) -> Result<(), String> {
+    /// What is wrong with a VM that drivers do not find on exactly one host: `it runs nowhere`.
+    ///
+    /// # Errors
+    /// That, in words.
+    pub fn runs_once(&self, vm: VmId) -> Result<(), String> {
         match self.live(vm).whereabouts {
             Whereabouts::Untold | Whereabouts::Here => Ok(()),
             Whereabouts::Nowhere => Err("it runs nowhere".to_owned()),

@@ -151,6 +151,8 @@ pub struct Flight {
     pub(super) doubt: Option<Doubt>,
     /// It had seemed to be over and was found still under way: when its driver was last heard of.
     pub(super) heard: Option<Timestamp>,
+    /// Where its VM was found while it was only being checked.
+    pub(super) found: Option<Vec<HostId>>,
 }
 
 /// Since when an outcome cannot be told.
@@ -300,24 +302,22 @@ impl Live {
 impl Flight {
     /// A migration that has been asked for: the driver is to check whether it can start.
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
-        let retry = Timestamp::NEVER;
-        let (stage, detail, forecast) = (Stage::Preflight, String::new(), String::new());
-        let (transfer, aborting, drains, doubt, heard) = (None, false, false, None, None);
         Self {
             route,
             action,
             by,
-            stage,
+            stage: Stage::Preflight,
             since: now,
             percent: 0,
-            detail,
-            forecast,
-            transfer,
-            aborting,
-            drains,
-            retry,
-            doubt,
-            heard,
+            detail: String::new(),
+            forecast: String::new(),
+            transfer: None,
+            aborting: false,
+            drains: false,
+            retry: Timestamp::NEVER,
+            doubt: None,
+            heard: None,
+            found: None,
         }
     }
 }

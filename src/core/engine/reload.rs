@@ -170,6 +170,8 @@ impl Engine {
         for flight in self.flights.values_mut() {
             if let Some(route) = names.route(flight.route) {
                 flight.route = route;
+                let known = |hosts: Vec<HostId>| hosts.iter().map(|host| names.hosts[host.index()]).collect();
+                flight.found = flight.found.take().and_then(known);
             }
         }
     }

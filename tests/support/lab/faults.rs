@@ -1,28 +1,44 @@
 //! What can go wrong with hosts, cables, daemons and guests, done on purpose.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::witness::Process;
 use super::{Lab, wait};
 
 impl Lab {
     /// Kills a host's libvirtd, as a crash does. Its guests go on, and its supervisor starts it again in a moment.
     pub fn kill_daemon(&self, host: usize) {
         let pid = wait("the host's libvirtd runs", || self.daemon(host));
-        kill(pid);
-        wait("it is dead", || (self.daemon(host) != Some(pid)).then_some(()));
+        end(pid);
     }
 
     /// Kills a host's libvirtd, which stays away until [`start_daemon`](Self::start_daemon). Its guests go on.
     pub fn stop_daemon(&self, host: usize) {
-        std::fs::write(self.host_folder(host).join("stopped"), "").expect("the lab's folder can be written");
+        fs::write(self.host_folder(host).join("stopped"), "").expect("the lab's folder can be written");
         self.kill_daemon(host);
     }
 
     /// Lets a host have its libvirtd again. Returns when it answers.
     pub fn start_daemon(&self, host: usize) {
         // After a kill there is nothing to undo.
-        let _ = std::fs::remove_file(self.host_folder(host).join("stopped"));
+        let _ = fs::remove_file(self.host_folder(host).join("stopped"));
         self.await_daemon(host);
+    }
+
+    /// Stops a host's libvirtd where it is: connections to it stay, and nothing is answered. Its guests go on.
+    pub fn freeze_daemon(&self, host: usize) {
+        let pid = wait("the host's libvirtd runs", || self.daemon(host));
+        signal(pid, Signal::STOP);
+        wait("all of it stands still", || stands_still(pid).then_some(()));
+    }
+
+    /// Lets it go on.
+    pub fn thaw_daemon(&self, host: usize) {
+        signal(self.daemon(host).expect("the host's libvirtd runs"), Signal::CONT);
     }
 
     /// Returns when a host's libvirtd answers.
@@ -33,8 +49,7 @@ impl Lab {
     /// Kills a guest's QEMU on one host, as a crash does. Returns when it is gone.
     pub fn kill_guest(&self, host: usize, name: &str) {
         let qemu = self.qemus_on(host, name).pop().unwrap_or_else(|| panic!("no {name} on host {host}"));
-        kill(qemu);
-        wait("the guest is dead", || (!self.qemus_on(host, name).contains(&qemu)).then_some(()));
+        end(qemu);
     }
 
     /// Pulls a host's network cable. Host and guests go on, and hear and say nothing.
@@ -49,7 +64,7 @@ impl Lab {
 
     fn cable(&self, host: usize, state: &str) {
         let namespace = format!("{}-desk", self.name());
-        let mut ip = std::process::Command::new("ip");
+        let mut ip = Command::new("ip");
         ip.args(["-n", &namespace, "link", "set", &format!("host{host}"), state]);
         assert!(ip.status().expect("ip is installed").success(), "{ip:?}");
     }
@@ -71,20 +86,33 @@ impl Lab {
         self.virsh(host, &["migrate-setspeed", name, &mib.to_string()]).expect("a known guest");
     }
 
-    fn host_folder(&self, host: usize) -> std::path::PathBuf {
+    fn host_folder(&self, host: usize) -> PathBuf {
         self.folder.join(format!("host{host}"))
     }
 
     /// The libvirtd of a host.
     fn daemon(&self, host: usize) -> Option<u32> {
-        let own = |process: &super::witness::Process| process.words.first().is_some_and(|word| word == "libvirtd");
+        let own = |process: &Process| process.words.first().is_some_and(|word| word == "libvirtd");
         // A libvirtd that is about to become another program is its child.
         self.processes(host).into_iter().filter(own).map(|process| process.pid).min()
     }
 }
 
-fn kill(pid: u32) {
+/// Kills a process. Returns when it is gone with all of its threads and connections.
+fn end(pid: u32) {
+    signal(pid, Signal::KILL);
+    wait("it is gone", || (!Path::new("/proc").join(pid.to_string()).exists()).then_some(()));
+}
+
+/// No thread of it runs any more.
+fn stands_still(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    stats.into_iter().all(|stat| stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T')))
+}
+
+fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a process id");
     // It may have ended by itself, which is as well.
-    let _ = kill_process(pid, Signal::KILL);
+    let _ = kill_process(pid, signal);
 }

@@ -158,6 +158,7 @@ fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
         // The state and the note often say the same word.
         let note = row.note.strip_prefix(row.state.word()).unwrap_or(&row.note).trim_start();
         let text = match (row.state, note) {
+            _ if row.trouble.is_some() => format!("! {}", row.trouble.as_deref().unwrap_or_default()),
             (VmState::Flapping, "") => "! FLAPPING held".to_owned(),
             (_, "") => format!("! {word}"),
             // Lost and double are kinds of held that need no second word.
@@ -166,6 +167,10 @@ fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
         };
         pen.put(at.x, at.y, at.width, &text, Role::Alarm);
         return;
+    }
+    if row.host_state == HostState::Down && !busy {
+        let also = if row.state == VmState::Watching { "" } else { row.state.word() };
+        return words(pen, at, "! host down", also, Role::Alarm);
     }
     let ends = row.until.map(|until| until.since(now));
     match row.state {
@@ -225,7 +230,9 @@ pub fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
 
 fn progress(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView) {
     let percent = format!(" {}%", migration.percent);
-    let bar = if columns_of(&migration.to) + 2 + 6 + " 100%".len() <= usize::from(at.width) { 6 } else { 0 };
+    // The word of an abort is worth more than the bar.
+    let fits = columns_of(&migration.to) + 2 + 6 + " 100%".len() <= usize::from(at.width);
+    let bar = if fits && !migration.aborting { 6 } else { 0 };
     let name_room = at.width.saturating_sub(percent.len() as u16 + bar + 2);
     let x = pen.put(at.x, at.y, 2, "> ", Role::Moving);
     let mut x = pen.put(x, at.y, name_room, &migration.to, Role::Moving);

@@ -1,7 +1,7 @@
 //! What drivers find: VMs elsewhere, nowhere, twice; hosts that are down.
 
 use super::harness::*;
-use crate::core::cluster::{HostId, HostState, Mode, Span, VmId};
+use crate::core::cluster::{HostId, HostState, Mode, RequestId, Span, VmId};
 use crate::core::engine::{Command, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState};
 
 const VM: VmId = VmId(0);
@@ -75,6 +75,16 @@ fn a_foreign_move_while_it_was_down_is_noticed_too() {
 }
 
 #[test]
+fn where_it_is_found_after_its_host_left_the_config_is_no_foreign_move() {
+    let mut world = located();
+    let mut without = cluster(3, threshold());
+    without.hosts[0].name = "h9".to_owned();
+    world.tell(Event::Reconfigured { cluster: Box::new(without), reread: Vec::new(), said: Vec::new() });
+    found(&mut world, &[1]);
+    assert_eq!((world.host(), world.alarms().len()), ("h2", 0));
+}
+
+#[test]
 fn while_it_moves_its_place_is_the_migrations_to_tell() {
     let mut world = located();
     world.moves = Moves::Slow;
@@ -83,6 +93,20 @@ fn while_it_moves_its_place_is_the_migrations_to_tell() {
         found(&mut world, hosts);
     }
     assert_eq!((world.host(), world.engine.state(VM), world.alarms().len()), ("h1", VmState::Migrating, 0));
+}
+
+#[test]
+fn what_is_found_while_a_move_is_only_checked_counts_if_that_comes_to_nothing() {
+    let mut world = located();
+    world.run_for(Span::from_mins(2));
+    let mut out = Vec::new();
+    let command = Command::Move { vm: "nii1".to_owned(), target: Target::Next };
+    world.engine.step(world.now, Event::Command { by: "root".to_owned(), command }, &mut out);
+    found(&mut world, &[2]);
+    assert_eq!(world.host(), "h1");
+    let refusal = Some("it does not run at the source".to_owned());
+    world.tell(Event::Preflight { id: RequestId(1), refusal, forecast: None });
+    assert_eq!((world.host(), world.engine.state(VM)), ("h3", VmState::Held));
 }
 
 #[test]
@@ -142,6 +166,7 @@ fn one_that_was_lost_and_is_found_stays_held_until_released() {
         assert_eq!(world.alarms().len(), 1);
         found(&mut world, &[]);
         let alarms = world.alarms().len();
+        assert_eq!(alarms, if was == "lost" { 1 } else { 2 }, "that it runs nowhere was said");
         found(&mut world, &[2]);
         found(&mut world, &[2]);
         assert_eq!(by_driver(&world), ["runs on h3 again: held until released"]);

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::confirm;
 use super::ffi::Library;
@@ -22,8 +21,6 @@ use crate::core::cluster::{HostState, Libvirt, RequestId};
 use crate::core::engine::Presence;
 use crate::edge::driver::{Fact, Guest, Job, Tell, Way};
 
-/// A host that is up but has not been heard of for so long does not answer: longer than its keepalive takes.
-const SILENCE: Duration = Duration::from_secs(25);
 /// A load that changed by less is not told.
 const LOAD_STEP: f64 = 0.02;
 /// Looks that may have been under way when a migration ended.
@@ -59,7 +56,6 @@ struct Station {
     post: Post,
     picture: Option<Picture>,
     looks: u64,
-    heard: Instant,
     told: Option<(HostState, Option<f64>, Option<String>)>,
 }
 
@@ -98,8 +94,7 @@ impl Center {
         tell: Tell,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let now = Instant::now();
-        let station = |post| Station { post, picture: None, looks: 0, heard: now, told: None };
+        let station = |post| Station { post, picture: None, looks: 0, told: None };
         let hosts: Vec<_> = posts.into_iter().map(station).collect();
         let count = hosts.len();
         let vm = |guest: Guest| {
@@ -125,10 +120,8 @@ impl Center {
             self.tell_host(n, HostState::Unknown, None, why);
         }
         while !self.stop.load(Ordering::Relaxed) {
-            let message = match inbox.recv_timeout(SILENCE / 5) {
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
+            let Ok(message) = inbox.recv() else {
+                return;
             };
             let handled = catch_unwind(AssertUnwindSafe(|| self.handle(message)));
             if handled.is_err() {
@@ -137,15 +130,15 @@ impl Center {
         }
     }
 
-    fn handle(&mut self, message: Option<Message>) {
+    fn handle(&mut self, message: Message) {
         match message {
-            Some(Message::Order(job)) => self.order(job),
-            Some(Message::Host(n, news)) => self.news(n, news),
-            Some(Message::Done(vm, work, done)) => self.done(&vm, work, done),
-            Some(Message::Measured(vm, counters)) => self.measured(&vm, counters),
-            Some(Message::Trouble(text)) => (self.tell)(Fact::Trouble(text)),
-            Some(Message::Stop) => {}
-            None => self.listen_for_silence(),
+            Message::Order(job) => self.order(job),
+            Message::Host(n, news) => self.news(n, news),
+            Message::Done(vm, work, done) => self.done(&vm, work, done),
+            Message::Measured(vm, counters) => self.measured(&vm, counters),
+            Message::Trouble(text) => (self.tell)(Fact::Trouble(text)),
+            // The loop looks whether to stop.
+            Message::Stop => {}
         }
     }
 
@@ -155,7 +148,7 @@ impl Center {
         match news {
             News::Seen(picture) => {
                 let host = &mut self.hosts[n];
-                (host.looks, host.heard) = (host.looks + 1, Instant::now());
+                host.looks += 1;
                 let load = picture.load;
                 host.picture = Some(picture);
                 self.tell_host(n, HostState::Up, load, None);
@@ -166,17 +159,6 @@ impl Center {
             }
         }
         self.place_all();
-    }
-
-    fn listen_for_silence(&mut self) {
-        for n in 0..self.hosts.len() {
-            let host = &self.hosts[n];
-            if host.picture.is_some() && host.heard.elapsed() > SILENCE {
-                let why = format!("{} has not answered for {} s", host.post.line.name, SILENCE.as_secs());
-                self.hosts[n].picture = None;
-                self.tell_host(n, HostState::Down, None, Some(why));
-            }
-        }
     }
 
     /// Tells of a host what has changed.

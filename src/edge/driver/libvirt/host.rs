@@ -12,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::center::Message;
-use super::connection::Connection;
 use super::error::Error;
 use super::events::Wake;
 use super::ffi::Library;
@@ -24,6 +23,8 @@ use super::words;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Events come in bursts: they share a look.
 const BURST: Duration = Duration::from_millis(50);
+/// A connection on which a look is not answered for so long is left: a little more than keepalive takes to close it.
+const SILENCE: Duration = Duration::from_secs(22);
 /// A host that has not let itself be opened for so long is down; the attempt goes on.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Attempts that hang, at most.
@@ -128,8 +129,7 @@ impl Keeper {
             Err(why) => return why,
         };
         self.line.set(Ok(Arc::clone(&contact)));
-        let lost = contact.connection().map(|connection| self.watch(connection));
-        lost.unwrap_or_default()
+        self.watch(&contact)
     }
 
     fn connect(&self, mut attempts: Attempts) -> Result<Contact, String> {
@@ -149,12 +149,14 @@ impl Keeper {
     }
 
     /// Looks, until the connection is lost: why.
-    fn watch(&mut self, connection: &Connection) -> String {
+    fn watch(&mut self, contact: &Contact) -> String {
         let mut load = Load::default();
         loop {
-            match picture::take(connection, &mut load) {
-                Ok(picture) => self.tell(Message::Host(self.index, News::Seen(picture))),
-                Err(error) => return self.lost(&error),
+            // A connection that is cut is not always closed by its keepalive, and is then left for a new one.
+            match contact.ask(picture::take).and_then(|answer| answer.within(SILENCE)) {
+                Ok(Ok(glimpse)) => self.tell(Message::Host(self.index, News::Seen(load.complete(glimpse)))),
+                Ok(Err(error)) => return self.lost(&error),
+                Err(silent) => return silent,
             }
             self.failures = 0;
             let _ = self.looks.recv_timeout(INTERVAL);
@@ -163,7 +165,7 @@ impl Keeper {
             }
             thread::sleep(BURST);
             let _ = self.looks.try_recv();
-            if !connection.is_alive() {
+            if !contact.is_alive() {
                 return format!("{} closed the connection: is libvirtd still running there?", self.line.name);
             }
         }
@@ -213,9 +215,8 @@ impl Attempts {
         let (library, line, wake) = (keeper.library, Arc::clone(&keeper.line), Arc::clone(&keeper.wake));
         let sender = self.sender.clone();
         let attempt = move || {
-            let opened = Connection::open(library, &line.uri, Some(&wake));
             // Nobody waits any more where another attempt was faster: it is closed again.
-            let _ = sender.send(opened.map(|connection| Contact::new(&line.name, connection)));
+            let _ = sender.send(Contact::open(library, &line, Some(&wake)));
         };
         if thread::Builder::new().name("libvirt open".into()).spawn(attempt).is_ok() {
             self.under_way += 1;
