@@ -146,7 +146,6 @@ impl Engine {
         let Some(flight) = self.land(id) else { return };
         let Route { vm, to, .. } = flight.route;
         self.live_mut(vm).landed = Some((id, Phase::Confirmed));
-        self.live_mut(vm).whereabouts = Whereabouts::Here;
         self.placed(vm, to);
         self.live_mut(vm).remember_move(now);
         while self.moves.front().is_some_and(|at| now.since(*at) >= HOUR) {
@@ -195,7 +194,6 @@ impl Engine {
         let Route { vm, to, .. } = flight.route;
         let phase = if flight.aborting { Phase::Aborted } else { Phase::Failed };
         self.live_mut(vm).landed = Some((id, phase));
-        self.live_mut(vm).whereabouts = Whereabouts::Here;
         if phase == Phase::Failed {
             self.live_mut(vm).remember_failure(to, now);
         } else {

@@ -14,6 +14,9 @@ use super::process::Streams;
 /// In the environment of a `migrate`: request, instant of its start, VM, source, destination.
 pub(super) const NAME: &str = "WHIMBREL_MIGRATION";
 
+/// Looks at a process that seems to have no environment.
+const EXEC_LOOKS: usize = 3;
+
 /// What stands in a migration's environment, when it is started now.
 pub(super) fn of(way: &Way) -> String {
     let Way { id, vm, from, to } = way;
@@ -63,7 +66,9 @@ fn mark_of(pid: i32) -> Option<String> {
     if fs::metadata(&folder).ok()?.uid() != geteuid().as_raw() {
         return None;
     }
-    let environment = fs::read(folder.join("environ")).ok()?;
+    // While a process becomes another program its environment is empty for a moment.
+    let environment =
+        (0..EXEC_LOOKS).find_map(|_| fs::read(folder.join("environ")).ok().filter(|read| !read.is_empty()))?;
     let prefix = format!("{NAME}=");
     let mark = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(prefix.as_bytes()))?;
     let leads = leads_its_group(pid, &fs::read_to_string(folder.join("stat")).ok()?);

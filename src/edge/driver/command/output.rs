@@ -22,14 +22,15 @@ pub(super) struct Output {
     head: Vec<u8>,
     overflowed: bool,
     tail: VecDeque<u8>,
+    errors: VecDeque<u8>,
 }
 
 impl Output {
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
-        let newest = &bytes[bytes.len().saturating_sub(TAIL)..];
-        self.tail.extend(newest);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
-        if stream == Stream::Out {
+        add(&mut self.tail, bytes);
+        if stream == Stream::Err {
+            add(&mut self.errors, bytes);
+        } else {
             let room = HEAD - self.head.len();
             self.overflowed |= bytes.len() > room;
             self.head.extend(&bytes[..bytes.len().min(room)]);
@@ -51,10 +52,26 @@ impl Output {
     /// The last line of both streams that is not empty, for people; empty if there is none. What is written over (by a
     /// carriage return) counts as a line.
     pub(super) fn last_line(&self) -> String {
-        let bytes: Vec<u8> = self.tail.iter().copied().collect();
-        let text = String::from_utf8_lossy(&bytes);
-        text.split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty()).unwrap_or_default()
+        last_of(&self.tail)
     }
+
+    /// The last line of what it complained of; without a complaint, the last line of all.
+    pub(super) fn last_complaint(&self) -> String {
+        let complaint = last_of(&self.errors);
+        if complaint.is_empty() { self.last_line() } else { complaint }
+    }
+}
+
+/// Adds to the newest bytes; the oldest go.
+fn add(tail: &mut VecDeque<u8>, bytes: &[u8]) {
+    tail.extend(&bytes[bytes.len().saturating_sub(TAIL)..]);
+    tail.drain(..tail.len().saturating_sub(TAIL));
+}
+
+fn last_of(tail: &VecDeque<u8>) -> String {
+    let bytes: Vec<u8> = tail.iter().copied().collect();
+    let text = String::from_utf8_lossy(&bytes);
+    text.split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// A line as people see it: without control characters, and cut.
@@ -107,6 +124,15 @@ mod tests {
         assert_eq!(printed("Migration: [ 12 %]\rMigration: [ 97 %]\r").last_line(), "Migration: [ 97 %]");
         assert_eq!(printed(" \n\t\n").last_line(), "");
         assert_eq!(printed("a\u{202e}b").last_line(), "ab");
+    }
+
+    #[test]
+    fn a_complaint_comes_before_whatever_was_printed_last() {
+        let mut output = printed("mln1");
+        assert_eq!(output.last_complaint(), "mln1");
+        output.take(Stream::Err, b"no route\n");
+        output.take(Stream::Out, b"mln1\n");
+        assert_eq!((output.last_complaint(), output.last_line()), ("no route".to_owned(), "mln1".to_owned()));
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub(super) async fn within(argv: &[String], deadline: Duration) -> Result<Proces
     };
     match ended {
         Ok(status) if status.success() => Ok(process),
-        Ok(status) => Err(with_line(&in_short(status), process.output())),
+        Ok(status) => Err(joined(&in_short(status), &process.output().last_complaint())),
         Err(why) => Err(without_number(&why)),
     }
 }
@@ -115,7 +115,10 @@ pub(super) fn in_short(status: ExitStatus) -> String {
 
 /// With the last line that was printed, if there is one.
 pub(super) fn with_line(how: &str, output: &Output) -> String {
-    let line = output.last_line();
+    joined(how, &output.last_line())
+}
+
+fn joined(how: &str, line: &str) -> String {
     if line.is_empty() { how.to_owned() } else { format!("{how}: {line}") }
 }
 

@@ -1,10 +1,15 @@
 //! Watches a running migration: tells how far it is, stops it when it stalls or when that is asked for.
 
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::connection::{Connection, Domain};
 use super::error::Error;
 use super::fields::Fields;
-use super::task::{GLANCE, Key, Learned, Task};
+use super::line::Contact;
+use super::task::{GLANCE, Learned, Task};
 use super::watch::{Standing, Watch, hopeless};
 use super::words;
 use crate::edge::driver::Fact;
@@ -16,9 +21,12 @@ const ABORT_PATIENCE: Duration = Duration::from_secs(60);
 /// `virDomainJobOperation` of a migration away from a host, and one that is not told.
 const AWAY: [u64; 2] = [0, 5];
 
-/// Watches one migration through the source's own connection.
+/// Watches one migration, over a connection of its own: what is asked there, an abort above all, may take long, and would
+/// hold up what others ask the host.
 pub(super) struct Follower<'a> {
     task: &'a Task,
+    contact: Option<Contact>,
+    opening: Option<Receiver<Result<Contact, Error>>>,
     watch: Watch,
     abort: Abort,
     tuned: bool,
@@ -36,7 +44,7 @@ struct Abort {
 }
 
 /// What a look at the source's job has shown.
-pub(super) enum Job {
+enum Job {
     /// It migrates away.
     Runs(Fields),
     /// There is none, or another one.
@@ -61,6 +69,8 @@ impl<'a> Follower<'a> {
         let now = Instant::now();
         Self {
             task,
+            contact: None,
+            opening: None,
             watch: Watch::new(task.settings.stall.to_std(), now),
             abort: Abort::default(),
             tuned: false,
@@ -84,7 +94,7 @@ impl<'a> Follower<'a> {
 
     /// Looks once, tells of it, and does what is due.
     pub(super) fn look(&mut self) -> Course {
-        let job = match job(self.task) {
+        let job = match self.job() {
             Job::Runs(job) => job,
             Job::None => return Course::Over,
             Job::Unseen => return self.unseen(),
@@ -148,26 +158,53 @@ impl<'a> Follower<'a> {
         self.abort.taken = self.act(|domain| domain.abort());
     }
 
-    fn act(&self, what: impl FnOnce(&super::connection::Domain<'_>) -> Result<(), Error> + Send + 'static) -> bool {
+    fn act(&mut self, what: impl FnOnce(&Domain<'_>) -> Result<(), Error> + Send + 'static) -> bool {
         let key = self.task.key();
-        let asked = self.task.source.ask(move |connection| key.find(connection).ok().flatten().map(|d| what(&d)));
-        matches!(asked.and_then(|answer| answer.within(GLANCE)), Ok(Some(Ok(()))))
+        let asked = self.ask(move |connection| key.find(connection).ok().flatten().map(|domain| what(&domain)));
+        matches!(asked, Some(Some(Ok(()))))
     }
-}
 
-/// What the source does with the VM now.
-pub(super) fn job(task: &Task) -> Job {
-    let key: Key = task.key();
-    let asked = task.source.ask(move |connection| match key.find(connection) {
-        Ok(Some(domain)) => domain.job(false),
-        Ok(None) => Ok((0, Fields::default())),
-        Err(error) => Err(error),
-    });
-    match asked.and_then(|answer| answer.within(GLANCE)) {
-        Ok(Ok((kind, figures))) if under_way(kind, &figures) => Job::Runs(figures),
-        Ok(Ok(_)) => Job::None,
-        Ok(Err(error)) if error.absent() => Job::None,
-        Ok(Err(_)) | Err(_) => Job::Unseen,
+    /// What the source does with the VM now.
+    fn job(&mut self) -> Job {
+        let key = self.task.key();
+        let asked = self.ask(move |connection| match key.find(connection) {
+            Ok(Some(domain)) => domain.job(false),
+            Ok(None) => Ok((0, Fields::default())),
+            Err(error) => Err(error),
+        });
+        match asked {
+            Some(Ok((kind, figures))) if under_way(kind, &figures) => Job::Runs(figures),
+            Some(Ok(_)) => Job::None,
+            Some(Err(error)) if error.absent() => Job::None,
+            Some(Err(_)) | None => Job::Unseen,
+        }
+    }
+
+    fn ask<T: Send + 'static>(&mut self, question: impl FnOnce(&Connection) -> T + Send + 'static) -> Option<T> {
+        if !self.contact.as_ref().is_some_and(Contact::is_alive) {
+            self.contact = None;
+            self.open();
+        }
+        let asked = self.contact.as_ref()?.ask(question);
+        asked.and_then(|answer| answer.within(GLANCE)).ok()
+    }
+
+    /// Opens the connection, or takes the one that has been opened meanwhile.
+    fn open(&mut self) {
+        let opening = self.opening.get_or_insert_with(|| {
+            let (library, line) = (self.task.library, Arc::clone(&self.task.source));
+            let (sender, opening) = sync_channel(1);
+            // Without a thread the channel closes, and it is tried again.
+            let _ = thread::Builder::new().name("libvirt open".into()).spawn(move || {
+                let _ = sender.send(Contact::open(library, &line, None));
+            });
+            opening
+        });
+        match opening.recv_timeout(GLANCE) {
+            Ok(opened) => (self.contact, self.opening) = (opened.ok(), None),
+            Err(RecvTimeoutError::Disconnected) => self.opening = None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::center::Message;
-use super::connection::Connection;
 use super::error::Error;
 use super::events::Wake;
 use super::ffi::Library;
@@ -153,8 +152,7 @@ impl Keeper {
     fn watch(&mut self, contact: &Contact) -> String {
         let mut load = Load::default();
         loop {
-            // Asked on a thread of its own: a connection that is cut while many wait for it is not always closed by its
-            // keepalive, and is then left for a new one.
+            // A connection that is cut is not always closed by its keepalive, and is then left for a new one.
             match contact.ask(picture::take).and_then(|answer| answer.within(SILENCE)) {
                 Ok(Ok(glimpse)) => self.tell(Message::Host(self.index, News::Seen(load.complete(glimpse)))),
                 Ok(Err(error)) => return self.lost(&error),
@@ -217,9 +215,8 @@ impl Attempts {
         let (library, line, wake) = (keeper.library, Arc::clone(&keeper.line), Arc::clone(&keeper.wake));
         let sender = self.sender.clone();
         let attempt = move || {
-            let opened = Connection::open(library, &line.uri, Some(&wake));
             // Nobody waits any more where another attempt was faster: it is closed again.
-            let _ = sender.send(opened.map(|connection| Contact::new(&line.name, connection)));
+            let _ = sender.send(Contact::open(library, &line, Some(&wake)));
         };
         if thread::Builder::new().name("libvirt open".into()).spawn(attempt).is_ok() {
             self.under_way += 1;

@@ -1,16 +1,18 @@
 //! The way to one host: its URIs, the connection while there is one, and questions that never take longer than asked.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::error::Error;
+use super::events::Wake;
+use super::ffi::Library;
 use super::xml;
 
-/// A daemon that leaves so many questions unanswered is asked no more for a while.
+/// A daemon that leaves so many questions unanswered is asked no more.
 const MOST_QUESTIONS: usize = 16;
 
 /// A host, and how it stands with it.
@@ -39,7 +41,7 @@ impl Line {
         drop(before);
     }
 
-    /// Asks the host something, on a thread of its own.
+    /// Asks the host something.
     pub(super) fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> T + Send + 'static,
@@ -48,69 +50,63 @@ impl Line {
     }
 }
 
-/// A connection that several threads use.
+type Question = Box<dyn FnOnce(&Connection) + Send>;
+
+/// A connection with a thread of its own, which puts all questions, one after another.
+///
+/// libvirt allows for many threads on a connection, but up to 10.3 may crash then (CVE-2024-4418).
 pub(super) struct Contact {
     host: String,
     /// The host's own uuid.
     pub identity: Option<String>,
     /// The host's CPU, as XML.
     pub cpu: Option<String>,
-    connection: Option<Arc<Connection>>,
-    open_questions: Arc<AtomicUsize>,
-}
-
-impl Drop for Contact {
-    /// Closing waits for a silent daemon: that is not for whoever happens to be the last to hold it.
-    fn drop(&mut self) {
-        let connection = self.connection.take();
-        let _ = thread::Builder::new().name("libvirt close".into()).spawn(move || drop(connection));
-    }
+    // Dropped before the questions' end, upon which the thread closes it: that may take a while.
+    connection: Arc<Connection>,
+    questions: SyncSender<Question>,
 }
 
 impl Contact {
-    /// Blocks until the host has said what it is.
-    pub(super) fn new(host: &str, connection: Connection) -> Self {
+    /// Opens a connection, and asks the host what it is. Blocks for as long as the network lets it.
+    pub(super) fn open(library: &'static Library, line: &Line, wake: Option<&Wake>) -> Result<Self, Error> {
+        let connection = Arc::new(Connection::open(library, &line.uri, wake)?);
         let capabilities = connection.capabilities().unwrap_or_default();
         let about = xml::element(&capabilities, "host").unwrap_or_default();
-        Self {
-            host: host.to_owned(),
+        let (questions, inbox) = sync_channel::<Question>(MOST_QUESTIONS);
+        let own = Arc::clone(&connection);
+        let asking = move || inbox.iter().for_each(|question| question(&own));
+        let named = thread::Builder::new().name(format!("libvirt ask {}", line.name));
+        named
+            .spawn(asking)
+            .map_err(|why| Error { message: format!("no thread to ask with: {why}"), ..Error::default() })?;
+        Ok(Self {
+            host: line.name.clone(),
             identity: xml::text(about, "uuid").map(str::to_owned),
             cpu: xml::element(about, "cpu").map(str::to_owned),
-            connection: Some(Arc::new(connection)),
-            open_questions: Arc::default(),
-        }
+            connection,
+            questions,
+        })
     }
 
     /// False once the other end, or its silence, has closed it.
     pub(super) fn is_alive(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.is_alive())
+        self.connection.is_alive()
     }
 
-    /// Asks the host something, on a thread of its own.
+    /// Asks the host something, after what others have asked before.
     pub(super) fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> T + Send + 'static,
     ) -> Result<Answer<T>, String> {
-        let silent = || format!("{} does not answer", self.host);
-        let connection = self.connection.clone().ok_or_else(silent)?;
-        let open = Arc::clone(&self.open_questions);
-        if open.fetch_add(1, Ordering::Relaxed) >= MOST_QUESTIONS {
-            open.fetch_sub(1, Ordering::Relaxed);
-            return Err(silent());
-        }
         let (sender, answer) = sync_channel(1);
-        let asking = move || {
+        let asking: Question = Box::new(move |connection| {
             // A panic closes the channel, and is told by whoever waits.
-            let answer = catch_unwind(AssertUnwindSafe(|| question(&connection)));
-            open.fetch_sub(1, Ordering::Relaxed);
-            if let Ok(answer) = answer {
+            if let Ok(answer) = catch_unwind(AssertUnwindSafe(|| question(connection))) {
                 let _ = sender.send(answer);
             }
-        };
-        let spawned = thread::Builder::new().name(format!("libvirt ask {}", self.host)).spawn(asking);
-        spawned
-            .map(|_| Answer { host: self.host.clone(), answer })
-            .map_err(|why| format!("no thread to ask with: {why}"))
+        });
+        let asked = self.questions.try_send(asking);
+        asked.map(|()| Answer { host: self.host.clone(), answer }).map_err(|_| format!("{} does not answer", self.host))
     }
 }
 

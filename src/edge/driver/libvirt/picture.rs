@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, STATE};
+use super::connection::{CPU, Connection, STATE};
 use super::error::Error;
 use super::fields::Fields;
 use super::layout::Ident;
@@ -55,8 +55,16 @@ pub(super) fn presence(state: u64) -> Presence {
 /// What a look shows: the domains, and the host's own figures where it has them.
 pub(super) struct Glimpse {
     seen: Vec<Seen>,
-    cpu: Option<(Instant, Fields)>,
+    cpu: Option<(Instant, Cpu)>,
     memory: Option<Fields>,
+}
+
+/// What a host's processors have done so far, in nanoseconds.
+enum Cpu {
+    /// All of it.
+    Host(Fields),
+    /// What its domains had, on so many processors.
+    Domains { used: u64, cpus: u64 },
 }
 
 /// Looks.
@@ -66,8 +74,14 @@ pub(super) fn take(connection: &Connection) -> Result<Glimpse, Error> {
         Err(error) if error.unsupported() => one_by_one(connection)?,
         Err(error) => return Err(error),
     };
-    let cpu = connection.node_cpu().ok().map(|figures| (Instant::now(), figures));
-    Ok(Glimpse { seen, cpu, memory: connection.node_memory().ok() })
+    let cpu = connection.node_cpu().ok().map(Cpu::Host).or_else(|| domains_cpu(connection));
+    Ok(Glimpse { seen, cpu: cpu.map(|cpu| (Instant::now(), cpu)), memory: connection.node_memory().ok() })
+}
+
+fn domains_cpu(connection: &Connection) -> Option<Cpu> {
+    let cpus = u64::from(connection.node().ok()?.cpus);
+    let used = connection.stats(CPU).ok()?.iter().map(|(_, figures)| figures.or_zero("cpu.time")).sum();
+    Some(Cpu::Domains { used, cpus })
 }
 
 fn seen(ident: Ident, state: Option<u64>) -> Seen {
@@ -87,43 +101,52 @@ fn one_by_one(connection: &Connection) -> Result<Vec<Seen>, Error> {
     Ok(all)
 }
 
-/// How busy a host is: of its processors' time since the last look, and of its memory, the part that is used.
+/// How busy a host is: of its processors' time since an earlier look, and of its memory, the part that is used.
 ///
-/// The host's own figures are asked for, as they count everything that runs there. Where they cannot be had, CPU is left
-/// out.
-#[derive(Debug, Default)]
+/// The host's own figures are asked for, as they count everything that runs there. Where they cannot be had, CPU is what
+/// the domains had.
+#[derive(Default)]
 pub(super) struct Load {
-    before: Option<(Instant, Fields)>,
+    before: Option<(Instant, Cpu)>,
     cpu: Option<f64>,
 }
 
 impl Load {
     /// Adds the load to what a look has shown.
     pub(super) fn complete(&mut self, glimpse: Glimpse) -> Picture {
-        let cpu = glimpse.cpu.and_then(|(at, figures)| self.cpu(figures, at));
+        let cpu = glimpse.cpu.and_then(|(at, cpu)| self.cpu(cpu, at));
         let memory = glimpse.memory.as_ref().and_then(memory_used);
         Picture { seen: glimpse.seen, load: cpu.into_iter().chain(memory).reduce(f64::max) }
     }
 
     /// Looks may follow one another closely: what a moment shows is no load.
-    fn cpu(&mut self, figures: Fields, now: Instant) -> Option<f64> {
-        let early = |(then, _): &(Instant, Fields)| now.saturating_duration_since(*then) < FAIR_TIME;
+    fn cpu(&mut self, cpu: Cpu, now: Instant) -> Option<f64> {
+        let early = |(then, _): &(Instant, Cpu)| now.saturating_duration_since(*then) < FAIR_TIME;
         if !self.before.as_ref().is_some_and(early) {
-            self.cpu = self.before.as_ref().and_then(|(_, before)| busy(before, &figures));
-            self.before = Some((now, figures));
+            self.cpu = self.before.as_ref().and_then(|(then, before)| busy(before, &cpu, now - *then));
+            self.before = Some((now, cpu));
         }
         self.cpu
     }
 }
 
-/// The part of the processors' time between two readings that was used; `None` if the host restarted in between.
-fn busy(before: &Fields, now: &Fields) -> Option<f64> {
-    let since = |names: &[&str]| -> Option<u64> {
-        let sum = |of: &Fields| names.iter().map(|name| of.or_zero(name)).sum::<u64>();
-        sum(now).checked_sub(sum(before))
+/// The part of the processors' time between two readings that was used; `None` if what was counted began anew.
+fn busy(before: &Cpu, now: &Cpu, time: Duration) -> Option<f64> {
+    let (busy, all) = match (before, now) {
+        (Cpu::Host(before), Cpu::Host(now)) => {
+            let since = |names: [&str; 2]| -> Option<u64> {
+                let sum = |of: &Fields| names.iter().map(|name| of.or_zero(name)).sum::<u64>();
+                sum(now).checked_sub(sum(before))
+            };
+            let (busy, idle) = (since(["kernel", "user"])?, since(["idle", "iowait"])?);
+            (busy as f64, (busy + idle) as f64)
+        }
+        (Cpu::Domains { used: before, .. }, Cpu::Domains { used, cpus }) => {
+            (used.checked_sub(*before)? as f64, time.as_nanos() as f64 * *cpus as f64)
+        }
+        (Cpu::Host(_), Cpu::Domains { .. }) | (Cpu::Domains { .. }, Cpu::Host(_)) => return None,
     };
-    let (busy, idle) = (since(&["kernel", "user"])?, since(&["idle", "iowait"])?);
-    (busy + idle > 0).then(|| busy as f64 / (busy + idle) as f64)
+    (all > 0.0).then(|| (busy / all).min(1.0))
 }
 
 /// The part of a host's memory that cannot be had for a VM.
@@ -169,12 +192,20 @@ mod tests {
     #[test]
     fn load_is_what_was_done_since_an_earlier_look_that_is_not_too_near() {
         let (mut load, start) = (Load::default(), Instant::now());
-        let figures = |busy, idle| fields(&[("kernel", busy), ("user", 20), ("idle", idle), ("iowait", 5)]);
+        let figures = |busy, idle| Cpu::Host(fields(&[("kernel", busy), ("user", 20), ("idle", idle), ("iowait", 5)]));
         let at = |s: u64| start + Duration::from_secs(s);
         assert_eq!(load.cpu(figures(10, 70), at(0)), None);
         assert_eq!(load.cpu(figures(35, 145), at(5)), Some(0.25));
         assert_eq!(load.cpu(figures(36, 145), at(5)), Some(0.25), "a moment later");
         assert_eq!(load.cpu(figures(0, 1), at(10)), None, "it restarted");
+    }
+
+    #[test]
+    fn a_host_that_tells_nothing_of_itself_is_as_busy_as_its_domains() {
+        let second = Duration::from_secs(1);
+        let used = |used: u64| Cpu::Domains { used: used * 1_000_000, cpus: 2 };
+        assert_eq!(busy(&used(500), &used(1_000), second), Some(0.25));
+        assert_eq!(busy(&used(500), &used(100), second), None, "one has left");
     }
 
     #[test]
