@@ -3,13 +3,8 @@
 use serde_json::Value;
 
 use crate::lab::{Guest, Lab, wait};
-use crate::setting::{ONCE, RESTLESS, config, in_lab, outcome, run, runs_only_on, undisturbed, vm, way};
+use crate::setting::{FAST, ONCE, RESTLESS, SLOW, config, in_lab, outcome, run, runs_only_on, undisturbed, vm, way};
 use crate::support::{Config, Run};
-
-/// Slow enough that a migration does not end by itself within a test; in MiB/s.
-const SLOW: &str = ", bandwidth = 1";
-/// No limit.
-const FAST: u32 = 1_000;
 
 /// The engine killed in the middle of a migration from host 1 to 2, and the request that it was about.
 fn killed(lab: &Lab, config: &Config, guest: &Guest) -> Value {

@@ -2,9 +2,11 @@
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use portable_pty::CommandBuilder;
 use serde_json::Value;
 
 use crate::lab::{Guest, Lab, wait};
+use crate::pty::Console;
 use crate::services::or_skip;
 use crate::support::{Config, Run};
 
@@ -15,6 +17,11 @@ pub const CALM: &str = "kind = \"threshold\", threshold = 0, tarry = 100000, set
 
 /// Limits: a VM moves once within a test.
 pub const ONCE: &str = "[limits]\ncooldown = \"1h\"\n";
+
+/// A driver's key: so slow that a migration does not end by itself within a test.
+pub const SLOW: &str = ", bandwidth = 1";
+/// MiB/s, as good as no limit.
+pub const FAST: u32 = 1_000;
 
 static SHARED: LazyLock<Mutex<Result<Lab, String>>> = LazyLock::new(|| Mutex::new(Lab::up(3)));
 
@@ -87,6 +94,17 @@ pub fn watched(guest: &Guest, on: usize, monitor: &str, policy: &str) -> String 
 /// The engine over a config, at the desk, with its events.
 pub fn run(lab: &Lab, config: &Config) -> Run {
     Run::start(lab.whimbrel().arg("run").arg(config.path()).args(["--format", "json"]))
+}
+
+/// The console over a config, at the desk.
+pub fn console(lab: &Lab, config: &Config) -> Console {
+    let [program, namespace] = lab.prefix();
+    let mut command = CommandBuilder::new(program);
+    command.arg(namespace);
+    command.arg(env!("CARGO_BIN_EXE_whimbrel"));
+    command.arg(config.path());
+    command.env("LANG", "C.UTF-8");
+    Console::spawn(command)
 }
 
 /// Whether this is the outcome of a migration.
