@@ -9,6 +9,10 @@ mod before;
 mod cables;
 #[path = "faults/during.rs"]
 mod during;
+#[path = "faults/handover.rs"]
+mod handover;
+#[path = "faults/instant.rs"]
+mod instant;
 #[path = "support/lab/mod.rs"]
 mod lab;
 #[path = "support/moves.rs"]

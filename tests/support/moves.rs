@@ -11,7 +11,7 @@ use crate::support::Run;
 /// Far more than any outcome takes.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// What a migration can end as.
-const OUTCOMES: [&str; 5] = ["confirmed", "failed", "aborted", "lost", "double"];
+pub const OUTCOMES: [&str; 5] = ["confirmed", "failed", "aborted", "lost", "double"];
 
 /// A run, read for the moves in it.
 pub struct Moves {
