@@ -156,9 +156,7 @@ fn words(migration: &MigrationView) -> String {
 /// A sentence more, where figures do not say it.
 fn says(migration: &MigrationView) -> Option<String> {
     match (migration.stage, migration.outlook()) {
-        (Stage::Unknown, _) => {
-            Some("both hosts are asked until it can be told; until then nothing else moves it".to_owned())
-        }
+        (Stage::Unknown, _) => Some("both hosts are asked until it can be told; nothing else moves it".to_owned()),
         (_, Outlook::Never { writes, sends }) => {
             let (writes, sends) = (bytes(writes), bytes(sends));
             Some(format!("does not converge as it is: it writes {writes}/s, {sends}/s are sent"))
