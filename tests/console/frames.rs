@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use whimbrel::console::{Action, Colours, Effect, Overlay, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
-use whimbrel::core::engine::{Stage, VmState};
+use whimbrel::core::engine::{Stage, Target, VmState};
 use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Say, Snapshot, VmRow};
 
 use crate::{recorded, sample, screen_on, type_keys};
@@ -273,6 +273,20 @@ fn a_vm_that_runs_nowhere_says_so_whatever_its_state() {
     let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 80, 24));
     let line = drawn.lines().find(|line| line.starts_with(">web07")).unwrap_or_default();
     assert!(line.contains("! it runs nowhere") && !line.contains("atching"), "{drawn}");
+}
+
+#[test]
+fn a_host_that_is_refused_is_named_in_full_too() {
+    let mut snapshot = sample::snapshot();
+    let mut detail = (*sample::detail_with_moves(&snapshot, "nii1")).clone();
+    for option in &mut detail.moves {
+        (option.target, option.to) = (Target::Host("kvm4.example.org".into()), None);
+    }
+    snapshot.detail = Some(Arc::new(detail));
+    let mut ui = screen_on(&snapshot, "nii1");
+    type_keys(&mut ui, &snapshot, "m");
+    let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 80, 24));
+    assert!(drawn.contains("kvm4.example.org"), "{drawn}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &st
 }
 
 fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
-    let names = moves.iter().filter_map(|option| option.to.as_ref()).map(|to| width(to)).max().unwrap_or(0);
+    let names = moves.iter().map(|option| width(destination(option))).max().unwrap_or(0);
     let names = (names as u16).clamp(4, 20);
     let loads_at = area.x + COMMAND + names + 2;
     let gates_at = loads_at + LOADS + 1;
@@ -66,12 +66,7 @@ fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
         let open = option.is_open();
         let role = if open { Role::Text } else { Role::Faint };
         pen.put(area.x + 2, y, COMMAND - 1, word(&option.target), if open { Role::Strong } else { Role::Faint });
-        let to = match (&option.to, &option.target) {
-            (Some(to), _) => to,
-            (None, Target::Host(host)) => host.as_str(),
-            (None, _) => "-",
-        };
-        pen.put(area.x + COMMAND + 1, y, names, to, role);
+        pen.put(area.x + COMMAND + 1, y, names, destination(option), role);
         loads(pen, loads_at, y, option, role);
         let (text, role) = verdict(option);
         let mark = pen.glyphs.verdicts[match role {
@@ -85,6 +80,15 @@ fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
             pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
             pen.over(Rect::new(area.x + 2, y, COMMAND + names - 1, 1), Role::Cursor);
         }
+    }
+}
+
+/// The host it leads to, or would.
+fn destination(option: &MoveOption) -> &str {
+    match (&option.to, &option.target) {
+        (Some(to), _) => to,
+        (None, Target::Host(host)) => host.as_str(),
+        (None, _) => "-",
     }
 }
 
