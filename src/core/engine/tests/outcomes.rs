@@ -249,3 +249,26 @@ fn an_abort_while_the_outcome_is_unknown_is_passed_on_and_the_outcome_still_read
     world.run_for(Span::from_secs(5));
     assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
 }
+
+#[test]
+fn an_outcome_that_is_being_read_is_asked_for_again_by_a_changed_config() {
+    for unknown in [false, true] {
+        let mut world = World::new(cluster(3, threshold()), always(60.0));
+        world.moves = Moves::Slow;
+        world.run_for(Span::from_mins(3));
+        let unanswered = |world: &mut World, event| world.engine.step(world.now, event, &mut Vec::new());
+        unanswered(&mut world, Event::Ended { id: RequestId(1), detail: "done".to_owned() });
+        if unknown {
+            let (source, destination) = (UNKNOWN, UNKNOWN);
+            unanswered(&mut world, Event::Presence { id: RequestId(1), source, destination });
+            world.now += Span::from_secs(1);
+            unanswered(&mut world, Event::Tick);
+        }
+        world.run_for(Span::from_mins(5));
+        assert_eq!(world.engine.state(VmId(0)), VmState::Migrating, "who was asked is gone");
+        let again = cluster(3, threshold());
+        world.tell(Event::Reconfigured { cluster: Box::new(again), reread: Vec::new(), said: Vec::new() });
+        world.run_for(Span::from_secs(1));
+        assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
+    }
+}
