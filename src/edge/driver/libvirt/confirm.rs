@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::error::Error;
 use super::fields::Fields;
 use super::follow::{Course, Follower, under_way};
 use super::line::{Answer, Line};
@@ -93,7 +94,9 @@ fn ask(line: &Line, key: Key) -> Result<Answer<Option<Reading>>, String> {
         // It may go between two questions.
         let state = domain.state().map(|(state, _)| u64::try_from(state).map_or(Presence::Absent, picture::presence));
         let presence = state.or_else(|error| if error.absent() { Ok(Presence::Absent) } else { Err(error) }).ok()?;
-        let (kind, figures) = domain.job(false).unwrap_or((0, Fields::default()));
+        // A domain that cannot be asked for its job now may well have one.
+        let idle = |error: Error| if error.jobless() { Ok((0, Fields::default())) } else { Err(error) };
+        let (kind, figures) = domain.job(false).or_else(idle).ok()?;
         Some(Reading { presence, leaves: under_way(kind, &figures) })
     })
 }
