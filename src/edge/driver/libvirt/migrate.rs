@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
@@ -31,7 +32,8 @@ mod flag {
 pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign>) -> Done {
     let begun = Instant::now();
     let mut follower = Follower::new(task);
-    if let Err(why) = call(task, sender) {
+    let leave = Leave::default();
+    if let Err(why) = call(task, leave.0.clone(), sender) {
         return done(&follower, task, why);
     }
     let mut gone: Option<Instant> = None;
@@ -42,6 +44,7 @@ pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign
             Ok(Sign::Broken) | Err(RecvTimeoutError::Disconnected) => {
                 panic!("the call that moves {} failed", task.way.vm)
             }
+            Ok(Sign::Abort) if leave.is_taken_back() => return done(&follower, task, "aborted".to_owned()),
             Ok(Sign::Abort) => follower.stop("aborted"),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -58,23 +61,41 @@ pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign
     }
 }
 
+/// Whether the source may be asked for the migration; unset until it is asked. To connect to it may take so long that
+/// nobody waits any more: what was given up must not begin then.
+#[derive(Default)]
+struct Leave(Arc<OnceLock<bool>>);
+
+impl Leave {
+    /// False once the source is asked.
+    fn is_taken_back(&self) -> bool {
+        !*self.0.get_or_init(|| false)
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.is_taken_back();
+    }
+}
+
 fn done(follower: &Follower<'_>, task: &Task, detail: String) -> Done {
     let facts = vec![Fact::Ended { id: task.way.id, detail: words::line(&detail) }];
     Done { facts, learned: follower.learned }
 }
 
 /// Runs libvirt's call on a thread and a connection of its own: it blocks to the end of the migration.
-fn call(task: &Task, sender: SyncSender<Sign>) -> Result<(), String> {
+fn call(task: &Task, leave: Arc<OnceLock<bool>>, sender: SyncSender<Sign>) -> Result<(), String> {
     let own = task.clone();
     let calling = move || {
-        let returned = catch_unwind(AssertUnwindSafe(|| migrate(&own)));
+        let returned = catch_unwind(AssertUnwindSafe(|| migrate(&own, &leave)));
         let _ = sender.send(returned.map_or(Sign::Broken, Sign::Returned));
     };
     let named = thread::Builder::new().name(format!("libvirt move {}", task.way.vm));
     named.spawn(calling).map(|_| ()).map_err(|why| format!("no thread to migrate with: {why}"))
 }
 
-fn migrate(task: &Task) -> Result<(), Error> {
+fn migrate(task: &Task, leave: &OnceLock<bool>) -> Result<(), Error> {
     let connection = Connection::open(task.library, &task.source.uri, None)?;
     let domain = task.key().find(&connection)?.ok_or_else(|| Error {
         code: Code::NO_DOMAIN,
@@ -84,6 +105,9 @@ fn migrate(task: &Task) -> Result<(), Error> {
     let settings = &task.settings;
     let flags = flags(settings, domain.persistent()?);
     let bandwidth: Vec<_> = settings.bandwidth.map(|rate| ("bandwidth", rate)).into_iter().collect();
+    if !leave.get_or_init(|| true) {
+        return Err(Error { message: "it was given up before it began".to_owned(), ..Error::default() });
+    }
     domain.migrate(&task.destination.peer, &bandwidth, flags)
 }
 
