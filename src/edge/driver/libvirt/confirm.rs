@@ -34,9 +34,12 @@ type Pair = (Presence, Presence);
 /// The two hosts are not read at one instant, and libvirt hands a VM over in steps: both ends stand still when the memory
 /// is sent, then the destination runs, then the source's end is gone. So what a single reading may say is this: it runs at
 /// one end and is absent at the other. Anything else (a VM that stands still, that runs at both ends, or at none) is only
-/// said when a second reading a second later is the same; what differs is `Unknown`, as is what does not answer. The source's job is part of its
-/// reading, and lasts until its end of the VM is gone: while there is one, nothing is judged.
+/// said when a second reading a second later is the same; what differs is `Unknown`, as is what does not answer. The source's
+/// job is part of its reading, and lasts until its end of the VM is gone: while there is one, nothing is judged.
 pub(super) fn confirm(task: &Task, signs: &Receiver<Sign>) -> Done {
+    // Right after a start the connections are only being opened.
+    let deadline = Instant::now() + DEADLINE;
+    [&task.source, &task.destination].into_iter().for_each(|line| line.wait_for_first(deadline));
     let first = read(task);
     if first.0.leaves {
         return follow(task, signs);
