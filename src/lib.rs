@@ -14,6 +14,7 @@
 //! | [`edge::config`] | read, check and explain a config; edit, save and watch its file |
 //! | [`edge::monitor`] | read a service's indicator |
 //! | [`edge::recording`] | read recorded samples from a CSV file |
+//! | [`edge::control`] | commands from another process, on a socket beside the history |
 //! | [`edge::driver`] | move a VM |
 //! | [`edge::history`] | samples, events and decisions on disk |
 //! | [`runtime`] | the tokio shell that ties core to edge |

@@ -306,6 +306,7 @@ proptest! {
         if driver != Driver::Simulator {
             config.domains = domains.into();
         }
+        config.plan.driven = if driver == Driver::Simulator { Vec::new() } else { vec![true] };
         config.drivers = vec![driver];
         let text = config::render(Parts::from(&config));
         let again = config::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}\n{text}"));

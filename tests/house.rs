@@ -73,7 +73,7 @@ fn the_core_is_pure() {
 #[test]
 fn each_edge_knows_the_core_and_no_other_edge() {
     never("edge", &["crate::runtime", "crate::view", "crate::console", "crate::cli"]);
-    let rooms = ["config", "monitor", "driver", "recording", "history"];
+    let rooms = ["config", "control", "monitor", "driver", "recording", "history"];
     for room in rooms {
         let others: Vec<String> = rooms.iter().filter(|r| **r != room).map(|other| format!("edge::{other}")).collect();
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
@@ -96,7 +96,9 @@ fn the_rooms_of_the_core_know_those_before_them() {
 
 #[test]
 fn only_the_history_speaks_to_its_file() {
-    for room in ["core", "view", "console", "runtime", "cli", "edge/config", "edge/monitor", "edge/recording"] {
+    for room in
+        ["core", "view", "console", "runtime", "cli", "edge/config", "edge/control", "edge/monitor", "edge/recording"]
+    {
         never(room, &["rusqlite"]);
     }
 }
@@ -125,6 +127,7 @@ fn only_ratatui_and_crossterm_rooms_draw() {
 
 #[test]
 fn only_the_door_to_libvirt_is_unsafe() {
+    // The config has a key of that name: what counts is the keyword, which something follows.
     let forms = ["{", "fn ", "impl ", "extern ", "trait "].map(|rest| format!("unsafe {rest}"));
     let word = |line: &str| forms.iter().any(|form| line.contains(form.as_str()));
     let mut found = Vec::new();

@@ -61,6 +61,26 @@ fn a_move_can_be_watched_slowed_and_broken() {
 }
 
 #[test]
+fn a_guest_can_be_made_to_run_twice() {
+    let Some(lab) = or_skip("a_guest_can_be_made_to_run_twice", Lab::up(2)) else { return };
+    let web1 = lab.guest(1, "web1").start();
+    lab.speed(1, "web1", 2);
+    let given_up = std::thread::scope(|scope| {
+        let under_way = scope.spawn(|| moves(&lab, &web1, 1, 2));
+        lab.await_move(1, "web1");
+        lab.freeze_daemon(2);
+        // The memory arrives, and the request to go on is heard by nobody.
+        lab.speed(1, "web1", 1_000);
+        under_way.join().expect("no panic")
+    });
+    given_up.expect_err("the destination is silent");
+    assert_eq!(lab.executing_on("web1"), [1], "the source lets it go on");
+    lab.thaw_daemon(2);
+    wait("the destination lets it go on too", || (lab.executing_on("web1") == [1, 2]).then_some(()));
+    wait("libvirt sees both, and does nothing", || (lab.running_on("web1") == [1, 2]).then_some(()));
+}
+
+#[test]
 fn libvirt_refuses_what_the_lab_gives_it_to_refuse() {
     let Some(lab) = or_skip("libvirt_refuses_what_the_lab_gives_it_to_refuse", Lab::up(2)) else { return };
     let (db1, namesake) = (lab.guest(1, "db1").disk(Disk::LocalFile).start(), lab.guest(2, "web1").start());

@@ -6,6 +6,7 @@ mod check;
 mod console;
 mod demo;
 mod discover;
+mod drain;
 mod past;
 mod report;
 mod run;
@@ -57,6 +58,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Discover(discover::Discover),
+    Drain(drain::Drain),
     Report(report::Report),
     Whatif(whatif::WhatIf),
     Screenshot(screenshot::Screenshot),
@@ -102,6 +104,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Check(check)) => return check.run(),
         Some(Command::Run(run)) => run.run(),
         Some(Command::Discover(discover)) => discover.run(),
+        Some(Command::Drain(drain)) => drain.run(),
         Some(Command::Demo(demo)) => demo.run(),
         Some(Command::Report(report)) => report.run(),
         Some(Command::Whatif(whatif)) => whatif.run(),
@@ -148,11 +151,11 @@ fn refuse(text: &str) -> ExitCode {
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {
-        Some("demo" | "run" | "check" | "discover" | "report" | "whatif" | "screenshot") => {
+        Some("demo" | "run" | "check" | "discover" | "drain" | "report" | "whatif" | "screenshot") => {
             "\nhelp: options go after the subcommand"
         }
         Some(word) if !word.contains(['.', '/']) => {
-            "\nhelp: subcommands are demo, run, check, discover, report, whatif and screenshot"
+            "\nhelp: subcommands are demo, run, check, discover, drain, report, whatif and screenshot"
         }
         _ => "",
     }

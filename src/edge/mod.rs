@@ -1,6 +1,7 @@
 //! What touches the world. Each part knows the core, none knows another.
 
 pub mod config;
+pub mod control;
 pub mod driver;
 pub mod history;
 pub mod monitor;

@@ -106,7 +106,7 @@ fn fresh(config: Config, now: Timestamp, trouble: Option<String>, none: String) 
 }
 
 /// The history's file.
-fn place(config: &Config) -> Result<Option<PathBuf>, &'static str> {
+pub(super) fn place(config: &Config) -> Result<Option<PathBuf>, &'static str> {
     match &config.history.file {
         HistoryFile::Off => Ok(None),
         HistoryFile::At(path) => Ok(Some(path.clone())),

@@ -14,6 +14,7 @@
 //! | `sink` | all of these as one |
 //! | `beside` | what a snapshot has that is not the engine's |
 //! | `desk` | slow questions on a thread of their own: the past, what-if, the config file |
+//! | `porter` | commands from another process |
 //! | `backroom` | history and desk as the loop sees them |
 //! | `begin` | an engine that goes on where the one before stopped; a demo with a past |
 //! | `studio` | a simulated cluster that stands still and answers at once, for pictures |
@@ -29,6 +30,7 @@ mod drives;
 mod heart;
 mod pace;
 mod polls;
+mod porter;
 mod print;
 mod publish;
 mod signals;
@@ -43,6 +45,7 @@ pub use conductor::{Conductor, Control, Ended};
 pub use desk::Papers;
 pub use heart::{Asked, Heart};
 pub use pace::{Pace, steady_clock};
+pub use porter::door;
 pub use print::{Format, Printer};
 pub use publish::Publisher;
 pub use signals::{Hangup, on_hangup, to_control};

@@ -49,7 +49,11 @@ impl Log {
             Story::State { state: VmState::Stale | VmState::Held, why } => (Level::Warning, why.clone()),
             Story::State { state: VmState::Resting, why } => (Level::Info, why.clone()),
             Story::State { .. } | Story::Other => return None,
-            Story::Alarm { text } => (Level::Alarm, text.clone()),
+            // The line has the VM's name beside the text.
+            Story::Alarm { text } => {
+                let bare = vm.and_then(|vm| text.strip_prefix(&**vm)?.strip_prefix([' ', ':']));
+                (Level::Alarm, bare.unwrap_or(text).trim_start().to_owned())
+            }
             Story::Edit { by, key, old, new, why } => {
                 let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
                 (Level::Info, format!("{} by {by}{why}", edit_words(key, old, new)))

@@ -96,8 +96,9 @@ fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
     match state {
         // How long is in `until`; the cause comes last.
         VmState::Held | VmState::Resting => last_clause(&engine.why(vm, now)),
-        VmState::Stale => live.last().gap.clone().unwrap_or_default(),
-        _ => String::new(),
+        VmState::Migrating => String::new(),
+        VmState::Stale => engine.out_of_order(vm).or_else(|| live.last().gap.clone()).unwrap_or_default(),
+        _ => engine.out_of_order(vm).unwrap_or_default(),
     }
 }
 

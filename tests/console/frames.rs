@@ -219,6 +219,17 @@ fn a_vm_that_runs_nowhere_says_so_whatever_its_state() {
 }
 
 #[test]
+fn a_vm_on_a_host_that_is_down_says_so_beside_its_host_and_in_its_state() {
+    let mut snapshot = sample::snapshot();
+    let down = VmRow { host_state: whimbrel::core::cluster::HostState::Down, ..sample::row("web07") };
+    snapshot.rows = Arc::new(vec![Arc::new(down)]);
+    let ui = screen_on(&snapshot, "web07");
+    let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 80, 24));
+    let line = drawn.lines().nth(3).unwrap_or_default();
+    assert!(line.contains("!oslo/mln1") && line.contains("! host down") && !line.contains("watching"), "{drawn}");
+}
+
+#[test]
 fn a_migration_in_its_other_stages() {
     let phase = |stage| {
         let snapshot = sample::migrating(|migration| (migration.stage, migration.transfer) = (stage, None));

@@ -6,13 +6,15 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A test that waits this long for an event has failed: far more than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// So long it waits for one that is wanted while others come.
+const WHOLE_PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where histories go that no config places: not into this user's folder.
 pub const STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state");
@@ -65,16 +67,20 @@ impl Run {
     }
 
     /// Reads events up to the first that is wanted.
+    #[track_caller]
     pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + WHOLE_PATIENCE;
         loop {
             let event = self.next();
             if wanted(event) {
                 return event.clone();
             }
+            assert!(Instant::now() < end, "it did not come among:\n{}", self.tale());
         }
     }
 
     /// Reads up to the first event of this type of this VM.
+    #[track_caller]
     pub fn until_type(&mut self, kind: &str, vm: &str) -> Value {
         self.until(|event| event["type"] == kind && event["vm"] == vm)
     }

@@ -60,6 +60,7 @@ pub const BINDINGS: &[Binding] = keys! {
     Vm Graph "n" [ch('n'), code(KeyCode::Home), code(KeyCode::End)] Now Always "now" "back to the present; also home, end";
     Activity Graph "c" [ch('c')] Scope Selected "cluster/VM" "the whole cluster, or the selected VM alone";
     Acting Policy "e" [ch('e')] Edit(Edit::Open) Selected "edit" "edit its policy, or the marked VMs', and see what it would have done";
+    Acting Cluster "D" [ch('D')] Drain Always "drain" "empty a host: where its VMs would go; start, pause, release";
     Acting Policy "+ -" [ch('+'), ch('=')] Raise Selected "change" "raise and lower the chosen number";
     Acting Policy "" [ch('-')] Lower Selected "" "";
     Acting Policy "#" [ch('#')] Edit(Edit::Number) Selected "" "type the chosen number";
@@ -72,7 +73,6 @@ pub const BINDINGS: &[Binding] = keys! {
     Acting Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
     Screens Console "esc" [code(KeyCode::Esc)] Back Always "back" "one step back: banner, cursor, screen, marks, filter, freeze";
     Screens Cluster "o" [ch('o')] Mode Always "mode" "observe, ask, auto: the next (asks before more is allowed)";
-    Acting Cluster "D" [ch('D')] Drain Always "drain" "empty a host: where its VMs would go; start, pause, release";
     Screens Console "p" [ch('p')] Freeze Always "freeze" "freeze the display; the engine goes on";
     Screens Console "?" [ch('?'), code(KeyCode::F(1))] Help Always "help" "this help";
     Screens Console "q" [ch('q')] Quit Always "quit" "quit";

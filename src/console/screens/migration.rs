@@ -57,9 +57,10 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
         let Some(at) = next() else { return };
         let step = at.width / line.len().max(1) as u16;
         for (i, (word, value)) in line.iter().enumerate() {
-            let x = at.x + step * i as u16;
-            pen.put(x, at.y, WORD, word, Role::Quiet);
-            pen.put(x + WORD, at.y, step.saturating_sub(WORD), value, Role::Text);
+            // The first column has two figures in one.
+            let x = at.x + step * i as u16 + if i == 0 { 0 } else { 2 };
+            let x = pen.put(x, at.y, WORD, word, Role::Quiet).max(x + WORD);
+            pen.put(x, at.y, at.right().saturating_sub(x), value, Role::Text);
         }
     }
     if !migration.forecast.is_empty()

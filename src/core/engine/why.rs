@@ -18,8 +18,8 @@ impl Engine {
         }
     }
 
-    /// What is wrong with where it is, if that is not why it is held.
-    fn out_of_order(&self, vm: VmId) -> Option<String> {
+    /// What is wrong with where a VM is, if that is not why it is held: it runs nowhere or twice, or its host is down.
+    pub fn out_of_order(&self, vm: VmId) -> Option<String> {
         let host = self.live(vm).host;
         match self.live(vm).whereabouts {
             Whereabouts::Nowhere if !self.is_broken(vm) => Some(format!("{}: nothing is moved", self.on_no_host(vm))),

@@ -289,7 +289,7 @@ fn what_a_hypervisor_measures_is_in_percent() {
         let mut config = moved(&keys, &monitor);
         let (vm, monitor) = (config.cluster.vms.remove(0), config.monitors.remove(0));
         assert_eq!((vm.indicator.unit.as_str(), vm.indicator.kind), ("%", IndicatorKind::Gauge));
-        assert_eq!((vm.policy.direction, vm.service.as_str()), (Direction::HigherIsWorse, "hypervisor"));
+        assert_eq!((vm.policy.direction, vm.service.as_str()), (Direction::HigherIsWorse, field));
         assert_eq!(monitor.deadline, Span::from_secs(10));
         (vm.indicator.name, monitor.source)
     };

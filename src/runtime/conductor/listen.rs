@@ -1,15 +1,20 @@
-//! What the loop is told: by the console, by the desk, by the history.
+//! What the loop is told: by the console, by monitors and drivers, by other processes, by the desk, by the history.
 
 use super::{Conductor, Event};
-use crate::core::cluster::RequestId;
+use crate::core::cluster::{Reading, RequestId};
 use crate::core::engine::Command;
 use crate::edge::config::differences;
+use crate::edge::control::Call;
+use crate::edge::driver::Fact;
 use crate::edge::history::Note;
 use crate::runtime::archive::Archive;
 use crate::runtime::backroom::{News, Word};
 use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
-use crate::runtime::drives::crews;
+use crate::runtime::drives::{self, crews};
 use crate::runtime::heart::Listener;
+use crate::runtime::pace::Pace;
+use crate::runtime::polls::Polled;
+use crate::runtime::porter;
 use crate::runtime::sink::Show;
 use crate::view::{HistoryView, Say};
 
@@ -76,6 +81,33 @@ impl Conductor {
         }
     }
 
+    pub(super) fn take(&mut self, polled: Polled) {
+        match polled {
+            Polled::Reading(vm, reading) => self.tell(Event::Reading { vm, reading }),
+            Polled::Panicked(vm) => {
+                let name = &self.engine().cluster().vm(vm).name;
+                let text = format!("the monitor of {name} failed and was started again");
+                self.tell(Event::Trouble { vm: Some(vm), text });
+                self.tell(Event::Reading { vm, reading: Reading::Gap("the monitor failed".to_owned()) });
+            }
+            Polled::Outdated => {}
+        }
+    }
+
+    pub(super) fn learn(&mut self, fact: Fact) {
+        if let Some(event) = drives::event(fact, self.engine().cluster(), self.heart.monitors()) {
+            self.tell(event);
+        }
+    }
+
+    /// Answers another process.
+    pub(super) fn serve(&mut self, call: Call) {
+        self.come_to_now();
+        porter::answer(call, &mut self.heart, &mut self.sink, &mut self.asks, self.read_only);
+        self.stale = true;
+        self.pass_on();
+    }
+
     pub(super) fn reload(&mut self) {
         self.backroom.ask(Ask::Reload);
     }
@@ -105,6 +137,10 @@ impl Conductor {
                 self.sink.archive.keep_by(keeper);
                 self.heart.journal_outside(true);
                 let shown = path.to_string_lossy().into();
+                // A simulated past and a simulated time are nobody else's.
+                if let (Pace::Real, Err(text)) = (self.pace, self.porter.open(&path)) {
+                    self.heart.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
+                }
                 self.backroom.ask(Ask::History(path));
                 Some(HistoryView::On { path: shown, size: 0 })
             }

@@ -7,17 +7,19 @@ use std::io;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::core::cluster::{Reading, RequestId, Timestamp};
+use crate::core::cluster::{RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::edge::config::Config;
+use crate::edge::control::Call;
 use crate::edge::driver::Fact;
 use crate::view::Say;
 
 use super::backroom::{Backroom, News, Word};
-use super::drives::{self, Crew, Drives};
+use super::drives::{Crew, Drives};
 use super::heart::{Asked, Heart};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
+use super::porter::Porter;
 use super::sink::{Show, Sink};
 
 /// A console sees at most ten snapshots a second …
@@ -68,6 +70,7 @@ pub struct Conductor {
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
     polls: Polls,
+    porter: Porter,
     drives: Drives,
     asks: Asked,
     published: Instant,
@@ -90,6 +93,7 @@ enum Woken {
     Polled(Polled),
     Fact(Fact),
     Word(Word),
+    Call(Call),
 }
 
 impl Conductor {
@@ -106,6 +110,7 @@ impl Conductor {
             read_only: None,
             until: None,
             polls,
+            porter: Porter::default(),
             drives: Drives::default(),
             asks: Asked::default(),
             published: Instant::now(),
@@ -185,6 +190,7 @@ impl Conductor {
                 Woken::Polled(polled) => self.take(polled),
                 Woken::Fact(fact) => self.learn(fact),
                 Woken::Word(word) => self.hear(word),
+                Woken::Call(call) => self.serve(call),
             }
         }
     }
@@ -206,6 +212,7 @@ impl Conductor {
             word = control.recv() => Err(Woken::Control(word)),
             say = said => Err(Woken::Say(say)),
             word = self.backroom.word() => Err(Woken::Word(word)),
+            call = self.porter.call() => Err(Woken::Call(call)),
             Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
             fact = self.drives.next() => Err(Woken::Fact(fact)),
             () = sleep_until(at) => Err(Woken::Due),
@@ -290,25 +297,6 @@ impl Conductor {
             self.wake(self.heart.next_wake());
         }
         self.heart.wake(now, &mut self.sink, &mut self.asks);
-    }
-
-    fn take(&mut self, polled: Polled) {
-        match polled {
-            Polled::Reading(vm, reading) => self.tell(Event::Reading { vm, reading }),
-            Polled::Panicked(vm) => {
-                let name = &self.engine().cluster().vm(vm).name;
-                let text = format!("the monitor of {name} failed and was started again");
-                self.tell(Event::Trouble { vm: Some(vm), text });
-                self.tell(Event::Reading { vm, reading: Reading::Gap("the monitor failed".to_owned()) });
-            }
-            Polled::Outdated => {}
-        }
-    }
-
-    fn learn(&mut self, fact: Fact) {
-        if let Some(event) = drives::event(fact, self.engine().cluster(), self.heart.monitors()) {
-            self.tell(event);
-        }
     }
 
     const fn engine(&self) -> &Engine {
@@ -404,7 +392,7 @@ impl Conductor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::cluster::{Monitor, Source, Span, VmId};
+    use crate::core::cluster::{Monitor, Reading, Source, Span, VmId};
     use crate::core::engine::{Command, Target};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::config;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::core::cluster::{Cluster, HostState, Monitor, Reading, Span};
-use crate::core::engine::{Change, Event, Gate, Target};
+use crate::core::engine::{self, Change, Event, Gate, Target};
 use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
 use crate::edge::config::{Config, HistorySettings};
@@ -262,7 +262,7 @@ fn what_moves_is_listed_with_what_is_shown_of_it() {
         assert!(seconds < 600, "it never ends");
         stage.run_until(Span::from_secs(seconds));
     }
-    assert!(stages.contains(&crate::core::engine::Stage::Running), "{stages:?}");
+    assert!(stages.contains(&engine::Stage::Running), "{stages:?}");
     assert!(stage.snapshot().moving.is_empty());
 }
 
@@ -308,4 +308,33 @@ fn a_host_that_is_drained_is_followed_to_its_end_and_its_release() {
     assert_eq!((drain(&ended).map(|drain| (drain.moved, drain.of)), ended.totals.draining), (Some((1, 1)), 0));
     stage.say(Command::Undrain { host: host.clone() });
     assert_eq!(drain(&stage.snapshot()), None);
+}
+
+#[test]
+fn a_migrations_stage_is_shown_though_nothing_is_said_of_it() {
+    let cluster = scenario().0;
+    let hosts = cluster.hosts.len();
+    let mut engine = Engine::new(cluster, START);
+    let (mut publisher, seen) = Publisher::new(&engine, START, Clock::Real, None);
+    let up = |host| Event::Host { host: HostId::at(host), state: HostState::Up, load: None, why: None };
+    let (vm, target) = ("nii3".to_owned(), Target::Host("mln4".to_owned()));
+    let command = Event::Command { by: "root".to_owned(), command: Command::Move { vm, target } };
+    let mut tell = |event| {
+        engine.step(START, event, &mut Vec::new());
+        publisher.publish(&engine, START);
+        row(&seen.borrow(), "nii3").migration.as_ref().map(|migration| (migration.id, migration.stage))
+    };
+    for host in 0..hosts {
+        assert_eq!(tell(up(host)), None);
+    }
+    let (id, asked) = tell(command).expect("a migration");
+    let stages = [
+        Event::Preflight { id, refusal: None, forecast: None },
+        Event::Journalled { id },
+        Event::Ended { id, detail: String::new() },
+        Event::Presence { id, source: engine::Presence::Unknown, destination: engine::Presence::Runs },
+    ]
+    .map(|event| tell(event).map(|(_, stage)| stage));
+    use engine::Stage::{Confirming, Journal, Preflight, Running, Unknown};
+    assert_eq!((asked, stages), (Preflight, [Journal, Running, Confirming, Unknown].map(Some)));
 }

@@ -30,13 +30,20 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     pen.put(body.x, body.bottom() - 1, body.width, &text, Role::Quiet);
 }
 
-/// How many hosts are not as they should be: `! 1 not up  1 drained`.
+/// How many hosts are not as they should be: `! 1 not up  2 draining  1 drained`.
 fn unusual(snapshot: &Snapshot) -> String {
-    let ill = snapshot.hosts().filter(|host| is_ill(host)).count();
-    let drained = snapshot.hosts().filter(|host| host.state == HostState::Draining).count();
-    let told = [(ill, format!("! {ill} not up")), (drained, format!("{drained} draining"))];
-    let told: Vec<String> = told.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect();
-    told.join("  ")
+    let (mut ill, mut draining, mut drained) = (0, 0, 0);
+    for host in snapshot.hosts() {
+        match &host.drain {
+            _ if is_ill(host) => ill += 1,
+            Some(drain) if drain.done => drained += 1,
+            None if host.state != HostState::Draining => {}
+            _ => draining += 1,
+        }
+    }
+    let told = [(ill, "! ", "not up"), (draining, "", "draining"), (drained, "", "drained")];
+    let told = told.into_iter().filter(|(n, ..)| *n > 0).map(|(n, mark, word)| format!("{mark}{n} {word}"));
+    told.collect::<Vec<_>>().join("  ")
 }
 
 const fn is_ill(host: &HostView) -> bool {

@@ -168,6 +168,10 @@ fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
         pen.put(at.x, at.y, at.width, &text, Role::Alarm);
         return;
     }
+    if row.host_state == HostState::Down && !busy {
+        let also = if row.state == VmState::Watching { "" } else { row.state.word() };
+        return words(pen, at, "! host down", also, Role::Alarm);
+    }
     let ends = row.until.map(|until| until.since(now));
     match row.state {
         VmState::Migrating => migrating(pen, at, row),

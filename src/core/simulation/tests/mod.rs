@@ -1,4 +1,5 @@
 mod before;
+mod drains;
 mod moves;
 mod outages;
 mod play;

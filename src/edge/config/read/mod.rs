@@ -66,7 +66,7 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
         bandwidth_mb_s: BANDWIDTH_MB_S,
         between_sites: BETWEEN_SITES,
         outages: Vec::new(),
-        driven: arrays.drivers.iter().map(|given| given.as_ref().is_some_and(|d| *d != Driver::Simulator)).collect(),
+        driven: driven(&arrays.drivers),
     };
     let stem = || path.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let cluster = Cluster {
@@ -91,6 +91,12 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink
         history,
         plan,
     }
+}
+
+/// By array, if there is one: a real driver moves its VMs.
+fn driven(drivers: &[Option<Driver>]) -> Vec<bool> {
+    let real = |driver: &Option<Driver>| driver.as_ref().is_some_and(|driver| *driver != Driver::Simulator);
+    if drivers.iter().any(real) { drivers.iter().map(real).collect() } else { Vec::new() }
 }
 
 fn limits(table: Table<'_>) -> Limits {

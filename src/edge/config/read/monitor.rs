@@ -31,6 +31,7 @@ const KINDS: [(&str, Kind); 5] = [
 ];
 const SERVICES: [(&str, Service); 4] =
     [("mysql", Service::Mysql), ("apache", Service::Apache), ("http", Service::Http), ("queue", Service::Queue)];
+const FIELDS: [(&str, Usage); 2] = [("cpu", Usage::Cpu), ("memory", Usage::Memory)];
 const SLOW_QUERIES: &str = "Slow_queries";
 const IDLE_WORKERS: &str = "IdleWorkers";
 
@@ -108,9 +109,11 @@ pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Spa
     };
     let mut watch = Watch {
         kind: given,
-        service: match plan.service {
-            Some(service) => word(&SERVICES, service),
-            None => kind.map_or("", |kind| word(&KINDS, kind)),
+        service: match (plan.service, &source) {
+            (Some(service), _) => word(&SERVICES, service),
+            // In the SERVICE column the figure says more than where it comes from.
+            (None, Some(Source::Hypervisor { field })) => word(&FIELDS, *field),
+            (None, _) => kind.map_or("", |kind| word(&KINDS, kind)),
         },
         source,
         deadline: None,
@@ -219,8 +222,7 @@ fn http(table: &Table<'_>) -> (Option<Source>, Measure) {
 }
 
 fn hypervisor(table: &Table<'_>) -> (Option<Source>, Measure) {
-    let fields = [("cpu", Usage::Cpu), ("memory", Usage::Memory)];
-    let field = table.need("field", "field = \"cpu\", or memory").and_then(|item| item.choice(&fields));
+    let field = table.need("field", "field = \"cpu\", or memory").and_then(|item| item.choice(&FIELDS));
     let name = if field == Some(Usage::Memory) { "memory" } else { "CPU" };
     (field.map(|field| Source::Hypervisor { field }), Measure::gauge(name, "%", Direction::HigherIsWorse))
 }

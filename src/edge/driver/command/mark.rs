@@ -14,6 +14,9 @@ use super::process::Streams;
 /// In the environment of a `migrate`: request, instant of its start, VM, source, destination.
 pub(super) const NAME: &str = "WHIMBREL_MIGRATION";
 
+/// Looks at a process that seems to have no environment.
+const EXEC_LOOKS: usize = 3;
+
 /// What stands in a migration's environment, when it is started now.
 pub(super) fn of(way: &Way) -> String {
     let Way { id, vm, from, to } = way;
@@ -44,7 +47,7 @@ pub(super) fn find(way: &Way) -> Option<Stray> {
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(|pid| Some((pid, mark_of(pid)?))).find_map(|(pid, mark)| {
         let started = started(&mark, way)?;
-        let streams = Streams::new(stream(pid, 1), stream(pid, 2));
+        let streams = Streams::new(stream(pid), None);
         Some(Stray { group: Pid::from_raw(pid)?, age: since_epoch().saturating_sub(started), streams, mark })
     })
 }
@@ -63,7 +66,9 @@ fn mark_of(pid: i32) -> Option<String> {
     if fs::metadata(&folder).ok()?.uid() != geteuid().as_raw() {
         return None;
     }
-    let environment = fs::read(folder.join("environ")).ok()?;
+    // While a process becomes another program its environment is empty for a moment.
+    let environment =
+        (0..EXEC_LOOKS).find_map(|_| fs::read(folder.join("environ")).ok().filter(|read| !read.is_empty()))?;
     let prefix = format!("{NAME}=");
     let mark = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(prefix.as_bytes()))?;
     let leads = leads_its_group(pid, &fs::read_to_string(folder.join("stat")).ok()?);
@@ -80,9 +85,9 @@ fn leads_its_group(pid: i32, stat: &str) -> bool {
     !matches!(state, None | Some("Z" | "X")) && is(group) && !is(session)
 }
 
-/// One of its streams, if that is a pipe.
-fn stream(pid: i32, number: u8) -> Option<Receiver> {
-    OpenOptions::new().open_receiver(format!("/proc/{pid}/fd/{number}")).ok()
+/// What it prints, both streams in one, if that is a pipe.
+fn stream(pid: i32) -> Option<Receiver> {
+    OpenOptions::new().open_receiver(format!("/proc/{pid}/fd/1")).ok()
 }
 
 fn since_epoch() -> Duration {

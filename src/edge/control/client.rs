@@ -1,0 +1,76 @@
+//! Whoever asks an engine in another process.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
+
+use super::{Reply, Request, short};
+
+/// A line of an answer is no longer: the plan of a host with some ten thousand VMs.
+const LONGEST: u64 = 16 << 20;
+/// An engine takes a question within this time.
+const TAKEN: Duration = Duration::from_secs(10);
+
+/// Why an engine was not reached.
+#[derive(Debug, Error)]
+pub enum Unreached {
+    /// None listens there.
+    #[error("no engine listens at this history")]
+    Nobody,
+    /// It could not be asked, or what it said is no answer.
+    #[error("the engine cannot be asked: {0}")]
+    Failed(#[from] io::Error),
+}
+
+/// One question, and its answers as they come. Must be used within a tokio runtime.
+pub struct Caller {
+    answers: BufReader<OwnedReadHalf>,
+    /// Open as long as answers are waited for.
+    _question: OwnedWriteHalf,
+    line: Vec<u8>,
+}
+
+impl Caller {
+    /// Asks the engine at a socket.
+    ///
+    /// # Errors
+    /// Nobody is there, or it cannot be asked.
+    pub async fn ask(socket: &Path, request: &Request) -> Result<Self, Unreached> {
+        let (path, _folder) = short(socket).map_err(nobody_or)?;
+        let stream = timeout(TAKEN, UnixStream::connect(path)).await.map_err(io::Error::from)?.map_err(nobody_or)?;
+        let (answers, mut question) = stream.into_split();
+        let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
+        line.push(b'\n');
+        timeout(TAKEN, question.write_all(&line)).await.map_err(io::Error::from)??;
+        Ok(Self { answers: BufReader::new(answers), _question: question, line: Vec::new() })
+    }
+
+    /// The next answer; `None`: there are no more. Can be given up and called again.
+    ///
+    /// # Errors
+    /// The engine is gone in the middle of a line, or says what this cannot read.
+    pub async fn next(&mut self) -> io::Result<Option<Reply>> {
+        let left = LONGEST.saturating_sub(self.line.len() as u64);
+        let mut bounded = (&mut self.answers).take(left);
+        bounded.read_until(b'\n', &mut self.line).await?;
+        let line = std::mem::take(&mut self.line);
+        match line.last() {
+            None => Ok(None),
+            Some(b'\n') => Ok(Some(serde_json::from_slice(&line)?)),
+            Some(_) => Err(ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+fn nobody_or(error: io::Error) -> Unreached {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => Unreached::Nobody,
+        _ => Unreached::Failed(error),
+    }
+}

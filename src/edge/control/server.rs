@@ -1,0 +1,217 @@
+//! The engine's side of the socket: a thread of its own, so that whoever asks slowly keeps nobody waiting but themselves.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as Listener, UnixStream as Probe};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::{Ask, Call, Progress, Reply, Request, Subject, beside, short};
+
+/// So many may ask at once.
+const CALLERS: usize = 16;
+/// A question is no longer.
+const LONGEST: u64 = 64 << 10;
+/// A name in the log is no longer, in characters.
+const LONGEST_NAME: usize = 64;
+/// A question is asked, answered and taken within this time each.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What is followed is looked at so often.
+const LOOK: Duration = Duration::from_millis(250);
+/// After a failure to take a caller, so that a full table of files is no busy loop.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Takes questions as long as it lives; then its socket is gone.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    /// Device and inode: another engine's socket is not ours to remove.
+    is: (u64, u64),
+    /// Ends the thread when dropped.
+    _open: oneshot::Sender<()>,
+}
+
+impl Server {
+    /// Listens beside a history; questions go to `calls`, no more at once than there may be callers.
+    ///
+    /// # Errors
+    /// Another engine answers there, or there can be no socket: in words.
+    pub fn open(history: &Path, calls: UnboundedSender<Call>) -> Result<Self, String> {
+        let path = beside(history);
+        let refused = |why: io::Error| format!("{}: {why}", path.display());
+        let (listener, is) = listen(&path).map_err(refused)?;
+        let (open, shut) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = shut => {}
+                    () = welcome(listener, calls) => {}
+                }
+            });
+        };
+        std::thread::Builder::new().name("control".to_owned()).spawn(work).map_err(refused)?;
+        Ok(Self { path, is, _open: open })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|is| is == self.is) {
+            // It may be gone already, with its folder.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A socket that is its user's alone, from the first instant at which it has its name. One that nobody answers at is left
+/// over, and replaced.
+fn listen(path: &Path) -> io::Result<(Listener, (u64, u64))> {
+    let (at, _folder) = short(path)?;
+    if Probe::connect(&at).is_ok() {
+        return Err(io::Error::other("another engine answers here"));
+    }
+    let mut new = at.clone().into_os_string();
+    new.push(".new");
+    match fs::remove_file(&new) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+        _ => {}
+    }
+    let listener = Listener::bind(&new)?;
+    fs::set_permissions(&new, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    fs::rename(&new, &at)?;
+    Ok((listener, identity(&at)?))
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|socket| (socket.dev(), socket.ino()))
+}
+
+async fn welcome(listener: Listener, calls: UnboundedSender<Call>) {
+    let Ok(listener) = UnixListener::from_std(listener) else { return };
+    let places = Arc::new(Semaphore::new(CALLERS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(BREATH).await;
+            continue;
+        };
+        let (place, calls) = (places.clone().try_acquire_owned(), calls.clone());
+        let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0);
+        // Whoever has no place is not told why: that would take one.
+        if let (Ok(place), true) = (place, is_ours) {
+            tokio::spawn(async move {
+                attend(stream, &calls).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+/// One caller: a question, and its answers.
+async fn attend(stream: UnixStream, calls: &UnboundedSender<Call>) {
+    let (reader, writer) = stream.into_split();
+    let mut line = Line { reader: BufReader::new(reader), writer };
+    let Ok(Some(question)) = timeout(PATIENCE, line.question()).await else { return };
+    match read(&question) {
+        Err(why) => line.last(false, why).await,
+        Ok(Request::Follow { follow: Subject::Drain(host) }) => follow(&mut line, calls, host).await,
+        Ok(Request::Command { command, by }) => drop(line.say(&ask(calls, Ask::Command(command, by)).await).await),
+        Ok(Request::Plan { plan: Subject::Drain(host) }) => {
+            drop(line.say(&ask(calls, Ask::Plan(host)).await).await);
+        }
+    }
+}
+
+fn read(question: &[u8]) -> Result<Request, String> {
+    let request = serde_json::from_slice(question).map_err(|why| format!("this is no request: {why}"))?;
+    if let Request::Command { by, .. } = &request
+        && (by.is_empty() || by.chars().count() > LONGEST_NAME || by.chars().any(char::is_control))
+    {
+        return Err(format!("'by' is a name of at most {LONGEST_NAME} characters"));
+    }
+    Ok(request)
+}
+
+/// Asks the engine.
+async fn ask(calls: &UnboundedSender<Call>, ask: Ask) -> Reply {
+    let (answer, answered) = oneshot::channel();
+    if calls.send(Call { ask, answer }).is_ok()
+        && let Ok(Ok(reply)) = timeout(PATIENCE, answered).await
+    {
+        return reply;
+    }
+    Reply::Done { ok: false, text: "the engine does not answer: it may be ending, or busy; see what it did".to_owned() }
+}
+
+/// Tells how a host is emptied, until it is or is not to be any more, or until the caller has gone.
+async fn follow(line: &mut Line, calls: &UnboundedSender<Call>, host: String) {
+    let mut told = None;
+    loop {
+        match ask(calls, Ask::Progress(host.clone())).await {
+            Reply::Progress { progress } => {
+                let end = progress.done.then(|| drained(&progress));
+                let reply = Reply::Progress { progress };
+                if told.as_ref() != Some(&reply) && line.say(&reply).await.is_err() {
+                    return;
+                }
+                told = Some(reply);
+                if let Some(text) = end {
+                    return line.last(true, text).await;
+                }
+            }
+            other => return drop(line.say(&other).await),
+        }
+        tokio::select! {
+            () = line.gone() => return,
+            () = sleep(LOOK) => {}
+        }
+    }
+}
+
+fn drained(progress: &Progress) -> String {
+    let Progress { host, moved, .. } = progress;
+    let vms = if *moved == 1 { "1 VM has".to_owned() } else { format!("{moved} VMs have") };
+    format!("{host} is drained: {vms} left it; it takes none until it is released")
+}
+
+/// A caller's connection.
+struct Line {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+impl Line {
+    /// What is asked; `None`: nothing whole, or too much.
+    async fn question(&mut self) -> Option<Vec<u8>> {
+        let mut question = Vec::new();
+        (&mut self.reader).take(LONGEST).read_until(b'\n', &mut question).await.ok()?;
+        (question.pop() == Some(b'\n')).then_some(question)
+    }
+
+    async fn say(&mut self, reply: &Reply) -> io::Result<()> {
+        let mut line = serde_json::to_vec(reply)?;
+        line.push(b'\n');
+        timeout(PATIENCE, self.writer.write_all(&line)).await?
+    }
+
+    async fn last(&mut self, ok: bool, text: String) {
+        // The caller may have gone.
+        let _ = self.say(&Reply::Done { ok, text }).await;
+    }
+
+    /// The caller hangs up, or says more than a question.
+    async fn gone(&mut self) {
+        let _ = self.reader.read_u8().await;
+    }
+}
