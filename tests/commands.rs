@@ -10,6 +10,7 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use moves::Moves;
@@ -156,6 +157,18 @@ fn a_command_that_hangs_is_killed_at_its_deadline_with_all_that_it_started() {
     wait("what it started is gone", || !lives(&child));
     assert_eq!(cluster.ends("failed"), "killed after 1s");
     cluster.row("command that hangs");
+}
+
+#[test]
+fn a_command_that_is_aborted_ends_with_all_that_it_started() {
+    let mut cluster = Cluster::begin(r#"echo $$ > "$3.started"; sleep 1000; echo "$2" > "$3""#, "");
+    let started = cluster.config.beside("web1.started");
+    wait("it runs", || lives(&started));
+    let mut desk = UnixStream::connect(cluster.config.beside("past.db.sock")).expect("the engine listens");
+    writeln!(desk, r#"{{"command":{{"abort":{{"vm":"web1"}}}}}}"#).expect("it is there");
+    wait("it is gone", || !lives(&started));
+    cluster.ends("aborted");
+    cluster.row("command that is aborted");
 }
 
 #[test]

@@ -209,3 +209,31 @@ fn a_host_that_is_down_from_the_start_is_an_alarm_too() {
     let alarms: Vec<&str> = engine.alarms().map(|(_, _, text)| text).collect();
     assert_eq!(alarms, ["host h1 is down, with 1 VM on it: no route"]);
 }
+
+#[test]
+fn one_that_runs_twice_or_nowhere_again_is_an_alarm_again() {
+    for (outcome, hosts) in [(Presence::Runs, &[0, 1][..]), (Presence::Absent, &[])] {
+        let mut world = located();
+        world.moves = Moves::Say(outcome, outcome);
+        world.run_for(Span::from_mins(3));
+        found(&mut world, hosts);
+        assert_eq!(world.alarms().len(), 1, "the outcome said it");
+        found(&mut world, &[0]);
+        found(&mut world, hosts);
+        assert_eq!(world.alarms().len(), 2, "{:?}", world.alarms());
+    }
+}
+
+#[test]
+fn a_second_copy_that_turns_up_after_a_failed_move_is_an_alarm() {
+    let mut world = located();
+    world.moves = Moves::Say(Presence::Runs, Presence::Absent);
+    world.run_for(Span::from_mins(3));
+    found(&mut world, &[0]);
+    assert!(world.alarms().is_empty());
+    found(&mut world, &[0, 1]);
+    assert_eq!(world.alarms(), ["nii1 runs twice, on h1 and on h2: stop one, then release it"]);
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_hours(1));
+    assert_eq!((world.requests().len(), world.engine.state(VM)), (1, VmState::Held));
+}

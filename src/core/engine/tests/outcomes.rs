@@ -263,3 +263,26 @@ fn an_outcome_has_the_words_of_its_end_and_not_the_doubt_before_it() {
     });
     assert_eq!(told, [(Phase::Unknown, "h2 does not answer".to_owned()), (Phase::Failed, "done".to_owned())]);
 }
+
+#[test]
+fn an_outcome_that_is_being_read_is_asked_for_again_by_a_changed_config() {
+    for unknown in [false, true] {
+        let mut world = World::new(cluster(3, threshold()), always(60.0));
+        world.moves = Moves::Slow;
+        world.run_for(Span::from_mins(3));
+        let unanswered = |world: &mut World, event| world.engine.step(world.now, event, &mut Vec::new());
+        unanswered(&mut world, Event::Ended { id: RequestId(1), detail: "done".to_owned() });
+        if unknown {
+            let (source, destination) = (UNKNOWN, UNKNOWN);
+            unanswered(&mut world, Event::Presence { id: RequestId(1), source, destination });
+            world.now += Span::from_secs(1);
+            unanswered(&mut world, Event::Tick);
+        }
+        world.run_for(Span::from_mins(5));
+        assert_eq!(world.engine.state(VmId(0)), VmState::Migrating, "who was asked is gone");
+        let again = cluster(3, threshold());
+        world.tell(Event::Reconfigured { cluster: Box::new(again), reread: Vec::new(), said: Vec::new() });
+        world.run_for(Span::from_secs(1));
+        assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
+    }
+}
