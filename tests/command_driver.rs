@@ -135,8 +135,18 @@ fn virsh_moves_a_vm_and_what_it_says_is_not_the_outcome() {
     send(&lab, &lies, "shop", 1);
     let failed = phase(&mut run, "failed");
     assert!(failed["detail"].as_str().is_some_and(|detail| detail.starts_with("ended well in ")), "{failed}");
-    assert_eq!((lab.executing_on("web1"), guest.boot_id()), (vec![2], boot));
+    assert_eq!((lab.executing_on("web1"), guest.boot_id()), (vec![2], boot.clone()));
     run.stop();
+
+    // No engine runs: the command's own hears of its hosts first, then empties one.
+    lab.speed(2, "web1", 100);
+    let mut drain = lab.whimbrel();
+    drain.args(["drain", &lab.address(2)]).arg(config_of_virsh.path()).arg("--yes");
+    let out = drain.output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && said.contains("is drained: 1 VM has left it"), "{out:?}");
+    assert!(!said.contains("nothing has been heard"), "{said}");
+    assert_eq!((lab.executing_on("web1"), guest.boot_id()), (vec![1], boot));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 #[path = "migrations/crash.rs"]
 mod crash;
+#[path = "migrations/drain.rs"]
+mod drain;
 #[path = "migrations/figures.rs"]
 mod figures;
 #[path = "migrations/hand.rs"]

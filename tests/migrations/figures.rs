@@ -8,47 +8,83 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, FixedOffset};
 use serde_json::Value;
 
-use crate::lab::{Lab, wait};
-use crate::setting::{RESTLESS, config, host, in_lab, is_outcome, run, vm, way};
+use crate::lab::{Guest, Lab};
+use crate::setting::{RESTLESS, config, in_lab, is_outcome, number, run, vm};
 use crate::support::{Config, Run};
 
 const MOVES: usize = 5;
 
 type Instant = DateTime<FixedOffset>;
 
-/// When guests went on at a host after a migration, in libvirt's own words.
-struct Arrivals {
+/// What a host's libvirt tells of migrations, as it happens.
+struct Told {
     child: Child,
     lines: Receiver<String>,
 }
 
-impl Arrivals {
-    fn at(lab: &Lab, host: usize) -> Self {
+impl Told {
+    fn by(lab: &Lab, host: usize) -> Self {
         let mut command = lab.command("stdbuf");
         command.args(["-oL", "virsh", "-q", "-c", &lab.uri(host), "event", "--all", "--loop", "--timestamp"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("virsh is installed");
         let output = child.stdout.take().expect("a pipe");
         let (sender, lines) = channel();
         thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if line.ends_with("Resumed Migrated") && sender.send(line).is_err() {
-                    return;
-                }
-            }
+            let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines.all(|line| sender.send(line).is_ok());
         });
         Self { child, lines }
     }
 
-    fn next(&self) -> Instant {
-        let line = self.lines.recv_timeout(Duration::from_secs(60)).expect("libvirt tells that it goes on");
-        DateTime::parse_from_str(&line[..28], "%Y-%m-%d %H:%M:%S%.3f%z").expect("virsh's time stamp")
+    /// When it says this next.
+    fn next(&self, what: &str) -> Instant {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(60)).expect("libvirt says it");
+            if line.ends_with(what) {
+                return DateTime::parse_from_str(&line[..28], "%Y-%m-%d %H:%M:%S%.3f%z").expect("virsh's time stamp");
+            }
+        }
     }
 }
 
-impl Drop for Arrivals {
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Echoes of a guest's kernel, asked for every 20 ms: finer than its service, whose lost requests take their time.
+struct Echoes {
+    child: Child,
+    file: tempfile::NamedTempFile,
+}
+
+impl Echoes {
+    fn of(lab: &Lab, guest: &Guest) -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let output = file.reopen().expect("the same file");
+        let mut command = lab.command("ping");
+        command.args(["-n", "-D", "-i", "0.02", &guest.ip.to_string()]);
+        let child = command.stdin(Stdio::null()).stdout(output).spawn().expect("ping is installed");
+        Self { child, file }
+    }
+
+    /// The longest time between two, in ms.
+    fn longest_gap(self) -> f64 {
+        // `[1795330087.263172] 64 bytes from 10.77.1.101: icmp_seq=5 ttl=64 time=0.6 ms`
+        let text = std::fs::read_to_string(self.file.path()).expect("text");
+        let echoes = text.lines().filter(|line| line.contains("time="));
+        let times = echoes.filter_map(|line| line.strip_prefix('[')?.split_once(']')?.0.parse::<f64>().ok());
+        let times: Vec<f64> = times.collect();
+        times.windows(2).map(|two| (two[1] - two[0]) * 1e3).fold(0.0, f64::max)
+    }
+}
+
+impl Drop for Echoes {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -61,7 +97,7 @@ struct Figures {
     checked: i64,
     /// To the migration: the journal.
     started: i64,
-    /// To its first byte, as the source tells.
+    /// To its first byte, as the source's libvirt tells.
     sent: i64,
     /// From the guest's going on at its destination to the confirmation.
     confirmed: i64,
@@ -69,6 +105,8 @@ struct Figures {
     whole: i64,
     /// The longest time between two answers of its service.
     gap: u128,
+    /// The longest time between two echoes of its kernel.
+    silence: f64,
     /// In the driver's words.
     told: String,
 }
@@ -78,29 +116,29 @@ struct Figures {
 fn what_five_moves_take() {
     in_lab("what_five_moves_take", |lab| {
         let web1 = lab.guest(1, "web1").start();
-        let arrivals = [1, 2, 3].map(|host| Arrivals::at(lab, host));
+        let told = [1, 2, 3].map(|host| Told::by(lab, host));
         let policy = RESTLESS.replace("settle = \"1s\"", "settle = \"3s\"");
-        let config =
-            Config::new(&config(lab, "[limits]\nflap_window = \"off\"", ", bandwidth = 100", &[vm(&web1, 1, &policy)]));
+        let config = Config::new(&config(lab, "[limits]\nflap_window = \"off\"", "", &[vm(&web1, 1, &policy)]));
         let mut run = run(lab, &config);
         let mut all = Vec::new();
-        for n in 0..MOVES {
-            let (from, to) = (n % 3 + 1, (n + 1) % 3 + 1);
-            let probe = web1.probe();
+        for _ in 0..MOVES {
+            let (probe, echoes) = (web1.probe(), Echoes::of(lab, &web1));
             run.until_type("request", "web1");
-            let sent = wait("the first byte", || lab.sent(from, "web1").filter(|bytes| *bytes > 0).map(|_| Utc::now()));
             let done = run.until(is_outcome);
-            assert_eq!(way(&done), [&host(from), &host(to), "confirmed"]);
+            let [from, to] = ["from", "to"].map(|end| number(&done[end]));
+            assert_eq!(done["phase"], "confirmed");
             let report = probe.stop();
-            let goes_on = arrivals[to - 1].next();
+            let sent = told[from - 1].next("iteration: '1'");
+            let goes_on = told[to - 1].next("Resumed Migrated");
             let [decision, request, started] = last(&run);
             all.push(Figures {
                 checked: (request - decision).num_milliseconds(),
                 started: (started - request).num_milliseconds(),
-                sent: (sent.fixed_offset() - started).num_milliseconds(),
+                sent: (sent - started).num_milliseconds(),
                 confirmed: (at(&done) - goes_on).num_milliseconds(),
                 whole: (at(&done) - decision).num_milliseconds(),
                 gap: report.longest_gap.as_millis(),
+                silence: echoes.longest_gap(),
                 told: done["detail"].as_str().unwrap_or_default().to_owned(),
             });
         }
@@ -111,9 +149,12 @@ fn what_five_moves_take() {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { checked, started, sent, confirmed, whole, gap, told } = self;
+        let Self { checked, started, sent, confirmed, whole, gap, silence, told } = self;
         write!(f, "decision > request {checked} ms > running {started} ms > first byte {sent} ms; ")?;
-        write!(f, "goes on > confirmed {confirmed} ms; all {whole} ms; no answer for {gap} ms; told: {told}")
+        write!(
+            f,
+            "goes on > confirmed {confirmed} ms; all {whole} ms; no answer for {gap} ms, no echo for {silence:.0} ms; told: {told}"
+        )
     }
 }
 

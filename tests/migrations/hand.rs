@@ -1,27 +1,9 @@
 //! Moves that people make: in the console, in its config, and behind its back.
 
-use portable_pty::CommandBuilder;
-
 use crate::lab::{Guest, Lab, wait};
 use crate::pty::Console;
-use crate::setting::{CALM, RESTLESS, config, in_lab, run, runs_only_on, vm};
+use crate::setting::{CALM, FAST, RESTLESS, SLOW, config, console, in_lab, run, runs_only_on, vm};
 use crate::support::Config;
-
-/// Slow enough that a migration does not end by itself within a test; in MiB/s.
-const SLOW: &str = ", bandwidth = 1";
-/// No limit.
-const FAST: u32 = 1_000;
-
-/// The console over a config, at the desk.
-fn console(lab: &Lab, config: &Config) -> Console {
-    let [program, namespace] = lab.prefix();
-    let mut command = CommandBuilder::new(program);
-    command.arg(namespace);
-    command.arg(env!("CARGO_BIN_EXE_whimbrel"));
-    command.arg(config.path());
-    command.env("LANG", "C.UTF-8");
-    Console::spawn(command)
-}
 
 /// Asks for the selected VM's move to the ring's next, and sees it under way.
 fn moves_on(console: &mut Console, lab: &Lab, guest: &Guest, from: usize) {

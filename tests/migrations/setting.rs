@@ -2,9 +2,11 @@
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use portable_pty::CommandBuilder;
 use serde_json::Value;
 
 use crate::lab::{Guest, Lab, wait};
+use crate::pty::Console;
 use crate::services::or_skip;
 use crate::support::{Config, Run};
 
@@ -15,6 +17,11 @@ pub const CALM: &str = "kind = \"threshold\", threshold = 0, tarry = 100000, set
 
 /// Limits: a VM moves once within a test.
 pub const ONCE: &str = "[limits]\ncooldown = \"1h\"\n";
+
+/// A driver's key: so slow that a migration does not end by itself within a test.
+pub const SLOW: &str = ", bandwidth = 1";
+/// MiB/s, as good as no limit.
+pub const FAST: u32 = 1_000;
 
 static SHARED: LazyLock<Mutex<Result<Lab, String>>> = LazyLock::new(|| Mutex::new(Lab::up(3)));
 
@@ -46,25 +53,35 @@ pub fn host(n: usize) -> String {
     format!("lab{n}")
 }
 
+/// The number of a host by its name in an event.
+pub fn number(name: &Value) -> usize {
+    (1..=9).find(|n| *name == host(*n)).unwrap_or_else(|| panic!("{name} is no host of a lab"))
+}
+
 /// A config over all hosts of the lab: top keys and limits, keys of the driver, VMs.
 pub fn config(lab: &Lab, top: &str, driver: &str, vms: &[String]) -> String {
-    let uri = |n: usize| format!("{{ name = \"{}\", uri = \"{}\" }}", host(n), lab.uri(n));
-    over(&(1..=lab.hosts()).map(uri).collect::<Vec<_>>(), top, driver, vms)
+    over((1..=lab.hosts()).map(|n| machine(lab, n, "")), top, driver, vms)
+}
+
+/// As [`config`], over the first two hosts: from one of them there is only one way.
+pub fn pair(lab: &Lab, top: &str, driver: &str, vms: &[String]) -> String {
+    over((1..=2).map(|n| machine(lab, n, "")), top, driver, vms)
 }
 
 /// As [`config`], where one host is draining.
 pub fn draining(lab: &Lab, drained: usize, top: &str, driver: &str, vms: &[String]) -> String {
-    let uri = |n: usize| {
-        let draining = if n == drained { ", draining = true" } else { "" };
-        format!("{{ name = \"{}\", uri = \"{}\"{draining} }}", host(n), lab.uri(n))
-    };
-    over(&(1..=lab.hosts()).map(uri).collect::<Vec<_>>(), top, driver, vms)
+    let key = |n| if n == drained { ", draining = true" } else { "" };
+    over((1..=lab.hosts()).map(|n| machine(lab, n, key(n))), top, driver, vms)
 }
 
-fn over(hosts: &[String], top: &str, driver: &str, vms: &[String]) -> String {
+fn machine(lab: &Lab, n: usize, more: &str) -> String {
+    format!("{{ name = \"{}\", uri = \"{}\"{more} }}", host(n), lab.uri(n))
+}
+
+fn over(hosts: impl Iterator<Item = String>, top: &str, driver: &str, vms: &[String]) -> String {
     format!(
         "mode = \"auto\"\n{top}\n[[array]]\nname = \"a\"\ndriver = {{ kind = \"libvirt\"{driver} }}\nhost = [{}]\n{}",
-        hosts.join(", "),
+        hosts.collect::<Vec<_>>().join(", "),
         vms.concat()
     )
 }
@@ -87,6 +104,17 @@ pub fn watched(guest: &Guest, on: usize, monitor: &str, policy: &str) -> String 
 /// The engine over a config, at the desk, with its events.
 pub fn run(lab: &Lab, config: &Config) -> Run {
     Run::start(lab.whimbrel().arg("run").arg(config.path()).args(["--format", "json"]))
+}
+
+/// The console over a config, at the desk.
+pub fn console(lab: &Lab, config: &Config) -> Console {
+    let [program, namespace] = lab.prefix();
+    let mut command = CommandBuilder::new(program);
+    command.arg(namespace);
+    command.arg(env!("CARGO_BIN_EXE_whimbrel"));
+    command.arg(config.path());
+    command.env("LANG", "C.UTF-8");
+    Console::spawn(command)
 }
 
 /// Whether this is the outcome of a migration.

@@ -135,8 +135,10 @@ pub struct Flight {
     pub since: Timestamp,
     /// 0 to 100.
     pub percent: u8,
-    /// The driver's last words.
+    /// What was last said of it.
     pub detail: String,
+    /// How it ended, in the driver's words; empty before that.
+    pub(super) ended: String,
     /// What the driver said before it started, of what it would be like; may be empty.
     pub forecast: String,
     /// The driver's last figures.
@@ -310,6 +312,7 @@ impl Flight {
             since: now,
             percent: 0,
             detail: String::new(),
+            ended: String::new(),
             forecast: String::new(),
             transfer: None,
             aborting: false,

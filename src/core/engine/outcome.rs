@@ -22,7 +22,8 @@ impl Engine {
     pub(super) fn on_ended(&mut self, id: RequestId, detail: String, out: &mut Vec<Effect>) {
         let Some(flight) = self.flight_in(id, Stage::Running) else { return };
         (flight.stage, flight.heard, flight.retry) = (Stage::Confirming, None, Timestamp::NEVER);
-        flight.detail = detail;
+        flight.detail.clone_from(&detail);
+        flight.ended = detail;
         out.push(Effect::Confirm(flight.route));
     }
 
@@ -161,7 +162,7 @@ impl Engine {
         if flight.by == By::Operator && !flight.drains {
             self.hold_after_manual(now, vm);
         }
-        self.record_flight(now, flight.route, Phase::Confirmed, 100, flight.detail, out);
+        self.record_flight(now, flight.route, Phase::Confirmed, 100, flight.ended, out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
@@ -199,7 +200,7 @@ impl Engine {
         } else {
             self.spare(now, flight.route);
         }
-        self.record_flight(now, flight.route, phase, flight.percent, flight.detail, out);
+        self.record_flight(now, flight.route, phase, flight.percent, flight.ended, out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
@@ -210,7 +211,7 @@ impl Engine {
         self.live_mut(route.vm).landed = Some((id, phase));
         self.hold(route.vm, Hold { until: Timestamp::NEVER, cause });
         self.live_mut(route.vm).whereabouts = Whereabouts::Untold;
-        self.record_flight(now, route, phase, flight.percent, flight.detail, out);
+        self.record_flight(now, route, phase, flight.percent, flight.ended, out);
         let text = match phase {
             Phase::Lost => {
                 let [vm, from, to] = [self.name(route.vm), self.host_name(route.from), self.host_name(route.to)];

@@ -10,6 +10,9 @@ use super::timers::Timer;
 use crate::core::cluster::{RequestId, Timestamp};
 use crate::core::policy::Decision;
 
+/// What is said of it until its driver says more.
+const RESTARTED: &str = "whimbrel was restarted in mid-move";
+
 /// A migration as the journal has it: in names, which outlive a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
@@ -57,7 +60,8 @@ impl Engine {
         let flight = Flight {
             stage: Stage::Unknown,
             retry: now,
-            detail: "whimbrel was restarted in mid-move".to_owned(),
+            detail: RESTARTED.to_owned(),
+            ended: RESTARTED.to_owned(),
             drains: by == By::Operator && self.drains.contains_key(&route.from),
             ..Flight::asked(route, action, by, now)
         };

@@ -104,8 +104,8 @@ impl Engine {
         self.chosen(array, here, &takers, given).ok_or_else(|| self.no_refuge(vm, array, &refusals))
     }
 
-    /// Of the hosts that would take it, in ring order: with `best` the least loaded, else the first that is not
-    /// overloaded by it, else the first.
+    /// Of the hosts that would take it, in ring order: with `best` the least loaded; else, of those that are not overloaded
+    /// by it, the one that was given the fewest, so that no single host takes them all.
     fn chosen(&self, array: &Array, from: HostId, takers: &[HostId], given: &Given) -> Option<HostId> {
         let after = |host: HostId| self.load_with(from, host, given.get(&host).map_or(1, |n| n + 1));
         if array.pick == Pick::Best {
@@ -115,8 +115,9 @@ impl Engine {
                 return Some(host);
             }
         }
-        let fits = takers.iter().find(|host| after(**host).is_none_or(|load| load <= OVERLOAD));
-        fits.or(takers.first()).copied()
+        let fewest = |hosts: &mut dyn Iterator<Item = HostId>| hosts.min_by_key(|host| given.get(host).copied());
+        let mut fits = takers.iter().copied().filter(|host| after(*host).is_none_or(|load| load <= OVERLOAD));
+        fewest(&mut fits).or_else(|| fewest(&mut takers.iter().copied()))
     }
 
     /// A host's load with so many more VMs of another one, if those all weigh the same.

@@ -52,6 +52,28 @@ impl Lab {
         end(qemu);
     }
 
+    /// Stops a guest's QEMU on one host without ending it: it holds what it has, and does and answers nothing.
+    pub fn freeze_guest(&self, host: usize, name: &str) {
+        let qemu = self.qemus_on(host, name).pop().unwrap_or_else(|| panic!("no {name} on host {host}"));
+        signal(qemu, Signal::STOP);
+    }
+
+    /// Lets a stopped one go on.
+    pub fn thaw_guest(&self, host: usize, name: &str) {
+        self.qemus_on(host, name).into_iter().for_each(|qemu| signal(qemu, Signal::CONT));
+    }
+
+    /// What the desk says to a host is lost from now on. The other hosts reach it as before.
+    pub fn hide(&self, host: usize) {
+        let (address, nobody) = (self.address(host), ["lladdr", "02:77:00:00:00:ff", "nud", "permanent"]);
+        self.at_switch(&[&["neigh", "replace", &address, "dev", "sw0"], &nobody[..]].concat());
+    }
+
+    /// The desk reaches a host again.
+    pub fn show(&self, host: usize) {
+        self.at_switch(&["neigh", "flush", "to", &self.address(host), "dev", "sw0", "nud", "all"]);
+    }
+
     /// Pulls a host's network cable. Host and guests go on, and hear and say nothing.
     pub fn cut(&self, host: usize) {
         self.cable(host, "down");
@@ -63,9 +85,12 @@ impl Lab {
     }
 
     fn cable(&self, host: usize, state: &str) {
-        let namespace = format!("{}-desk", self.name());
+        self.at_switch(&["link", "set", &format!("host{host}"), state]);
+    }
+
+    fn at_switch(&self, args: &[&str]) {
         let mut ip = Command::new("ip");
-        ip.args(["-n", &namespace, "link", "set", &format!("host{host}"), state]);
+        ip.args(["-n", &format!("{}-desk", self.name())]).args(args);
         assert!(ip.status().expect("ip is installed").success(), "{ip:?}");
     }
 
@@ -90,8 +115,8 @@ impl Lab {
         self.folder.join(format!("host{host}"))
     }
 
-    /// The libvirtd of a host.
-    fn daemon(&self, host: usize) -> Option<u32> {
+    /// The libvirtd of a host, outside of it.
+    pub fn daemon(&self, host: usize) -> Option<u32> {
         let own = |process: &Process| process.words.first().is_some_and(|word| word == "libvirtd");
         // A libvirtd that is about to become another program is its child.
         self.processes(host).into_iter().filter(own).map(|process| process.pid).min()

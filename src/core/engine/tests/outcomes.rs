@@ -251,6 +251,20 @@ fn an_abort_while_the_outcome_is_unknown_is_passed_on_and_the_outcome_still_read
 }
 
 #[test]
+fn an_outcome_has_the_words_of_its_end_and_not_the_doubt_before_it() {
+    let mut world = just_moved(RUNS, UNKNOWN);
+    world.moves = Moves::Say(RUNS, ABSENT);
+    world.run_for(Span::from_secs(10));
+    let told = world.pick(|what| match what {
+        Happened::Migration { phase: phase @ (Phase::Unknown | Phase::Failed), detail, .. } => {
+            Some((*phase, detail.clone()))
+        }
+        _ => None,
+    });
+    assert_eq!(told, [(Phase::Unknown, "h2 does not answer".to_owned()), (Phase::Failed, "done".to_owned())]);
+}
+
+#[test]
 fn an_outcome_that_is_being_read_is_asked_for_again_by_a_changed_config() {
     for unknown in [false, true] {
         let mut world = World::new(cluster(3, threshold()), always(60.0));

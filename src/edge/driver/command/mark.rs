@@ -47,7 +47,7 @@ pub(super) fn find(way: &Way) -> Option<Stray> {
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(|pid| Some((pid, mark_of(pid)?))).find_map(|(pid, mark)| {
         let started = started(&mark, way)?;
-        let streams = Streams::new(stream(pid, 1), stream(pid, 2));
+        let streams = Streams::new(stream(pid), None);
         Some(Stray { group: Pid::from_raw(pid)?, age: since_epoch().saturating_sub(started), streams, mark })
     })
 }
@@ -85,9 +85,9 @@ fn leads_its_group(pid: i32, stat: &str) -> bool {
     !matches!(state, None | Some("Z" | "X")) && is(group) && !is(session)
 }
 
-/// One of its streams, if that is a pipe.
-fn stream(pid: i32, number: u8) -> Option<Receiver> {
-    OpenOptions::new().open_receiver(format!("/proc/{pid}/fd/{number}")).ok()
+/// What it prints, both streams in one, if that is a pipe.
+fn stream(pid: i32) -> Option<Receiver> {
+    OpenOptions::new().open_receiver(format!("/proc/{pid}/fd/1")).ok()
 }
 
 fn since_epoch() -> Duration {

@@ -1,8 +1,8 @@
-//! What a command printed: the end of both its streams for people, the beginning of its output for the driver.
+//! What a command printed: the end of each stream for people, the beginning of its output for the driver.
 
 use std::collections::VecDeque;
 
-/// Of both streams together so much is kept for people, the newest.
+/// Of each stream so much is kept for people, the newest.
 const TAIL: usize = 4 << 10;
 /// Of the output so much is read: names of some thousand VMs.
 const HEAD: usize = 64 << 10;
@@ -21,16 +21,19 @@ pub(super) enum Stream {
 pub(super) struct Output {
     head: Vec<u8>,
     overflowed: bool,
-    tail: VecDeque<u8>,
-    errors: VecDeque<u8>,
+    out: VecDeque<u8>,
+    err: VecDeque<u8>,
 }
 
 impl Output {
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
-        add(&mut self.tail, bytes);
-        if stream == Stream::Err {
-            add(&mut self.errors, bytes);
-        } else {
+        let tail = match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        };
+        tail.extend(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        tail.drain(..tail.len().saturating_sub(TAIL));
+        if stream == Stream::Out {
             let room = HEAD - self.head.len();
             self.overflowed |= bytes.len() > room;
             self.head.extend(&bytes[..bytes.len().min(room)]);
@@ -49,29 +52,16 @@ impl Output {
         Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect())
     }
 
-    /// The last line of both streams that is not empty, for people; empty if there is none. What is written over (by a
-    /// carriage return) counts as a line.
+    /// The last line that is not empty, of the errors if there are any, for people; empty if there is none. What is
+    /// written over (by a carriage return) counts as a line.
     pub(super) fn last_line(&self) -> String {
-        last_of(&self.tail)
-    }
-
-    /// The last line of what it complained of; without a complaint, the last line of all.
-    pub(super) fn last_complaint(&self) -> String {
-        let complaint = last_of(&self.errors);
-        if complaint.is_empty() { self.last_line() } else { complaint }
+        last(&self.err).or_else(|| last(&self.out)).unwrap_or_default()
     }
 }
 
-/// Adds to the newest bytes; the oldest go.
-fn add(tail: &mut VecDeque<u8>, bytes: &[u8]) {
-    tail.extend(&bytes[bytes.len().saturating_sub(TAIL)..]);
-    tail.drain(..tail.len().saturating_sub(TAIL));
-}
-
-fn last_of(tail: &VecDeque<u8>) -> String {
+fn last(tail: &VecDeque<u8>) -> Option<String> {
     let bytes: Vec<u8> = tail.iter().copied().collect();
-    let text = String::from_utf8_lossy(&bytes);
-    text.split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty()).unwrap_or_default()
+    String::from_utf8_lossy(&bytes).split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty())
 }
 
 /// A line as people see it: without control characters, and cut.
@@ -129,10 +119,10 @@ mod tests {
     #[test]
     fn a_complaint_comes_before_whatever_was_printed_last() {
         let mut output = printed("mln1");
-        assert_eq!(output.last_complaint(), "mln1");
+        assert_eq!(output.last_line(), "mln1");
         output.take(Stream::Err, b"no route\n");
         output.take(Stream::Out, b"mln1\n");
-        assert_eq!((output.last_complaint(), output.last_line()), ("no route".to_owned(), "mln1".to_owned()));
+        assert_eq!(output.last_line(), "no route");
     }
 
     #[test]
@@ -143,7 +133,7 @@ mod tests {
             output.take(Stream::Err, &[b'y'; 10_000]);
         }
         output.take(Stream::Err, b"\nthe end");
-        assert_eq!((output.tail.len(), output.last_line().as_str()), (TAIL, "the end"));
+        assert_eq!((output.err.len(), output.last_line().as_str()), (TAIL, "the end"));
         assert!(output.head.is_empty(), "errors are no answer");
     }
 

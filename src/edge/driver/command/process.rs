@@ -1,8 +1,8 @@
 //! One command: a group of its own, nothing to read, its streams bounded, its end seen.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -32,23 +32,32 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a command. A mark stands in its environment, and with one it is left alone when this is dropped.
+    /// Starts a command. A mark stands in its environment. With one it is left alone when this is dropped, and its two
+    /// streams are one, in the order in which it prints.
     ///
     /// # Errors
     /// It cannot be started, in words.
     pub(super) fn start(argv: &[String], mark: Option<(&str, String)>) -> Result<Self, String> {
         let Some((program, arguments)) = argv.split_first() else { return Err("there is no command".to_owned()) };
         let start = || -> io::Result<Self> {
-            let ((out, child_out), (err, child_err)) = (pipe()?, pipe()?);
+            let (out, child_out) = pipe()?;
             let mut command = Command::new(program);
-            command.args(arguments).stdin(Stdio::null()).stdout(child_out).stderr(child_err).process_group(0);
+            command.args(arguments).stdin(Stdio::null()).process_group(0);
             let bound = mark.is_none();
-            if let Some((name, value)) = mark {
-                command.env(name, value);
-            }
-            let child = command.spawn()?;
+            let err = match mark {
+                Some((name, value)) => {
+                    command.env(name, value).stderr(child_out.try_clone()?);
+                    None
+                }
+                None => {
+                    let (err, child_err) = pipe()?;
+                    command.stderr(child_err);
+                    Some(err)
+                }
+            };
+            let child = command.stdout(child_out).spawn()?;
             let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            Ok(Self { child, group, streams: Streams::new(Some(out), Some(err)), bound })
+            Ok(Self { child, group, streams: Streams::new(Some(out), err), bound })
         };
         start().map_err(|why| format!("{program} cannot be run: {}", without_number(&why)))
     }
@@ -99,7 +108,7 @@ pub(super) async fn within(argv: &[String], deadline: Duration) -> Result<Proces
     };
     match ended {
         Ok(status) if status.success() => Ok(process),
-        Ok(status) => Err(joined(&in_short(status), &process.output().last_complaint())),
+        Ok(status) => Err(with_line(&in_short(status), process.output())),
         Err(why) => Err(without_number(&why)),
     }
 }
@@ -115,10 +124,7 @@ pub(super) fn in_short(status: ExitStatus) -> String {
 
 /// With the last line that was printed, if there is one.
 pub(super) fn with_line(how: &str, output: &Output) -> String {
-    joined(how, &output.last_line())
-}
-
-fn joined(how: &str, line: &str) -> String {
+    let line = output.last_line();
     if line.is_empty() { how.to_owned() } else { format!("{how}: {line}") }
 }
 
@@ -145,11 +151,11 @@ pub(super) async fn end_group(group: Pid, grace: Duration) {
 }
 
 /// A pipe whose child's end reads as well as writes: a command that prints after whimbrel is gone is not killed for it.
-fn pipe() -> io::Result<(Receiver, Stdio)> {
+fn pipe() -> io::Result<(Receiver, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     let both = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", writer.as_raw_fd()));
     // Without /proc it is a pipe as any other.
-    let child = both.map_or_else(|_| Stdio::from(writer), |both: File| Stdio::from(both));
+    let child = both.map_or_else(|_| OwnedFd::from(writer), OwnedFd::from);
     Ok((Receiver::from_owned_fd(reader.into())?, child))
 }
 

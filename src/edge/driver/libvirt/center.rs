@@ -227,6 +227,7 @@ impl Center {
             destination: line(&way.to)?,
             learned: Learned { rate: self.rate, dirty: vm.dirty },
             tell: Arc::clone(&self.tell),
+            stop: Arc::clone(&self.stop),
         })
     }
 

@@ -35,20 +35,22 @@ type Pair = (Presence, Presence);
 /// The two hosts are not read at one instant, and libvirt hands a VM over in steps: both ends stand still when the memory
 /// is sent, then the destination runs, then the source's end is gone. So what a single reading may say is this: it runs at
 /// one end and is absent at the other. Anything else (a VM that stands still, that runs at both ends, or at none) is only
-/// said when a second reading a second later is the same; what differs is `Unknown`. The source's job is part of its
-/// reading, and lasts until its end of the VM is gone: while there is one, nothing is judged.
+/// said when a second reading a second later is the same; what differs is `Unknown`, as is what does not answer. The source's
+/// job is part of its reading, and lasts until its end of the VM is gone: while there is one, nothing is judged.
 pub(super) fn confirm(task: &Task, signs: &Receiver<Sign>) -> Done {
+    // Right after a start the connections are only being opened.
     let deadline = Instant::now() + DEADLINE;
-    let first = read(task, deadline);
+    [&task.source, &task.destination].into_iter().for_each(|line| line.wait_for_first(deadline));
+    let first = read(task);
     if first.0.leaves {
         return follow(task, signs);
     }
     let pair = pair(first);
-    if clear(pair) {
+    if clear(pair) || half(pair) {
         return answer(task, pair);
     }
     thread::sleep(AGAIN);
-    let second = read(task, deadline);
+    let second = read(task);
     if second.0.leaves {
         return follow(task, signs);
     }
@@ -68,6 +70,11 @@ fn clear(pair: Pair) -> bool {
     matches!(pair, (Presence::Runs, Presence::Absent) | (Presence::Absent, Presence::Runs))
 }
 
+/// One end does not answer: another reading would say no more.
+fn half(pair: Pair) -> bool {
+    pair.0 == Presence::Unknown || pair.1 == Presence::Unknown
+}
+
 /// What two readings agree on; a second that is clear by itself stands.
 fn agreed(first: Pair, second: Pair) -> Pair {
     if clear(second) {
@@ -78,7 +85,8 @@ fn agreed(first: Pair, second: Pair) -> Pair {
 }
 
 /// Reads both at the same time.
-fn read(task: &Task, deadline: Instant) -> (Reading, Reading) {
+fn read(task: &Task) -> (Reading, Reading) {
+    let deadline = Instant::now() + DEADLINE;
     let (source, destination) = (ask(&task.source, task.key()), ask(&task.destination, task.key()));
     (reading(source, deadline), reading(destination, deadline))
 }

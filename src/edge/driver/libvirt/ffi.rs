@@ -292,7 +292,8 @@ impl Library {
     /// A domain's job, or the last one that was completed there: its kind (`virDomainJobType`) and figures.
     pub(super) fn job(&self, vm: Domain<'_>, completed: bool) -> Result<(c_int, Fields), Error> {
         let (mut kind, mut params, mut count) = (0, null_mut(), 0);
-        let flags = c_uint::from(completed);
+        // Completed ones are kept for whoever asks next.
+        let flags = if completed { 3 } else { 0 };
         // SAFETY: libvirt puts a list there that is ours, of so many parameters; it is null where there is no job.
         unsafe {
             let got = (self.call.virDomainGetJobStats)(vm, &raw mut kind, &raw mut params, &raw mut count, flags);

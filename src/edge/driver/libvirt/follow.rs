@@ -94,6 +94,9 @@ impl<'a> Follower<'a> {
 
     /// Looks once, tells of it, and does what is due.
     pub(super) fn look(&mut self) -> Course {
+        if !self.task.wanted() {
+            return Course::Lost("the driver has stopped".to_owned());
+        }
         let job = match self.job() {
             Job::Runs(job) => job,
             Job::None => return Course::Over,

@@ -54,11 +54,17 @@ pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign
             // It has not begun, or the call is about to return.
             Course::Over => {
                 if gone.get_or_insert_with(Instant::now).elapsed() > OUT_OF_SIGHT {
-                    return done(&follower, task, format!("{} has no migration any more", task.source.name));
+                    return done(&follower, task, vanished(&follower, task));
                 }
             }
         }
     }
+}
+
+/// libvirt's call goes on without a migration: it may wait for a destination that does not answer.
+fn vanished(follower: &Follower<'_>, task: &Task) -> String {
+    let over = || format!("{} has no migration any more", task.source.name);
+    follower.stopped().map_or_else(over, str::to_owned)
 }
 
 /// Whether the source may be asked for the migration; unset until it is asked. To connect to it may take so long that

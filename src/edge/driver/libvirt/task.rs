@@ -1,6 +1,7 @@
 //! What a job's thread is given, and what it brings back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::connection::{Connection, Domain as Held};
@@ -21,9 +22,16 @@ pub(super) struct Task {
     pub destination: Arc<Line>,
     pub learned: Learned,
     pub tell: Tell,
+    /// The driver is dropped: what goes on is nobody's business any more.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Task {
+    /// Whether there is still a driver to work for.
+    pub(super) fn wanted(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
     /// How to look this VM up.
     pub(super) fn key(&self) -> Key {
         Key::of(&self.way.vm, &self.domain)
