@@ -12,8 +12,9 @@ use super::events::Wake;
 use super::ffi::Library;
 use super::xml;
 
-/// A daemon that leaves so many questions unanswered is asked no more.
-const MOST_QUESTIONS: usize = 16;
+/// A daemon that leaves so many questions unanswered is asked no more, and down: far more than a host has VMs to be
+/// measured at once while it takes a breath.
+const MOST_QUESTIONS: usize = 1_024;
 
 /// A host, and how it stands with it.
 pub(super) struct Line {
