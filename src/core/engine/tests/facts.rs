@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use crate::core::cluster::{HostId, HostState, Mode, RequestId, Span, VmId};
-use crate::core::engine::{Command, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState};
+use crate::core::engine::{Ask, Command, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState};
 
 const VM: VmId = VmId(0);
 
@@ -49,6 +49,18 @@ fn where_it_is_found_first_it_is_whatever_the_config_says() {
     }
     elsewhere.run_for(Span::from_mins(3));
     assert_eq!(elsewhere.host(), "h3", "the ring goes on from there");
+}
+
+#[test]
+fn the_ring_is_not_walked_past_a_host_that_may_yet_answer() {
+    let mut world = located();
+    world.tell(Event::Host { host: HostId(1), state: HostState::Unknown, load: None, why: None });
+    let to = |world: &World| world.engine.destination_of(VM, &Target::Next, world.now);
+    let shut = world.engine.assess(VM, &Ask::Operator(Target::Next), world.now);
+    let why = shut.into_iter().find(|(gate, _)| *gate == Gate::Destination).and_then(|(_, why)| why);
+    assert_eq!((to(&world), why.as_deref()), (None, Some("h2 has not answered yet")));
+    world.run_for(Span::from_secs(10));
+    assert_eq!(to(&world), Some(HostId(2)), "it is silent");
 }
 
 #[test]
