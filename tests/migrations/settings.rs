@@ -48,13 +48,13 @@ fn moves(lab: &Lab, config: &Config, run: &mut Run, guest: &Guest) -> String {
 #[test]
 fn a_defined_vm_takes_its_definition_along_whatever_else_is_asked_for() {
     in_lab("a_defined_vm_takes_its_definition_along_whatever_else_is_asked_for", |lab| {
-        let web1 = lab.guest(1, "web1").disk(Disk::Nbd).persistent().start();
+        let db2 = lab.guest(1, "db2").disk(Disk::Nbd).persistent().start();
         let driver = ", tunnelled = true, auto_converge = true, downtime = \"200ms\"";
-        let (config, mut run) = engine(lab, driver, &web1);
-        moves(lab, &config, &mut run, &web1);
+        let (config, mut run) = engine(lab, driver, &db2);
+        moves(lab, &config, &mut run, &db2);
         run.stop();
         let defined = |host| lab.virsh(host, &["list", "--all", "--name", "--persistent"]).expect("the host answers");
-        assert_eq!((defined(1).as_str(), defined(2).as_str()), ("", "web1"));
+        assert_eq!((defined(1).as_str(), defined(2).as_str()), ("", "db2"));
     });
 }
 
