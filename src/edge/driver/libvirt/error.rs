@@ -15,6 +15,7 @@ impl Code {
     pub(super) const ARGUMENT_UNSUPPORTED: Self = Self(74);
     pub(super) const AUTH_CANCELLED: Self = Self(79);
     pub(super) const MIGRATE_UNSAFE: Self = Self(81);
+    pub(super) const OPERATION_UNSUPPORTED: Self = Self(84);
     pub(super) const AUTH_UNAVAILABLE: Self = Self(94);
 }
 
@@ -35,7 +36,8 @@ impl Error {
 
     /// The domain has no job that could be told of: it does not run, or is only just arriving.
     pub(super) fn jobless(&self) -> bool {
-        self.absent() || self.unsupported() || self.code == Code::OPERATION_INVALID
+        let no_job = [Code::OPERATION_INVALID, Code::OPERATION_UNSUPPORTED];
+        self.absent() || self.unsupported() || no_job.contains(&self.code)
     }
 
     /// The domain is not there, as opposed to: it could not be asked for.
