@@ -74,13 +74,7 @@ fn max_speed_needs_an_end() {
 
 #[test]
 fn wrong_arguments_are_exit_status_2() {
-    for wrong in [
-        &["run"][..],
-        &["run", "--demo", "9"],
-        &["demo", "--vms", "0"],
-        &["run", "--demo", "1", "--for", "3y"],
-        &["check"],
-    ] {
+    for wrong in [&["run", "--demo", "9"][..], &["demo", "--vms", "0"], &["run", "--demo", "1", "--for", "3y"]] {
         assert_eq!(output(whimbrel().args(wrong)).status.code(), Some(2), "{wrong:?}");
     }
 }
@@ -99,6 +93,23 @@ fn check_says_all_that_is_wrong_with_its_place() {
     let run = output(whimbrel().arg("run").arg(bad.path()));
     assert_eq!(run.status.code(), Some(2));
     assert_eq!(output(whimbrel().args(["check", "no-such-file.toml"])).status.code(), Some(2));
+}
+
+#[test]
+fn check_and_run_take_the_config_that_the_console_takes() {
+    let config = Config::new(CONFIG);
+    let path = config.path();
+    let here = path.parent().expect("it is in a folder");
+    let check = output(whimbrel().arg("check").current_dir(here).env_remove("WHIMBREL_CONFIG"));
+    assert_eq!(String::from_utf8_lossy(&check.stdout), "whimbrel.toml: right (1 VMs, 2 hosts)\n");
+    let run = output(whimbrel().args(["run", "--for", "1s"]).current_dir(here).env_remove("WHIMBREL_CONFIG"));
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let named = |command: &str| output(whimbrel().arg(command).env("WHIMBREL_CONFIG", "/nowhere/w.toml"));
+    for command in ["check", "run"] {
+        let out = named(command);
+        assert_eq!(out.status.code(), Some(2), "{command}");
+        assert!(String::from_utf8_lossy(&out.stderr).contains("/nowhere/w.toml"), "{command}: {out:?}");
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use super::WRONG_INPUT;
 /// Check configs: 0, or 2 with every error
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The configs
-    #[arg(required = true, value_name = "CONFIG")]
+    /// The configs [default: as for whimbrel itself]
+    #[arg(value_name = "CONFIG")]
     configs: Vec<PathBuf>,
 }
 
@@ -22,7 +22,11 @@ impl Check {
     pub(super) fn run(self) -> ExitCode {
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
         let (mut wrong, mut unsaid) = (false, false);
-        for path in &self.configs {
+        let found = if self.configs.is_empty() { config::find(None).into_iter().collect() } else { self.configs };
+        if found.is_empty() {
+            return super::refuse("there is no config: name one, whimbrel check CONFIG");
+        }
+        for path in &found {
             match config::load(path) {
                 Ok(config) => {
                     let (vms, hosts) = (config.cluster.vms.len(), config.cluster.hosts.len());

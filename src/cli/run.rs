@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use color_eyre::eyre::{Result, WrapErr, eyre};
+use color_eyre::eyre::{Result, WrapErr};
 
 use crate::core::cluster::{Mode, Span};
 use crate::core::simulation::{START, Scenario};
-use crate::edge::config::Config;
+use crate::edge::config::{self, Config};
 use crate::runtime::{
     Archive, Backroom, Conductor, Ended, Format, Heart, Pace, Printer, Show, Sink, keep_in, on_hangup, over,
     steady_clock, to_control,
@@ -21,8 +21,8 @@ use super::{Sized, load_with_bytes, span, speed};
 /// Run the engine without a screen; events go to standard output
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// The config
-    #[arg(required_unless_present = "demo", conflicts_with = "demo")]
+    /// The config [default: as for whimbrel itself]
+    #[arg(conflicts_with = "demo")]
     config: Option<PathBuf>,
     /// A simulated cluster instead: fleet, 1, 2 or 3
     #[arg(long, value_name = "NAME")]
@@ -87,14 +87,14 @@ impl Run {
     }
 
     async fn conduct(self) -> Result<ExitCode> {
-        let control = to_control(on_hangup(self.config.is_some())).wrap_err("signals cannot be caught")?;
-        let conductor = match (&self.demo, &self.config) {
+        let control = to_control(on_hangup(self.demo.is_none())).wrap_err("signals cannot be caught")?;
+        let conductor = match (&self.demo, config::find(self.config.as_deref())) {
             (Some(scenario), _) => self.demo(*scenario)?,
-            (None, Some(path)) => match load_with_bytes(path) {
+            (None, Some(path)) => match load_with_bytes(&path) {
                 Ok(loaded) => self.real(loaded)?,
                 Err(code) => return Ok(code),
             },
-            (None, None) => return Err(eyre!("name a config, or --demo")),
+            (None, None) => return Ok(super::refuse("there is no config: name one, whimbrel run CONFIG, or --demo")),
         };
         match conductor.run(control, None).await {
             Ended::Stopped | Ended::TimeUp => Ok(ExitCode::SUCCESS),

@@ -47,7 +47,8 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
     let described = cluster.vm(vm);
     let rule = &described.policy.rule;
     let counts = state != VmState::Resting && !live.policy().is_closed();
-    let trouble = engine.runs_once(vm).err().filter(|_| state != VmState::Held).map(Arc::from);
+    // A hold for that very reason says it itself.
+    let trouble = engine.runs_once(vm).err().filter(|_| !is_broken(live)).map(Arc::from);
     VmRow {
         name: Arc::from(described.name.as_str()),
         service: Arc::from(described.service.as_str()),
@@ -80,8 +81,11 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
 
 /// Acknowledged or not: lost, double and flapping last until somebody does something.
 fn needs_a_human(live: &Live, state: VmState) -> bool {
-    let broken = live.hold().is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double));
-    broken || state == VmState::Flapping
+    is_broken(live) || state == VmState::Flapping
+}
+
+fn is_broken(live: &Live) -> bool {
+    live.hold().is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double))
 }
 
 const fn site_threshold(rule: &Rule) -> Option<f64> {

@@ -281,6 +281,9 @@ fn a_vm_that_is_found_nowhere_is_marked_until_it_is_found_again() {
     tell(&mut engine, Event::Found { vm: NII4, hosts: Vec::new() });
     tell(&mut engine, Event::Command { by: text("root"), command: Command::Acknowledge });
     assert_eq!((seen(&engine).trouble.as_deref(), seen(&engine).alarm), (Some("it runs nowhere"), true));
+    tell(&mut engine, Event::Command { by: text("root"), command: Command::Hold { vm: text("nii4") } });
+    assert_eq!((seen(&engine).trouble.as_deref(), seen(&engine).alarm), (Some("it runs nowhere"), true), "held");
+    tell(&mut engine, Event::Command { by: text("root"), command: Command::Release { vm: text("nii4") } });
     tell(&mut engine, Event::Found { vm: NII4, hosts: vec![MLN1] });
     assert_eq!((seen(&engine).trouble, seen(&engine).alarm), (None, false));
 }

@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use whimbrel::console::{Action, Colours, Effect, Overlay, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
-use whimbrel::core::engine::Stage;
+use whimbrel::core::engine::{Stage, VmState};
 use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Say, Snapshot, VmRow};
 
 use crate::{recorded, sample, screen_on, type_keys};
@@ -208,14 +208,72 @@ fn a_migration_whose_outcome_is_unknown() {
 }
 
 #[test]
+fn what_was_last_told_of_a_migration_is_not_shown_as_how_it_is() {
+    let drawn = |stage| {
+        let snapshot = sample::migrating(|migration| {
+            (migration.stage, migration.detail) = (stage, "mln4 does not answer: outcome unknown".into());
+        });
+        let ui = screen_on(&snapshot, "nii2");
+        text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40))
+    };
+    let (running, unknown) = (drawn(Stage::Running), drawn(Stage::Unknown));
+    for of_the_moment in ["MB/s", "expected", "forecast", "s left"] {
+        assert!(running.contains(of_the_moment) && !unknown.contains(of_the_moment), "{of_the_moment}: {unknown}");
+    }
+    assert!(unknown.contains("4.3 GB"), "{unknown}");
+}
+
+#[test]
+fn an_alarm_is_told_to_its_end_where_there_is_room() {
+    let mut snapshot = sample::snapshot();
+    let text_of =
+        "host kvm1.example.org went down, with 1 VM on it: it closed the connection: is libvirtd still running?";
+    Arc::make_mut(snapshot.alarms.last_mut().expect("there are alarms")).text = text_of.into();
+    let ui = screen_on(&snapshot, "nii2");
+    let drawn = |rows| text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 80, rows));
+    let joined = |rows| drawn(rows).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        joined(24).contains("is libvirtd still running?") && joined(24).contains("A acknowledges"),
+        "{}",
+        drawn(24)
+    );
+    assert!(!joined(15).contains("running?") && joined(15).contains("A acknowledges"), "{}", drawn(15));
+}
+
+#[test]
+fn hosts_with_long_names_are_named_in_full_where_there_is_room() {
+    let mut snapshot = sample::migrating(|migration| migration.to = "kvm4.example.org".into());
+    let arrays = Arc::make_mut(&mut snapshot.arrays);
+    Arc::make_mut(&mut arrays[0].hosts[3]).name = "kvm4.example.org".into();
+    let hosts = arrays.iter_mut().flat_map(|array| &mut array.hosts).map(Arc::make_mut);
+    for leaving in hosts.flat_map(|host| &mut host.vms).filter_map(|(_, leaving)| leaving.as_mut()) {
+        leaving.to = "kvm4.example.org".into();
+    }
+    let ui = screen_on(&snapshot, "nii2");
+    let at = |columns| text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), columns, 40));
+    assert!(at(200).contains(" kvm4.example.org "), "{}", at(200));
+    assert!(at(120).contains("2/8 nii2"), "where it goes has no room, its name has: {}", at(120));
+}
+
+#[test]
 fn a_vm_that_runs_nowhere_says_so_whatever_its_state() {
     let mut snapshot = sample::snapshot();
     let lost = VmRow { alarm: true, trouble: Some("it runs nowhere".into()), ..sample::row("web07") };
     snapshot.rows = Arc::new(vec![Arc::new(lost)]);
     let ui = screen_on(&snapshot, "web07");
     let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 80, 24));
-    let line = drawn.lines().nth(3).unwrap_or_default();
+    let line = drawn.lines().find(|line| line.starts_with(">web07")).unwrap_or_default();
     assert!(line.contains("! it runs nowhere") && !line.contains("atching"), "{drawn}");
+}
+
+#[test]
+fn a_held_vm_with_an_alarm_is_said_to_be_held() {
+    let mut snapshot = sample::snapshot();
+    let held = VmRow { alarm: true, state: VmState::Held, note: "by an operator".into(), ..sample::row("web07") };
+    snapshot.rows = Arc::new(vec![Arc::new(held)]);
+    let ui = screen_on(&snapshot, "web07");
+    let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40));
+    assert!(drawn.contains("! HELD by an"), "{drawn}");
 }
 
 #[test]
@@ -225,7 +283,7 @@ fn a_vm_on_a_host_that_is_down_says_so_beside_its_host_and_in_its_state() {
     snapshot.rows = Arc::new(vec![Arc::new(down)]);
     let ui = screen_on(&snapshot, "web07");
     let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 80, 24));
-    let line = drawn.lines().nth(3).unwrap_or_default();
+    let line = drawn.lines().find(|line| line.starts_with(">web07")).unwrap_or_default();
     assert!(line.contains("!oslo/mln1") && line.contains("! host down") && !line.contains("watching"), "{drawn}");
 }
 

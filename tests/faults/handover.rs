@@ -16,17 +16,14 @@ use crate::stand::Stand;
 use crate::tale::{FAST, Tale};
 
 /// From the destination's first breath until after the source has been told that the VM is gone.
-const INSTANTS: [When; 11] = [
+const INSTANTS: [When; 8] = [
     When::Prepared,
-    When::Left(60),
-    When::Left(5),
+    When::Left(50),
     When::Says(End::Source, "pre-switchover", 0),
     When::Says(End::Source, "STOP", 0),
     When::Says(End::Source, "completed", 0),
-    When::Says(End::Destination, "completed", 0),
     When::Says(End::Destination, "RESUME", 0),
-    When::Says(End::Destination, "RESUME", 3),
-    When::Says(End::Destination, "RESUME", 10),
+    When::Says(End::Destination, "RESUME", 5),
     When::Says(End::Destination, "RESUME", 30),
 ];
 

@@ -40,12 +40,12 @@ pub fn in_lab(test: &str, work: impl FnOnce(&Lab)) {
 
 /// What a test left on a host has nothing to do with the next one.
 fn empty(lab: &Lab, host: usize) {
-    let guests = || lab.virsh(host, &["list", "--name"]).expect("the host answers");
+    let guests = || lab.virsh(host, &["list", "--all", "--name"]).expect("the host answers");
     for guest in guests().lines() {
-        // It may be gone already.
-        let _ = lab.virsh(host, &["destroy", guest]);
+        // It may be off already, or not defined.
+        let _ = (lab.virsh(host, &["destroy", guest]), lab.virsh(host, &["undefine", guest]));
     }
-    wait("nothing runs on the host", || guests().is_empty().then_some(()));
+    wait("nothing is on the host", || guests().is_empty().then_some(()));
 }
 
 /// The name of a host in the configs.

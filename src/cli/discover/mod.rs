@@ -43,7 +43,8 @@ impl Discover {
         }
         let mut err = io::stderr();
         if err.is_terminal() {
-            let _ = writeln!(err, "asking {} hosts …", self.uris.len());
+            let hosts = if self.uris.len() == 1 { "host" } else { "hosts" };
+            let _ = writeln!(err, "asking {} {hosts} …", self.uris.len());
         }
         let found = discover(&self.uris).map_err(|why| eyre!(why))?;
         let silent = found.iter().filter_map(|found| found.host.as_ref().err());

@@ -18,7 +18,7 @@
 use ratatui::layout::Rect;
 
 use super::centred;
-use crate::console::screens::fleet::{drain_words, host_line, migrating};
+use crate::console::screens::fleet::{drain_words, host_line, migrating, names_in};
 use crate::console::text::{counted, percent, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
@@ -32,8 +32,10 @@ const LIST: usize = 24;
 const SAID: u16 = 6;
 /// Side by side from this width on.
 const TWO_FROM: u16 = 70;
-/// Columns of the hosts that take VMs, where those stand beside the VMs.
+/// Columns of the hosts that take VMs, where those stand beside the VMs, at least.
 const TAKERS: u16 = 42;
+/// Those of their loads and VMs.
+const TAKERS_REST: u16 = 32;
 /// Columns of a load, now and after.
 const LOADS: u16 = 18;
 
@@ -72,7 +74,7 @@ fn hosts(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chosen: &H
     let visible = || all().skip(first).take(rows);
     let widest = |of: &dyn Fn(&str, &str) -> usize| visible().map(|(a, h)| of(&a.name, &h.name)).max().unwrap_or(0);
     let arrays = (widest(&|array, _| width(array)) as u16).clamp(3, 10);
-    let names = (widest(&|_, host| width(host)) as u16).clamp(4, 14);
+    let names = (widest(&|_, host| width(host)) as u16).clamp(4, names_in(area.width));
     let x = area.x + 2 + arrays + 1;
     pen.put(area.x + 2, area.y, area.width.saturating_sub(2), "HOST", Role::Head);
     pen.put(x + names + 1, area.y, 12, "LOAD", Role::Head);
@@ -135,9 +137,9 @@ fn outcome(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host: &H
         return;
     }
     if rest.width >= TWO_FROM {
-        let split = rest.width - TAKERS;
+        let split = rest.width - TAKERS.max(takers_names(&plan.hosts).min(names_in(rest.width)) + TAKERS_REST);
         moves(pen, Rect { width: split - 2, ..rest }, snapshot, host, plan, top);
-        takers(pen, Rect { x: rest.x + split, width: TAKERS, ..rest }, &plan.hosts);
+        takers(pen, Rect { x: rest.x + split, width: rest.width - split, ..rest }, &plan.hosts);
     } else {
         let below = (plan.hosts.len() as u16 + 1).min(rest.height / 2);
         moves(pen, Rect { height: rest.height - below, ..rest }, snapshot, host, plan, top);
@@ -247,9 +249,13 @@ fn blocked(pen: &mut Pen<'_>, at: Rect, why: &str) {
     pen.line(at.x, at.y, at.width, &pieces);
 }
 
+fn takers_names(takers: &[TakerView]) -> u16 {
+    takers.iter().map(|taker| width(&taker.host)).max().unwrap_or(0).max(4) as u16
+}
+
 /// What the hosts that take them have now and would have then.
 fn takers(pen: &mut Pen<'_>, area: Rect, takers: &[TakerView]) {
-    let names = takers.iter().map(|taker| width(&taker.host)).max().unwrap_or(0).clamp(4, 10) as u16;
+    let names = takers_names(takers).min(area.width.saturating_sub(TAKERS_REST));
     let x = area.x + names + 2;
     let room = |x: u16| area.right().saturating_sub(x);
     pen.put(area.x, area.y, area.width, "TAKES", Role::Head);

@@ -42,7 +42,9 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &st
         pen.put(body.x, body.y, body.width, text, Role::Quiet);
         return;
     }
-    let gate_rows = (gates + 2).min(body.height.saturating_sub(2) / 2).max(2);
+    // The gates have half, and what the list leaves.
+    let unlisted = body.height.saturating_sub(moves.len() as u16 + 1);
+    let gate_rows = (gates + 2).min((body.height.saturating_sub(2) / 2).max(unlisted)).max(2);
     let list = Rect { height: body.height.saturating_sub(gate_rows), ..body };
     options(pen, list, moves, chosen);
     let rest = Rect { y: list.bottom(), height: body.height - list.height, ..body };

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{counted, number, width, wrap};
+use crate::console::text::{counted, cut, number, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Pen;
@@ -127,23 +127,58 @@ pub fn banner(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     }
 }
 
-/// Draws the newest alarm in its own words.
-pub fn alarm(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot) {
-    let Some(alarm) = snapshot.alarms.last().filter(|_| area.height > 0) else { return };
+/// Rows that an alarm may take where there is room: what to do comes last in it.
+const ALARM_ROWS: usize = 3;
+/// The age with its widest number, so that a second more does not change the rows.
+const AGE: usize = 4;
+
+/// The newest alarm in its own words, and what stands at its end.
+fn newest_alarm(snapshot: &Snapshot) -> Option<(String, String)> {
+    let alarm = snapshot.alarms.last()?;
     // Most alarms name their VM themselves.
     let unnamed = alarm.vm.as_ref().filter(|vm| !alarm.text.starts_with(&***vm));
     let who = unnamed.map_or(String::new(), |vm| format!("{vm}: "));
-    let age = snapshot.at.since(alarm.at);
+    let age = snapshot.at.since(alarm.at).to_string();
     let more = match snapshot.alarms.len() - 1 {
         0 => String::new(),
         n => format!("  + {n} more"),
     };
-    let tail = format!("  {age} ago{more}  A acknowledges ");
-    let tail_columns = width(&tail) as u16;
+    Some((format!("{who}{}", alarm.text), format!("  {age:>AGE$} ago{more}  A acknowledges ")))
+}
+
+fn alarm_lines(text: &str, tail: usize, columns: u16, rows: usize, mark: &str) -> Vec<String> {
+    let room = usize::from(columns.saturating_sub(3));
+    let short = room.saturating_sub(tail);
+    let mut lines = wrap(text, room, rows, mark);
+    match lines.last() {
+        Some(last) if width(last) > short && lines.len() < rows => lines.push(String::new()),
+        Some(last) if width(last) > short && short >= 24 => {
+            let last = cut(last, short, mark).into_owned();
+            lines.pop();
+            lines.push(last);
+        }
+        _ => {}
+    }
+    lines
+}
+
+/// How many rows the newest alarm takes.
+pub fn alarm_rows(snapshot: &Snapshot, columns: u16) -> u16 {
+    newest_alarm(snapshot)
+        .map_or(0, |(text, tail)| alarm_lines(&text, width(&tail), columns, ALARM_ROWS, "").len() as u16)
+}
+
+/// Draws the newest alarm.
+pub fn alarm(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot) {
+    let Some((text, tail)) = newest_alarm(snapshot).filter(|_| area.height > 0) else { return };
+    let lines = alarm_lines(&text, width(&tail), area.width, usize::from(area.height), pen.glyphs.cut);
     pen.over(area, Role::AlarmLine);
-    let room = if area.width > tail_columns + 24 { area.width - tail_columns } else { area.width };
-    pen.put(area.x, area.y, room, &format!(" ! {who}{}", alarm.text), Role::AlarmLine);
-    if room < area.width {
-        pen.put(area.x + room, area.y, tail_columns, &tail, Role::AlarmLine);
+    pen.put(area.x, area.y, 3, " ! ", Role::AlarmLine);
+    for (y, line) in (area.top()..area.bottom()).zip(&lines) {
+        pen.put(area.x + 3, y, area.width.saturating_sub(3), line, Role::AlarmLine);
+    }
+    let last = lines.last().map_or(0, |line| width(line));
+    if 3 + last + width(&tail) <= usize::from(area.width) {
+        pen.put_right(area.x, area.bottom() - 1, area.width, &tail, Role::AlarmLine);
     }
 }

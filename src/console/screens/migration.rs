@@ -27,8 +27,8 @@ const WIDEST: u16 = 96;
 
 /// How many rows it takes at this width, its title too.
 pub fn rows(migration: &MigrationView, columns: u16) -> u16 {
-    let figures = migration.transfer.map_or(0, |transfer| figures(&transfer, columns).len() as u16);
-    let spoken = u16::from(says(migration).is_some()) + u16::from(!migration.forecast.is_empty());
+    let figures = told(migration).map_or(0, |transfer| figures(&transfer, columns).len() as u16);
+    let spoken = u16::from(says(migration).is_some()) + u16::from(forecast(migration).is_some());
     3 + figures + spoken
 }
 
@@ -53,7 +53,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
         let diverges = matches!(migration.outlook(), Outlook::Never { .. });
         pen.put(at.x, at.y, at.width, &words, if diverges { Role::Warning } else { Role::Quiet });
     }
-    for line in migration.transfer.iter().flat_map(|transfer| figures(transfer, area.width)) {
+    for line in told(migration).iter().flat_map(|transfer| figures(transfer, area.width)) {
         let Some(at) = next() else { return };
         let step = at.width / line.len().max(1) as u16;
         for (i, (word, value)) in line.iter().enumerate() {
@@ -63,11 +63,11 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
             pen.put(x, at.y, at.right().saturating_sub(x), value, Role::Text);
         }
     }
-    if !migration.forecast.is_empty()
+    if let Some(forecast) = forecast(migration)
         && let Some(at) = next()
     {
         pen.put(at.x, at.y, WORD, "forecast", Role::Quiet);
-        pen.put(at.x + WORD, at.y, at.width.saturating_sub(WORD), &migration.forecast, Role::Quiet);
+        pen.put(at.x + WORD, at.y, at.width.saturating_sub(WORD), forecast, Role::Quiet);
     }
 }
 
@@ -164,6 +164,17 @@ fn says(migration: &MigrationView) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The driver's last figures; once it tells no more, not those that were of that moment.
+fn told(migration: &MigrationView) -> Option<Transfer> {
+    let past = matches!(migration.stage, Stage::Confirming | Stage::Unknown);
+    migration.transfer.map(|last| if past { Transfer { rate: 0, dirty: 0, downtime: None, ..last } } else { last })
+}
+
+/// What it was going to be like, while that is still of use.
+fn forecast(migration: &MigrationView) -> Option<&str> {
+    Some(&*migration.forecast).filter(|text| !text.is_empty() && migration.stage != Stage::Unknown)
 }
 
 type Figure = (&'static str, String);

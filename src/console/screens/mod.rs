@@ -32,8 +32,10 @@ fn top(rest: &mut Rest, ui: &Ui, snapshot: &Snapshot) -> [Rect; 3] {
     let area = rest.0;
     let header = rest.take(1);
     let banner_rows = ui.banner(snapshot).map_or(0, |banner| header::banner_rows(banner, area.width));
-    let banner = rest.take(if area.height >= 16 { banner_rows } else { banner_rows.min(1) });
-    [header, banner, rest.take(u16::from(!snapshot.alarms.is_empty()))]
+    // Where there are few rows, each has one.
+    let most = if area.height >= 16 { u16::MAX } else { 1 };
+    let banner = rest.take(banner_rows.min(most));
+    [header, banner, rest.take(header::alarm_rows(snapshot, area.width).min(most))]
 }
 
 /// Draws them.

@@ -70,7 +70,7 @@ impl Engine {
                 moves.push(PlannedMove { vm, to: Ok(flight.route.to), warnings });
                 continue;
             }
-            let to = self.refuge(vm, &given, now);
+            let to = self.promised(vm, host, &given, now).map_or_else(|| self.refuge(vm, &given, now), Ok);
             if let Ok(to) = to {
                 *given.entry(to).or_default() += 1;
             }
@@ -84,6 +84,13 @@ impl Engine {
         let hosts: Vec<_> = given.iter().map(|(to, n)| self.drained_to(host, *to, *n, coming(*to))).collect();
         let warnings = self.plan_warnings(&moves, &hosts);
         DrainPlan { host, moves, hosts, warnings }
+    }
+
+    /// Where a VM of a host that is being drained was to go already, if that still can be.
+    fn promised(&self, vm: VmId, from: HostId, given: &Given, now: Timestamp) -> Option<HostId> {
+        let to = *self.drain(from)?.planned.get(&vm)?;
+        let room = given.get(&to).copied().unwrap_or(0);
+        (self.can_leave(vm).is_ok() && self.eligible(vm, to, room, now).is_ok()).then_some(to)
     }
 
     /// The host that takes a VM of a host to be drained, when so many were given to others before it.

@@ -13,7 +13,8 @@ use super::schema::NEWEST;
 pub enum HistoryError {
     /// Another engine writes it.
     #[error(
-        "{}: in use by another whimbrel ({owner})\nhelp: stop that one, or give this one a file of its own",
+        "{}: in use by another whimbrel ({owner})\n\
+         help: stop that one: two would both move the VMs. `whimbrel report` and `whimbrel drain` work beside it",
         path.display()
     )]
     InUse {

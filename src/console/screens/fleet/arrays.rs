@@ -94,7 +94,7 @@ fn lines(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize
     let hosts = || snapshot.arrays.iter().flat_map(|array| array.hosts.iter().map(move |host| (array, host)));
     let visible = || hosts().skip(top).take(usize::from(area.height));
     let array_columns = widest(&mut visible().map(|(array, _)| width(&array.name))).clamp(3, 10);
-    let host_columns = widest(&mut visible().map(|(_, host)| width(&host.name))).clamp(4, 14);
+    let host_columns = widest(&mut visible().map(|(_, host)| width(&host.name))).clamp(4, names_in(area.width));
     let mut last: Option<&ArrayView> = None;
     for (y, (array, host)) in (area.top()..area.bottom()).zip(visible()) {
         if last.is_none_or(|last| last.name != array.name) {
@@ -104,6 +104,11 @@ fn lines(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize
         let x = area.x + array_columns + 1;
         host_line(pen, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, ui);
     }
+}
+
+/// Columns that hosts' names may have: a quarter of what there is, as their VMs need the rest.
+pub fn names_in(columns: u16) -> u16 {
+    (columns / 4).max(14)
 }
 
 /// A host: its load, how many VMs it has and takes, its emptying, and which VMs.
@@ -186,7 +191,10 @@ fn vms(pen: &mut Pen<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui
     let all = host.vms.len();
     for (i, (vm, to)) in leaving.chain(staying).enumerate() {
         let texts = match to {
-            Some(to) => vec![format!("{vm} > {} {}%", to.to, to.percent), format!("{vm} > {}", to.to)],
+            Some(to) => {
+                let way = format!("{vm} > {}", to.to);
+                vec![format!("{way} {}%", to.percent), way, format!("{vm} >"), vm.to_string()]
+            }
             None => vec![vm.to_string()],
         };
         let more = format!("+{}", all - i);

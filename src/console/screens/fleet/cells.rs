@@ -161,8 +161,8 @@ fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
             _ if row.trouble.is_some() => format!("! {}", row.trouble.as_deref().unwrap_or_default()),
             (VmState::Flapping, "") => "! FLAPPING held".to_owned(),
             (_, "") => format!("! {word}"),
-            // Lost and double are kinds of held that need no second word.
-            (VmState::Held, note) => format!("! {note}"),
+            // What happened to it says that it is held; who holds it does not.
+            (VmState::Held, note) if !note.starts_with("by ") => format!("! {note}"),
             (_, note) => format!("! {word} {note}"),
         };
         pen.put(at.x, at.y, at.width, &text, Role::Alarm);

@@ -22,7 +22,7 @@ mod moving;
 pub(super) mod queue;
 pub(super) mod table;
 
-pub(in crate::console) use arrays::{drain_words, host_line};
+pub(in crate::console) use arrays::{drain_words, host_line, names_in};
 pub(in crate::console) use cells::migrating;
 pub(super) use detail::{changing, indicator, why};
 use ratatui::layout::Rect;

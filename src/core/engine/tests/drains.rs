@@ -84,6 +84,21 @@ fn its_vms_leave_as_a_stream_under_the_limits() {
 }
 
 #[test]
+fn the_plan_of_a_drain_under_way_is_where_it_goes_on_to() {
+    let mut world = calm(crowded(3, 4));
+    world.moves = Moves::Slow;
+    drain(&mut world, "h1");
+    arrive(&mut world);
+    let plan = world.engine.drain_plan(H1, world.now);
+    let planned = destinations(&world, &plan);
+    arrive(&mut world);
+    arrive(&mut world);
+    arrive(&mut world);
+    let went: Vec<_> = (1..=4).zip(hosts_of(&world)).map(|(n, host)| format!("nii{n} {host}")).collect();
+    assert_eq!(planned, went[1..], "of those that had not left");
+}
+
+#[test]
 fn nothing_arrives_until_it_is_undrained() {
     let mut world = calm(crowded(2, 1));
     drain(&mut world, "h1");

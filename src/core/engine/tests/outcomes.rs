@@ -1,7 +1,7 @@
 //! SPEC 3: the outcome is what both hypervisors say; settle follows whichever it was.
 
 use super::harness::*;
-use crate::core::cluster::{RequestId, Span, VmId};
+use crate::core::cluster::{HostId, RequestId, Span, VmId};
 use crate::core::engine::{Command, Effect, Event, Gate, Happened, Phase, Presence, Target, VmState};
 
 const RUNS: Presence = Presence::Runs;
@@ -44,6 +44,26 @@ fn both_hosts_decide_the_outcome() {
         assert_eq!((world.phases().last(), world.host()), (Some(&phase), host));
         assert!(world.engine.live(VmId(0)).settles().is_some(), "settle follows {phase:?}");
     }
+}
+
+#[test]
+fn a_move_whose_outcome_stays_unknown_keeps_its_hosts_and_not_the_cluster() {
+    let mut cluster = cluster(4, threshold());
+    cluster.vms.push(vm("nii2", threshold()));
+    cluster.vms[1].host = HostId(2);
+    cluster.limits.at_once = 1;
+    let mut world = World::new(cluster, always(10.0));
+    world.moves = Moves::Say(RUNS, UNKNOWN);
+    let to = |world: &mut World, vm: &str, host: &str| {
+        world.command(Command::Move { vm: vm.to_owned(), target: Target::Host(host.to_owned()) });
+        world.answers.last().expect("an answer").clone()
+    };
+    assert!(to(&mut world, "nii1", "h2").0);
+    let refused = (false, "nii2 stays, budget: 1 of 1 migrations at once under way".to_owned());
+    assert_eq!(to(&mut world, "nii2", "h4"), refused);
+    world.run_for(Span::from_mins(2));
+    assert_eq!(to(&mut world, "nii2", "h2"), (false, "nii2 stays, budget: 1 of 1 migrations at once at h2".to_owned()));
+    assert!(to(&mut world, "nii2", "h4").0, "it has been said for long");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(super) fn down(host: &str, uri: &str, error: &Error) -> String {
         format!(
             "ssh to {login} is refused: it takes a key without a passphrase, or one in an agent (ssh-copy-id {login})"
         )
+    } else if has("ssh: connect") && has("Connection refused") {
+        format!("ssh to {login} is refused: is sshd running there, and at that port?")
     } else if has("Connection refused") {
         format!("connection refused: is libvirtd (or virtproxyd) running on {host} and listening?")
     } else if has("No route to host") || has("Network is unreachable") {
@@ -23,7 +25,7 @@ pub(super) fn down(host: &str, uri: &str, error: &Error) -> String {
     } else if has("resolve") || has("Name or service not known") || has("No address associated") {
         format!("{host} has no address: check the host name in {uri}")
     } else if has("keepalive timeout") {
-        format!("{host} stopped answering")
+        format!("{host} stopped answering: is it still switched on, and its network up?")
     } else if [Code::AUTH_FAILED, Code::AUTH_CANCELLED, Code::AUTH_UNAVAILABLE].contains(&error.code) {
         format!("{host} asks for a login, and nobody is asked here: use ssh keys, certificates or auth_tcp ({error})")
     } else if has("certificate") || has("TLS") {
@@ -88,6 +90,11 @@ mod tests {
         let said = |message: &str| down("kvm2", "qemu+ssh://root@kvm2/system?no_tty=1", &error(message));
         let refused = said("unable to connect to server at '10.0.0.2:16509': Connection refused");
         assert_eq!(refused, "connection refused: is libvirtd (or virtproxyd) running on kvm2 and listening?");
+        assert_eq!(
+            said("Cannot recv data: ssh: connect to host kvm2 port 22: Connection refused: Connection reset by peer"),
+            "ssh to root@kvm2 is refused: is sshd running there, and at that port?"
+        );
+        assert!(said("keepalive timeout").ends_with("is it still switched on, and its network up?"));
         assert!(
             said("Cannot recv data: Host key verification failed.: Connection reset by peer").contains("ssh root@kvm2")
         );
