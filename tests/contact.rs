@@ -21,3 +21,5 @@ mod setting;
 #[path = "contact/ssh.rs"]
 mod ssh;
 mod support;
+#[path = "contact/twice.rs"]
+mod twice;
