@@ -14,7 +14,7 @@ use crate::support::Config;
 
 /// What ssh says or asks at a terminal, and never may here.
 const OF_SSH: [&str; 6] =
-    ["authenticity", "yes/no", "password:", "passphrase", "Permission denied", "verification failed"];
+    ["authenticity", "yes/no", "password:", "Enter passphrase", "Permission denied", "verification failed"];
 
 /// An array over these hosts: name, URI, URI as a peer.
 fn array(hosts: &[(&str, String, String)]) -> String {
