@@ -26,6 +26,8 @@ pub struct MigrationView {
     pub detail: Arc<str>,
     /// The driver's last figures, if it has any.
     pub transfer: Option<Transfer>,
+    /// When the driver told them.
+    pub told: Timestamp,
     /// What it was going to be like, as the driver said before it started; may be empty.
     pub forecast: Arc<str>,
     /// An operator wants it stopped.
@@ -33,6 +35,9 @@ pub struct MigrationView {
     /// When it was asked for.
     pub since: Timestamp,
 }
+
+/// A driver that has figures has none for so long only if its host does not answer.
+const SILENT: Span = Span::from_secs(5);
 
 /// When the rest of a VM will have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +70,12 @@ impl MigrationView {
         matches!(self.stage, Stage::Preflight | Stage::Journal | Stage::Running)
     }
 
+    /// How long its driver, which told of it before, has been silent: figures come twice a second, and these are old.
+    pub fn silent(&self, now: Timestamp) -> Option<Span> {
+        let span = now.since(self.told);
+        (self.stage == Stage::Running && self.transfer.is_some() && span >= SILENT).then_some(span)
+    }
+
     /// When the rest will have been sent.
     pub fn outlook(&self) -> Outlook {
         let Some(transfer) = self.transfer.filter(|transfer| self.stage == Stage::Running && transfer.rate > 0) else {
@@ -91,6 +102,7 @@ pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
         percent: flight.percent,
         detail: Arc::from(flight.detail.as_str()),
         transfer: flight.transfer,
+        told: flight.told,
         forecast: Arc::from(flight.forecast.as_str()),
         aborting: flight.aborting,
         since: flight.since,

@@ -224,6 +224,15 @@ fn what_was_last_told_of_a_migration_is_not_shown_as_how_it_is() {
 }
 
 #[test]
+fn a_migration_of_which_nothing_is_heard_says_so() {
+    let snapshot = sample::migrating(|migration| migration.told = sample::ago(12));
+    let ui = screen_on(&snapshot, "nii2");
+    let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40));
+    assert!(drawn.contains("copying, round 3   mln3 has told nothing for 12s"), "{drawn}");
+    assert!(!drawn.contains("MB/s") && !drawn.contains("s left"), "{drawn}");
+}
+
+#[test]
 fn an_alarm_is_told_to_its_end_where_there_is_room() {
     let mut snapshot = sample::snapshot();
     let text_of =

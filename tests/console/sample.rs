@@ -14,7 +14,7 @@ use whimbrel::view::{
 /// 2009-05-06T14:44:23Z, a Wednesday.
 pub const NOW: Timestamp = Timestamp::from_millis(1_241_621_063_000);
 
-fn ago(secs: i64) -> Timestamp {
+pub fn ago(secs: i64) -> Timestamp {
     NOW - Span::from_secs(secs)
 }
 
@@ -124,6 +124,7 @@ fn rows() -> Vec<VmRow> {
                 percent: 58,
                 detail: "round 3, 92 MB/s".into(),
                 transfer: Some(transfer()),
+                told: ago(0),
                 forecast: "42 s, 6 rounds, 38 ms down".into(),
                 aborting: false,
                 since: ago(28),

@@ -27,7 +27,7 @@ const WIDEST: u16 = 96;
 
 /// How many rows it takes at this width, its title too.
 pub fn rows(migration: &MigrationView, columns: u16) -> u16 {
-    let figures = told(migration).map_or(0, |transfer| figures(&transfer, columns).len() as u16);
+    let figures = migration.transfer.map_or(0, |transfer| figures(&transfer, columns).len() as u16);
     let spoken = u16::from(says(migration).is_some()) + u16::from(forecast(migration).is_some());
     3 + figures + spoken
 }
@@ -42,7 +42,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
     let mut lines = area.y + 1..area.bottom();
     let mut next = || lines.next().map(|y| Rect { y, height: 1, ..body });
     if let Some(at) = next() {
-        bar(pen, at, migration);
+        bar(pen, at, migration, now);
     }
     if let Some(at) = next() {
         phase(pen, at, migration, now);
@@ -53,7 +53,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
         let diverges = matches!(migration.outlook(), Outlook::Never { .. });
         pen.put(at.x, at.y, at.width, &words, if diverges { Role::Warning } else { Role::Quiet });
     }
-    for line in told(migration).iter().flat_map(|transfer| figures(transfer, area.width)) {
+    for line in told(migration, now).iter().flat_map(|transfer| figures(transfer, area.width)) {
         let Some(at) = next() else { return };
         let step = at.width / line.len().max(1) as u16;
         for (i, (word, value)) in line.iter().enumerate() {
@@ -83,9 +83,9 @@ fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationView) 
     pen.rule(area, &[(&row.name, Role::Title), (&way, Role::Quiet)], &request);
 }
 
-fn bar(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView) {
+fn bar(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
     let role = look(migration);
-    let (mark, ends) = outlook(migration);
+    let (mark, ends) = outlook(migration, now);
     let percent = format!("{}%", migration.percent);
     let ends_columns = if ends.is_empty() { 0 } else { width(&ends) as u16 + 3 };
     let names = (width(&migration.from) + width(&migration.to)) as u16;
@@ -112,8 +112,9 @@ fn look(migration: &MigrationView) -> Role {
 }
 
 /// When it ends, at the end of the bar's line.
-fn outlook(migration: &MigrationView) -> (Role, String) {
+fn outlook(migration: &MigrationView, now: Timestamp) -> (Role, String) {
     match migration.outlook() {
+        _ if migration.silent(now).is_some() => (Role::Quiet, String::new()),
         Outlook::Untold => (Role::Quiet, String::new()),
         Outlook::Left(span) => (Role::Strong, format!("{} left", left(span))),
         Outlook::Never { .. } => (Role::Warning, "does not converge".to_owned()),
@@ -121,7 +122,11 @@ fn outlook(migration: &MigrationView) -> (Role, String) {
 }
 
 fn phase(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
-    let since = format!("   for {}", now.since(migration.since));
+    let since = match migration.silent(now) {
+        Some(silent) => format!("   {} has told nothing for {silent}", migration.from),
+        None => format!("   for {}", now.since(migration.since)),
+    };
+    let since_role = if migration.silent(now).is_some() { Role::Warning } else { Role::Quiet };
     let key = match migration {
         migration if !migration.can_abort() => Vec::new(),
         migration if migration.aborting => {
@@ -131,7 +136,7 @@ fn phase(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView, now: Timestamp)
     };
     let key_columns = key.iter().map(|(text, _)| width(text) as u16).sum::<u16>();
     let room = at.width.saturating_sub(if key_columns > 0 { key_columns + 2 } else { 0 });
-    pen.line(at.x, at.y, room, &[(&words(migration), look(migration)), (&since, Role::Quiet)]);
+    pen.line(at.x, at.y, room, &[(&words(migration), look(migration)), (&since, since_role)]);
     pen.line(at.right().saturating_sub(key_columns), at.y, key_columns, &key);
 }
 
@@ -151,9 +156,7 @@ fn words(migration: &MigrationView) -> String {
 /// A sentence more, where figures do not say it.
 fn says(migration: &MigrationView) -> Option<String> {
     match (migration.stage, migration.outlook()) {
-        (Stage::Unknown, _) => {
-            Some("both hosts are asked until it can be told; until then nothing else moves it".to_owned())
-        }
+        (Stage::Unknown, _) => Some("both hosts are asked until it can be told; nothing else moves it".to_owned()),
         (_, Outlook::Never { writes, sends }) => {
             let (writes, sends) = (bytes(writes), bytes(sends));
             Some(format!("does not converge as it is: it writes {writes}/s, {sends}/s are sent"))
@@ -167,8 +170,8 @@ fn says(migration: &MigrationView) -> Option<String> {
 }
 
 /// The driver's last figures; once it tells no more, not those that were of that moment.
-fn told(migration: &MigrationView) -> Option<Transfer> {
-    let past = matches!(migration.stage, Stage::Confirming | Stage::Unknown);
+fn told(migration: &MigrationView, now: Timestamp) -> Option<Transfer> {
+    let past = matches!(migration.stage, Stage::Confirming | Stage::Unknown) || migration.silent(now).is_some();
     migration.transfer.map(|last| if past { Transfer { rate: 0, dirty: 0, downtime: None, ..last } } else { last })
 }
 

@@ -221,7 +221,7 @@ impl Engine {
             |flight: &&mut Flight| matches!(flight.stage, Stage::Running | Stage::Confirming | Stage::Unknown);
         let Some(flight) = self.flights.get_mut(&id).filter(started) else { return };
         let is_followed = flight.stage != Stage::Running;
-        flight.transfer = transfer;
+        (flight.transfer, flight.told) = (transfer, now);
         flight.percent = percent.min(100);
         flight.detail.clone_from(&detail);
         flight.heard = flight.heard.map(|_| now);

@@ -166,7 +166,7 @@ impl Engine {
         match self.live(vm).failed_on(host, now) {
             Some(at) => {
                 let left = (at + FAILURE_MEMORY).since(now);
-                Err(format!("{} failed, again in {}", self.cluster.host(host).name, in_words(left)))
+                Err(format!("the last move to {} failed, again in {}", self.cluster.host(host).name, in_words(left)))
             }
             None => Ok(()),
         }

@@ -143,6 +143,8 @@ pub struct Flight {
     pub forecast: String,
     /// The driver's last figures.
     pub transfer: Option<Transfer>,
+    /// When its driver last said how far it is; before that, when it was asked for.
+    pub told: Timestamp,
     /// An operator wants it stopped.
     pub aborting: bool,
     /// It empties its source, which is being drained.
@@ -315,6 +317,7 @@ impl Flight {
             ended: String::new(),
             forecast: String::new(),
             transfer: None,
+            told: now,
             aborting: false,
             drains: false,
             retry: Timestamp::NEVER,

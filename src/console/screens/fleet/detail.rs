@@ -77,7 +77,7 @@ fn graph(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: 
     if detail.points.iter().all(|point| point.value.is_none()) {
         let text = match &row.gap {
             Some(reason) => format!("no reading: {reason}"),
-            None => "no history yet: the graph fills as samples come".to_owned(),
+            None => "not read since the start: the graph fills as samples come".to_owned(),
         };
         pen.put(area.x + 1, area.y, area.width.saturating_sub(1), &text, Role::Quiet);
         return;

@@ -224,7 +224,7 @@ fn what_fails_is_tried_elsewhere_and_again_after_ten_minutes() {
     let to: Vec<&str> = world.requests().iter().map(|(_, to)| *to).collect();
     assert_eq!(to, ["h2", "h3"]);
     world.run_for(Span::from_secs(30));
-    let alarm = "h1 cannot be drained: nii1: no host would take it: h2 failed, again in 10 min";
+    let alarm = "h1 cannot be drained: nii1: no host would take it: the last move to h2 failed, again in 10 min";
     assert!(matches!(&world.alarms()[..], [one] if one.starts_with(alarm)), "{:?}", world.alarms());
     world.moves = Moves::Confirm;
     world.run_for(Span::from_mins(9));
