@@ -24,7 +24,7 @@ const VMS: &str = "\
 ";
 const WATCHED: &str = "\
 monitor = { kind = \"hypervisor\", field = \"cpu\" }            # or its service: see above
-policy = { kind = \"threshold\", threshold = 90, tarry = 5 }  # above 90 %, 5 times in a row: move
+policy = { kind = \"threshold\", threshold = 90, tarry = 5 }  # %, above it so often in a row: move
 ";
 
 /// A config for the hosts that answered, and what runs there.
