@@ -1,7 +1,7 @@
 //! The command driver through the real binary: commands that do as they are told, and commands that lie, fail, hang, flood
 //! and print rubbish. What `locate` says is the outcome, whatever `migrate` says.
 //!
-//! The cluster is a folder: `web1` holds the names of the hosts on which the VM of that name runs.
+//! The cluster is a folder: a file of the VM's name holds the names of the hosts on which it runs.
 
 #[path = "support/moves.rs"]
 mod moves;
@@ -10,6 +10,8 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use moves::Moves;
@@ -18,9 +20,11 @@ use support::{Config, Run};
 /// What a `migrate` does that works.
 const MOVES: &str = r#"echo "$2" > "$3""#;
 
-/// A cluster of two hosts, with web1 on the first of them, that has to move at once.
+/// A cluster of two hosts, with a VM on the first of them that has to move at once.
 struct Cluster {
     config: Config,
+    /// No other test's: a running `migrate` is known by the names in it, all over the machine.
+    vm: String,
     moves: Moves,
 }
 
@@ -29,7 +33,8 @@ impl Cluster {
     /// driver's other settings.
     fn begin(migrate: &str, settings: &str) -> Self {
         let config = Config::new("");
-        fs::write(config.beside("web1"), "mln1\n").expect("the folder can be written");
+        let vm: String = config.beside("").display().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+        fs::write(config.beside(&vm), "mln1\n").expect("the folder can be written");
         let (url, place) = (service(), config.beside("{vm}").display().to_string());
         let locate = if settings.contains("locate") { "" } else { r#"locate = ["cat", "PLACE"]"# };
         let text = format!(
@@ -46,7 +51,7 @@ migrate = ["sh", "-c", '''{migrate}''', "sh", "{{from}}", "{{to}}", "PLACE"]
 {locate}
 {settings}
 [[vm]]
-name = "web1"
+name = "{vm}"
 host = "mln1"
 interval = "1s"
 monitor = {{ kind = "http", url = "{url}" }}
@@ -55,12 +60,17 @@ policy = {{ kind = "threshold", threshold = 1, tarry = 1, settle = "1h" }}
         );
         config.write(&text.replace("PLACE", &place));
         let moves = Moves::of(Run::config(&config.path()));
-        Self { config, moves }
+        Self { config, vm, moves }
+    }
+
+    /// A file beside the one that tells where the VM is.
+    fn file(&self, end: &str) -> PathBuf {
+        self.config.beside(&format!("{}{end}", self.vm))
     }
 
     /// Where `locate` is to find the VM from now on.
     fn put(&self, hosts: &str) {
-        fs::write(self.config.beside("web1"), hosts).expect("the folder can be written");
+        fs::write(self.file(""), hosts).expect("the folder can be written");
     }
 
     /// What began once had this outcome, told so.
@@ -105,7 +115,7 @@ fn wait(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// The process whose number a command has written down.
-fn lives(note: &std::path::Path) -> bool {
+fn lives(note: &Path) -> bool {
     let pid = fs::read_to_string(note).unwrap_or_default();
     !pid.is_empty() && fs::metadata(format!("/proc/{}", pid.trim())).is_ok()
 }
@@ -151,11 +161,23 @@ fn a_command_that_is_not_there_has_failed_in_words() {
 #[test]
 fn a_command_that_hangs_is_killed_at_its_deadline_with_all_that_it_started() {
     let mut cluster = Cluster::begin(r#"sleep 1000 & echo $! > "$3.child"; wait"#, r#"migrate_deadline = "1s""#);
-    let child = cluster.config.beside("web1.child");
+    let child = cluster.file(".child");
     cluster.moves.phase("unknown");
     wait("what it started is gone", || !lives(&child));
     assert_eq!(cluster.ends("failed"), "killed after 1s");
     cluster.row("command that hangs");
+}
+
+#[test]
+fn a_command_that_is_aborted_ends_with_all_that_it_started() {
+    let mut cluster = Cluster::begin(r#"echo $$ > "$3.started"; sleep 1000; echo "$2" > "$3""#, "");
+    let started = cluster.file(".started");
+    wait("it runs", || lives(&started));
+    let mut desk = UnixStream::connect(cluster.config.beside("past.db.sock")).expect("the engine listens");
+    writeln!(desk, r#"{{"command":{{"abort":{{"vm":"{}"}}}}}}"#, cluster.vm).expect("it is there");
+    wait("it is gone", || !lives(&started));
+    assert_eq!(cluster.ends("aborted"), "ended by signal 15");
+    cluster.row("command that is aborted");
 }
 
 #[test]
@@ -184,7 +206,7 @@ fn a_locate_that_prints_rubbish_fails_or_hangs_leaves_all_unknown() {
 deadline = "1s""#;
     let mut cluster = Cluster::begin(r#"echo "<<no host>>" > "$3""#, locate);
     assert_eq!(cluster.moves.phase("unknown"), "mln1 does not answer, mln2 does not answer");
-    let (hangs, fails) = (cluster.config.beside("web1.hangs"), cluster.config.beside("web1.fails"));
+    let (hangs, fails) = (cluster.file(".hangs"), cluster.file(".fails"));
     fs::write(&fails, "").expect("the folder can be written");
     cluster.put("mln2\n");
     cluster.moves.beyond_and("migrating");
@@ -202,7 +224,7 @@ fn a_command_that_loses_a_vm_is_an_alarm() {
     cluster.ends("lost");
     assert_eq!(
         cluster.moves.alarm("is lost"),
-        "web1 is lost: it runs neither on mln1 nor on mln2; start it, then release it"
+        format!("{} is lost: it runs neither on mln1 nor on mln2; start it, then release it", cluster.vm)
     );
     cluster.row("command after which it runs nowhere");
 }
@@ -211,7 +233,8 @@ fn a_command_that_loses_a_vm_is_an_alarm() {
 fn a_command_that_doubles_a_vm_is_an_alarm() {
     let mut cluster = Cluster::begin(r#"printf "%s\n" "$1" "$2" > "$3""#, "");
     cluster.ends("double");
-    assert_eq!(cluster.moves.alarm("runs twice"), "web1 runs twice, on mln1 and on mln2: stop one, then release it");
+    let said = format!("{} runs twice, on mln1 and on mln2: stop one, then release it", cluster.vm);
+    assert_eq!(cluster.moves.alarm("runs twice"), said);
     cluster.row("command after which it runs twice");
 }
 
@@ -228,14 +251,14 @@ fn a_host_whose_state_command_fails_is_not_moved_to() {
 fn a_command_outlives_whimbrel_and_is_followed_by_the_next_one() {
     let slow = format!(r#"echo $$ >> "$3.started"; while test ! -e "$3.go"; do sleep 0.05; done; {MOVES}"#);
     let mut cluster = Cluster::begin(&slow, "");
-    let started = cluster.config.beside("web1.started");
+    let started = cluster.file(".started");
     cluster.moves.phase("running");
     wait("it runs", || lives(&started));
     cluster.moves.run.kill();
     assert!(lives(&started), "it goes on");
     cluster.moves.go_on(Run::config(&cluster.config.path()));
     cluster.moves.phase("running");
-    fs::write(cluster.config.beside("web1.go"), "").expect("the folder can be written");
+    fs::write(cluster.file(".go"), "").expect("the folder can be written");
     cluster.ends("confirmed");
     let started = fs::read_to_string(&started).expect("it has run");
     assert_eq!(started.lines().count(), 1, "it was started once");

@@ -21,4 +21,6 @@ mod pty;
 mod services;
 #[path = "migrations/setting.rs"]
 mod setting;
+#[path = "migrations/settings.rs"]
+mod settings;
 mod support;

@@ -89,10 +89,16 @@ impl Drives {
     /// # Errors
     /// Which VM's.
     pub fn can_become(&self, crews: &[Crew], engine: &Engine) -> Result<(), String> {
-        for flight in engine.flights().filter(|flight| is_driven(flight)) {
+        for flight in engine.flights() {
             let array = engine.cluster().host(flight.route.from).array;
-            let slot = self.slots.get(array.index());
-            if slot.is_some_and(|slot| !matches!(slot.drive, Running::Simulated) && !crews.contains(&slot.crew)) {
+            let slot = self.slots.get(array.index()).filter(|slot| !matches!(slot.drive, Running::Simulated));
+            let stands = |slot: &Slot| {
+                let is_exchanged = !crews.contains(&slot.crew);
+                // The simulator does not know where a real VM runs: another driver can say how it ended.
+                let is_simulated = |crew: &Crew| crew.array == slot.crew.array && crew.driver == Driver::Simulator;
+                is_exchanged && (is_driven(flight) || crews.iter().any(is_simulated))
+            };
+            if slot.is_some_and(stands) {
                 let vm = &engine.cluster().vm(flight.route.vm).name;
                 return Err(format!(
                     "{vm} is migrating, and its array's driver, hosts or VMs are others in the new config; it is read again when that is done"
@@ -289,6 +295,16 @@ mod tests {
         assert_eq!(drives.can_become(&same, heart.engine()), Ok(()));
         let why = drives.can_become(&[crew("other")], heart.engine()).expect_err("nii3 moves");
         assert!(why.starts_with("nii3 is migrating"), "{why}");
+        // Its outcome is read.
+        for event in [
+            Event::Preflight { id: RequestId(1), refusal: None, forecast: None },
+            Event::Ended { id: RequestId(1), detail: String::new() },
+        ] {
+            tell(&mut heart, event, &mut Asked::default());
+        }
+        assert_eq!(drives.can_become(&[crew("other")], heart.engine()), Ok(()), "the other can read it too");
+        let simulated = Crew { driver: Driver::Simulator, ..crew("libvirt0 is not installed") };
+        drives.can_become(&[simulated], heart.engine()).expect_err("the simulator cannot");
     }
 
     #[test]

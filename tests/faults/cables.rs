@@ -58,3 +58,19 @@ fn a_destination_without_power_is_an_alarm_until_it_is_back() {
     tale.ends("failed", from);
     tale.row("destination powered off during");
 }
+
+#[test]
+fn a_source_without_power_has_lost_its_vm_once_it_can_be_asked() {
+    let Some(mut stand) = Stand::take("a_source_without_power_has_lost_its_vm_once_it_can_be_asked") else { return };
+    let mut tale = Tale::under_way(&mut stand, SLOW);
+    let (from, to) = (tale.from, tale.to);
+    tale.lab.power_off(from);
+    assert_eq!(tale.phase("unknown"), format!("lab{from} does not answer"));
+    tale.lab.power_on(from);
+    assert_eq!(tale.outcome().0, "lost", "{:#?}", tale.story());
+    tale.alarm(&format!("is lost: it runs neither on lab{from} nor on lab{to}"));
+    tale.is_over();
+    tale.runs_on(&[]);
+    assert_eq!((tale.known_phases(), tale.requests()), (vec!["running".to_owned(), "lost".to_owned()], 1));
+    tale.row("source powered off during");
+}

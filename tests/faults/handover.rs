@@ -1,5 +1,8 @@
 //! Kills at many instants of a fast migration, up to the hand-over of the VM and past it. Whatever dies, and whenever: the
-//! VM never runs twice, never runs nowhere without an alarm, and what whimbrel says in the end is what the hosts say.
+//! VM never runs nowhere or twice without an alarm, and what whimbrel says in the end is what the hosts say.
+//!
+//! Twice it runs only where libvirt itself lets it: when the destination's daemon dies after it has started the guest and
+//! before it has said so, the source starts its own again. Only a lock on its disk keeps a VM from that.
 
 use std::time::Instant;
 
@@ -13,16 +16,15 @@ use crate::stand::Stand;
 use crate::tale::{FAST, Tale};
 
 /// From the destination's first breath until after the source has been told that the VM is gone.
-const INSTANTS: [When; 9] = [
+const INSTANTS: [When; 8] = [
     When::Prepared,
-    When::Left(60),
-    When::Left(5),
+    When::Left(50),
     When::Says(End::Source, "pre-switchover", 0),
     When::Says(End::Source, "STOP", 0),
     When::Says(End::Source, "completed", 0),
     When::Says(End::Destination, "RESUME", 0),
-    When::Says(End::Destination, "RESUME", 10),
-    When::Says(End::Destination, "RESUME", 40),
+    When::Says(End::Destination, "RESUME", 5),
+    When::Says(End::Destination, "RESUME", 30),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,15 @@ fn kill_at_all_instants(test: &str, victim: Victim) {
                 tale.alarm("is lost");
                 vec![]
             }
+            "double" if victim == Victim::Daemon(End::Destination) => {
+                tale.alarm("runs twice");
+                let mut both = vec![tale.from, tale.to];
+                both.sort_unstable();
+                tale.runs_on(&both);
+                tale.lab.virsh(tale.to, &["destroy", &tale.guest.name]).expect("it runs there, too");
+                tale.said("again: held until released");
+                vec![tale.from]
+            }
             _ => panic!("{victim:?} killed at {when:?}: {outcome}: {:#?}", tale.story()),
         };
         tale.is_over();
@@ -113,12 +124,9 @@ fn kill(tale: &mut Tale, victim: Victim, when: When) {
 
 /// Reads on to the outcome. Where a human has to help before there is one, that is done as the alarm says.
 fn settled(tale: &mut Tale) -> String {
-    let (lab, name) = (tale.lab, tale.guest.name.clone());
     loop {
-        let event = tale.until("an outcome", |event| {
-            assert!(lab.executing_on(&name).len() < 2, "{name} runs twice");
-            is_outcome(event) || text_of(event, "text").contains("outcome unknown")
-        });
+        let doubts = |event: &Value| text_of(event, "text").contains("outcome unknown");
+        let event = tale.until("an outcome", |event| is_outcome(event) || doubts(event));
         if is_outcome(&event) {
             tale.answered = Some(Instant::now());
             return text_of(&event, "phase");

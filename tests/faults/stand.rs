@@ -8,7 +8,7 @@ use crate::services;
 /// One lab for all tests: it ends with this process.
 static SHARED: LazyLock<Result<Shared, String>> = LazyLock::new(|| {
     let pair = |first| Pair { hosts: [first, first + 1], guest: None, is_sick: false };
-    let lab = Lab::impatient(4)?;
+    let lab = Lab::up(4)?;
     Ok(Shared { lab, free: Mutex::new(vec![pair(1), pair(3)]), returned: Condvar::new() })
 });
 
@@ -58,6 +58,9 @@ impl Stand {
             self.lab.show(host);
             self.lab.power_on(host);
         }
+        let [one, other] = self.hosts();
+        self.lab.join(one, other);
+        self.lab.join(other, one);
         let pair = self.pair();
         (pair.guest, pair.is_sick) = (None, false);
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::lab::{Guest, Lab, wait};
-use crate::setting::{FAST, ONCE, RESTLESS, SLOW, config, in_lab, outcome, run, runs_only_on, undisturbed, vm, way};
+use crate::setting::{FAST, ONCE, RESTLESS, SLOW, in_lab, outcome, pair, run, runs_only_on, undisturbed, vm, way};
 use crate::support::{Config, Run};
 
 /// The engine killed in the middle of a migration from host 1 to 2, and the request that it was about.
@@ -34,7 +34,7 @@ fn arrived(lab: &Lab, run: &Run, guest: &Guest, process: u32) {
 fn a_migration_goes_on_while_whimbrel_is_killed_and_is_followed_when_it_is_back() {
     in_lab("a_migration_goes_on_while_whimbrel_is_killed_and_is_followed_when_it_is_back", |lab| {
         let web1 = lab.guest(1, "web1").start();
-        let (boot, config) = (web1.boot_id(), Config::new(&config(lab, ONCE, SLOW, &[vm(&web1, 1, RESTLESS)])));
+        let (boot, config) = (web1.boot_id(), Config::new(&pair(lab, ONCE, SLOW, &[vm(&web1, 1, RESTLESS)])));
         let request = killed(lab, &config, &web1);
         let process = incoming(lab, &web1);
         runs_only_on(lab, &web1, 1);
@@ -55,7 +55,7 @@ fn a_migration_goes_on_while_whimbrel_is_killed_and_is_followed_when_it_is_back(
 fn a_migration_that_ended_while_whimbrel_was_dead_is_confirmed_by_both_hosts() {
     in_lab("a_migration_that_ended_while_whimbrel_was_dead_is_confirmed_by_both_hosts", |lab| {
         let web1 = lab.guest(1, "web1").start();
-        let config = Config::new(&config(lab, ONCE, SLOW, &[vm(&web1, 1, RESTLESS)]));
+        let config = Config::new(&pair(lab, ONCE, SLOW, &[vm(&web1, 1, RESTLESS)]));
         let request = killed(lab, &config, &web1);
         let process = incoming(lab, &web1);
         lab.speed(1, "web1", FAST);

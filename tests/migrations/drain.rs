@@ -103,3 +103,32 @@ fn release(console: &mut Console) {
     console.press("Dq");
     console.until("the terminal as it was", Console::is_restored);
 }
+
+#[test]
+fn one_command_empties_a_host_whose_engine_does_not_run_and_another_one_releases_it() {
+    in_lab("one_command_empties_a_host_whose_engine_does_not_run_and_another_one_releases_it", |lab| {
+        let guests = ["web1", "web2"].map(|name| lab.guest(1, name).memory(80).start());
+        let boots = guests.each_ref().map(Guest::boot_id);
+        let vms: Vec<String> = guests.iter().map(|guest| vm(guest, 1, CALM)).collect();
+        let config = Config::new(&config(lab, "", "", &vms));
+        let said = drain(lab, &config, "--yes");
+        assert!(said.contains("lab1 is drained: 2 VMs have left it"), "{said}");
+        is_empty(lab, 1);
+        assert_eq!(guests.each_ref().map(Guest::boot_id), boots, "they were never off");
+
+        let mut run = run(lab, &config);
+        run.until_type("sample", "web2");
+        let said = drain(lab, &config, "--release");
+        assert!(said.contains("lab1: takes VMs again"), "{said}");
+        undisturbed(&run);
+        run.stop();
+    });
+}
+
+/// What `whimbrel drain lab1` says at its good end.
+fn drain(lab: &Lab, config: &Config, argument: &str) -> String {
+    let mut command = lab.whimbrel();
+    let output = command.args(["drain", "lab1"]).arg(config.path()).arg(argument).output().expect("the binary runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -12,7 +12,7 @@ use chrono::{DateTime, FixedOffset};
 use serde_json::Value;
 
 use crate::lab::{Guest, Lab};
-use crate::setting::{RESTLESS, config, host, in_lab, is_outcome, run, vm, way};
+use crate::setting::{RESTLESS, config, in_lab, is_outcome, number, run, vm};
 use crate::support::{Config, Run};
 
 const MOVES: usize = 5;
@@ -121,12 +121,12 @@ fn what_five_moves_take() {
         let config = Config::new(&config(lab, "[limits]\nflap_window = \"off\"", "", &[vm(&web1, 1, &policy)]));
         let mut run = run(lab, &config);
         let mut all = Vec::new();
-        for n in 0..MOVES {
-            let (from, to) = (n % 3 + 1, (n + 1) % 3 + 1);
+        for _ in 0..MOVES {
             let (probe, echoes) = (web1.probe(), Echoes::of(lab, &web1));
             run.until_type("request", "web1");
             let done = run.until(is_outcome);
-            assert_eq!(way(&done), [&host(from), &host(to), "confirmed"]);
+            let [from, to] = ["from", "to"].map(|end| number(&done[end]));
+            assert_eq!(done["phase"], "confirmed");
             let report = probe.stop();
             let sent = told[from - 1].next("iteration: '1'");
             let goes_on = told[to - 1].next("Resumed Migrated");

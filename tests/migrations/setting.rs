@@ -40,12 +40,12 @@ pub fn in_lab(test: &str, work: impl FnOnce(&Lab)) {
 
 /// What a test left on a host has nothing to do with the next one.
 fn empty(lab: &Lab, host: usize) {
-    let guests = || lab.virsh(host, &["list", "--name"]).expect("the host answers");
+    let guests = || lab.virsh(host, &["list", "--all", "--name"]).expect("the host answers");
     for guest in guests().lines() {
-        // It may be gone already.
-        let _ = lab.virsh(host, &["destroy", guest]);
+        // It may be off already, or not defined.
+        let _ = (lab.virsh(host, &["destroy", guest]), lab.virsh(host, &["undefine", guest]));
     }
-    wait("nothing runs on the host", || guests().is_empty().then_some(()));
+    wait("nothing is on the host", || guests().is_empty().then_some(()));
 }
 
 /// The name of a host in the configs.
@@ -53,25 +53,35 @@ pub fn host(n: usize) -> String {
     format!("lab{n}")
 }
 
+/// The number of a host by its name in an event.
+pub fn number(name: &Value) -> usize {
+    (1..=9).find(|n| *name == host(*n)).unwrap_or_else(|| panic!("{name} is no host of a lab"))
+}
+
 /// A config over all hosts of the lab: top keys and limits, keys of the driver, VMs.
 pub fn config(lab: &Lab, top: &str, driver: &str, vms: &[String]) -> String {
-    let uri = |n: usize| format!("{{ name = \"{}\", uri = \"{}\" }}", host(n), lab.uri(n));
-    over(&(1..=lab.hosts()).map(uri).collect::<Vec<_>>(), top, driver, vms)
+    over((1..=lab.hosts()).map(|n| machine(lab, n, "")), top, driver, vms)
+}
+
+/// As [`config`], over the first two hosts: from one of them there is only one way.
+pub fn pair(lab: &Lab, top: &str, driver: &str, vms: &[String]) -> String {
+    over((1..=2).map(|n| machine(lab, n, "")), top, driver, vms)
 }
 
 /// As [`config`], where one host is draining.
 pub fn draining(lab: &Lab, drained: usize, top: &str, driver: &str, vms: &[String]) -> String {
-    let uri = |n: usize| {
-        let draining = if n == drained { ", draining = true" } else { "" };
-        format!("{{ name = \"{}\", uri = \"{}\"{draining} }}", host(n), lab.uri(n))
-    };
-    over(&(1..=lab.hosts()).map(uri).collect::<Vec<_>>(), top, driver, vms)
+    let key = |n| if n == drained { ", draining = true" } else { "" };
+    over((1..=lab.hosts()).map(|n| machine(lab, n, key(n))), top, driver, vms)
 }
 
-fn over(hosts: &[String], top: &str, driver: &str, vms: &[String]) -> String {
+fn machine(lab: &Lab, n: usize, more: &str) -> String {
+    format!("{{ name = \"{}\", uri = \"{}\"{more} }}", host(n), lab.uri(n))
+}
+
+fn over(hosts: impl Iterator<Item = String>, top: &str, driver: &str, vms: &[String]) -> String {
     format!(
         "mode = \"auto\"\n{top}\n[[array]]\nname = \"a\"\ndriver = {{ kind = \"libvirt\"{driver} }}\nhost = [{}]\n{}",
-        hosts.join(", "),
+        hosts.collect::<Vec<_>>().join(", "),
         vms.concat()
     )
 }

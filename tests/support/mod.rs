@@ -14,7 +14,7 @@ use serde_json::Value;
 /// A test that waits this long for an event has failed: far more than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So long it waits for one that is wanted while others come.
-const WHOLE_PATIENCE: Duration = Duration::from_secs(180);
+const WHOLE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where histories go that no config places: not into this user's folder.
 pub const STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state");

@@ -155,7 +155,7 @@ fn intent(pen: &mut Pen<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlanV
         (_, None) if ui.frozen => ("frozen: p goes on".to_owned(), Role::Quiet),
         (_, None) => ("asking the engine where its VMs would go".to_owned(), Role::Quiet),
         (_, Some(plan)) if plan.moves.is_empty() => {
-            ("it is empty: drained, it takes no VMs until it is released".to_owned(), Role::Strong)
+            ("it is empty; if it is drained, it takes no VMs until it is released".to_owned(), Role::Strong)
         }
         (_, Some(plan)) => (would_leave(plan), Role::Strong),
     };

@@ -1,11 +1,14 @@
 //! Which host a move would go to.
 
-use crate::core::cluster::{Array, ArrayId, HostId, HostState, Pick, Timestamp, VmId, in_words};
+use crate::core::cluster::{Array, ArrayId, HostId, HostState, Pick, Span, Timestamp, VmId, in_words};
 use crate::core::policy::Decision;
 
 use super::live::FAILURE_MEMORY;
 use super::message::Target;
 use super::{Engine, host_word};
+
+/// So long after the start hosts are waited for that have not been heard of.
+const FIRST_ANSWERS: Span = Span::from_secs(10);
 
 impl Engine {
     /// The host a policy's decision leads to, or why there is none.
@@ -77,10 +80,19 @@ impl Engine {
         for host in self.ring_from(vm, id) {
             match self.eligible(vm, host, 0, now) {
                 Ok(()) => return Ok(host),
+                // The ring is not walked past a host only because others were quicker to answer.
+                Err(_) if self.may_answer_yet(vm, host, now) => {
+                    return Err(format!("{} has not answered yet", self.cluster.host(host).name));
+                }
                 Err(why) => refusals.push(why),
             }
         }
         Err(none_would(&refusals))
+    }
+
+    fn may_answer_yet(&self, vm: VmId, host: HostId, now: Timestamp) -> bool {
+        let unheard = self.host_state(host) == HostState::Unknown && self.live(vm).host != host;
+        unheard && now.since(self.begun) < FIRST_ANSWERS
     }
 
     /// An array's ring, beginning after the last host of it that the VM was on.

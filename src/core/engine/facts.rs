@@ -93,8 +93,7 @@ impl Engine {
     fn found_nowhere(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Nowhere);
         self.drop_waiting(now, vm, Gate::Quality, "it runs nowhere", out);
-        let was_lost = self.live(vm).hold.is_some_and(|hold| hold.cause == HoldCause::Lost);
-        if before != Whereabouts::Nowhere && !was_lost {
+        if before != Whereabouts::Nowhere && !self.is_outcome_of(vm, before, HoldCause::Lost) {
             let text = format!("{} {}: start it; nothing is moved", self.name(vm), self.on_no_host(vm));
             self.alarm(now, Some(vm), text, out);
         }
@@ -102,8 +101,7 @@ impl Engine {
 
     fn found_twice(&mut self, now: Timestamp, vm: VmId, hosts: [HostId; 2], out: &mut Vec<Effect>) {
         let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Twice);
-        let was_double = self.live(vm).hold.is_some_and(|hold| hold.cause == HoldCause::Double);
-        if before == Whereabouts::Twice || was_double {
+        if before == Whereabouts::Twice || self.is_outcome_of(vm, before, HoldCause::Double) {
             return;
         }
         let [one, other] = hosts;
@@ -114,6 +112,11 @@ impl Engine {
         self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Double });
         let text = self.runs_twice(vm, one, other);
         self.alarm(now, Some(vm), text, out);
+    }
+
+    /// Whether what is found is what a migration's outcome has said, and nothing else was found since.
+    fn is_outcome_of(&self, vm: VmId, before: Whereabouts, cause: HoldCause) -> bool {
+        before == Whereabouts::Untold && self.live(vm).hold.is_some_and(|hold| hold.cause == cause)
     }
 
     /// What is wrong with a VM that drivers do not find on exactly one host: `it runs nowhere`.

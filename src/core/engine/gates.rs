@@ -181,7 +181,8 @@ impl Engine {
     /// Room for one more migration, in the cluster and at both its hosts.
     pub(super) fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
         let limits = &self.cluster.limits;
-        let under_way = self.flights.len();
+        // One whose outcome has long been unknown may stay so: it keeps its two hosts, but not the cluster.
+        let under_way = self.flights.values().filter(|flight| !flight.is_long_unknown()).count();
         if under_way >= limits.at_once as usize {
             return Err(format!("{under_way} of {} migrations at once under way", limits.at_once));
         }

@@ -328,6 +328,13 @@ impl Flight {
     }
 }
 
+impl Flight {
+    /// Its outcome is unknown, and an alarm has said so.
+    pub(super) fn is_long_unknown(&self) -> bool {
+        self.doubt.is_some_and(|doubt| doubt.told)
+    }
+}
+
 impl HostLive {
     /// What the driver says of its load.
     pub const fn load(&self) -> Option<f64> {

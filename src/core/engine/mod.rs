@@ -85,6 +85,7 @@ pub struct Engine {
     /// Confirmed moves of the last hour, oldest first.
     moves: VecDeque<Timestamp>,
     last_id: u64,
+    begun: Timestamp,
     alarms: VecDeque<(Timestamp, Option<VmId>, String)>,
     /// By VM, what was kept of it last.
     marks: Vec<u64>,
@@ -106,6 +107,7 @@ impl Engine {
             timers: Timers::default(),
             moves: VecDeque::new(),
             last_id: 0,
+            begun: now,
             alarms: VecDeque::new(),
             marks: Vec::new(),
             unsaid: None,

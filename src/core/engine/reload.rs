@@ -5,7 +5,7 @@ use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::amend::{POLICY_CHANGED, edited};
-use super::live::{HostLive, Live, Waiting, Whereabouts};
+use super::live::{HostLive, Live, Stage, Waiting, Whereabouts};
 use super::message::{ConfigChange, Effect};
 use super::names::Names;
 use super::record::{Gate, Happened, Record};
@@ -58,7 +58,7 @@ impl Engine {
         self.carry_hosts(&names);
         self.carry_drains(now, &names);
         let (new_vms, dropped) = self.carry_vms(&old, &names);
-        self.carry_flights(&names);
+        self.carry_flights(now, &names);
         self.forget_readings(&old, &names, reread);
         self.tell_of_lost_hosts(now, &old, &stood, &names, out);
         for (_, vm, _) in &mut self.alarms {
@@ -166,8 +166,12 @@ impl Engine {
         }
     }
 
-    fn carry_flights(&mut self, names: &Names) {
+    /// Where an outcome is asked for it is asked for again: whoever was asked may be nobody now.
+    fn carry_flights(&mut self, now: Timestamp, names: &Names) {
         for flight in self.flights.values_mut() {
+            if matches!(flight.stage, Stage::Confirming | Stage::Unknown) {
+                flight.retry = now;
+            }
             if let Some(route) = names.route(flight.route) {
                 flight.route = route;
                 let known = |hosts: Vec<HostId>| hosts.iter().map(|host| names.hosts[host.index()]).collect();

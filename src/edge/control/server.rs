@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as Listener, UnixStream as Probe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +80,9 @@ fn listen(path: &Path) -> io::Result<(Listener, (u64, u64))> {
     let (at, _folder) = short(path)?;
     if Probe::connect(&at).is_ok() {
         return Err(io::Error::other("another engine answers here"));
+    }
+    if fs::symlink_metadata(&at).is_ok_and(|there| !there.file_type().is_socket()) {
+        return Err(io::Error::other("this is no socket, but somebody's file: give it another name"));
     }
     let mut new = at.clone().into_os_string();
     new.push(".new");
@@ -213,5 +216,25 @@ impl Line {
     /// The caller hangs up, or says more than a question.
     async fn gone(&mut self) {
         let _ = self.reader.read_u8().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_was_left_over_is_replaced_and_a_file_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db.sock");
+        drop(listen(&path).unwrap());
+        let (_open, is) = listen(&path).unwrap();
+        assert_eq!(identity(&path).unwrap(), is);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(listen(&path).unwrap_err().to_string().contains("another engine"));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "notes").unwrap();
+        assert!(listen(&path).unwrap_err().to_string().contains("no socket"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "notes");
     }
 }

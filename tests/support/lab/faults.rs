@@ -65,13 +65,32 @@ impl Lab {
 
     /// What the desk says to a host is lost from now on. The other hosts reach it as before.
     pub fn hide(&self, host: usize) {
-        let (address, nobody) = (self.address(host), ["lladdr", "02:77:00:00:00:ff", "nud", "permanent"]);
-        self.at_switch(&[&["neigh", "replace", &address, "dev", "sw0"], &nobody[..]].concat());
+        self.mislead("desk", "sw0", host);
     }
 
     /// The desk reaches a host again.
     pub fn show(&self, host: usize) {
-        self.at_switch(&["neigh", "flush", "to", &self.address(host), "dev", "sw0", "nud", "all"]);
+        self.remind("desk", "sw0", host);
+    }
+
+    /// What a host says to another one is lost from now on. The desk reaches both.
+    pub fn part(&self, host: usize, peer: usize) {
+        self.mislead(&host.to_string(), "br0", peer);
+    }
+
+    /// The host reaches the other one again.
+    pub fn join(&self, host: usize, peer: usize) {
+        self.remind(&host.to_string(), "br0", peer);
+    }
+
+    /// Somebody takes nobody's address for a host's.
+    fn mislead(&self, who: &str, device: &str, host: usize) {
+        let (address, nobody) = (self.address(host), ["lladdr", "02:77:00:00:00:ff", "nud", "permanent"]);
+        self.ip(who, &[&["neigh", "replace", &address, "dev", device], &nobody[..]].concat());
+    }
+
+    fn remind(&self, who: &str, device: &str, host: usize) {
+        self.ip(who, &["neigh", "flush", "to", &self.address(host), "dev", device, "nud", "all"]);
     }
 
     /// Pulls a host's network cable. Host and guests go on, and hear and say nothing.
@@ -85,12 +104,13 @@ impl Lab {
     }
 
     fn cable(&self, host: usize, state: &str) {
-        self.at_switch(&["link", "set", &format!("host{host}"), state]);
+        self.ip("desk", &["link", "set", &format!("host{host}"), state]);
     }
 
-    fn at_switch(&self, args: &[&str]) {
+    /// In the namespace of the desk or of a host.
+    fn ip(&self, who: &str, args: &[&str]) {
         let mut ip = Command::new("ip");
-        ip.args(["-n", &format!("{}-desk", self.name())]).args(args);
+        ip.args(["-n", &format!("{}-{who}", self.name())]).args(args);
         assert!(ip.status().expect("ip is installed").success(), "{ip:?}");
     }
 

@@ -68,14 +68,6 @@ impl Lab {
         Self::bring_up(hosts, &[("HOST_QUOTA", &percent.to_string())])
     }
 
-    /// As [`up`](Self::up), and a host gives a peer up that has been silent for 8 s: by libvirt's defaults that takes 30 s.
-    ///
-    /// # Errors
-    /// As [`up`](Self::up).
-    pub fn impatient(hosts: usize) -> Result<Self, String> {
-        Self::bring_up(hosts, &[("HOST_KEEPALIVE", "2")])
-    }
-
     fn bring_up(hosts: usize, with: &[(&str, &str)]) -> Result<Self, String> {
         assert!((1..=9).contains(&hosts), "a lab has 1 to 9 hosts");
         let folder = tempfile::Builder::new().prefix("whimbrel-lab-").tempdir().expect("a temporary folder").keep();

@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use crate::core::cluster::{HostId, HostState, Mode, RequestId, Span, VmId};
-use crate::core::engine::{Command, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState};
+use crate::core::engine::{Ask, Command, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState};
 
 const VM: VmId = VmId(0);
 
@@ -49,6 +49,18 @@ fn where_it_is_found_first_it_is_whatever_the_config_says() {
     }
     elsewhere.run_for(Span::from_mins(3));
     assert_eq!(elsewhere.host(), "h3", "the ring goes on from there");
+}
+
+#[test]
+fn the_ring_is_not_walked_past_a_host_that_may_yet_answer() {
+    let mut world = located();
+    world.tell(Event::Host { host: HostId(1), state: HostState::Unknown, load: None, why: None });
+    let to = |world: &World| world.engine.destination_of(VM, &Target::Next, world.now);
+    let shut = world.engine.assess(VM, &Ask::Operator(Target::Next), world.now);
+    let why = shut.into_iter().find(|(gate, _)| *gate == Gate::Destination).and_then(|(_, why)| why);
+    assert_eq!((to(&world), why.as_deref()), (None, Some("h2 has not answered yet")));
+    world.run_for(Span::from_secs(10));
+    assert_eq!(to(&world), Some(HostId(2)), "it is silent");
 }
 
 #[test]
@@ -208,4 +220,32 @@ fn a_host_that_is_down_from_the_start_is_an_alarm_too() {
     engine.step(T0, down, &mut out);
     let alarms: Vec<&str> = engine.alarms().map(|(_, _, text)| text).collect();
     assert_eq!(alarms, ["host h1 is down, with 1 VM on it: no route"]);
+}
+
+#[test]
+fn one_that_runs_twice_or_nowhere_again_is_an_alarm_again() {
+    for (outcome, hosts) in [(Presence::Runs, &[0, 1][..]), (Presence::Absent, &[])] {
+        let mut world = located();
+        world.moves = Moves::Say(outcome, outcome);
+        world.run_for(Span::from_mins(3));
+        found(&mut world, hosts);
+        assert_eq!(world.alarms().len(), 1, "the outcome said it");
+        found(&mut world, &[0]);
+        found(&mut world, hosts);
+        assert_eq!(world.alarms().len(), 2, "{:?}", world.alarms());
+    }
+}
+
+#[test]
+fn a_second_copy_that_turns_up_after_a_failed_move_is_an_alarm() {
+    let mut world = located();
+    world.moves = Moves::Say(Presence::Runs, Presence::Absent);
+    world.run_for(Span::from_mins(3));
+    found(&mut world, &[0]);
+    assert!(world.alarms().is_empty());
+    found(&mut world, &[0, 1]);
+    assert_eq!(world.alarms(), ["nii1 runs twice, on h1 and on h2: stop one, then release it"]);
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_hours(1));
+    assert_eq!((world.requests().len(), world.engine.state(VM)), (1, VmState::Held));
 }

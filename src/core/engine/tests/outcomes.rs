@@ -1,7 +1,7 @@
 //! SPEC 3: the outcome is what both hypervisors say; settle follows whichever it was.
 
 use super::harness::*;
-use crate::core::cluster::{RequestId, Span, VmId};
+use crate::core::cluster::{HostId, RequestId, Span, VmId};
 use crate::core::engine::{Command, Effect, Event, Gate, Happened, Phase, Presence, Target, VmState};
 
 const RUNS: Presence = Presence::Runs;
@@ -44,6 +44,26 @@ fn both_hosts_decide_the_outcome() {
         assert_eq!((world.phases().last(), world.host()), (Some(&phase), host));
         assert!(world.engine.live(VmId(0)).settles().is_some(), "settle follows {phase:?}");
     }
+}
+
+#[test]
+fn a_move_whose_outcome_stays_unknown_keeps_its_hosts_and_not_the_cluster() {
+    let mut cluster = cluster(4, threshold());
+    cluster.vms.push(vm("nii2", threshold()));
+    cluster.vms[1].host = HostId(2);
+    cluster.limits.at_once = 1;
+    let mut world = World::new(cluster, always(10.0));
+    world.moves = Moves::Say(RUNS, UNKNOWN);
+    let to = |world: &mut World, vm: &str, host: &str| {
+        world.command(Command::Move { vm: vm.to_owned(), target: Target::Host(host.to_owned()) });
+        world.answers.last().expect("an answer").clone()
+    };
+    assert!(to(&mut world, "nii1", "h2").0);
+    let refused = (false, "nii2 stays, budget: 1 of 1 migrations at once under way".to_owned());
+    assert_eq!(to(&mut world, "nii2", "h4"), refused);
+    world.run_for(Span::from_mins(2));
+    assert_eq!(to(&mut world, "nii2", "h2"), (false, "nii2 stays, budget: 1 of 1 migrations at once at h2".to_owned()));
+    assert!(to(&mut world, "nii2", "h4").0, "it has been said for long");
 }
 
 #[test]
@@ -262,4 +282,27 @@ fn an_outcome_has_the_words_of_its_end_and_not_the_doubt_before_it() {
         _ => None,
     });
     assert_eq!(told, [(Phase::Unknown, "h2 does not answer".to_owned()), (Phase::Failed, "done".to_owned())]);
+}
+
+#[test]
+fn an_outcome_that_is_being_read_is_asked_for_again_by_a_changed_config() {
+    for unknown in [false, true] {
+        let mut world = World::new(cluster(3, threshold()), always(60.0));
+        world.moves = Moves::Slow;
+        world.run_for(Span::from_mins(3));
+        let unanswered = |world: &mut World, event| world.engine.step(world.now, event, &mut Vec::new());
+        unanswered(&mut world, Event::Ended { id: RequestId(1), detail: "done".to_owned() });
+        if unknown {
+            let (source, destination) = (UNKNOWN, UNKNOWN);
+            unanswered(&mut world, Event::Presence { id: RequestId(1), source, destination });
+            world.now += Span::from_secs(1);
+            unanswered(&mut world, Event::Tick);
+        }
+        world.run_for(Span::from_mins(5));
+        assert_eq!(world.engine.state(VmId(0)), VmState::Migrating, "who was asked is gone");
+        let again = cluster(3, threshold());
+        world.tell(Event::Reconfigured { cluster: Box::new(again), reread: Vec::new(), said: Vec::new() });
+        world.run_for(Span::from_secs(1));
+        assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
+    }
 }

@@ -169,7 +169,7 @@ impl Keeper {
             }
             Word::Over(way, End { detail, sure }) => {
                 self.carried.remove(&way.id);
-                self.touched.insert(way.vm, Instant::now());
+                self.touch(way.vm);
                 self.past.entry(way.id).or_default().sure = sure;
                 self.shop.say(Fact::Ended { id: way.id, detail });
             }
@@ -178,10 +178,16 @@ impl Keeper {
         }
     }
 
+    /// Where it runs is told anew: what was told while it was being moved was for nobody.
+    fn touch(&mut self, vm: String) {
+        self.told.remove(&vm);
+        self.touched.insert(vm, Instant::now());
+    }
+
     /// What both hosts say, if it can be believed yet.
     fn located(&mut self, way: Way, both: [Presence; 2]) {
         self.confirming.remove(&way.id);
-        self.touched.insert(way.vm, Instant::now());
+        self.touch(way.vm.clone());
         let past = self.past.entry(way.id).or_default();
         let (_, since) = *past.says.insert(match past.says {
             Some((says, since)) if says == both => (says, since),

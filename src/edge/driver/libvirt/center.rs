@@ -14,7 +14,7 @@ use super::host::{News, Post};
 use super::measure::{self, Counters};
 use super::migrate;
 use super::picture::Picture;
-use super::placement::{Belief, sighting};
+use super::placement::{Belief, Looks, sighting};
 use super::preflight;
 use super::task::{Done, Key, Learned, Sign, Task};
 use crate::core::cluster::{HostState, Libvirt, RequestId};
@@ -179,7 +179,8 @@ impl Center {
 
     /// Tells where VMs run, as far as that has changed; not of those that are being moved from here.
     fn place_all(&mut self) {
-        let looks: Vec<u64> = self.hosts.iter().map(|host| host.looks).collect();
+        let looks = |host: &Station| Looks { count: host.looks, answers: host.picture.is_some() };
+        let looks: Vec<_> = self.hosts.iter().map(looks).collect();
         let mut doubts = false;
         for vm in self.vms.values_mut().filter(|vm| vm.moving.is_none()) {
             let fresh = |(n, host): (usize, &Station)| match &host.picture {

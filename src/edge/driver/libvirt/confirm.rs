@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::error::Error;
 use super::fields::Fields;
 use super::follow::{Course, Follower, under_way};
 use super::line::{Answer, Line};
@@ -34,9 +35,12 @@ type Pair = (Presence, Presence);
 /// The two hosts are not read at one instant, and libvirt hands a VM over in steps: both ends stand still when the memory
 /// is sent, then the destination runs, then the source's end is gone. So what a single reading may say is this: it runs at
 /// one end and is absent at the other. Anything else (a VM that stands still, that runs at both ends, or at none) is only
-/// said when a second reading a second later is the same; what differs is `Unknown`, as is what does not answer. The source's job is part of its
-/// reading, and lasts until its end of the VM is gone: while there is one, nothing is judged.
+/// said when a second reading a second later is the same; what differs is `Unknown`, as is what does not answer. The source's
+/// job is part of its reading, and lasts until its end of the VM is gone: while there is one, nothing is judged.
 pub(super) fn confirm(task: &Task, signs: &Receiver<Sign>) -> Done {
+    // Right after a start the connections are only being opened.
+    let deadline = Instant::now() + DEADLINE;
+    [&task.source, &task.destination].into_iter().for_each(|line| line.wait_for_first(deadline));
     let first = read(task);
     if first.0.leaves {
         return follow(task, signs);
@@ -98,7 +102,9 @@ fn ask(line: &Line, key: Key) -> Result<Answer<Option<Reading>>, String> {
         // It may go between two questions.
         let state = domain.state().map(|(state, _)| u64::try_from(state).map_or(Presence::Absent, picture::presence));
         let presence = state.or_else(|error| if error.absent() { Ok(Presence::Absent) } else { Err(error) }).ok()?;
-        let (kind, figures) = domain.job(false).unwrap_or((0, Fields::default()));
+        // A domain that cannot be asked for its job now may well have one.
+        let idle = |error: Error| if error.jobless() { Ok((0, Fields::default())) } else { Err(error) };
+        let (kind, figures) = domain.job(false).or_else(idle).ok()?;
         Some(Reading { presence, leaves: under_way(kind, &figures) })
     })
 }

@@ -11,9 +11,11 @@ impl Code {
     pub(super) const INVALID_ARG: Self = Self(8);
     pub(super) const NO_DOMAIN: Self = Self(42);
     pub(super) const AUTH_FAILED: Self = Self(45);
+    pub(super) const OPERATION_INVALID: Self = Self(55);
     pub(super) const ARGUMENT_UNSUPPORTED: Self = Self(74);
     pub(super) const AUTH_CANCELLED: Self = Self(79);
     pub(super) const MIGRATE_UNSAFE: Self = Self(81);
+    pub(super) const OPERATION_UNSUPPORTED: Self = Self(84);
     pub(super) const AUTH_UNAVAILABLE: Self = Self(94);
 }
 
@@ -30,6 +32,12 @@ impl Error {
     /// The driver behind the connection has no such call.
     pub(super) fn unsupported(&self) -> bool {
         [Code::NO_SUPPORT, Code::INVALID_ARG, Code::ARGUMENT_UNSUPPORTED].contains(&self.code)
+    }
+
+    /// The domain has no job that could be told of: it does not run, or is only just arriving.
+    pub(super) fn jobless(&self) -> bool {
+        let no_job = [Code::OPERATION_INVALID, Code::OPERATION_UNSUPPORTED];
+        self.absent() || self.unsupported() || no_job.contains(&self.code)
     }
 
     /// The domain is not there, as opposed to: it could not be asked for.

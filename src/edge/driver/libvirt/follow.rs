@@ -178,7 +178,7 @@ impl<'a> Follower<'a> {
         match asked {
             Some(Ok((kind, figures))) if under_way(kind, &figures) => Job::Runs(figures),
             Some(Ok(_)) => Job::None,
-            Some(Err(error)) if error.absent() => Job::None,
+            Some(Err(error)) if error.jobless() => Job::None,
             Some(Err(_)) | None => Job::Unseen,
         }
     }

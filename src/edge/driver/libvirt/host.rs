@@ -27,8 +27,12 @@ const BURST: Duration = Duration::from_millis(50);
 const SILENCE: Duration = Duration::from_secs(22);
 /// A host that has not let itself be opened for so long is down; the attempt goes on.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Attempts that hang, at most.
-const MOST_ATTEMPTS: usize = 4;
+/// Attempts that hang are joined by another after each [`PATIENCE`] until there are so many, then by ever fewer: a daemon
+/// that took a connection and died with its machine never answers there, and nobody says so.
+const QUICK_ATTEMPTS: usize = 4;
+const LONGEST_PATIENCE: Duration = Duration::from_secs(3_600);
+/// Attempts that hang, at most: days of them.
+const MOST_ATTEMPTS: usize = 100;
 /// After the first failure; doubled by each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -135,7 +139,7 @@ impl Keeper {
     fn connect(&self, mut attempts: Attempts) -> Result<Contact, String> {
         loop {
             attempts.begin(self);
-            match attempts.next() {
+            match attempts.ended() {
                 Ok(Ok(contact)) => return Ok(contact),
                 Ok(Err(error)) => return Err(words::line(&words::down(&self.line.name, &self.line.uri, &error))),
                 Err(_) if self.stopped() => return Err(String::new()),
@@ -195,21 +199,28 @@ fn wait(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT)
 }
 
-/// Attempts to connect, each on its own thread, as one may hang for minutes.
+/// How long so many attempts that hang are waited for until another one is made.
+fn patience(under_way: usize) -> Duration {
+    let doubled = u32::try_from(under_way.saturating_sub(QUICK_ATTEMPTS)).unwrap_or(u32::MAX);
+    PATIENCE.saturating_mul(1 << doubled.min(16)).min(LONGEST_PATIENCE)
+}
+
+/// Attempts to connect, each on its own thread, as one may hang for minutes, or for ever.
 struct Attempts {
     sender: SyncSender<Result<Contact, Error>>,
     results: Receiver<Result<Contact, Error>>,
     under_way: usize,
+    next: Instant,
 }
 
 impl Attempts {
     fn new() -> Self {
         let (sender, results) = sync_channel(MOST_ATTEMPTS);
-        Self { sender, results, under_way: 0 }
+        Self { sender, results, under_way: 0, next: Instant::now() }
     }
 
     fn begin(&mut self, keeper: &Keeper) {
-        if self.under_way >= MOST_ATTEMPTS {
+        if self.under_way >= MOST_ATTEMPTS || Instant::now() < self.next {
             return;
         }
         let (library, line, wake) = (keeper.library, Arc::clone(&keeper.line), Arc::clone(&keeper.wake));
@@ -221,12 +232,12 @@ impl Attempts {
         if thread::Builder::new().name("libvirt open".into()).spawn(attempt).is_ok() {
             self.under_way += 1;
         }
+        self.next = Instant::now() + patience(self.under_way);
     }
 
-    fn next(&mut self) -> Result<Result<Contact, Error>, RecvTimeoutError> {
-        let result = self.results.recv_timeout(PATIENCE)?;
-        self.under_way -= 1;
-        Ok(result)
+    /// The first that has come to an end, unless none has for a while.
+    fn ended(&self) -> Result<Result<Contact, Error>, RecvTimeoutError> {
+        self.results.recv_timeout(PATIENCE)
     }
 }
 
@@ -237,5 +248,10 @@ mod tests {
     #[test]
     fn the_wait_doubles_up_to_half_a_minute() {
         assert_eq!([0, 1, 2, 4, 5, 99].map(wait).map(|wait| wait.as_secs()), [1, 2, 4, 16, 30, 30]);
+    }
+    #[test]
+    fn attempts_that_hang_are_never_the_last() {
+        let waits = [1, 3, 4, 5, 6, 8, 12, 99].map(patience).map(|patience| patience.as_secs());
+        assert_eq!(waits, [15, 15, 15, 30, 60, 240, 3_600, 3_600]);
     }
 }

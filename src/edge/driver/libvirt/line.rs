@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,9 @@ use super::events::Wake;
 use super::ffi::Library;
 use super::xml;
 
-/// A daemon that leaves so many questions unanswered is asked no more.
-const MOST_QUESTIONS: usize = 16;
+/// A daemon that leaves so many questions unanswered is asked no more, and down: far more than a host has VMs to be
+/// measured at once while it takes a breath.
+const MOST_QUESTIONS: usize = 1_024;
 
 /// A host, and how it stands with it.
 pub(super) struct Line {
@@ -22,22 +23,42 @@ pub(super) struct Line {
     pub uri: String,
     /// From a source.
     pub peer: String,
-    state: Mutex<Result<Arc<Contact>, String>>,
+    state: Mutex<State>,
+    tried: Condvar,
+}
+
+struct State {
+    contact: Result<Arc<Contact>, String>,
+    /// Whether it can be reached is not known yet.
+    is_new: bool,
 }
 
 impl Line {
     pub(super) fn new(name: &str, uri: String, peer: String) -> Self {
         let why = format!("connecting to {name}");
-        Self { name: name.to_owned(), uri, peer, state: Mutex::new(Err(why)) }
+        let state = State { contact: Err(why), is_new: true };
+        Self { name: name.to_owned(), uri, peer, state: Mutex::new(state), tried: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it is known whether the host can be reached, or until then.
+    pub(super) fn wait_for_first(&self, deadline: Instant) {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        drop(self.tried.wait_timeout_while(self.state(), patience, |state| state.is_new));
     }
 
     /// The connection, or why there is none.
     pub(super) fn contact(&self) -> Result<Arc<Contact>, String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state().contact.clone()
     }
 
-    pub(super) fn set(&self, state: Result<Arc<Contact>, String>) {
-        let before = std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state);
+    pub(super) fn set(&self, contact: Result<Arc<Contact>, String>) {
+        let before = std::mem::replace(&mut *self.state(), State { contact, is_new: false });
+        self.tried.notify_all();
+        // Not under the lock: it may be the last to hold a connection.
         drop(before);
     }
 
@@ -129,5 +150,22 @@ impl<T> Answer<T> {
     /// Waits so long.
     pub(super) fn within(self, patience: Duration) -> Result<T, String> {
         self.until(Instant::now() + patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_waited_for_until_it_was_tried_once() {
+        let line = Arc::new(Line::new("kvm1", "qemu+tcp://kvm1/system".into(), "qemu+tcp://kvm1/system".into()));
+        line.wait_for_first(Instant::now());
+        assert_eq!(line.contact().err().as_deref(), Some("connecting to kvm1"));
+        let tried = Arc::clone(&line);
+        let trying = thread::spawn(move || tried.set(Err("connection refused".into())));
+        line.wait_for_first(Instant::now() + Duration::from_secs(60));
+        assert_eq!(line.contact().err().as_deref(), Some("connection refused"));
+        trying.join().expect("it ends");
     }
 }

@@ -1,9 +1,8 @@
 //! Carries a migration out: one thread in libvirt's call, one that watches it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
@@ -29,22 +28,12 @@ mod flag {
     pub(super) const POST_COPY: u32 = 1 << 15;
 }
 
-/// Whether a call that has not begun must not begin any more: it may hang in opening its connection for long.
-#[derive(Default)]
-struct GivenUp(Arc<AtomicBool>);
-
-impl Drop for GivenUp {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
 /// Starts the migration and follows it to its end.
 pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign>) -> Done {
     let begun = Instant::now();
     let mut follower = Follower::new(task);
-    let given_up = GivenUp::default();
-    if let Err(why) = call(task, sender, given_up.0.clone()) {
+    let leave = Leave::default();
+    if let Err(why) = call(task, leave.0.clone(), sender) {
         return done(&follower, task, why);
     }
     let mut gone: Option<Instant> = None;
@@ -55,10 +44,8 @@ pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign
             Ok(Sign::Broken) | Err(RecvTimeoutError::Disconnected) => {
                 panic!("the call that moves {} failed", task.way.vm)
             }
-            Ok(Sign::Abort) => {
-                given_up.0.store(true, Ordering::Release);
-                follower.stop("aborted");
-            }
+            Ok(Sign::Abort) if leave.is_taken_back() => return done(&follower, task, "aborted".to_owned()),
+            Ok(Sign::Abort) => follower.stop("aborted"),
             Err(RecvTimeoutError::Timeout) => {}
         }
         match follower.look() {
@@ -80,23 +67,41 @@ fn vanished(follower: &Follower<'_>, task: &Task) -> String {
     follower.stopped().map_or_else(over, str::to_owned)
 }
 
+/// Whether the source may be asked for the migration; unset until it is asked. To connect to it may take so long that
+/// nobody waits any more: what was given up must not begin then.
+#[derive(Default)]
+struct Leave(Arc<OnceLock<bool>>);
+
+impl Leave {
+    /// False once the source is asked.
+    fn is_taken_back(&self) -> bool {
+        !*self.0.get_or_init(|| false)
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.is_taken_back();
+    }
+}
+
 fn done(follower: &Follower<'_>, task: &Task, detail: String) -> Done {
     let facts = vec![Fact::Ended { id: task.way.id, detail: words::line(&detail) }];
     Done { facts, learned: follower.learned }
 }
 
 /// Runs libvirt's call on a thread and a connection of its own: it blocks to the end of the migration.
-fn call(task: &Task, sender: SyncSender<Sign>, given_up: Arc<AtomicBool>) -> Result<(), String> {
+fn call(task: &Task, leave: Arc<OnceLock<bool>>, sender: SyncSender<Sign>) -> Result<(), String> {
     let own = task.clone();
     let calling = move || {
-        let returned = catch_unwind(AssertUnwindSafe(|| migrate(&own, &given_up)));
+        let returned = catch_unwind(AssertUnwindSafe(|| migrate(&own, &leave)));
         let _ = sender.send(returned.map_or(Sign::Broken, Sign::Returned));
     };
     let named = thread::Builder::new().name(format!("libvirt move {}", task.way.vm));
     named.spawn(calling).map(|_| ()).map_err(|why| format!("no thread to migrate with: {why}"))
 }
 
-fn migrate(task: &Task, given_up: &AtomicBool) -> Result<(), Error> {
+fn migrate(task: &Task, leave: &OnceLock<bool>) -> Result<(), Error> {
     let connection = Connection::open(task.library, &task.source.uri, None)?;
     let domain = task.key().find(&connection)?.ok_or_else(|| Error {
         code: Code::NO_DOMAIN,
@@ -106,7 +111,7 @@ fn migrate(task: &Task, given_up: &AtomicBool) -> Result<(), Error> {
     let settings = &task.settings;
     let flags = flags(settings, domain.persistent()?);
     let bandwidth: Vec<_> = settings.bandwidth.map(|rate| ("bandwidth", rate)).into_iter().collect();
-    if given_up.load(Ordering::Acquire) {
+    if !leave.get_or_init(|| true) {
         return Err(Error { message: "it was given up before it began".to_owned(), ..Error::default() });
     }
     domain.migrate(&task.destination.peer, &bandwidth, flags)

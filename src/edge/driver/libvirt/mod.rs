@@ -51,7 +51,7 @@ use crate::core::cluster::Libvirt as Settings;
 use crate::core::engine::Presence;
 
 /// Messages that wait for the center at most: it never waits itself, so that they are few.
-const QUEUE: usize = 4_096;
+const QUEUE: usize = 512;
 
 /// The driver of one array.
 pub struct Libvirt {

@@ -9,6 +9,13 @@ use crate::core::engine::Presence;
 /// Where a VM runs: places in the fleet.
 pub(super) type Hosts = Vec<usize>;
 
+/// How many looks a host has had, and whether it answers now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Looks {
+    pub count: u64,
+    pub answers: bool,
+}
+
 /// What all pictures together say of a VM; `None` where they say nothing yet. A host without a picture is `Unknown`.
 pub(super) fn sighting(presences: &[Presence]) -> Option<Hosts> {
     let at = |wanted: Presence| -> Hosts { (0..presences.len()).filter(|n| presences[*n] == wanted).collect() };
@@ -25,12 +32,12 @@ pub(super) fn sighting(presences: &[Presence]) -> Option<Hosts> {
 #[derive(Debug, Default)]
 pub(super) struct Belief {
     told: Option<Hosts>,
-    doubt: Option<(Hosts, Vec<u64>)>,
+    doubt: Option<(Hosts, Vec<Looks>)>,
 }
 
 impl Belief {
-    /// Takes in a sighting and how many looks each host has had. Returns what is to be told.
-    pub(super) fn weigh(&mut self, sighting: Option<Hosts>, looks: &[u64]) -> Option<Hosts> {
+    /// Takes in a sighting and the looks that each host has had. Returns what is to be told.
+    pub(super) fn weigh(&mut self, sighting: Option<Hosts>, looks: &[Looks]) -> Option<Hosts> {
         let Some(hosts) = sighting.filter(|hosts| self.told.as_ref() != Some(hosts)) else {
             self.doubt = None;
             return None;
@@ -43,11 +50,12 @@ impl Belief {
         Some(hosts)
     }
 
-    /// Whether every host has shown the same in a look that surely began later: one may have been under way.
-    fn agreed(&mut self, hosts: &Hosts, looks: &[u64]) -> bool {
+    /// Whether every host that answers has shown the same in a look that surely began later: one may have been under way.
+    /// One that does not answer has no say in it.
+    fn agreed(&mut self, hosts: &Hosts, looks: &[Looks]) -> bool {
         match &self.doubt {
             Some((seen, since)) if seen == hosts => {
-                since.iter().zip(looks).all(|(then, now)| *now > then + 1 || *now == 0)
+                since.iter().zip(looks).all(|(then, now)| now.count > then.count + 1 || !now.answers)
             }
             _ => {
                 self.doubt = Some((hosts.clone(), looks.to_vec()));
@@ -72,6 +80,10 @@ mod tests {
     use super::*;
     use Presence::{Absent, Paused, Runs, Unknown};
 
+    fn looks<const N: usize>(counts: [u64; N]) -> [Looks; N] {
+        counts.map(|count| Looks { count, answers: true })
+    }
+
     #[test]
     fn a_running_vm_is_where_it_runs() {
         assert_eq!(sighting(&[Absent, Runs, Absent]), Some(vec![1]));
@@ -95,23 +107,31 @@ mod tests {
     #[test]
     fn a_single_host_is_told_at_once_and_once() {
         let mut belief = Belief::default();
-        assert_eq!(belief.weigh(Some(vec![0]), &[1, 1]), Some(vec![0]));
-        assert_eq!(belief.weigh(Some(vec![0]), &[2, 2]), None);
-        assert_eq!(belief.weigh(Some(vec![1]), &[3, 2]), Some(vec![1]));
+        assert_eq!(belief.weigh(Some(vec![0]), &looks([1, 1])), Some(vec![0]));
+        assert_eq!(belief.weigh(Some(vec![0]), &looks([2, 2])), None);
+        assert_eq!(belief.weigh(Some(vec![1]), &looks([3, 2])), Some(vec![1]));
     }
 
     #[test]
     fn none_and_several_need_a_second_look_at_every_host() {
         let mut belief = Belief::default();
-        belief.weigh(Some(vec![0]), &[1, 1]);
+        belief.weigh(Some(vec![0]), &looks([1, 1]));
         for hosts in [vec![], vec![0, 1]] {
-            assert_eq!(belief.weigh(Some(hosts.clone()), &[2, 1]), None);
-            assert_eq!(belief.weigh(Some(hosts.clone()), &[4, 2]), None, "this look may have begun before");
-            assert_eq!(belief.weigh(Some(hosts.clone()), &[4, 3]), Some(hosts));
+            assert_eq!(belief.weigh(Some(hosts.clone()), &looks([2, 1])), None);
+            assert_eq!(belief.weigh(Some(hosts.clone()), &looks([4, 2])), None, "this look may have begun before");
+            assert_eq!(belief.weigh(Some(hosts.clone()), &looks([4, 3])), Some(hosts));
         }
-        assert_eq!(belief.weigh(Some(vec![0]), &[4, 4]), Some(vec![0]));
-        belief.weigh(Some(vec![]), &[5, 4]);
-        assert_eq!(belief.weigh(Some(vec![0]), &[5, 5]), None, "it was only a hand-over");
-        assert_eq!(belief.weigh(Some(vec![]), &[6, 6]), None, "and the next doubt begins anew");
+        assert_eq!(belief.weigh(Some(vec![0]), &looks([4, 4])), Some(vec![0]));
+        belief.weigh(Some(vec![]), &looks([5, 4]));
+        assert_eq!(belief.weigh(Some(vec![0]), &looks([5, 5])), None, "it was only a hand-over");
+        assert_eq!(belief.weigh(Some(vec![]), &looks([6, 6])), None, "and the next doubt begins anew");
+    }
+    #[test]
+    fn a_host_that_answers_no_more_has_no_say() {
+        let with_a_third_down = |count: u64| [looks([count, count]), [Looks { count: 7, answers: false }; 2]].concat();
+        let mut belief = Belief::default();
+        belief.weigh(Some(vec![0]), &looks([1, 1, 7, 7]));
+        assert_eq!(belief.weigh(Some(vec![0, 1]), &with_a_third_down(2)), None);
+        assert_eq!(belief.weigh(Some(vec![0, 1]), &with_a_third_down(4)), Some(vec![0, 1]));
     }
 }

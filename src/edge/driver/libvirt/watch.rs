@@ -9,8 +9,8 @@ use crate::core::insight::precopy::ROUND_CAP;
 
 /// Pages are this large unless libvirt says otherwise.
 const PAGE: u64 = 4_096;
-/// Rounds that must have been sent before writing faster than sending counts as not converging.
-const FAIR_ROUNDS: u32 = 3;
+/// The round in which writing faster than sending counts as not converging: the first sends everything in any case.
+const FAIR_ROUND: u32 = 2;
 
 /// Follows one migration.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ fn transfer(job: &Fields) -> Transfer {
 /// Whether it will not end by itself: the VM writes faster than is sent, or there were more rounds than are worth while.
 pub(super) fn hopeless(transfer: &Transfer) -> bool {
     let outrun = transfer.rate > 0 && transfer.dirty >= transfer.rate;
-    transfer.rounds > ROUND_CAP || (transfer.rounds >= FAIR_ROUNDS && outrun)
+    transfer.rounds > ROUND_CAP || (transfer.rounds >= FAIR_ROUND && outrun)
 }
 
 #[cfg(test)]
@@ -144,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn a_vm_that_writes_faster_than_is_sent_is_hopeless_after_a_few_rounds() {
+    fn a_vm_that_writes_faster_than_is_sent_is_hopeless_after_the_first_round() {
         let transfer = Transfer { rate: 30, dirty: 120, rounds: 1, ..Transfer::default() };
         assert!(!hopeless(&transfer));
-        assert!(hopeless(&Transfer { rounds: 3, ..transfer }));
+        assert!(hopeless(&Transfer { rounds: 2, ..transfer }));
         assert!(!hopeless(&Transfer { rounds: 9, dirty: 20, ..transfer }));
         assert!(hopeless(&Transfer { rounds: 30, dirty: 20, ..transfer }));
     }

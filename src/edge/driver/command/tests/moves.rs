@@ -187,3 +187,16 @@ fn while_a_migration_runs_confirming_tells_how_far_it_is() {
     lab.touch("stop");
     desk.ended();
 }
+
+#[test]
+fn where_a_vm_runs_is_told_anew_after_a_move() {
+    let mut lab = Lab::new();
+    lab.pace.round = Duration::from_millis(20);
+    lab.migrate("true");
+    let desk = lab.open();
+    assert_eq!(desk.found(), ["mln1"]);
+    desk.driver.order(Job::Start(lab.way()));
+    desk.ended();
+    assert_eq!(desk.presence(&lab), (Runs, Absent));
+    assert_eq!(desk.found(), ["mln1"], "what was said in between was for nobody");
+}
