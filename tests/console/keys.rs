@@ -440,3 +440,15 @@ fn space_marks_rows_one_after_the_other_and_escape_clears_the_marks() {
     press(&mut ui, &snapshot, KeyCode::Esc);
     assert!(ui.marked.is_empty() && ui.filter == "nii", "marks go before the filter");
 }
+
+#[test]
+fn a_move_of_unknown_outcome_is_settled_only_by_who_has_looked() {
+    let snapshot = sample::migrating(|migration| migration.stage = Stage::Unknown);
+    let mut ui = screen_on(&snapshot, "nii2");
+    assert!(type_keys(&mut ui, &snapshot, "h").is_empty(), "it asks first");
+    let Some(Overlay::Confirm { question, .. }) = ui.overlays.last() else { panic!("{:?}", ui.overlays) };
+    assert_eq!(question, "is the host that does not answer off for good? nii2 is then as the other one says");
+    let said = type_keys(&mut ui, &snapshot, "y");
+    let release = Command::Release { vm: "nii2".to_owned() };
+    assert!(said.contains(&Effect::Say(Say::Command(release))), "{said:?}");
+}

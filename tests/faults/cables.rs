@@ -51,7 +51,9 @@ fn a_destination_without_power_is_an_alarm_until_it_is_back() {
     let (name, from, to) = (tale.guest.name.clone(), tale.from, tale.to);
     tale.lab.power_off(to);
     assert_eq!(tale.phase("unknown"), format!("lab{to} does not answer"));
-    let said = format!("{name}: outcome unknown for 1 min: lab{to} does not answer; nothing else is moved with it");
+    let said = format!(
+        "{name}: outcome unknown for 1 min: lab{to} does not answer; switch it on, or, if it is off for good, release the VM; nothing else is moved with it"
+    );
     assert_eq!(tale.alarm("outcome unknown"), said);
     assert_eq!((tale.phases(), tale.requests()), (vec!["running".to_owned(), "unknown".to_owned()], 1));
     tale.lab.power_on(to);

@@ -48,7 +48,7 @@ pub const BINDINGS: &[Binding] = keys! {
     Fleet Vm "enter" [code(KeyCode::Enter)] Open Selected "open" "its screen: its past, decisions, settings, moves";
     Acting Vm "m" [ch('m')] Moves Selected "move" "move it: every destination, and what the gates say";
     Acting Vm "h" [ch('h')] Hold NotHeld "hold" "hold it where it is";
-    Acting Vm "h" [ch('h')] Release Held "release" "release it from a hold, or from flapping";
+    Acting Vm "h" [ch('h')] Release Held "release" "release it from a hold, from flapping, from a move of unknown outcome";
     Graphs Graph "[ ]" [ch('[')] ZoomIn Always "zoom" "a shorter and a longer stretch of time";
     Graphs Graph "" [ch(']')] ZoomOut Always "" "";
     Vm Graph "< >" [ch('<'), code(KeyCode::Left)] Earlier Always "pan" "back and forth in time; also left, right";

@@ -10,7 +10,7 @@ pub use bindings::BINDINGS;
 
 use super::ui::{Overlay, Screen, Ui};
 use crate::core::cluster::HostState;
-use crate::core::engine::VmState;
+use crate::core::engine::{Stage, VmState};
 use crate::view::{DrainView, MigrationView, Snapshot, VmRow};
 
 /// What takes the keys.
@@ -294,8 +294,13 @@ impl When {
     }
 }
 
+/// Its migration's outcome is unknown: released, it is settled by what the host says that answers.
+pub fn is_in_doubt(row: &VmRow) -> bool {
+    row.migration.as_ref().is_some_and(|migration| migration.stage == Stage::Unknown)
+}
+
 fn is_held(row: &VmRow) -> bool {
-    matches!(row.state, VmState::Held | VmState::Flapping)
+    matches!(row.state, VmState::Held | VmState::Flapping) || is_in_doubt(row)
 }
 
 #[cfg(test)]

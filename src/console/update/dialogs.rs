@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Effect, drain};
-use crate::console::keymap::Action;
+use crate::console::keymap::{Action, is_in_doubt};
 use crate::console::text;
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::core::cluster::Mode;
@@ -81,6 +81,9 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
 }
 
 pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {
+    if *action == Action::Release && ask_give_up(ui) {
+        return None;
+    }
     let command = match action {
         Action::Acknowledge => Command::Acknowledge,
         _ => {
@@ -94,6 +97,15 @@ pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {
         }
     };
     Some(ask(ui, command))
+}
+
+/// A move of unknown outcome is settled only by somebody who has looked.
+fn ask_give_up(ui: &mut Ui) -> bool {
+    let Some(row) = ui.row().filter(|row| is_in_doubt(row)) else { return false };
+    let question = format!("is the host that does not answer off for good? {} is then as the other one says", row.name);
+    let then = Command::Release { vm: row.name.to_string() };
+    ui.overlays.push(Overlay::Confirm { question, then });
+    true
 }
 
 pub(super) fn ask_abort(ui: &mut Ui) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Transfer, Value};
 use crate::core::policy::{Decision, State};
 
-use super::message::{QueueReport, Route};
+use super::message::{Presence, QueueReport, Route};
 use super::record::{By, Gate, Phase, VmState};
 
 /// A migration that failed keeps its VM away from that host for so long.
@@ -165,6 +165,8 @@ pub(super) struct Doubt {
     pub(super) since: Timestamp,
     /// An alarm was raised over it.
     pub(super) told: bool,
+    /// What source and destination said last.
+    pub(super) sides: (Presence, Presence),
 }
 
 /// How far a flight is.

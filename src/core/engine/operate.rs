@@ -114,6 +114,9 @@ impl Engine {
     }
 
     fn release(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
+        if self.flight(vm).is_some_and(|flight| flight.stage == Stage::Unknown) {
+            return self.give_up(now, vm, out);
+        }
         let live = self.live_mut(vm);
         if live.hold.is_none() && !live.flapping {
             return Err(format!("{} is not held", self.name(vm)));

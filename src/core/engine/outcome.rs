@@ -5,6 +5,7 @@ use crate::core::policy::{Place, Rule};
 
 use super::live::{Doubt, Hold, HoldCause, Stage, Whereabouts};
 use super::message::{Effect, Presence, Route};
+use super::operate::Said;
 use super::record::{By, Phase};
 use super::timers::Timer;
 use super::{Engine, HOUR};
@@ -66,7 +67,10 @@ impl Engine {
         let said = self.doubtful(route, source, destination);
         let Some(flight) = self.flights.get_mut(&id) else { return };
         let wait = if flight.doubt.is_none() { ASK_SOON } else { ASK_AGAIN };
-        let since = flight.doubt.get_or_insert(Doubt { since: now, told: false }).since;
+        let sides = (source, destination);
+        let doubt = flight.doubt.get_or_insert(Doubt { since: now, told: false, sides });
+        doubt.sides = sides;
+        let since = doubt.since;
         let is_news = flight.stage != Stage::Unknown || flight.detail != said;
         (flight.stage, flight.retry) = (Stage::Unknown, now + wait);
         flight.detail.clone_from(&said);
@@ -113,10 +117,39 @@ impl Engine {
             (Presence::Paused, Presence::Runs) | (Presence::Runs, Presence::Paused) => {
                 "it runs at the other: destroy the paused one, if no migration goes on there"
             }
-            _ => "nothing else is moved with it",
+            (Presence::Unknown, Presence::Unknown) => "nothing else is moved with it",
+            _ => "switch it on, or, if it is off for good, release the VM; nothing else is moved with it",
         };
         let text = format!("{}: outcome unknown for 1 min: {said}; {remedy}", self.name(route.vm));
         self.alarm(now, Some(route.vm), text, out);
+    }
+
+    /// An operator has looked: the host that does not answer is off for good. The outcome is what the other one says.
+    pub(super) fn give_up(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
+        let flight = self.flight(vm).filter(|flight| flight.stage == Stage::Unknown);
+        let Some((route, doubt)) = flight.and_then(|flight| Some((flight.route, flight.doubt?))) else {
+            return Err(format!("{} is migrating", self.name(vm)));
+        };
+        if !doubt.told {
+            return Err(format!("{}: both hosts are asked for a minute first", self.name(vm)));
+        }
+        let id = route.id;
+        let silent = match doubt.sides {
+            (Presence::Runs | Presence::Absent, Presence::Unknown) => route.to,
+            (Presence::Unknown, Presence::Runs | Presence::Absent) => route.from,
+            _ => return Err(format!("{}: {}: nothing can be told", self.name(vm), self.said_of(id))),
+        };
+        let said = format!("{}: {} is taken to be off for good", self.name(vm), self.host_name(silent));
+        match doubt.sides {
+            (Presence::Runs, _) => self.stayed(now, id, out),
+            (_, Presence::Runs) => self.confirmed(now, id, out),
+            _ => self.broken(now, id, Phase::Lost, HoldCause::Lost, out),
+        }
+        Ok(said)
+    }
+
+    fn said_of(&self, id: RequestId) -> &str {
+        self.flights.get(&id).map_or("", |flight| flight.detail.as_str())
     }
 
     /// What had seemed to be over is still under way: the driver follows it.

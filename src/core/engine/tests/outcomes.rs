@@ -67,6 +67,36 @@ fn a_move_whose_outcome_stays_unknown_keeps_its_hosts_and_not_the_cluster() {
 }
 
 #[test]
+fn a_host_that_is_off_for_good_ends_a_doubt_by_an_operators_word() {
+    for (source, destination, phase, host) in [
+        (RUNS, UNKNOWN, Phase::Failed, "h1"),
+        (UNKNOWN, RUNS, Phase::Confirmed, "h2"),
+        (ABSENT, UNKNOWN, Phase::Lost, "h1"),
+        (UNKNOWN, ABSENT, Phase::Lost, "h1"),
+    ] {
+        let mut world = moved(source, destination);
+        world.run_for(Span::from_mins(2));
+        assert_eq!(world.phases().last(), Some(&Phase::Unknown));
+        world.command(Command::Release { vm: "nii1".to_owned() });
+        let off = if destination == UNKNOWN { "h2" } else { "h1" };
+        assert_eq!(world.answers.last(), Some(&(true, format!("nii1: {off} is taken to be off for good"))));
+        assert_eq!((world.phases().last(), world.host()), (Some(&phase), host));
+    }
+    for (source, destination) in [(UNKNOWN, UNKNOWN), (PAUSED, UNKNOWN)] {
+        let mut world = moved(source, destination);
+        world.run_for(Span::from_mins(2));
+        world.command(Command::Release { vm: "nii1".to_owned() });
+        assert!(world.answers.last().is_some_and(|(ok, why)| !ok && why.ends_with("nothing can be told")));
+        assert_eq!(world.engine.state(VmId(0)), VmState::Migrating);
+    }
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::Say(RUNS, UNKNOWN);
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    world.command(Command::Release { vm: "nii1".to_owned() });
+    assert_eq!(world.answers.last(), Some(&(false, "nii1: both hosts are asked for a minute first".to_owned())));
+}
+
+#[test]
 fn lost_and_double_raise_an_alarm_and_nothing_more_is_done() {
     for (source, destination) in [(ABSENT, ABSENT), (RUNS, RUNS)] {
         let mut world = moved(source, destination);
@@ -188,7 +218,11 @@ fn a_hand_over_is_asked_for_again_after_a_second() {
 #[test]
 fn after_a_minute_there_is_one_alarm_that_says_what_to_do() {
     for (source, destination, said) in [
-        (RUNS, UNKNOWN, "h2 does not answer; nothing else is moved with it"),
+        (
+            RUNS,
+            UNKNOWN,
+            "h2 does not answer; switch it on, or, if it is off for good, release the VM; nothing else is moved with it",
+        ),
         (PAUSED, PAUSED, "paused on both h1 and h2; resume one, destroy the other"),
         (ABSENT, PAUSED, "paused on h2; resume it there"),
     ] {
