@@ -118,12 +118,25 @@ impl Tale {
     /// What began once, had this outcome, and left the VM running on this host alone, as the hosts themselves say.
     #[track_caller]
     pub fn ends(&mut self, outcome: &str, on: usize) -> String {
+        let why = self.is_told(outcome);
+        self.leaves(on);
+        why
+    }
+
+    /// What began once had this outcome, and why.
+    #[track_caller]
+    pub fn is_told(&mut self, outcome: &str) -> String {
         let (phase, why) = self.outcome();
         let told = (phase.as_str(), self.known_phases(), self.requests());
         assert_eq!(told, (outcome, vec!["running".to_owned(), outcome.to_owned()], 1), "{why}: {:#?}", self.story());
+        why
+    }
+
+    /// The VM runs on this host alone, as the hosts themselves say, and nothing is left of its migration.
+    #[track_caller]
+    pub fn leaves(&self, on: usize) {
         self.is_over();
         self.runs_on(&[on]);
-        why
     }
 
     /// Ends whimbrel, and the fault has its row in the table.
