@@ -3,7 +3,7 @@
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Rule};
 
-use super::live::{Doubt, Hold, HoldCause, Stage, Whereabouts};
+use super::live::{Doubt, Flight, Hold, HoldCause, Stage, Whereabouts};
 use super::message::{Effect, Presence, Route};
 use super::operate::Said;
 use super::record::{By, Phase};
@@ -18,6 +18,18 @@ const ASK_AGAIN: Span = Span::from_secs(5);
 const DOUBT: Span = Span::from_mins(1);
 /// A migration that was found still under way, and of which nothing more is heard for so long, is asked for again.
 const QUIET: Span = Span::from_mins(1);
+
+/// What source and destination say.
+type Sides = (Presence, Presence);
+
+/// The host that does not answer, if the other one alone can say how it ended.
+const fn silent(route: Route, sides: Sides) -> Option<HostId> {
+    match sides {
+        (Presence::Runs | Presence::Absent, Presence::Unknown) => Some(route.to),
+        (Presence::Unknown, Presence::Runs | Presence::Absent) => Some(route.from),
+        _ => None,
+    }
+}
 
 impl Engine {
     pub(super) fn on_ended(&mut self, id: RequestId, detail: String, out: &mut Vec<Effect>) {
@@ -45,7 +57,7 @@ impl Engine {
         }
         match (source, destination) {
             (Presence::Unknown | Presence::Paused, _) | (_, Presence::Unknown | Presence::Paused) => {
-                self.cannot_tell(now, id, source, destination, out);
+                self.cannot_tell(now, id, (source, destination), out);
             }
             (Presence::Absent, Presence::Runs) => self.confirmed(now, id, out),
             (Presence::Runs, Presence::Absent) => self.stayed(now, id, out),
@@ -55,19 +67,11 @@ impl Engine {
     }
 
     /// Nothing is done to the VM until both hosts have said whether it runs there.
-    fn cannot_tell(
-        &mut self,
-        now: Timestamp,
-        id: RequestId,
-        source: Presence,
-        destination: Presence,
-        out: &mut Vec<Effect>,
-    ) {
+    fn cannot_tell(&mut self, now: Timestamp, id: RequestId, sides: Sides, out: &mut Vec<Effect>) {
         let Some(route) = self.flights.get(&id).map(|flight| flight.route) else { return };
-        let said = self.doubtful(route, source, destination);
+        let said = self.doubtful(route, sides);
         let Some(flight) = self.flights.get_mut(&id) else { return };
         let wait = if flight.doubt.is_none() { ASK_SOON } else { ASK_AGAIN };
-        let sides = (source, destination);
         let doubt = flight.doubt.get_or_insert(Doubt { since: now, told: false, sides });
         doubt.sides = sides;
         let since = doubt.since;
@@ -80,12 +84,12 @@ impl Engine {
             self.record_flight(now, route, Phase::Unknown, percent, said.clone(), out);
         }
         if now.since(since) >= DOUBT {
-            self.alarm_of_doubt(now, id, &said, (source, destination), out);
+            self.alarm_of_doubt(now, id, &said, sides, out);
         }
     }
 
     /// Which side keeps the outcome from being told, and why: `kvm2 does not answer`.
-    fn doubtful(&self, route: Route, source: Presence, destination: Presence) -> String {
+    fn doubtful(&self, route: Route, (source, destination): Sides) -> String {
         let (from, to) = (self.host_name(route.from), self.host_name(route.to));
         let side = |presence, host: &str| match presence {
             Presence::Unknown => Some(format!("{host} does not answer")),
@@ -99,14 +103,7 @@ impl Engine {
     }
 
     /// Said once for each migration.
-    fn alarm_of_doubt(
-        &mut self,
-        now: Timestamp,
-        id: RequestId,
-        said: &str,
-        sides: (Presence, Presence),
-        out: &mut Vec<Effect>,
-    ) {
+    fn alarm_of_doubt(&mut self, now: Timestamp, id: RequestId, said: &str, sides: Sides, out: &mut Vec<Effect>) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
         let route = flight.route;
         let Some(doubt) = flight.doubt.as_mut().filter(|doubt| !doubt.told) else { return };
@@ -117,8 +114,10 @@ impl Engine {
             (Presence::Paused, Presence::Runs) | (Presence::Runs, Presence::Paused) => {
                 "it runs at the other: destroy the paused one, if no migration goes on there"
             }
-            (Presence::Unknown, Presence::Unknown) => "nothing else is moved with it",
-            _ => "switch it on, or, if it is off for good, release the VM; nothing else is moved with it",
+            sides if silent(route, sides).is_some() => {
+                "switch it on, or, if it is off for good, release the VM; nothing else is moved with it"
+            }
+            _ => "nothing else is moved with it",
         };
         let text = format!("{}: outcome unknown for 1 min: {said}; {remedy}", self.name(route.vm));
         self.alarm(now, Some(route.vm), text, out);
@@ -126,30 +125,21 @@ impl Engine {
 
     /// An operator has looked: the host that does not answer is off for good. The outcome is what the other one says.
     pub(super) fn give_up(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
-        let flight = self.flight(vm).filter(|flight| flight.stage == Stage::Unknown);
-        let Some((route, doubt)) = flight.and_then(|flight| Some((flight.route, flight.doubt?))) else {
-            return Err(format!("{} is migrating", self.name(vm)));
-        };
-        if !doubt.told {
+        let told = |flight: &Flight| Some((flight.route, flight.doubt.filter(|doubt| doubt.told)?.sides));
+        let Some((route, sides)) = self.flight(vm).and_then(told) else {
             return Err(format!("{}: both hosts are asked for a minute first", self.name(vm)));
-        }
-        let id = route.id;
-        let silent = match doubt.sides {
-            (Presence::Runs | Presence::Absent, Presence::Unknown) => route.to,
-            (Presence::Unknown, Presence::Runs | Presence::Absent) => route.from,
-            _ => return Err(format!("{}: {}: nothing can be told", self.name(vm), self.said_of(id))),
+        };
+        let Some(silent) = silent(route, sides) else {
+            return Err(format!("{}: {}: nothing can be told", self.name(vm), self.doubtful(route, sides)));
         };
         let said = format!("{}: {} is taken to be off for good", self.name(vm), self.host_name(silent));
-        match doubt.sides {
+        let id = route.id;
+        match sides {
             (Presence::Runs, _) => self.stayed(now, id, out),
             (_, Presence::Runs) => self.confirmed(now, id, out),
             _ => self.broken(now, id, Phase::Lost, HoldCause::Lost, out),
         }
         Ok(said)
-    }
-
-    fn said_of(&self, id: RequestId) -> &str {
-        self.flights.get(&id).map_or("", |flight| flight.detail.as_str())
     }
 
     /// What had seemed to be over is still under way: the driver follows it.

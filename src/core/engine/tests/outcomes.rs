@@ -218,6 +218,7 @@ fn a_hand_over_is_asked_for_again_after_a_second() {
 #[test]
 fn after_a_minute_there_is_one_alarm_that_says_what_to_do() {
     for (source, destination, said) in [
+        (PAUSED, UNKNOWN, "paused on h1, h2 does not answer; nothing else is moved with it"),
         (
             RUNS,
             UNKNOWN,
