@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
-use crate::core::engine::{Engine, Event, Flight, Presence, Stage};
+use crate::core::engine::{Engine, Event, Flight, Stage};
 use crate::edge::config::Config;
 use crate::edge::driver::{Drive, Fact, Fleet, Guest, Job, Machine, Usage};
 
@@ -113,7 +113,7 @@ impl Drives {
         match self.slots.get(array.index()) {
             Some(Slot { drive: Running::Well(drive), .. }) => drive.order(job),
             Some(Slot { drive: Running::Broken(why), id, .. }) => {
-                if let Some(fact) = without_driver(job, why) {
+                if let Some(fact) = job.refused(why.clone()) {
                     drop(self.tell.send((*id, fact)));
                 }
             }
@@ -148,17 +148,6 @@ pub fn crews(config: &Config) -> Vec<Crew> {
 /// Whether a driver is at work on it.
 const fn is_driven(flight: &Flight) -> bool {
     matches!(flight.stage, Stage::Preflight | Stage::Journal | Stage::Running)
-}
-
-/// What a driver says that could not be started.
-fn without_driver(job: Job, why: &str) -> Option<Fact> {
-    Some(match job {
-        Job::Preflight(way) => Fact::Preflight { id: way.id, refusal: Some(why.to_owned()), forecast: None },
-        Job::Start(way) => Fact::Ended { id: way.id, detail: why.to_owned() },
-        Job::Confirm(way) => Fact::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown },
-        Job::Measure { vm } => Fact::Measured { vm, usage: Err(why.to_owned()) },
-        Job::Abort(_) => return None,
-    })
 }
 
 /// An array's hosts, and the VMs that live there.

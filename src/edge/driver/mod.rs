@@ -46,6 +46,21 @@ pub enum Job {
     },
 }
 
+impl Job {
+    /// The answer to a job that nobody takes on, for this reason; an abort has none.
+    pub fn refused(self, why: String) -> Option<Fact> {
+        Some(match self {
+            Self::Preflight(way) => Fact::Preflight { id: way.id, refusal: Some(why), forecast: None },
+            Self::Start(way) => Fact::Ended { id: way.id, detail: why },
+            Self::Confirm(way) => {
+                Fact::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown }
+            }
+            Self::Measure { vm } => Fact::Measured { vm, usage: Err(why) },
+            Self::Abort(_) => return None,
+        })
+    }
+}
+
 /// What a driver has found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {

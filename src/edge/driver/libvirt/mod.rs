@@ -46,9 +46,8 @@ pub use self::discover::{Discovered, DiscoveredDisk, DiscoveredDomain, Discovere
 use self::ffi::Library;
 use self::host::Post;
 use self::line::Line;
-use super::{Fact, Fleet, Job, Tell};
+use super::{Fleet, Job, Tell};
 use crate::core::cluster::Libvirt as Settings;
-use crate::core::engine::Presence;
 
 /// Messages that wait for the center at most: it never waits itself, so that they are few.
 const QUEUE: usize = 512;
@@ -92,7 +91,8 @@ impl Libvirt {
         if let Err(TrySendError::Full(Message::Order(job)) | TrySendError::Disconnected(Message::Order(job))) =
             self.center.try_send(Message::Order(job))
         {
-            unanswered(job).into_iter().for_each(|fact| (self.tell)(fact));
+            let busy = job.refused("the libvirt driver is too busy".to_owned());
+            busy.into_iter().for_each(|fact| (self.tell)(fact));
         }
     }
 }
@@ -110,18 +110,4 @@ impl Drop for Libvirt {
 
 fn no_uri(host: &str) -> String {
     format!("{host} has no URI: give the array's driver one (uri = \"qemu+ssh://root@{{host}}/system\"), or the host")
-}
-
-/// The answer to a job that was not taken in.
-fn unanswered(job: Job) -> Option<Fact> {
-    let busy = "the libvirt driver is too busy".to_owned();
-    match job {
-        Job::Preflight(way) => Some(Fact::Preflight { id: way.id, refusal: Some(busy), forecast: None }),
-        Job::Start(way) => Some(Fact::Ended { id: way.id, detail: busy }),
-        Job::Abort(_) => None,
-        Job::Confirm(way) => {
-            Some(Fact::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown })
-        }
-        Job::Measure { vm } => Some(Fact::Measured { vm, usage: Err(busy) }),
-    }
 }
