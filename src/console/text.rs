@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Local, NaiveDateTime};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub use crate::core::cluster::counted;
 use crate::core::cluster::{Span, Timestamp, Value};
 
 /// Which clock a screen shows.
@@ -148,11 +149,6 @@ pub fn value(value: Value, at_least: &str) -> String {
 /// A load as a whole percentage.
 pub fn percent(load: f32) -> String {
     format!("{:.0}%", load * 100.0)
-}
-
-/// `1 VM`, `2 VMs`.
-pub fn counted(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// A text a terminal cannot be harmed by: control characters become spaces.

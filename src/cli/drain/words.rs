@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::core::cluster::counted;
 use crate::edge::control::{Plan, PlannedMove, Progress, Stays, Taker, Travels};
 
 /// A running migration's percentage is told in steps of so many.
@@ -31,7 +32,7 @@ pub(super) fn plan(plan: &Plan) -> Vec<String> {
 }
 
 fn vms(n: usize) -> String {
-    if n == 1 { "1 VM".to_owned() } else { format!("{n} VMs") }
+    counted(n, "VM", "VMs")
 }
 
 fn way(planned: &PlannedMove, wide: usize) -> String {

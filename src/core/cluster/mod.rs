@@ -7,6 +7,7 @@ mod model;
 mod source;
 mod time;
 mod transfer;
+mod words;
 
 pub use driver::{Commands, CopyStorage, Domain, Driver, Libvirt, Reach};
 pub use id::{ArrayId, HostId, RequestId, SiteId, VmId};
@@ -15,3 +16,4 @@ pub use model::{Array, Cluster, Host, HostState, Limits, Mode, Pick, Site, Vm};
 pub use source::{Monitor, MysqlQuantity, OnTimeout, Secret, Source, Usage};
 pub use time::{Span, Timestamp, in_words, written};
 pub use transfer::Transfer;
+pub use words::counted;

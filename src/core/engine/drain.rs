@@ -10,7 +10,7 @@ use super::record::{Happened, Record};
 use super::reload::CONFIG;
 use super::spread::Given;
 use super::{Engine, host_word};
-use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, in_words};
+use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, counted, in_words};
 
 /// VMs that cannot leave are looked at again after so long, though nothing happened.
 const TRY_AGAIN: Span = Span::from_secs(30);
@@ -330,5 +330,5 @@ impl Drain {
 }
 
 pub(super) fn in_vms(n: u32) -> String {
-    if n == 1 { "1 VM".to_owned() } else { format!("{n} VMs") }
+    counted(n as usize, "VM", "VMs")
 }

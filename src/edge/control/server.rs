@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::{Ask, Call, Progress, Reply, Request, Subject, beside, short};
+use crate::core::cluster::counted;
 
 /// So many may ask at once.
 const CALLERS: usize = 16;
@@ -184,7 +185,7 @@ async fn follow(line: &mut Line, calls: &UnboundedSender<Call>, host: String) {
 
 fn drained(progress: &Progress) -> String {
     let Progress { host, moved, .. } = progress;
-    let vms = if *moved == 1 { "1 VM has".to_owned() } else { format!("{moved} VMs have") };
+    let vms = counted(*moved as usize, "VM has", "VMs have");
     format!("{host} is drained: {vms} left it; it takes none until it is released")
 }
 
