@@ -5,7 +5,7 @@
 //! rest is sent, and it resumes at the destination. With `V` the memory and `n` the rounds:
 //! `total = V/R · (1 − λⁿ⁺¹) / (1 − λ)`, `downtime = V·λⁿ/R + resume`.
 
-use crate::core::cluster::{Span, Transfer, in_words as words};
+use crate::core::cluster::{Span, Transfer, counted, in_words as words};
 
 /// Xen stops the VM when 50 pages of 4 KiB or fewer remain, in MB.
 pub const SMALL_MB: f64 = 0.2;
@@ -63,10 +63,14 @@ pub fn standing(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: S
 pub fn in_words(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> String {
     let Forecast { rounds, total, converges, .. } = forecast(memory_mb, dirty_mb_s, bandwidth_mb_s);
     if !converges {
-        return format!("will not converge: writes {dirty_mb_s:.0} MB/s, sends {bandwidth_mb_s:.0} MB/s");
+        return format!("will not converge: writes {}, sends {}", rate(dirty_mb_s), rate(bandwidth_mb_s));
     }
     let takes = if total < Span::from_mins(2) { format!("{:.1} s", total.secs_f64()) } else { words(total) };
-    format!("about {takes} in {rounds} {}", if rounds == 1 { "round" } else { "rounds" })
+    format!("about {takes} in {}", counted(rounds as usize, "round", "rounds"))
+}
+
+fn rate(mb_s: f64) -> String {
+    if mb_s < 10.0 { format!("{mb_s:.1} MB/s") } else { format!("{mb_s:.0} MB/s") }
 }
 
 /// Where a migration stands `elapsed` after its start, in figures.

@@ -1,21 +1,13 @@
 //! What a migration will be like, as a phrase.
 
 use super::task::Learned;
-use super::words;
-use crate::core::insight::precopy::forecast;
+use crate::core::insight::precopy::in_words;
 
 /// `about 4.2 s in 6 rounds`, for so many bytes of memory; `None` where nothing is known of the network yet.
 pub(super) fn phrase(memory: u64, learned: Learned) -> Option<String> {
     let rate = learned.rate.filter(|rate| *rate > 0)?;
     let mb = |bytes: u64| bytes as f64 / 1e6;
-    let forecast = forecast(mb(memory), mb(learned.dirty.unwrap_or_default()), mb(rate));
-    if !forecast.converges {
-        let (writes, sends) = (words::bytes(learned.dirty.unwrap_or_default()), words::bytes(rate));
-        return Some(format!("will not converge: writes {writes}/s, sends {sends}/s"));
-    }
-    let total = words::seconds(forecast.total.millis().unsigned_abs());
-    let rounds = if forecast.rounds == 1 { "round" } else { "rounds" };
-    Some(format!("about {total} in {} {rounds}", forecast.rounds))
+    Some(in_words(mb(memory), mb(learned.dirty.unwrap_or_default()), mb(rate)))
 }
 
 #[cfg(test)]
