@@ -85,6 +85,15 @@ fn edit(console: &mut Console, title: &str) {
     console.until("the editor", |console| console.text().contains(title) && console.text().contains("kind = "));
 }
 
+/// A console on the config, with the editor open on this VM's policy.
+fn editing(vm: &str, title: &str) -> (Config, Console) {
+    let config = Config::new(CONFIG);
+    let mut console = opened(&config, &[]);
+    select(&mut console, vm);
+    edit(&mut console, title);
+    (config, console)
+}
+
 /// Waits until the config file has been read: until then nothing can be edited.
 fn read(console: &mut Console) {
     loop {
@@ -179,10 +188,7 @@ fn the_demos_threshold_is_edited_previewed_saved_used_and_undone() {
 
 #[test]
 fn a_real_configs_block_is_saved_in_one_place_and_undone_byte_for_byte() {
-    let config = Config::new(CONFIG);
-    let mut console = opened(&config, &[]);
-    select(&mut console, "web");
-    edit(&mut console, "policy of web");
+    let (config, mut console) = editing("web", "policy of web");
     console.press("1800");
     console.shows("threshold 1500 → 1800");
     console.press(F2);
@@ -200,10 +206,7 @@ fn a_real_configs_block_is_saved_in_one_place_and_undone_byte_for_byte() {
 
 #[test]
 fn what_is_wrong_is_said_and_not_saved() {
-    let config = Config::new(CONFIG);
-    let mut console = opened(&config, &[]);
-    select(&mut console, "web");
-    edit(&mut console, "policy of web");
+    let (config, mut console) = editing("web", "policy of web");
     console.press("fifty");
     console.shows("invalid");
     console.press(F2);
@@ -233,10 +236,7 @@ fn a_key_changes_a_number_in_the_file_too_and_is_taken_back() {
 
 #[test]
 fn a_shared_block_asks_first_and_is_changed_for_all_or_left_alone() {
-    let config = Config::new(CONFIG);
-    let mut console = opened(&config, &[]);
-    select(&mut console, "shop1");
-    edit(&mut console, "policy shop");
+    let (config, mut console) = editing("shop1", "policy shop");
     assert!(console.text().contains("shared with shop2"), "{}", console.text());
     console.press("1700");
     console.shows("threshold 1500 → 1700");
@@ -294,10 +294,7 @@ fn marked_vms_are_edited_at_once() {
 
 #[test]
 fn a_file_that_another_changed_under_the_editor_is_not_overwritten_unasked() {
-    let config = Config::new(CONFIG);
-    let mut console = opened(&config, &[]);
-    select(&mut console, "web");
-    edit(&mut console, "policy of web");
+    let (config, mut console) = editing("web", "policy of web");
     console.press("1800");
     console.shows("threshold 1500 → 1800");
     let theirs = CONFIG.replace("1500, tarry = 3 } # from", "1600, tarry = 4 } # from");

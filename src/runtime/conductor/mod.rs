@@ -430,10 +430,16 @@ mod tests {
         assert!(matches!(&all[..], [Polled::Reading(VmId(0), Reading::Gap(why))] if why.contains("URL")));
     }
 
-    #[tokio::test]
-    async fn the_very_first_migration_is_written_down_before_it_starts() {
+    /// A config file, and the folder that goes with it.
+    fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, text).expect("a file");
+        (folder, path)
+    }
+
+    #[tokio::test]
+    async fn the_very_first_migration_is_written_down_before_it_starts() {
         let text = r#"
             mode = "auto"
             [history]
@@ -447,7 +453,7 @@ mod tests {
             monitor = { kind = "simulated", service = "apache" }
             policy = { kind = "threshold", threshold = 100000, tarry = 1 }
         "#;
-        std::fs::write(&path, text).expect("a file");
+        let (_folder, path) = written(text);
         let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
         let mut conductor =
             crate::runtime::over(config::load_with_bytes(&path).expect("a config"), show, None).expect("a history");
@@ -463,9 +469,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_config_that_a_migration_stands_against_is_applied_when_that_is_done() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("whimbrel.toml");
-        std::fs::write(&path, include_str!("../../../config/first.toml")).expect("a file");
+        let (_folder, path) = written(include_str!("../../../config/first.toml"));
         let mut conductor = conductor();
         let papers = Papers { file: Some(path.clone()), ..Papers::default() };
         conductor.backroom.open_desk(papers).expect("a desk");
@@ -474,13 +478,7 @@ mod tests {
         conductor.heart.command("operator", there, &mut conductor.sink, &mut conductor.asks);
         assert_eq!(conductor.engine().flights().count(), 1);
         let config = config::load(&path).expect("a config");
-        conductor.changed(Changed {
-            config,
-            before: None,
-            said: Vec::new(),
-            editing: Editing::default(),
-            origins: Vec::new(),
-        });
+        conductor.changed(reread(config, None));
         assert!(conductor.engine().cluster().vm_named("nii2").is_some(), "it is on its way: the old config stays");
         while conductor.engine().flights().next().is_some() {
             conductor.wake(conductor.heart.next_wake());
@@ -495,9 +493,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_due_before_a_reload_is_not_asked_of_the_new_configs_vms() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("whimbrel.toml");
-        std::fs::write(&path, include_str!("../../../config/first.toml")).expect("a file");
+        let (_folder, path) = written(include_str!("../../../config/first.toml"));
         let config = config::load(&path).expect("a config");
         let mut conductor = conductor();
         conductor.changed(reread(config, None));
