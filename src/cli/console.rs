@@ -104,8 +104,8 @@ pub(super) fn open(named: Option<&Path>, screen: Screen) -> Result<ExitCode> {
 }
 
 fn first_steps() -> String {
-    "No config was found: this cluster is simulated. To watch your own, start from config/first.toml: save it as \
-     ./whimbrel.toml, `whimbrel check`, then `whimbrel`."
+    "No config was found: this cluster is simulated. To watch your own, save what `whimbrel discover URI…` prints of \
+     your libvirt hosts, or config/first.toml, as ./whimbrel.toml, `whimbrel check`, then `whimbrel`."
         .to_owned()
 }
 
