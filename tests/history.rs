@@ -16,7 +16,9 @@ use whimbrel::core::cluster::{Direction, RequestId, Span, Timestamp, Value};
 use whimbrel::core::engine::VmState;
 use whimbrel::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom, Story, Told};
 use whimbrel::core::policy::{Bound, Place, Rule, Settings};
-use whimbrel::edge::history::{Batch, HistoryError, Journalled, Keeper, Note, Order, Owner, Reader, Retention, Store};
+use whimbrel::edge::history::{
+    Batch, HistoryError, HistoryWriter, Journalled, Note, Order, Owner, Reader, Retention, Store,
+};
 
 /// What takes this long has failed: far more than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -92,7 +94,7 @@ fn say(line: &str) {
 #[test]
 fn child_that_writes() {
     let Some((path, first)) = told_to() else { return };
-    let keeper = Keeper::start(open(&path).expect("a history"), |note| match note {
+    let keeper = HistoryWriter::start(open(&path).expect("a history"), |note| match note {
         Note::Written { through } => say(&format!("w {}", through.since(BEGIN).millis() / 60_000)),
         Note::Journalled(id) => say(&format!("j {}", id.0)),
         Note::Trouble(text) => say(&format!("trouble {text}")),
@@ -211,7 +213,8 @@ fn a_reader_sees_whole_batches_while_they_are_written() {
     let path = folder.path().join("a.db");
     let (say, said) = channel();
     // Nobody listens any more when the test is over.
-    let keeper = Keeper::start(open(&path).expect("a history"), move |note| drop(say.send(note))).expect("a thread");
+    let keeper =
+        HistoryWriter::start(open(&path).expect("a history"), move |note| drop(say.send(note))).expect("a thread");
     let reader = Reader::open(&path).expect("a history");
     for n in 0..400 {
         keeper.put(numbered(n)).expect("no trouble");
@@ -250,7 +253,8 @@ fn a_full_disk_is_said_once_and_nothing_accepted_is_lost_when_there_is_room_agai
     let Some(disk) = services::or_skip(test, Small::mount("4m")) else { return };
     let path = disk.path().join("a.db");
     let (say, said) = channel();
-    let keeper = Keeper::start(open(&path).expect("a history"), move |note| drop(say.send(note))).expect("a thread");
+    let keeper =
+        HistoryWriter::start(open(&path).expect("a history"), move |note| drop(say.send(note))).expect("a thread");
     keeper.put(numbered(0)).expect("room");
     hear(&said, |note| matches!(note, Note::Written { .. }));
 

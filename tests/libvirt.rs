@@ -15,7 +15,7 @@ use services::or_skip;
 use whimbrel::core::cluster::{Domain, HostState, Libvirt as Settings, Reach, RequestId};
 use whimbrel::core::engine::Presence;
 use whimbrel::edge::driver::libvirt::{Libvirt, discover};
-use whimbrel::edge::driver::{Fact, Fleet, Guest, Job, Machine, Tell, Way};
+use whimbrel::edge::driver::{DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
 
 /// A test that waits this long for a fact has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ fn hypervisor(folder: &Path, host: &str, domains: &[(&str, &str)]) -> String {
 /// A driver over these hosts, each with its URI, and a VM called `web`.
 struct Desk {
     driver: Libvirt,
-    facts: Receiver<Fact>,
+    facts: Receiver<DriverEvent>,
 }
 
 impl Desk {
@@ -61,7 +61,7 @@ impl Desk {
     }
 
     /// The first fact of which something is wanted.
-    fn until<T>(&self, wanted: impl Fn(&Fact) -> Option<T>) -> T {
+    fn until<T>(&self, wanted: impl Fn(&DriverEvent) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         loop {
@@ -78,7 +78,7 @@ impl Desk {
     fn states(&self, wanted: &[(&str, HostState)]) -> Option<String> {
         let told = RefCell::new(BTreeMap::new());
         self.until(|fact| {
-            if let Fact::Host { host, state, why, .. } = fact {
+            if let DriverEvent::Host { host, state, why, .. } = fact {
                 told.borrow_mut().insert(host.clone(), (*state, why.clone()));
             }
             let told = told.borrow();
@@ -90,30 +90,30 @@ impl Desk {
 
     fn found(&self) -> Vec<String> {
         self.until(|fact| match fact {
-            Fact::Found { hosts, .. } => Some(hosts.clone()),
+            DriverEvent::Found { hosts, .. } => Some(hosts.clone()),
             _ => None,
         })
     }
 
     fn refusal(&self, from: &str, to: &str) -> Option<String> {
-        self.driver.order(Job::Preflight(way(from, to)));
+        self.driver.order(DriverCommand::Preflight(way(from, to)));
         self.until(|fact| match fact {
-            Fact::Preflight { refusal, .. } => Some(refusal.clone()),
+            DriverEvent::Preflight { refusal, .. } => Some(refusal.clone()),
             _ => None,
         })
     }
 
     fn confirmed(&self, from: &str, to: &str) -> (Presence, Presence) {
-        self.driver.order(Job::Confirm(way(from, to)));
+        self.driver.order(DriverCommand::Confirm(way(from, to)));
         self.until(|fact| match fact {
-            Fact::Presence { source, destination, .. } => Some((*source, *destination)),
+            DriverEvent::Presence { source, destination, .. } => Some((*source, *destination)),
             _ => None,
         })
     }
 }
 
-fn way(from: &str, to: &str) -> Way {
-    Way { id: RequestId(7), vm: "web".to_owned(), from: from.to_owned(), to: to.to_owned() }
+fn way(from: &str, to: &str) -> Move {
+    Move { id: RequestId(7), vm: "web".to_owned(), from: from.to_owned(), to: to.to_owned() }
 }
 
 fn by_uuid() -> Domain {
@@ -138,7 +138,7 @@ fn a_vm_that_runs_twice_or_nowhere_is_found_so() {
     let twice = [("a", hypervisor(folder.path(), "a", &with)), ("b", hypervisor(folder.path(), "b", &with))];
     let Some(desk) = Desk::open("a_vm_that_runs_twice_is_found_so", &twice, Domain::default()) else { return };
     let twice = desk.until(|fact| match fact {
-        Fact::Found { hosts, .. } if hosts.len() > 1 => Some(hosts.clone()),
+        DriverEvent::Found { hosts, .. } if hosts.len() > 1 => Some(hosts.clone()),
         _ => None,
     });
     assert_eq!(twice, ["a", "b"]);
@@ -185,9 +185,9 @@ fn a_vm_is_measured_where_it_runs() {
     let Some(desk) = Desk::open("a_vm_is_measured_where_it_runs", &hosts, Domain::default()) else { return };
     assert_eq!(desk.found(), ["a"]);
     let measured = |vm: &str| {
-        desk.driver.order(Job::Measure { vm: vm.to_owned() });
+        desk.driver.order(DriverCommand::Measure { vm: vm.to_owned() });
         desk.until(|fact| match fact {
-            Fact::Measured { vm: of, usage } if of == vm => Some(usage.clone()),
+            DriverEvent::Measured { vm: of, usage } if of == vm => Some(usage.clone()),
             _ => None,
         })
     };

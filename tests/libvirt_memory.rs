@@ -15,7 +15,7 @@ use services::or_skip;
 use whimbrel::core::cluster::{Domain, HostState, Libvirt as Settings, Reach, RequestId};
 use whimbrel::core::engine::Presence;
 use whimbrel::edge::driver::libvirt::Libvirt;
-use whimbrel::edge::driver::{Fact, Fleet, Guest, Job, Machine, Tell, Way};
+use whimbrel::edge::driver::{DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
 
 /// Set where this program runs under valgrind: how many migrations.
 const MOVES: &str = "WHIMBREL_MOVES";
@@ -79,37 +79,37 @@ fn there_and_back(moves: u64) {
     let tell: Tell = Arc::new(move |fact| drop(sender.send(fact)));
     let fleet = Fleet { hosts: vec![host(1), host(2)], guests: vec![guest] };
     let driver = Libvirt::start(&Settings::default(), fleet, tell).expect("libvirt is installed");
-    let until = |wanted: &dyn Fn(&Fact) -> bool| {
+    let until = |wanted: &dyn Fn(&DriverEvent) -> bool| {
         while !wanted(&facts.recv_timeout(PATIENCE).expect("the fact comes")) {}
     };
     let up = Cell::new([false; 2]);
     until(&|fact| {
-        if let Fact::Host { host, state: HostState::Up, .. } = fact {
+        if let DriverEvent::Host { host, state: HostState::Up, .. } = fact {
             up.set([up.get()[0] || host == "host1", up.get()[1] || host == "host2"]);
         }
         up.get() == [true; 2]
     });
     for id in 0..moves {
         let (from, to) = if id % 2 == 0 { ("host1", "host2") } else { ("host2", "host1") };
-        let way = Way { id: RequestId(id), vm: "web1".to_owned(), from: from.to_owned(), to: to.to_owned() };
-        driver.order(Job::Preflight(way.clone()));
+        let way = Move { id: RequestId(id), vm: "web1".to_owned(), from: from.to_owned(), to: to.to_owned() };
+        driver.order(DriverCommand::Preflight(way.clone()));
         until(&|fact| match fact {
-            Fact::Preflight { refusal: Some(why), .. } => panic!("{why}"),
-            fact => matches!(fact, Fact::Preflight { .. }),
+            DriverEvent::Preflight { refusal: Some(why), .. } => panic!("{why}"),
+            fact => matches!(fact, DriverEvent::Preflight { .. }),
         });
-        driver.order(Job::Start(way.clone()));
-        until(&|fact| matches!(fact, Fact::Ended { .. }));
-        driver.order(Job::Confirm(way));
+        driver.order(DriverCommand::Start(way.clone()));
+        until(&|fact| matches!(fact, DriverEvent::Ended { .. }));
+        driver.order(DriverCommand::Confirm(way));
         let arrived = (Presence::Absent, Presence::Runs);
         until(&|fact| match fact {
-            Fact::Presence { source, destination, .. } => {
+            DriverEvent::Presence { source, destination, .. } => {
                 assert_eq!((*source, *destination), arrived);
                 true
             }
             _ => false,
         });
-        until(&|fact| matches!(fact, Fact::Found { hosts, .. } if hosts == &[to]));
-        driver.order(Job::Measure { vm: "web1".to_owned() });
-        until(&|fact| matches!(fact, Fact::Measured { usage: Ok(_), .. }));
+        until(&|fact| matches!(fact, DriverEvent::Found { hosts, .. } if hosts == &[to]));
+        driver.order(DriverCommand::Measure { vm: "web1".to_owned() });
+        until(&|fact| matches!(fact, DriverEvent::Measured { usage: Ok(_), .. }));
     }
 }

@@ -18,10 +18,10 @@ use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
 use crate::runtime::{
-    Archive, Asked, Backroom, Conductor, Control, Heart, Pace, Papers, Publisher, Show, Sink, give_past, over,
-    steady_clock,
+    Asked, Backroom, Control, EngineHost, EventLoop, HistoryBatcher, Pace, Papers, Publisher, Show, Sink, give_past,
+    over, steady_clock,
 };
-use crate::view::{Say, Snapshot};
+use crate::view::{Snapshot, UiCommand};
 
 use super::load_with_bytes;
 
@@ -48,7 +48,7 @@ pub(super) struct Screen {
     /// Clocks in UTC instead of local time
     #[arg(long)]
     utc: bool,
-    /// Look only: nothing is moved, held, approved or edited from here
+    /// Subscription only: nothing is moved, held, approved or edited from here
     #[arg(long)]
     read_only: bool,
 }
@@ -112,12 +112,12 @@ fn first_steps() -> String {
 fn real(loaded: (config::Config, Vec<u8>), screen: Screen) -> Result<ExitCode> {
     let (now, config) = (steady_clock(), &loaded.0);
     // The first frame does not wait for the history: it shows what the config says.
-    let heart = Heart::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
-    let (mut publisher, snapshots) = Publisher::new(heart.engine(), now, Pace::Real.clock(), None);
-    look_first(&mut publisher, &snapshots, &heart);
+    let engine_host = EngineHost::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
+    let (mut publisher, snapshots) = Publisher::new(engine_host.engine(), now, Pace::Real.clock(), None);
+    look_first(&mut publisher, &snapshots, &engine_host);
     let begin = move || {
-        let conductor = over(loaded, Show::Publish(publisher), screen.locked());
-        conductor.map(|conductor| conductor.operated_by(super::operator())).map_err(|error| error.to_string())
+        let event_loop = over(loaded, Show::Publish(publisher), screen.locked());
+        event_loop.map(|event_loop| event_loop.operated_by(super::operator())).map_err(|error| error.to_string())
     };
     show(begin, snapshots, screen)
 }
@@ -131,12 +131,12 @@ pub(super) fn demo(
     banner: Option<String>,
     screen: Screen,
 ) -> Result<ExitCode> {
-    let (heart, mut sink, snapshots) = simulated(scenario, size, seed, banner);
+    let (engine_host, mut sink, snapshots) = simulated(scenario, size, seed, banner);
     // Its config and its history are files like any other's, but not for long.
     let folder = tempfile::Builder::new().prefix("whimbrel-demo-").tempdir().ok();
     let at = folder.as_ref().map(|folder| folder.path().to_owned());
     let begin = move || {
-        let pace = Pace::simulated(heart.now(), speed);
+        let pace = Pace::simulated(engine_host.now(), speed);
         if let Some(publisher) = sink.publisher() {
             publisher.set_clock(pace.clock());
         }
@@ -146,10 +146,10 @@ pub(super) fn demo(
         let _ = backroom.open_desk(Papers { locked: screen.locked(), ..papers });
         match at {
             Some(at) => give_past(&backroom, move || scenario.before(size, seed), at.join("state").join("history.db")),
-            None => sink.archive = Archive::none(),
+            None => sink.batcher = HistoryBatcher::none(),
         }
-        let conductor = Conductor::new(heart, pace, sink, backroom);
-        Ok(conductor.operated_by(super::operator()).read_only(screen.locked()))
+        let event_loop = EventLoop::new(engine_host, pace, sink, backroom);
+        Ok(event_loop.operated_by(super::operator()).read_only(screen.locked()))
     };
     let left = show(begin, snapshots, screen);
     if let Some(folder) = folder {
@@ -184,45 +184,45 @@ fn demo_papers(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>)
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
 /// A simulated cluster that has run for a while, and its first snapshot. What it did waits for a history.
-fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) -> (Heart, Sink, Snapshots) {
+fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) -> (EngineHost, Sink, Snapshots) {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let small = cluster.vms.len() <= WARMED_VMS;
-    let mut heart = Heart::new(cluster, monitors, plan, START);
-    let (publisher, snapshots) = Publisher::new(heart.engine(), START, crate::view::Clock::default(), banner);
-    let mut sink = Sink::new(Show::Publish(publisher), Archive::soon(heart.engine(), START));
+    let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
+    let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, crate::view::Clock::default(), banner);
+    let mut sink = Sink::new(Show::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
     let until = if small { START + WARM_UP } else { START };
-    while heart.next_wake() <= until {
-        let due = heart.next_wake();
-        heart.wake(due, &mut sink, &mut Asked::default());
+    while engine_host.next_wake() <= until {
+        let due = engine_host.next_wake();
+        engine_host.wake(due, &mut sink, &mut Asked::default());
     }
     if let Some(publisher) = sink.publisher() {
-        publisher.publish(heart.engine(), heart.now());
-        look_first(publisher, &snapshots, &heart);
+        publisher.publish(engine_host.engine(), engine_host.now());
+        look_first(publisher, &snapshots, &engine_host);
     }
-    (heart, sink, snapshots)
+    (engine_host, sink, snapshots)
 }
 
 /// The first frame has the details of what is selected first.
-fn look_first(publisher: &mut Publisher, snapshots: &Snapshots, heart: &Heart) {
+fn look_first(publisher: &mut Publisher, snapshots: &Snapshots, engine_host: &EngineHost) {
     let look = console::first_look(&snapshots.borrow());
     publisher.set_look(look);
-    publisher.publish(heart.engine(), heart.now());
+    publisher.publish(engine_host.engine(), engine_host.now());
 }
 
 /// The console on this thread, the engine on another.
 fn show(
-    begin: impl FnOnce() -> Result<Conductor, String> + Send + 'static,
+    begin: impl FnOnce() -> Result<EventLoop, String> + Send + 'static,
     snapshots: Snapshots,
     screen: Screen,
 ) -> Result<ExitCode> {
-    let (say, says) = mpsc::channel::<Say>(UNHEARD);
+    let (say, says) = mpsc::channel::<UiCommand>(UNHEARD);
     let (control, controls) = mpsc::channel::<Control>(1);
     let (ended, end) = blocking::channel::<()>();
     let (refuse, refused) = oneshot::channel::<String>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let engine = thread::Builder::new().name("engine".to_owned()).spawn(move || {
         match begin() {
-            Ok(conductor) => drop(runtime.block_on(conductor.run(controls, Some(says)))),
+            Ok(event_loop) => drop(runtime.block_on(event_loop.run(controls, Some(says)))),
             // Without an engine there is nothing to show.
             Err(why) => drop(refuse.send(why)),
         }

@@ -12,8 +12,8 @@ use crate::core::cluster::{Mode, Span};
 use crate::core::simulation::{START, Scenario};
 use crate::edge::config::{self, Config};
 use crate::runtime::{
-    Archive, Backroom, Conductor, Ended, Format, Heart, Pace, Printer, Show, Sink, keep_in, on_hangup, over,
-    steady_clock, to_control,
+    Backroom, Ended, EngineHost, EventLoop, Format, HistoryBatcher, Pace, Printer, Show, Sink, keep_in, on_hangup,
+    over, steady_clock, to_control,
 };
 
 use super::{Sized, load_with_bytes, span, speed};
@@ -88,7 +88,7 @@ impl Run {
 
     async fn conduct(self) -> Result<ExitCode> {
         let control = to_control(on_hangup(self.demo.is_none())).wrap_err("signals cannot be caught")?;
-        let conductor = match (&self.demo, config::find(self.config.as_deref())) {
+        let event_loop = match (&self.demo, config::find(self.config.as_deref())) {
             (Some(scenario), _) => self.demo(*scenario)?,
             (None, Some(path)) => match load_with_bytes(&path) {
                 Ok(loaded) => self.real(loaded)?,
@@ -96,7 +96,7 @@ impl Run {
             },
             (None, None) => return Ok(super::refuse("there is no config: name one, whimbrel run CONFIG, or --demo")),
         };
-        match conductor.run(control, None).await {
+        match event_loop.run(control, None).await {
             Ended::Stopped | Ended::TimeUp => Ok(ExitCode::SUCCESS),
             // The reader has what it wanted: `whimbrel run … | head`.
             Ended::Unread(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -108,24 +108,24 @@ impl Run {
         Show::Print(Printer::new(self.format, Box::new(io::stdout())))
     }
 
-    fn demo(&self, scenario: Scenario) -> Result<Conductor> {
+    fn demo(&self, scenario: Scenario) -> Result<EventLoop> {
         let (cluster, monitors, plan) = scenario.build(self.sized.size(), self.sized.seed());
-        let mut heart = Heart::new(cluster, monitors, plan, START);
+        let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
         let pace = match self.speed {
             Some(Speed::Times(speed)) => Pace::simulated(START, speed),
             Some(Speed::Max) => Pace::Unpaced,
             None => Pace::simulated(START, 60.0),
         };
         let backroom = Backroom::default();
-        let archive = match &self.history {
-            Some(path) => keep_in(path, &mut heart, &backroom)?,
-            None => Archive::none(),
+        let batcher = match &self.history {
+            Some(path) => keep_in(path, &mut engine_host, &backroom)?,
+            None => HistoryBatcher::none(),
         };
-        let conductor = Conductor::new(heart, pace, Sink::new(self.show(), archive), backroom);
-        Ok(conductor.until(self.lasts.map(|span| START + span)))
+        let event_loop = EventLoop::new(engine_host, pace, Sink::new(self.show(), batcher), backroom);
+        Ok(event_loop.until(self.lasts.map(|span| START + span)))
     }
 
-    fn real(&self, loaded: (Config, Vec<u8>)) -> Result<Conductor> {
+    fn real(&self, loaded: (Config, Vec<u8>)) -> Result<EventLoop> {
         let config = &loaded.0;
         if self.format == Format::Text {
             let (vms, hosts, mode) = (config.cluster.vms.len(), config.cluster.hosts.len(), config.cluster.mode);

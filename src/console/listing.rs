@@ -185,7 +185,7 @@ impl ByName {
 
 /// The rows that match, sorted. Rows that compare equal keep the order of their names.
 pub fn arrange(rows: &[Arc<VmRow>], by_name: &[u32], filter: &str, by: SortBy, reverse: bool) -> Vec<Arc<VmRow>> {
-    let needle = Needle::new(filter);
+    let needle = Filter::new(filter);
     let kept = by_name.iter().map(|at| &rows[*at as usize]).filter(|row| needle.matches(row));
     let mut keyed: Vec<(Key<'_>, &Arc<VmRow>)> = kept.map(|row| (Key::of(row, by), row)).collect();
     match (by, reverse) {
@@ -245,12 +245,12 @@ fn natural(a: &str, b: &str) -> Ordering {
 }
 
 /// What a filter looks for: a piece of a name, service, policy, host, array or state; `!` turns it round.
-struct Needle {
+struct Filter {
     text: String,
     inverse: bool,
 }
 
-impl Needle {
+impl Filter {
     fn new(filter: &str) -> Self {
         let trimmed = filter.trim();
         let (inverse, text) = match trimmed.strip_prefix('!') {

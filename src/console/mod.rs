@@ -70,7 +70,7 @@ pub fn render(snapshot: &Snapshot, ui: &Ui, theme: &Theme, width: u16, height: u
 }
 
 fn paint(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, ui: &Ui, theme: &Theme) {
-    let mut pen = widgets::Pen::new(buffer, theme, ui.glyphs);
+    let mut pen = widgets::Canvas::new(buffer, theme, ui.glyphs);
     if area.width < MINIMUM.0 || area.height < MINIMUM.1 {
         return screens::too_small(&mut pen, area);
     }

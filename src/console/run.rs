@@ -18,7 +18,7 @@ use super::theme::{Colours, Theme, ThemeName};
 use super::ui::Ui;
 use super::update::{Effect, update};
 use super::{Tone, draw};
-use crate::view::{ActivityAsk, Look, PastAsk, Say, Snapshot};
+use crate::view::{ActivityAsk, PastAsk, Snapshot, Subscription, UiCommand};
 
 /// Between two frames that keys ask for. The first key after that is drawn at once.
 const KEY_FRAME: Duration = Duration::from_millis(33);
@@ -61,7 +61,7 @@ pub enum Left {
 pub async fn run(
     options: Options,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    say: mpsc::Sender<Say>,
+    say: mpsc::Sender<UiCommand>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<Left> {
     // Signals first: one that comes while the terminal is being taken must find somebody.
@@ -95,7 +95,7 @@ pub async fn run(
 }
 
 /// What a console that has just begun wants in detail: with it in the first snapshot the first frame is whole.
-pub fn first_look(snapshot: &Snapshot) -> Look {
+pub fn first_look(snapshot: &Snapshot) -> Subscription {
     let mut ui = Ui::new(ThemeName::default(), false, Zone::default());
     update(&mut ui, Action::Arrived, snapshot);
     ui.look()
@@ -153,7 +153,7 @@ struct Console {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What is on screen: the newest, unless it is frozen.
     shown: Arc<Snapshot>,
-    say: mpsc::Sender<Say>,
+    say: mpsc::Sender<UiCommand>,
     /// When the next frame is due, if something has changed.
     due: Option<Instant>,
     painted: Option<Instant>,
@@ -169,7 +169,7 @@ impl Console {
         options: Options,
         screen: Screen,
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
-        say: mpsc::Sender<Say>,
+        say: mpsc::Sender<UiCommand>,
     ) -> io::Result<Self> {
         let shown = Arc::clone(&snapshots.borrow_and_update());
         let now = Instant::now();
@@ -273,14 +273,14 @@ impl Console {
                     self.screen.suspend()?;
                     self.resized()?;
                 }
-                Effect::Say(said) => self.tell(said),
+                Effect::UiCommand(said) => self.tell(said),
             }
         }
         Ok(None)
     }
 
-    fn tell(&mut self, said: Say) {
-        let (is_look, is_draft) = (matches!(said, Say::Look(_)), matches!(said, Say::Draft(_)));
+    fn tell(&mut self, said: UiCommand) {
+        let (is_look, is_draft) = (matches!(said, UiCommand::Subscription(_)), matches!(said, UiCommand::Draft(_)));
         if self.say.try_send(said).is_ok() {
             return;
         }
@@ -305,7 +305,7 @@ impl Console {
             }
             let effects = update(&mut self.ui, Action::Arrived, &newest);
             effects.into_iter().for_each(|effect| {
-                if let Effect::Say(said) = effect {
+                if let Effect::UiCommand(said) = effect {
                     self.tell(said);
                 }
             });

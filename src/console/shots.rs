@@ -9,7 +9,7 @@ use super::picture::{self, Background};
 use super::theme::{Colours, Theme, ThemeName};
 use super::update::{Effect, update};
 use super::{Ui, Zone, render};
-use crate::view::{Look, Say, Snapshot};
+use crate::view::{Snapshot, Subscription, UiCommand};
 
 /// One picture.
 pub struct Shot {
@@ -78,15 +78,15 @@ pub const fn shots() -> &'static [Shot] {
 
 impl Shot {
     /// Draws it. `publish` gives the snapshot that answers what the console says.
-    pub fn take(&self, mut publish: impl FnMut(Say) -> Arc<Snapshot>) -> String {
+    pub fn take(&self, mut publish: impl FnMut(UiCommand) -> Arc<Snapshot>) -> String {
         let mut ui = Ui::new(self.theme, false, Zone::Utc);
         ui.selected = Some(Arc::from(self.vm)).filter(|vm: &Arc<str>| !vm.is_empty());
-        let mut snapshot = publish(Say::Look(Look::default()));
+        let mut snapshot = publish(UiCommand::Subscription(Subscription::default()));
         let first = [Action::Resize(self.size.0, self.size.1), Action::Arrived];
         let mut waiting: VecDeque<Action> = first.iter().chain(self.keys).cloned().collect();
         while let Some(action) = waiting.pop_front() {
             for effect in update(&mut ui, action, &snapshot) {
-                if let Effect::Say(say) = effect {
+                if let Effect::UiCommand(say) = effect {
                     snapshot = publish(say);
                     waiting.push_front(Action::Arrived);
                 }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::desk::{Ask, Desk, Papers, Told};
 use crate::core::cluster::{RequestId, Timestamp};
 use crate::edge::config::{self, Watch};
-use crate::edge::history::{Keeper, Note};
-use crate::view::Look;
+use crate::edge::history::{HistoryWriter, Note};
+use crate::view::Subscription;
 
 /// A migration is not kept waiting for its journal any longer: the disk is stuck.
 const JOURNAL: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ const JOURNAL: Duration = Duration::from_secs(5);
 /// What is new of the history.
 pub enum News {
     /// It can be written now, and read in this file.
-    Keeper(Keeper, PathBuf),
+    HistoryWriter(HistoryWriter, PathBuf),
     /// There will be none, and why.
     None(String),
     /// The keeper says something.
@@ -44,7 +44,7 @@ pub struct Backroom {
     /// Migrations that are being written down, and since when.
     journals: Vec<(RequestId, Instant)>,
     /// What the console has on screen.
-    look: Look,
+    look: Subscription,
     /// Told when the config file changes, as long as it lives.
     _watch: Option<Watch>,
 }
@@ -54,7 +54,7 @@ impl Default for Backroom {
     fn default() -> Self {
         let (bell, news) = unbounded_channel();
         let (_, told) = unbounded_channel();
-        Self { desk: None, told, news, bell, journals: Vec::new(), look: Look::default(), _watch: None }
+        Self { desk: None, told, news, bell, journals: Vec::new(), look: Subscription::default(), _watch: None }
     }
 }
 
@@ -74,7 +74,7 @@ impl Backroom {
         let desk = Desk::open(papers, tell).map_err(|error| format!("policies cannot be edited: {error}"))?;
         let watch = file.map(|path| config::watch(&path, desk.bell())).transpose();
         // What changed after the desk's first look and before the watch began is nobody's to tell.
-        desk.ask(Ask::Look);
+        desk.ask(Ask::Subscription);
         (self.told, self.desk) = (told, Some(desk));
         match watch {
             Ok(watch) => self._watch = watch,
@@ -94,7 +94,7 @@ impl Backroom {
     }
 
     /// What is on screen now: asks for what it has of the past.
-    pub fn look(&mut self, look: Look, now: Timestamp) {
+    pub fn look(&mut self, look: Subscription, now: Timestamp) {
         let before = std::mem::replace(&mut self.look, look);
         if self.look.past.is_some() && (before.past != self.look.past || before.vm != self.look.vm) {
             self.ask_past(now);

@@ -5,19 +5,19 @@ use std::thread;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::archive::Archive;
 use super::backroom::{Backroom, News};
-use super::conductor::Conductor;
 use super::desk::Papers;
-use super::drives::crews;
-use super::heart::{Asked, Heart, Listener};
+use super::drivers::crews;
+use super::engine_host::{Asked, EngineHost, Listener};
+use super::event_loop::EventLoop;
+use super::history_batcher::HistoryBatcher;
 use super::pace::{Pace, steady_clock};
 use super::sink::{Show, Sink};
 use crate::core::cluster::Timestamp;
 use crate::core::engine::{Change, Command, Event, InFlight, Kept, KeptCluster};
 use crate::core::simulation::{Before, START};
 use crate::edge::config::{Config, HistoryFile};
-use crate::edge::history::{HistoryError, Keeper, Note, Owner, Retention, Store, default_path};
+use crate::edge::history::{HistoryError, HistoryWriter, Note, Owner, Retention, Store, default_path};
 
 /// An engine in real time for a config, as the bytes of its file say it, going on from its history, with that file watched.
 ///
@@ -27,28 +27,28 @@ pub fn over(
     (config, bytes): (Config, Vec<u8>),
     mut show: Show,
     locked: Option<&'static str>,
-) -> Result<Conductor, HistoryError> {
+) -> Result<EventLoop, HistoryError> {
     let now = steady_clock();
     let mut backroom = Backroom::default();
     let crews = crews(&config);
     let papers =
         Papers { file: Some(config.path.clone()), locked, loaded: Some((config.clone(), bytes)), untold: None };
-    let Begun { heart, in_flight, trouble, news } = begin(config, now, backroom.bell())?;
-    show.reconfigured(heart.engine(), now);
-    let kept = matches!(news, News::Keeper(..));
-    let archive = if kept { Archive::soon(heart.engine(), now) } else { Archive::none() };
+    let Begun { engine_host, in_flight, trouble, news } = begin(config, now, backroom.bell())?;
+    show.reconfigured(engine_host.engine(), now);
+    let kept = matches!(news, News::HistoryWriter(..));
+    let batcher = if kept { HistoryBatcher::soon(engine_host.engine(), now) } else { HistoryBatcher::none() };
     let troubles = [trouble, backroom.open_desk(papers).err()];
-    let mut conductor = Conductor::new(heart, Pace::Real, Sink::new(show, archive), backroom).read_only(locked);
+    let mut event_loop = EventLoop::new(engine_host, Pace::Real, Sink::new(show, batcher), backroom).read_only(locked);
     // Before anything is due: the first migration too is written down before it starts.
-    conductor.hears(news);
-    conductor.drive(crews);
-    conductor.prepare(|heart, sink, asks| {
-        heart.resume(&in_flight, sink, asks);
+    event_loop.hears(news);
+    event_loop.drive(crews);
+    event_loop.prepare(|engine_host, sink, asks| {
+        engine_host.resume(&in_flight, sink, asks);
         for text in troubles.into_iter().flatten() {
-            heart.tell(Event::Trouble { vm: None, text }, sink, asks);
+            engine_host.tell(Event::Trouble { vm: None, text }, sink, asks);
         }
     });
-    Ok(conductor)
+    Ok(event_loop)
 }
 
 /// Why there is no place for a history by default.
@@ -59,7 +59,7 @@ const BATCH: usize = 2_000;
 /// An engine, and what it goes on from.
 struct Begun {
     /// With every VM where it was left.
-    heart: Heart,
+    engine_host: EngineHost,
     /// Migrations that were under way.
     in_flight: Vec<InFlight>,
     /// Why nothing is kept, if something should have been.
@@ -86,11 +86,11 @@ fn begin(config: Config, now: Timestamp, notes: UnboundedSender<News>) -> Result
     match left {
         Ok((keeper, left)) => {
             let Config { cluster, monitors, plan, .. } = config;
-            let heart = match &left.kept[..] {
-                [] => Heart::new(cluster, monitors, plan, now),
-                kept => Heart::restored(cluster, monitors, plan, now, kept, left.cluster),
+            let engine_host = match &left.kept[..] {
+                [] => EngineHost::new(cluster, monitors, plan, now),
+                kept => EngineHost::restored(cluster, monitors, plan, now, kept, left.cluster),
             };
-            Ok(Begun { heart, in_flight: left.in_flight, trouble: None, news: News::Keeper(keeper, path) })
+            Ok(Begun { engine_host, in_flight: left.in_flight, trouble: None, news: News::HistoryWriter(keeper, path) })
         }
         Err(error @ HistoryError::InUse { .. }) => Err(error),
         Err(error) => {
@@ -101,8 +101,8 @@ fn begin(config: Config, now: Timestamp, notes: UnboundedSender<News>) -> Result
 }
 
 fn fresh(config: Config, now: Timestamp, trouble: Option<String>, none: String) -> Begun {
-    let heart = Heart::new(config.cluster, config.monitors, config.plan, now);
-    Begun { heart, in_flight: Vec::new(), trouble, news: News::None(none) }
+    let engine_host = EngineHost::new(config.cluster, config.monitors, config.plan, now);
+    Begun { engine_host, in_flight: Vec::new(), trouble, news: News::None(none) }
 }
 
 /// The history's file.
@@ -119,9 +119,9 @@ fn open(path: &Path, retention: Retention, config: &str, now: Timestamp) -> Resu
     Store::open(path, retention, &owner)
 }
 
-fn keep(store: Store, notes: UnboundedSender<News>) -> Result<Keeper, HistoryError> {
+fn keep(store: Store, notes: UnboundedSender<News>) -> Result<HistoryWriter, HistoryError> {
     // Nobody listens any more: the engine has ended.
-    Keeper::start(store, move |note: Note| drop(notes.send(News::Note(note))))
+    HistoryWriter::start(store, move |note: Note| drop(notes.send(News::Note(note))))
 }
 
 /// What an engine left behind.
@@ -155,15 +155,15 @@ impl Left {
 ///
 /// # Errors
 /// It cannot be had, or has an earlier run's history: the two would be mixed, instant by instant.
-pub fn keep_in(path: &Path, heart: &mut Heart, backroom: &Backroom) -> Result<Archive, HistoryError> {
-    let store = open(path, Retention::default(), "demo", heart.now())?;
+pub fn keep_in(path: &Path, engine_host: &mut EngineHost, backroom: &Backroom) -> Result<HistoryBatcher, HistoryError> {
+    let store = open(path, Retention::default(), "demo", engine_host.now())?;
     if store.kept_cluster()?.is_some() || !store.in_flight()?.is_empty() {
         return Err(HistoryError::Used(path.to_owned()));
     }
-    let mut archive = Archive::soon(heart.engine(), heart.now());
-    archive.keep_by(keep(store, backroom.bell())?);
-    heart.journal_outside(true);
-    Ok(archive)
+    let mut batcher = HistoryBatcher::soon(engine_host.engine(), engine_host.now());
+    batcher.keep_by(keep(store, backroom.bell())?);
+    engine_host.journal_outside(true);
+    Ok(batcher)
 }
 
 /// Gives a demo its past: simulates it into a new history, then hands that on. On a thread of its own, beside the first
@@ -178,14 +178,14 @@ pub fn give_past(backroom: &Backroom, before: impl FnOnce() -> Before + Send + '
 }
 
 /// A new history for a demo.
-pub(super) fn keep_demo(path: &Path, notes: UnboundedSender<News>) -> Result<Keeper, HistoryError> {
+pub(super) fn keep_demo(path: &Path, notes: UnboundedSender<News>) -> Result<HistoryWriter, HistoryError> {
     open(path, Retention::default(), "demo", START).and_then(|store| keep(store, notes))
 }
 
 fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
     let made = keep_demo(&path, notes.clone());
     let news = match made {
-        Ok(keeper) => News::Keeper(simulate(before, keeper), path),
+        Ok(keeper) => News::HistoryWriter(simulate(before, keeper), path),
         Err(error) => News::None(error.to_string()),
     };
     // Nobody listens any more: the demo was left.
@@ -193,29 +193,29 @@ fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
 }
 
 /// Simulates a demo's past into a history.
-pub(super) fn simulate(before: Before, keeper: Keeper) -> Keeper {
+pub(super) fn simulate(before: Before, keeper: HistoryWriter) -> HistoryWriter {
     let Before { cluster, monitors, plan, from, edits } = before;
-    let mut heart = Heart::new(cluster, monitors, plan, from);
-    let mut archive = Archive::soon(heart.engine(), from);
-    archive.keep_by(keeper);
+    let mut engine_host = EngineHost::new(cluster, monitors, plan, from);
+    let mut batcher = HistoryBatcher::soon(engine_host.engine(), from);
+    batcher.keep_by(keeper);
     let mut asks = Asked::default();
     let mut edits = edits.into_iter().peekable();
-    while heart.next_wake() < START {
-        let now = heart.next_wake();
+    while engine_host.next_wake() < START {
+        let now = engine_host.next_wake();
         if let Some((_, vm, settings)) = edits.next_if(|(at, ..)| *at <= now) {
             let changes = vec![Change { vm, settings: Box::new(settings) }];
             let why = Some("too many moves".to_owned());
-            heart.command("root", Command::Amend { changes, why }, &mut archive, &mut asks);
+            engine_host.command("root", Command::Amend { changes, why }, &mut batcher, &mut asks);
         }
-        heart.wake(now, &mut archive, &mut asks);
-        if archive.waiting() >= BATCH {
-            archive.flush(&mut heart, true);
+        engine_host.wake(now, &mut batcher, &mut asks);
+        if batcher.waiting() >= BATCH {
+            batcher.flush(&mut engine_host, true);
             // The simulation is faster than the disk: what waits would only take memory.
-            archive.close();
+            batcher.close();
         }
     }
-    archive.flush(&mut heart, true);
-    archive.into_keeper().expect("it was given one above")
+    batcher.flush(&mut engine_host, true);
+    batcher.into_keeper().expect("it was given one above")
 }
 
 #[cfg(test)]
@@ -233,10 +233,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let run = || {
             let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
-            let mut heart = Heart::new(cluster, monitors, plan, START);
-            let mut archive = keep_in(&folder.path().join("a.db"), &mut heart, &Backroom::default())?;
-            archive.flush(&mut heart, true);
-            archive.close();
+            let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
+            let mut batcher = keep_in(&folder.path().join("a.db"), &mut engine_host, &Backroom::default())?;
+            batcher.flush(&mut engine_host, true);
+            batcher.close();
             Ok::<_, HistoryError>(())
         };
         run().expect("nobody was there before");
@@ -246,23 +246,23 @@ mod tests {
     #[test]
     fn a_migration_whose_outcome_was_written_but_not_its_rows_end_is_over() {
         let (cluster, monitors, plan) = Scenario::Two.build(Size::default(), 1);
-        let mut heart = Heart::new(cluster, monitors, plan, START);
-        let (mut archive, mut asks) = (Archive::none(), Asked::default());
-        let mut until = |heart: &mut Heart, after| {
-            while heart.next_wake() <= START + after {
-                heart.wake(heart.next_wake(), &mut archive, &mut asks);
+        let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
+        let (mut batcher, mut asks) = (HistoryBatcher::none(), Asked::default());
+        let mut until = |engine_host: &mut EngineHost, after| {
+            while engine_host.next_wake() <= START + after {
+                engine_host.wake(engine_host.next_wake(), &mut batcher, &mut asks);
             }
         };
-        until(&mut heart, Span::from_secs(1));
+        until(&mut engine_host, Span::from_secs(1));
         let there = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) };
-        heart.command("operator", there, &mut Archive::none(), &mut Asked::default());
-        let kept = |heart: &Heart| {
-            let engine = heart.engine();
+        engine_host.command("operator", there, &mut HistoryBatcher::none(), &mut Asked::default());
+        let kept = |engine_host: &EngineHost| {
+            let engine = engine_host.engine();
             let vm = engine.cluster().vm_named("nii3").unwrap_or(VmId(0));
             serde_json::to_string(&engine.keep(vm)).expect("it can be written")
         };
-        let before = kept(&heart);
-        until(&mut heart, Span::from_mins(3));
+        let before = kept(&engine_host);
+        until(&mut engine_host, Span::from_mins(3));
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         let mut store = open(&path, Retention::default(), "a.toml", START).expect("a history");
@@ -277,10 +277,10 @@ mod tests {
             let batch = Batch { kept: vec![(Arc::from("nii3"), body)], ..Batch::default() };
             store.write(&batch).expect("room");
             let left = Left::behind(store).expect("what it left").in_flight;
-            (left.iter().map(|flight| flight.id.0).collect::<Vec<_>>(), store.in_flight().expect("rows").len())
+            (left.iter().map(|migration| migration.id.0).collect::<Vec<_>>(), store.in_flight().expect("rows").len())
         };
         assert_eq!(keep(&mut store, before), (vec![1], 1), "it had no outcome yet: it is followed");
         store.journal(&of(2)).expect("room");
-        assert_eq!(keep(&mut store, kept(&heart)), (vec![2], 1), "the first has one, the second began later");
+        assert_eq!(keep(&mut store, kept(&engine_host)), (vec![2], 1), "the first has one, the second began later");
     }
 }

@@ -6,8 +6,8 @@ use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Engine, Record};
 use crate::view::{EventLine, Log};
 
-use super::heart::Listener;
-use super::spool::{Lost, Spool};
+use super::engine_host::Listener;
+use super::stdout::{Lost, NonBlockingStdout};
 
 /// So many bytes are handed on in one go.
 const CHUNK: usize = 64 * 1024;
@@ -44,7 +44,7 @@ impl Printer {
     /// # Errors
     /// There is no thread for it.
     pub fn that_never_waits(format: Format, out: Box<dyn Write + Send>) -> io::Result<Self> {
-        let (spool, lost) = Spool::onto(out)?;
+        let (spool, lost) = NonBlockingStdout::onto(out)?;
         Ok(Self { lost: Some(lost), ..Self::new(format, Box::new(spool)) })
     }
 

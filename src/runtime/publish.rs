@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    Alarm, Answer, ArrayView, Clock, DrainPlanView, HostView, Log, LogLine, Look, Mark, MarkKind, Memory, Snapshot,
-    Totals, VmRow, array_views, detail, drain_plan, drain_view, host_view, row,
+    Alarm, Answer, ArrayView, Clock, DrainPlanView, HostView, Log, LogLine, Mark, MarkKind, Memory, Snapshot,
+    Subscription, Totals, VmRow, array_views, detail, drain_plan, drain_view, host_view, row,
 };
 
 use super::beside::Beside;
-use super::heart::Listener;
+use super::engine_host::Listener;
 
 /// Log lines a console sees.
 const LOG_KEPT: usize = 500;
@@ -32,7 +32,7 @@ pub struct Publisher {
     banner: Option<Arc<str>>,
     /// What is wrong with the config file, in place of the banner.
     broken: Option<Arc<str>>,
-    look: Look,
+    look: Subscription,
     rows: Arc<Vec<Arc<VmRow>>>,
     /// Of them, those whose request waits for approval.
     waiting: usize,
@@ -97,7 +97,7 @@ impl Publisher {
             clock,
             banner: banner.map(Arc::from),
             broken: None,
-            look: Look::default(),
+            look: Subscription::default(),
             rows: Arc::default(),
             waiting: 0,
             hosts: Vec::new(),
@@ -127,7 +127,7 @@ impl Publisher {
     }
 
     /// What the console has on screen.
-    pub fn set_look(&mut self, look: Look) {
+    pub fn set_look(&mut self, look: Subscription) {
         self.look = look;
     }
 
@@ -197,7 +197,7 @@ impl Publisher {
             mode: cluster.mode,
             totals: self.totals(engine, now),
             rows: Arc::clone(&self.rows),
-            moving: engine.flights().map(|flight| Arc::clone(&self.rows[flight.route.vm.index()])).collect(),
+            moving: engine.migrations().map(|migration| Arc::clone(&self.rows[migration.route.vm.index()])).collect(),
             arrays: Arc::clone(&self.arrays),
             log: Arc::clone(&self.log),
             alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
@@ -219,7 +219,7 @@ impl Publisher {
             vms: self.rows.len(),
             hosts: self.hosts.len(),
             arrays: engine.cluster().arrays.len(),
-            moving: engine.flights().count(),
+            moving: engine.migrations().count(),
             draining: engine.drains().filter(|(_, drain)| !drain.done).count(),
             waiting: self.waiting,
             moves_last_hour: engine.moves_last_hour(now),
@@ -268,10 +268,10 @@ impl Publisher {
 
     /// A migration that has ended is asked about without a word in the log.
     fn refresh_flights(&mut self, engine: &Engine) {
-        for flight in engine.flights() {
-            let vm = flight.route.vm.index();
+        for migration in engine.migrations() {
+            let vm = migration.route.vm.index();
             let shown = self.rows[vm].migration.as_ref().map(|migration| (migration.stage, migration.aborting));
-            if shown != Some((flight.stage, flight.aborting)) {
+            if shown != Some((migration.stage, migration.aborting)) {
                 self.stale_vms.mark(vm);
             }
         }

@@ -3,8 +3,8 @@
 use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Engine, Record};
 
-use super::archive::Archive;
-use super::heart::Listener;
+use super::engine_host::Listener;
+use super::history_batcher::HistoryBatcher;
 use super::print::Printer;
 use super::publish::Publisher;
 
@@ -22,13 +22,13 @@ pub struct Sink {
     /// Who watches.
     pub show: Show,
     /// The history.
-    pub archive: Archive,
+    pub batcher: HistoryBatcher,
 }
 
 impl Sink {
     /// For a console or for standard output, and into a history.
-    pub const fn new(show: Show, archive: Archive) -> Self {
-        Self { show, archive }
+    pub const fn new(show: Show, batcher: HistoryBatcher) -> Self {
+        Self { show, batcher }
     }
 
     /// What a console sees; `None` where nobody has one.
@@ -73,7 +73,7 @@ impl Listener for Show {
 impl Listener for Sink {
     fn record(&mut self, record: &Record, engine: &Engine) {
         self.show.record(record, engine);
-        self.archive.record(record, engine);
+        self.batcher.record(record, engine);
     }
 
     fn answer(&mut self, ok: bool, text: &str) {
@@ -86,6 +86,6 @@ impl Listener for Sink {
 
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
         self.show.reconfigured(engine, now);
-        self.archive.reconfigured(engine, now);
+        self.batcher.reconfigured(engine, now);
     }
 }

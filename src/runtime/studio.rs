@@ -7,25 +7,25 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
-use super::archive::Archive;
 use super::backroom::Backroom;
 use super::begin::{keep_demo, simulate};
 use super::desk::{Ask, Clerk, Papers, Told};
-use super::heart::{Asked, Heart};
+use super::engine_host::{Asked, EngineHost};
+use super::history_batcher::HistoryBatcher;
 use super::pace::Pace;
 use super::publish::Publisher;
 use super::sink::{Show, Sink};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
-use crate::view::{Clock, HistoryView, Look, Say, Snapshot};
+use crate::view::{Clock, HistoryView, Snapshot, Subscription, UiCommand};
 
 /// Simulated seconds a second that its clock says, as a demo's does.
 const SPEED: f64 = 60.0;
 
 /// The cluster, and everything that answers for it.
 pub struct Studio {
-    heart: Heart,
+    engine_host: EngineHost,
     publisher: Publisher,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     clerk: Clerk,
@@ -47,19 +47,19 @@ impl Studio {
         std::fs::write(&file, rendered).map_err(|why| format!("{} cannot be written: {why}", file.display()))?;
         let papers = Papers { file: Some(file), untold: Some((cluster.clone(), plan.clone())), ..Papers::default() };
 
-        let mut heart = Heart::new(cluster, monitors, plan, START);
-        let (publisher, snapshots) = Publisher::new(heart.engine(), START, Clock::default(), None);
-        let mut sink = Sink::new(Show::Publish(publisher), Archive::soon(heart.engine(), START));
+        let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
+        let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, Clock::default(), None);
+        let mut sink = Sink::new(Show::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
         let now = START + age;
-        while heart.next_wake() <= now {
-            heart.wake(heart.next_wake(), &mut sink, &mut Asked::default());
+        while engine_host.next_wake() <= now {
+            engine_host.wake(engine_host.next_wake(), &mut sink, &mut Asked::default());
         }
         let keeper = keep_demo(&history, Backroom::default().bell()).map_err(|error| error.to_string())?;
-        sink.archive.keep_by(simulate(scenario.before(size, seed), keeper));
-        sink.archive.flush(&mut heart, true);
-        let Sink { show: Show::Publish(mut publisher), archive } = sink else { unreachable!("it was made above") };
+        sink.batcher.keep_by(simulate(scenario.before(size, seed), keeper));
+        sink.batcher.flush(&mut engine_host, true);
+        let Sink { show: Show::Publish(mut publisher), batcher } = sink else { unreachable!("it was made above") };
         // The keeper's end is that of its writing: from here on the past is whole.
-        drop(archive);
+        drop(batcher);
         publisher.set_clock(Pace::simulated(now, SPEED).clock());
         // Neither its place nor its size is anybody's: they would be others in every picture.
         publisher.beside.history = HistoryView::On { path: "history.db".into(), size: 0 };
@@ -67,25 +67,29 @@ impl Studio {
         let (tell, told) = unbounded_channel();
         let mut clerk = Clerk::new(papers, tell);
         clerk.answer(Ask::History(history));
-        let mut studio = Self { heart, publisher, snapshots, clerk, told, now };
+        let mut studio = Self { engine_host, publisher, snapshots, clerk, told, now };
         studio.publish();
         Ok(studio)
     }
 
     /// Answers a look or a draft. Nothing is commanded here: whatever else is said changes nothing.
-    pub fn say(&mut self, say: Say) -> Arc<Snapshot> {
+    pub fn say(&mut self, say: UiCommand) -> Arc<Snapshot> {
         match say {
-            Say::Look(look) => self.look(look),
-            Say::Draft(draft) => {
+            UiCommand::Subscription(look) => self.look(look),
+            UiCommand::Draft(draft) => {
                 self.publisher.beside.draft = None;
                 self.clerk.answer(Ask::Draft(draft, self.now));
             }
-            Say::Command(_) | Say::Save { .. } | Say::Nudge(_) | Say::Undo | Say::Reload => {}
+            UiCommand::Command(_)
+            | UiCommand::Save { .. }
+            | UiCommand::SetValue(_)
+            | UiCommand::Undo
+            | UiCommand::Reload => {}
         }
         self.publish()
     }
 
-    fn look(&mut self, look: Look) {
+    fn look(&mut self, look: Subscription) {
         if let (Some(vm), Some(past)) = (&look.vm, look.past) {
             self.clerk.answer(Ask::Past(Arc::clone(vm), past, self.now));
         }
@@ -100,7 +104,7 @@ impl Studio {
             // The file is nobody else's: there is nothing to be said of it but for the screen.
             let _ = self.publisher.beside.take(told);
         }
-        self.publisher.publish(self.heart.engine(), self.now);
+        self.publisher.publish(self.engine_host.engine(), self.now);
         Arc::clone(&self.snapshots.borrow())
     }
 }
@@ -111,9 +115,9 @@ mod tests {
     use crate::view::{ActivityAsk, Draft, PastAsk, Scope, WhatIf};
 
     /// Everything a screen can ask for of scenario 1's nii1.
-    fn asked() -> [Say; 2] {
+    fn asked() -> [UiCommand; 2] {
         let (vm, span) = (Arc::<str>::from("nii1"), Span::from_hours(48));
-        let look = Look {
+        let look = Subscription {
             vm: Some(Arc::clone(&vm)),
             window: Span::from_mins(30),
             moves: true,
@@ -122,7 +126,7 @@ mod tests {
             activity: Some(ActivityAsk { vm: None, span }),
         };
         let draft = Draft { seq: 1, vms: vec![vm], scope: Scope::Block, text: None, span };
-        [Say::Look(look), Say::Draft(Some(draft))]
+        [UiCommand::Subscription(look), UiCommand::Draft(Some(draft))]
     }
 
     fn studio() -> (Studio, tempfile::TempDir) {

@@ -33,7 +33,7 @@ pub struct Draft {
 
 /// Numbers changed at once, without an editor: `+`, `-`, a typed number.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Nudge {
+pub struct SetValue {
     /// Whose.
     pub vms: Vec<Arc<str>>,
     /// Which block.

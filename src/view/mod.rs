@@ -20,24 +20,24 @@ mod log;
 mod moving;
 mod past;
 mod project;
-mod say;
 mod snapshot;
 mod story;
 #[cfg(test)]
 mod tests;
+mod ui_command;
 
-pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Nudge, Origin, Saving, Scope, WhatIf};
+pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
 pub use drain::{DrainPlanView, DrainView, PlannedView, TakerView, drain_plan, drain_view};
 pub use event::EventLine;
 pub use log::{Log, action_words, what_if_word};
 pub use moving::{Leaving, MigrationView, Outlook};
 pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
 pub use project::{Memory, array_views, detail, host_view, row};
-pub use say::{Look, Say};
 pub use snapshot::{
     Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Point,
     QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
 pub use story::told;
+pub use ui_command::{Subscription, UiCommand};
 
 pub use crate::core::engine::{Command, Target};

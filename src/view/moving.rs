@@ -90,27 +90,27 @@ impl MigrationView {
 
 /// A VM's migration, if one is under way.
 pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
-    let flight = engine.flight(vm)?;
+    let migration = engine.migration(vm)?;
     let named = |host: HostId| Arc::from(engine.cluster().host(host).name.as_str());
     Some(MigrationView {
-        id: flight.route.id,
-        from: named(flight.route.from),
-        to: named(flight.route.to),
-        by: flight.by,
-        drains: flight.drains,
-        stage: flight.stage,
-        percent: flight.percent,
-        detail: Arc::from(flight.detail.as_str()),
-        transfer: flight.transfer,
-        told: flight.told,
-        forecast: Arc::from(flight.forecast.as_str()),
-        aborting: flight.aborting,
-        since: flight.since,
+        id: migration.route.id,
+        from: named(migration.route.from),
+        to: named(migration.route.to),
+        by: migration.by,
+        drains: migration.drains,
+        stage: migration.stage,
+        percent: migration.percent,
+        detail: Arc::from(migration.detail.as_str()),
+        transfer: migration.transfer,
+        told: migration.told,
+        forecast: Arc::from(migration.forecast.as_str()),
+        aborting: migration.aborting,
+        since: migration.since,
     })
 }
 
 /// How a VM leaves its host, if it does.
 pub fn leaving(engine: &Engine, vm: VmId) -> Option<Leaving> {
-    let flight = engine.flight(vm)?;
-    Some(Leaving { to: Arc::from(engine.cluster().host(flight.route.to).name.as_str()), percent: flight.percent })
+    let migration = engine.migration(vm)?;
+    Some(Leaving { to: Arc::from(engine.cluster().host(migration.route.to).name.as_str()), percent: migration.percent })
 }

@@ -12,7 +12,7 @@ use super::drain::drain_view;
 use super::log::action_words;
 use super::moving::{leaving, migration};
 use super::{
-    ArrayView, Detail, GateView, HostView, Look, Mark, MoveOption, Origin, Point, QueueView, Verdict, VmRow,
+    ArrayView, Detail, GateView, HostView, Mark, MoveOption, Origin, Point, QueueView, Subscription, Verdict, VmRow,
     WaitingView,
 };
 
@@ -182,7 +182,7 @@ pub fn array_views(cluster: &Cluster, hosts: &[Arc<HostView>]) -> Vec<ArrayView>
 }
 
 /// What a console that looks at a VM sees.
-pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Look, now: Timestamp) -> Detail {
+pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Subscription, now: Timestamp) -> Detail {
     let described = engine.cluster().vm(vm);
     let from = now - look.window;
     let next = engine.live(vm).next_read();
@@ -264,7 +264,7 @@ fn passes(engine: &Engine, vm: VmId, gate: Gate, to: Option<HostId>, now: Timest
         Gate::Flapping => format!("not flapping; moves in 24 h: {}", live.moves_24h(now)),
         Gate::Cooldown => ago(live.last_move(), "moved"),
         Gate::Budget => {
-            let (moving, most) = (engine.flights().count(), cluster.limits.at_once);
+            let (moving, most) = (engine.migrations().count(), cluster.limits.at_once);
             format!("{moving} of {most} at once under way; moves this hour: {}", engine.moves_last_hour(now))
         }
         Gate::Destination => to.map_or_else(String::new, |host| takes(engine, host)),

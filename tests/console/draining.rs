@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use whimbrel::console::{Action, Effect, Overlay, Tone, Ui, dispatch, update};
 use whimbrel::core::engine::Command;
-use whimbrel::view::{DrainView, Look, Say, Snapshot};
+use whimbrel::view::{DrainView, Snapshot, Subscription, UiCommand};
 
 use crate::{press, sample, screen_on, type_keys};
 
@@ -39,7 +39,7 @@ fn question(ui: &Ui) -> &str {
 
 fn commands(said: Vec<Effect>) -> Vec<Command> {
     let command = |effect| match effect {
-        Effect::Say(Say::Command(command)) => Some(command),
+        Effect::UiCommand(UiCommand::Command(command)) => Some(command),
         _ => None,
     };
     said.into_iter().filter_map(command).collect()
@@ -60,17 +60,24 @@ fn it_opens_on_the_selected_vms_host_and_asks_the_engine_for_its_plan() {
     let mut ui = screen_on(&snapshot, "db01");
     let said = type_keys(&mut ui, &snapshot, "D");
     assert_eq!(chosen(&ui), "mln3");
-    let [Effect::Say(Say::Look(Look { drain, moves: false, .. }))] = &said[..] else { panic!("{said:?}") };
+    let [Effect::UiCommand(UiCommand::Subscription(Subscription { drain, moves: false, .. }))] = &said[..] else {
+        panic!("{said:?}")
+    };
     assert_eq!(drain.as_deref(), Some("mln3"));
     let said = type_keys(&mut ui, &snapshot, "j");
     assert_eq!(chosen(&ui), "mln4");
-    assert!(matches!(&said[..], [Effect::Say(Say::Look(Look { drain: Some(host), .. }))] if **host == *"mln4"));
+    assert!(
+        matches!(&said[..], [Effect::UiCommand(UiCommand::Subscription(Subscription { drain: Some(host), .. }))] if **host == *"mln4")
+    );
     type_keys(&mut ui, &snapshot, "G");
     assert_eq!(chosen(&ui), "xl2");
     type_keys(&mut ui, &snapshot, "gk");
     assert_eq!(chosen(&ui), "mln1");
     let said = press(&mut ui, &snapshot, KeyCode::Esc);
-    assert!(matches!(&said[..], [Effect::Say(Say::Look(Look { drain: None, .. }))]) && ui.overlays.is_empty());
+    assert!(
+        matches!(&said[..], [Effect::UiCommand(UiCommand::Subscription(Subscription { drain: None, .. }))])
+            && ui.overlays.is_empty()
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Tone, render};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::policy::Field;
-use whimbrel::view::{Answer, Block, Draft, Editing, Nudge, Origin, Saving, Say, Scope};
+use whimbrel::view::{Answer, Block, Draft, Editing, Origin, Saving, Scope, SetValue, UiCommand};
 
 use crate::editor_desk::{BLOCK, Desk};
 use crate::sample;
@@ -30,8 +30,8 @@ fn where_policies_cannot_be_edited_the_key_says_why() {
 fn opening_asks_for_the_block_and_then_for_what_it_would_have_done() {
     let mut desk = Desk::new();
     desk.keys("e");
-    let drafts: Vec<&Say> = desk.said.iter().collect();
-    let [Say::Draft(Some(asked)), Say::Draft(Some(read))] = drafts[..] else { panic!("{drafts:?}") };
+    let drafts: Vec<&UiCommand> = desk.said.iter().collect();
+    let [UiCommand::Draft(Some(asked)), UiCommand::Draft(Some(read))] = drafts[..] else { panic!("{drafts:?}") };
     assert_eq!((&asked.text, &*asked.vms[0], asked.span), (&None, "nii1", Span::from_hours(14 * 24)));
     assert_eq!(read.text.as_deref(), Some(BLOCK));
     assert!(read.seq > asked.seq);
@@ -47,7 +47,7 @@ fn the_threshold_is_typed_over_and_every_key_is_told() {
         .said
         .iter()
         .filter_map(|said| match said {
-            Say::Draft(Some(Draft { text: Some(text), .. })) => Some(text.clone()),
+            UiCommand::Draft(Some(Draft { text: Some(text), .. })) => Some(text.clone()),
             _ => None,
         })
         .collect();
@@ -84,7 +84,7 @@ fn from_too_many_moves_to_a_better_bound_in_three_keys() {
     assert_eq!(desk.saves(), [(with("52"), None, false)]);
     assert!(desk.ui.editor.is_none());
     assert_eq!(desk.notice(), "saved to oslo-prod.toml:41 and applied: threshold 50 → 52");
-    assert_eq!(desk.said.last(), Some(&Say::Draft(None)));
+    assert_eq!(desk.said.last(), Some(&UiCommand::Draft(None)));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn leaving_asks_only_if_something_would_be_lost() {
     desk.keys("e");
     desk.key(KeyCode::Esc);
     assert!(desk.ui.editor.is_none());
-    assert_eq!(desk.said.last(), Some(&Say::Draft(None)));
+    assert_eq!(desk.said.last(), Some(&UiCommand::Draft(None)));
     desk.keys("e60");
     desk.key(KeyCode::Esc);
     assert!(desk.ui.editor.is_some() && desk.ui.overlays.len() == 1);
@@ -271,7 +271,7 @@ fn a_shared_block_is_asked_about_and_can_be_left_to_the_others() {
     assert!(desk.ui.editor.is_some() && desk.saves().is_empty());
     desk.f(2);
     desk.keys("b");
-    let scope = |said: &Say| matches!(said, Say::Save { draft, .. } if draft.scope == Scope::Block);
+    let scope = |said: &UiCommand| matches!(said, UiCommand::Save { draft, .. } if draft.scope == Scope::Block);
     assert!(desk.said.iter().any(scope) && desk.ui.editor.is_none());
     let mut desk = Desk::shared();
     desk.keys("e60");
@@ -355,7 +355,7 @@ fn what_did_not_reach_the_engine_goes_again_and_a_save_is_told() {
     desk.f(2);
     desk.act(Action::NotSent);
     assert_eq!(desk.ui.notice.as_ref().map(|notice| notice.tone), Some(Tone::Bad));
-    let Some(Say::Draft(Some(draft))) = desk.said.last() else { panic!("{:?}", desk.said.last()) };
+    let Some(UiCommand::Draft(Some(draft))) = desk.said.last() else { panic!("{:?}", desk.said.last()) };
     assert_eq!(draft.text.as_deref(), Some(&*with("60")));
     desk.is_quick = true;
     desk.f(2);
@@ -390,7 +390,7 @@ fn marked_vms_are_nudged_from_where_each_is() {
     desk.keys("+");
     assert!(desk.nudges().is_empty(), "some may share a block");
     desk.keys("o");
-    let nudge = |vms: &[&str], value| Nudge {
+    let nudge = |vms: &[&str], value| SetValue {
         vms: vms.iter().map(|vm| Arc::from(*vm)).collect(),
         scope: Scope::Own,
         field: Field::Threshold,
@@ -447,7 +447,7 @@ fn a_number_is_typed_as_the_config_takes_it() {
 fn what_was_asked_of_many_is_undone_by_one_key() {
     let mut desk = Desk::new();
     desk.keys("u");
-    assert_eq!(desk.said, [Say::Undo]);
+    assert_eq!(desk.said, [UiCommand::Undo]);
     assert_eq!(desk.notice(), "undo: asked, waiting for the engine");
 }
 

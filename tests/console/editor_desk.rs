@@ -6,7 +6,7 @@ use whimbrel::console::{Action, Effect, Ui, update};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::insight::{Comparison, Difference, Outcome, Tried, Variant};
 use whimbrel::core::policy::Decision;
-use whimbrel::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Nudge, Saving, Say, Snapshot, WhatIf};
+use whimbrel::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, SetValue, Snapshot, UiCommand, WhatIf};
 
 use crate::{press, recorded, sample, screen_on};
 
@@ -20,7 +20,7 @@ pub struct Desk {
     /// The block as the file has it.
     pub block: Block,
     /// What was said, but for looks.
-    pub said: Vec<Say>,
+    pub said: Vec<UiCommand>,
     /// What-if is told for those who ask, or why not.
     pub what_if: Result<(), &'static str>,
     /// The strip is told with it.
@@ -179,12 +179,12 @@ impl Desk {
     fn hear(&mut self, effects: Vec<Effect>) {
         let mut is_drafted = false;
         for effect in effects {
-            let Effect::Say(said) = effect else { continue };
-            if let Say::Look(look) = &said {
+            let Effect::UiCommand(said) = effect else { continue };
+            if let UiCommand::Subscription(look) = &said {
                 self.snapshot.past = look.past.zip(look.vm.as_ref()).map(|(ask, vm)| recorded::past(vm, ask));
                 continue;
             }
-            is_drafted |= matches!(said, Say::Draft(_) | Say::Save { .. });
+            is_drafted |= matches!(said, UiCommand::Draft(_) | UiCommand::Save { .. });
             self.said.push(said);
         }
         if is_drafted && self.is_quick {
@@ -196,13 +196,13 @@ impl Desk {
     pub fn answer(&mut self) {
         let Some(draft) = self.draft() else { return };
         let saving = match (self.said.last(), &self.saving) {
-            (Some(Say::Save { over: true, .. }), _) => Saving::Done,
-            (Some(Say::Save { .. }), saving) => saving.clone(),
+            (Some(UiCommand::Save { over: true, .. }), _) => Saving::Done,
+            (Some(UiCommand::Save { .. }), saving) => saving.clone(),
             (_, Saving::Conflict(theirs)) if **theirs != self.block => self.saving.clone(),
             _ => Saving::Not,
         };
         let mut view = self.view(&draft, saving);
-        if matches!(self.said.last(), Some(Say::Save { .. })) {
+        if matches!(self.said.last(), Some(UiCommand::Save { .. })) {
             // An answer to a save tells nothing else.
             (view.what_if, view.changes) = (WhatIf::Pending, Vec::new());
         }
@@ -236,8 +236,8 @@ impl Desk {
     /// The newest draft, also one that is to be saved.
     pub fn draft(&self) -> Option<Draft> {
         self.said.iter().rev().find_map(|said| match said {
-            Say::Draft(draft) => Some(draft.clone()),
-            Say::Save { draft, .. } => Some(Some(draft.clone())),
+            UiCommand::Draft(draft) => Some(draft.clone()),
+            UiCommand::Save { draft, .. } => Some(Some(draft.clone())),
             _ => None,
         })?
     }
@@ -249,16 +249,16 @@ impl Desk {
 
     /// The saves that were asked for: text, reason, over.
     pub fn saves(&self) -> Vec<(String, Option<String>, bool)> {
-        let save = |said: &Say| match said {
-            Say::Save { draft, why, over } => Some((draft.text.clone().unwrap_or_default(), why.clone(), *over)),
+        let save = |said: &UiCommand| match said {
+            UiCommand::Save { draft, why, over } => Some((draft.text.clone().unwrap_or_default(), why.clone(), *over)),
             _ => None,
         };
         self.said.iter().filter_map(save).collect()
     }
 
-    pub fn nudges(&self) -> Vec<Nudge> {
-        let nudge = |said: &Say| match said {
-            Say::Nudge(nudge) => Some(nudge.clone()),
+    pub fn nudges(&self) -> Vec<SetValue> {
+        let nudge = |said: &UiCommand| match said {
+            UiCommand::SetValue(nudge) => Some(nudge.clone()),
             _ => None,
         };
         self.said.iter().filter_map(nudge).collect()

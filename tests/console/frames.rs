@@ -9,7 +9,7 @@ use ratatui::style::Style;
 use whimbrel::console::{Action, Colours, Effect, Overlay, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
 use whimbrel::core::engine::{Stage, Target, VmState};
-use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Say, Snapshot, VmRow};
+use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Snapshot, UiCommand, VmRow};
 
 use crate::{recorded, sample, screen_on, type_keys};
 
@@ -404,7 +404,7 @@ pub fn vm_screen(vm: &str, size: (u16, u16), keys: &str) -> (Snapshot, Ui) {
 /// Sends what a console has asked for, as an engine with a history would.
 pub fn answer_looks(snapshot: &mut Snapshot, ui: &Ui, said: Vec<Effect>) {
     for effect in said {
-        let Effect::Say(Say::Look(look)) = effect else { continue };
+        let Effect::UiCommand(UiCommand::Subscription(look)) = effect else { continue };
         if let Some(vm) = look.vm.filter(|vm| snapshot.detail.as_ref().is_none_or(|detail| detail.vm != *vm)) {
             snapshot.detail = Some(sample::detail(snapshot, &vm));
         }

@@ -7,7 +7,7 @@ use whimbrel::console::{Action, Effect, Overlay, Screen, SortBy, ThemeName, Tone
 use whimbrel::core::cluster::Mode;
 use whimbrel::core::engine::{Command, Stage, Target};
 use whimbrel::core::policy::Field;
-use whimbrel::view::{Answer, Look, Nudge, Say, Scope, Snapshot};
+use whimbrel::view::{Answer, Scope, SetValue, Snapshot, Subscription, UiCommand};
 
 use crate::{press, sample, screen, screen_on, type_keys};
 
@@ -23,7 +23,7 @@ fn commands(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<Command> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
         .filter_map(|effect| match effect {
-            Effect::Say(Say::Command(command)) => Some(command),
+            Effect::UiCommand(UiCommand::Command(command)) => Some(command),
             _ => None,
         })
         .collect()
@@ -44,7 +44,9 @@ fn ctrl(ui: &mut Ui, snapshot: &Snapshot, c: char) -> Vec<Effect> {
 fn moving_the_selection_tells_the_engine_what_is_looked_at() {
     let (snapshot, mut ui) = on("nii8");
     let said = type_keys(&mut ui, &snapshot, "j");
-    let [Effect::Say(Say::Look(Look { vm, moves: false, .. }))] = &said[..] else { panic!("{said:?}") };
+    let [Effect::UiCommand(UiCommand::Subscription(Subscription { vm, moves: false, .. }))] = &said[..] else {
+        panic!("{said:?}")
+    };
     assert_eq!(vm.as_deref(), Some("nii2"));
     assert!(type_keys(&mut ui, &snapshot, "S").is_empty(), "nothing else is looked at: nothing is said");
 }
@@ -127,14 +129,14 @@ fn abort_asks_first() {
 #[test]
 fn the_config_is_read_again_when_asked() {
     let (snapshot, mut ui) = on("nii8");
-    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [Effect::Say(Say::Reload)]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [Effect::UiCommand(UiCommand::Reload)]);
     assert_eq!(notice(&ui), (Tone::Asked, "the config file is read again"));
 }
 
 #[test]
 fn undo_and_acknowledge_are_said_at_once() {
     let (mut snapshot, mut ui) = on("nii1");
-    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::Say(Say::Undo)]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::UiCommand(UiCommand::Undo)]);
     assert_eq!(commands(&mut ui, &snapshot, "A"), [Command::Acknowledge]);
     snapshot.alarms.clear();
     assert_eq!(commands(&mut ui, &snapshot, "A"), [], "nothing to acknowledge");
@@ -152,16 +154,16 @@ fn a_wider_mode_is_asked_about_and_a_narrower_one_is_not() {
     assert_eq!(commands(&mut ui, &snapshot, "oy"), [Command::Mode { mode: Mode::Auto }]);
 }
 
-fn set(vm: &str, field: Field, value: f64) -> Nudge {
-    Nudge { vms: vec![vm.into()], scope: Scope::Block, field, value }
+fn set(vm: &str, field: Field, value: f64) -> SetValue {
+    SetValue { vms: vec![vm.into()], scope: Scope::Block, field, value }
 }
 
 /// The numbers a run of keys changes.
-fn nudges(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<Nudge> {
+fn nudges(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<SetValue> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
         .filter_map(|effect| match effect {
-            Effect::Say(Say::Nudge(nudge)) => Some(nudge),
+            Effect::UiCommand(UiCommand::SetValue(nudge)) => Some(nudge),
             _ => None,
         })
         .collect()
@@ -218,7 +220,9 @@ fn moving(vm: &str) -> (Snapshot, Ui) {
 fn the_move_dialog_asks_the_engine_for_the_gates() {
     let (snapshot, mut ui) = on("nii1");
     let said = type_keys(&mut ui, &snapshot, "m");
-    let asked = |effect: &Effect| matches!(effect, Effect::Say(Say::Look(Look { moves: true, .. })));
+    let asked = |effect: &Effect| {
+        matches!(effect, Effect::UiCommand(UiCommand::Subscription(Subscription { moves: true, .. })))
+    };
     assert!(said.iter().any(asked), "{said:?}");
     let said = press(&mut ui, &snapshot, KeyCode::Esc);
     assert!(!said.iter().any(asked) && ui.overlays.is_empty());
@@ -414,13 +418,18 @@ fn enter_opens_the_vms_screen_and_escape_goes_back() {
     let (snapshot, mut ui) = on("nii1");
     let said = press(&mut ui, &snapshot, KeyCode::Enter);
     assert_eq!(ui.screen, Screen::Vm);
-    let [Effect::Say(Say::Look(Look { vm, past: Some(_), activity: None, .. }))] = &said[..] else {
+    let [Effect::UiCommand(UiCommand::Subscription(Subscription { vm, past: Some(_), activity: None, .. }))] =
+        &said[..]
+    else {
         panic!("{said:?}")
     };
     assert_eq!(vm.as_deref(), Some("nii1"));
     let said = press(&mut ui, &snapshot, KeyCode::Esc);
     assert_eq!(ui.screen, Screen::Fleet);
-    assert!(matches!(&said[..], [Effect::Say(Say::Look(Look { past: None, .. }))]), "{said:?}");
+    assert!(
+        matches!(&said[..], [Effect::UiCommand(UiCommand::Subscription(Subscription { past: None, .. }))]),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -450,5 +459,5 @@ fn a_move_of_unknown_outcome_is_settled_only_by_who_has_looked() {
     assert_eq!(question, "is the host that does not answer off for good? nii2 is then as the other one says");
     let said = type_keys(&mut ui, &snapshot, "y");
     let release = Command::Release { vm: "nii2".to_owned() };
-    assert!(said.contains(&Effect::Say(Say::Command(release))), "{said:?}");
+    assert!(said.contains(&Effect::UiCommand(UiCommand::Command(release))), "{said:?}");
 }

@@ -5,19 +5,19 @@ use whimbrel::console::{Action, Effect, Screen, Ui, dispatch, render, update};
 use whimbrel::console::{Colours, Theme, ThemeName};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::engine::Command;
-use whimbrel::view::{ActivityAsk, Look, PastAsk, Say, Snapshot};
+use whimbrel::view::{ActivityAsk, PastAsk, Snapshot, Subscription, UiCommand};
 
 use crate::frames::{answer_looks, text, vm_screen};
 use crate::{press, recorded, sample, type_keys};
 
 const SIZE: (u16, u16) = (120, 40);
 
-fn looks(said: &[Effect]) -> Vec<&Look> {
-    let look = |effect: &'_ Effect| matches!(effect, Effect::Say(Say::Look(_)));
+fn looks(said: &[Effect]) -> Vec<&Subscription> {
+    let look = |effect: &'_ Effect| matches!(effect, Effect::UiCommand(UiCommand::Subscription(_)));
     said.iter()
         .filter(|effect| look(effect))
         .map(|effect| match effect {
-            Effect::Say(Say::Look(look)) => look,
+            Effect::UiCommand(UiCommand::Subscription(look)) => look,
             _ => unreachable!("only looks are left"),
         })
         .collect()
@@ -143,9 +143,9 @@ fn a_resized_terminal_asks_for_as_many_bands_as_it_can_show() {
 fn a_vm_is_acted_on_from_its_screen() {
     let (snapshot, mut ui) = vm_screen("nii8", SIZE, "");
     let said = type_keys(&mut ui, &snapshot, "a");
-    assert_eq!(said, [Effect::Say(Say::Command(Command::Approve { vm: "nii8".into() }))]);
+    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(Command::Approve { vm: "nii8".into() }))]);
     let said = type_keys(&mut ui, &snapshot, "h");
-    assert_eq!(said, [Effect::Say(Say::Command(Command::Hold { vm: "nii8".into() }))]);
+    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(Command::Hold { vm: "nii8".into() }))]);
     type_keys(&mut ui, &snapshot, "m");
     assert_eq!(ui.overlays.len(), 1);
     press(&mut ui, &snapshot, KeyCode::Esc);

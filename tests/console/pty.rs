@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::sync::{mpsc as channel, oneshot, watch};
 use whimbrel::console::{Options, Zone, run};
 use whimbrel::core::engine::Command;
-use whimbrel::view::{Answer, Say, Snapshot};
+use whimbrel::view::{Answer, Snapshot, UiCommand};
 
 use crate::sample;
 use crate::terminal::Console;
@@ -17,14 +17,18 @@ use crate::terminal::Console;
 const CHILD: &str = "WHIMBREL_TEST_CONSOLE";
 
 /// Answers every command; two of them break something instead.
-fn engine(mut said: channel::Receiver<Say>, snapshots: &watch::Sender<Arc<Snapshot>>, breaks: oneshot::Sender<()>) {
+fn engine(
+    mut said: channel::Receiver<UiCommand>,
+    snapshots: &watch::Sender<Arc<Snapshot>>,
+    breaks: oneshot::Sender<()>,
+) {
     let mut breaks = Some(breaks);
     let mut seq = 0;
     while let Some(said) = said.blocking_recv() {
         match said {
-            Say::Undo => drop(thread::spawn(|| panic!("a background task broke"))),
-            Say::Command(Command::Acknowledge) => drop(breaks.take().map(|breaks| breaks.send(()))),
-            Say::Command(_) => {}
+            UiCommand::Undo => drop(thread::spawn(|| panic!("a background task broke"))),
+            UiCommand::Command(Command::Acknowledge) => drop(breaks.take().map(|breaks| breaks.send(()))),
+            UiCommand::Command(_) => {}
             _ => continue,
         }
         seq += 1;

@@ -5,13 +5,13 @@ use std::sync::mpsc::{Receiver, channel};
 
 use whimbrel::core::cluster::{Domain, Libvirt as Settings, Reach, RequestId};
 use whimbrel::edge::driver::libvirt::Libvirt;
-use whimbrel::edge::driver::{Fact, Fleet, Guest, Job, Machine, Way};
+use whimbrel::edge::driver::{DriverCommand, DriverEvent, Fleet, Guest, Machine, Move};
 
 use crate::lab::{Lab, wait};
 use crate::setting::{host, in_lab, runs_only_on};
 
 /// The driver at the desk, and what it says.
-fn driver(lab: &Lab) -> (Libvirt, Receiver<Fact>) {
+fn driver(lab: &Lab) -> (Libvirt, Receiver<DriverEvent>) {
     let machine = |n| Machine {
         name: host(n),
         reach: Reach { uri: Some(lab.uri(n)), peer_uri: None },
@@ -24,7 +24,7 @@ fn driver(lab: &Lab) -> (Libvirt, Receiver<Fact>) {
     (lab.at_desk(|| Libvirt::start(&Settings::default(), fleet, tell)).expect("libvirt is there"), facts)
 }
 
-fn until(facts: &Receiver<Fact>, wanted: impl Fn(&Fact) -> bool) {
+fn until(facts: &Receiver<DriverEvent>, wanted: impl Fn(&DriverEvent) -> bool) {
     wait("what the driver is to say", || facts.try_iter().find(&wanted));
 }
 
@@ -40,13 +40,13 @@ fn a_move_that_was_given_up_before_its_source_answered_does_not_begin_then() {
     in_lab("a_move_that_was_given_up_before_its_source_answered_does_not_begin_then", |lab| {
         let web1 = lab.guest(1, "web1").start();
         let (driver, facts) = driver(lab);
-        until(&facts, |fact| matches!(fact, Fact::Found { .. }));
-        let way = Way { id: RequestId(1), vm: "web1".to_owned(), from: host(1), to: host(2) };
+        until(&facts, |fact| matches!(fact, DriverEvent::Found { .. }));
+        let way = Move { id: RequestId(1), vm: "web1".to_owned(), from: host(1), to: host(2) };
         lab.freeze_daemon(1);
-        driver.order(Job::Start(way.clone()));
+        driver.order(DriverCommand::Start(way.clone()));
         wait("it is about to move", || (movers() > 0).then_some(()));
-        driver.order(Job::Abort(way));
-        until(&facts, |fact| matches!(fact, Fact::Ended { detail, .. } if detail == "aborted"));
+        driver.order(DriverCommand::Abort(way));
+        until(&facts, |fact| matches!(fact, DriverEvent::Ended { detail, .. } if detail == "aborted"));
         lab.thaw_daemon(1);
         wait("who was to move it has ended", || (movers() == 0).then_some(()));
         runs_only_on(lab, &web1, 1);

@@ -41,21 +41,21 @@ impl Embedded {
         let run = move || {
             let inside = runtime.enter();
             let show = Show::Print(Printer::new(Format::Text, Box::new(io::sink())));
-            let mut conductor = match over(loaded, show, None) {
-                Ok(conductor) => conductor,
+            let mut event_loop = match over(loaded, show, None) {
+                Ok(event_loop) => event_loop,
                 // Whoever waits for it hears of it.
                 Err(why) => return drop(began.send(Err(why.to_string()))),
             };
             let mut mode = Mode::Observe;
-            conductor.prepare(|heart, sink, asks| {
-                mode = heart.engine().cluster().mode;
+            event_loop.prepare(|engine_host, sink, asks| {
+                mode = engine_host.engine().cluster().mode;
                 if mode != Mode::Observe {
-                    heart.command(&by, Command::Mode { mode: Mode::Observe }, sink, asks);
+                    engine_host.command(&by, Command::Mode { mode: Mode::Observe }, sink, asks);
                 }
             });
             drop(inside);
             let _ = began.send(Ok(mode));
-            drop(runtime.block_on(conductor.run(controls, None)));
+            drop(runtime.block_on(event_loop.run(controls, None)));
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(run)?;

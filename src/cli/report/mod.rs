@@ -24,7 +24,7 @@ const SINCE: Span = Span::from_hours(48);
 /// The state a VM was in is among the last few things that were told of it.
 const LAST_WORDS: usize = 32;
 
-/// Say what was done: requests an hour, edits, VMs on hosts, migration times, hours and their cost
+/// UiCommand what was done: requests an hour, edits, VMs on hosts, migration times, hours and their cost
 ///
 /// Read from the config's history, also while an engine writes it. Hours are whole hours of UTC. The Activity screen (`v`
 /// in the console) shows the same. docs/report.md explains the JSON and the CSV.

@@ -13,7 +13,7 @@ use crate::console::update::Effect;
 use crate::core::cluster::Direction;
 use crate::core::insight::Variant;
 use crate::core::policy::Field;
-use crate::view::{Draft, Editing, Say, Scope, Snapshot, WhatIf};
+use crate::view::{Draft, Editing, Scope, Snapshot, UiCommand, WhatIf};
 
 /// Something done in the editor, to it, or to one number of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +237,7 @@ pub(super) fn send_save(ui: &mut Ui, why: Option<String>, over: bool) -> Option<
     // What is saved is what is drafted: it need not be drafted once more.
     ui.drafted = Some(draft.clone());
     ui.say(Tone::Asked, "saving: asked, waiting for the engine");
-    Some(Effect::Say(Say::Save { draft, why, over }))
+    Some(Effect::UiCommand(UiCommand::Save { draft, why, over }))
 }
 
 /// `nii2, nii3 and 4 more`.
@@ -357,5 +357,5 @@ pub fn drafted(ui: &mut Ui) -> Option<Effect> {
     if let Some(editor) = &mut ui.editor {
         editor.seq = ui.draft_seq;
     }
-    Some(Effect::Say(Say::Draft(ui.drafted.clone())))
+    Some(Effect::UiCommand(UiCommand::Draft(ui.drafted.clone())))
 }

@@ -12,7 +12,7 @@ use crate::console::text::{tame, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::console::update::Effect;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::policy::Field;
 use crate::view::{Block, Scope, Snapshot};
 
@@ -54,7 +54,7 @@ pub enum Then {
     /// The draft is saved, with this reason.
     Save(Option<String>),
     /// Numbers are changed.
-    Nudge(Nudging),
+    SetValue(Nudging),
 }
 
 impl Ask {
@@ -88,7 +88,7 @@ impl Ask {
     }
 
     /// Draws it.
-    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect, ui: &Ui) {
+    pub fn draw(&self, pen: &mut Canvas<'_>, area: Rect, ui: &Ui) {
         match self {
             Self::Why(line) => prompt(pen, area, "why? (enter to leave it empty): ", line, ui),
             Self::Number { vms, field, now, typed } => {
@@ -104,7 +104,7 @@ impl Ask {
 }
 
 /// A line to be typed, in place of the footer; why the last one was not taken, behind it.
-fn prompt(pen: &mut Pen<'_>, area: Rect, question: &str, typed: &str, ui: &Ui) {
+fn prompt(pen: &mut Canvas<'_>, area: Rect, question: &str, typed: &str, ui: &Ui) {
     let at = Rect { y: area.bottom() - 1, height: 1, ..area };
     pen.clear(at);
     let x = pen.put(at.x + 1, at.y, at.width - 1, question, Role::Key);
@@ -129,7 +129,7 @@ fn prompt(pen: &mut Pen<'_>, area: Rect, question: &str, typed: &str, ui: &Ui) {
 }
 
 /// A question in the middle, with its answers from the table of keys.
-fn choice(pen: &mut Pen<'_>, area: Rect, title: &str, question: &str, context: Context) {
+fn choice(pen: &mut Canvas<'_>, area: Rect, title: &str, question: &str, context: Context) {
     let answers: Vec<_> = keymap::BINDINGS.iter().filter(|b| b.context == context && !b.help.is_empty()).collect();
     let columns = (width(question) as u16 + 6).clamp(44, 76).min(area.width);
     let lines = wrap(question, usize::from(columns.saturating_sub(4)), 5, pen.glyphs.cut);
@@ -169,7 +169,7 @@ pub(super) fn answered(ui: &mut Ui, answer: Edit, snapshot: &Snapshot) -> Vec<Ef
         (Ask::Share { then, .. }, Edit::TheBlock | Edit::ItsOwn) => {
             let scope = if answer == Edit::TheBlock { Scope::Block } else { Scope::Own };
             match then {
-                Then::Nudge(nudging) => nudge::scoped(ui, nudging, scope),
+                Then::SetValue(nudging) => nudge::scoped(ui, nudging, scope),
                 Then::Save(why) => {
                     if let Some(editor) = &mut ui.editor {
                         editor.scope = scope;

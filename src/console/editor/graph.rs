@@ -6,7 +6,7 @@ use super::Editor;
 use crate::console::text::{exact, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{History, Pen, Scale};
+use crate::console::widgets::{Canvas, History, Scale};
 use crate::core::cluster::Timestamp;
 use crate::core::policy::Field;
 use crate::view::{BoundsFrom, Mark, MarkKind, Past, Snapshot};
@@ -18,7 +18,7 @@ const RIGHT: u16 = 11;
 const MARKS: u16 = 2;
 
 /// Draws it.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
     let past = editor.past.as_deref().filter(|past| past.ask.span == editor.shown() || past.ask.span == editor.span());
     let (plot, site) =
@@ -78,9 +78,9 @@ fn would_be(editor: &Editor) -> Vec<f64> {
 }
 
 /// A line for every bound that would be another, behind the readings; and which is which.
-fn lines(pen: &mut Pen<'_>, scale: &Scale, now: &[f64], would: &[f64]) {
+fn lines(pen: &mut Canvas<'_>, scale: &Scale, now: &[f64], would: &[f64]) {
     let (x, room) = (scale.plot.right() + 1, RIGHT - 1);
-    let label = |pen: &mut Pen<'_>, y: u16, text: &str, bound: f64, role: Role| {
+    let label = |pen: &mut Canvas<'_>, y: u16, text: &str, bound: f64, role: Role| {
         let text = if width(text) > usize::from(room) { exact(bound) } else { text.to_owned() };
         pen.put(x, y, room, &format!("{text:<10}"), role);
     };
@@ -107,7 +107,7 @@ fn lines(pen: &mut Pen<'_>, scale: &Scale, now: &[f64], would: &[f64]) {
 }
 
 /// Instants as marks in a line of their own, with their number.
-fn marks(pen: &mut Pen<'_>, scale: &Scale, y: u16, look: (&str, &str, Role), instants: Option<&[Timestamp]>) {
+fn marks(pen: &mut Canvas<'_>, scale: &Scale, y: u16, look: (&str, &str, Role), instants: Option<&[Timestamp]>) {
     let (word, glyph, role) = look;
     let plot = scale.plot;
     pen.put_right(plot.x.saturating_sub(LEFT + 1), y, LEFT, word, Role::Quiet);

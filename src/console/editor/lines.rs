@@ -7,7 +7,7 @@ use super::syntax::{self, Kind};
 use super::text::{Place, Text};
 use crate::console::text::width;
 use crate::console::theme::Role;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::DraftProblem;
 
 /// Columns before the text: a mark and the line's number.
@@ -25,7 +25,7 @@ pub struct Lines<'a> {
 
 impl Lines<'_> {
     /// Draws as many lines as there is room for, with the caret among them.
-    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect) {
+    pub fn draw(&self, pen: &mut Canvas<'_>, area: Rect) {
         let (lines, (row, column)) = (self.text.lines(), self.text.caret());
         let (rows, room) = (usize::from(area.height), usize::from(area.width.saturating_sub(GUTTER + 1)));
         let top = row.saturating_sub(rows / 2).min(lines.len().saturating_sub(rows));
@@ -37,7 +37,7 @@ impl Lines<'_> {
         }
     }
 
-    fn gutter(&self, pen: &mut Pen<'_>, x: u16, y: u16, n: usize) {
+    fn gutter(&self, pen: &mut Canvas<'_>, x: u16, y: u16, n: usize) {
         if self.problems.iter().any(|problem| problem.line == n) {
             pen.glyph(x + 1, y, pen.glyphs.verdicts[2], Role::Alarm);
         }
@@ -46,7 +46,7 @@ impl Lines<'_> {
     }
 
     /// One line; `left` columns of it are out of sight.
-    fn line(&self, pen: &mut Pen<'_>, area: Rect, n: usize, line: &str, left: usize) {
+    fn line(&self, pen: &mut Canvas<'_>, area: Rect, n: usize, line: &str, left: usize) {
         let mut at = 0;
         let pieces = syntax::pieces(line);
         let kinds = pieces.iter().flat_map(|piece| std::iter::repeat_n(piece.kind, piece.to - piece.from));

@@ -9,7 +9,7 @@ use crate::console::step;
 use crate::console::ui::{Overlay, Pending, Tone, Ui};
 use crate::console::update::Effect;
 use crate::core::policy::Field;
-use crate::view::{Editing, Nudge, Say, Scope, Snapshot, VmRow};
+use crate::view::{Editing, Scope, SetValue, Snapshot, UiCommand, VmRow};
 
 /// Numbers that are to be changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,7 +158,7 @@ fn nudge(ui: &mut Ui, snapshot: &Snapshot, nudging: Nudging) -> Vec<Effect> {
         return scoped_as_chosen(ui, &nudging, Scope::Block);
     }
     let question = shared_question(ui, snapshot, &nudging);
-    ui.overlays.push(Overlay::Asks(Ask::Share { question, then: Then::Nudge(nudging) }));
+    ui.overlays.push(Overlay::Asks(Ask::Share { question, then: Then::SetValue(nudging) }));
     Vec::new()
 }
 
@@ -203,24 +203,24 @@ pub(super) fn scoped(ui: &mut Ui, nudging: Nudging, scope: Scope) -> Vec<Effect>
 /// Says it to the engine: those that become the same together.
 fn scoped_as_chosen(ui: &mut Ui, nudging: &Nudging, otherwise: Scope) -> Vec<Effect> {
     let field = nudging.field;
-    let mut nudges: Vec<Nudge> = Vec::new();
+    let mut nudges: Vec<SetValue> = Vec::new();
     for (vm, _, value) in &nudging.to {
         let scope = ui.scopes.get(vm).copied().unwrap_or(otherwise);
         match nudges.iter_mut().find(|nudge| nudge.value == *value && nudge.scope == scope) {
             Some(nudge) => nudge.vms.push(Arc::clone(vm)),
-            None => nudges.push(Nudge { vms: vec![Arc::clone(vm)], scope, field, value: *value }),
+            None => nudges.push(SetValue { vms: vec![Arc::clone(vm)], scope, field, value: *value }),
         }
         ui.pending.retain(|pending| pending.vm != *vm || pending.field != field);
         ui.pending.push(Pending { vm: Arc::clone(vm), field, value: *value });
     }
     ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(nudging)));
-    nudges.into_iter().map(|nudge| Effect::Say(Say::Nudge(nudge))).collect()
+    nudges.into_iter().map(|nudge| Effect::UiCommand(UiCommand::SetValue(nudge))).collect()
 }
 
 /// Takes the last change of a policy back.
 pub fn undo(ui: &mut Ui) -> Effect {
     ui.say(Tone::Asked, "undo: asked, waiting for the engine");
-    Effect::Say(Say::Undo)
+    Effect::UiCommand(UiCommand::Undo)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::act::rounded;
 use super::{DAYS, Editor};
 use crate::console::text::{Zone, counted, exact, number, width};
 use crate::console::theme::Role;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::{Comparison, Tried};
 use crate::core::policy::{Decision, Field};
@@ -116,12 +116,12 @@ pub fn lines(editor: &Editor) -> u16 {
 }
 
 /// Now against would be; what has not been told yet is `…`.
-pub fn table(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
+pub fn table(pen: &mut Canvas<'_>, area: Rect, editor: &Editor) {
     let (now, would) = (editor.now(), editor.told());
     let column = column(area);
     let label = area.width.saturating_sub(2 * column);
     let mut y = area.y;
-    let mut line = |pen: &mut Pen<'_>, text: &str, cells: [(&str, Role); 2], role| {
+    let mut line = |pen: &mut Canvas<'_>, text: &str, cells: [(&str, Role); 2], role| {
         if y >= area.bottom() {
             return;
         }
@@ -147,7 +147,7 @@ fn instant(zone: Zone, at: Timestamp) -> String {
 }
 
 /// The first instants at which they differ, in the table's columns.
-pub fn differences(pen: &mut Pen<'_>, area: Rect, comparison: &Comparison, zone: Zone) {
+pub fn differences(pen: &mut Canvas<'_>, area: Rect, comparison: &Comparison, zone: Zone) {
     let label = area.width.saturating_sub(2 * column(area));
     if comparison.differences.is_empty() {
         pen.put(area.x, area.y, area.width, "they never differ", Role::Quiet);
@@ -167,7 +167,7 @@ pub fn differences(pen: &mut Pen<'_>, area: Rect, comparison: &Comparison, zone:
 pub const STRIP: u16 = 3;
 
 /// Moves under bounds and tarries around the text's.
-pub fn strip(pen: &mut Pen<'_>, area: Rect, editor: &Editor, comparison: &Comparison) {
+pub fn strip(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, comparison: &Comparison) {
     let text = editor.text.as_ref();
     let number_of = |field: Field| text.and_then(|text| text.value(field.key())?.replace('_', "").parse::<f64>().ok());
     let Some(here) = number_of(Field::Threshold) else { return };

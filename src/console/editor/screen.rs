@@ -12,7 +12,7 @@ use crate::console::screens::footer;
 use crate::console::text::{counted, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::{Block, Saving, Scope, Snapshot};
 
 /// Columns of the numbers beside a graph.
@@ -48,7 +48,7 @@ impl Plan {
 }
 
 /// Draws the editor.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let lines = editor.text.as_ref().map_or(4, |text| text.lines().len());
     let plan = Plan::new(area, u16::try_from(lines).unwrap_or(u16::MAX));
     let mut y = area.y;
@@ -77,7 +77,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot,
 }
 
 /// Whose policy, where it runs, how far back what-if looks; and whatever is wrong elsewhere.
-fn header(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
+fn header(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let days = format!("what-if over {}", counted(DAYS[editor.days] as usize, "day", "days"));
     let mut right: Vec<(String, Role)> = Vec::new();
     if ui.engine_gone {
@@ -105,7 +105,7 @@ fn header(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, u
 }
 
 /// Graph, sentence, table, differences and strip, as many as there is room for.
-fn numbers(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
+fn numbers(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
@@ -142,7 +142,7 @@ fn numbers(pen: &mut Pen<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, 
 }
 
 /// One below the other, with a line between them.
-fn stacked(pen: &mut Pen<'_>, area: Rect, editor: &Editor, ui: &Ui) {
+fn stacked(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, ui: &Ui) {
     let body = sentences(pen, area, editor);
     let Some(comparison) = editor.told() else {
         return panel::table(pen, Rect { width: body.width.min(panel::TABLE + 6), ..body }, editor);
@@ -166,7 +166,7 @@ fn stacked(pen: &mut Pen<'_>, area: Rect, editor: &Editor, ui: &Ui) {
 }
 
 /// Writes the sentences and says what is left below them.
-fn sentences(pen: &mut Pen<'_>, area: Rect, editor: &Editor) -> Rect {
+fn sentences(pen: &mut Canvas<'_>, area: Rect, editor: &Editor) -> Rect {
     let mut y = area.y;
     for (text, role) in panel::sentences(editor) {
         for line in crate::console::text::wrap(&text, usize::from(area.width), 2, pen.glyphs.cut) {
@@ -182,7 +182,7 @@ fn sentences(pen: &mut Pen<'_>, area: Rect, editor: &Editor) -> Rect {
 }
 
 /// Which block it is and whom else it touches; at the right what would be changed.
-fn title(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
+fn title(pen: &mut Canvas<'_>, area: Rect, editor: &Editor) {
     let whose = editor.whose();
     let block = editor.block();
     let place = block.filter(|block| !block.place.is_empty()).map_or_else(String::new, |b| format!(" ({})", b.place));
@@ -208,7 +208,7 @@ fn title(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
 }
 
 /// What is wrong in the line under the caret, or else first; and what would be right.
-fn problem(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
+fn problem(pen: &mut Canvas<'_>, area: Rect, editor: &Editor) {
     let problems = editor.problems();
     let row = editor.text.as_ref().map_or(0, |text| text.caret().0);
     let Some(problem) = problems.iter().find(|problem| problem.line == row).or(problems.first()) else {
@@ -232,7 +232,7 @@ fn problem(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
 }
 
 /// With nothing wrong in the text: what keeps it from being saved.
-fn beside(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
+fn beside(pen: &mut Canvas<'_>, area: Rect, editor: &Editor) {
     let said = match editor.fresh().map(|view| &view.saving) {
         Some(Saving::Conflict(theirs)) => {
             format!("! the file was changed meanwhile ({}): saving shows both and asks", theirs.place)
@@ -244,7 +244,7 @@ fn beside(pen: &mut Pen<'_>, area: Rect, editor: &Editor) {
 }
 
 /// Both texts, side by side; what only one of them has is marked.
-pub fn conflict(pen: &mut Pen<'_>, area: Rect, ui: &Ui, theirs: &Arc<Block>) {
+pub fn conflict(pen: &mut Canvas<'_>, area: Rect, ui: &Ui, theirs: &Arc<Block>) {
     let Some(text) = ui.editor.as_ref().and_then(|editor| editor.text.as_ref()) else { return };
     let whole = Rect { height: area.height.saturating_sub(1), ..area };
     pen.clear(whole);

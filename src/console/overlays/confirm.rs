@@ -5,10 +5,10 @@ use ratatui::layout::Rect;
 use super::centred;
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 
 /// Draws it.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, question: &str) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, question: &str) {
     let columns = (width(question) as u16 + 6).clamp(30, 76).min(area.width);
     let lines = wrap(question, usize::from(columns.saturating_sub(4)), 4, pen.glyphs.cut);
     let at = centred(area, columns, lines.len() as u16 + 4);

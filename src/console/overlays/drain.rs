@@ -22,7 +22,7 @@ use crate::console::screens::fleet::{drain_words, host_line, migrating, names_in
 use crate::console::text::{counted, percent, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Pen, gauge};
+use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::HostState;
 use crate::view::{DrainPlanView, DrainView, HostView, PlannedView, Snapshot, TakerView};
 
@@ -40,7 +40,7 @@ const TAKERS_REST: u16 = 32;
 const LOADS: u16 = 18;
 
 /// Draws it; the VMs from the `top`th on.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
     let Some(host) = ui.drained(snapshot) else { return };
     let at = centred(area, 110, wanted(snapshot));
     pen.frame(at, &format!("drain {}", host.name));
@@ -66,7 +66,7 @@ fn most_vms(snapshot: &Snapshot) -> u16 {
 }
 
 /// The hosts around the chosen one.
-fn hosts(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chosen: &HostView) {
+fn hosts(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chosen: &HostView) {
     let all = || snapshot.arrays.iter().flat_map(|array| array.hosts.iter().map(move |host| (array, host)));
     let rows = usize::from(area.height.saturating_sub(1));
     let (count, at) = (all().count(), all().position(|(_, host)| host.name == chosen.name).unwrap_or(0));
@@ -99,7 +99,7 @@ fn hosts(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chosen: &H
 }
 
 /// What would come of it, or what is left of it.
-fn outcome(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host: &HostView, top: usize) {
+fn outcome(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host: &HostView, top: usize) {
     let mut y = area.y + 1;
     let room = |y: u16| area.bottom().saturating_sub(y);
     if room(y) == 0 {
@@ -148,7 +148,7 @@ fn outcome(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host: &H
 }
 
 /// What would be done.
-fn intent(pen: &mut Pen<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlanView>, ui: &Ui) {
+fn intent(pen: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlanView>, ui: &Ui) {
     let (text, role) = match (host.state, plan) {
         (HostState::Down, _) => ("it is down: its VMs cannot be moved live".to_owned(), Role::Alarm),
         (HostState::Unknown, _) => ("it does not answer: its VMs cannot be moved live".to_owned(), Role::Warning),
@@ -178,7 +178,7 @@ fn would_leave(plan: &DrainPlanView) -> String {
 }
 
 /// How far it is, who wants it, since when.
-fn progress(pen: &mut Pen<'_>, at: Rect, host: &HostView, drain: &DrainView, snapshot: &Snapshot) {
+fn progress(pen: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainView, snapshot: &Snapshot) {
     let (_, role) = drain_words(drain);
     let right = |x: u16| at.right().saturating_sub(x);
     let by = match (&*drain.by, drain.commanded) {
@@ -204,7 +204,7 @@ fn progress(pen: &mut Pen<'_>, at: Rect, host: &HostView, drain: &DrainView, sna
 }
 
 /// Where each VM goes; why one does not.
-fn moves(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, host: &HostView, plan: &DrainPlanView, top: usize) {
+fn moves(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, host: &HostView, plan: &DrainPlanView, top: usize) {
     let rows = usize::from(area.height - 1);
     let top = top.min(plan.moves.len().saturating_sub(rows));
     let shown = || plan.moves.iter().skip(top).take(rows);
@@ -229,7 +229,7 @@ fn moves(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, host: &HostView, pl
     }
 }
 
-fn one(pen: &mut Pen<'_>, at: Rect, planned: &PlannedView) {
+fn one(pen: &mut Canvas<'_>, at: Rect, planned: &PlannedView) {
     let to = match &planned.to {
         Ok(to) => to,
         Err(why) => return blocked(pen, at, why),
@@ -244,7 +244,7 @@ fn one(pen: &mut Pen<'_>, at: Rect, planned: &PlannedView) {
     }
 }
 
-fn blocked(pen: &mut Pen<'_>, at: Rect, why: &str) {
+fn blocked(pen: &mut Canvas<'_>, at: Rect, why: &str) {
     let pieces = [(pen.glyphs.verdicts[2], Role::Alarm), (" stays: ", Role::Alarm), (why, Role::Text)];
     pen.line(at.x, at.y, at.width, &pieces);
 }
@@ -254,7 +254,7 @@ fn takers_names(takers: &[TakerView]) -> u16 {
 }
 
 /// What the hosts that take them have now and would have then.
-fn takers(pen: &mut Pen<'_>, area: Rect, takers: &[TakerView]) {
+fn takers(pen: &mut Canvas<'_>, area: Rect, takers: &[TakerView]) {
     let names = takers_names(takers).min(area.width.saturating_sub(TAKERS_REST));
     let x = area.x + names + 2;
     let room = |x: u16| area.right().saturating_sub(x);
@@ -278,7 +278,7 @@ fn takers(pen: &mut Pen<'_>, area: Rect, takers: &[TakerView]) {
     }
 }
 
-fn loads(pen: &mut Pen<'_>, x: u16, y: u16, taker: &TakerView, role: Role) {
+fn loads(pen: &mut Canvas<'_>, x: u16, y: u16, taker: &TakerView, role: Role) {
     let Some(now) = taker.load else {
         pen.put(x, y, LOADS, "not read", Role::Faint);
         return;

@@ -6,7 +6,7 @@ use super::centred;
 use crate::console::keymap::{self, Binding};
 use crate::console::theme::Role;
 use crate::console::ui::Screen;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 
 enum Line {
     Title(&'static str),
@@ -49,7 +49,7 @@ pub fn scrolls(columns: u16, rows: u16, screen: Screen) -> usize {
 }
 
 /// Draws the help.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, screen: Screen, top: usize) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, screen: Screen, top: usize) {
     let all = lines(screen);
     let (at, height) = place(area.width, area.height, &all);
     pen.frame(at, "keys");
@@ -71,7 +71,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, screen: Screen, top: usize) {
     }
 }
 
-fn column(pen: &mut Pen<'_>, area: Rect, lines: &[Line], top: usize) {
+fn column(pen: &mut Canvas<'_>, area: Rect, lines: &[Line], top: usize) {
     for (y, line) in (area.top()..area.bottom()).zip(lines.iter().skip(top)) {
         match line {
             Line::Blank => {}

@@ -8,11 +8,11 @@ mod moves;
 use ratatui::layout::Rect;
 
 use super::ui::{Overlay, Ui};
-use super::widgets::Pen;
+use super::widgets::Canvas;
 use crate::view::Snapshot;
 
 /// Draws every overlay, the topmost last.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     for overlay in &ui.overlays {
         match overlay {
             Overlay::Help { top } => help::draw(pen, area, ui.screen, *top),

@@ -6,7 +6,7 @@ use super::centred;
 use crate::console::text::{counted, percent, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Pen, gauge};
+use crate::console::widgets::{Canvas, gauge};
 use crate::core::engine::Target;
 use crate::view::{GateView, MoveOption, Snapshot, Verdict};
 
@@ -27,7 +27,7 @@ fn word(target: &Target) -> &'static str {
 }
 
 /// Draws it.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &str) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &str) {
     let (moves, chosen) = ui.moves(snapshot).unwrap_or((&[], 0));
     let gates = moves.get(chosen).map_or(0, |option| option.gates.len().max(1)) as u16;
     let wanted = moves.len().max(1) as u16 + gates + 5;
@@ -51,7 +51,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &st
     said(pen, rest, &moves[chosen.min(moves.len() - 1)]);
 }
 
-fn options(pen: &mut Pen<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
+fn options(pen: &mut Canvas<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
     let names = moves.iter().map(|option| width(destination(option))).max().unwrap_or(0);
     let names = (names as u16).clamp(4, 20);
     let loads_at = area.x + COMMAND + names + 2;
@@ -92,7 +92,7 @@ fn destination(option: &MoveOption) -> &str {
     }
 }
 
-fn loads(pen: &mut Pen<'_>, x: u16, y: u16, option: &MoveOption, role: Role) {
+fn loads(pen: &mut Canvas<'_>, x: u16, y: u16, option: &MoveOption, role: Role) {
     if option.to.is_none() {
         return;
     }
@@ -127,7 +127,7 @@ fn verdict(option: &MoveOption) -> (String, Role) {
 }
 
 /// Everything the gates say to the chosen one.
-fn said(pen: &mut Pen<'_>, area: Rect, option: &MoveOption) {
+fn said(pen: &mut Canvas<'_>, area: Rect, option: &MoveOption) {
     let to = option.to.as_deref().unwrap_or(word(&option.target));
     pen.put(area.x, area.y + 1, area.width, &format!("what the gates say to {to}"), Role::Quiet);
     let mut y = area.y + 2;

@@ -6,11 +6,11 @@ use crate::console::keymap;
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::{Tone, Ui};
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::Snapshot;
 
 /// Draws it: the notice first, then as many keys as fit.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let (y, end) = (area.y, area.right());
     let mut x = area.x + 1;
     if let Some(notice) = &ui.notice {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use crate::console::text::{counted, cut, number, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::Mode;
 use crate::view::{Clock, Snapshot};
 
@@ -83,7 +83,7 @@ fn right(snapshot: &Snapshot, ui: &Ui) -> Vec<Piece> {
 const COMING: usize = 25;
 
 /// Draws the first line.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let (mut left, mut right) = (left(snapshot), right(snapshot, ui));
     let size = |pieces: &[Piece], gap: usize| pieces.iter().map(|p| width(&p.text) + gap).sum::<usize>();
     let room = usize::from(area.width);
@@ -119,7 +119,7 @@ pub fn banner_rows(banner: &str, columns: u16) -> u16 {
 }
 
 /// Draws what is said until it is dismissed.
-pub fn banner(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn banner(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let Some(banner) = ui.banner(snapshot) else { return };
     let lines = banner_lines(banner, area.width, pen.glyphs.cut);
     for (y, line) in (area.top()..area.bottom()).zip(&lines) {
@@ -169,7 +169,7 @@ pub fn alarm_rows(snapshot: &Snapshot, columns: u16) -> u16 {
 }
 
 /// Draws the newest alarm.
-pub fn alarm(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot) {
+pub fn alarm(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot) {
     let Some((text, tail)) = newest_alarm(snapshot).filter(|_| area.height > 0) else { return };
     let lines = alarm_lines(&text, width(&tail), area.width, usize::from(area.height), pen.glyphs.cut);
     pen.over(area, Role::AlarmLine);

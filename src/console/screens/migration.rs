@@ -13,7 +13,7 @@ use ratatui::layout::Rect;
 
 use crate::console::text::{bytes, left, tame, width};
 use crate::console::theme::Role;
-use crate::console::widgets::{Pen, gauge};
+use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::{Span, Timestamp, Transfer};
 use crate::core::engine::{By, Stage};
 use crate::view::{MigrationView, Outlook, VmRow};
@@ -33,7 +33,7 @@ pub fn rows(migration: &MigrationView, columns: u16) -> u16 {
 }
 
 /// Draws it: the most important lines first, as many as there is room for.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationView, now: Timestamp) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationView, now: Timestamp) {
     if area.height == 0 {
         return;
     }
@@ -71,7 +71,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
     }
 }
 
-fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationView) {
+fn title(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationView) {
     let by = match migration.by {
         By::Policy => "for its policy",
         By::Schedule => "for its schedule",
@@ -83,7 +83,7 @@ fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, migration: &MigrationView) 
     pen.rule(area, &[(&row.name, Role::Title), (&way, Role::Quiet)], &request);
 }
 
-fn bar(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
+fn bar(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
     let role = look(migration);
     let (mark, ends) = outlook(migration, now);
     let percent = format!("{}%", migration.percent);
@@ -121,7 +121,7 @@ fn outlook(migration: &MigrationView, now: Timestamp) -> (Role, String) {
     }
 }
 
-fn phase(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
+fn phase(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
     let since = match migration.silent(now) {
         Some(silent) => format!("   {} has told nothing for {silent}", migration.from),
         None => format!("   for {}", now.since(migration.since)),

@@ -12,7 +12,7 @@ use ratatui::layout::Rect;
 use super::MINIMUM;
 use super::theme::Role;
 use super::ui::Ui;
-use super::widgets::Pen;
+use super::widgets::Canvas;
 use crate::view::Snapshot;
 
 /// Takes lines off the top of what is left.
@@ -39,14 +39,14 @@ fn top(rest: &mut Rest, ui: &Ui, snapshot: &Snapshot) -> [Rect; 3] {
 }
 
 /// Draws them.
-fn draw_top(pen: &mut Pen<'_>, [at, banner, alarm]: [Rect; 3], snapshot: &Snapshot, ui: &Ui) {
+fn draw_top(pen: &mut Canvas<'_>, [at, banner, alarm]: [Rect; 3], snapshot: &Snapshot, ui: &Ui) {
     header::draw(pen, at, snapshot, ui);
     header::banner(pen, banner, snapshot, ui);
     header::alarm(pen, alarm, snapshot);
 }
 
 /// Says that the terminal is too small; quitting still works.
-pub fn too_small(pen: &mut Pen<'_>, area: Rect) {
+pub fn too_small(pen: &mut Canvas<'_>, area: Rect) {
     let size = format!("too small: {}x{}, needs {}x{}", area.width, area.height, MINIMUM.0, MINIMUM.1);
     pen.put(area.x, area.y, area.width, &size, Role::Strong);
     pen.line(area.x, area.y + 1, area.width, &[("q", Role::Key), (" quit", Role::Quiet)]);

@@ -18,7 +18,7 @@ use super::theme::ThemeName;
 use crate::core::cluster::Span;
 use crate::core::engine::{Command, Target};
 use crate::core::policy::Field;
-use crate::view::{Detail, Draft, DrainPlanView, HostView, Look, MoveOption, Scope, Snapshot, VmRow};
+use crate::view::{Detail, Draft, DrainPlanView, HostView, MoveOption, Scope, Snapshot, Subscription, VmRow};
 
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
@@ -169,7 +169,7 @@ pub struct Ui {
     /// The snapshot's rows that the listing was made of.
     pub(super) listed: Arc<Vec<Arc<VmRow>>>,
     pub(super) by_name: ByName,
-    pub(super) looked: Option<Look>,
+    pub(super) looked: Option<Subscription>,
     pub(super) answered: u64,
     /// Snapshots that came since the notice.
     notice_age: u32,
@@ -277,7 +277,7 @@ impl Ui {
     }
 
     /// What the engine should send for what is on screen.
-    pub(super) fn look(&self) -> Look {
+    pub(super) fn look(&self) -> Subscription {
         let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
         let drain = self.overlays.iter().find_map(|overlay| match overlay {
             Overlay::Drain { host, .. } => Some(Arc::clone(host)),
@@ -285,7 +285,14 @@ impl Ui {
         });
         if let Some(editor) = &self.editor {
             let past = Some(editor.ask(self.size));
-            return Look { vm: editor.vms.first().cloned(), window: WINDOW, moves, drain, past, activity: None };
+            return Subscription {
+                vm: editor.vms.first().cloned(),
+                window: WINDOW,
+                moves,
+                drain,
+                past,
+                activity: None,
+            };
         }
         let past = match self.screen {
             Screen::Fleet => None,
@@ -293,7 +300,7 @@ impl Ui {
             Screen::Activity => self.activity.past(self.size),
         };
         let activity = (self.screen == Screen::Activity).then(|| self.activity.ask(self.selected.as_ref()));
-        Look { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity }
+        Subscription { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity }
     }
 
     /// What was drafted last did not reach the engine.

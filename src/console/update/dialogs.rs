@@ -8,7 +8,7 @@ use crate::console::text;
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::core::cluster::Mode;
 use crate::core::engine::{Command, Target};
-use crate::view::{MoveOption, Say, Snapshot, Verdict};
+use crate::view::{MoveOption, Snapshot, UiCommand, Verdict};
 
 pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
     match ui.overlays.last() {
@@ -77,7 +77,7 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };
     ui.say(Tone::Asked, format!("{what}: asked, waiting for the engine"));
-    Effect::Say(Say::Command(command))
+    Effect::UiCommand(UiCommand::Command(command))
 }
 
 pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {

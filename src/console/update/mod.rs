@@ -19,13 +19,13 @@ use super::screens::fleet;
 use super::ui::{Overlay, Screen, Tone, Ui};
 use super::{overlays, text};
 use crate::core::cluster::Span;
-use crate::view::{Say, Snapshot};
+use crate::view::{Snapshot, UiCommand};
 
 /// What has to be done outside the screen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Say this to the engine.
-    Say(Say),
+    /// UiCommand this to the engine.
+    UiCommand(UiCommand),
     /// Put this on the operator's clipboard.
     Copy(String),
     /// To the shell and back.
@@ -107,7 +107,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Undo => effects.push(editor::undo(ui)),
         Action::Reload => {
             ui.say(Tone::Asked, "the config file is read again");
-            effects.push(Effect::Say(Say::Reload));
+            effects.push(Effect::UiCommand(UiCommand::Reload));
         }
         Action::Abort => ask_abort(ui),
         Action::Mode => effects.extend(mode(ui, snapshot)),
@@ -119,7 +119,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
     let look = ui.look();
     if ui.looked.as_ref() != Some(&look) {
         ui.looked = Some(look.clone());
-        effects.push(Effect::Say(Say::Look(look)));
+        effects.push(Effect::UiCommand(UiCommand::Subscription(look)));
     }
     effects
 }

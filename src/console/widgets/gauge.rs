@@ -1,10 +1,10 @@
 //! Gauges: how much of something is used, done or counted.
 
-use super::Pen;
+use super::Canvas;
 use crate::console::theme::Role;
 
 /// `filled` of `steps` steps; says where it ended.
-fn steps(pen: &mut Pen<'_>, x: u16, y: u16, filled: u16, steps: u16, role: Role) -> u16 {
+fn steps(pen: &mut Canvas<'_>, x: u16, y: u16, filled: u16, steps: u16, role: Role) -> u16 {
     let [full, empty] = pen.glyphs.gauge;
     for i in 0..steps {
         let (glyph, role) = if i < filled { (full, role) } else { (empty, Role::Faint) };
@@ -14,7 +14,7 @@ fn steps(pen: &mut Pen<'_>, x: u16, y: u16, filled: u16, steps: u16, role: Role)
 }
 
 /// A share of 0 to 1 in `columns` steps; anything above 0 shows one, and only 95 % or more shows all.
-pub fn gauge(pen: &mut Pen<'_>, x: u16, y: u16, columns: u16, share: f32, role: Role) -> u16 {
+pub fn gauge(pen: &mut Canvas<'_>, x: u16, y: u16, columns: u16, share: f32, role: Role) -> u16 {
     let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     let mut filled = (share * f32::from(columns)).round() as u16;
     if share > 0.0 {
@@ -27,7 +27,7 @@ pub fn gauge(pen: &mut Pen<'_>, x: u16, y: u16, columns: u16, share: f32, role: 
 }
 
 /// A count against its tarry in at most three steps; only a full count fills them.
-pub fn count_bar(pen: &mut Pen<'_>, x: u16, y: u16, count: u32, tarry: u32, role: Role) {
+pub fn count_bar(pen: &mut Canvas<'_>, x: u16, y: u16, count: u32, tarry: u32, role: Role) {
     let columns = tarry.clamp(1, 3);
     let filled = if tarry <= 3 {
         count.min(columns)

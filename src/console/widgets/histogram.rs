@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::Pen;
+use super::Canvas;
 use super::chart::{Scale, axis, place, range};
 use crate::console::text::Zone;
 use crate::console::theme::Role;
@@ -22,7 +22,7 @@ pub struct Histogram<'a> {
 
 impl Histogram<'_> {
     /// Draws it; the last two lines are the time axis. Says where hours fall; `None` without room.
-    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect) -> Option<Scale> {
+    pub fn draw(&self, pen: &mut Canvas<'_>, area: Rect) -> Option<Scale> {
         let most = self.values.iter().copied().max().unwrap_or(0);
         let span = Span::from_hours(self.values.len().max(1) as i64);
         let scale = place(pen, area, (0.0, top(most)), self.sides, (self.from, span))?;
@@ -50,7 +50,7 @@ fn top(most: u32) -> f64 {
     (top / 2.0).ceil() * 2.0
 }
 
-fn bar(pen: &mut Pen<'_>, plot: Rect, x: u16, eighths: u16) {
+fn bar(pen: &mut Canvas<'_>, plot: Rect, x: u16, eighths: u16) {
     let bars = pen.glyphs.bars;
     for (row, y) in (plot.top()..plot.bottom()).rev().enumerate() {
         match eighths.saturating_sub(8 * row as u16) {
@@ -74,7 +74,7 @@ fn columns(width: u16, hours: usize) -> impl Iterator<Item = (std::ops::Range<u1
 }
 
 /// Numbers hour by hour in one line, against `most`; nothing is a blank.
-pub fn hourly(pen: &mut Pen<'_>, scale: &Scale, y: u16, values: &[f32], most: f32, role: Role) {
+pub fn hourly(pen: &mut Canvas<'_>, scale: &Scale, y: u16, values: &[f32], most: f32, role: Role) {
     let steps = pen.glyphs.spark;
     for (columns, hours) in columns(scale.plot.width, values.len()) {
         let value = values[hours].iter().copied().fold(0.0, f32::max);

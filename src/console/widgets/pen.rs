@@ -11,14 +11,14 @@ use crate::console::text::{cut, tame, width};
 use crate::console::theme::{Role, Theme};
 
 /// A buffer with a theme and characters.
-pub struct Pen<'a> {
+pub struct Canvas<'a> {
     buffer: &'a mut Buffer,
     theme: &'a Theme,
     /// The characters.
     pub glyphs: &'static Glyphs,
 }
 
-impl<'a> Pen<'a> {
+impl<'a> Canvas<'a> {
     /// A pen on a buffer.
     pub fn new(buffer: &'a mut Buffer, theme: &'a Theme, glyphs: &'static Glyphs) -> Self {
         Self { buffer, theme, glyphs }

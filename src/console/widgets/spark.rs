@@ -1,11 +1,11 @@
 //! A sparkline: the newest values in one line, coloured where they are past a bound.
 
-use super::Pen;
+use super::Canvas;
 use super::chart::Bounds;
 use crate::console::theme::Role;
 
 /// The last `columns` values, the newest at the right; a gap is a blank.
-pub fn spark(pen: &mut Pen<'_>, x: u16, y: u16, columns: u16, values: &[f32], bounds: Bounds) {
+pub fn spark(pen: &mut Canvas<'_>, x: u16, y: u16, columns: u16, values: &[f32], bounds: Bounds) {
     let values = &values[values.len().saturating_sub(usize::from(columns))..];
     let seen = values.iter().copied().filter(|value| value.is_finite());
     let (low, high) = seen.fold((0.0_f32, 0.0_f32), |(low, high), value| (low.min(value), high.max(value)));

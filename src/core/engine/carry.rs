@@ -4,7 +4,7 @@ use crate::core::cluster::{HostId, Mode, RequestId, Span, Timestamp, Transfer, V
 use crate::core::policy::Decision;
 
 use super::Engine;
-use super::live::{Flight, Stage, Waiting};
+use super::live::{Migration, Stage, Waiting};
 use super::message::{Effect, Route};
 use super::record::{By, Gate, Happened, Phase};
 use super::timers::Timer;
@@ -29,7 +29,7 @@ impl Engine {
             Ok(to) if self.mode(vm) == Mode::Ask => self.wait(now, vm, action, by, to),
             Ok(to) => {
                 let route = Route { id: self.new_id(), vm, from: self.live(vm).host, to };
-                self.launch(Flight::asked(route, action, by, now), out);
+                self.launch(Migration::asked(route, action, by, now), out);
             }
         }
     }
@@ -102,7 +102,7 @@ impl Engine {
             }
             Ok(to) => {
                 let route = Route { id: waiting.id, vm, from: self.live(vm).host, to };
-                self.launch(Flight::asked(route, waiting.action, waiting.by, now), out);
+                self.launch(Migration::asked(route, waiting.action, waiting.by, now), out);
                 Ok(to)
             }
         }
@@ -112,49 +112,49 @@ impl Engine {
     pub(super) fn launch_by_hand(&mut self, now: Timestamp, vm: VmId, to: HostId, out: &mut Vec<Effect>) {
         let route = Route { id: self.new_id(), vm, from: self.live(vm).host, to };
         self.drop_waiting(now, vm, Gate::Hold, "an operator moves it", out);
-        self.launch(Flight::asked(route, self.action_of(vm, to), By::Operator, now), out);
+        self.launch(Migration::asked(route, self.action_of(vm, to), By::Operator, now), out);
     }
 
     /// A VM leaves a host that is being drained.
     pub(super) fn launch_out(&mut self, now: Timestamp, vm: VmId, to: HostId, out: &mut Vec<Effect>) {
         let route = Route { id: self.new_id(), vm, from: self.live(vm).host, to };
         self.drop_waiting(now, vm, Gate::Hold, "its host is being drained", out);
-        let flight = Flight::asked(route, self.action_of(vm, to), By::Operator, now);
-        self.launch(Flight { drains: true, ..flight }, out);
+        let migration = Migration::asked(route, self.action_of(vm, to), By::Operator, now);
+        self.launch(Migration { drains: true, ..migration }, out);
     }
 
-    fn launch(&mut self, flight: Flight, out: &mut Vec<Effect>) {
-        let route = flight.route;
-        self.board(flight);
+    fn launch(&mut self, migration: Migration, out: &mut Vec<Effect>) {
+        let route = migration.route;
+        self.board(migration);
         out.push(Effect::Preflight(route));
     }
 
-    /// The flight is under way; its hosts are taken.
-    pub(super) fn board(&mut self, flight: Flight) {
-        let route = flight.route;
-        self.flights.insert(route.id, flight);
+    /// The migration is under way; its hosts are taken.
+    pub(super) fn board(&mut self, migration: Migration) {
+        let route = migration.route;
+        self.migrations.insert(route.id, migration);
         let live = self.live_mut(route.vm);
-        live.flight = Some(route.id);
+        live.migration = Some(route.id);
         live.policy.reset_counts();
         self.hosts[route.from.index()].busy += 1;
         self.hosts[route.to.index()].busy += 1;
         self.hosts[route.to.index()].incoming += 1;
     }
 
-    /// The flight is over; its hosts are free for another.
-    pub(super) fn land(&mut self, id: RequestId) -> Option<Flight> {
-        let flight = self.flights.remove(&id)?;
-        let Route { vm, from, to, .. } = flight.route;
-        self.live_mut(vm).flight = None;
+    /// The migration is over; its hosts are free for another.
+    pub(super) fn land(&mut self, id: RequestId) -> Option<Migration> {
+        let migration = self.migrations.remove(&id)?;
+        let Route { vm, from, to, .. } = migration.route;
+        self.live_mut(vm).migration = None;
         self.hosts[from.index()].busy -= 1;
         self.hosts[to.index()].busy -= 1;
         self.hosts[to.index()].incoming -= 1;
         self.look_at_drains();
-        Some(flight)
+        Some(migration)
     }
 
-    pub(super) fn flight_in(&mut self, id: RequestId, stage: Stage) -> Option<&mut Flight> {
-        self.flights.get_mut(&id).filter(|flight| flight.stage == stage)
+    pub(super) fn flight_in(&mut self, id: RequestId, stage: Stage) -> Option<&mut Migration> {
+        self.migrations.get_mut(&id).filter(|migration| migration.stage == stage)
     }
 
     pub(super) fn on_preflight(
@@ -165,13 +165,13 @@ impl Engine {
         forecast: Option<String>,
         out: &mut Vec<Effect>,
     ) {
-        let Some(flight) = self.flight_in(id, Stage::Preflight) else { return };
-        let route = flight.route;
-        let aborted = flight.aborting;
+        let Some(migration) = self.flight_in(id, Stage::Preflight) else { return };
+        let route = migration.route;
+        let aborted = migration.aborting;
         let refusal = if aborted { Some("aborted by an operator".to_owned()) } else { refusal };
-        let (action, by, drains) = (flight.action, flight.by, flight.drains);
+        let (action, by, drains) = (migration.action, migration.by, migration.drains);
         if let Some(detail) = refusal {
-            let found = self.land(id).and_then(|flight| flight.found);
+            let found = self.land(id).and_then(|migration| migration.found);
             if aborted {
                 self.spare(now, route);
             } else {
@@ -188,18 +188,18 @@ impl Engine {
             }
             return self.say_state(now, route.vm, out);
         }
-        flight.stage = Stage::Journal;
-        flight.forecast = forecast.unwrap_or_default();
-        flight.detail.clone_from(&flight.forecast);
+        migration.stage = Stage::Journal;
+        migration.forecast = forecast.unwrap_or_default();
+        migration.detail.clone_from(&migration.forecast);
         let Route { vm, from, to, .. } = route;
         self.record(now, vm, Happened::Request { id, action, from, to, by }, out);
         out.push(Effect::Journal(route));
     }
 
     pub(super) fn on_journalled(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
-        let Some(flight) = self.flight_in(id, Stage::Journal) else { return };
-        flight.stage = Stage::Running;
-        let (route, aborting, forecast) = (flight.route, flight.aborting, flight.detail.clone());
+        let Some(migration) = self.flight_in(id, Stage::Journal) else { return };
+        migration.stage = Stage::Running;
+        let (route, aborting, forecast) = (migration.route, migration.aborting, migration.detail.clone());
         self.record_flight(now, route, Phase::Running, 0, forecast, out);
         self.say_state(now, route.vm, out);
         out.push(Effect::Start(route));
@@ -218,14 +218,14 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let started =
-            |flight: &&mut Flight| matches!(flight.stage, Stage::Running | Stage::Confirming | Stage::Unknown);
-        let Some(flight) = self.flights.get_mut(&id).filter(started) else { return };
-        let is_followed = flight.stage != Stage::Running;
-        (flight.transfer, flight.told) = (transfer, now);
-        flight.percent = percent.min(100);
-        flight.detail.clone_from(&detail);
-        flight.heard = flight.heard.map(|_| now);
-        let (route, percent) = (flight.route, flight.percent);
+            |migration: &&mut Migration| matches!(migration.stage, Stage::Running | Stage::Confirming | Stage::Unknown);
+        let Some(migration) = self.migrations.get_mut(&id).filter(started) else { return };
+        let is_followed = migration.stage != Stage::Running;
+        (migration.transfer, migration.told) = (transfer, now);
+        migration.percent = percent.min(100);
+        migration.detail.clone_from(&detail);
+        migration.heard = migration.heard.map(|_| now);
+        let (route, percent) = (migration.route, migration.percent);
         if is_followed {
             self.follow(now, id);
         }

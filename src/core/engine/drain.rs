@@ -169,8 +169,10 @@ impl Engine {
         self.heed_config(now, out);
         let hosts: Vec<HostId> = self.drains.keys().copied().collect();
         for host in hosts {
-            let (leaving, staying): (Vec<VmId>, Vec<VmId>) =
-                self.vm_ids().filter(|vm| self.live(*vm).host == host).partition(|vm| self.live(*vm).flight.is_some());
+            let (leaving, staying): (Vec<VmId>, Vec<VmId>) = self
+                .vm_ids()
+                .filter(|vm| self.live(*vm).host == host)
+                .partition(|vm| self.live(*vm).migration.is_some());
             let sent = if self.drains[&host].paused { Sent::default() } else { self.send(now, host, &staying, out) };
             if !self.drains[&host].paused && !staying.is_empty() {
                 self.drains_at = now + TRY_AGAIN;
@@ -237,7 +239,7 @@ impl Engine {
             return Ok(to);
         }
         let mut given = Given::new();
-        for other in staying.iter().filter(|other| **other != vm && self.live(**other).flight.is_none()) {
+        for other in staying.iter().filter(|other| **other != vm && self.live(**other).migration.is_none()) {
             if let Some(to) = drain.planned.get(other) {
                 *given.entry(*to).or_default() += 1;
             }

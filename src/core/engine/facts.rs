@@ -1,7 +1,7 @@
 //! What drivers find: how a host is, and where a VM runs. What contradicts what is known is not fought over.
 
 use super::drain::in_vms;
-use super::live::{Hold, HoldCause, Stage, Whereabouts};
+use super::live::{Hold, HoldCause, Location, Stage};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::{Engine, host_word};
@@ -44,9 +44,9 @@ impl Engine {
 
     /// Where a driver found a VM. While it moves that is the migration's to tell; if that comes to nothing, it counts then.
     pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
-        if let Some(id) = self.live(vm).flight {
-            if let Some(flight) = self.flight_in(id, Stage::Preflight) {
-                flight.found = Some(hosts.to_vec());
+        if let Some(id) = self.live(vm).migration {
+            if let Some(migration) = self.flight_in(id, Stage::Preflight) {
+                migration.found = Some(hosts.to_vec());
             }
             return;
         }
@@ -61,7 +61,7 @@ impl Engine {
 
     fn found_on(&mut self, now: Timestamp, vm: VmId, host: HostId, out: &mut Vec<Effect>) {
         let known = self.live(vm).host;
-        let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Here);
+        let before = std::mem::replace(&mut self.live_mut(vm).location, Location::Here);
         let is_elsewhere = known != host;
         if is_elsewhere {
             self.placed(vm, host);
@@ -69,13 +69,13 @@ impl Engine {
         let name = self.host_name(host);
         let said = match before {
             // Whoever lost it or stopped its twin is to say so: it stays held.
-            _ if self.is_broken(vm) && (is_elsewhere || before != Whereabouts::Here) => {
+            _ if self.is_broken(vm) && (is_elsewhere || before != Location::Here) => {
                 format!("runs on {name} again: held until released")
             }
-            Whereabouts::Untold if is_elsewhere => format!("runs on {name}"),
+            Location::Unreported if is_elsewhere => format!("runs on {name}"),
             _ if is_elsewhere => return self.moved_by_others(now, vm, known, out),
-            Whereabouts::Nowhere | Whereabouts::Twice => format!("runs on {name} again"),
-            Whereabouts::Untold | Whereabouts::Here => return,
+            Location::Nowhere | Location::Twice => format!("runs on {name} again"),
+            Location::Unreported | Location::Here => return,
         };
         self.record(now, vm, Happened::Operator { by: DRIVER.to_owned(), text: said }, out);
     }
@@ -91,17 +91,17 @@ impl Engine {
     }
 
     fn found_nowhere(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
-        let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Nowhere);
+        let before = std::mem::replace(&mut self.live_mut(vm).location, Location::Nowhere);
         self.drop_waiting(now, vm, Gate::Quality, "it runs nowhere", out);
-        if before != Whereabouts::Nowhere && !self.is_outcome_of(vm, before, HoldCause::Lost) {
+        if before != Location::Nowhere && !self.is_outcome_of(vm, before, HoldCause::Lost) {
             let text = format!("{} {}: start it; nothing is moved", self.name(vm), self.on_no_host(vm));
             self.alarm(now, Some(vm), text, out);
         }
     }
 
     fn found_twice(&mut self, now: Timestamp, vm: VmId, hosts: [HostId; 2], out: &mut Vec<Effect>) {
-        let before = std::mem::replace(&mut self.live_mut(vm).whereabouts, Whereabouts::Twice);
-        if before == Whereabouts::Twice || self.is_outcome_of(vm, before, HoldCause::Double) {
+        let before = std::mem::replace(&mut self.live_mut(vm).location, Location::Twice);
+        if before == Location::Twice || self.is_outcome_of(vm, before, HoldCause::Double) {
             return;
         }
         let [one, other] = hosts;
@@ -115,8 +115,8 @@ impl Engine {
     }
 
     /// Whether what is found is what a migration's outcome has said, and nothing else was found since.
-    fn is_outcome_of(&self, vm: VmId, before: Whereabouts, cause: HoldCause) -> bool {
-        before == Whereabouts::Untold && self.live(vm).hold.is_some_and(|hold| hold.cause == cause)
+    fn is_outcome_of(&self, vm: VmId, before: Location, cause: HoldCause) -> bool {
+        before == Location::Unreported && self.live(vm).hold.is_some_and(|hold| hold.cause == cause)
     }
 
     /// What is wrong with a VM that drivers do not find on exactly one host: `it runs nowhere`.
@@ -124,10 +124,10 @@ impl Engine {
     /// # Errors
     /// That, in words.
     pub fn runs_once(&self, vm: VmId) -> Result<(), String> {
-        match self.live(vm).whereabouts {
-            Whereabouts::Untold | Whereabouts::Here => Ok(()),
-            Whereabouts::Nowhere => Err("it runs nowhere".to_owned()),
-            Whereabouts::Twice => Err("it runs at two hosts".to_owned()),
+        match self.live(vm).location {
+            Location::Unreported | Location::Here => Ok(()),
+            Location::Nowhere => Err("it runs nowhere".to_owned()),
+            Location::Twice => Err("it runs at two hosts".to_owned()),
         }
     }
 

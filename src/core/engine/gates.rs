@@ -122,8 +122,8 @@ impl Engine {
 
     /// What the engine knows of preflight before it asks the driver: nothing else moves the VM.
     fn is_free(&self, vm: VmId) -> Result<(), String> {
-        match self.flight(vm) {
-            Some(flight) => Err(format!("it is on its way to {}", self.cluster.host(flight.route.to).name)),
+        match self.migration(vm) {
+            Some(migration) => Err(format!("it is on its way to {}", self.cluster.host(migration.route.to).name)),
             None => Ok(()),
         }
     }
@@ -182,7 +182,7 @@ impl Engine {
     pub(super) fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
         let limits = &self.cluster.limits;
         // One whose outcome has long been unknown may stay so: it keeps its two hosts, but not the cluster.
-        let under_way = self.flights.values().filter(|flight| !flight.is_long_unknown()).count();
+        let under_way = self.migrations.values().filter(|migration| !migration.is_long_unknown()).count();
         if under_way >= limits.at_once as usize {
             return Err(format!("{under_way} of {} migrations at once under way", limits.at_once));
         }
@@ -198,7 +198,7 @@ impl Engine {
 
     fn per_hour(&self, now: Timestamp) -> Result<(), String> {
         let Some(most) = self.cluster.limits.moves_per_hour else { return Ok(()) };
-        let made = self.moves_last_hour(now) + self.flights.len();
+        let made = self.moves_last_hour(now) + self.migrations.len();
         if made < most as usize {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::drain::Drain;
-use super::live::{Hold, Live, Waiting, Whereabouts};
+use super::live::{Hold, Live, Location, Waiting};
 use super::record::{By, Gate, Phase, VmState};
 use super::{Engine, Last};
 use crate::core::cluster::{ArrayId, Cluster, HostId, Indicator, Mode, RequestId, Timestamp, VmId};
@@ -20,8 +20,8 @@ use crate::core::policy::{Decision, Settings, State};
 pub struct Kept {
     pub(super) host: String,
     /// What drivers said of where it runs.
-    #[serde(default, skip_serializing_if = "Whereabouts::is_untold")]
-    pub(super) whereabouts: Whereabouts,
+    #[serde(default, skip_serializing_if = "Location::is_unreported")]
+    pub(super) location: Location,
     /// The host the config had for it then.
     pub(super) configured: String,
     pub(super) settings: Settings,
@@ -140,7 +140,7 @@ impl Engine {
         };
         Kept {
             host: host(live.host),
-            whereabouts: live.whereabouts,
+            location: live.location,
             configured: host(described.host),
             settings: described.policy.clone(),
             indicator: described.indicator.clone(),
@@ -204,9 +204,9 @@ impl Engine {
     }
 }
 
-impl Whereabouts {
-    fn is_untold(&self) -> bool {
-        *self == Self::Untold
+impl Location {
+    fn is_unreported(&self) -> bool {
+        *self == Self::Unreported
     }
 }
 
@@ -227,7 +227,7 @@ fn mark_of(live: &Live, cluster: &Cluster, vm: VmId) -> u64 {
     let mut mark = DefaultHasher::new();
     // Of a silent VM each gap more is nothing new.
     (count, low_count, gaps.min(described.policy.stale_after), stale, hours).hash(&mut mark);
-    (live.host, live.whereabouts, described.host, live.state, live.settle, live.hold, live.flapping).hash(&mut mark);
+    (live.host, live.location, described.host, live.state, live.settle, live.hold, live.flapping).hash(&mut mark);
     (&live.last_ring, &live.tried, &live.failed).hash(&mut mark);
     (live.waiting.as_ref().map(|waiting| waiting.id), live.moves.len(), live.last_move).hash(&mut mark);
     (live.kept_by, &live.blocked, live.landed.map(|(id, _)| id)).hash(&mut mark);

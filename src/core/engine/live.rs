@@ -19,7 +19,7 @@ const DAY: Span = Span::from_hours(24);
 pub struct Live {
     pub(super) policy: State,
     pub(super) host: HostId,
-    pub(super) whereabouts: Whereabouts,
+    pub(super) location: Location,
     /// The last ring host it was on, per array.
     pub(super) last_ring: Vec<(ArrayId, HostId)>,
     /// A counter's last reading.
@@ -38,7 +38,7 @@ pub struct Live {
     /// Hosts it could not be moved to, and when.
     pub(super) failed: Vec<(Timestamp, HostId)>,
     pub(super) waiting: Option<Waiting>,
-    pub(super) flight: Option<RequestId>,
+    pub(super) migration: Option<RequestId>,
     /// Its last migration that had an outcome, and which.
     pub(super) landed: Option<(RequestId, Phase)>,
     /// Confirmed moves of the last 24 h, oldest first.
@@ -57,10 +57,10 @@ pub struct Live {
 /// What drivers say of where a VM runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Whereabouts {
+pub(super) enum Location {
     /// Nothing yet: it is taken to be where the config or a migration put it.
     #[default]
-    Untold,
+    Unreported,
     /// It runs where it is known to be.
     Here,
     /// It runs on no host of its array.
@@ -122,7 +122,7 @@ pub struct Waiting {
 
 /// A migration under way, from preflight to outcome.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Flight {
+pub struct Migration {
     /// Which VM, from where to where.
     pub route: Route,
     /// What is carried out.
@@ -152,7 +152,7 @@ pub struct Flight {
     /// When both hosts are asked again.
     pub(super) retry: Timestamp,
     /// Its outcome cannot be told.
-    pub(super) doubt: Option<Doubt>,
+    pub(super) uncertainty: Option<Uncertainty>,
     /// It had seemed to be over and was found still under way: when its driver was last heard of.
     pub(super) heard: Option<Timestamp>,
     /// Where its VM was found while it was only being checked.
@@ -161,7 +161,7 @@ pub struct Flight {
 
 /// Since when an outcome cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Doubt {
+pub(super) struct Uncertainty {
     pub(super) since: Timestamp,
     /// An alarm was raised over it.
     pub(super) told: bool,
@@ -169,7 +169,7 @@ pub(super) struct Doubt {
     pub(super) sides: (Presence, Presence),
 }
 
-/// How far a flight is.
+/// How far a migration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// The driver checks that it can start.
@@ -204,7 +204,7 @@ impl Live {
         Self {
             policy: State::default(),
             host,
-            whereabouts: Whereabouts::Untold,
+            location: Location::Unreported,
             last_ring: Vec::new(),
             raw: None,
             next_read: Timestamp::NEVER,
@@ -216,7 +216,7 @@ impl Live {
             tried: Vec::new(),
             failed: Vec::new(),
             waiting: None,
-            flight: None,
+            migration: None,
             landed: None,
             moves: VecDeque::new(),
             last_move: None,
@@ -305,7 +305,7 @@ impl Live {
     }
 }
 
-impl Flight {
+impl Migration {
     /// A migration that has been asked for: the driver is to check whether it can start.
     pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
         Self {
@@ -323,17 +323,17 @@ impl Flight {
             aborting: false,
             drains: false,
             retry: Timestamp::NEVER,
-            doubt: None,
+            uncertainty: None,
             heard: None,
             found: None,
         }
     }
 }
 
-impl Flight {
+impl Migration {
     /// Its outcome is unknown, and an alarm has said so.
     pub(super) fn is_long_unknown(&self) -> bool {
-        self.doubt.is_some_and(|doubt| doubt.told)
+        self.uncertainty.is_some_and(|uncertainty| uncertainty.told)
     }
 }
 

@@ -54,7 +54,7 @@ use crate::core::policy::{Observation, Place, Rule, Settings, What};
 pub use drain::Drain;
 pub use gates::Ask;
 pub use kept::{Kept, KeptCluster, KeptDrain};
-pub use live::{Flight, Hold, HoldCause, HostLive, Last, Live, Stage, Waiting};
+pub use live::{Hold, HoldCause, HostLive, Last, Live, Migration, Stage, Waiting};
 pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
 pub(in crate::core) use names::Names;
 pub use observe::BASELINE;
@@ -77,7 +77,7 @@ pub struct Engine {
     config_mode: Mode,
     vms: Vec<Live>,
     hosts: Vec<HostLive>,
-    flights: BTreeMap<RequestId, Flight>,
+    migrations: BTreeMap<RequestId, Migration>,
     drains: BTreeMap<HostId, Drain>,
     /// When hosts that are being drained are looked at next.
     drains_at: Timestamp,
@@ -101,7 +101,7 @@ impl Engine {
             hosts: vec![HostLive { state: HostState::Unknown, ..HostLive::default() }; cluster.hosts.len()],
             config_mode: cluster.mode,
             cluster,
-            flights: BTreeMap::new(),
+            migrations: BTreeMap::new(),
             drains: BTreeMap::new(),
             drains_at: Timestamp::NEVER,
             timers: Timers::default(),
@@ -180,13 +180,13 @@ impl Engine {
     }
 
     /// A VM's migration, if one is under way.
-    pub fn flight(&self, vm: VmId) -> Option<&Flight> {
-        self.live(vm).flight.and_then(|id| self.flights.get(&id))
+    pub fn migration(&self, vm: VmId) -> Option<&Migration> {
+        self.live(vm).migration.and_then(|id| self.migrations.get(&id))
     }
 
     /// Every migration under way, oldest request first.
-    pub fn flights(&self) -> impl Iterator<Item = &Flight> {
-        self.flights.values()
+    pub fn migrations(&self) -> impl Iterator<Item = &Migration> {
+        self.migrations.values()
     }
 
     /// Confirmed moves in the hour before `now`.
@@ -207,7 +207,7 @@ impl Engine {
     /// The VM's state, by precedence.
     pub fn state(&self, vm: VmId) -> VmState {
         let live = self.live(vm);
-        if live.flight.is_some() {
+        if live.migration.is_some() {
             VmState::Migrating
         } else if live.hold.is_some() {
             VmState::Held
@@ -279,10 +279,10 @@ impl Engine {
         for live in &self.vms {
             self.hosts[live.host.index()].vms += 1;
         }
-        for flight in self.flights.values() {
-            self.hosts[flight.route.from.index()].busy += 1;
-            self.hosts[flight.route.to.index()].busy += 1;
-            self.hosts[flight.route.to.index()].incoming += 1;
+        for migration in self.migrations.values() {
+            self.hosts[migration.route.from.index()].busy += 1;
+            self.hosts[migration.route.to.index()].busy += 1;
+            self.hosts[migration.route.to.index()].incoming += 1;
         }
     }
 
@@ -319,7 +319,7 @@ impl Engine {
     /// Says the VM's state if it changed. A move that is only being checked is not said: it may come to nothing.
     fn say_state(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let state = self.state(vm);
-        let checking = self.flight(vm).is_some_and(|flight| flight.stage == Stage::Preflight);
+        let checking = self.migration(vm).is_some_and(|migration| migration.stage == Stage::Preflight);
         if self.live(vm).state != state && !checking {
             self.live_mut(vm).state = state;
             let why = self.why(vm, now);

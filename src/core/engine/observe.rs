@@ -36,7 +36,7 @@ impl Engine {
 
     /// The process was stopped, or the machine asleep: what was not read meanwhile are gaps, as after a restart.
     fn stood_still(&mut self, vm: VmId, missed: i64) {
-        if self.live(vm).settle.is_some() || self.live(vm).flight.is_some() {
+        if self.live(vm).settle.is_some() || self.live(vm).migration.is_some() {
             return;
         }
         let stale_after = self.settings(vm).stale_after;
@@ -68,7 +68,7 @@ impl Engine {
 
     /// Whether a reading asked for then is the baseline after a move.
     fn ends_settle(&self, vm: VmId, asked: Timestamp) -> bool {
-        self.live(vm).flight.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
+        self.live(vm).migration.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
     }
 
     fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Seen {
@@ -268,7 +268,7 @@ impl Engine {
 
     fn go_to_rest(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let live = self.live(vm);
-        if live.flight.is_some() || live.waiting.is_some() {
+        if live.migration.is_some() || live.waiting.is_some() {
             return;
         }
         let kept_by = live.kept_by;

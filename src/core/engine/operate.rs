@@ -61,7 +61,7 @@ impl Engine {
     }
 
     fn move_by_hand(&mut self, now: Timestamp, vm: VmId, target: &Target, out: &mut Vec<Effect>) -> Said {
-        if self.live(vm).flight.is_some() {
+        if self.live(vm).migration.is_some() {
             return Err(format!("{} is migrating already", self.name(vm)));
         }
         let to = self.operator_gates(vm, target, now).map_err(|(gate, why)| match gate {
@@ -114,7 +114,7 @@ impl Engine {
     }
 
     fn release(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
-        if self.flight(vm).is_some_and(|flight| flight.stage == Stage::Unknown) {
+        if self.migration(vm).is_some_and(|migration| migration.stage == Stage::Unknown) {
             return self.give_up(now, vm, out);
         }
         let live = self.live_mut(vm);
@@ -141,17 +141,17 @@ impl Engine {
 
     fn abort(&mut self, vm: VmId, out: &mut Vec<Effect>) -> Said {
         let name = self.name(vm).to_owned();
-        let id = self.live(vm).flight.ok_or_else(|| format!("{name} is not migrating"))?;
-        let flight = self.flights.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
-        let may_be_over = match flight.stage {
+        let id = self.live(vm).migration.ok_or_else(|| format!("{name} is not migrating"))?;
+        let migration = self.migrations.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
+        let may_be_over = match migration.stage {
             Stage::Confirming => return Err(format!("{name}: the migration has ended, its outcome is being read")),
             // Whatever the driver makes of it, the outcome is read from both hosts.
             Stage::Unknown => "; it may be over, its outcome is not known",
             Stage::Preflight | Stage::Journal | Stage::Running => "",
         };
-        flight.aborting = true;
-        if matches!(flight.stage, Stage::Running | Stage::Unknown) {
-            out.push(Effect::Abort(flight.route));
+        migration.aborting = true;
+        if matches!(migration.stage, Stage::Running | Stage::Unknown) {
+            out.push(Effect::Abort(migration.route));
         }
         Ok(format!("{name}: asked to abort request #{}{may_be_over}", id.0))
     }

@@ -3,7 +3,7 @@
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Rule};
 
-use super::live::{Doubt, Flight, Hold, HoldCause, Stage, Whereabouts};
+use super::live::{Hold, HoldCause, Location, Migration, Stage, Uncertainty};
 use super::message::{Effect, Presence, Route};
 use super::operate::Said;
 use super::record::{By, Phase};
@@ -33,11 +33,11 @@ const fn silent(route: Route, sides: Sides) -> Option<HostId> {
 
 impl Engine {
     pub(super) fn on_ended(&mut self, id: RequestId, detail: String, out: &mut Vec<Effect>) {
-        let Some(flight) = self.flight_in(id, Stage::Running) else { return };
-        (flight.stage, flight.heard, flight.retry) = (Stage::Confirming, None, Timestamp::NEVER);
-        flight.detail.clone_from(&detail);
-        flight.ended = detail;
-        out.push(Effect::Confirm(flight.route));
+        let Some(migration) = self.flight_in(id, Stage::Running) else { return };
+        (migration.stage, migration.heard, migration.retry) = (Stage::Confirming, None, Timestamp::NEVER);
+        migration.detail.clone_from(&detail);
+        migration.ended = detail;
+        out.push(Effect::Confirm(migration.route));
     }
 
     pub(super) fn on_presence(
@@ -48,10 +48,10 @@ impl Engine {
         destination: Presence,
         out: &mut Vec<Effect>,
     ) {
-        let Some(flight) = self.flights.get(&id) else { return };
-        let is_asked = matches!(flight.stage, Stage::Confirming | Stage::Unknown);
+        let Some(migration) = self.migrations.get(&id) else { return };
+        let is_asked = matches!(migration.stage, Stage::Confirming | Stage::Unknown);
         // Its last progress may have come after its end: that it has arrived is sure all the same.
-        let has_arrived = flight.heard.is_some() && (source, destination) == (Presence::Absent, Presence::Runs);
+        let has_arrived = migration.heard.is_some() && (source, destination) == (Presence::Absent, Presence::Runs);
         if !is_asked && !has_arrived {
             return;
         }
@@ -68,17 +68,17 @@ impl Engine {
 
     /// Nothing is done to the VM until both hosts have said whether it runs there.
     fn cannot_tell(&mut self, now: Timestamp, id: RequestId, sides: Sides, out: &mut Vec<Effect>) {
-        let Some(route) = self.flights.get(&id).map(|flight| flight.route) else { return };
+        let Some(route) = self.migrations.get(&id).map(|migration| migration.route) else { return };
         let said = self.doubtful(route, sides);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        let wait = if flight.doubt.is_none() { ASK_SOON } else { ASK_AGAIN };
-        let doubt = flight.doubt.get_or_insert(Doubt { since: now, told: false, sides });
-        doubt.sides = sides;
-        let since = doubt.since;
-        let is_news = flight.stage != Stage::Unknown || flight.detail != said;
-        (flight.stage, flight.retry) = (Stage::Unknown, now + wait);
-        flight.detail.clone_from(&said);
-        let percent = flight.percent;
+        let Some(migration) = self.migrations.get_mut(&id) else { return };
+        let wait = if migration.uncertainty.is_none() { ASK_SOON } else { ASK_AGAIN };
+        let uncertainty = migration.uncertainty.get_or_insert(Uncertainty { since: now, told: false, sides });
+        uncertainty.sides = sides;
+        let since = uncertainty.since;
+        let is_news = migration.stage != Stage::Unknown || migration.detail != said;
+        (migration.stage, migration.retry) = (Stage::Unknown, now + wait);
+        migration.detail.clone_from(&said);
+        let percent = migration.percent;
         self.timers.set(now + wait, route.vm, Timer::Confirm);
         if is_news {
             self.record_flight(now, route, Phase::Unknown, percent, said.clone(), out);
@@ -104,10 +104,10 @@ impl Engine {
 
     /// Said once for each migration.
     fn alarm_of_doubt(&mut self, now: Timestamp, id: RequestId, said: &str, sides: Sides, out: &mut Vec<Effect>) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        let route = flight.route;
-        let Some(doubt) = flight.doubt.as_mut().filter(|doubt| !doubt.told) else { return };
-        doubt.told = true;
+        let Some(migration) = self.migrations.get_mut(&id) else { return };
+        let route = migration.route;
+        let Some(uncertainty) = migration.uncertainty.as_mut().filter(|uncertainty| !uncertainty.told) else { return };
+        uncertainty.told = true;
         let remedy = match sides {
             (Presence::Paused, Presence::Paused) => "resume one, destroy the other",
             (Presence::Paused, Presence::Absent) | (Presence::Absent, Presence::Paused) => "resume it there",
@@ -125,8 +125,10 @@ impl Engine {
 
     /// An operator has looked: the host that does not answer is off for good. The outcome is what the other one says.
     pub(super) fn give_up(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
-        let told = |flight: &Flight| Some((flight.route, flight.doubt.filter(|doubt| doubt.told)?.sides));
-        let Some((route, sides)) = self.flight(vm).and_then(told) else {
+        let told = |migration: &Migration| {
+            Some((migration.route, migration.uncertainty.filter(|uncertainty| uncertainty.told)?.sides))
+        };
+        let Some((route, sides)) = self.migration(vm).and_then(told) else {
             return Err(format!("{}: both hosts are asked for a minute first", self.name(vm)));
         };
         let Some(silent) = silent(route, sides) else {
@@ -144,31 +146,31 @@ impl Engine {
 
     /// What had seemed to be over is still under way: the driver follows it.
     pub(super) fn follow(&mut self, now: Timestamp, id: RequestId) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        (flight.stage, flight.doubt) = (Stage::Running, None);
-        (flight.heard, flight.retry) = (Some(now), now + QUIET);
-        self.timers.set(now + QUIET, flight.route.vm, Timer::Confirm);
+        let Some(migration) = self.migrations.get_mut(&id) else { return };
+        (migration.stage, migration.uncertainty) = (Stage::Running, None);
+        (migration.heard, migration.retry) = (Some(now), now + QUIET);
+        self.timers.set(now + QUIET, migration.route.vm, Timer::Confirm);
     }
 
     /// Both hosts are asked again. One that is followed is not, while it is heard of.
     pub(super) fn confirm_again(&mut self, due: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
-        let Some(id) = self.live(vm).flight else { return };
-        let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.retry == due) else { return };
-        let quiet = flight.heard.filter(|_| flight.stage == Stage::Running).map(|heard| heard + QUIET);
+        let Some(id) = self.live(vm).migration else { return };
+        let Some(migration) = self.migrations.get_mut(&id).filter(|migration| migration.retry == due) else { return };
+        let quiet = migration.heard.filter(|_| migration.stage == Stage::Running).map(|heard| heard + QUIET);
         if let Some(quiet) = quiet.filter(|quiet| *quiet > due) {
-            flight.retry = quiet;
+            migration.retry = quiet;
             return self.timers.set(quiet, vm, Timer::Confirm);
         }
-        if flight.stage == Stage::Running {
-            flight.stage = Stage::Confirming;
+        if migration.stage == Stage::Running {
+            migration.stage = Stage::Confirming;
         }
-        flight.retry = Timestamp::NEVER;
-        out.push(Effect::Confirm(flight.route));
+        migration.retry = Timestamp::NEVER;
+        out.push(Effect::Confirm(migration.route));
     }
 
     fn confirmed(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
-        let Some(flight) = self.land(id) else { return };
-        let Route { vm, to, .. } = flight.route;
+        let Some(migration) = self.land(id) else { return };
+        let Route { vm, to, .. } = migration.route;
         self.live_mut(vm).landed = Some((id, Phase::Confirmed));
         self.placed(vm, to);
         self.live_mut(vm).remember_move(now);
@@ -182,10 +184,10 @@ impl Engine {
             tried.retain(|(at, host)| *host != to && now.since(*at) <= window);
             tried.push((now, to));
         }
-        if flight.by == By::Operator && !flight.drains {
+        if migration.by == By::Operator && !migration.drains {
             self.hold_after_manual(now, vm);
         }
-        self.record_flight(now, flight.route, Phase::Confirmed, 100, flight.ended, out);
+        self.record_flight(now, migration.route, Phase::Confirmed, 100, migration.ended, out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
@@ -214,27 +216,27 @@ impl Engine {
     }
 
     fn stayed(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
-        let Some(flight) = self.land(id) else { return };
-        let Route { vm, to, .. } = flight.route;
-        let phase = if flight.aborting { Phase::Aborted } else { Phase::Failed };
+        let Some(migration) = self.land(id) else { return };
+        let Route { vm, to, .. } = migration.route;
+        let phase = if migration.aborting { Phase::Aborted } else { Phase::Failed };
         self.live_mut(vm).landed = Some((id, phase));
         if phase == Phase::Failed {
             self.live_mut(vm).remember_failure(to, now);
         } else {
-            self.spare(now, flight.route);
+            self.spare(now, migration.route);
         }
-        self.record_flight(now, flight.route, phase, flight.percent, flight.ended, out);
+        self.record_flight(now, migration.route, phase, migration.percent, migration.ended, out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
 
     fn broken(&mut self, now: Timestamp, id: RequestId, phase: Phase, cause: HoldCause, out: &mut Vec<Effect>) {
-        let Some(flight) = self.land(id) else { return };
-        let route = flight.route;
+        let Some(migration) = self.land(id) else { return };
+        let route = migration.route;
         self.live_mut(route.vm).landed = Some((id, phase));
         self.hold(route.vm, Hold { until: Timestamp::NEVER, cause });
-        self.live_mut(route.vm).whereabouts = Whereabouts::Untold;
-        self.record_flight(now, route, phase, flight.percent, flight.ended, out);
+        self.live_mut(route.vm).location = Location::Unreported;
+        self.record_flight(now, route, phase, migration.percent, migration.ended, out);
         let text = match phase {
             Phase::Lost => {
                 let [vm, from, to] = [self.name(route.vm), self.host_name(route.from), self.host_name(route.to)];

@@ -5,7 +5,7 @@ use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::amend::{POLICY_CHANGED, edited};
-use super::live::{HostLive, Live, Stage, Waiting, Whereabouts};
+use super::live::{HostLive, Live, Location, Stage, Waiting};
 use super::message::{ConfigChange, Effect};
 use super::names::Names;
 use super::record::{Gate, Happened, Record};
@@ -26,9 +26,9 @@ impl Engine {
     /// Which VM keeps it from that.
     pub fn can_become(&self, new: &Cluster) -> Result<(), String> {
         let names = Names::between(&self.cluster, new);
-        match self.flights.values().find(|flight| names.route(flight.route).is_none()) {
-            Some(flight) => {
-                let vm = &self.cluster.vm(flight.route.vm).name;
+        match self.migrations.values().find(|migration| names.route(migration.route).is_none()) {
+            Some(migration) => {
+                let vm = &self.cluster.vm(migration.route.vm).name;
                 Err(format!(
                     "{vm} is migrating, and it or one of its hosts is not in the new config; it is read again when that is done"
                 ))
@@ -168,14 +168,14 @@ impl Engine {
 
     /// Where an outcome is asked for it is asked for again: whoever was asked may be nobody now.
     fn carry_flights(&mut self, now: Timestamp, names: &Names) {
-        for flight in self.flights.values_mut() {
-            if matches!(flight.stage, Stage::Confirming | Stage::Unknown) {
-                flight.retry = now;
+        for migration in self.migrations.values_mut() {
+            if matches!(migration.stage, Stage::Confirming | Stage::Unknown) {
+                migration.retry = now;
             }
-            if let Some(route) = names.route(flight.route) {
-                flight.route = route;
+            if let Some(route) = names.route(migration.route) {
+                migration.route = route;
                 let known = |hosts: Vec<HostId>| hosts.iter().map(|host| names.hosts[host.index()]).collect();
-                flight.found = flight.found.take().and_then(known);
+                migration.found = migration.found.take().and_then(known);
             }
         }
     }
@@ -190,7 +190,7 @@ impl Engine {
             let live = self.live(vm);
             let (next, hold) = (live.next_read, live.hold.map(|hold| hold.until));
             let lapse = live.waiting.as_ref().map(|waiting| waiting.lapses);
-            let retry = live.flight.and_then(|id| self.flights.get(&id)).map(|flight| flight.retry);
+            let retry = live.migration.and_then(|id| self.migrations.get(&id)).map(|migration| migration.retry);
             // A shorter interval is not waited for as long as the old one.
             let soonest = now + self.cluster.vm(vm).interval;
             let settling = live.settle.is_some();
@@ -216,7 +216,7 @@ fn carried(
 ) -> (Live, Option<Dropped>) {
     live.asked = None;
     live.host = names.hosts[live.host.index()].unwrap_or_else(|| {
-        live.whereabouts = Whereabouts::Untold;
+        live.location = Location::Unreported;
         configured
     });
     live.last_ring = live

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::amend::{POLICY_CHANGED, edited};
 use super::drain::Drain;
 use super::kept::{Kept, KeptCluster, KeptDrain, KeptWaiting};
-use super::live::{Live, Waiting, Whereabouts};
+use super::live::{Live, Location, Waiting};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::reload::CONFIG;
@@ -109,7 +109,7 @@ impl Engine {
             settle: kept.settle,
             hold: kept.hold,
             // Where the config puts it is not where a driver found it.
-            whereabouts: if ids.host(&kept.host) == Some(host) { kept.whereabouts } else { Whereabouts::Untold },
+            location: if ids.host(&kept.host) == Some(host) { kept.location } else { Location::Unreported },
             flapping: kept.flapping,
             tried: ids.dated(&kept.tried),
             failed: ids.dated(&kept.failed),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::live::{Flight, Stage};
+use super::live::{Migration, Stage};
 use super::message::{Effect, Route};
 use super::record::{By, Phase};
 use super::timers::Timer;
@@ -33,11 +33,11 @@ pub struct InFlight {
 impl Engine {
     /// A request's migration, for the journal; `None` if none is under way.
     pub fn in_flight(&self, id: RequestId) -> Option<InFlight> {
-        let flight = self.flights.get(&id)?;
+        let migration = self.migrations.get(&id)?;
         let host = |host| self.cluster.host(host).name.clone();
-        let Route { vm, from, to, .. } = flight.route;
+        let Route { vm, from, to, .. } = migration.route;
         let vm = self.cluster.vm(vm).name.clone();
-        Some(InFlight { id, vm, from: host(from), to: host(to), action: flight.action, by: flight.by })
+        Some(InFlight { id, vm, from: host(from), to: host(to), action: migration.action, by: migration.by })
     }
 
     /// Goes on with a migration that the journal has without an outcome: both hosts are asked where the VM runs, as
@@ -46,7 +46,7 @@ impl Engine {
     pub fn resume(&mut self, now: Timestamp, journalled: &InFlight, out: &mut Vec<Effect>) {
         let InFlight { id, action, by, .. } = *journalled;
         self.last_id = self.last_id.max(id.0);
-        if self.flights.contains_key(&id) {
+        if self.migrations.contains_key(&id) {
             return;
         }
         let route = match self.route_of(journalled) {
@@ -57,18 +57,18 @@ impl Engine {
             // It was taken to be there before its outcome was written down.
             self.placed(route.vm, route.from);
         }
-        let flight = Flight {
+        let migration = Migration {
             stage: Stage::Unknown,
             retry: now,
             detail: RESTARTED.to_owned(),
             ended: RESTARTED.to_owned(),
             drains: by == By::Operator && self.drains.contains_key(&route.from),
-            ..Flight::asked(route, action, by, now)
+            ..Migration::asked(route, action, by, now)
         };
-        let detail = flight.detail.clone();
+        let detail = migration.detail.clone();
         self.live_mut(route.vm).waiting = None;
         self.live_mut(route.vm).settle = None;
-        self.board(flight);
+        self.board(migration);
         self.timers.set(now, route.vm, Timer::Confirm);
         self.record_flight(now, route, Phase::Unknown, 0, detail, out);
         self.say_state(now, route.vm, out);
@@ -80,7 +80,7 @@ impl Engine {
         let host = |name: &str| self.cluster.host_named(name).ok_or_else(|| gone("host", name));
         let vm = self.cluster.vm_named(vm).ok_or_else(|| gone("VM", vm))?;
         let (from, to) = (host(from)?, host(to)?);
-        match self.live(vm).flight {
+        match self.live(vm).migration {
             Some(other) => Err(format!("request #{} was under way as well", other.0)),
             None => Ok(Route { id: *id, vm, from, to }),
         }

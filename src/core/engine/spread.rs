@@ -64,10 +64,10 @@ impl Engine {
         let (mut given, mut under_way) = (Given::new(), Given::new());
         let mut moves = Vec::new();
         for vm in self.vm_ids().filter(|vm| self.live(*vm).host == host) {
-            if let Some(flight) = self.flight(vm) {
-                *under_way.entry(flight.route.to).or_default() += 1;
+            if let Some(migration) = self.migration(vm) {
+                *under_way.entry(migration.route.to).or_default() += 1;
                 let warnings = vec!["it is on its way already".to_owned()];
-                moves.push(PlannedMove { vm, to: Ok(flight.route.to), warnings });
+                moves.push(PlannedMove { vm, to: Ok(migration.route.to), warnings });
                 continue;
             }
             let to = self.promised(vm, host, &given, now).map_or_else(|| self.refuge(vm, &given, now), Ok);

@@ -4,7 +4,7 @@ use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId, i
 use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
-use super::live::{Hold, HoldCause, Stage, Whereabouts};
+use super::live::{Hold, HoldCause, Location, Stage};
 use super::record::{By, VmState};
 
 impl Engine {
@@ -21,9 +21,9 @@ impl Engine {
     /// What is wrong with where a VM is, if that is not why it is held: it runs nowhere or twice, or its host is down.
     pub fn out_of_order(&self, vm: VmId) -> Option<String> {
         let host = self.live(vm).host;
-        match self.live(vm).whereabouts {
-            Whereabouts::Nowhere if !self.is_broken(vm) => Some(format!("{}: nothing is moved", self.on_no_host(vm))),
-            Whereabouts::Twice if !self.is_broken(vm) => Some("runs at two hosts: nothing is moved".to_owned()),
+        match self.live(vm).location {
+            Location::Nowhere if !self.is_broken(vm) => Some(format!("{}: nothing is moved", self.on_no_host(vm))),
+            Location::Twice if !self.is_broken(vm) => Some("runs at two hosts: nothing is moved".to_owned()),
             _ if self.host(host).state == HostState::Down => Some(format!("its host {} is down", self.host_name(host))),
             _ => None,
         }
@@ -32,7 +32,7 @@ impl Engine {
     /// Why, and how long it is held; of one that was lost or double and is found again, where.
     pub(super) fn hold_in_words(&self, vm: VmId, hold: Hold, now: Timestamp) -> String {
         let live = self.live(vm);
-        if !self.is_broken(vm) || live.whereabouts != Whereabouts::Here {
+        if !self.is_broken(vm) || live.location != Location::Here {
             return hold.in_words(now);
         }
         let was = if hold.cause == HoldCause::Lost { "lost" } else { "double" };
@@ -56,24 +56,27 @@ impl Engine {
     }
 
     fn why_migrating(&self, vm: VmId, now: Timestamp) -> String {
-        let Some(flight) = self.flight(vm) else { return String::new() };
-        let to = self.host_name(flight.route.to);
-        let by = match flight.by {
+        let Some(migration) = self.migration(vm) else { return String::new() };
+        let to = self.host_name(migration.route.to);
+        let by = match migration.by {
             By::Policy => "its policy",
             By::Schedule => "its schedule",
-            By::Operator if flight.drains => "the draining of its host",
+            By::Operator if migration.drains => "the draining of its host",
             By::Operator => "an operator",
         };
-        match flight.stage {
+        match migration.stage {
             Stage::Preflight | Stage::Journal => format!("checking whether {to} can take it, for {by}"),
             Stage::Running => {
-                let since = in_words(now.since(flight.since));
-                let abort = if flight.aborting { "; abort asked" } else { "" };
-                let detail = if flight.detail.is_empty() { String::new() } else { format!(", {}", flight.detail) };
-                format!("moving to {to} for {by}: {}% after {since}{detail}{abort}", flight.percent)
+                let since = in_words(now.since(migration.since));
+                let abort = if migration.aborting { "; abort asked" } else { "" };
+                let detail =
+                    if migration.detail.is_empty() { String::new() } else { format!(", {}", migration.detail) };
+                format!("moving to {to} for {by}: {}% after {since}{detail}{abort}", migration.percent)
             }
             Stage::Confirming => "asking both hosts where it runs".to_owned(),
-            Stage::Unknown => format!("outcome unknown: {}; both hosts are asked until it can be told", flight.detail),
+            Stage::Unknown => {
+                format!("outcome unknown: {}; both hosts are asked until it can be told", migration.detail)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{HostId, HostState, Timestamp};
-use crate::core::engine::{Engine, Flight, Stage};
+use crate::core::engine::{Engine, Migration, Stage};
 
 /// What draining a host would mean, as things are.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -133,11 +133,11 @@ impl Progress {
     /// How far the draining of a host is; `None`: it is not being drained.
     pub fn of(engine: &Engine, host: HostId) -> Option<Self> {
         let (cluster, drain) = (engine.cluster(), engine.drain(host)?);
-        let under_way = engine.flights().filter(|flight| flight.route.from == host).map(|flight| Travels {
-            vm: cluster.vm(flight.route.vm).name.clone(),
-            to: cluster.host(flight.route.to).name.clone(),
-            percent: flight.percent,
-            detail: words(flight),
+        let under_way = engine.migrations().filter(|migration| migration.route.from == host).map(|migration| Travels {
+            vm: cluster.vm(migration.route.vm).name.clone(),
+            to: cluster.host(migration.route.to).name.clone(),
+            percent: migration.percent,
+            detail: words(migration),
         });
         let stuck = drain.stuck.iter();
         let stuck = stuck.map(|(vm, why)| Stays { vm: cluster.vm(*vm).name.clone(), why: why.clone() });
@@ -153,10 +153,10 @@ impl Progress {
     }
 }
 
-fn words(flight: &Flight) -> String {
-    match flight.stage {
+fn words(migration: &Migration) -> String {
+    match migration.stage {
         Stage::Preflight => "being checked".to_owned(),
         Stage::Journal => "being written down".to_owned(),
-        Stage::Running | Stage::Confirming | Stage::Unknown => flight.detail.clone(),
+        Stage::Running | Stage::Confirming | Stage::Unknown => migration.detail.clone(),
     }
 }

@@ -15,7 +15,7 @@ use libvirt::Libvirt;
 
 /// One migration's way, in names: these outlive a changed config.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
+pub struct Move {
     /// The request it carries out.
     pub id: RequestId,
     /// This VM.
@@ -26,36 +26,36 @@ pub struct Way {
     pub to: String,
 }
 
-/// What a driver is asked to do. It answers each with the [`Fact`] of the same name, soon or late, but always: what
+/// What a driver is asked to do. It answers each with the [`DriverEvent`] of the same name, soon or late, but always: what
 /// cannot be told within a deadline is answered as unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Job {
-    /// Check that a move can start: answered with [`Fact::Preflight`].
-    Preflight(Way),
-    /// Start a migration: [`Fact::Progress`] now and then, and at its end [`Fact::Ended`].
-    Start(Way),
+pub enum DriverCommand {
+    /// Check that a move can start: answered with [`DriverEvent::Preflight`].
+    Preflight(Move),
+    /// Start a migration: [`DriverEvent::Progress`] now and then, and at its end [`DriverEvent::Ended`].
+    Start(Move),
     /// Stop a running migration; it will still end.
-    Abort(Way),
-    /// Ask both hosts where the VM runs: answered with [`Fact::Presence`]. If the migration turns out to be still under
-    /// way, it is followed as if it had been started: [`Fact::Progress`] at once, and [`Fact::Ended`].
-    Confirm(Way),
-    /// Read what the hypervisor knows of a VM: answered with [`Fact::Measured`].
+    Abort(Move),
+    /// Ask both hosts where the VM runs: answered with [`DriverEvent::Presence`]. If the migration turns out to be still under
+    /// way, it is followed as if it had been started: [`DriverEvent::Progress`] at once, and [`DriverEvent::Ended`].
+    Confirm(Move),
+    /// Read what the hypervisor knows of a VM: answered with [`DriverEvent::Measured`].
     Measure {
         /// This VM.
         vm: String,
     },
 }
 
-impl Job {
+impl DriverCommand {
     /// The answer to a job that nobody takes on, for this reason; an abort has none.
-    pub fn refused(self, why: String) -> Option<Fact> {
+    pub fn refused(self, why: String) -> Option<DriverEvent> {
         Some(match self {
-            Self::Preflight(way) => Fact::Preflight { id: way.id, refusal: Some(why), forecast: None },
-            Self::Start(way) => Fact::Ended { id: way.id, detail: why },
+            Self::Preflight(way) => DriverEvent::Preflight { id: way.id, refusal: Some(why), forecast: None },
+            Self::Start(way) => DriverEvent::Ended { id: way.id, detail: why },
             Self::Confirm(way) => {
-                Fact::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown }
+                DriverEvent::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown }
             }
-            Self::Measure { vm } => Fact::Measured { vm, usage: Err(why) },
+            Self::Measure { vm } => DriverEvent::Measured { vm, usage: Err(why) },
             Self::Abort(_) => return None,
         })
     }
@@ -63,7 +63,7 @@ impl Job {
 
 /// What a driver has found.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fact {
+pub enum DriverEvent {
     /// Whether a move can start.
     Preflight {
         /// Of this request.
@@ -190,7 +190,7 @@ impl Drive {
     }
 
     /// Has it do something. Never blocks.
-    pub fn order(&self, job: Job) {
+    pub fn order(&self, job: DriverCommand) {
         match self {
             Self::Libvirt(libvirt) => libvirt.order(job),
             Self::Command(command) => command.order(job),
@@ -199,4 +199,4 @@ impl Drive {
 }
 
 /// Where a driver's facts go. Called on the driver's own threads; never blocks.
-pub type Tell = Arc<dyn Fn(Fact) + Send + Sync>;
+pub type Tell = Arc<dyn Fn(DriverEvent) + Send + Sync>;

@@ -1,6 +1,6 @@
 //! Samples, events and decisions on disk.
 //!
-//! One SQLite file with a log (WAL): a [`Store`] writes it, mostly on a [`Keeper`]'s thread; a [`Reader`] reads it at any
+//! One SQLite file with a log (WAL): a [`Store`] writes it, mostly on a [`HistoryWriter`]'s thread; a [`Reader`] reads it at any
 //! time. Readings come into `head` rows, 64 VMs together; some 128 of a VM are sealed into a compressed chunk in the same
 //! transaction that takes them out of the head; chunks older than the retention become quarters of an hour.
 //!
@@ -12,34 +12,34 @@
 //! | `codec` | readings as bytes |
 //! | `store` | the connection that writes; the journal |
 //! | `write` | one transaction's worth |
-//! | `tend` | sealing, rolling up, retiring, checkpoints: a bounded piece at a time |
+//! | `maintenance` | sealing, rolling up, retiring, checkpoints: a bounded piece at a time |
 //! | `roll` | readings of a quarter of an hour in one |
-//! | `keeper` | the store on a thread of its own, behind bounded queues |
+//! | `writer` | the store on a thread of its own, behind bounded queues |
 //! | `reader` | what is read for screens, what-if and reports |
 
 mod chunks;
 mod codec;
 mod error;
-mod keeper;
 mod lock;
+mod maintenance;
 mod place;
 mod reader;
 mod roll;
 mod schema;
 mod store;
-mod tend;
 #[cfg(test)]
 mod tests;
 mod write;
+mod writer;
 
 use std::sync::Arc;
 
 pub use error::HistoryError;
-pub use keeper::{Keeper, Note};
 pub use lock::Owner;
 pub use place::default_path;
 pub use reader::{Order, Reader};
 pub use store::Store;
+pub use writer::{HistoryWriter, Note};
 
 use crate::core::cluster::{RequestId, Span, Timestamp};
 use crate::core::insight::{Entry, PlacedFrom, SettingsFrom, Told};

@@ -11,13 +11,13 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Transaction, p
 
 use super::error::Fault;
 use super::lock::{Lock, Owner};
+use super::maintenance::MaintenanceSchedule;
 use super::schema::{self, Begin};
-use super::tend::Rounds;
 use super::write::Head;
 use super::{HistoryError, Journalled, Retention};
 use crate::core::cluster::{RequestId, Timestamp};
 
-/// Rounds of 64 VMs' readings in a head before they are sealed into chunks.
+/// MaintenanceSchedule of 64 VMs' readings in a head before they are sealed into chunks.
 const SEAL_AT: i64 = 128 * 64;
 /// A file up to this size is looked over whole when it is opened.
 const LOOKED_OVER: u64 = 4 << 20;
@@ -39,7 +39,7 @@ pub struct Store {
     /// Buckets to be sealed.
     pub(super) full: VecDeque<i64>,
     pub(super) seal_at: i64,
-    pub(super) rounds: Rounds,
+    pub(super) rounds: MaintenanceSchedule,
     _lock: Lock,
 }
 
@@ -67,7 +67,7 @@ impl Store {
             heads: HashMap::new(),
             full: VecDeque::new(),
             seal_at: SEAL_AT,
-            rounds: Rounds::default(),
+            rounds: MaintenanceSchedule::default(),
             _lock: lock,
             path,
         })

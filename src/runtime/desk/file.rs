@@ -11,7 +11,7 @@ use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
 use crate::core::simulation::Plan;
 use crate::edge::config::{self, AmendError, Amended, BlockName, Config, KeyChange, SaveError, Seen, Target};
-use crate::view::{Block, DraftView, Editing, Nudge, Origin, Scope};
+use crate::view::{Block, DraftView, Editing, Origin, Scope, SetValue};
 
 /// Edits that can be taken back.
 const UNDO_KEPT: usize = 100;
@@ -176,7 +176,7 @@ impl File {
     }
 
     /// Changes one number.
-    pub(super) fn nudge(&mut self, nudge: &Nudge) -> Told {
+    pub(super) fn nudge(&mut self, nudge: &SetValue) -> Told {
         let value = format!("{}", nudge.value);
         let key = |file: &Self| {
             let vm = file.vm(nudge.vms.first()?)?;
@@ -356,7 +356,7 @@ mod tests {
 
     fn nudge(file: &mut File, value: f64) -> Told {
         let vm = Arc::from(file.config().expect("a config").cluster.vms[0].name.as_str());
-        file.nudge(&Nudge { vms: vec![vm], scope: Scope::Block, field: Field::Threshold, value })
+        file.nudge(&SetValue { vms: vec![vm], scope: Scope::Block, field: Field::Threshold, value })
     }
 
     fn edited(told: Told) -> Edited {

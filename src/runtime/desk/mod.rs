@@ -24,7 +24,7 @@ use crate::core::cluster::{Cluster, Timestamp};
 use crate::core::engine::{Change, ConfigChange};
 use crate::core::simulation::Plan;
 use crate::edge::config::Config;
-use crate::view::{ActivityAsk, ActivityView, Draft, DraftView, Editing, Nudge, Origin, Past, PastAsk};
+use crate::view::{ActivityAsk, ActivityView, Draft, DraftView, Editing, Origin, Past, PastAsk, SetValue};
 
 use draft::Drafts;
 use file::File;
@@ -44,11 +44,11 @@ pub enum Ask {
     /// Save it.
     Save(Save),
     /// Change one number.
-    Nudge(Nudge),
+    SetValue(SetValue),
     /// Take the last change back.
     Undo,
     /// Somebody may have changed the file: is it another?
-    Look,
+    Subscription,
     /// An operator wants the file to be read again, changed or not.
     Reload,
     /// The history has come to be.
@@ -141,7 +141,7 @@ impl Desk {
     /// A way to say that the file may have changed, for whoever watches it.
     pub fn bell(&self) -> impl Fn() + Send + use<> {
         let asks = self.asks.clone();
-        move || drop(asks.try_send(Ask::Look))
+        move || drop(asks.try_send(Ask::Subscription))
     }
 }
 
@@ -169,7 +169,13 @@ impl Pile {
             Ask::Draft(..) => self.draft = Some(ask),
             Ask::Past(..) => self.past = Some(ask),
             Ask::Activity(..) => self.activity = Some(ask),
-            Ask::Save(_) | Ask::Nudge(_) | Ask::Undo | Ask::Look | Ask::Reload | Ask::History(_) | Ask::Recorded => {
+            Ask::Save(_)
+            | Ask::SetValue(_)
+            | Ask::Undo
+            | Ask::Subscription
+            | Ask::Reload
+            | Ask::History(_)
+            | Ask::Recorded => {
                 self.deeds.push(ask);
             }
         }
@@ -235,10 +241,10 @@ impl Clerk {
                 view.map(|view| Told::Draft(Arc::new(view)))
             }
             Ask::Save(save) => Some(self.drafts.save(save, &mut self.file)),
-            Ask::Nudge(nudge) => Some(self.file.nudge(&nudge)),
+            Ask::SetValue(nudge) => Some(self.file.nudge(&nudge)),
             Ask::Undo => Some(self.file.undo()),
             Ask::Recorded => self.recorded(),
-            Ask::Look => self.look(false),
+            Ask::Subscription => self.look(false),
             Ask::Reload => {
                 let told = self.look(true);
                 told.or_else(|| Some(Told::Refused("there is no config file to read again".to_owned())))

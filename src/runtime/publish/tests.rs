@@ -8,11 +8,11 @@ use crate::core::engine::{self, Change, Event, Gate, Target};
 use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
 use crate::edge::config::{Config, HistorySettings};
-use crate::runtime::heart::{Asked, Heart};
+use crate::runtime::engine_host::{Asked, EngineHost};
 
 /// The thesis's second scenario: nii3 and nii5 on mln1 and mln2.
 struct Stage {
-    heart: Heart,
+    engine_host: EngineHost,
     publisher: Publisher,
     seen: watch::Receiver<Arc<Snapshot>>,
 }
@@ -26,26 +26,26 @@ fn scenario() -> (Cluster, Vec<Monitor>, Plan) {
 impl Stage {
     fn set() -> Self {
         let (cluster, monitors, plan) = scenario();
-        let heart = Heart::new(cluster, monitors, plan, START);
-        let (publisher, seen) = Publisher::new(heart.engine(), START, Clock::Real, None);
-        Self { heart, publisher, seen }
+        let engine_host = EngineHost::new(cluster, monitors, plan, START);
+        let (publisher, seen) = Publisher::new(engine_host.engine(), START, Clock::Real, None);
+        Self { engine_host, publisher, seen }
     }
 
     /// Goes on until so long after the start.
     fn run_until(&mut self, after: Span) {
-        while self.heart.next_wake() <= START + after {
-            let due = self.heart.next_wake();
-            self.heart.wake(due, &mut self.publisher, &mut Asked::default());
+        while self.engine_host.next_wake() <= START + after {
+            let due = self.engine_host.next_wake();
+            self.engine_host.wake(due, &mut self.publisher, &mut Asked::default());
         }
     }
 
     fn say(&mut self, command: Command) {
-        self.heart.command("operator", command.clone(), &mut self.publisher, &mut Asked::default());
-        self.publisher.touched_by(&command, self.heart.engine());
+        self.engine_host.command("operator", command.clone(), &mut self.publisher, &mut Asked::default());
+        self.publisher.touched_by(&command, self.engine_host.engine());
     }
 
     fn amend(&mut self, vm: &str, change: impl FnOnce(&mut Rule)) {
-        let cluster = self.heart.engine().cluster();
+        let cluster = self.engine_host.engine().cluster();
         let mut settings = cluster.vm(cluster.vm_named(vm).expect("a VM")).policy.clone();
         change(&mut settings.rule);
         let change = Change { vm: vm.to_owned(), settings: Box::new(settings) };
@@ -64,23 +64,23 @@ impl Stage {
             history: HistorySettings::default(),
             plan,
         };
-        self.heart
+        self.engine_host
             .reconfigure(config, Vec::new(), &mut self.publisher, &mut Asked::default())
             .expect("nothing stands against it");
     }
 
     fn snapshot(&mut self) -> Arc<Snapshot> {
-        self.publisher.publish(self.heart.engine(), self.heart.now());
+        self.publisher.publish(self.engine_host.engine(), self.engine_host.now());
         Arc::clone(&self.seen.borrow())
     }
 
     /// A snapshot with the details of a VM.
     fn look(&mut self, vm: &str) -> Arc<Snapshot> {
-        self.publisher.set_look(Look {
+        self.publisher.set_look(Subscription {
             vm: Some(Arc::from(vm)),
             window: Span::from_hours(1),
             moves: false,
-            ..Look::default()
+            ..Subscription::default()
         });
         self.snapshot()
     }
@@ -108,7 +108,7 @@ fn what_did_not_change_is_shared_with_the_snapshot_before() {
     assert!(before.rows.iter().zip(quiet.rows.iter()).all(|(a, b)| Arc::ptr_eq(a, b)));
 
     let reading = Event::Reading { vm: NII3, reading: Reading::Gap("connection refused".to_owned()) };
-    stage.heart.tell(reading, &mut stage.publisher, &mut Asked::default());
+    stage.engine_host.tell(reading, &mut stage.publisher, &mut Asked::default());
     let after = stage.snapshot();
     assert!(!Arc::ptr_eq(row(&quiet, "nii3"), row(&after, "nii3")));
     assert_eq!(row(&after, "nii3").gap.as_deref(), Some("connection refused"));
@@ -201,7 +201,7 @@ fn a_changed_config_gives_no_vm_the_reason_of_another() {
     let mut stage = Stage::set();
     let record = |what| Record { at: START, vm: Some(NII3), what };
     let decision = Happened::Decision { action: Decision::Move, reason: "62 /min > 50 for 3 samples".to_owned() };
-    stage.publisher.record(&record(decision), stage.heart.engine());
+    stage.publisher.record(&record(decision), stage.engine_host.engine());
     let (mut cluster, mut monitors, mut plan) = scenario();
     cluster.vms.reverse();
     monitors.reverse();
@@ -209,7 +209,7 @@ fn a_changed_config_gives_no_vm_the_reason_of_another() {
     stage.reconfigure((cluster, monitors, plan));
     let (gate, detail) = (Gate::Cooldown, "4 min left".to_owned());
     let blocked = Happened::Blocked { action: Decision::Move, gate, detail };
-    stage.publisher.record(&record(blocked), stage.heart.engine());
+    stage.publisher.record(&record(blocked), stage.engine_host.engine());
     let last = stage.snapshot().log.last().cloned().expect("a line");
     assert_eq!((last.vm.as_deref(), last.text.as_str()), (Some("nii5"), "move blocked by cooldown: 4 min left"));
 }
@@ -219,7 +219,7 @@ fn lines_and_answers_are_bounded_and_the_newest_stay() {
     let mut stage = Stage::set();
     for n in 0..LOG_KEPT + 5 {
         let what = Happened::Alarm { text: format!("alarm {n}") };
-        stage.publisher.record(&Record { at: START, vm: None, what }, stage.heart.engine());
+        stage.publisher.record(&Record { at: START, vm: None, what }, stage.engine_host.engine());
         stage.publisher.answer(true, &format!("answer {n}"));
     }
     let snapshot = stage.snapshot();
@@ -234,11 +234,11 @@ fn the_vms_of_a_host_that_goes_down_are_shown_so_and_no_others() {
     let mut stage = Stage::set();
     stage.run_until(Span::from_mins(1));
     let before = stage.snapshot();
-    let mln1 = stage.heart.engine().live(NII3).host();
+    let mln1 = stage.engine_host.engine().live(NII3).host();
     stage.publisher.host(mln1);
     assert!(Arc::ptr_eq(&before.rows, &stage.snapshot().rows), "its load may be another, its state is not");
     let down = Event::Host { host: mln1, state: HostState::Down, load: None, why: None };
-    stage.heart.tell(down, &mut stage.publisher, &mut Asked::default());
+    stage.engine_host.tell(down, &mut stage.publisher, &mut Asked::default());
     stage.publisher.host(mln1);
     let after = stage.snapshot();
     assert_eq!([row(&after, "nii3").host_state, row(&after, "nii5").host_state], [HostState::Down, HostState::Up]);
@@ -253,7 +253,7 @@ fn what_moves_is_listed_with_what_is_shown_of_it() {
     stage.say(Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) });
     let mut stages = Vec::new();
     let mut seconds = 30;
-    while stages.is_empty() || stage.heart.engine().flight(NII3).is_some() {
+    while stages.is_empty() || stage.engine_host.engine().migration(NII3).is_some() {
         let snapshot = stage.snapshot();
         let [moving] = &snapshot.moving[..] else { panic!("{:?}", snapshot.moving) };
         assert!(Arc::ptr_eq(moving, row(&snapshot, "nii3")));
@@ -271,15 +271,15 @@ fn what_draining_a_host_would_mean_is_said_only_while_it_is_asked() {
     let mut stage = Stage::set();
     stage.run_until(Span::from_mins(1));
     assert!(stage.snapshot().drain.is_none());
-    let here = stage.heart.engine().live(NII3).host();
-    let name: Arc<str> = Arc::from(stage.heart.engine().cluster().host(here).name.as_str());
-    stage.publisher.set_look(Look { drain: Some(Arc::clone(&name)), ..Look::default() });
+    let here = stage.engine_host.engine().live(NII3).host();
+    let name: Arc<str> = Arc::from(stage.engine_host.engine().cluster().host(here).name.as_str());
+    stage.publisher.set_look(Subscription { drain: Some(Arc::clone(&name)), ..Subscription::default() });
     let plan = stage.snapshot().drain.clone().expect("a plan");
     assert_eq!((&plan.host, plan.at_once), (&name, 1));
     let [planned] = &plan.moves[..] else { panic!("{plan:?}") };
     let to = planned.to.as_ref().expect("a place to go");
     assert!(plan.hosts.iter().any(|taker| taker.host == *to && taker.vms_after == taker.vms + 1), "{plan:?}");
-    stage.publisher.set_look(Look { drain: Some(Arc::from("nowhere")), ..Look::default() });
+    stage.publisher.set_look(Subscription { drain: Some(Arc::from("nowhere")), ..Subscription::default() });
     assert!(stage.snapshot().drain.is_none());
 }
 
@@ -287,8 +287,8 @@ fn what_draining_a_host_would_mean_is_said_only_while_it_is_asked() {
 fn a_host_that_is_drained_is_followed_to_its_end_and_its_release() {
     let mut stage = Stage::set();
     stage.run_until(Span::from_mins(1));
-    let here = stage.heart.engine().live(NII3).host();
-    let host = stage.heart.engine().cluster().host(here).name.clone();
+    let here = stage.engine_host.engine().live(NII3).host();
+    let host = stage.engine_host.engine().cluster().host(here).name.clone();
     let drain =
         |snapshot: &Snapshot| snapshot.hosts().find(|view| *view.name == *host).and_then(|view| view.drain.clone());
     stage.say(Command::Drain { host: host.clone() });

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Histogram, Pen, Scale, hourly};
+use crate::console::widgets::{Canvas, Histogram, Scale, hourly};
 use crate::core::insight::{Activity, Hour};
 use crate::view::Snapshot;
 
@@ -28,7 +28,7 @@ pub fn strips(activity: &Activity) -> u16 {
 
 /// Draws the bars and the strips. Says where hours fall; `None` without room.
 pub fn draw(
-    pen: &mut Pen<'_>,
+    pen: &mut Canvas<'_>,
     area: Rect,
     strips: Rect,
     activity: &Activity,
@@ -69,7 +69,7 @@ pub fn draw(
 }
 
 /// Draws the newest edits in words.
-pub fn edits(pen: &mut Pen<'_>, area: Rect, activity: &Activity, snapshot: &Snapshot, ui: &Ui) {
+pub fn edits(pen: &mut Canvas<'_>, area: Rect, activity: &Activity, snapshot: &Snapshot, ui: &Ui) {
     let all = activity.edits.len();
     for (i, (y, edit)) in (area.top()..area.bottom()).zip(activity.edits.iter().rev()).enumerate() {
         let at = format!(" {:>12}  ", ui.zone.stamp(edit.at, snapshot.at));

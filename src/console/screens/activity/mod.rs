@@ -26,7 +26,7 @@ use crate::console::past;
 use crate::console::text::{counted, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::Span;
 use crate::view::{ActivityView, HistoryView, Snapshot};
 
@@ -73,7 +73,7 @@ impl Layout {
 }
 
 /// Draws the screen.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let mut rest = Rest(area);
     let at = top(&mut rest, ui, snapshot);
     draw_top(pen, at, snapshot, ui);
@@ -100,7 +100,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 }
 
 /// Whose activity, how much, and how far back.
-fn title(pen: &mut Pen<'_>, area: Rect, view: Option<&Arc<ActivityView>>, snapshot: &Snapshot, ui: &Ui) {
+fn title(pen: &mut Canvas<'_>, area: Rect, view: Option<&Arc<ActivityView>>, snapshot: &Snapshot, ui: &Ui) {
     let whose = match ui.selected.as_deref().filter(|_| ui.activity.alone) {
         Some(vm) => format!("activity of {vm}"),
         None => "activity of the cluster".to_owned(),

@@ -6,12 +6,12 @@ use crate::console::past;
 use crate::console::screens::fleet::indicator;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{History, Pen};
+use crate::console::widgets::{Canvas, History};
 use crate::core::cluster::Span;
 use crate::view::{ActivityView, Snapshot};
 
 /// Draws its graph.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, view: &ActivityView, sides: (u16, u16), snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, view: &ActivityView, sides: (u16, u16), snapshot: &Snapshot, ui: &Ui) {
     let (Some(row), Some(ask)) = (ui.row().filter(|_| area.height > 4), ui.activity.past(ui.size)) else { return };
     let what = ui.detail(snapshot).map_or_else(String::new, |detail| indicator(detail, row));
     pen.rule(area, &[("samples", Role::Title), (&what, Role::Quiet)], "");

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::console::text::counted;
 use crate::console::theme::Role;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::Span;
 use crate::core::insight::{Activity, Stay, Times};
 
@@ -14,7 +14,7 @@ pub const ROWS: u16 = 7;
 const TIMES: u16 = 28;
 
 /// Draws both panels side by side.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, activity: &Activity) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, activity: &Activity) {
     if area.height < ROWS {
         return;
     }
@@ -26,7 +26,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, activity: &Activity) {
     stays(pen, Rect { x: area.x + columns, width: area.width - columns, ..area }, activity);
 }
 
-fn times(pen: &mut Pen<'_>, area: Rect, times: Option<Times>) {
+fn times(pen: &mut Canvas<'_>, area: Rect, times: Option<Times>) {
     pen.rule(Rect { width: area.width - 1, ..area }, &[("migration times", Role::Title)], "");
     let Some(times) = times else {
         pen.put(area.x + 1, area.y + 1, area.width - 2, "none was confirmed", Role::Quiet);
@@ -55,7 +55,7 @@ fn took(span: Span) -> String {
     }
 }
 
-fn stays(pen: &mut Pen<'_>, area: Rect, activity: &Activity) {
+fn stays(pen: &mut Canvas<'_>, area: Rect, activity: &Activity) {
     pen.rule(area, &[("where VMs were, and what it cost", Role::Title)], "");
     let stays = &activity.stays;
     let add = |a: Stay, b: Stay| Stay { hours: a.hours + b.hours, cost: a.cost + b.cost };

@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 use crate::console::text::{percent, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Pen, gauge};
+use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::HostState;
 use crate::view::{ArrayView, DrainView, HostView, Snapshot};
 
 /// Draws the panel.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 || area.width == 0 {
         return;
     }
@@ -89,7 +89,7 @@ fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
     text
 }
 
-fn lines(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
+fn lines(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
     let widest = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0) as u16;
     let hosts = || snapshot.arrays.iter().flat_map(|array| array.hosts.iter().map(move |host| (array, host)));
     let visible = || hosts().skip(top).take(usize::from(area.height));
@@ -112,7 +112,7 @@ pub fn names_in(columns: u16) -> u16 {
 }
 
 /// A host: its load, how many VMs it has and takes, its emptying, and which VMs.
-pub fn host_line(pen: &mut Pen<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
+pub fn host_line(pen: &mut Canvas<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
     let end = at.right();
     let (word, role) = match host.state {
         HostState::Up => ("", Role::Text),
@@ -160,7 +160,7 @@ pub fn host_line(pen: &mut Pen<'_>, at: Rect, host: &HostView, host_columns: u16
 /// Columns from which on a host's emptying has a gauge too.
 const GAUGE_FROM: u16 = 32;
 
-fn draining(pen: &mut Pen<'_>, x: u16, y: u16, end: u16, drain: &DrainView) -> u16 {
+fn draining(pen: &mut Canvas<'_>, x: u16, y: u16, end: u16, drain: &DrainView) -> u16 {
     let room = end.saturating_sub(x);
     let (words, role) = drain_words(drain);
     let mut x = pen.put(x, y, room, &words, role) + 1;
@@ -185,7 +185,7 @@ pub fn drain_words(drain: &DrainView) -> (String, Role) {
 }
 
 /// The VMs of a host, the leaving ones first, with where they go; how many more there are if they do not fit.
-fn vms(pen: &mut Pen<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui) {
+fn vms(pen: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui) {
     let leaving = host.vms.iter().filter(|(_, to)| to.is_some());
     let staying = host.vms.iter().filter(|(_, to)| to.is_none());
     let all = host.vms.len();

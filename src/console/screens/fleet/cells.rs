@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::columns::Column;
 use crate::console::text::{Zone, exact, left, value, width as columns_of};
 use crate::console::theme::Role;
-use crate::console::widgets::{Bounds, Pen, count_bar, gauge, spark};
+use crate::console::widgets::{Bounds, Canvas, count_bar, gauge, spark};
 use crate::core::cluster::{Direction, HostState, Span, Timestamp};
 use crate::core::engine::{Stage, VmState};
 use crate::view::{MigrationView, Outlook, Snapshot, VmRow};
@@ -19,7 +19,7 @@ pub fn bounds(row: &VmRow) -> Bounds {
 }
 
 /// Draws one cell.
-pub fn draw(pen: &mut Pen<'_>, column: Column, at: Rect, row: &VmRow, snapshot: &Snapshot, zone: Zone) {
+pub fn draw(pen: &mut Canvas<'_>, column: Column, at: Rect, row: &VmRow, snapshot: &Snapshot, zone: Zone) {
     let (x, y, width) = (at.x, at.y, at.width);
     match column {
         Column::Vm => {
@@ -64,16 +64,16 @@ pub fn draw(pen: &mut Pen<'_>, column: Column, at: Rect, row: &VmRow, snapshot: 
     }
 }
 
-fn age(pen: &mut Pen<'_>, at: Rect, then: Option<Timestamp>, now: Timestamp) {
+fn age(pen: &mut Canvas<'_>, at: Rect, then: Option<Timestamp>, now: Timestamp) {
     match then {
         Some(then) => pen.put_right(at.x, at.y, at.width, &now.since(then).to_string(), Role::Quiet),
         None => pen.put_right(at.x, at.y, at.width, "-", Role::Faint),
     }
 }
 
-fn read_value(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+fn read_value(pen: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     let number_columns = NUMBER.min(at.width);
-    let unit = |pen: &mut Pen<'_>, unit: &str| {
+    let unit = |pen: &mut Canvas<'_>, unit: &str| {
         let x = at.x + number_columns + 1;
         pen.put(x, at.y, at.right().saturating_sub(x), unit, Role::Quiet);
     };
@@ -123,7 +123,7 @@ fn bound_words(row: &VmRow, at_least: &str) -> String {
     format!("{:<6} {}", word(worse, row.high), word(better, row.low))
 }
 
-fn count(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+fn count(pen: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     let Some((count, tarry)) = row.count else {
         pen.put(at.x + 4, at.y, 1, "-", Role::Faint);
         return;
@@ -137,7 +137,7 @@ fn count(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
     pen.put_right(at.x + 3, at.y, at.width.saturating_sub(3), &format!("{count}/{tarry}"), role);
 }
 
-fn low_count(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+fn low_count(pen: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     match row.low_count {
         Some((0, tarry)) => pen.put_right(at.x, at.y, at.width, &format!("0/{tarry}"), Role::Faint),
         Some((count, tarry)) => pen.put_right(at.x, at.y, at.width, &format!("{count}/{tarry}"), Role::Low),
@@ -146,7 +146,7 @@ fn low_count(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
 }
 
 /// The state in words, the worst with a symbol, so that colour says nothing that is not also written.
-fn state(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
+fn state(pen: &mut Canvas<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Zone) {
     let busy = matches!(row.state, VmState::Migrating | VmState::Waiting);
     if row.alarm && busy && at.width > 2 {
         let x = pen.put(at.x, at.y, 2, "! ", Role::Alarm);
@@ -201,7 +201,7 @@ fn joined(span: Option<Span>, note: &str) -> String {
     }
 }
 
-fn words(pen: &mut Pen<'_>, at: Rect, word: &str, note: &str, role: Role) {
+fn words(pen: &mut Canvas<'_>, at: Rect, word: &str, note: &str, role: Role) {
     let x = pen.put(at.x, at.y, at.width, word, role);
     if !note.is_empty() {
         let x = x + 1;
@@ -210,10 +210,10 @@ fn words(pen: &mut Pen<'_>, at: Rect, word: &str, note: &str, role: Role) {
 }
 
 /// How far a VM's migration is.
-pub fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+pub fn migrating(pen: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     let Some(migration) = &row.migration else { return words(pen, at, "migrating", &row.note, Role::Moving) };
     let to = &*migration.to;
-    let said = |pen: &mut Pen<'_>, mark: &str, word: &str, role| {
+    let said = |pen: &mut Canvas<'_>, mark: &str, word: &str, role| {
         let room = at.width.saturating_sub((columns_of(mark) + columns_of(word) + 1) as u16);
         let x = pen.put(at.x, at.y, at.width, mark, role);
         let x = pen.put(x, at.y, room, to, role) + 1;
@@ -228,7 +228,7 @@ pub fn migrating(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
     }
 }
 
-fn progress(pen: &mut Pen<'_>, at: Rect, migration: &MigrationView) {
+fn progress(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView) {
     let percent = format!(" {}%", migration.percent);
     // The word of an abort is worth more than the bar.
     let fits = columns_of(&migration.to) + 2 + 6 + " 100%".len() <= usize::from(at.width);
@@ -259,7 +259,7 @@ fn outlook_words(migration: &MigrationView) -> (Vec<String>, Role) {
     }
 }
 
-fn waiting(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp) {
+fn waiting(pen: &mut Canvas<'_>, at: Rect, row: &VmRow, now: Timestamp) {
     let text = match &row.waiting {
         Some(waits) => format!("? > {}  {} left", waits.to, left(waits.lapses.since(now))),
         None => "? waiting".to_owned(),
@@ -267,7 +267,7 @@ fn waiting(pen: &mut Pen<'_>, at: Rect, row: &VmRow, now: Timestamp) {
     pen.put(at.x, at.y, at.width, &text, Role::Waiting);
 }
 
-fn working(pen: &mut Pen<'_>, at: Rect, row: &VmRow) {
+fn working(pen: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     let Some(queue) = &row.queue else { return };
     let x = pen.put(at.x, at.y, at.width, &format!("working {}/{}", queue.done, queue.total), Role::Text);
     if queue.away {

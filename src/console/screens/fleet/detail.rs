@@ -8,7 +8,7 @@ use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::update::active_field;
-use crate::console::widgets::{Chart, Pen};
+use crate::console::widgets::{Canvas, Chart};
 use crate::console::{step, ui};
 use crate::core::cluster::{Span, Timestamp};
 use crate::view::{Detail, Snapshot, VmRow};
@@ -17,7 +17,7 @@ use crate::view::{Detail, Snapshot, VmRow};
 const LEAST_GRAPH: u16 = 6;
 
 /// Draws its migration, if one is under way; the graph, and beside it a site VM's queue.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
@@ -34,7 +34,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 }
 
 /// Its graph under its title.
-fn past(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+fn past(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
     title(pen, area, row, snapshot, ui);
     let mut body = Rect { y: area.y + 1, height: area.height - 1, ..area };
@@ -53,7 +53,7 @@ fn past(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui
 }
 
 /// What is measured; at the right the number that `+` and `-` change, and how old the newest reading is.
-fn title(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+fn title(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
     let what = detail.map_or_else(String::new, |detail| indicator(detail, row));
     let mut right = detail.map_or_else(String::new, |detail| changing(detail, ui));
@@ -73,7 +73,7 @@ pub fn indicator(detail: &Detail, row: &VmRow) -> String {
     }
 }
 
-fn graph(pen: &mut Pen<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
+fn graph(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
     if detail.points.iter().all(|point| point.value.is_none()) {
         let text = match &row.gap {
             Some(reason) => format!("no reading: {reason}"),
@@ -102,7 +102,7 @@ fn window(detail: &Detail, now: Timestamp) -> Span {
 }
 
 /// Draws the why line.
-pub fn why(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn why(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let Some(row) = ui.row().filter(|_| area.height > 0) else { return };
     let x = pen.put(area.x, area.y, area.width, " why  ", Role::Key);
     let room = area.right().saturating_sub(x);

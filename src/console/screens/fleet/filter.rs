@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use crate::console::text::{counted, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::Snapshot;
 
 /// Whether there is anything to say.
@@ -14,7 +14,7 @@ pub fn is_shown(ui: &Ui) -> bool {
 }
 
 /// Draws it.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }

@@ -5,11 +5,11 @@ use ratatui::layout::Rect;
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::{Level, Snapshot};
 
 /// Draws the log, the newest line first.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }

@@ -29,7 +29,7 @@ use ratatui::layout::Rect;
 
 use super::{Rest, draw_top, footer, top};
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::Snapshot;
 
 /// From this width on arrays stand beside the graph.
@@ -105,7 +105,7 @@ pub fn table_rows(ui: &Ui, snapshot: &Snapshot) -> usize {
 }
 
 /// Draws the screen.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let at = Layout::new(area, ui, snapshot);
     draw_top(pen, at.top, snapshot, ui);
     filter::draw(pen, at.filter, snapshot, ui);

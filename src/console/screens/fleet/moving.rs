@@ -6,7 +6,7 @@ use super::cells;
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::{Snapshot, VmRow};
 
 /// Columns of how far one is, as the widest table has it.
@@ -19,7 +19,7 @@ pub fn rows(snapshot: &Snapshot, ui: &Ui, room: u16) -> u16 {
 }
 
 /// Draws them, the oldest request first; what has no room is counted.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }

@@ -4,11 +4,11 @@ use ratatui::layout::Rect;
 
 use crate::console::text::{counted, number, wrap};
 use crate::console::theme::Role;
-use crate::console::widgets::{Pen, gauge};
+use crate::console::widgets::{Canvas, gauge};
 use crate::view::{QueueView, VmRow};
 
 /// Draws the queue, the most important lines first.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, queue: &QueueView) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueView) {
     let mut lines = Lines { area, y: area.y };
     let place = if queue.away { "away" } else { "at home" };
     if let Some((x, y, room)) = lines.next() {

@@ -8,11 +8,11 @@ use crate::console::listing::{Listing, SortBy};
 use crate::console::text;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::{Snapshot, VmRow};
 
 /// Draws the table; the selected line is kept in its middle where there is more above and below.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let columns = plan(area.width, &ui.listing);
     head(pen, area, &columns, ui);
     let rows = usize::from(area.height.saturating_sub(1));
@@ -53,7 +53,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 }
 
 /// Draws one VM's line as the table has it, under the table's head if there is room for both.
-pub fn one(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+pub fn one(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let columns = plan(area.width, &ui.listing);
     for (column, x, width) in &columns {
         if area.height > 1 {
@@ -76,7 +76,7 @@ fn visible(listing: &Listing, rows: usize) -> (usize, usize) {
 }
 
 /// How many lines are not on screen, in the state's head: the only one that has room.
-fn rest(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], above: usize, below: usize) {
+fn rest(pen: &mut Canvas<'_>, area: Rect, columns: &[(Column, u16, u16)], above: usize, below: usize) {
     let Some((_, x, width)) = columns.iter().find(|(column, ..)| *column == Column::State) else { return };
     let text = match (above, below) {
         (0, 0) => return,
@@ -96,7 +96,7 @@ fn rest(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], above: us
 /// Columns of the state's head with its mark.
 const HEAD: usize = 6;
 
-fn head(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], ui: &Ui) {
+fn head(pen: &mut Canvas<'_>, area: Rect, columns: &[(Column, u16, u16)], ui: &Ui) {
     for (column, x, width) in columns {
         let x = area.x + x;
         if column.is_sorted(ui.sort) {
@@ -121,7 +121,7 @@ fn head(pen: &mut Pen<'_>, area: Rect, columns: &[(Column, u16, u16)], ui: &Ui) 
 }
 
 /// A column's head, by which nothing is sorted.
-fn heading(pen: &mut Pen<'_>, column: Column, x: u16, y: u16, width: u16) {
+fn heading(pen: &mut Canvas<'_>, column: Column, x: u16, y: u16, width: u16) {
     if column.is_right() {
         pen.put_right(x, y, width, column.head(), Role::Head);
     } else if column == Column::Value {

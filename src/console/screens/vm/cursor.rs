@@ -6,13 +6,13 @@ use crate::console::past::{Shown, Source};
 use crate::console::text::{counted, number};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp, in_words};
 use crate::core::insight::Band;
 use crate::view::{MarkKind, Snapshot, Stretch, VmRow};
 
 /// Draws it.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
@@ -27,7 +27,15 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snaps
     }
 }
 
-fn under(pen: &mut Pen<'_>, area: Rect, at: Timestamp, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+fn under(
+    pen: &mut Canvas<'_>,
+    area: Rect,
+    at: Timestamp,
+    shown: &Shown<'_>,
+    row: &VmRow,
+    snapshot: &Snapshot,
+    ui: &Ui,
+) {
     // A column of the plot, nearly: what happened there is meant.
     let near = shown.span().scaled(1, 2 * i64::from(area.width.max(1)));
     let (from, to) = (at - near, at + near);
@@ -91,7 +99,7 @@ fn lengthy(many: String, length: Span) -> String {
 }
 
 /// What is marked on the stretch shown, and how often.
-fn legend(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>) {
+fn legend(pen: &mut Canvas<'_>, area: Rect, shown: &Shown<'_>) {
     let (from, to) = (shown.from, shown.to);
     let marked = |edits: bool| {
         let of_kind = shown.marks.iter().filter(|mark| (mark.kind == MarkKind::Edited) == edits);

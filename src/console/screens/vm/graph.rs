@@ -7,7 +7,7 @@ use crate::console::screens::fleet::{changing, indicator, queue};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{History, Pen, Scale};
+use crate::console::widgets::{Canvas, History, Scale};
 use crate::core::cluster::{Span, Timestamp, in_words};
 use crate::view::{Snapshot, VmRow};
 
@@ -23,7 +23,15 @@ pub fn strips(ui: &Ui) -> u16 {
 }
 
 /// Draws the graph with its title, and the strips.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, strips: Rect, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(
+    pen: &mut Canvas<'_>,
+    area: Rect,
+    strips: Rect,
+    shown: &Shown<'_>,
+    row: &VmRow,
+    snapshot: &Snapshot,
+    ui: &Ui,
+) {
     title(pen, area, shown, row, snapshot, ui);
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let counts = [("count", row.count, false), ("low", row.low_count, true)];
@@ -55,7 +63,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, strips: Rect, shown: &Shown<'_>, row:
 }
 
 /// Draws a site VM's queue at the left, where Fleet has it too, and says what is left for the graph.
-fn queue_beside(pen: &mut Pen<'_>, area: Rect, row: &VmRow) -> Rect {
+fn queue_beside(pen: &mut Canvas<'_>, area: Rect, row: &VmRow) -> Rect {
     let Some(work) = row.queue.as_ref().filter(|_| area.width >= QUEUE_FROM) else { return area };
     let columns = (area.width * 2 / 5).clamp(30, 52);
     queue::draw(pen, Rect { width: columns, ..area }, row, work);
@@ -63,7 +71,7 @@ fn queue_beside(pen: &mut Pen<'_>, area: Rect, row: &VmRow) -> Rect {
 }
 
 /// What is measured and how far back, at the right; the number that `+` and `-` change.
-fn title(pen: &mut Pen<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+fn title(pen: &mut Canvas<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let stretch = match ui.vm.end {
         None => format!("last {}", in_words(shown.span())),
         Some(_) => {
@@ -101,7 +109,7 @@ fn of(tarry: u32) -> String {
 }
 
 /// A count against its tarry, column by column.
-fn strip(pen: &mut Pen<'_>, scale: &Scale, y: u16, shown: &Shown<'_>, (word, tarry, low): (&str, u32, bool)) {
+fn strip(pen: &mut Canvas<'_>, scale: &Scale, y: u16, shown: &Shown<'_>, (word, tarry, low): (&str, u32, bool)) {
     let plot = scale.plot;
     pen.put_right(plot.x.saturating_sub(LEFT), y, LEFT - 2, word, Role::Quiet);
     pen.put(plot.right() + 1, y, 6, &of(tarry), Role::Quiet);

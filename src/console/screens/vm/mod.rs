@@ -24,7 +24,7 @@ use super::{Rest, draw_top, footer, migration, top};
 use crate::console::past;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::view::Snapshot;
 
 /// Where everything is. A part of no height is not shown.
@@ -73,7 +73,7 @@ impl Layout {
 }
 
 /// Draws the screen.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let at = Layout::new(area, ui, snapshot);
     draw_top(pen, at.top, snapshot, ui);
     footer::draw(pen, at.footer, snapshot, ui);

@@ -9,7 +9,7 @@ use crate::console::past;
 use crate::console::text::{tame, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::engine::{By, Phase};
 use crate::view::{HistoryView, Level, LogLine, PastMove, Snapshot, VmRow};
 
@@ -19,7 +19,7 @@ const TWO_FROM: u16 = 100;
 const THREE_FROM: u16 = 160;
 
 /// Draws them.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
@@ -52,7 +52,7 @@ fn stamps<'a>(at: impl Iterator<Item = &'a str>) -> u16 {
     at.map(width).max().unwrap_or(0) as u16
 }
 
-fn decisions(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+fn decisions(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
@@ -94,7 +94,7 @@ fn decisions(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui
     }
 }
 
-fn moves(pen: &mut Pen<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+fn moves(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
@@ -161,7 +161,7 @@ const fn by(done: &PastMove) -> &'static str {
 }
 
 /// Why a list is empty.
-fn missing(pen: &mut Pen<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snapshot, ui: &Ui) {
+fn missing(pen: &mut Canvas<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snapshot, ui: &Ui) {
     let text = match (nothing, &snapshot.history) {
         (Some(nothing), _) => nothing.to_owned(),
         (None, HistoryView::Off(why)) => past::without(why),

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use crate::console::text::{counted, exact, left, tame};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::{Direction, in_words};
 use crate::core::policy::{Bound, BreakEven, Rule};
 use crate::view::{Detail, HistoryView, Origin, Snapshot, VmRow};
@@ -19,7 +19,7 @@ pub fn rows(row: &VmRow, snapshot: &Snapshot, ui: &Ui) -> u16 {
 }
 
 /// Draws the panel.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
@@ -34,7 +34,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui:
 }
 
 /// The bounds and their place in one line.
-pub fn line(pen: &mut Pen<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+pub fn line(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let Some(detail) = ui.detail(snapshot).filter(|_| area.height > 0) else { return };
     let bounds = bounds(detail, row, pen.glyphs.at_least);
     let told: Vec<String> = bounds.iter().map(|(word, text)| format!("{word} {text}")).collect();

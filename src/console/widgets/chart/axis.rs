@@ -5,7 +5,7 @@ use chrono::{Datelike, NaiveDateTime, Timelike};
 use super::Scale;
 use crate::console::text::{Zone, number, width};
 use crate::console::theme::Role;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};
 
 /// The numbers beside the plot: top, middle, foot. Written as the bounds at its right are, while that is short.
@@ -15,7 +15,7 @@ pub fn labels(bottom: f64, top: f64) -> [String; 3] {
 }
 
 /// Draws the numbers, right-aligned in the columns before the plot, which begin at `x`.
-pub fn values(pen: &mut Pen<'_>, scale: &Scale, labels: &[String; 3], x: u16) {
+pub fn values(pen: &mut Canvas<'_>, scale: &Scale, labels: &[String; 3], x: u16) {
     let [step, tick, foot] = pen.glyphs.axis;
     let plot = scale.plot;
     let axis = plot.x - 1;
@@ -37,7 +37,7 @@ pub fn values(pen: &mut Pen<'_>, scale: &Scale, labels: &[String; 3], x: u16) {
 }
 
 /// Draws the time below the plot, in two lines. `live`: the right edge is the present.
-pub fn time(pen: &mut Pen<'_>, scale: &Scale, zone: Zone, live: bool) {
+pub fn time(pen: &mut Canvas<'_>, scale: &Scale, zone: Zone, live: bool) {
     let plot = scale.plot;
     let (y, below) = (plot.bottom(), plot.bottom() + 1);
     let [line, tick] = pen.glyphs.ticks;

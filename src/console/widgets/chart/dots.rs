@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::Scale;
 use crate::console::theme::Role;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 
 /// One character's dots.
 #[derive(Clone, Copy, Default)]
@@ -76,7 +76,7 @@ impl Dots {
     }
 
     /// Draws the fill.
-    pub fn draw_fill(&self, pen: &mut Pen<'_>) {
+    pub fn draw_fill(&self, pen: &mut Canvas<'_>) {
         for (x, y, cell) in self.places().filter(|(_, _, cell)| cell.fill != 0) {
             let role = if cell.fill_beyond { Role::Beyond } else { Role::Faint };
             pen.dots(x, y, if pen.glyphs.braille { braille(cell.fill) } else { ':' }, role);
@@ -84,7 +84,7 @@ impl Dots {
     }
 
     /// Draws the line.
-    pub fn draw(&self, pen: &mut Pen<'_>) {
+    pub fn draw(&self, pen: &mut Canvas<'_>) {
         for (x, y, cell) in self.places().filter(|(_, _, cell)| cell.line != 0) {
             let role = if cell.beyond { Role::Beyond } else { Role::Graph };
             pen.dots(x, y, if pen.glyphs.braille { braille(cell.line) } else { plain(cell.line) }, role);

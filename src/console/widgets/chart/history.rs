@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::{Bounds, Dots, Scale, axis, marks, place, range};
 use crate::console::text::{Zone, exact, width};
 use crate::console::theme::Role;
-use crate::console::widgets::Pen;
+use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::Band;
 use crate::view::{BoundsFrom, Mark, Stretch};
@@ -46,7 +46,7 @@ pub struct History<'a> {
 
 impl History<'_> {
     /// Draws the graph; the last two lines are the time axis. Says where things fall on it; `None` without room.
-    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect) -> Option<Scale> {
+    pub fn draw(&self, pen: &mut Canvas<'_>, area: Rect) -> Option<Scale> {
         let labels = self.bound_labels();
         let right = labels.iter().map(|(_, label)| width(label) as u16 + 1).max().unwrap_or(0).max(self.right);
         let scale = place(pen, area, self.range(), (self.left, right), (self.from, self.span))?;
@@ -82,7 +82,7 @@ impl History<'_> {
     }
 
     /// Stretches without readings, by dots that stay behind everything.
-    fn shade(&self, pen: &mut Pen<'_>, scale: &Scale) {
+    fn shade(&self, pen: &mut Canvas<'_>, scale: &Scale) {
         for (stretches, role) in [(self.rests, Role::Resting), (self.gaps, Role::Warning)] {
             for (left, right) in stretches.iter().filter_map(|stretch| scale.stretch(stretch.from, stretch.to)) {
                 for (x, y) in (left..=right).flat_map(|x| (scale.plot.top()..scale.plot.bottom()).map(move |y| (x, y)))
@@ -96,7 +96,7 @@ impl History<'_> {
     }
 
     /// Every bound as long as it held.
-    fn bound_lines(&self, pen: &mut Pen<'_>, scale: &Scale) {
+    fn bound_lines(&self, pen: &mut Canvas<'_>, scale: &Scale) {
         for (i, bounds) in self.bounds.iter().enumerate() {
             let from = if i == 0 { scale.from } else { bounds.at };
             let to = self.bounds.get(i + 1).map_or(scale.to(), |next| next.at);
@@ -151,7 +151,7 @@ impl History<'_> {
     }
 
     /// Gaps, rests, moves, edits and the cursor, as symbols on the time axis.
-    fn below(&self, pen: &mut Pen<'_>, scale: &Scale) {
+    fn below(&self, pen: &mut Canvas<'_>, scale: &Scale) {
         let y = scale.plot.bottom();
         let [gap, rest] = pen.glyphs.missed;
         for (stretches, glyph, role) in [(self.rests, rest, Role::Resting), (self.gaps, gap, Role::Warning)] {
@@ -213,7 +213,7 @@ mod tests {
             left: 4,
             right: 0,
         };
-        let scale = history.draw(&mut Pen::new(&mut buffer, &theme, Glyphs::pick(ascii)), AREA);
+        let scale = history.draw(&mut Canvas::new(&mut buffer, &theme, Glyphs::pick(ascii)), AREA);
         assert!(scale.is_some_and(|scale| scale.plot.height == 10));
         let line = |y| (0..AREA.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         ((0..AREA.height).map(line).collect(), buffer)

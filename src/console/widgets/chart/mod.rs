@@ -11,7 +11,7 @@ use ratatui::layout::Rect;
 pub use scale::Scale;
 pub(super) use scale::range;
 
-use super::Pen;
+use super::Canvas;
 use crate::console::text::{Zone, exact, width};
 use crate::console::theme::Role;
 use crate::core::cluster::{Direction, Span, Timestamp};
@@ -68,7 +68,7 @@ pub struct Chart<'a> {
 
 impl Chart<'_> {
     /// Draws the graph; the last two lines are the time axis.
-    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect) {
+    pub fn draw(&self, pen: &mut Canvas<'_>, area: Rect) {
         let seen = self.points.iter().filter_map(|point| point.value).map(f64::from);
         let range = range(seen.chain(self.bounds.high).chain(self.bounds.low));
         let right = self.bound_labels().iter().map(|(_, label)| width(label) as u16 + 1).max().unwrap_or(0);
@@ -83,7 +83,7 @@ impl Chart<'_> {
         [self.bounds.high, self.bounds.low].into_iter().flatten().map(|bound| (bound, exact(bound))).collect()
     }
 
-    fn bound_lines(&self, pen: &mut Pen<'_>, scale: &Scale) {
+    fn bound_lines(&self, pen: &mut Canvas<'_>, scale: &Scale) {
         let plot = scale.plot;
         let mut taken = None;
         for (bound, label) in self.bound_labels() {
@@ -99,7 +99,7 @@ impl Chart<'_> {
     }
 
     /// Joins the readings, thinned out to what a column of dots can show, broken at gaps.
-    fn line(&self, pen: &mut Pen<'_>, scale: &Scale) {
+    fn line(&self, pen: &mut Canvas<'_>, scale: &Scale) {
         let mut dots = Dots::new(scale);
         let mut last: Option<(u16, f32, Timestamp)> = None;
         for point in self.points {
@@ -128,7 +128,7 @@ impl Chart<'_> {
 /// Finds the plot between the axes and draws the numbers at its left, which take `columns.0` columns at least;
 /// `columns.1` stay free at its right. `None`: there is no room for a graph.
 pub(super) fn place(
-    pen: &mut Pen<'_>,
+    pen: &mut Canvas<'_>,
     area: Rect,
     (bottom, top): (f64, f64),
     columns: (u16, u16),
@@ -146,7 +146,7 @@ pub(super) fn place(
 }
 
 /// Moves and edits, on the time axis.
-fn marks(pen: &mut Pen<'_>, scale: &Scale, marks: &[Mark]) {
+fn marks(pen: &mut Canvas<'_>, scale: &Scale, marks: &[Mark]) {
     let [moved, edited] = pen.glyphs.marks;
     // An edit is rarer than a move and changes more: it is never under one.
     let is_edit = |mark: &&Mark| mark.kind == MarkKind::Edited;

@@ -29,12 +29,12 @@ fn drain(world: &mut World, host: &str) {
 fn under_way(world: &World) -> Vec<String> {
     let cluster = world.engine.cluster();
     let name = |vm: VmId| cluster.vm(vm).name.clone();
-    world.engine.flights().map(|f| format!("{} to {}", name(f.route.vm), cluster.host(f.route.to).name)).collect()
+    world.engine.migrations().map(|f| format!("{} to {}", name(f.route.vm), cluster.host(f.route.to).name)).collect()
 }
 
 /// The oldest migration arrives.
 fn arrive(world: &mut World) {
-    let id = world.engine.flights().next().expect("one under way").route.id;
+    let id = world.engine.migrations().next().expect("one under way").route.id;
     world.tell(Event::Ended { id, detail: "done".to_owned() });
 }
 
@@ -219,7 +219,7 @@ fn hosts_that_are_down_or_draining_get_none() {
 #[test]
 fn what_fails_is_tried_elsewhere_and_again_after_ten_minutes() {
     let mut world = calm(crowded(3, 1));
-    world.moves = Moves::Say(Presence::Runs, Presence::Absent);
+    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
     drain(&mut world, "h1");
     let to: Vec<&str> = world.requests().iter().map(|(_, to)| *to).collect();
     assert_eq!(to, ["h2", "h3"]);
@@ -259,7 +259,7 @@ fn a_move_that_an_operator_aborts_is_not_begun_again_at_once() {
 #[test]
 fn a_vm_that_is_lost_is_not_touched() {
     let mut world = calm(crowded(3, 2));
-    world.moves = Moves::Say(Presence::Absent, Presence::Absent);
+    world.moves = Moves::UiCommand(Presence::Absent, Presence::Absent);
     world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
     world.moves = Moves::Confirm;
     drain(&mut world, "h1");
@@ -333,7 +333,7 @@ fn a_move_of_it_that_a_restart_cut_short_is_its_own_still() {
     world.moves = Moves::Slow;
     drain(&mut world, "h1");
     let engine = &world.engine;
-    let journalled = engine.in_flight(engine.flights().next().unwrap().route.id).unwrap();
+    let journalled = engine.in_flight(engine.migrations().next().unwrap().route.id).unwrap();
     let kept = [("nii1".to_owned(), engine.keep(VmId(0)))];
     let whole = engine.keep_cluster(world.now);
     world.engine = Engine::restored(engine.cluster().clone(), world.now, &kept, Some(whole));
@@ -419,14 +419,14 @@ fn told(story: &Story) -> World {
 
 fn within_limits(world: &World, story: &Story) -> Result<(), TestCaseError> {
     let (engine, (at_once, per_host)) = (&world.engine, story.at_once);
-    prop_assert!(engine.flights().filter(|flight| !flight.is_long_unknown()).count() <= at_once as usize);
+    prop_assert!(engine.migrations().filter(|migration| !migration.is_long_unknown()).count() <= at_once as usize);
     for (at, described) in engine.cluster().hosts.iter().enumerate() {
         let host = engine.host(HostId::at(at));
         prop_assert!(host.busy <= per_host);
         prop_assert!(described.capacity.is_none_or(|most| host.vms + host.incoming <= most));
         prop_assert!(host.incoming == 0 || engine.host_state(HostId::at(at)) == HostState::Up);
     }
-    let vms: Vec<VmId> = engine.flights().map(|flight| flight.route.vm).collect();
+    let vms: Vec<VmId> = engine.migrations().map(|migration| migration.route.vm).collect();
     prop_assert!(vms.is_sorted_by(|a, b| a != b), "two migrations of one VM");
     Ok(())
 }
@@ -439,7 +439,7 @@ proptest! {
         let mut world = told(&story);
         let plan = world.engine.drain_plan(H1, world.now);
         drain(&mut world, "h1");
-        while world.engine.flights().next().is_some() {
+        while world.engine.migrations().next().is_some() {
             within_limits(&world, &story)?;
             arrive(&mut world);
         }
@@ -460,12 +460,12 @@ proptest! {
         let mut outcomes = story.outcomes.iter();
         for _ in 0..200 {
             within_limits(&world, &story)?;
-            if world.engine.flights().next().is_none() {
+            if world.engine.migrations().next().is_none() {
                 world.run_for(Span::from_mins(1));
                 continue;
             }
             let fails = !outcomes.next().unwrap_or(&true);
-            world.moves = if fails { Moves::Say(Presence::Runs, Presence::Absent) } else { Moves::Slow };
+            world.moves = if fails { Moves::UiCommand(Presence::Runs, Presence::Absent) } else { Moves::Slow };
             arrive(&mut world);
             world.moves = Moves::Slow;
         }

@@ -21,7 +21,7 @@ pub enum Moves {
     /// Under way until a test ends it, then confirmed.
     Slow,
     /// Ended, and the hosts say this.
-    Say(Presence, Presence),
+    UiCommand(Presence, Presence),
     /// Refused at preflight.
     Refuse,
 }
@@ -103,7 +103,7 @@ impl World {
             Effect::Abort(route) => events.push_back(Event::Ended { id: route.id, detail: "aborted".to_owned() }),
             Effect::Confirm(route) => {
                 let (source, destination) = match self.moves {
-                    Moves::Say(source, destination) => (source, destination),
+                    Moves::UiCommand(source, destination) => (source, destination),
                     Moves::Hang => (Presence::Runs, Presence::Absent),
                     Moves::Confirm | Moves::Slow | Moves::Refuse => (Presence::Absent, Presence::Runs),
                 };

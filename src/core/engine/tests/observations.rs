@@ -206,7 +206,7 @@ fn at_their_start_counting_begins_from_nothing() {
 fn the_move_to_base_is_repeated_until_it_is_confirmed() {
     use crate::core::engine::Presence;
     let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
-    world.moves = Moves::Say(Presence::Runs, Presence::Absent);
+    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
     world.run_for(Span::from_mins(30));
     let failed = world.requests().len();
     assert!(failed >= 3, "{failed}");

@@ -102,11 +102,11 @@ fn play(story: &Story, extra_ticks: bool) -> World {
     for minute in 0..120_u16 {
         let n = story.moves[usize::from(minute) % story.moves.len()];
         world.moves = match n {
-            0 => Moves::Say(Runs, Absent),
-            1 => Moves::Say(Absent, Unknown),
+            0 => Moves::UiCommand(Runs, Absent),
+            1 => Moves::UiCommand(Absent, Unknown),
             2 => Moves::Hang,
             3 => Moves::Refuse,
-            4 => Moves::Say(Paused, Absent),
+            4 => Moves::UiCommand(Paused, Absent),
             _ => Moves::Confirm,
         };
         let down = if minute % 40 > 30 { HostState::Down } else { HostState::Up };

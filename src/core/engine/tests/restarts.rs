@@ -208,7 +208,7 @@ fn flapping_survives_and_so_does_what_was_tried() {
 #[test]
 fn a_host_where_it_failed_is_still_passed_over() {
     let mut world = busy();
-    world.moves = Moves::Say(Presence::Runs, Presence::Absent);
+    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
     world.run_for(Span::from_mins(3));
     world.moves = Moves::Confirm;
     restart(&mut world, Span::from_secs(10));
@@ -363,7 +363,7 @@ fn a_vm_that_is_not_read_at_rest_missed_nothing() {
 }
 
 fn journalled(world: &World) -> InFlight {
-    world.engine.in_flight(world.engine.flights().next().unwrap().route.id).unwrap()
+    world.engine.in_flight(world.engine.migrations().next().unwrap().route.id).unwrap()
 }
 
 fn in_mid_move() -> World {
@@ -395,15 +395,15 @@ fn what_was_under_way_is_followed_to_what_both_hosts_say() {
         (Absent, Unknown, Phase::Unknown, "h1"),
     ] {
         let mut world = in_mid_move();
-        let flight = journalled(&world);
+        let migration = journalled(&world);
         let started = |world: &World| world.effects.iter().filter(|e| matches!(e, Effect::Start(_))).count();
         let before = started(&world);
         let (vms, whole) = (kept(&world.engine), world.engine.keep_cluster(world.now));
         world.now += MIN;
         world.engine = Engine::restored(cluster(4, threshold()), world.now, &vms, Some(whole));
-        resume(&mut world, &flight);
+        resume(&mut world, &migration);
         assert_eq!(world.engine.state(VM), VmState::Migrating);
-        world.moves = Moves::Say(source, destination);
+        world.moves = Moves::UiCommand(source, destination);
         hosts_up(&mut world);
         world.run_for(Span::from_secs(1));
         assert_eq!((world.phases().last(), world.host()), (Some(&phase), host));
@@ -416,9 +416,9 @@ fn what_was_under_way_is_followed_to_what_both_hosts_say() {
 #[test]
 fn a_resumed_migration_whose_host_is_gone_is_an_alarm_in_words() {
     let mut world = in_mid_move();
-    let flight = journalled(&world);
+    let migration = journalled(&world);
     assert_eq!(
-        flight,
+        migration,
         InFlight {
             id: RequestId(1),
             vm: "nii1".to_owned(),
@@ -428,17 +428,17 @@ fn a_resumed_migration_whose_host_is_gone_is_an_alarm_in_words() {
             by: By::Policy,
         }
     );
-    let text = serde_json::to_string(&flight).unwrap();
-    assert_eq!(serde_json::from_str::<InFlight>(&text).unwrap(), flight);
+    let text = serde_json::to_string(&migration).unwrap();
+    assert_eq!(serde_json::from_str::<InFlight>(&text).unwrap(), migration);
     let mut without = cluster(4, threshold());
     without.hosts[1].name = "h9".to_owned();
     restart_with(&mut world, MIN, without);
-    resume(&mut world, &flight);
+    resume(&mut world, &migration);
     let words = "request #1 was moving nii1 from h1 to h2 when whimbrel stopped, and host h2 is not in the config any \
                  more: nothing is moved; see where nii1 runs";
     assert_eq!(world.alarms(), [words]);
-    assert_eq!((world.engine.flights().count(), world.engine.state(VM)), (0, VmState::Watching));
-    let mut gone = flight;
+    assert_eq!((world.engine.migrations().count(), world.engine.state(VM)), (0, VmState::Watching));
+    let mut gone = migration;
     gone.vm = "nii9".to_owned();
     resume(&mut world, &gone);
     assert!(world.alarms()[1].contains("VM nii9 is not in the config any more"));

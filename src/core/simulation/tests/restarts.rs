@@ -21,7 +21,7 @@ fn kept(engine: &Engine) -> Vec<(String, Kept)> {
 }
 
 fn in_flight(engine: &Engine) -> Vec<InFlight> {
-    engine.flights().filter_map(|flight| engine.in_flight(flight.route.id)).collect()
+    engine.migrations().filter_map(|migration| engine.in_flight(migration.route.id)).collect()
 }
 
 fn restored(engine: &Engine, cluster: Cluster, now: Timestamp) -> Engine {
@@ -66,9 +66,9 @@ proptest! {
             let (state, load) = (before.engine.host_state(host), before.engine.host(host).load());
             after.tell(now, Event::Host { host, state, load, why: None });
         }
-        let flights = in_flight(&before.engine);
-        prop_assert!(after.engine.flights().next().is_none());
-        if flights.is_empty() && !before.engine.cluster().hosts.iter().any(|host| host.draining) {
+        let migrations = in_flight(&before.engine);
+        prop_assert!(after.engine.migrations().next().is_none());
+        if migrations.is_empty() && !before.engine.cluster().hosts.iter().any(|host| host.draining) {
             (before.records, after.records) = (Vec::new(), Vec::new());
             let later = now + Span::from_hours(2);
             before.until(later);
@@ -87,13 +87,13 @@ proptest! {
         let mut now = START + Span::from_millis(ms);
         before.until(now);
         for _ in 0..20_000 {
-            if before.engine.flights().next().is_some() {
+            if before.engine.migrations().next().is_some() {
                 break;
             }
             now = before.engine.next_wake().min(before.simulation.next_event());
             before.until(now);
         }
-        let flights = in_flight(&before.engine);
+        let migrations = in_flight(&before.engine);
         // The simulator is restarted with it: its VMs are where the engine has them.
         let mut cluster = before.engine.cluster().clone();
         let mut engine = restored(&before.engine, cluster.clone(), now);
@@ -103,21 +103,21 @@ proptest! {
         let (_, _, mut plan) = scenario.build(Size::default(), seed);
         plan.outages.clear();
         let mut out = Vec::new();
-        for flight in &flights {
-            engine.resume(now, flight, &mut out);
-            engine.resume(now, flight, &mut out);
+        for migration in &migrations {
+            engine.resume(now, migration, &mut out);
+            engine.resume(now, migration, &mut out);
         }
         let simulation = Simulation::new(&cluster, plan, now);
         let mut after = Playing { engine, simulation, records: Vec::new() };
-        prop_assert_eq!(after.engine.flights().count(), flights.len());
+        prop_assert_eq!(after.engine.migrations().count(), migrations.len());
         let last = before.engine.keep_cluster(now).last_id;
         after.until(now + Span::from_mins(1));
-        for flight in flights {
+        for migration in migrations {
             let ends: Vec<Phase> = after.records.iter().filter_map(|record| match record.what {
-                Happened::Migration { id, phase, .. } if id == flight.id => Some(phase),
+                Happened::Migration { id, phase, .. } if id == migration.id => Some(phase),
                 _ => None,
             }).collect();
-            prop_assert_eq!(ends, [Phase::Failed], "it still runs at the source: {:?}", flight);
+            prop_assert_eq!(ends, [Phase::Failed], "it still runs at the source: {:?}", migration);
         }
         let requests = after.records.iter().filter_map(|record| match record.what {
             Happened::Request { id, .. } => Some(id.0),

@@ -159,7 +159,7 @@ fn the_fleet_is_mostly_healthy_afterwards_but_for_the_hopeless_one() {
         let flapping = |what: &Happened| matches!(what, Happened::Blocked { gate: Gate::Flapping, .. }).then_some(());
         assert!(played.times(flapping).iter().all(|(_, vm, ())| *vm == "nii7"), "seed {seed}");
         assert!(!played.times(flapping).is_empty(), "seed {seed}: nii7 does not flap");
-        let moving = played.engine.flights().count();
+        let moving = played.engine.migrations().count();
         assert!(moving <= 2, "seed {seed}: {moving} at once");
     }
 }

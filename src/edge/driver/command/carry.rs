@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use super::mark::{self, Stray};
 use super::output::{Output, shown};
 use super::process::{Process, end_group, in_short, signal, span, with_line, within};
-use super::{Fact, Shop, Way};
+use super::{DriverEvent, Move, Shop};
 use crate::core::cluster::{in_words, written};
 
 /// A migration that only `progress` tells of is over when that has not told of it so often in a row.
@@ -25,7 +25,7 @@ pub(super) enum Ask {
     /// To stop it.
     Abort,
     /// To say how far it is.
-    Say,
+    UiCommand,
 }
 
 /// How a migration comes to be carried.
@@ -54,7 +54,7 @@ enum Body {
 }
 
 /// Carries a migration to the end of its command.
-pub(super) async fn carry(shop: Rc<Shop>, way: Way, trail: Trail, asks: UnboundedReceiver<Ask>) -> End {
+pub(super) async fn carry(shop: Rc<Shop>, way: Move, trail: Trail, asks: UnboundedReceiver<Ask>) -> End {
     let carrier =
         Carrier { shop, way, last: RefCell::default(), rubbish_said: Cell::new(false), signalled: Cell::new(false) };
     let (mut body, age) = match trail {
@@ -81,7 +81,7 @@ pub(super) async fn carry(shop: Rc<Shop>, way: Way, trail: Trail, asks: Unbounde
 
 struct Carrier {
     shop: Rc<Shop>,
-    way: Way,
+    way: Move,
     /// How far it is, as last told.
     last: RefCell<(u8, String)>,
     rubbish_said: Cell<bool>,
@@ -105,7 +105,7 @@ impl Carrier {
                 () = sleep_until(deadline) => break,
                 Some(ask) = asks.recv() => match ask {
                     Ask::Abort => self.abort(body.group()),
-                    Ask::Say => self.say(),
+                    Ask::UiCommand => self.say(),
                 },
                 _ = looks.tick() => self.say_line(body),
             }
@@ -138,7 +138,7 @@ impl Carrier {
             self.signalled.set(true);
             signal(group, Signal::TERM);
         } else {
-            let Way { vm, .. } = &self.way;
+            let Move { vm, .. } = &self.way;
             self.shop.trouble(format!("the migration of {vm} cannot be stopped: there is no abort command"));
         }
     }
@@ -198,7 +198,7 @@ impl Carrier {
 
     fn say(&self) {
         let (percent, detail) = self.last.borrow().clone();
-        self.shop.say(Fact::Progress { id: self.way.id, percent, detail, transfer: None });
+        self.shop.say(DriverEvent::Progress { id: self.way.id, percent, detail, transfer: None });
     }
 }
 
@@ -255,7 +255,7 @@ impl Shop {
     }
 
     /// Has the operator's command stop a migration, if there is one.
-    pub(super) async fn run_abort(&self, way: &Way) {
+    pub(super) async fn run_abort(&self, way: &Move) {
         let Some(template) = &self.settings.abort else { return };
         if let Err(why) = within(&self.fill(template, way), self.deadline()).await {
             self.trouble(format!("the abort of {}'s migration failed: {why}", way.vm));

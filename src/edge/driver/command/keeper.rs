@@ -11,18 +11,18 @@ use tokio::time::Instant;
 use super::carry::{Ask, End, Trail, carry};
 use super::process::signal;
 use super::rounds::Rounds;
-use super::{Fact, Job, Shop, Way, mark, unmeasured};
+use super::{DriverCommand, DriverEvent, Move, Shop, mark, unmeasured};
 use crate::core::cluster::RequestId;
 use crate::core::engine::Presence;
 
 /// What whoever works beside the keeper has to say to it.
 pub(super) enum Word {
     /// A migration turned out to be under way.
-    Found(Way, Trail),
+    Found(Move, Trail),
     /// A migration's command is over.
-    Over(Way, End),
+    Over(Move, End),
     /// What both hosts say.
-    Located(Way, [Presence; 2]),
+    Located(Move, [Presence; 2]),
     /// Where a VM runs, by a look that began then.
     Seen { vm: String, on: BTreeSet<String>, since: Instant },
 }
@@ -67,7 +67,7 @@ impl Keeper {
     }
 
     /// Works until nobody orders any more, and then until no command that must not be killed runs.
-    pub(super) async fn work(mut self, mut orders: UnboundedReceiver<Job>) {
+    pub(super) async fn work(mut self, mut orders: UnboundedReceiver<DriverCommand>) {
         let rounds = spawn_local(Rounds::new(self.shop.clone(), self.words.clone()).go());
         loop {
             tokio::select! {
@@ -90,24 +90,24 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, job: Job) {
+    fn take(&mut self, job: DriverCommand) {
         match job {
-            Job::Preflight(way) => {
+            DriverCommand::Preflight(way) => {
                 let shop = self.shop.clone();
                 spawn_local(async move {
                     let refusal = shop.refusal(&way).await;
-                    shop.say(Fact::Preflight { id: way.id, refusal, forecast: None });
+                    shop.say(DriverEvent::Preflight { id: way.id, refusal, forecast: None });
                 });
             }
-            Job::Start(way) => self.carry(way, Trail::New),
-            Job::Abort(way) => self.abort(way),
-            Job::Confirm(way) => self.confirm(way),
-            Job::Measure { vm } => self.shop.say(unmeasured(vm)),
+            DriverCommand::Start(way) => self.carry(way, Trail::New),
+            DriverCommand::Abort(way) => self.abort(way),
+            DriverCommand::Confirm(way) => self.confirm(way),
+            DriverCommand::Measure { vm } => self.shop.say(unmeasured(vm)),
         }
     }
 
     /// Has a migration carried, if it is not already.
-    fn carry(&mut self, way: Way, trail: Trail) {
+    fn carry(&mut self, way: Move, trail: Trail) {
         if self.carried.contains_key(&way.id) {
             return;
         }
@@ -121,7 +121,7 @@ impl Keeper {
         });
     }
 
-    fn abort(&self, way: Way) {
+    fn abort(&self, way: Move) {
         if let Some((_, asks)) = self.carried.get(&way.id) {
             // It may be over just now.
             let _ = asks.send(Ask::Abort);
@@ -133,10 +133,10 @@ impl Keeper {
         }
     }
 
-    fn confirm(&mut self, way: Way) {
+    fn confirm(&mut self, way: Move) {
         if let Some((_, asks)) = self.carried.get(&way.id) {
             // It may be over just now; the engine asks again then.
-            let _ = asks.send(Ask::Say);
+            let _ = asks.send(Ask::UiCommand);
             return;
         }
         if !self.confirming.insert(way.id) {
@@ -171,7 +171,7 @@ impl Keeper {
                 self.carried.remove(&way.id);
                 self.touch(way.vm);
                 self.past.entry(way.id).or_default().sure = sure;
-                self.shop.say(Fact::Ended { id: way.id, detail });
+                self.shop.say(DriverEvent::Ended { id: way.id, detail });
             }
             Word::Located(way, both) => self.located(way, both),
             Word::Seen { vm, on, since } => self.seen(vm, on, since),
@@ -185,7 +185,7 @@ impl Keeper {
     }
 
     /// What both hosts say, if it can be believed yet.
-    fn located(&mut self, way: Way, both: [Presence; 2]) {
+    fn located(&mut self, way: Move, both: [Presence; 2]) {
         self.confirming.remove(&way.id);
         self.touch(way.vm.clone());
         let past = self.past.entry(way.id).or_default();
@@ -202,7 +202,7 @@ impl Keeper {
         if source != Presence::Unknown && destination != Presence::Unknown {
             self.past.remove(&way.id);
         }
-        self.shop.say(Fact::Presence { id: way.id, source, destination });
+        self.shop.say(DriverEvent::Presence { id: way.id, source, destination });
     }
 
     /// Where a VM runs, if that is news and not the work of a migration of ours.
@@ -211,14 +211,14 @@ impl Keeper {
         if moving || self.touched.get(&vm).is_some_and(|at| *at >= since) || self.told.get(&vm) == Some(&on) {
             return;
         }
-        self.shop.say(Fact::Found { vm: vm.clone(), hosts: on.iter().cloned().collect() });
+        self.shop.say(DriverEvent::Found { vm: vm.clone(), hosts: on.iter().cloned().collect() });
         self.told.insert(vm, on);
     }
 }
 
 impl Shop {
     /// Whether a migration that was not seen to its end is under way.
-    async fn trail(&self, way: &Way, was_told: bool) -> Option<Trail> {
+    async fn trail(&self, way: &Move, was_told: bool) -> Option<Trail> {
         if let Some(stray) = mark::find(way) {
             return Some(Trail::Stray(stray));
         }
@@ -228,8 +228,8 @@ impl Shop {
     }
 
     /// Why a VM cannot be moved so; `None`: it can.
-    async fn refusal(&self, way: &Way) -> Option<String> {
-        let Way { vm, from, to, .. } = way;
+    async fn refusal(&self, way: &Move) -> Option<String> {
+        let Move { vm, from, to, .. } = way;
         if from == to {
             return Some(format!("{vm} is to be moved from {from} to {from}"));
         }

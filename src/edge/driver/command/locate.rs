@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::output::shown;
 use super::process::within;
-use super::{Shop, Way, argv};
+use super::{Move, Shop, argv};
 use crate::core::engine::Presence;
 
 /// Commands that look run so many at once.
@@ -69,7 +69,7 @@ impl Shop {
 
     /// Where a migration's VM runs, of all hosts, or only of the two it concerns. If that is not at one place, it is asked
     /// twice: two looks at two hosts are not at one instant, and a VM may just have gone from one to the other.
-    pub(super) async fn find(&self, way: &Way, everywhere: bool) -> Sight {
+    pub(super) async fn find(&self, way: &Move, everywhere: bool) -> Sight {
         let sight = self.find_once(way, everywhere).await;
         if sight.is_plain() {
             return sight;
@@ -78,7 +78,7 @@ impl Shop {
         sight.and(self.find_once(way, everywhere).await)
     }
 
-    async fn find_once(&self, way: &Way, everywhere: bool) -> Sight {
+    async fn find_once(&self, way: &Move, everywhere: bool) -> Sight {
         let mut hosts = vec![way.from.clone(), way.to.clone()];
         if everywhere {
             let others = self.fleet.hosts.iter().map(|host| &host.name).filter(|name| !hosts.contains(name));

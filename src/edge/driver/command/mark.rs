@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::{Pid, geteuid};
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 
-use super::Way;
+use super::Move;
 use super::process::Streams;
 
 /// In the environment of a `migrate`: request, instant of its start, VM, source, destination.
@@ -18,8 +18,8 @@ pub(super) const NAME: &str = "WHIMBREL_MIGRATION";
 const EXEC_LOOKS: usize = 3;
 
 /// What stands in a migration's environment, when it is started now.
-pub(super) fn of(way: &Way) -> String {
-    let Way { id, vm, from, to } = way;
+pub(super) fn of(way: &Move) -> String {
+    let Move { id, vm, from, to } = way;
     format!("{}\t{}\t{vm}\t{from}\t{to}", id.0, since_epoch().as_secs())
 }
 
@@ -42,7 +42,7 @@ impl Stray {
 }
 
 /// Looks for a migration's command among the processes of this user.
-pub(super) fn find(way: &Way) -> Option<Stray> {
+pub(super) fn find(way: &Move) -> Option<Stray> {
     let entries = fs::read_dir("/proc").ok()?;
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(|pid| Some((pid, mark_of(pid)?))).find_map(|(pid, mark)| {
@@ -53,7 +53,7 @@ pub(super) fn find(way: &Way) -> Option<Stray> {
 }
 
 /// When a migration of this mark was started, if it is this one.
-fn started(mark: &str, way: &Way) -> Option<Duration> {
+fn started(mark: &str, way: &Move) -> Option<Duration> {
     let parts: Vec<&str> = mark.split('\t').collect();
     let [id, started, vm, from, to] = parts[..] else { return None };
     let same = id.parse() == Ok(way.id.0) && vm == way.vm && from == way.from && to == way.to;
@@ -99,16 +99,16 @@ mod tests {
     use super::*;
     use crate::core::cluster::RequestId;
 
-    fn way() -> Way {
-        Way { id: RequestId(7), vm: "nii1".to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
+    fn way() -> Move {
+        Move { id: RequestId(7), vm: "nii1".to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
     }
 
     #[test]
     fn a_mark_is_one_migrations() {
         let mark = of(&way());
         assert!(started(&mark, &way()).is_some());
-        assert!(started(&mark, &Way { id: RequestId(8), ..way() }).is_none());
-        assert!(started(&mark, &Way { to: "mln3".to_owned(), ..way() }).is_none());
+        assert!(started(&mark, &Move { id: RequestId(8), ..way() }).is_none());
+        assert!(started(&mark, &Move { to: "mln3".to_owned(), ..way() }).is_none());
         assert!(started("7\t1", &way()).is_none());
     }
 

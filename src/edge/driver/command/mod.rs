@@ -40,19 +40,19 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
-use super::{Fact, Fleet, Job, Tell, Way};
+use super::{DriverCommand, DriverEvent, Fleet, Move, Tell};
 use crate::core::cluster::Commands;
 use crate::core::engine::Presence;
 use keeper::Keeper;
 
 /// An array's driver that runs commands.
 pub struct Command {
-    jobs: UnboundedSender<Job>,
+    jobs: UnboundedSender<DriverCommand>,
     tell: Tell,
 }
 
 impl Command {
-    /// Starts it, on a thread of its own. What fails is told as [`Fact::Trouble`].
+    /// Starts it, on a thread of its own. What fails is told as [`DriverEvent::Trouble`].
     pub fn start(settings: &Commands, fleet: Fleet, tell: Tell) -> Self {
         Self::paced(settings.clone(), fleet, tell, Pace::default())
     }
@@ -62,13 +62,13 @@ impl Command {
         let told = tell.clone();
         let work = move || work(settings, fleet, told, pace, orders);
         if let Err(why) = std::thread::Builder::new().name("commands".to_owned()).spawn(work) {
-            tell(Fact::Trouble(format!("the command driver cannot start: {why}")));
+            tell(DriverEvent::Trouble(format!("the command driver cannot start: {why}")));
         }
         Self { jobs, tell }
     }
 
     /// Has a job done. Never blocks.
-    pub fn order(&self, job: Job) {
+    pub fn order(&self, job: DriverCommand) {
         if let Err(unsent) = self.jobs.send(job)
             && let Some(fact) = unanswered(unsent.0)
         {
@@ -78,32 +78,34 @@ impl Command {
 }
 
 /// The driver's thread: until the driver is dropped and no `migrate` of it runs any more.
-fn work(settings: Commands, fleet: Fleet, tell: Tell, pace: Pace, orders: UnboundedReceiver<Job>) {
+fn work(settings: Commands, fleet: Fleet, tell: Tell, pace: Pace, orders: UnboundedReceiver<DriverCommand>) {
     match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let shop = Shop { settings, fleet, tell, pace, closed: Cell::new(false) };
             LocalSet::new().block_on(&runtime, Keeper::new(Rc::new(shop)).work(orders));
         }
-        Err(why) => tell(Fact::Trouble(format!("the command driver cannot start: {why}"))),
+        Err(why) => tell(DriverEvent::Trouble(format!("the command driver cannot start: {why}"))),
     }
 }
 
 /// What is answered where nobody is there to do it.
-fn unanswered(job: Job) -> Option<Fact> {
+fn unanswered(job: DriverCommand) -> Option<DriverEvent> {
     let why = "the command driver does not run: start whimbrel again";
     match job {
-        Job::Preflight(way) => Some(Fact::Preflight { id: way.id, refusal: Some(why.to_owned()), forecast: None }),
-        Job::Start(way) => Some(Fact::Ended { id: way.id, detail: format!("not started: {why}") }),
-        Job::Confirm(way) => {
-            Some(Fact::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown })
+        DriverCommand::Preflight(way) => {
+            Some(DriverEvent::Preflight { id: way.id, refusal: Some(why.to_owned()), forecast: None })
         }
-        Job::Abort(_) => None,
-        Job::Measure { vm } => Some(unmeasured(vm)),
+        DriverCommand::Start(way) => Some(DriverEvent::Ended { id: way.id, detail: format!("not started: {why}") }),
+        DriverCommand::Confirm(way) => {
+            Some(DriverEvent::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown })
+        }
+        DriverCommand::Abort(_) => None,
+        DriverCommand::Measure { vm } => Some(unmeasured(vm)),
     }
 }
 
-fn unmeasured(vm: String) -> Fact {
-    Fact::Measured { vm, usage: Err("the command driver cannot measure: use another monitor".to_owned()) }
+fn unmeasured(vm: String) -> DriverEvent {
+    DriverEvent::Measured { vm, usage: Err("the command driver cannot measure: use another monitor".to_owned()) }
 }
 
 /// How often and how long.
@@ -139,14 +141,14 @@ struct Shop {
 }
 
 impl Shop {
-    fn say(&self, fact: Fact) {
+    fn say(&self, fact: DriverEvent) {
         if !self.closed.get() {
             (self.tell)(fact);
         }
     }
 
     fn trouble(&self, text: String) {
-        self.say(Fact::Trouble(text));
+        self.say(DriverEvent::Trouble(text));
     }
 
     fn deadline(&self) -> Duration {
@@ -154,7 +156,7 @@ impl Shop {
     }
 
     /// A template's arguments for a migration.
-    fn fill(&self, template: &[String], way: &Way) -> Vec<String> {
+    fn fill(&self, template: &[String], way: &Move) -> Vec<String> {
         let index = self.fleet.hosts.iter().find(|host| host.name == way.to).and_then(|host| host.index);
         let index = index.map(|index| index.to_string()).unwrap_or_default();
         let vm = self.domain(&way.vm);

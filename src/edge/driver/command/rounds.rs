@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::keeper::Word;
 use super::locate::{AT_ONCE, Sight};
 use super::process::within;
-use super::{Fact, Shop, argv};
+use super::{DriverEvent, Shop, argv};
 use crate::core::cluster::HostState;
 
 /// What has been said of a host: its state, and why it is not up.
@@ -66,7 +66,7 @@ impl Rounds {
         if self.hosts.get(&host) != Some(&said) {
             let (state, why) = said.clone();
             self.hosts.insert(host.clone(), said);
-            self.shop.say(Fact::Host { host, state, load: None, why });
+            self.shop.say(DriverEvent::Host { host, state, load: None, why });
         }
     }
 

@@ -19,7 +19,7 @@ use super::preflight;
 use super::task::{Done, Key, Learned, Sign, Task};
 use crate::core::cluster::{HostState, Libvirt, RequestId};
 use crate::core::engine::Presence;
-use crate::edge::driver::{Fact, Guest, Job, Tell, Way};
+use crate::edge::driver::{DriverCommand, DriverEvent, Guest, Move, Tell};
 
 /// A load that changed by less is not told.
 const LOAD_STEP: f64 = 0.02;
@@ -29,7 +29,7 @@ const STALE_LOOKS: u64 = 1;
 /// What reaches the center.
 pub(super) enum Message {
     /// The engine asks.
-    Order(Job),
+    Order(DriverCommand),
     /// A host's thread has news of host number so-and-so.
     Host(usize, News),
     /// A job's thread has ended.
@@ -125,7 +125,9 @@ impl Center {
             };
             let handled = catch_unwind(AssertUnwindSafe(|| self.handle(message)));
             if handled.is_err() {
-                (self.tell)(Fact::Trouble("the libvirt driver failed at one of its messages, and goes on".to_owned()));
+                (self.tell)(DriverEvent::Trouble(
+                    "the libvirt driver failed at one of its messages, and goes on".to_owned(),
+                ));
             }
         }
     }
@@ -136,7 +138,7 @@ impl Center {
             Message::Host(n, news) => self.news(n, news),
             Message::Done(vm, work, done) => self.done(&vm, work, done),
             Message::Measured(vm, counters) => self.measured(&vm, counters),
-            Message::Trouble(text) => (self.tell)(Fact::Trouble(text)),
+            Message::Trouble(text) => (self.tell)(DriverEvent::Trouble(text)),
             // The loop looks whether to stop.
             Message::Stop => {}
         }
@@ -174,7 +176,7 @@ impl Center {
             }
         }
         host.told = Some((state, load, why.clone()));
-        (self.tell)(Fact::Host { host: host.post.line.name.clone(), state, load, why });
+        (self.tell)(DriverEvent::Host { host: host.post.line.name.clone(), state, load, why });
     }
 
     /// Tells where VMs run, as far as that has changed; not of those that are being moved from here.
@@ -190,7 +192,7 @@ impl Center {
             let presences: Vec<_> = self.hosts.iter().enumerate().map(fresh).collect();
             if let Some(hosts) = vm.belief.weigh(sighting(&presences), &looks) {
                 let hosts = hosts.into_iter().map(|n| self.hosts[n].post.line.name.clone()).collect();
-                (self.tell)(Fact::Found { vm: vm.guest.name.clone(), hosts });
+                (self.tell)(DriverEvent::Found { vm: vm.guest.name.clone(), hosts });
             }
             doubts |= vm.belief.doubts();
         }
@@ -201,18 +203,18 @@ impl Center {
 
     // Jobs.
 
-    fn order(&mut self, job: Job) {
+    fn order(&mut self, job: DriverCommand) {
         match job {
-            Job::Preflight(way) => self.check(way),
-            Job::Start(way) => self.start(way),
-            Job::Confirm(way) => self.confirm(way),
-            Job::Abort(way) => self.abort(&way),
-            Job::Measure { vm } => self.measure(vm),
+            DriverCommand::Preflight(way) => self.check(way),
+            DriverCommand::Start(way) => self.start(way),
+            DriverCommand::Confirm(way) => self.confirm(way),
+            DriverCommand::Abort(way) => self.abort(&way),
+            DriverCommand::Measure { vm } => self.measure(vm),
         }
     }
 
     /// What a job's thread needs, or why there is no such job.
-    fn task(&self, way: &Way) -> Result<Task, String> {
+    fn task(&self, way: &Move) -> Result<Task, String> {
         let vm = self.vms.get(&way.vm).ok_or_else(|| format!("{} is no VM of this array", way.vm))?;
         let line = |name: &String| {
             let host = self.hosts.iter().find(|host| host.post.line.name == *name);
@@ -231,8 +233,8 @@ impl Center {
         })
     }
 
-    fn check(&mut self, way: Way) {
-        let refuse = |refusal: String| Fact::Preflight { id: way.id, refusal: Some(refusal), forecast: None };
+    fn check(&mut self, way: Move) {
+        let refuse = |refusal: String| DriverEvent::Preflight { id: way.id, refusal: Some(refusal), forecast: None };
         let task = self.task(&way);
         let (task, vm) = match (task, self.vms.get_mut(&way.vm)) {
             (Ok(task), Some(vm)) => (task, vm),
@@ -246,8 +248,8 @@ impl Center {
         self.work(Work::Check, task, refuse("the check itself failed".to_owned()), preflight::check);
     }
 
-    fn start(&mut self, way: Way) {
-        let ended = |detail: String| Fact::Ended { id: way.id, detail };
+    fn start(&mut self, way: Move) {
+        let ended = |detail: String| DriverEvent::Ended { id: way.id, detail };
         let task = match self.task(&way) {
             Ok(task) => task,
             Err(why) => return (self.tell)(ended(why)),
@@ -259,9 +261,9 @@ impl Center {
         self.work(Work::Move, task, failed, move |task| migrate::start(task, sender, &signs));
     }
 
-    fn confirm(&mut self, way: Way) {
+    fn confirm(&mut self, way: Move) {
         let (source, destination) = (Presence::Unknown, Presence::Unknown);
-        let unknown = Fact::Presence { id: way.id, source, destination };
+        let unknown = DriverEvent::Presence { id: way.id, source, destination };
         let Ok(task) = self.task(&way) else {
             return (self.tell)(unknown);
         };
@@ -272,14 +274,14 @@ impl Center {
     }
 
     /// Notes that a VM is being moved; `None` if it is already.
-    fn begin_move(&mut self, way: &Way) -> Option<(SyncSender<Sign>, Receiver<Sign>)> {
+    fn begin_move(&mut self, way: &Move) -> Option<(SyncSender<Sign>, Receiver<Sign>)> {
         let vm = self.vms.get_mut(&way.vm).filter(|vm| vm.moving.is_none())?;
         let (sender, signs) = sync_channel(4);
         vm.moving = Some((way.id, sender.clone()));
         Some((sender, signs))
     }
 
-    fn abort(&self, way: &Way) {
+    fn abort(&self, way: &Move) {
         let moving = self.vms.get(&way.vm).and_then(|vm| vm.moving.as_ref()).filter(|(id, _)| *id == way.id);
         if let Some((_, signs)) = moving {
             // A full queue holds an abort already.
@@ -288,12 +290,12 @@ impl Center {
     }
 
     /// Has a thread do it. If it fails, `otherwise` is the answer.
-    fn work(&self, work: Work, task: Task, otherwise: Fact, job: impl FnOnce(&Task) -> Done + Send + 'static) {
+    fn work(&self, work: Work, task: Task, otherwise: DriverEvent, job: impl FnOnce(&Task) -> Done + Send + 'static) {
         let (own, vm, learned) = (self.own.clone(), task.way.vm.clone(), task.learned);
         let failed = Message::Done(vm.clone(), work, Done { facts: vec![otherwise.clone()], learned });
         let working = move || {
             let done = catch_unwind(AssertUnwindSafe(|| job(&task))).unwrap_or_else(|_| {
-                let trouble = Fact::Trouble(format!("a job of {vm} failed inside the libvirt driver"));
+                let trouble = DriverEvent::Trouble(format!("a job of {vm} failed inside the libvirt driver"));
                 Done { facts: vec![trouble, otherwise], learned }
             });
             let _ = own.send(Message::Done(vm, work, done));
@@ -330,11 +332,11 @@ impl Center {
         });
         let (Some(n), Some(vm)) = (runs, self.vms.get_mut(&name)) else {
             let usage = Err(format!("{name} runs on no host that answers"));
-            return (self.tell)(Fact::Measured { vm: name, usage });
+            return (self.tell)(DriverEvent::Measured { vm: name, usage });
         };
         if vm.measuring {
             let usage = Err(format!("{} has not answered the last time yet", self.hosts[n].post.line.name));
-            return (self.tell)(Fact::Measured { vm: name, usage });
+            return (self.tell)(DriverEvent::Measured { vm: name, usage });
         }
         vm.measuring = true;
         let (line, key) = (Arc::clone(&self.hosts[n].post.line), Key::of(&vm.guest.name, &vm.guest.domain));
@@ -358,6 +360,6 @@ impl Center {
             vm.counters = Some(counters);
             usage
         });
-        (self.tell)(Fact::Measured { vm: name.to_owned(), usage });
+        (self.tell)(DriverEvent::Measured { vm: name.to_owned(), usage });
     }
 }

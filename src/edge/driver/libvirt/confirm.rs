@@ -13,7 +13,7 @@ use super::picture;
 use super::task::{DEADLINE, Done, Key, Learned, PACE, Sign, Task};
 use super::words;
 use crate::core::engine::Presence;
-use crate::edge::driver::Fact;
+use crate::edge::driver::DriverEvent;
 
 /// Between two readings of the same hosts.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -29,8 +29,8 @@ struct Reading {
 /// Both hosts: source and destination.
 type Pair = (Presence, Presence);
 
-/// Reads both hosts and answers [`Fact::Presence`]; or, if the source is still migrating the VM away, follows that to its
-/// end and answers [`Fact::Ended`].
+/// Reads both hosts and answers [`DriverEvent::Presence`]; or, if the source is still migrating the VM away, follows that to its
+/// end and answers [`DriverEvent::Ended`].
 ///
 /// The two hosts are not read at one instant, and libvirt hands a VM over in steps: both ends stand still when the memory
 /// is sent, then the destination runs, then the source's end is gone. So what a single reading may say is this: it runs at
@@ -58,7 +58,7 @@ pub(super) fn confirm(task: &Task, signs: &Receiver<Sign>) -> Done {
 }
 
 fn answer(task: &Task, (source, destination): Pair) -> Done {
-    Done { facts: vec![Fact::Presence { id: task.way.id, source, destination }], learned: task.learned }
+    Done { facts: vec![DriverEvent::Presence { id: task.way.id, source, destination }], learned: task.learned }
 }
 
 fn pair((source, destination): (Reading, Reading)) -> Pair {
@@ -137,7 +137,7 @@ fn over(task: &Task, follower: &Follower<'_>) -> String {
 }
 
 fn ended(task: &Task, detail: String, learned: Learned) -> Done {
-    Done { facts: vec![Fact::Ended { id: task.way.id, detail: words::line(&detail) }], learned }
+    Done { facts: vec![DriverEvent::Ended { id: task.way.id, detail: words::line(&detail) }], learned }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::line::Contact;
 use super::task::{GLANCE, Learned, Task};
 use super::watch::{Standing, Watch, hopeless};
 use super::words;
-use crate::edge::driver::Fact;
+use crate::edge::driver::DriverEvent;
 
 /// A source that cannot be asked for so long is lost sight of.
 pub(super) const OUT_OF_SIGHT: Duration = Duration::from_secs(40);
@@ -140,7 +140,7 @@ impl<'a> Follower<'a> {
     fn tell(&self, standing: Standing) {
         let Standing { percent, detail, transfer, .. } = standing;
         let detail = if self.switched { format!("{detail}, post-copy") } else { detail };
-        (self.task.tell)(Fact::Progress { id: self.task.way.id, percent, detail, transfer });
+        (self.task.tell)(DriverEvent::Progress { id: self.task.way.id, percent, detail, transfer });
     }
 
     /// Sets what can only be set while it runs: the downtime, and the switch to post-copy.

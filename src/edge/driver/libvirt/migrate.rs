@@ -12,7 +12,7 @@ use super::follow::{Course, Follower, OUT_OF_SIGHT};
 use super::task::{Done, GLANCE, PACE, Sign, Task};
 use super::words;
 use crate::core::cluster::{CopyStorage, Libvirt};
-use crate::edge::driver::Fact;
+use crate::edge::driver::DriverEvent;
 
 /// `virDomainMigrateFlags`.
 mod flag {
@@ -86,7 +86,7 @@ impl Drop for Leave {
 }
 
 fn done(follower: &Follower<'_>, task: &Task, detail: String) -> Done {
-    let facts = vec![Fact::Ended { id: task.way.id, detail: words::line(&detail) }];
+    let facts = vec![DriverEvent::Ended { id: task.way.id, detail: words::line(&detail) }];
     Done { facts, learned: follower.learned }
 }
 

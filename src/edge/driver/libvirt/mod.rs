@@ -46,7 +46,7 @@ pub use self::discover::{Discovered, DiscoveredDisk, DiscoveredDomain, Discovere
 use self::ffi::Library;
 use self::host::Post;
 use self::line::Line;
-use super::{Fleet, Job, Tell};
+use super::{DriverCommand, Fleet, Tell};
 use crate::core::cluster::Libvirt as Settings;
 
 /// Messages that wait for the center at most: it never waits itself, so that they are few.
@@ -87,7 +87,7 @@ impl Libvirt {
     }
 
     /// Gives the driver something to do. Never blocks: a job that does not fit in is answered at once.
-    pub fn order(&self, job: Job) {
+    pub fn order(&self, job: DriverCommand) {
         if let Err(TrySendError::Full(Message::Order(job)) | TrySendError::Disconnected(Message::Order(job))) =
             self.center.try_send(Message::Order(job))
         {

@@ -13,7 +13,7 @@ use super::task::{DEADLINE, Done, Key, Learned, Task};
 use super::words;
 use super::xml;
 use crate::core::engine::Presence;
-use crate::edge::driver::Fact;
+use crate::edge::driver::DriverEvent;
 
 /// What a VM writes is measured for a second; so long is waited for it.
 const DIRTY_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -57,14 +57,14 @@ struct Arriving {
     cpu: bool,
 }
 
-/// Answers [`Fact::Preflight`] within the deadline.
+/// Answers [`DriverEvent::Preflight`] within the deadline.
 pub(super) fn check(task: &Task) -> Done {
     let deadline = Instant::now() + DEADLINE;
     let (refusal, forecast) = match verdict(task, deadline) {
         Ok(forecast) => (None, forecast),
         Err(refusal) => (Some(words::line(&refusal)), None),
     };
-    Done { facts: vec![Fact::Preflight { id: task.way.id, refusal, forecast }], learned: task.learned }
+    Done { facts: vec![DriverEvent::Preflight { id: task.way.id, refusal, forecast }], learned: task.learned }
 }
 
 /// The forecast if it can be told, or the refusal.

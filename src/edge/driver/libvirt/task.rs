@@ -9,14 +9,14 @@ use super::error::Error;
 use super::ffi::Library;
 use super::line::Line;
 use crate::core::cluster::{Domain, Libvirt, Transfer};
-use crate::edge::driver::{Fact, Tell, Way};
+use crate::edge::driver::{DriverEvent, Move, Tell};
 
 /// A job of one VM on its way from one host to another.
 #[derive(Clone)]
 pub(super) struct Task {
     pub library: &'static Library,
     pub settings: Arc<Libvirt>,
-    pub way: Way,
+    pub way: Move,
     pub domain: Domain,
     pub source: Arc<Line>,
     pub destination: Arc<Line>,
@@ -79,7 +79,7 @@ impl Learned {
 
 /// What a job's thread brings back.
 pub(super) struct Done {
-    pub facts: Vec<Fact>,
+    pub facts: Vec<DriverEvent>,
     pub learned: Learned,
 }
 

@@ -304,7 +304,8 @@ fn a_reading_no_clock_can_have_made_is_left_out() {
 fn the_keeper_writes_what_was_queued_when_it_is_dropped() {
     let folder = tempfile::tempdir().expect("a folder");
     let (say, said) = std::sync::mpsc::channel();
-    let keeper = Keeper::start(open(folder.path()), move |note| say.send(note).expect("it listens")).expect("a thread");
+    let keeper =
+        HistoryWriter::start(open(folder.path()), move |note| say.send(note).expect("it listens")).expect("a thread");
     for n in 0..500 {
         keeper.put(readings("a", &[sample(minute(n), 1.0)])).expect("no trouble");
     }

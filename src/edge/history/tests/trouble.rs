@@ -54,7 +54,7 @@ fn the_keeper_says_damage_once() {
     store.write(&readings("a", &[sample(minute(0), 1.0)])).expect("room");
     damage(&store, "UPDATE head SET data = CAST(data || x'0007' AS BLOB)");
     let (say, said) = std::sync::mpsc::channel();
-    let keeper = Keeper::start(store, move |note| say.send(note).expect("it listens")).expect("a thread");
+    let keeper = HistoryWriter::start(store, move |note| say.send(note).expect("it listens")).expect("a thread");
     for n in 1..9 {
         keeper.put(readings("a", &[sample(minute(n), 1.0)])).expect("no trouble");
         keeper.flush();
@@ -93,7 +93,7 @@ fn nobody_waits_for_a_file_that_cannot_be_written() {
     store.connection.busy_timeout(std::time::Duration::ZERO).expect("a setting");
     other.execute_batch("BEGIN IMMEDIATE").expect("it is free");
     let (say, said) = std::sync::mpsc::channel();
-    let keeper = Keeper::start(store, move |note| say.send(note).expect("it listens")).expect("a thread");
+    let keeper = HistoryWriter::start(store, move |note| say.send(note).expect("it listens")).expect("a thread");
     let mut accepted = 0;
     while keeper.put(readings("a", &[sample(minute(accepted), 1.0)])).is_ok() {
         accepted += 1;

@@ -114,8 +114,8 @@ fn a_driver_on_a_runtime_that_never_waits_works() {
 fn what_it_cannot_measure_it_says() {
     let lab = Lab::new();
     let desk = lab.open();
-    desk.driver.order(Job::Measure { vm: "nii1".to_owned() });
-    let usage = desk.hears(|fact| if let Fact::Measured { usage, .. } = fact { Some(usage) } else { None });
+    desk.driver.order(DriverCommand::Measure { vm: "nii1".to_owned() });
+    let usage = desk.hears(|fact| if let DriverEvent::Measured { usage, .. } = fact { Some(usage) } else { None });
     assert_eq!(usage, Err("the command driver cannot measure: use another monitor".to_owned()));
 }
 

@@ -29,7 +29,7 @@ struct Lab {
 
 struct Desk {
     driver: Command,
-    facts: Receiver<Fact>,
+    facts: Receiver<DriverEvent>,
 }
 
 impl Lab {
@@ -107,15 +107,15 @@ impl Lab {
         Desk { driver: Command::paced(self.settings.clone(), fleet, tell, self.pace), facts }
     }
 
-    fn way(&self) -> Way {
-        Way { id: self.id, vm: self.vm.to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
+    fn way(&self) -> Move {
+        Move { id: self.id, vm: self.vm.to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
     }
 }
 
 impl Desk {
     /// The first fact to come that is one of these.
     #[track_caller]
-    fn hears<T>(&self, what: impl Fn(Fact) -> Option<T>) -> T {
+    fn hears<T>(&self, what: impl Fn(DriverEvent) -> Option<T>) -> T {
         let last = Instant::now() + PATIENCE;
         loop {
             let left = last.saturating_duration_since(Instant::now());
@@ -128,47 +128,47 @@ impl Desk {
 
     #[track_caller]
     fn ended(&self) -> String {
-        self.hears(|fact| if let Fact::Ended { detail, .. } = fact { Some(detail) } else { None })
+        self.hears(|fact| if let DriverEvent::Ended { detail, .. } = fact { Some(detail) } else { None })
     }
 
     #[track_caller]
     fn refusal(&self, lab: &Lab) -> Option<String> {
-        self.driver.order(Job::Preflight(lab.way()));
-        self.hears(|fact| if let Fact::Preflight { refusal, .. } = fact { Some(refusal) } else { None })
+        self.driver.order(DriverCommand::Preflight(lab.way()));
+        self.hears(|fact| if let DriverEvent::Preflight { refusal, .. } = fact { Some(refusal) } else { None })
     }
 
     #[track_caller]
     fn presence(&self, lab: &Lab) -> (Presence, Presence) {
-        self.driver.order(Job::Confirm(lab.way()));
+        self.driver.order(DriverCommand::Confirm(lab.way()));
         self.hears(|fact| match fact {
-            Fact::Presence { source, destination, .. } => Some((source, destination)),
+            DriverEvent::Presence { source, destination, .. } => Some((source, destination)),
             _ => None,
         })
     }
 
     #[track_caller]
     fn progress(&self) -> (u8, String) {
-        self.hears(
-            |fact| if let Fact::Progress { percent, detail, .. } = fact { Some((percent, detail)) } else { None },
-        )
+        self.hears(|fact| {
+            if let DriverEvent::Progress { percent, detail, .. } = fact { Some((percent, detail)) } else { None }
+        })
     }
 
     #[track_caller]
     fn trouble(&self) -> String {
-        self.hears(|fact| if let Fact::Trouble(text) = fact { Some(text) } else { None })
+        self.hears(|fact| if let DriverEvent::Trouble(text) = fact { Some(text) } else { None })
     }
 
     #[track_caller]
     fn host(&self, name: &str) -> (HostState, Option<String>) {
         self.hears(|fact| match fact {
-            Fact::Host { host, state, why, .. } if host == name => Some((state, why)),
+            DriverEvent::Host { host, state, why, .. } if host == name => Some((state, why)),
             _ => None,
         })
     }
 
     #[track_caller]
     fn found(&self) -> Vec<String> {
-        self.hears(|fact| if let Fact::Found { hosts, .. } = fact { Some(hosts) } else { None })
+        self.hears(|fact| if let DriverEvent::Found { hosts, .. } = fact { Some(hosts) } else { None })
     }
 }
 

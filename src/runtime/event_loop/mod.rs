@@ -1,6 +1,6 @@
-//! The loop: wakes the heart when something is due, reads real services, takes commands, reloads, ends.
+//! The loop: wakes the engine_host when something is due, reads real services, takes commands, reloads, ends.
 
-mod listen;
+mod handlers;
 
 use std::io;
 
@@ -11,15 +11,15 @@ use crate::core::cluster::{RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::edge::config::Config;
 use crate::edge::control::Call;
-use crate::edge::driver::Fact;
-use crate::view::Say;
+use crate::edge::driver::DriverEvent;
+use crate::view::UiCommand;
 
 use super::backroom::{Backroom, News, Word};
-use super::drives::{Crew, Drives};
-use super::heart::{Asked, Heart};
+use super::control_endpoint::ControlEndpoint;
+use super::drivers::{ArrayDriverConfig, Drivers};
+use super::engine_host::{Asked, EngineHost};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
-use super::porter::Porter;
 use super::sink::{Show, Sink};
 
 /// A console sees at most ten snapshots a second …
@@ -58,8 +58,8 @@ pub enum Ended {
 }
 
 /// The loop's owner.
-pub struct Conductor {
-    heart: Heart,
+pub struct EventLoop {
+    engine_host: EngineHost,
     pace: Pace,
     sink: Sink,
     backroom: Backroom,
@@ -70,8 +70,8 @@ pub struct Conductor {
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
     polls: Polls,
-    porter: Porter,
-    drives: Drives,
+    control_endpoint: ControlEndpoint,
+    drivers: Drivers,
     asks: Asked,
     published: Instant,
     stale: bool,
@@ -89,20 +89,20 @@ pub struct Conductor {
 enum Woken {
     Due,
     Control(Option<Control>),
-    Say(Option<Say>),
+    UiCommand(Option<UiCommand>),
     Polled(Polled),
-    Fact(Fact),
+    DriverEvent(DriverEvent),
     Word(Word),
     Call(Call),
 }
 
-impl Conductor {
-    /// A loop over a heart.
-    pub fn new(heart: Heart, pace: Pace, sink: Sink, backroom: Backroom) -> Self {
+impl EventLoop {
+    /// A loop over a engine_host.
+    pub fn new(engine_host: EngineHost, pace: Pace, sink: Sink, backroom: Backroom) -> Self {
         let mut polls = Polls::default();
-        polls.configure(heart.monitors());
+        polls.configure(engine_host.monitors());
         Self {
-            heart,
+            engine_host,
             pace,
             sink,
             backroom,
@@ -110,8 +110,8 @@ impl Conductor {
             read_only: None,
             until: None,
             polls,
-            porter: Porter::default(),
-            drives: Drives::default(),
+            control_endpoint: ControlEndpoint::default(),
+            drivers: Drivers::default(),
             asks: Asked::default(),
             published: Instant::now(),
             stale: false,
@@ -144,10 +144,10 @@ impl Conductor {
         self
     }
 
-    /// Starts the drivers of the arrays that the heart has; before the loop begins.
-    pub fn drive(&mut self, crews: Vec<Crew>) {
-        for text in self.drives.configure(crews) {
-            self.heart.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
+    /// Starts the drivers of the arrays that the engine_host has; before the loop begins.
+    pub fn drive(&mut self, crews: Vec<ArrayDriverConfig>) {
+        for text in self.drivers.configure(crews) {
+            self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
         }
     }
 
@@ -157,12 +157,16 @@ impl Conductor {
     }
 
     /// What an earlier engine left behind, and what could not be had; before the loop begins.
-    pub fn prepare(&mut self, with: impl FnOnce(&mut Heart, &mut Sink, &mut Asked)) {
-        with(&mut self.heart, &mut self.sink, &mut self.asks);
+    pub fn prepare(&mut self, with: impl FnOnce(&mut EngineHost, &mut Sink, &mut Asked)) {
+        with(&mut self.engine_host, &mut self.sink, &mut self.asks);
     }
 
     /// Runs until told to stop, until its time is up, or until nobody reads what it writes. `says` are a console's.
-    pub async fn run(mut self, mut control: mpsc::Receiver<Control>, mut says: Option<mpsc::Receiver<Say>>) -> Ended {
+    pub async fn run(
+        mut self,
+        mut control: mpsc::Receiver<Control>,
+        mut says: Option<mpsc::Receiver<UiCommand>>,
+    ) -> Ended {
         // The history first: what is decided at the first instant is written down too.
         while let Some(word) = self.backroom.heard() {
             self.hear(word);
@@ -185,10 +189,10 @@ impl Conductor {
                 // Only then: a look must not have to wait for what is due at the next step.
                 Woken::Due => self.catch_up(),
                 Woken::Control(Some(Control::Reload)) => self.reload(),
-                Woken::Control(_) | Woken::Say(None) => return self.end(Ended::Stopped),
-                Woken::Say(Some(say)) => self.listen(say),
+                Woken::Control(_) | Woken::UiCommand(None) => return self.end(Ended::Stopped),
+                Woken::UiCommand(Some(say)) => self.listen(say),
                 Woken::Polled(polled) => self.take(polled),
-                Woken::Fact(fact) => self.learn(fact),
+                Woken::DriverEvent(fact) => self.learn(fact),
                 Woken::Word(word) => self.hear(word),
                 Woken::Call(call) => self.serve(call),
             }
@@ -199,7 +203,7 @@ impl Conductor {
         &mut self,
         at: Instant,
         control: &mut mpsc::Receiver<Control>,
-        says: &mut Option<mpsc::Receiver<Say>>,
+        says: &mut Option<mpsc::Receiver<UiCommand>>,
     ) -> Woken {
         let said = async {
             match says {
@@ -210,22 +214,22 @@ impl Conductor {
         let woken = tokio::select! {
             biased;
             word = control.recv() => Err(Woken::Control(word)),
-            say = said => Err(Woken::Say(say)),
+            say = said => Err(Woken::UiCommand(say)),
             word = self.backroom.word() => Err(Woken::Word(word)),
-            call = self.porter.call() => Err(Woken::Call(call)),
+            call = self.control_endpoint.call() => Err(Woken::Call(call)),
             Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
-            fact = self.drives.next() => Err(Woken::Fact(fact)),
+            fact = self.drivers.next() => Err(Woken::DriverEvent(fact)),
             () = sleep_until(at) => Err(Woken::Due),
         };
-        woken.map_or_else(|woken| woken, |ended| Woken::Polled(self.polls.settle(ended, self.heart.monitors())))
+        woken.map_or_else(|woken| woken, |ended| Woken::Polled(self.polls.settle(ended, self.engine_host.monitors())))
     }
 
     /// When to look again; `None` = at once.
     fn next_look(&self) -> Option<Instant> {
-        let due = self.heart.next_wake().min(self.until.unwrap_or(Timestamp::NEVER));
+        let due = self.engine_host.next_wake().min(self.until.unwrap_or(Timestamp::NEVER));
         let due = if due == Timestamp::NEVER { Some(Instant::now() + HEARTBEAT) } else { self.pace.wake_for(due) };
-        let archive = &self.sink.archive;
-        let waits = archive.is_on() && (archive.waiting() > 0 || archive.is_urgent());
+        let batcher = &self.sink.batcher;
+        let waits = batcher.is_on() && (batcher.waiting() > 0 || batcher.is_urgent());
         let due = due.map(|due| if waits { due.min(self.flush_due()) } else { due });
         match &self.sink.show {
             Show::Print(_) => due,
@@ -240,18 +244,18 @@ impl Conductor {
     fn catch_up(&mut self) {
         let end = self.until.unwrap_or(Timestamp::NEVER);
         if !self.pace.is_simulated() {
-            let now = self.pace.now(self.heart.now());
-            if self.heart.next_wake() <= now && self.heart.next_wake() <= end {
+            let now = self.pace.now(self.engine_host.now());
+            if self.engine_host.next_wake() <= now && self.engine_host.next_wake() <= end {
                 self.wake(now);
             }
             return;
         }
         let now = match self.pace {
             Pace::Unpaced => end,
-            pace => pace.now(self.heart.now()).min(end),
+            pace => pace.now(self.engine_host.now()).min(end),
         };
         for _ in 0..UNPACED_STEPS {
-            let due = self.heart.next_wake();
+            let due = self.engine_host.next_wake();
             if due > now || (self.backroom.is_owing() && matches!(self.pace, Pace::Unpaced)) {
                 break;
             }
@@ -260,7 +264,7 @@ impl Conductor {
     }
 
     fn wake(&mut self, now: Timestamp) {
-        self.heart.wake(now, &mut self.sink, &mut self.asks);
+        self.engine_host.wake(now, &mut self.sink, &mut self.asks);
         self.stale = true;
         self.pass_on();
     }
@@ -271,13 +275,13 @@ impl Conductor {
             self.polls.start(vm);
         }
         for (array, job) in self.asks.jobs.drain(..) {
-            self.drives.order(array, job);
+            self.drivers.order(array, job);
         }
         for migration in std::mem::take(&mut self.asks.journal) {
-            if self.sink.archive.journal(&migration, self.heart.now()) {
+            if self.sink.batcher.journal(&migration, self.engine_host.now()) {
                 self.backroom.owes(migration.id);
             } else {
-                self.heart.tell(Event::Journalled { id: migration.id }, &mut self.sink, &mut self.asks);
+                self.engine_host.tell(Event::Journalled { id: migration.id }, &mut self.sink, &mut self.asks);
             }
         }
     }
@@ -285,22 +289,22 @@ impl Conductor {
     /// Tells the engine something at the present instant.
     fn tell(&mut self, event: Event) {
         self.come_to_now();
-        self.heart.tell(event, &mut self.sink, &mut self.asks);
+        self.engine_host.tell(event, &mut self.sink, &mut self.asks);
         self.stale = true;
         self.pass_on();
     }
 
     /// Everything that is due by now comes before whatever happens now.
     fn come_to_now(&mut self) {
-        let now = self.pace.now(self.heart.now());
-        while self.pace.is_simulated() && self.heart.next_wake() < now {
-            self.wake(self.heart.next_wake());
+        let now = self.pace.now(self.engine_host.now());
+        while self.pace.is_simulated() && self.engine_host.next_wake() < now {
+            self.wake(self.engine_host.next_wake());
         }
-        self.heart.wake(now, &mut self.sink, &mut self.asks);
+        self.engine_host.wake(now, &mut self.sink, &mut self.asks);
     }
 
     const fn engine(&self) -> &Engine {
-        self.heart.engine()
+        self.engine_host.engine()
     }
 
     /// Hands on what happened. Says so if that cannot be done, or if the time is up.
@@ -334,7 +338,7 @@ impl Conductor {
     fn flush_due(&self) -> Instant {
         // What a simulated cluster does is nobody's loss: it is kept when it suits.
         let simulated = self.pace.is_simulated();
-        let soon = self.backroom.is_looked_at() || (self.sink.archive.is_urgent() && !simulated);
+        let soon = self.backroom.is_looked_at() || (self.sink.batcher.is_urgent() && !simulated);
         self.flushed
             + if soon {
                 FLUSH_SOON
@@ -347,14 +351,14 @@ impl Conductor {
 
     fn keep(&mut self, at_last: bool) {
         let unpaced = matches!(self.pace, Pace::Unpaced);
-        let full = self.sink.archive.waiting() >= LARGEST_BATCH;
+        let full = self.sink.batcher.waiting() >= LARGEST_BATCH;
         let due = full || (!unpaced && self.flush_due() <= Instant::now());
-        if !self.sink.archive.is_on() || !(due || at_last) {
+        if !self.sink.batcher.is_on() || !(due || at_last) {
             return;
         }
-        self.sink.archive.flush(&mut self.heart, unpaced);
+        self.sink.batcher.flush(&mut self.engine_host, unpaced);
         self.flushed = Instant::now();
-        let lost = self.sink.archive.take_lost();
+        let lost = self.sink.batcher.take_lost();
         if lost > 0 && !self.losing {
             self.losing = true;
             let text = format!("the history does not keep up: {lost} rows were given up");
@@ -365,15 +369,17 @@ impl Conductor {
     /// Whether everything up to the end was done, and the end has come.
     fn is_over(&self, end: Timestamp) -> bool {
         match self.pace {
-            Pace::Real => self.pace.now(self.heart.now()) >= end,
-            Pace::Unpaced => self.heart.next_wake() > end && !self.backroom.is_owing(),
-            Pace::Simulated { .. } => self.heart.next_wake() > end && self.pace.now(self.heart.now()) >= end,
+            Pace::Real => self.pace.now(self.engine_host.now()) >= end,
+            Pace::Unpaced => self.engine_host.next_wake() > end && !self.backroom.is_owing(),
+            Pace::Simulated { .. } => {
+                self.engine_host.next_wake() > end && self.pace.now(self.engine_host.now()) >= end
+            }
         }
     }
 
     fn publish(&mut self) {
         if let Some(publisher) = self.sink.publisher() {
-            publisher.publish(self.heart.engine(), self.pace.now(self.heart.now()));
+            publisher.publish(self.engine_host.engine(), self.pace.now(self.engine_host.now()));
             self.published = Instant::now();
             self.stale = false;
         }
@@ -381,7 +387,7 @@ impl Conductor {
 
     fn end(&mut self, ended: Ended) -> Ended {
         self.keep(true);
-        self.sink.archive.close();
+        self.sink.batcher.close();
         match &mut self.sink.show {
             Show::Print(printer) => printer.flush().map_or_else(Ended::Unread, |()| ended),
             Show::Publish(_) => ended,
@@ -397,36 +403,36 @@ mod tests {
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::config;
     use crate::runtime::desk::{Changed, Papers};
-    use crate::runtime::{Archive, Format, Printer, Publisher};
+    use crate::runtime::{Format, HistoryBatcher, Printer, Publisher};
     use crate::view::Editing;
 
     /// A VM that a real monitor is to read. The URL is none, so that nothing is ever connected to.
-    fn conductor() -> Conductor {
+    fn event_loop() -> EventLoop {
         let (cluster, mut monitors, plan) = Scenario::One.build(Size::default(), 1);
         let source = Source::Http { url: "nowhere".to_owned(), expect: 200 };
         monitors[0] = Monitor { source, deadline: Span::from_secs(1) };
-        let heart = Heart::new(cluster, monitors, plan, START);
+        let engine_host = EngineHost::new(cluster, monitors, plan, START);
         // Every VM's first reading is due by now.
         let began = Instant::now() - Duration::from_secs(2);
         let pace = Pace::Simulated { start: START, began, speed: 60.0 };
         let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
-        Conductor::new(heart, pace, Sink::new(show, Archive::none()), Backroom::default())
+        EventLoop::new(engine_host, pace, Sink::new(show, HistoryBatcher::none()), Backroom::default())
     }
 
-    async fn polled(conductor: &mut Conductor) -> Vec<Polled> {
+    async fn polled(event_loop: &mut EventLoop) -> Vec<Polled> {
         let mut all = Vec::new();
-        while let Some(ended) = conductor.polls.next().await {
-            all.push(conductor.polls.settle(ended, conductor.heart.monitors()));
+        while let Some(ended) = event_loop.polls.next().await {
+            all.push(event_loop.polls.settle(ended, event_loop.engine_host.monitors()));
         }
         all
     }
 
     #[tokio::test]
     async fn what_is_due_is_read_by_a_real_monitor() {
-        let mut conductor = conductor();
-        conductor.come_to_now();
-        conductor.pass_on();
-        let all = polled(&mut conductor).await;
+        let mut event_loop = event_loop();
+        event_loop.come_to_now();
+        event_loop.pass_on();
+        let all = polled(&mut event_loop).await;
         assert!(matches!(&all[..], [Polled::Reading(VmId(0), Reading::Gap(why))] if why.contains("URL")));
     }
 
@@ -455,50 +461,50 @@ mod tests {
         "#;
         let (_folder, path) = written(text);
         let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
-        let mut conductor =
+        let mut event_loop =
             crate::runtime::over(config::load_with_bytes(&path).expect("a config"), show, None).expect("a history");
         for _ in 0..20 {
-            if conductor.engine().flights().next().is_none() {
-                conductor.wake(conductor.heart.next_wake());
+            if event_loop.engine().migrations().next().is_none() {
+                event_loop.wake(event_loop.engine_host.next_wake());
             }
         }
-        assert!(conductor.backroom.is_owing(), "it waits for its journal");
-        let stage = conductor.engine().flights().next().map(|flight| flight.stage);
+        assert!(event_loop.backroom.is_owing(), "it waits for its journal");
+        let stage = event_loop.engine().migrations().next().map(|migration| migration.stage);
         assert_eq!(stage, Some(crate::core::engine::Stage::Journal));
     }
 
     #[tokio::test]
     async fn a_config_that_a_migration_stands_against_is_applied_when_that_is_done() {
         let (_folder, path) = written(include_str!("../../../config/first.toml"));
-        let mut conductor = conductor();
+        let mut event_loop = event_loop();
         let papers = Papers { file: Some(path.clone()), ..Papers::default() };
-        conductor.backroom.open_desk(papers).expect("a desk");
-        conductor.come_to_now();
+        event_loop.backroom.open_desk(papers).expect("a desk");
+        event_loop.come_to_now();
         let there = Command::Move { vm: "nii2".to_owned(), target: Target::Host("mln5".to_owned()) };
-        conductor.heart.command("operator", there, &mut conductor.sink, &mut conductor.asks);
-        assert_eq!(conductor.engine().flights().count(), 1);
+        event_loop.engine_host.command("operator", there, &mut event_loop.sink, &mut event_loop.asks);
+        assert_eq!(event_loop.engine().migrations().count(), 1);
         let config = config::load(&path).expect("a config");
-        conductor.changed(reread(config, None));
-        assert!(conductor.engine().cluster().vm_named("nii2").is_some(), "it is on its way: the old config stays");
-        while conductor.engine().flights().next().is_some() {
-            conductor.wake(conductor.heart.next_wake());
+        event_loop.changed(reread(config, None));
+        assert!(event_loop.engine().cluster().vm_named("nii2").is_some(), "it is on its way: the old config stays");
+        while event_loop.engine().migrations().next().is_some() {
+            event_loop.wake(event_loop.engine_host.next_wake());
         }
-        conductor.reload_refused();
-        while conductor.engine().cluster().vm_named("nii2").is_some() {
-            let word = conductor.backroom.word().await;
-            conductor.hear(word);
+        event_loop.reload_refused();
+        while event_loop.engine().cluster().vm_named("nii2").is_some() {
+            let word = event_loop.backroom.word().await;
+            event_loop.hear(word);
         }
-        assert!(conductor.refused.is_none() && conductor.engine().cluster().vm_named("web").is_some());
+        assert!(event_loop.refused.is_none() && event_loop.engine().cluster().vm_named("web").is_some());
     }
 
     #[tokio::test]
     async fn what_was_due_before_a_reload_is_not_asked_of_the_new_configs_vms() {
         let (_folder, path) = written(include_str!("../../../config/first.toml"));
         let config = config::load(&path).expect("a config");
-        let mut conductor = conductor();
-        conductor.changed(reread(config, None));
-        assert!(conductor.heart.engine().cluster().vm_named("nii1").is_none(), "the config is the new one");
-        assert!(polled(&mut conductor).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
+        let mut event_loop = event_loop();
+        event_loop.changed(reread(config, None));
+        assert!(event_loop.engine_host.engine().cluster().vm_named("nii1").is_none(), "the config is the new one");
+        assert!(polled(&mut event_loop).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
     }
 
     /// A changed file as the desk tells of it.
@@ -526,32 +532,34 @@ mod tests {
         "#;
         let parse = |text: &str| config::parse(std::path::Path::new("w.toml"), text).expect("a config");
         let old = parse(TEXT);
-        let heart = Heart::new(old.cluster.clone(), old.monitors.clone(), old.plan.clone(), START);
-        let (publisher, seen) = Publisher::new(heart.engine(), START, crate::view::Clock::Real, None);
-        let mut conductor = Conductor::new(
-            heart,
+        let engine_host = EngineHost::new(old.cluster.clone(), old.monitors.clone(), old.plan.clone(), START);
+        let (publisher, seen) = Publisher::new(engine_host.engine(), START, crate::view::Clock::Real, None);
+        let mut event_loop = EventLoop::new(
+            engine_host,
             Pace::Unpaced,
-            Sink::new(Show::Publish(publisher), Archive::none()),
+            Sink::new(Show::Publish(publisher), HistoryBatcher::none()),
             Backroom::default(),
         );
-        conductor.wake(conductor.heart.next_wake());
-        conductor
-            .listen(Say::Command(Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln2".to_owned()) }));
+        event_loop.wake(event_loop.engine_host.next_wake());
+        event_loop.listen(UiCommand::Command(Command::Move {
+            vm: "nii3".to_owned(),
+            target: Target::Host("mln2".to_owned()),
+        }));
         let new = parse(&TEXT.replace("name = \"nii3\"", "name = \"nii4\""));
-        let about = |conductor: &mut Conductor, words: &str| -> Vec<String> {
-            conductor.publish();
+        let about = |event_loop: &mut EventLoop, words: &str| -> Vec<String> {
+            event_loop.publish();
             seen.borrow().log.iter().map(|line| line.text.clone()).filter(|text| text.contains(words)).collect()
         };
-        conductor.changed(reread(new.clone(), Some(old)));
-        assert!(about(&mut conductor, "config not applied: nii3 is migrating").len() == 1);
-        assert_eq!(about(&mut conductor, "removed"), Vec::<String>::new());
-        while conductor.engine().flights().next().is_some() {
-            conductor.wake(conductor.heart.next_wake());
+        event_loop.changed(reread(new.clone(), Some(old)));
+        assert!(about(&mut event_loop, "config not applied: nii3 is migrating").len() == 1);
+        assert_eq!(about(&mut event_loop, "removed"), Vec::<String>::new());
+        while event_loop.engine().migrations().next().is_some() {
+            event_loop.wake(event_loop.engine_host.next_wake());
         }
         // Read again when it is done, the file is as it was then.
         for _ in 0..2 {
-            conductor.changed(reread(new.clone(), Some(new.clone())));
-            assert_eq!(about(&mut conductor, "removed"), ["config: VM nii3: removed"]);
+            event_loop.changed(reread(new.clone(), Some(new.clone())));
+            assert_eq!(about(&mut event_loop, "removed"), ["config: VM nii3: removed"]);
         }
     }
 }

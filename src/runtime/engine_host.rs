@@ -9,7 +9,7 @@ use crate::core::engine::{
 };
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
-use crate::edge::driver::{Job, Way};
+use crate::edge::driver::{DriverCommand, Move};
 
 /// Whoever listens to what happens.
 pub trait Listener {
@@ -32,12 +32,12 @@ pub struct Asked {
     /// engine waits for that without an end: whoever writes them has the deadline, and answers when it is over too.
     pub journal: Vec<InFlight>,
     /// What the drivers of these arrays have to do.
-    pub jobs: Vec<(ArrayId, Job)>,
+    pub jobs: Vec<(ArrayId, DriverCommand)>,
 }
 
 /// The engine and the simulator it lives with.
 #[derive(Debug)]
-pub struct Heart {
+pub struct EngineHost {
     engine: Engine,
     simulation: Simulation,
     monitors: Vec<Monitor>,
@@ -51,8 +51,8 @@ pub struct Heart {
     effects: Vec<Effect>,
 }
 
-impl Heart {
-    /// An engine over a cluster whose arrays the simulator drives.
+impl EngineHost {
+    /// An engine over a cluster whose arrays the simulator drivers.
     pub fn new(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
         Self::of(Engine::new(cluster.clone(), now), &cluster, monitors, plan, now)
     }
@@ -192,12 +192,12 @@ impl Heart {
     }
 
     /// What a real driver has to do of an effect, or what it would say of a move it cannot make; `None`: nothing.
-    fn for_driver(&self, effect: &Effect) -> Option<Result<(ArrayId, Job), Event>> {
+    fn for_driver(&self, effect: &Effect) -> Option<Result<(ArrayId, DriverCommand), Event>> {
         let cluster = self.engine.cluster();
         let array = |host: HostId| cluster.host(host).array;
         if let Effect::Read { vm } = *effect {
             let asks_driver = matches!(self.monitors[vm.index()].source, Source::Hypervisor { .. });
-            let job = || Job::Measure { vm: cluster.vm(vm).name.clone() };
+            let job = || DriverCommand::Measure { vm: cluster.vm(vm).name.clone() };
             return asks_driver.then(|| Ok((array(self.engine.live(vm).host()), job())));
         }
         let (Effect::Preflight(route) | Effect::Start(route) | Effect::Abort(route) | Effect::Confirm(route)) = *effect
@@ -214,10 +214,10 @@ impl Heart {
                 let refusal = Some("no driver moves a VM between arrays".to_owned());
                 Err(Event::Preflight { id: route.id, refusal, forecast: None })
             }
-            Effect::Preflight(_) => Ok((from, Job::Preflight(way))),
-            Effect::Start(_) => Ok((from, Job::Start(way))),
-            Effect::Abort(_) => Ok((from, Job::Abort(way))),
-            _ => Ok((from, Job::Confirm(way))),
+            Effect::Preflight(_) => Ok((from, DriverCommand::Preflight(way))),
+            Effect::Start(_) => Ok((from, DriverCommand::Start(way))),
+            Effect::Abort(_) => Ok((from, DriverCommand::Abort(way))),
+            _ => Ok((from, DriverCommand::Confirm(way))),
         })
     }
 
@@ -225,10 +225,10 @@ impl Heart {
         self.driven.get(array.index()).copied().unwrap_or(false)
     }
 
-    fn way(&self, route: Route) -> Way {
+    fn way(&self, route: Route) -> Move {
         let cluster = self.engine.cluster();
         let host = |host| cluster.host(host).name.clone();
-        Way { id: route.id, vm: cluster.vm(route.vm).name.clone(), from: host(route.from), to: host(route.to) }
+        Move { id: route.id, vm: cluster.vm(route.vm).name.clone(), from: host(route.from), to: host(route.to) }
     }
 
     /// An operator's command, if the monitors can live with it.
@@ -326,14 +326,14 @@ mod tests {
         Scenario::Two.build(Size::default(), 1)
     }
 
-    fn heart() -> Heart {
+    fn engine_host() -> EngineHost {
         let (cluster, monitors, plan) = scenario();
-        Heart::new(cluster, monitors, plan, START)
+        EngineHost::new(cluster, monitors, plan, START)
     }
 
-    fn run_until(heart: &mut Heart, after: Span, told: &mut Told, asks: &mut Asked) {
-        while heart.next_wake() <= START + after {
-            heart.wake(heart.next_wake(), told, asks);
+    fn run_until(engine_host: &mut EngineHost, after: Span, told: &mut Told, asks: &mut Asked) {
+        while engine_host.next_wake() <= START + after {
+            engine_host.wake(engine_host.next_wake(), told, asks);
         }
     }
 
@@ -343,33 +343,33 @@ mod tests {
 
     #[test]
     fn a_migration_waits_for_a_journal_outside() {
-        let (mut heart, mut told, mut asks) = (heart(), Told::default(), Asked::default());
-        heart.journal_outside(true);
-        run_until(&mut heart, Span::from_secs(1), &mut told, &mut asks);
-        heart.command("operator", move_nii3(), &mut told, &mut asks);
-        run_until(&mut heart, Span::from_secs(60), &mut told, &mut asks);
+        let (mut engine_host, mut told, mut asks) = (engine_host(), Told::default(), Asked::default());
+        engine_host.journal_outside(true);
+        run_until(&mut engine_host, Span::from_secs(1), &mut told, &mut asks);
+        engine_host.command("operator", move_nii3(), &mut told, &mut asks);
+        run_until(&mut engine_host, Span::from_secs(60), &mut told, &mut asks);
         let [InFlight { id: RequestId(1), vm, from, to, .. }] = &asks.journal[..] else { panic!("{asks:?}") };
         assert_eq!((vm.as_str(), from.as_str(), to.as_str()), ("nii3", "mln1", "mln4"));
         assert!(told.phases().is_empty(), "it has not begun");
-        heart.tell(Event::Journalled { id: RequestId(1) }, &mut told, &mut asks);
-        run_until(&mut heart, Span::from_mins(3), &mut told, &mut asks);
+        engine_host.tell(Event::Journalled { id: RequestId(1) }, &mut told, &mut asks);
+        run_until(&mut engine_host, Span::from_mins(3), &mut told, &mut asks);
         assert_eq!(told.phases(), [Phase::Running, Phase::Confirmed]);
     }
 
     #[test]
     fn a_restored_heart_has_its_vms_where_they_were_and_follows_what_was_under_way() {
-        let (mut heart, mut told, mut asks) = (heart(), Told::default(), Asked::default());
-        run_until(&mut heart, Span::from_secs(1), &mut told, &mut asks);
-        heart.command("operator", move_nii3(), &mut told, &mut asks);
-        run_until(&mut heart, Span::from_mins(3), &mut told, &mut asks);
-        heart.journal_outside(true);
+        let (mut engine_host, mut told, mut asks) = (engine_host(), Told::default(), Asked::default());
+        run_until(&mut engine_host, Span::from_secs(1), &mut told, &mut asks);
+        engine_host.command("operator", move_nii3(), &mut told, &mut asks);
+        run_until(&mut engine_host, Span::from_mins(3), &mut told, &mut asks);
+        engine_host.journal_outside(true);
         let back = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln2".to_owned()) };
-        heart.command("operator", back, &mut told, &mut asks);
-        let engine = heart.engine();
+        engine_host.command("operator", back, &mut told, &mut asks);
+        let engine = engine_host.engine();
         let kept: Vec<_> = engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect();
-        let (whole, now) = (engine.keep_cluster(heart.now()), heart.now());
+        let (whole, now) = (engine.keep_cluster(engine_host.now()), engine_host.now());
         let (cluster, monitors, plan) = scenario();
-        let mut again = Heart::restored(cluster, monitors, plan, now, &kept, Some(whole));
+        let mut again = EngineHost::restored(cluster, monitors, plan, now, &kept, Some(whole));
         let mut told = Told::default();
         again.resume(&asks.journal, &mut told, &mut Asked::default());
         while again.next_wake() <= now + Span::from_secs(2) {
@@ -386,12 +386,12 @@ mod tests {
         monitors[0].source = Source::Http { url: "http://127.0.0.1/".to_owned(), expect: 200 };
         monitors[0].deadline = Span::from_millis(60);
         let settings = cluster.vms[0].policy.clone();
-        let mut heart = Heart::new(cluster, monitors, plan, START);
+        let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
         let mut told = Told::default();
         let mut amend = |settings: Settings| {
             let changes = vec![Change { vm: "nii3".to_owned(), settings: Box::new(settings) }];
             let command = Command::Amend { changes, why: None };
-            heart.command("operator", command, &mut told, &mut Asked::default());
+            engine_host.command("operator", command, &mut told, &mut Asked::default());
         };
         let at = |value| settings.with(crate::core::policy::Field::Threshold, value).expect("it stands");
         amend(at(60.0));

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
 use crate::core::engine::{Engine, Happened, InFlight, KeptCluster, Phase, Record};
 use crate::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom};
-use crate::edge::history::{Batch, Journalled, Keeper};
+use crate::edge::history::{Batch, HistoryWriter, Journalled};
 use crate::view::told;
 
-use super::heart::{Heart, Listener};
+use super::engine_host::{EngineHost, Listener};
 
 /// Readings that wait for a history that does not take them; the oldest go first.
 const MOST_WAITING: usize = 200_000;
@@ -17,7 +17,7 @@ const MOST_WAITING: usize = 200_000;
 const MOST_TOLD: usize = 100_000;
 
 /// Gathers what is to be kept.
-pub struct Archive {
+pub struct HistoryBatcher {
     keeper: Keeping,
     batch: Batch,
     /// Something in the batch should not wait.
@@ -38,10 +38,10 @@ enum Keeping {
     Nobody,
     /// Somebody who is not there yet: it is gathered until then.
     Soon,
-    By(Keeper),
+    By(HistoryWriter),
 }
 
-impl Archive {
+impl HistoryBatcher {
     /// Nothing is kept.
     pub fn none() -> Self {
         Self::new(Keeping::Nobody)
@@ -49,9 +49,9 @@ impl Archive {
 
     /// What is gathered waits for a keeper.
     pub fn soon(engine: &Engine, now: Timestamp) -> Self {
-        let mut archive = Self::new(Keeping::Soon);
-        archive.begin(engine, now);
-        archive
+        let mut batcher = Self::new(Keeping::Soon);
+        batcher.begin(engine, now);
+        batcher
     }
 
     fn new(keeper: Keeping) -> Self {
@@ -67,13 +67,13 @@ impl Archive {
     }
 
     /// The keeper has come.
-    pub fn keep_by(&mut self, keeper: Keeper) {
+    pub fn keep_by(&mut self, keeper: HistoryWriter) {
         self.keeper = Keeping::By(keeper);
         self.urgent = true;
     }
 
     /// The keeper is somebody else's from now on.
-    pub fn into_keeper(self) -> Option<Keeper> {
+    pub fn into_keeper(self) -> Option<HistoryWriter> {
         match self.keeper {
             Keeping::By(keeper) => Some(keeper),
             Keeping::Nobody | Keeping::Soon => None,
@@ -105,11 +105,11 @@ impl Archive {
     }
 
     /// Hands on what was gathered. If there is no room for it, it waits for the next time; with `wait` until there is.
-    pub fn flush(&mut self, heart: &mut Heart, wait: bool) {
+    pub fn flush(&mut self, engine_host: &mut EngineHost, wait: bool) {
         if !matches!(self.keeper, Keeping::By(_)) {
             return self.bound();
         }
-        self.gather_kept(heart);
+        self.gather_kept(engine_host);
         let Keeping::By(keeper) = &self.keeper else { return };
         self.urgent = false;
         if self.batch.is_empty() {
@@ -167,14 +167,14 @@ impl Archive {
         }
     }
 
-    fn gather_kept(&mut self, heart: &mut Heart) {
-        let changed = heart.take_changed();
-        let engine = heart.engine();
+    fn gather_kept(&mut self, engine_host: &mut EngineHost) {
+        let changed = engine_host.take_changed();
+        let engine = engine_host.engine();
         for vm in &changed {
             let kept = serde_json::to_string(&engine.keep(*vm)).unwrap_or_default();
             self.batch.kept.push((Arc::clone(&self.names[vm.index()]), kept));
         }
-        let cluster = engine.keep_cluster(heart.now());
+        let cluster = engine.keep_cluster(engine_host.now());
         let news = self.cluster.as_ref().is_none_or(|written| cluster.differs(written));
         if news || !self.batch.is_empty() {
             self.batch.kept_cluster = serde_json::to_string(&cluster).ok();
@@ -225,7 +225,7 @@ const fn is_over(phase: Phase) -> bool {
     !matches!(phase, Phase::Running | Phase::Unknown)
 }
 
-impl Listener for Archive {
+impl Listener for HistoryBatcher {
     fn record(&mut self, record: &Record, engine: &Engine) {
         if !self.is_on() {
             return;
@@ -269,58 +269,58 @@ mod tests {
     use crate::core::insight::{Story, Told};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::history::{Owner, Reader, Retention, Store};
-    use crate::runtime::heart::Asked;
+    use crate::runtime::engine_host::Asked;
 
-    /// The thesis's first scenario, of which so much was told to an archive without a keeper.
-    fn gathered(archive: fn(&Engine) -> Archive) -> (Heart, Archive) {
+    /// The thesis's first scenario, of which so much was told to an batcher without a keeper.
+    fn gathered(batcher: fn(&Engine) -> HistoryBatcher) -> (EngineHost, HistoryBatcher) {
         let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
-        let mut heart = Heart::new(cluster, monitors, plan, START);
-        let mut archive = archive(heart.engine());
-        while heart.next_wake() < START + Span::from_hours(1) {
-            heart.wake(heart.next_wake(), &mut archive, &mut Asked::default());
+        let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
+        let mut batcher = batcher(engine_host.engine());
+        while engine_host.next_wake() < START + Span::from_hours(1) {
+            engine_host.wake(engine_host.next_wake(), &mut batcher, &mut Asked::default());
         }
-        (heart, archive)
+        (engine_host, batcher)
     }
 
     #[test]
     fn what_happens_before_the_keeper_comes_is_kept_by_it() {
-        let (mut heart, mut archive) = gathered(|engine| Archive::soon(engine, START));
-        let readings = archive.waiting();
+        let (mut engine_host, mut batcher) = gathered(|engine| HistoryBatcher::soon(engine, START));
+        let readings = batcher.waiting();
         assert!(readings > 100);
-        archive.flush(&mut heart, true);
-        assert_eq!(archive.waiting(), readings, "it waits");
+        batcher.flush(&mut engine_host, true);
+        assert_eq!(batcher.waiting(), readings, "it waits");
 
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         let owner = Owner { pid: 1, config: "a".to_owned(), since: START };
         let store = Store::open(&path, Retention::default(), &owner).expect("a history");
-        archive.keep_by(Keeper::start(store, |_| ()).expect("a thread"));
-        archive.flush(&mut heart, true);
-        assert_eq!(archive.waiting(), 0);
-        archive.close();
-        drop(archive);
+        batcher.keep_by(HistoryWriter::start(store, |_| ()).expect("a thread"));
+        batcher.flush(&mut engine_host, true);
+        assert_eq!(batcher.waiting(), 0);
+        batcher.close();
+        drop(batcher);
         let reader = Reader::open(&path).expect("a history");
-        let vms = heart.engine().cluster().vms.iter();
+        let vms = engine_host.engine().cluster().vms.iter();
         let kept: usize = vms.map(|vm| reader.readings(&vm.name, START, Timestamp::NEVER).expect("whole").len()).sum();
         assert_eq!(kept, readings);
     }
 
     #[test]
     fn too_many_readings_give_way_the_oldest_first_and_are_counted() {
-        let (mut heart, mut archive) = gathered(|engine| Archive::soon(engine, START));
-        let one = archive.batch.readings[0].clone();
-        let newest = archive.batch.readings.last().cloned();
-        let over = archive.waiting();
-        archive.batch.readings.splice(0..0, vec![one; MOST_WAITING]);
-        archive.flush(&mut heart, false);
-        assert_eq!((archive.waiting(), archive.take_lost(), archive.take_lost()), (MOST_WAITING, over, 0));
-        assert_eq!(archive.batch.readings.last().cloned(), newest);
+        let (mut engine_host, mut batcher) = gathered(|engine| HistoryBatcher::soon(engine, START));
+        let one = batcher.batch.readings[0].clone();
+        let newest = batcher.batch.readings.last().cloned();
+        let over = batcher.waiting();
+        batcher.batch.readings.splice(0..0, vec![one; MOST_WAITING]);
+        batcher.flush(&mut engine_host, false);
+        assert_eq!((batcher.waiting(), batcher.take_lost(), batcher.take_lost()), (MOST_WAITING, over, 0));
+        assert_eq!(batcher.batch.readings.last().cloned(), newest);
     }
 
     #[test]
     fn without_a_keeper_to_come_nothing_is_gathered_or_journalled() {
-        let (heart, archive) = gathered(|_| Archive::none());
-        assert!(archive.batch.is_empty() && !archive.is_on() && !archive.is_urgent());
+        let (engine_host, batcher) = gathered(|_| HistoryBatcher::none());
+        assert!(batcher.batch.is_empty() && !batcher.is_on() && !batcher.is_urgent());
         let migration = InFlight {
             id: RequestId(1),
             vm: "nii1".to_owned(),
@@ -329,34 +329,34 @@ mod tests {
             action: crate::core::policy::Decision::Move,
             by: crate::core::engine::By::Policy,
         };
-        assert!(!archive.journal(&migration, heart.now()), "nobody will answer");
+        assert!(!batcher.journal(&migration, engine_host.now()), "nobody will answer");
     }
 
-    fn heart() -> Heart {
+    fn engine_host() -> EngineHost {
         let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
-        Heart::new(cluster, monitors, plan, START)
+        EngineHost::new(cluster, monitors, plan, START)
     }
 
     #[test]
     fn what_waits_for_a_disk_takes_no_more_memory_however_long() {
-        let mut heart = heart();
-        let mut archive = Archive::soon(heart.engine(), START);
-        let vms = heart.engine().cluster().vms.len();
+        let mut engine_host = engine_host();
+        let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
+        let vms = engine_host.engine().cluster().vms.len();
         let mut newest = String::new();
-        while heart.next_wake() < START + Span::from_hours(3) {
-            heart.wake(heart.next_wake(), &mut archive, &mut Asked::default());
-            archive.gather_kept(&mut heart);
-            archive.flush(&mut heart, false);
-            assert!(archive.batch.kept.len() <= vms);
-            newest = serde_json::to_string(&heart.engine().keep(VmId(0))).expect("it can be written");
+        while engine_host.next_wake() < START + Span::from_hours(3) {
+            engine_host.wake(engine_host.next_wake(), &mut batcher, &mut Asked::default());
+            batcher.gather_kept(&mut engine_host);
+            batcher.flush(&mut engine_host, false);
+            assert!(batcher.batch.kept.len() <= vms);
+            newest = serde_json::to_string(&engine_host.engine().keep(VmId(0))).expect("it can be written");
         }
         let kept: Vec<&String> =
-            archive.batch.kept.iter().filter(|(vm, _)| *vm == archive.names[0]).map(|(_, body)| body).collect();
+            batcher.batch.kept.iter().filter(|(vm, _)| *vm == batcher.names[0]).map(|(_, body)| body).collect();
         assert!(kept.len() == 1 && kept[0].len() > 100 && newest.len() > 100, "the newest of each: {kept:?}");
-        let said = archive.batch.told.last().cloned().expect("moves");
-        archive.batch.told = vec![said; MOST_TOLD + 7];
-        archive.flush(&mut heart, false);
-        assert_eq!((archive.batch.told.len(), archive.take_lost()), (MOST_TOLD, 7));
+        let said = batcher.batch.told.last().cloned().expect("moves");
+        batcher.batch.told = vec![said; MOST_TOLD + 7];
+        batcher.flush(&mut engine_host, false);
+        assert_eq!((batcher.batch.told.len(), batcher.take_lost()), (MOST_TOLD, 7));
     }
 
     #[test]
@@ -364,23 +364,23 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: START };
         let open = || Store::open(&folder.path().join("a.db"), Retention::default(), &owner).expect("a history");
-        let (mut heart, id) = (heart(), RequestId(1));
-        let mut archive = Archive::soon(heart.engine(), START);
-        archive.keep_by(Keeper::start(open(), |_| ()).expect("a thread"));
-        let flight = r#"{"id":1,"vm":"nii1","from":"mln1","to":"mln2","action":"move","by":"policy"}"#;
-        assert!(archive.journal(&serde_json::from_str(flight).expect("a flight"), START));
-        archive.flush(&mut heart, false);
+        let (mut engine_host, id) = (engine_host(), RequestId(1));
+        let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
+        batcher.keep_by(HistoryWriter::start(open(), |_| ()).expect("a thread"));
+        let migration = r#"{"id":1,"vm":"nii1","from":"mln1","to":"mln2","action":"move","by":"policy"}"#;
+        assert!(batcher.journal(&serde_json::from_str(migration).expect("a migration"), START));
+        batcher.flush(&mut engine_host, false);
         let happened = |at| Told { at, vm: None, what: Story::Alarm { text: "a".to_owned() } };
-        archive.batch.told.push(happened(START));
-        archive.ended.push((None, id, Phase::Confirmed));
-        archive.written(START);
-        assert_eq!(archive.ended.len(), 1, "an earlier batch of the same instant does not have it");
-        archive.close();
-        assert_eq!(archive.ended.len(), 1, "where VMs are still waits to be handed on");
-        archive.flush(&mut heart, false);
-        archive.close();
-        assert!(archive.ended.is_empty());
-        drop(archive);
+        batcher.batch.told.push(happened(START));
+        batcher.ended.push((None, id, Phase::Confirmed));
+        batcher.written(START);
+        assert_eq!(batcher.ended.len(), 1, "an earlier batch of the same instant does not have it");
+        batcher.close();
+        assert_eq!(batcher.ended.len(), 1, "where VMs are still waits to be handed on");
+        batcher.flush(&mut engine_host, false);
+        batcher.close();
+        assert!(batcher.ended.is_empty());
+        drop(batcher);
         assert!(open().in_flight().expect("rows").is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::begin::place;
-use super::heart::{Asked, Heart, Listener};
+use super::engine_host::{Asked, EngineHost, Listener};
 use super::sink::Sink;
 use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Command, Engine, Record};
@@ -27,21 +27,21 @@ pub fn door(config: &Config) -> Result<PathBuf, String> {
 }
 
 /// Takes calls from other processes.
-pub struct Porter {
+pub struct ControlEndpoint {
     calls: UnboundedReceiver<Call>,
     /// There are no more calls waiting than callers at the door.
     bell: UnboundedSender<Call>,
     server: Option<Server>,
 }
 
-impl Default for Porter {
+impl Default for ControlEndpoint {
     fn default() -> Self {
         let (bell, calls) = unbounded_channel();
         Self { calls, bell, server: None }
     }
 }
 
-impl Porter {
+impl ControlEndpoint {
     /// Opens the door beside a history.
     ///
     /// # Errors
@@ -63,17 +63,17 @@ impl Porter {
 }
 
 /// Answers a call. `locked`: why nothing is commanded here, if so.
-pub fn answer(call: Call, heart: &mut Heart, sink: &mut Sink, asks: &mut Asked, locked: Option<&str>) {
+pub fn answer(call: Call, engine_host: &mut EngineHost, sink: &mut Sink, asks: &mut Asked, locked: Option<&str>) {
     let Call { ask, answer } = call;
     let reply = match ask {
         Ask::Command(command, by) => match locked.or_else(|| not_for_callers(&command)) {
             Some(why) => Reply::Done { ok: false, text: why.to_owned() },
-            None => obey(command, &by, heart, sink, asks),
+            None => obey(command, &by, engine_host, sink, asks),
         },
-        Ask::Plan(name) => {
-            of_host(&name, heart.engine(), |engine, host| Ok(Reply::Plan { plan: Plan::of(engine, host, heart.now()) }))
-        }
-        Ask::Progress(name) => of_host(&name, heart.engine(), |engine, host| {
+        Ask::Plan(name) => of_host(&name, engine_host.engine(), |engine, host| {
+            Ok(Reply::Plan { plan: Plan::of(engine, host, engine_host.now()) })
+        }),
+        Ask::Progress(name) => of_host(&name, engine_host.engine(), |engine, host| {
             let progress = Progress::of(engine, host).ok_or_else(|| format!("{name} is not being drained"))?;
             Ok(Reply::Progress { progress })
         }),
@@ -90,12 +90,12 @@ const fn not_for_callers(command: &Command) -> Option<&'static str> {
     }
 }
 
-fn obey(command: Command, by: &str, heart: &mut Heart, sink: &mut Sink, asks: &mut Asked) -> Reply {
-    let mut heard = Heard { sink, answer: None };
-    heart.command(by, command.clone(), &mut heard, asks);
+fn obey(command: Command, by: &str, engine_host: &mut EngineHost, sink: &mut Sink, asks: &mut Asked) -> Reply {
+    let mut heard = CommandReply { sink, answer: None };
+    engine_host.command(by, command.clone(), &mut heard, asks);
     let answer = heard.answer;
     if let Some(publisher) = sink.publisher() {
-        publisher.touched_by(&command, heart.engine());
+        publisher.touched_by(&command, engine_host.engine());
     }
     let (ok, text) = answer.unwrap_or_else(|| (true, "taken".to_owned()));
     Reply::Done { ok, text }
@@ -107,12 +107,12 @@ fn of_host(name: &str, engine: &Engine, what: impl FnOnce(&Engine, HostId) -> Re
 }
 
 /// What happens goes where it always goes; the first answer goes to who called.
-struct Heard<'a> {
+struct CommandReply<'a> {
     sink: &'a mut Sink,
     answer: Option<(bool, String)>,
 }
 
-impl Listener for Heard<'_> {
+impl Listener for CommandReply<'_> {
     fn record(&mut self, record: &Record, engine: &Engine) {
         self.sink.record(record, engine);
     }

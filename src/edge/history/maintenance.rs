@@ -28,7 +28,7 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 
 /// How far the work that goes round is.
 #[derive(Debug)]
-pub(super) struct Rounds {
+pub(super) struct MaintenanceSchedule {
     /// The last VM that was visited.
     vm: i64,
     checkpointed: Instant,
@@ -36,7 +36,7 @@ pub(super) struct Rounds {
     torn: Option<String>,
 }
 
-impl Default for Rounds {
+impl Default for MaintenanceSchedule {
     fn default() -> Self {
         Self { vm: 0, checkpointed: Instant::now(), torn: None }
     }

@@ -52,7 +52,7 @@ enum Urgent {
 
 /// A [`Store`] on its own thread. Dropping it writes what is queued, once, and ends.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct HistoryWriter {
     batches: SyncSender<Batch>,
     urgent: SyncSender<Urgent>,
     bell: SyncSender<()>,
@@ -62,7 +62,7 @@ pub struct Keeper {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
+impl HistoryWriter {
     /// Starts the thread `history`. It says what it has to say on that thread.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Keeper {
         let (made, room) = sync_channel(1);
         let troubled = Arc::new(AtomicBool::new(false));
         let path = store.path().to_owned();
-        let desk = Desk {
+        let desk = WriterThread {
             store,
             notes,
             batches: waiting,
@@ -169,7 +169,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for HistoryWriter {
     fn drop(&mut self) {
         // A full queue is being worked off: this may wait, as nothing comes after it.
         let _ = self.bell.try_send(());
@@ -183,7 +183,7 @@ impl Drop for Keeper {
 }
 
 /// The thread's side.
-struct Desk<N> {
+struct WriterThread<N> {
     store: Store,
     notes: N,
     batches: Receiver<Batch>,
@@ -204,7 +204,7 @@ struct Desk<N> {
     size: u64,
 }
 
-impl<N: Fn(Note)> Desk<N> {
+impl<N: Fn(Note)> WriterThread<N> {
     fn work(mut self, bell: &Receiver<()>) {
         self.say_size();
         loop {

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::draft::{Draft, Nudge};
+use super::draft::{Draft, SetValue};
 use super::past::{ActivityAsk, PastAsk};
 use crate::core::cluster::Span;
 use crate::core::engine::Command;
 
 /// What a console says to its engine.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Say {
+pub enum UiCommand {
     /// Do this.
     Command(Command),
     /// Show me this from now on.
-    Look(Look),
+    Subscription(Subscription),
     /// What of this policy? `None`: it is no longer edited.
     Draft(Option<Draft>),
     /// Save this draft: into the config file and into the engine.
@@ -26,7 +26,7 @@ pub enum Say {
         over: bool,
     },
     /// Change one number, in the file and in the engine.
-    Nudge(Nudge),
+    SetValue(SetValue),
     /// Take the last change of a policy back, the same way.
     Undo,
     /// Read the config again.
@@ -35,7 +35,7 @@ pub enum Say {
 
 /// What a console has on screen and needs in detail.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Look {
+pub struct Subscription {
     /// The selected VM; `None` asks for no detail.
     pub vm: Option<Arc<str>>,
     /// How far back its graph goes.

@@ -11,7 +11,7 @@ const MOST: usize = 16 << 20;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Takes what is written at once. What a reader leaves too long is given up, by whole writes.
-pub struct Spool(Arc<Shared>);
+pub struct NonBlockingStdout(Arc<Shared>);
 
 /// The same, for asking how much was given up.
 pub struct Lost(Arc<Shared>);
@@ -33,7 +33,7 @@ struct State {
     closed: bool,
 }
 
-impl Spool {
+impl NonBlockingStdout {
     /// Writes onto this, in the background.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Shared {
     }
 }
 
-impl Write for Spool {
+impl Write for NonBlockingStdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
         if let Some(error) = state.failed.take() {
@@ -104,7 +104,7 @@ impl Write for Spool {
     }
 }
 
-impl Drop for Spool {
+impl Drop for NonBlockingStdout {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.closed = true;
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_reader_that_stands_still_costs_lines_and_stops_nobody() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
-        let (mut spool, lost) = Spool::onto(Box::new(ours)).expect("a thread");
+        let (mut spool, lost) = NonBlockingStdout::onto(Box::new(ours)).expect("a thread");
         let line = [vec![b'x'; (1 << 20) - 1], vec![b'\n']].concat();
         for _ in 0..40 {
             spool.write_all(&line).expect("it is taken at once");
@@ -145,7 +145,7 @@ mod tests {
     fn what_nobody_reads_any_more_is_an_error() {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         drop(theirs);
-        let (mut spool, _) = Spool::onto(Box::new(ours)).expect("a thread");
+        let (mut spool, _) = NonBlockingStdout::onto(Box::new(ours)).expect("a thread");
         let broken = std::iter::repeat_with(|| spool.write_all(b"a line\n")).find_map(Result::err);
         assert_eq!(broken.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
     }

@@ -1,36 +1,36 @@
 //! What the loop is told: by the console, by monitors and drivers, by other processes, by the desk, by the history.
 
-use super::{Conductor, Event};
+use super::{Event, EventLoop};
 use crate::core::cluster::{Reading, RequestId};
 use crate::core::engine::Command;
 use crate::edge::config::differences;
 use crate::edge::control::Call;
-use crate::edge::driver::Fact;
+use crate::edge::driver::DriverEvent;
 use crate::edge::history::Note;
-use crate::runtime::archive::Archive;
 use crate::runtime::backroom::{News, Word};
+use crate::runtime::control_endpoint;
 use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
-use crate::runtime::drives::{self, crews};
-use crate::runtime::heart::Listener;
+use crate::runtime::drivers::{self, crews};
+use crate::runtime::engine_host::Listener;
+use crate::runtime::history_batcher::HistoryBatcher;
 use crate::runtime::pace::Pace;
 use crate::runtime::polls::Polled;
-use crate::runtime::porter;
 use crate::runtime::sink::Show;
-use crate::view::{HistoryView, Say};
+use crate::view::{HistoryView, UiCommand};
 
-impl Conductor {
-    pub(super) fn listen(&mut self, say: Say) {
-        let now = self.pace.now(self.heart.now());
+impl EventLoop {
+    pub(super) fn listen(&mut self, say: UiCommand) {
+        let now = self.pace.now(self.engine_host.now());
         let deed = match say {
             // A look changes nothing: what is due waits for its own wake, so that the answer does not.
-            Say::Look(look) => {
+            UiCommand::Subscription(look) => {
                 if let Some(publisher) = self.sink.publisher() {
                     publisher.set_look(look.clone());
                 }
                 self.backroom.look(look, now);
                 None
             }
-            Say::Draft(draft) => {
+            UiCommand::Draft(draft) => {
                 if draft.is_none()
                     && let Some(publisher) = self.sink.publisher()
                 {
@@ -39,17 +39,17 @@ impl Conductor {
                 self.backroom.ask(Ask::Draft(draft, now));
                 None
             }
-            Say::Command(command) => self.allowed().then(|| {
+            UiCommand::Command(command) => self.allowed().then(|| {
                 self.come_to_now();
                 self.obey(command);
                 true
             }),
-            Say::Save { draft, why, over } => {
+            UiCommand::Save { draft, why, over } => {
                 self.allowed().then(|| self.backroom.ask(Ask::Save(Save { draft, why, over })))
             }
-            Say::Nudge(nudge) => self.allowed().then(|| self.backroom.ask(Ask::Nudge(nudge))),
-            Say::Undo => self.allowed().then(|| self.backroom.ask(Ask::Undo)),
-            Say::Reload => Some(self.backroom.ask(Ask::Reload)),
+            UiCommand::SetValue(nudge) => self.allowed().then(|| self.backroom.ask(Ask::SetValue(nudge))),
+            UiCommand::Undo => self.allowed().then(|| self.backroom.ask(Ask::Undo)),
+            UiCommand::Reload => Some(self.backroom.ask(Ask::Reload)),
         };
         if deed == Some(false) {
             let why =
@@ -74,8 +74,8 @@ impl Conductor {
 
     fn obey(&mut self, command: Command) {
         let by = self.operator.clone();
-        self.heart.command(&by, command.clone(), &mut self.sink, &mut self.asks);
-        let engine = self.heart.engine();
+        self.engine_host.command(&by, command.clone(), &mut self.sink, &mut self.asks);
+        let engine = self.engine_host.engine();
         if let Show::Publish(publisher) = &mut self.sink.show {
             publisher.touched_by(&command, engine);
         }
@@ -94,8 +94,8 @@ impl Conductor {
         }
     }
 
-    pub(super) fn learn(&mut self, fact: Fact) {
-        if let Some(event) = drives::event(fact, self.engine().cluster(), self.heart.monitors()) {
+    pub(super) fn learn(&mut self, fact: DriverEvent) {
+        if let Some(event) = drivers::event(fact, self.engine().cluster(), self.engine_host.monitors()) {
             self.tell(event);
         }
     }
@@ -103,7 +103,7 @@ impl Conductor {
     /// Answers another process.
     pub(super) fn serve(&mut self, call: Call) {
         self.come_to_now();
-        porter::answer(call, &mut self.heart, &mut self.sink, &mut self.asks, self.read_only);
+        control_endpoint::answer(call, &mut self.engine_host, &mut self.sink, &mut self.asks, self.read_only);
         self.stale = true;
         self.pass_on();
     }
@@ -133,20 +133,20 @@ impl Conductor {
 
     fn of_history(&mut self, news: News) {
         let view = match news {
-            News::Keeper(keeper, path) => {
-                self.sink.archive.keep_by(keeper);
-                self.heart.journal_outside(true);
+            News::HistoryWriter(keeper, path) => {
+                self.sink.batcher.keep_by(keeper);
+                self.engine_host.journal_outside(true);
                 let shown = path.to_string_lossy().into();
                 // A simulated past and a simulated time are nobody else's.
-                if let (Pace::Real, Err(text)) = (self.pace, self.porter.open(&path)) {
-                    self.heart.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
+                if let (Pace::Real, Err(text)) = (self.pace, self.control_endpoint.open(&path)) {
+                    self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
                 }
                 self.backroom.ask(Ask::History(path));
                 Some(HistoryView::On { path: shown, size: 0 })
             }
             News::None(why) => {
-                self.sink.archive = Archive::none();
-                self.heart.journal_outside(false);
+                self.sink.batcher = HistoryBatcher::none();
+                self.engine_host.journal_outside(false);
                 Some(HistoryView::Off(why.into()))
             }
             News::Note(Note::Journalled(id)) => {
@@ -154,8 +154,8 @@ impl Conductor {
                 None
             }
             News::Note(Note::Written { through }) => {
-                self.sink.archive.written(through);
-                self.backroom.refresh(self.pace.now(self.heart.now()));
+                self.sink.batcher.written(through);
+                self.backroom.refresh(self.pace.now(self.engine_host.now()));
                 None
             }
             News::Note(Note::Trouble(text)) => {
@@ -253,12 +253,12 @@ impl Conductor {
         self.come_to_now();
         // These ids are the old config's.
         self.pass_on();
-        let (crews, engine) = (crews(&config), self.heart.engine());
-        let stands = engine.can_become(&config.cluster).and_then(|()| self.drives.can_become(&crews, engine));
+        let (crews, engine) = (crews(&config), self.engine_host.engine());
+        let stands = engine.can_become(&config.cluster).and_then(|()| self.drivers.can_become(&crews, engine));
         let applied = stands.and_then(|()| {
             // Whoever is asked next is one of the new ones.
-            let troubles = self.drives.configure(crews);
-            self.heart.reconfigure(config, said, &mut self.sink, &mut self.asks).map(|()| troubles)
+            let troubles = self.drivers.configure(crews);
+            self.engine_host.reconfigure(config, said, &mut self.sink, &mut self.asks).map(|()| troubles)
         });
         match applied {
             Ok(troubles) => {
@@ -266,7 +266,7 @@ impl Conductor {
                 for text in troubles {
                     self.tell(Event::Trouble { vm: None, text });
                 }
-                self.polls.configure(self.heart.monitors());
+                self.polls.configure(self.engine_host.monitors());
                 if let Some(publisher) = self.sink.publisher() {
                     (publisher.beside.editing, publisher.beside.origins) = (editing, origins);
                     publisher.set_broken(None);
@@ -274,7 +274,7 @@ impl Conductor {
             }
             Err(why) => {
                 self.applied = before;
-                let under_way = self.engine().flights().map(|flight| flight.route.id).collect();
+                let under_way = self.engine().migrations().map(|migration| migration.route.id).collect();
                 let known = self.refused.replace((under_way, why.clone()));
                 if known.is_none_or(|(_, said)| said != why) {
                     self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") });
@@ -288,8 +288,8 @@ impl Conductor {
     /// A config that a migration kept from being applied is read again when one of those under way then is over.
     pub(super) fn reload_refused(&mut self) {
         let Some((under_way, _)) = &mut self.refused else { return };
-        let engine = self.heart.engine();
-        if under_way.iter().any(|id| !engine.flights().any(|flight| flight.route.id == *id)) {
+        let engine = self.engine_host.engine();
+        if under_way.iter().any(|id| !engine.migrations().any(|migration| migration.route.id == *id)) {
             under_way.clear();
             self.backroom.ask(Ask::Reload);
         }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
-use crate::core::engine::{Engine, Event, Flight, Stage};
+use crate::core::engine::{Engine, Event, Migration, Stage};
 use crate::edge::config::Config;
-use crate::edge::driver::{Drive, Fact, Fleet, Guest, Job, Machine, Usage};
+use crate::edge::driver::{Drive, DriverCommand, DriverEvent, Fleet, Guest, Machine, Usage};
 
 /// A fact, and the drive it comes from.
-type Told = (u64, Fact);
+type Told = (u64, DriverEvent);
 
 /// Every array's driver.
-pub struct Drives {
+pub struct Drivers {
     /// By `ArrayId`.
     slots: Vec<Slot>,
     /// Grows with every drive: what one says that is no more means nothing.
@@ -25,7 +25,7 @@ pub struct Drives {
 
 /// One array, and what its driver is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Crew {
+pub struct ArrayDriverConfig {
     array: String,
     driver: Driver,
     fleet: Fleet,
@@ -33,7 +33,7 @@ pub struct Crew {
 
 /// One array's.
 struct Slot {
-    crew: Crew,
+    crew: ArrayDriverConfig,
     drive: Running,
     id: u64,
 }
@@ -47,17 +47,17 @@ enum Running {
     Broken(String),
 }
 
-impl Default for Drives {
+impl Default for Drivers {
     fn default() -> Self {
         let (tell, facts) = unbounded_channel();
         Self { slots: Vec::new(), started: 0, facts, tell }
     }
 }
 
-impl Drives {
+impl Drivers {
     /// Starts what a config has and stops what it has no more. An array of the same name, driver, hosts and VMs keeps
     /// what it has. Says what could not be started.
-    pub fn configure(&mut self, crews: Vec<Crew>) -> Vec<String> {
+    pub fn configure(&mut self, crews: Vec<ArrayDriverConfig>) -> Vec<String> {
         let mut old = std::mem::take(&mut self.slots);
         let mut troubles = Vec::new();
         for crew in crews {
@@ -71,7 +71,7 @@ impl Drives {
         troubles
     }
 
-    fn start(&mut self, crew: Crew) -> Slot {
+    fn start(&mut self, crew: ArrayDriverConfig) -> Slot {
         self.started += 1;
         let (id, tell) = (self.started, self.tell.clone());
         // Nobody listens any more: the engine has ended.
@@ -88,18 +88,19 @@ impl Drives {
     ///
     /// # Errors
     /// Which VM's.
-    pub fn can_become(&self, crews: &[Crew], engine: &Engine) -> Result<(), String> {
-        for flight in engine.flights() {
-            let array = engine.cluster().host(flight.route.from).array;
+    pub fn can_become(&self, crews: &[ArrayDriverConfig], engine: &Engine) -> Result<(), String> {
+        for migration in engine.migrations() {
+            let array = engine.cluster().host(migration.route.from).array;
             let slot = self.slots.get(array.index()).filter(|slot| !matches!(slot.drive, Running::Simulated));
             let stands = |slot: &Slot| {
                 let is_exchanged = !crews.contains(&slot.crew);
                 // The simulator does not know where a real VM runs: another driver can say how it ended.
-                let is_simulated = |crew: &Crew| crew.array == slot.crew.array && crew.driver == Driver::Simulator;
-                is_exchanged && (is_driven(flight) || crews.iter().any(is_simulated))
+                let is_simulated =
+                    |crew: &ArrayDriverConfig| crew.array == slot.crew.array && crew.driver == Driver::Simulator;
+                is_exchanged && (is_driven(migration) || crews.iter().any(is_simulated))
             };
             if slot.is_some_and(stands) {
-                let vm = &engine.cluster().vm(flight.route.vm).name;
+                let vm = &engine.cluster().vm(migration.route.vm).name;
                 return Err(format!(
                     "{vm} is migrating, and its array's driver, hosts or VMs are others in the new config; it is read again when that is done"
                 ));
@@ -109,7 +110,7 @@ impl Drives {
     }
 
     /// Has a driver do something. One that could not be started says so.
-    pub fn order(&self, array: ArrayId, job: Job) {
+    pub fn order(&self, array: ArrayId, job: DriverCommand) {
         match self.slots.get(array.index()) {
             Some(Slot { drive: Running::Well(drive), .. }) => drive.order(job),
             Some(Slot { drive: Running::Broken(why), id, .. }) => {
@@ -122,7 +123,7 @@ impl Drives {
     }
 
     /// Waits for the next fact of a drive that still runs.
-    pub async fn next(&mut self) -> Fact {
+    pub async fn next(&mut self) -> DriverEvent {
         loop {
             match self.facts.recv().await {
                 Some((id, fact)) if self.slots.iter().any(|slot| slot.id == id) => return fact,
@@ -135,19 +136,19 @@ impl Drives {
 }
 
 /// By `ArrayId`, what each array's driver is told.
-pub fn crews(config: &Config) -> Vec<Crew> {
+pub fn crews(config: &Config) -> Vec<ArrayDriverConfig> {
     let crew = |(n, driver): (usize, &Driver)| {
         let (id, driver) = (ArrayId::at(n), driver.clone());
         // The simulator is told by the engine's own thread.
         let fleet = if driver == Driver::Simulator { Fleet::default() } else { fleet(config, id) };
-        Crew { array: config.cluster.array(id).name.clone(), driver, fleet }
+        ArrayDriverConfig { array: config.cluster.array(id).name.clone(), driver, fleet }
     };
     config.drivers.iter().enumerate().map(crew).collect()
 }
 
 /// Whether a driver is at work on it.
-const fn is_driven(flight: &Flight) -> bool {
-    matches!(flight.stage, Stage::Preflight | Stage::Journal | Stage::Running)
+const fn is_driven(migration: &Migration) -> bool {
+    matches!(migration.stage, Stage::Preflight | Stage::Journal | Stage::Running)
 }
 
 /// An array's hosts, and the VMs that live there.
@@ -164,24 +165,26 @@ fn fleet(config: &Config, id: ArrayId) -> Fleet {
 }
 
 /// A fact as the engine is told of it, in the ids of its cluster; `None` if that knows none of its names.
-pub fn event(fact: Fact, cluster: &Cluster, monitors: &[Monitor]) -> Option<Event> {
+pub fn event(fact: DriverEvent, cluster: &Cluster, monitors: &[Monitor]) -> Option<Event> {
     Some(match fact {
-        Fact::Preflight { id, refusal, forecast } => Event::Preflight { id, refusal, forecast },
-        Fact::Progress { id, percent, detail, transfer } => Event::Progress { id, percent, detail, transfer },
-        Fact::Ended { id, detail } => Event::Ended { id, detail },
-        Fact::Presence { id, source, destination } => Event::Presence { id, source, destination },
-        Fact::Host { host, state, load, why } => Event::Host { host: cluster.host_named(&host)?, state, load, why },
-        Fact::Found { vm, hosts } => {
+        DriverEvent::Preflight { id, refusal, forecast } => Event::Preflight { id, refusal, forecast },
+        DriverEvent::Progress { id, percent, detail, transfer } => Event::Progress { id, percent, detail, transfer },
+        DriverEvent::Ended { id, detail } => Event::Ended { id, detail },
+        DriverEvent::Presence { id, source, destination } => Event::Presence { id, source, destination },
+        DriverEvent::Host { host, state, load, why } => {
+            Event::Host { host: cluster.host_named(&host)?, state, load, why }
+        }
+        DriverEvent::Found { vm, hosts } => {
             let vm = cluster.vm_named(&vm)?;
             let hosts: Option<Vec<HostId>> = hosts.iter().map(|host| cluster.host_named(host)).collect();
             Event::Found { vm, hosts: hosts? }
         }
-        Fact::Measured { vm, usage } => {
+        DriverEvent::Measured { vm, usage } => {
             let vm = cluster.vm_named(&vm)?;
             let Source::Hypervisor { field } = monitors.get(vm.index())?.source else { return None };
             Event::Reading { vm, reading: reading(usage, field) }
         }
-        Fact::Trouble(text) => Event::Trouble { vm: None, text },
+        DriverEvent::Trouble(text) => Event::Trouble { vm: None, text },
     })
 }
 
@@ -204,20 +207,20 @@ mod tests {
     use crate::core::cluster::{Commands, HostState, RequestId, Span, VmId};
     use crate::core::engine::{Command, Target};
     use crate::core::simulation::{START, Scenario, Size};
-    use crate::edge::driver::Way;
-    use crate::runtime::{Archive, Asked, Heart};
+    use crate::edge::driver::Move;
+    use crate::runtime::{Asked, EngineHost, HistoryBatcher};
 
     /// The thesis's second cluster, with a driver that cannot be had.
-    fn driven() -> (Heart, Drives) {
+    fn driven() -> (EngineHost, Drivers) {
         let (cluster, monitors, mut plan) = Scenario::Two.build(Size::default(), 1);
         plan.driven = vec![true];
-        let mut drives = Drives::default();
+        let mut drivers = Drivers::default();
         let crew = crew("libvirt0 is not installed");
-        drives.slots.push(Slot { crew, drive: Running::Broken("libvirt0 is not installed".to_owned()), id: 1 });
-        (Heart::new(cluster, monitors, plan, START), drives)
+        drivers.slots.push(Slot { crew, drive: Running::Broken("libvirt0 is not installed".to_owned()), id: 1 });
+        (EngineHost::new(cluster, monitors, plan, START), drivers)
     }
 
-    fn crew(migrate: &str) -> Crew {
+    fn crew(migrate: &str) -> ArrayDriverConfig {
         let commands = Commands {
             migrate: vec![migrate.to_owned()],
             locate: Vec::new(),
@@ -227,88 +230,93 @@ mod tests {
             migrate_deadline: Commands::MIGRATE_DEADLINE,
             deadline: Commands::DEADLINE,
         };
-        Crew { array: "a".to_owned(), driver: Driver::Command(commands), fleet: Fleet::default() }
+        ArrayDriverConfig { array: "a".to_owned(), driver: Driver::Command(commands), fleet: Fleet::default() }
     }
 
-    fn tell(heart: &mut Heart, event: Event, asks: &mut Asked) {
-        heart.tell(event, &mut Archive::none(), asks);
+    fn tell(engine_host: &mut EngineHost, event: Event, asks: &mut Asked) {
+        engine_host.tell(event, &mut HistoryBatcher::none(), asks);
     }
 
-    /// A heart whose hosts are up, and that was told to move nii3.
-    fn asked(heart: &mut Heart) -> Asked {
+    /// A engine_host whose hosts are up, and that was told to move nii3.
+    fn asked(engine_host: &mut EngineHost) -> Asked {
         let mut asks = Asked::default();
-        for host in (0..heart.engine().cluster().hosts.len()).map(HostId::at) {
-            tell(heart, Event::Host { host, state: HostState::Up, load: None, why: None }, &mut asks);
+        for host in (0..engine_host.engine().cluster().hosts.len()).map(HostId::at) {
+            tell(engine_host, Event::Host { host, state: HostState::Up, load: None, why: None }, &mut asks);
         }
         let command = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln4".to_owned()) };
-        heart.command("operator", command, &mut Archive::none(), &mut asks);
+        engine_host.command("operator", command, &mut HistoryBatcher::none(), &mut asks);
         asks
     }
 
     #[test]
     fn what_a_driver_has_to_do_is_said_in_names() {
-        let (mut heart, _) = driven();
-        let asks = asked(&mut heart);
-        let way = Way { id: RequestId(1), vm: "nii3".to_owned(), from: "mln1".to_owned(), to: "mln4".to_owned() };
-        assert_eq!(asks.jobs, [(ArrayId(0), Job::Preflight(way))]);
-        assert_eq!(heart.next_wake().min(START + Span::from_hours(1)), heart.engine().next_wake(), "nothing simulated");
+        let (mut engine_host, _) = driven();
+        let asks = asked(&mut engine_host);
+        let way = Move { id: RequestId(1), vm: "nii3".to_owned(), from: "mln1".to_owned(), to: "mln4".to_owned() };
+        assert_eq!(asks.jobs, [(ArrayId(0), DriverCommand::Preflight(way))]);
+        assert_eq!(
+            engine_host.next_wake().min(START + Span::from_hours(1)),
+            engine_host.engine().next_wake(),
+            "nothing simulated"
+        );
     }
 
     #[tokio::test]
     async fn a_driver_that_could_not_be_started_refuses_in_words() {
-        let (mut heart, mut drives) = driven();
-        for (array, job) in asked(&mut heart).jobs {
-            drives.order(array, job);
+        let (mut engine_host, mut drivers) = driven();
+        for (array, job) in asked(&mut engine_host).jobs {
+            drivers.order(array, job);
         }
         let refusal = Some("libvirt0 is not installed".to_owned());
-        assert_eq!(drives.next().await, Fact::Preflight { id: RequestId(1), refusal, forecast: None });
+        assert_eq!(drivers.next().await, DriverEvent::Preflight { id: RequestId(1), refusal, forecast: None });
     }
 
     #[tokio::test]
     async fn what_a_driver_says_that_is_no_more_means_nothing() {
-        let (mut heart, mut drives) = driven();
-        let (array, job) = asked(&mut heart).jobs.remove(0);
-        drives.order(array, job.clone());
-        drives.slots[0].id = 2;
-        let Job::Preflight(way) = job else { panic!("{job:?}") };
-        drives.order(array, Job::Confirm(way));
-        assert!(matches!(drives.next().await, Fact::Presence { .. }), "of the second");
+        let (mut engine_host, mut drivers) = driven();
+        let (array, job) = asked(&mut engine_host).jobs.remove(0);
+        drivers.order(array, job.clone());
+        drivers.slots[0].id = 2;
+        let DriverCommand::Preflight(way) = job else { panic!("{job:?}") };
+        drivers.order(array, DriverCommand::Confirm(way));
+        assert!(matches!(drivers.next().await, DriverEvent::Presence { .. }), "of the second");
     }
 
     #[test]
     fn a_driver_at_work_is_not_exchanged() {
-        let (mut heart, drives) = driven();
+        let (mut engine_host, drivers) = driven();
         let same = [crew("libvirt0 is not installed")];
-        assert_eq!(drives.can_become(&[crew("other")], heart.engine()), Ok(()), "nothing moves");
-        asked(&mut heart);
-        assert_eq!(drives.can_become(&same, heart.engine()), Ok(()));
-        let why = drives.can_become(&[crew("other")], heart.engine()).expect_err("nii3 moves");
+        assert_eq!(drivers.can_become(&[crew("other")], engine_host.engine()), Ok(()), "nothing moves");
+        asked(&mut engine_host);
+        assert_eq!(drivers.can_become(&same, engine_host.engine()), Ok(()));
+        let why = drivers.can_become(&[crew("other")], engine_host.engine()).expect_err("nii3 moves");
         assert!(why.starts_with("nii3 is migrating"), "{why}");
         // Its outcome is read.
         for event in [
             Event::Preflight { id: RequestId(1), refusal: None, forecast: None },
             Event::Ended { id: RequestId(1), detail: String::new() },
         ] {
-            tell(&mut heart, event, &mut Asked::default());
+            tell(&mut engine_host, event, &mut Asked::default());
         }
-        assert_eq!(drives.can_become(&[crew("other")], heart.engine()), Ok(()), "the other can read it too");
-        let simulated = Crew { driver: Driver::Simulator, ..crew("libvirt0 is not installed") };
-        drives.can_become(&[simulated], heart.engine()).expect_err("the simulator cannot");
+        assert_eq!(drivers.can_become(&[crew("other")], engine_host.engine()), Ok(()), "the other can read it too");
+        let simulated = ArrayDriverConfig { driver: Driver::Simulator, ..crew("libvirt0 is not installed") };
+        drivers.can_become(&[simulated], engine_host.engine()).expect_err("the simulator cannot");
     }
 
     #[test]
     fn facts_become_events_in_the_ids_of_the_cluster() {
-        let (heart, _) = driven();
-        let (cluster, mut monitors) = (heart.engine().cluster(), heart.monitors().to_vec());
+        let (engine_host, _) = driven();
+        let (cluster, mut monitors) = (engine_host.engine().cluster(), engine_host.monitors().to_vec());
         let found = |hosts: &[&str]| {
             let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-            event(Fact::Found { vm: "nii3".to_owned(), hosts }, cluster, &monitors)
+            event(DriverEvent::Found { vm: "nii3".to_owned(), hosts }, cluster, &monitors)
         };
         assert_eq!(found(&["mln2"]), Some(Event::Found { vm: VmId(0), hosts: vec![HostId(1)] }));
         assert_eq!(found(&[]), Some(Event::Found { vm: VmId(0), hosts: Vec::new() }));
         assert_eq!(found(&["mln2", "gone"]), None, "of a host that is not in the config any more");
-        let measured =
-            |monitors: &[Monitor], usage| event(Fact::Measured { vm: "nii3".to_owned(), usage }, cluster, monitors);
+        let measured = |monitors: &[Monitor], usage| {
+            event(DriverEvent::Measured { vm: "nii3".to_owned(), usage }, cluster, monitors)
+        };
         let usage = Usage { cpu: Some(12.5), memory: None };
         assert_eq!(measured(&monitors, Ok(usage)), None, "nobody asked");
         for (field, value) in [(Field::Cpu, Some(12.5)), (Field::Memory, None)] {
