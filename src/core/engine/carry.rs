@@ -208,6 +208,29 @@ impl Engine {
         }
     }
 
+    /// A migration that the journal does not hold could be started twice after a crash, so it does not start. No host is
+    /// to blame: none is passed over.
+    pub(super) fn on_not_journalled(&mut self, now: Timestamp, id: RequestId, why: &str, out: &mut Vec<Effect>) {
+        if self.flight_in(id, Stage::Journal).is_none() {
+            return;
+        }
+        let Some(migration) = self.land(id) else { return };
+        self.retry_drains_later(now);
+        let route = migration.route;
+        let phase = if migration.aborting { Phase::Aborted } else { Phase::Failed };
+        self.live_mut(route.vm).landed = Some((id, phase));
+        if migration.by == By::Operator && !migration.drains {
+            let vm = &self.cluster.vm(route.vm).name;
+            out.push(Effect::Answer { ok: false, text: format!("{vm} stays: not written down, {why}") });
+        }
+        self.record_flight(now, route, phase, 0, format!("not started: {why}"), out);
+        if let Some(hosts) = migration.found {
+            self.on_found(now, route.vm, &hosts, out);
+        }
+        self.settle(now, route.vm);
+        self.say_state(now, route.vm, out);
+    }
+
     pub(super) fn on_progress(
         &mut self,
         now: Timestamp,

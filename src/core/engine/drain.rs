@@ -145,6 +145,13 @@ impl Engine {
         }
     }
 
+    /// A move could not be begun for a reason that holds for every VM: the next attempt is not at once.
+    pub(super) fn retry_drains_later(&mut self, now: Timestamp) {
+        if !self.drains.is_empty() {
+            self.drains_at = now + TRY_AGAIN;
+        }
+    }
+
     /// A VM was on one host and is on another now.
     pub(super) fn has_left(&mut self, before: HostId, host: HostId) {
         if let Some(drain) = self.drains.get_mut(&before).filter(|_| before != host) {

@@ -54,10 +54,17 @@ pub enum Event {
         /// What it will be like, in a short phrase, if that can be told.
         forecast: Option<String>,
     },
-    /// The answer to [`Effect::Journal`].
+    /// The answer to [`Effect::Journal`]: it is written down and may start.
     Journalled {
         /// Of this request.
         id: RequestId,
+    },
+    /// The other answer to [`Effect::Journal`]: it could not be written down, so it does not start.
+    NotJournalled {
+        /// Of this request.
+        id: RequestId,
+        /// Why, in a short phrase.
+        why: String,
     },
     /// A running migration goes on.
     Progress {
@@ -302,7 +309,8 @@ pub enum Effect {
     },
     /// Check that a move can start; answer with [`Event::Preflight`].
     Preflight(Route),
-    /// Write down durably that a migration is about to start; answer with [`Event::Journalled`].
+    /// Write down durably that a migration is about to start; answer with [`Event::Journalled`] or
+    /// [`Event::NotJournalled`].
     Journal(Route),
     /// Start a migration; answer with [`Event::Progress`] and [`Event::Ended`].
     Start(Route),

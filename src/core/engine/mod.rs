@@ -133,6 +133,7 @@ impl Engine {
             Event::Found { vm, hosts } => self.on_found(now, vm, &hosts, out),
             Event::Preflight { id, refusal, forecast } => self.on_preflight(now, id, refusal, forecast, out),
             Event::Journalled { id } => self.on_journalled(now, id, out),
+            Event::NotJournalled { id, why } => self.on_not_journalled(now, id, &why, out),
             Event::Progress { id, percent, detail, transfer } => {
                 self.on_progress(now, id, percent, detail, transfer, out);
             }

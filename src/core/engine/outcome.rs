@@ -250,7 +250,7 @@ impl Engine {
     }
 
     /// Nothing counts for a while, then a baseline is read. On the base nothing settles for a policy that knows it.
-    fn settle(&mut self, now: Timestamp, vm: VmId) {
+    pub(super) fn settle(&mut self, now: Timestamp, vm: VmId) {
         self.live_mut(vm).policy.reset_counts();
         let knows_base = matches!(self.settings(vm).rule, Rule::Base { .. } | Rule::Schedule { .. });
         if knows_base && self.place(vm) == Place::Base {

@@ -244,6 +244,18 @@ fn a_refused_preflight_is_not_an_answer_to_the_operator() {
 }
 
 #[test]
+fn a_move_that_cannot_be_written_down_is_tried_again_but_not_at_once() {
+    let mut world = calm(crowded(2, 1));
+    world.moves = Moves::NotJournalled;
+    drain(&mut world, "h1");
+    world.run_for(Span::from_mins(2));
+    assert!((2..=5).contains(&world.phases().len()), "every half minute: {:?}", world.phases());
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_mins(2));
+    assert_eq!(world.phases().last(), Some(&Phase::Confirmed));
+}
+
+#[test]
 fn a_move_that_an_operator_aborts_is_not_begun_again_at_once() {
     let mut world = calm(crowded(3, 1));
     world.moves = Moves::Hang;

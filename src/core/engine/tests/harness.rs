@@ -24,6 +24,8 @@ pub enum Moves {
     UiCommand(Presence, Presence),
     /// Refused at preflight.
     Refuse,
+    /// Refused by the journal.
+    NotJournalled,
 }
 
 type Service = Box<dyn FnMut(VmId, Timestamp) -> Reading>;
@@ -95,6 +97,9 @@ impl World {
                 let refusal = (self.moves == Moves::Refuse).then(|| "no room".to_owned());
                 events.push_back(Event::Preflight { id: route.id, refusal, forecast: None });
             }
+            Effect::Journal(route) if self.moves == Moves::NotJournalled => {
+                events.push_back(Event::NotJournalled { id: route.id, why: "the disk is full".to_owned() });
+            }
             Effect::Journal(route) => events.push_back(Event::Journalled { id: route.id }),
             Effect::Start(route) if !matches!(self.moves, Moves::Hang | Moves::Slow) => {
                 events.push_back(Event::Ended { id: route.id, detail: "done".to_owned() });
@@ -105,7 +110,9 @@ impl World {
                 let (source, destination) = match self.moves {
                     Moves::UiCommand(source, destination) => (source, destination),
                     Moves::Hang => (Presence::Runs, Presence::Absent),
-                    Moves::Confirm | Moves::Slow | Moves::Refuse => (Presence::Absent, Presence::Runs),
+                    Moves::Confirm | Moves::Slow | Moves::Refuse | Moves::NotJournalled => {
+                        (Presence::Absent, Presence::Runs)
+                    }
                 };
                 events.push_back(Event::Presence { id: route.id, source, destination });
             }

@@ -155,6 +155,26 @@ fn a_refused_preflight_is_a_blocked_decision_without_a_request() {
 }
 
 #[test]
+fn what_cannot_be_written_down_does_not_start() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.moves = Moves::NotJournalled;
+    world.run_for(Span::from_mins(3));
+    assert_eq!((world.requests().len(), world.phases()), (1, vec![Phase::Failed]));
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Start(_))), "nothing is started");
+    assert!(world.engine.live(VmId(0)).settles().is_some(), "it settles, as after any outcome");
+    let said = world.records.iter().find_map(|record| match &record.what {
+        Happened::Migration { detail, .. } => Some(detail.clone()),
+        _ => None,
+    });
+    assert_eq!(said.as_deref(), Some("not started: the disk is full"));
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_mins(5));
+    let to = world.requests().iter().map(|(_, to)| *to).collect::<Vec<_>>();
+    assert_eq!(to[..2], [to[0]; 2], "the host is not to blame: it is tried again");
+    assert_eq!(world.phases()[1..3], [Phase::Running, Phase::Confirmed]);
+}
+
+#[test]
 fn while_it_moves_nothing_counts_and_no_second_move_starts() {
     let mut world = World::new(cluster(3, threshold()), always(60.0));
     world.moves = Moves::Hang;
