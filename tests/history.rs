@@ -1,8 +1,6 @@
 //! The history against what happens to machines: killed processes, full disks, damaged files, two engines on one file.
 
-#[path = "support/disk.rs"]
-mod disk;
-mod services;
+mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use disk::Small;
+use support::disk::Small;
+use support::services::or_skip;
 use whimbrel::core::cluster::{Direction, RequestId, Span, Timestamp, Value};
 use whimbrel::core::engine::VmState;
 use whimbrel::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom, Story, Told};
@@ -68,7 +67,7 @@ fn about(n: i64) -> Journalled {
 // ---------------------------------------------------------------------------------------------------------------------
 // A process that is killed
 
-/// This test program once more, as the process that is killed or has the lock.
+/// This test once more in a process of its own, which is killed or holds the lock.
 fn child(test: &str, path: &Path, first: i64) -> Child {
     let me = std::env::current_exe().expect("a program");
     let mut command = Command::new(me);
@@ -77,8 +76,8 @@ fn child(test: &str, path: &Path, first: i64) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process")
 }
 
-/// The file, in a child; nothing in the test run itself.
-fn told_to() -> Option<(PathBuf, i64)> {
+/// The file and the first number, in a process that `child` started; `None` in the test itself.
+fn role_of_child() -> Option<(PathBuf, i64)> {
     let path = std::env::var_os("WHIMBREL_HISTORY")?;
     let first = std::env::var("WHIMBREL_FIRST").ok()?.parse().ok()?;
     Some((path.into(), first))
@@ -90,11 +89,9 @@ fn say(line: &str) {
     let _ = writeln!(out, "\n@{line}").and_then(|()| out.flush());
 }
 
-/// The child of `what_was_acknowledged_survives_a_kill`: writes numbers without end, and says each that is safe.
-#[test]
-fn child_that_writes() {
-    let Some((path, first)) = told_to() else { return };
-    let keeper = HistoryWriter::start(open(&path).expect("a history"), |note| match note {
+/// Writes numbers without end, and says each that is safe.
+fn write_until_killed(path: &Path, first: i64) {
+    let keeper = HistoryWriter::start(open(path).expect("a history"), |note| match note {
         Note::Written { through } => say(&format!("w {}", through.since(BEGIN).millis() / 60_000)),
         Note::Journalled(id) => say(&format!("j {}", id.0)),
         Note::Trouble(text) => say(&format!("trouble {text}")),
@@ -133,6 +130,9 @@ fn acknowledged(mut writer: Child, kill_after: usize) -> (Option<i64>, Vec<u64>)
 
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
+    if let Some((path, first)) = role_of_child() {
+        return write_until_killed(&path, first);
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.db");
     let (mut first, mut seed) = (0_i64, 7_usize);
@@ -140,7 +140,8 @@ fn what_was_acknowledged_survives_a_kill() {
         // Early and late moments of a run, no two alike.
         seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
         let kill_after = 1 + if round % 2 == 0 { seed / 65_536 % 12 } else { seed / 65_536 % 150 };
-        let (written, journalled) = acknowledged(child("child_that_writes", &path, first), kill_after);
+        let (written, journalled) =
+            acknowledged(child("what_was_acknowledged_survives_a_kill", &path, first), kill_after);
 
         let mut store = open(&path).expect("the lock is free and the file whole");
         let reader = Reader::open(&path).expect("a history");
@@ -175,20 +176,21 @@ fn what_was_acknowledged_survives_a_kill() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Two at once
 
-/// The child of `the_second_engine_is_told_of_the_first`: has the file until its input ends.
-#[test]
-fn child_that_holds() {
-    let Some((path, _)) = told_to() else { return };
-    let _store = open(&path).expect("nobody has it");
+/// Holds the file's lock until its input ends.
+fn hold_the_file(path: &Path) {
+    let _store = open(path).expect("nobody has it");
     say("held");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 #[test]
 fn the_second_engine_is_told_of_the_first() {
+    if let Some((path, _)) = role_of_child() {
+        return hold_the_file(&path);
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.db");
-    let mut first = child("child_that_holds", &path, 0);
+    let mut first = child("the_second_engine_is_told_of_the_first", &path, 0);
     let out = BufReader::new(first.stdout.take().expect("a pipe"));
     let mut lines = out.lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "@held"));
@@ -250,7 +252,7 @@ fn hear(said: &Receiver<Note>, mut wanted: impl FnMut(&Note) -> bool) -> Vec<Not
 #[test]
 fn a_full_disk_is_said_once_and_nothing_accepted_is_lost_when_there_is_room_again() {
     let test = "a_full_disk_is_said_once_and_nothing_accepted_is_lost_when_there_is_room_again";
-    let Some(disk) = services::or_skip(test, Small::mount("4m")) else { return };
+    let Some(disk) = or_skip(test, Small::mount("4m")) else { return };
     let path = disk.path().join("a.db");
     let (say, said) = channel();
     let keeper =
@@ -284,7 +286,7 @@ fn a_full_disk_is_said_once_and_nothing_accepted_is_lost_when_there_is_room_agai
 #[test]
 fn a_read_only_folder_is_refused_to_the_engine_and_read_by_everybody() {
     let test = "a_read_only_folder_is_refused_to_the_engine_and_read_by_everybody";
-    let Some(disk) = services::or_skip(test, Small::mount("4m")) else { return };
+    let Some(disk) = or_skip(test, Small::mount("4m")) else { return };
     let path = disk.path().join("a.db");
     let mut store = open(&path).expect("a history");
     store.write(&numbered(3)).expect("room");
@@ -294,7 +296,7 @@ fn a_read_only_folder_is_refused_to_the_engine_and_read_by_everybody() {
         std::fs::copy(format!("{}{end}", path.display()), format!("{}{end}", killed.display())).expect("a copy");
     }
     drop(store);
-    let Some(()) = services::or_skip(test, disk.read_only()) else { return };
+    let Some(()) = or_skip(test, disk.read_only()) else { return };
 
     let refused = open(&path).expect_err("it is read-only");
     assert!(matches!(refused, HistoryError::ReadOnly { .. }), "{refused:?}");

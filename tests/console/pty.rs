@@ -11,7 +11,7 @@ use whimbrel::core::engine::Command;
 use whimbrel::view::{Answer, Snapshot, UiCommand};
 
 use crate::sample;
-use crate::terminal::Console;
+use crate::support::pty::Console;
 
 /// Set for the process that is to be a console.
 const CHILD: &str = "WHIMBREL_TEST_CONSOLE";
@@ -38,13 +38,9 @@ fn engine(
     }
 }
 
-/// What the tests below start, in a terminal of their own; elsewhere it does nothing.
-#[test]
+/// What this program does in the processes that the tests start on a terminal.
 #[expect(clippy::print_stdout, reason = "what it prints is looked for on the terminal")]
-fn console_of_its_own() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+fn be_a_console() {
     let (snapshots, seen) = watch::channel(Arc::new(sample::snapshot()));
     let (say, said) = channel::channel(64);
     let (breaks, broken) = oneshot::channel();
@@ -60,11 +56,13 @@ fn console_of_its_own() {
     println!("LEFT {left:?}");
 }
 
-/// A console of its own process: this test program, which then is one.
+/// A console in a process of its own: this test program, told to run this one test with `CHILD` set.
+const ONE_TEST: &str = "pty::it_takes_the_terminal_and_quits_cleanly";
+
 fn child() -> CommandBuilder {
     let exe = std::env::current_exe().expect("this test's own path");
     let mut command = CommandBuilder::new(exe);
-    command.args(["--exact", "pty::console_of_its_own", "--nocapture"]);
+    command.args(["--exact", ONE_TEST, "--nocapture"]);
     command.env(CHILD, "1");
     command
 }
@@ -77,8 +75,8 @@ fn start() -> Console {
 fn start_in_a_shell() -> Console {
     let exe = std::env::current_exe().expect("this test's own path");
     let mut command = CommandBuilder::new("bash");
-    let line = r#""$0" --exact pty::console_of_its_own --nocapture; echo IN-THE-SHELL; read -r; fg"#;
-    command.args(["-m", "-c", line]);
+    let line = format!(r#""$0" --exact {ONE_TEST} --nocapture; echo IN-THE-SHELL; read -r; fg"#);
+    command.args(["-m", "-c", &line]);
     command.arg(exe);
     command.env(CHILD, "1");
     Console::spawn(command)
@@ -93,6 +91,9 @@ fn start_without_control() -> Console {
 
 #[test]
 fn it_takes_the_terminal_and_quits_cleanly() {
+    if std::env::var_os(CHILD).is_some() {
+        return be_a_console();
+    }
     let mut console = start();
     console.shows("! FLAPPING held");
     assert!(console.is_ours());

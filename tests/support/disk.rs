@@ -1,7 +1,5 @@
 //! A small file system of its own, for disks that are full or read-only.
 
-#![allow(dead_code)]
-
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,13 @@
-//! The real binary, run by a test: its events read as they come.
+//! The real binary, run by a test: its events read as they come. Below it, what tests put around the binary.
 
-#![allow(dead_code)]
+// Each test program compiles this module for itself and uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+pub mod disk;
+pub mod lab;
+pub mod moves;
+pub mod pty;
+pub mod services;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,12 +1,10 @@
 //! What a whimbrel under way tells of its moves.
 
-#![allow(dead_code)]
-
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::Run;
+use super::Run;
 
 /// Far more than any outcome takes.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -1,7 +1,5 @@
 //! Programs in a real pseudo-terminal.
 
-#![allow(dead_code)]
-
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};

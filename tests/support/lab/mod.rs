@@ -2,8 +2,6 @@
 //! really move, and every fault that hosts, cables and daemons have. `docs/lab.md` tells what it is made of.
 //!
 //! ```ignore
-//! #[path = "support/lab/mod.rs"]
-//! mod lab;
 //! let Some(lab) = services::or_skip("a_move", Lab::up(2)) else { return };
 //! let web1 = lab.guest(1, "web1").disk(Disk::Nbd).start();
 //! let mut run = Run::start(lab.whimbrel().args(["run", "whimbrel.toml"]));
@@ -11,9 +9,6 @@
 //!
 //! Hosts count from 1. Labs, and tests in one lab, may run side by side. A lab ends when it is dropped, and also with the
 //! process that has it, however that ends: so it may be a `static`.
-
-// Each test program compiles this module for itself and uses a part of it.
-#![allow(dead_code, unused_imports)]
 
 mod faults;
 mod guest;

@@ -1,0 +1,49 @@
+//! The console, from outside: what it draws, what keys do, that it fits every terminal.
+
+mod draining;
+mod editor;
+mod editor_desk;
+mod editor_frames;
+mod frames;
+mod keys;
+mod past;
+mod pty;
+mod recorded;
+mod sample;
+mod selection;
+mod sizes;
+#[path = "../support/mod.rs"]
+mod support;
+
+use whimbrel::console::{Action, Effect, ThemeName, Ui, Zone, update};
+use whimbrel::view::Snapshot;
+
+/// A screen that has seen the snapshot and has nothing left to say.
+fn screen(snapshot: &Snapshot) -> Ui {
+    let mut ui = Ui::new(ThemeName::Dark, false, Zone::Utc);
+    ui.size = (120, 40);
+    update(&mut ui, Action::Arrived, snapshot);
+    ui
+}
+
+/// The same with this VM selected.
+fn screen_on(snapshot: &Snapshot, vm: &str) -> Ui {
+    let mut ui = screen(snapshot);
+    ui.selected = Some(vm.into());
+    update(&mut ui, Action::Arrived, snapshot);
+    ui
+}
+
+/// Presses a key as a terminal sends it.
+fn press(ui: &mut Ui, snapshot: &Snapshot, code: crossterm::event::KeyCode) -> Vec<Effect> {
+    let key = crossterm::event::KeyEvent::new(code, crossterm::event::KeyModifiers::NONE);
+    match whimbrel::console::dispatch(key, ui, snapshot) {
+        Some(Ok(action)) => update(ui, action, snapshot),
+        _ => Vec::new(),
+    }
+}
+
+/// Types characters, one key each.
+fn type_keys(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<Effect> {
+    keys.chars().flat_map(|c| press(ui, snapshot, crossterm::event::KeyCode::Char(c))).collect()
+}

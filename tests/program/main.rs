@@ -1,0 +1,13 @@
+//! The real binary, as its users run it: no server, no root, no cluster but the simulated one.
+
+mod command_line;
+mod command_templates;
+mod drain;
+mod policy_editor;
+mod reload;
+mod reports;
+mod restarts;
+#[path = "../support/mod.rs"]
+mod support;
+mod terminal;
+mod whatif;
