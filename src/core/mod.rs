@@ -4,4 +4,5 @@ pub mod cluster;
 pub mod engine;
 pub mod insight;
 pub mod policy;
+pub mod scanner;
 pub mod simulation;
