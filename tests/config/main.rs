@@ -7,10 +7,12 @@
 mod edits;
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use whimbrel::core::cluster::{Commands, CopyStorage, Domain, Driver, Libvirt, Reach, Span};
+use whimbrel::core::scanner::{Scanner, TokenKind};
 use whimbrel::core::simulation::{Plan, Scenario, Size, VmPlan};
 use whimbrel::edge::config::{self, Config, Parts};
 
@@ -123,7 +125,7 @@ fn a_byte_order_mark_and_crlf_keep_columns_right() {
     let windows = format!("\u{feff}{}", broken(&plain).replace('\n', "\r\n"));
     let reports = [&windows, &broken(&plain)].map(|text| config::parse(path, text).unwrap_err().to_string());
     assert_eq!(reports[0], reports[1]);
-    assert!(reports[0].starts_with("first.toml:1:1: error: unknown key 'mood'\nmood = 1\n^^^^\n"), "{}", reports[0]);
+    assert!(reports[0].starts_with("first.toml:1:1: error: unknown key 'mood'\nmood = …\n^^^^\n"), "{}", reports[0]);
 }
 
 /// What a config can say of a plan.
@@ -184,6 +186,38 @@ fn a_real_cluster_is_written_as_one_would_write_it() {
 
 fn sample() -> &'static str {
     include_str!("../../config/whimbrel.toml")
+}
+
+/// Where the string values of a config are that are neither names of things nor words from a list.
+fn strings_without_names(text: &str) -> Vec<Range<usize>> {
+    const NAMES_AND_WORDS: [&str; 14] = [
+        "name",
+        "mode",
+        "pick",
+        "kind",
+        "driver",
+        "copy_storage",
+        "resting",
+        "break_even",
+        "zone",
+        "on_timeout",
+        "direction",
+        "indicator_kind",
+        "field",
+        "service",
+    ];
+    let (mut found, mut key) = (Vec::new(), "");
+    for token in Scanner::new(text) {
+        let raw = &text[token.span.clone()];
+        match token.kind {
+            TokenKind::Key => key = raw,
+            // A list of hosts has their names in it.
+            TokenKind::Sign if raw == "[" && key == "host" => key = "name",
+            TokenKind::Text if !NAMES_AND_WORDS.contains(&key) => found.push(token.span),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Pieces of which a torn config is made.
@@ -379,6 +413,32 @@ proptest! {
         let text = format!("{} {secret} {}", before.concat(), after.concat());
         if let Err(report) = config::parse(Path::new("secret.toml"), &text) {
             prop_assert!(!report.to_string().contains("hunter2"), "{text:?}: {report}");
+        }
+    }
+
+    /// Names and words from a list are no secrets: messages say what is there instead. No other string value is told.
+    #[test]
+    fn no_string_value_of_a_broken_file_is_told(
+        secret in "[a-z]{5}zqx[0-9]{4}",
+        form in proptest::sample::select(vec!["S", "S S", "http://u:S@h/?a=S", "mysql://u@h/?S=1", "\\u0053 S", "{S}", "Mon-S 9:S"]),
+        which in any::<proptest::sample::Index>(),
+        cuts in proptest::collection::vec((0.0..1.0f64, 0usize..8, piece()), 1..5),
+    ) {
+        let strings = strings_without_names(sample());
+        let place = which.get(&strings).clone();
+        let quote = &sample()[place.start..=place.start];
+        let value = [quote, &form.replace('S', &secret), quote].concat();
+        let [head, tail] = [&sample()[..place.start], &sample()[place.end..]];
+        let mut pieces: Vec<String> = head.chars().map(String::from).collect();
+        pieces.push(value);
+        pieces.extend(tail.chars().map(String::from));
+        for (at, length, piece) in cuts {
+            let at = (at * pieces.len() as f64) as usize;
+            let end = (at + length).min(pieces.len());
+            pieces.splice(at..end, [piece]);
+        }
+        if let Err(report) = config::parse(Path::new("secret.toml"), &pieces.concat()) {
+            prop_assert!(!format!("{report}{report:?}").contains(&secret), "{report}");
         }
     }
 

@@ -1,7 +1,9 @@
-//! Where faults are collected while a file is read.
+//! Collects what is wrong with a file while it is read.
 
 use std::cell::RefCell;
 use std::ops::Range;
+
+use super::redact::Redaction;
 
 /// Something wrong at a place of the text, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +20,17 @@ pub(super) struct Fault {
 
 /// All faults of one file, in the order in which they were found.
 #[derive(Debug, Default)]
-pub(super) struct Sink(RefCell<Vec<Fault>>);
+pub(super) struct Diagnostics {
+    faults: RefCell<Vec<Fault>>,
+    redaction: Redaction,
+}
 
-impl Sink {
+impl Diagnostics {
+    /// Faults of a text of which these parts are not shown.
+    pub fn new(redaction: Redaction) -> Self {
+        Self { faults: RefCell::default(), redaction }
+    }
+
     /// Something that is there is wrong.
     pub fn error(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         self.push(Fault { span, message: message.into(), help: help.into(), absence: false });
@@ -31,12 +41,17 @@ impl Sink {
         self.push(Fault { span, message: message.into(), help: help.into(), absence: true });
     }
 
-    fn push(&self, fault: Fault) {
-        self.0.borrow_mut().push(fault);
+    /// A key that stands at this place, in quotes for a message: ` 'x'`. Empty if the key may not be shown.
+    pub fn key(&self, span: &Range<usize>, key: &str) -> String {
+        self.redaction.key(span, key)
     }
 
-    /// What was found.
-    pub fn into_faults(self) -> Vec<Fault> {
-        self.0.into_inner()
+    fn push(&self, fault: Fault) {
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// What was found, and which parts of the text are not shown.
+    pub fn into_parts(self) -> (Vec<Fault>, Redaction) {
+        (self.faults.into_inner(), self.redaction)
     }
 }

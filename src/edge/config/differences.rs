@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::mask;
 use super::model::{Config, HistoryFile, HistorySettings};
 use super::render::DEFAULT_GHZ;
 use super::spelling::{self, Spelled};
@@ -47,6 +46,14 @@ pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
     hosts(&mut told, old, new);
     vms(&mut told, old, new);
     told.differences
+}
+
+/// An address without its query, which may hold a secret. Nothing else has a `?` after `://`.
+fn without_query(value: &str) -> String {
+    match value.split_once('?') {
+        Some((address, _)) if address.contains("://") => format!("{address}?…"),
+        _ => value.to_owned(),
+    }
 }
 
 fn flag(flag: bool) -> &'static str {
@@ -103,7 +110,8 @@ impl Told {
             if old.is_none_or(|old| old.is_default) && new.is_none_or(|new| new.is_default) {
                 continue;
             }
-            let value = |spelled: Option<&Spelled>| spelled.map_or_else(|| NONE.to_owned(), |s| mask::masked(&s.value));
+            let value =
+                |spelled: Option<&Spelled>| spelled.map_or_else(|| NONE.to_owned(), |s| without_query(&s.value));
             match old.or(new).is_some_and(Spelled::is_open) {
                 true => self.change(key, &value(old), &value(new)),
                 false => self.say(&format!("{key} changed")),
@@ -333,7 +341,7 @@ mod tests {
         );
         assert_eq!(
             told(&[("uri = \"qemu+ssh://root@{host}/system\"", "uri = \"qemu+tls://{host}/system?token=hunter2\"")]),
-            ["array c: driver uri qemu+ssh://root@{host}/system → qemu+tls://{host}/system?token=***"]
+            ["array c: driver uri qemu+ssh://root@{host}/system → qemu+tls://{host}/system?…"]
         );
         assert_eq!(
             told(&[
@@ -409,7 +417,7 @@ mod tests {
         let url = "url = \"https://www.example.org/health\"";
         assert_eq!(
             told(&[(url, "url = \"https://www.example.org/?token=hunter2\"")]),
-            ["nii5: monitor url https://www.example.org/health → https://www.example.org/?token=***"]
+            ["nii5: monitor url https://www.example.org/health → https://www.example.org/?…"]
         );
         assert_eq!(
             told(&[("SELECT COUNT(*)", "SELECT SUM(hunter2)"), ("nii2.password", "other.password")]),

@@ -105,3 +105,47 @@ pub(super) const MONITOR: Shape = Shape {
         "dirty_mb_s",
     ],
 };
+
+/// What an error report may show of a key's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Echo {
+    /// All of it: the key has listed choices.
+    Words,
+    /// Numbers and flags, no strings.
+    Plain,
+    /// As `Plain`; keys of the table that it may be are names.
+    Names,
+    /// It is one of these names. Its table may be shown as another may, any other value may not.
+    Name,
+    /// Nothing: it leads to a secret, or may hold one.
+    Nothing,
+    /// Nothing: there is no such key.
+    Unknown,
+}
+
+/// Keys with listed choices, in whichever table they stand.
+const WORDS: [&str; 11] = [
+    "mode",
+    "pick",
+    "kind",
+    "driver",
+    "copy_storage",
+    "resting",
+    "break_even",
+    "zone",
+    "on_timeout",
+    "direction",
+    "indicator_kind",
+];
+const SECRETS: [&str; 6] = ["url", "uri", "peer_uri", "password_env", "password_file", "query"];
+
+/// What may be shown of the value of a key; `None`: no table has it.
+pub(super) fn echo(key: &str) -> Option<Echo> {
+    let shapes = [TOP, LIMITS, HISTORY, SITE, ARRAY, DRIVER, HOST, POLICY, VM, MONITOR];
+    match key {
+        "policy" => Some(Echo::Names),
+        _ if WORDS.contains(&key) => Some(Echo::Words),
+        _ if SECRETS.contains(&key) => Some(Echo::Nothing),
+        _ => shapes.iter().any(|shape| shape.keys.contains(&key)).then_some(Echo::Plain),
+    }
+}

@@ -1,25 +1,26 @@
 //! Read, check and explain the config.
 //!
-//! A file goes through three hands: `toml` parses it, as far as it can, into a tree that knows its places; the
-//! `cursor` walks that tree and records what is wrong with a key or a value; `read` makes the core's terms of it and
-//! records what cannot stand together. All errors of a file come back in one [`Report`], in order of position.
+//! The `toml` crate parses a file, as far as it can, into a tree that knows its places. The `toml_reader` walks that tree
+//! and records what is wrong with a key or a value. `read` makes the core's types of it and records what cannot stand
+//! together. All errors of a file come back in one [`Report`], in order of position; `redact` says what of the file it
+//! may show.
 
 mod clip;
-mod cursor;
+mod diagnostics;
 mod differences;
 mod edit;
 mod find;
 mod keys;
 mod lines;
-mod mask;
 mod model;
 mod read;
+mod redact;
 mod render;
 mod report;
 mod save;
-mod sink;
 mod spelling;
 mod syntax;
+mod toml_reader;
 mod watch;
 mod words;
 
@@ -41,8 +42,9 @@ pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};
 pub use watch::{Seen, Watch, WatchError, watch};
 
+use diagnostics::Diagnostics;
 use lines::Lines;
-use sink::Sink;
+use redact::Redaction;
 
 /// No config has more bytes than this.
 const LONGEST: u64 = 16 << 20;
@@ -94,13 +96,11 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     let (mended, mut errors) = syntax::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
-    let sink = Sink::default();
-    let config = read::config(path, tree.get_ref(), &Lines::of(text), &sink);
-    let faults = syntax::join(text, &errors, sink.into_faults());
-    if faults.is_empty() {
-        return Ok(config);
-    }
-    Err(Report::new(path, text, faults, &mask::secrets(tree.get_ref(), text, !errors.is_empty())))
+    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty()));
+    let config = read::config(path, tree.get_ref(), &Lines::of(text), &diagnostics);
+    let (found, redaction) = diagnostics.into_parts();
+    let faults = syntax::join(text, &errors, found, &redaction);
+    if faults.is_empty() { Ok(config) } else { Err(Report::new(path, text, faults, &redaction)) }
 }
 
 #[cfg(test)]

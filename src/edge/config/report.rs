@@ -5,13 +5,12 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
 use unicode_width::UnicodeWidthChar;
 
 use super::clip::{clipped, shortened};
+use super::diagnostics::Fault;
 use super::lines::Lines;
-use super::mask::{self, MASK};
-use super::sink::Fault;
+use super::redact::{ELLIPSIS, Redaction};
 
 /// One thing that is wrong in a config, and what would be right. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub struct Problem {
     pub message: String,
     /// What would be right, in one line.
     pub help: String,
-    /// The line it stands in, passwords masked; `None` if the file has no text.
+    /// What may be shown of the line it is in; `None` if the file has no text.
     source: Option<String>,
     /// Blanks and carets that mark the place under `source`.
     marks: String,
@@ -43,8 +42,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(path: &Path, text: &str, faults: Vec<Fault>, secrets: &[Range<usize>]) -> Self {
-        let page = Page { text, lines: Lines::of(text), secrets };
+    pub(super) fn new(path: &Path, text: &str, faults: Vec<Fault>, redaction: &Redaction) -> Self {
+        let page = Page { text, lines: Lines::of(text), redaction };
         Self { path: path.to_owned(), problems: faults.into_iter().map(|fault| page.problem(fault)).collect() }
     }
 
@@ -77,8 +76,7 @@ impl Report {
             help: "save the file as UTF-8".to_owned(),
             absence: false,
         };
-        let (tree, _) = DeTable::parse_recoverable(shown);
-        Self::new(path, shown, vec![fault], &mask::secrets(tree.get_ref(), shown, true))
+        Self::new(path, shown, vec![fault], &Redaction::of(shown, true))
     }
 
     /// The file.
@@ -120,7 +118,7 @@ impl fmt::Display for Report {
 struct Page<'t> {
     text: &'t str,
     lines: Lines,
-    secrets: &'t [Range<usize>],
+    redaction: &'t Redaction,
 }
 
 impl Page<'_> {
@@ -131,18 +129,13 @@ impl Page<'_> {
         let line = line.strip_suffix('\r').unwrap_or(line);
         let end = floor(self.text, fault.span.end).clamp(start, begin + line.len().max(start - begin));
         let column = self.text.get(begin..start).unwrap_or_default().chars().count();
-        // A value stands within its quotes.
-        let secret = |range: &Range<usize>| {
-            range.start <= fault.span.start.saturating_add(3) && fault.span.end <= range.end + 3 && range.end > start
-        };
-        let message = if self.secrets.iter().any(secret) { mask::unquoted(&fault.message) } else { fault.message };
         let (source, marks) = self.mark(line, begin, start..fault.span.end.max(start + 1));
         Problem {
             line: index + 1,
             column: column + 1,
             length: self.text.get(start..end).map_or(1, |marked| marked.chars().count()).max(1),
-            message: printable(&shortened(&mask::masked(&message))),
-            help: printable(&shortened(&mask::masked(&fault.help))),
+            message: printable(&shortened(&fault.message)),
+            help: printable(&shortened(&fault.help)),
             source: Some(source),
             marks,
         }
@@ -150,22 +143,24 @@ impl Page<'_> {
 
     /// The line as it may be shown, and the marks under it.
     fn mark(&self, line: &str, begin: usize, span: Range<usize>) -> (String, String) {
-        let (mut source, mut marks, mut hidden) = (String::new(), String::new(), false);
+        let (mut source, mut marks) = (String::new(), String::new());
+        let mut last = None;
         for (at, c) in line.char_indices().map(|(at, c)| (begin + at, c)) {
-            let secret = self.secrets.iter().any(|range| range.contains(&at));
-            let shown = match (secret, hidden) {
-                (true, true) => String::new(),
-                (true, false) => MASK.to_owned(),
-                (false, _) if c == '\t' => c.to_string(),
-                (false, _) => printable_char(c).to_string(),
+            let part = self.redaction.part(at);
+            if part.is_some() && part == last {
+                continue;
+            }
+            last = part;
+            let (shown, width, place) = match part {
+                Some(part) => (ELLIPSIS.to_owned(), 1, part.clone()),
+                // A tab stays one, or the marks would not be under their place.
+                None if c == '\t' => (c.to_string(), 1, at..at + 1),
+                None => (printable_char(c).to_string(), c.width().unwrap_or(1), at..at + c.len_utf8()),
             };
-            hidden = secret;
-            let width = if secret { shown.len() } else { c.width().unwrap_or(1) };
             match () {
-                () if span.contains(&at) => marks.push_str(&"^".repeat(width)),
-                () if at >= span.end => {}
-                // A tab stays one, or the marks would not stand under their place.
-                () if c == '\t' && !secret => marks.push('\t'),
+                () if span.start < place.end && place.start < span.end => marks.push_str(&"^".repeat(width)),
+                () if place.start >= span.end => {}
+                () if shown == "\t" => marks.push('\t'),
                 () => marks.push_str(&" ".repeat(width)),
             }
             source.push_str(&shown);

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use toml::de::{DeTable, Error};
 
+use super::diagnostics::Fault;
 use super::lines::Lines;
-use super::sink::Fault;
+use super::redact::Redaction;
 
 const DUPLICATE: &str = "duplicate key";
 const NO_VALUE: &str = "key with no value";
@@ -31,10 +32,10 @@ pub(super) fn mended(text: &str) -> (Cow<'_, str>, Vec<Error>) {
 
 /// Both kinds of fault in order of position, without those that merely follow from a syntax error: faults where the
 /// parser lost its way, and, if it may have lost keys or tables there, whatever is said to be missing.
-pub(super) fn join(text: &str, errors: &[Error], found: Vec<Fault>) -> Vec<Fault> {
+pub(super) fn join(text: &str, errors: &[Error], found: Vec<Fault>, redaction: &Redaction) -> Vec<Fault> {
     let lines = Lines::of(text);
     // The parser tells them level by level, not in order.
-    let mut told: Vec<Fault> = errors.iter().map(|error| fault(text, error)).collect();
+    let mut told: Vec<Fault> = errors.iter().map(|error| fault(text, error, redaction)).collect();
     told.sort_by_key(|fault| fault.span.start);
     let (mut faults, mut lost, mut doubled, mut whole) = (Vec::new(), Vec::<Range<usize>>::new(), 0..0, true);
     for fault in told {
@@ -88,7 +89,7 @@ fn next_header(text: &str, line: usize) -> usize {
     next.map_or(text.len() + 1, |at| line + at + 1)
 }
 
-fn fault(text: &str, error: &Error) -> Fault {
+fn fault(text: &str, error: &Error, redaction: &Redaction) -> Fault {
     let span = error.span().unwrap_or(0..0);
     let message = error.message();
     let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
@@ -97,13 +98,13 @@ fn fault(text: &str, error: &Error) -> Fault {
         None if expected.is_empty() || expected == "nothing" => "this is not TOML: see https://toml.io".to_owned(),
         None => format!("expected {expected}"),
     };
-    let message = if message == DUPLICATE { duplicate(text, &span) } else { message.to_owned() };
+    let message = if message == DUPLICATE { duplicate(text, &span, redaction) } else { message.to_owned() };
     Fault { span, message, help, absence: false }
 }
 
-fn duplicate(text: &str, span: &Range<usize>) -> String {
+fn duplicate(text: &str, span: &Range<usize>, redaction: &Redaction) -> String {
     let key = text.get(span.clone()).unwrap_or_default();
-    format!("{DUPLICATE} '{key}'")
+    format!("{DUPLICATE}{}", redaction.key(span, key))
 }
 
 fn remedy(message: &str) -> Option<&'static str> {

@@ -5,9 +5,8 @@ use std::ops::{Range, RangeInclusive};
 
 use toml::de::{DeTable, DeValue};
 
+use super::diagnostics::Diagnostics;
 use super::keys::Shape;
-use super::mask;
-use super::sink::Sink;
 use super::words::{A_YEAR, did_you_mean, duration};
 use crate::core::cluster::Span;
 
@@ -33,7 +32,7 @@ pub(super) struct Table<'a> {
     span: Range<usize>,
     shape: Shape,
     asked: RefCell<Vec<&'static str>>,
-    sink: &'a Sink,
+    diagnostics: &'a Diagnostics,
 }
 
 /// A value of the file, and what to call it.
@@ -42,12 +41,12 @@ pub(super) struct Item<'a> {
     key: &'a str,
     value: &'a DeValue<'a>,
     span: Range<usize>,
-    sink: &'a Sink,
+    diagnostics: &'a Diagnostics,
 }
 
 impl<'a> Table<'a> {
-    pub fn root(entries: &'a DeTable<'a>, shape: Shape, sink: &'a Sink) -> Self {
-        Self { entries, span: 0..0, shape, asked: RefCell::default(), sink }
+    pub fn root(entries: &'a DeTable<'a>, shape: Shape, diagnostics: &'a Diagnostics) -> Self {
+        Self { entries, span: 0..0, shape, asked: RefCell::default(), diagnostics }
     }
 
     /// Where the table stands: its header or its braces.
@@ -64,14 +63,18 @@ impl<'a> Table<'a> {
         }
         // The parser stands a value without a place in for one that it could not read.
         let value = self.entries.get(key).filter(|value| value.span() != (0..0))?;
-        Some(Item { key, value: value.get_ref(), span: value.span(), sink: self.sink })
+        Some(Item { key, value: value.get_ref(), span: value.span(), diagnostics: self.diagnostics })
     }
 
     /// The value of a key that must be there.
     pub fn need(&self, key: &'static str, example: &str) -> Option<Item<'a>> {
         let found = self.get(key);
         if found.is_none() {
-            self.sink.absent(self.span(), format!("{} needs '{key}'", self.shape.name), format!("add {example}"));
+            self.diagnostics.absent(
+                self.span(),
+                format!("{} needs '{key}'", self.shape.name),
+                format!("add {example}"),
+            );
         }
         found
     }
@@ -87,7 +90,8 @@ impl<'a> Table<'a> {
         entries
             .map(|(key, value)| {
                 let name: At<&'a str> = At::new(key.get_ref().as_ref(), key.span());
-                let item = Item { key: name.value, value: value.get_ref(), span: value.span(), sink: self.sink };
+                let item =
+                    Item { key: name.value, value: value.get_ref(), span: value.span(), diagnostics: self.diagnostics };
                 (name, item.table(shape))
             })
             .collect()
@@ -102,10 +106,11 @@ impl<'a> Table<'a> {
                 continue;
             }
             let known = self.shape.keys.contains(&name);
+            let unknown = || format!("unknown key{}", self.diagnostics.key(&key.span(), name));
             let (message, help) = match kind {
-                _ if mask::is_secret(name) => {
+                _ if means_secret(name) => {
                     let help = "keep the password out of the config: use password_env or password_file";
-                    (format!("unknown key '{name}'"), help.to_owned())
+                    (unknown(), help.to_owned())
                 }
                 Some(kind) if known => (
                     format!("{} of kind '{kind}' has no '{name}'", self.shape.name),
@@ -113,10 +118,10 @@ impl<'a> Table<'a> {
                 ),
                 // Its kind is wrong, which was said: any key of the family may be meant.
                 None if known => continue,
-                Some(_) => (format!("unknown key '{name}'"), did_you_mean(name, asked.iter().copied())),
-                None => (format!("unknown key '{name}'"), did_you_mean(name, self.shape.keys.iter().copied())),
+                Some(_) => (unknown(), did_you_mean(name, asked.iter().copied())),
+                None => (unknown(), did_you_mean(name, self.shape.keys.iter().copied())),
             };
-            self.sink.error(key.span(), message, help);
+            self.diagnostics.error(key.span(), message, help);
         }
     }
 }
@@ -128,12 +133,12 @@ impl<'a> Item<'a> {
 
     /// Records that this value is wrong.
     pub fn wrong(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.sink.error(self.span(), message, help);
+        self.diagnostics.error(self.span(), message, help);
     }
 
     /// Records that a part of this value is wrong.
     pub fn wrong_at(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.sink.error(span, message, help);
+        self.diagnostics.error(span, message, help);
     }
 
     fn wrong_type(&self, wanted: &str, help: impl Into<String>) {
@@ -176,7 +181,7 @@ impl<'a> Item<'a> {
     /// so that what refers to it is not wrong too.
     pub fn name(&self) -> Option<At<&'a str>> {
         let name = self.text()?;
-        check_name(&name, self.sink);
+        check_name(&name, self.diagnostics);
         Some(name)
     }
 
@@ -297,7 +302,7 @@ impl<'a> Item<'a> {
         match duration(text, most) {
             Ok(span) => Some(At::new(span, self.span())),
             Err(why) => {
-                self.wrong(format!("'{text}' is no duration: {why}"), HELP);
+                self.wrong(format!("'{}' is no duration: {why}", self.key), HELP);
                 None
             }
         }
@@ -333,9 +338,13 @@ impl<'a> Item<'a> {
     /// A table, where `wanted` says what else may stand.
     pub fn table_or(&self, wanted: &str, shape: Shape) -> Option<Table<'a>> {
         match self.value {
-            DeValue::Table(entries) => {
-                Some(Table { entries, span: self.span(), shape, asked: RefCell::default(), sink: self.sink })
-            }
+            DeValue::Table(entries) => Some(Table {
+                entries,
+                span: self.span(),
+                shape,
+                asked: RefCell::default(),
+                diagnostics: self.diagnostics,
+            }),
             _ => {
                 self.wrong_type(wanted, format!("write it as {{ {} = … }}", shape.keys.first().unwrap_or(&"key")));
                 None
@@ -359,19 +368,49 @@ impl<'a> Item<'a> {
     }
 }
 
+/// Pieces of words that name a secret.
+const SECRET_PIECES: [&str; 10] =
+    ["pass", "pwd", "secret", "token", "credential", "apikey", "api_key", "api-key", "private_key", "access_key"];
+/// Too short to be looked for within other words: one of a key's words must be one of these.
+const SECRET_WORDS: [&str; 3] = ["pw", "auth", "authorization"];
+
+/// Whether a key that nobody knows was meant for a password.
+fn means_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    let is_word = || key.split(['_', '-', '.', ' ']).any(|word| SECRET_WORDS.contains(&word));
+    SECRET_PIECES.iter().any(|piece| key.contains(piece)) || is_word()
+}
+
 /// Records a name that cannot stand.
-pub(super) fn check_name(name: &At<&str>, sink: &Sink) {
+pub(super) fn check_name(name: &At<&str>, diagnostics: &Diagnostics) {
     let wrong = |message: &str| {
-        sink.error(name.span.clone(), message, "use letters, digits, and signs such as - _ . in names");
+        diagnostics.error(name.span.clone(), message, "use letters, digits, and signs such as - _ . in names");
     };
     match name.value {
         "" => wrong("a name must not be empty"),
         n if n.chars().count() > LONGEST_NAME => {
             let message = format!("a name must have at most {LONGEST_NAME} characters");
-            sink.error(name.span.clone(), message, "write a shorter name");
+            diagnostics.error(name.span.clone(), message, "write a shorter name");
         }
         n if n.chars().any(char::is_control) => wrong("a name must not have control characters in it"),
-        n if n.chars().any(char::is_whitespace) => wrong(&format!("the name '{n}' has a blank in it")),
+        n if n.chars().any(char::is_whitespace) => wrong("a name must not have a blank in it"),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_mean_a_secret_are_known() {
+        for key in
+            ["pw", "db_pw", "PWD", "passwd", "Passphrase", "secret", "token", "apiKey", "api_key", "auth", "x-auth"]
+        {
+            assert!(means_secret(key), "{key}");
+        }
+        for key in ["name", "author", "key", "upward", "url"] {
+            assert!(!means_secret(key), "{key}");
+        }
     }
 }

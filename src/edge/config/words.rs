@@ -21,6 +21,12 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     near.filter(|&(d, _)| d <= allowed).min_by_key(|&(d, _)| d).map(|(_, k)| k)
 }
 
+/// A word of the file for a message, in quotes: ` 'x'`. Empty if it is near to none of these: then it may be anything, a
+/// secret too.
+pub(super) fn if_near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    if nearest(word, known).is_some() { format!(" '{word}'") } else { String::new() }
+}
+
 /// `did you mean 'x'?`, or the whole choice.
 pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {

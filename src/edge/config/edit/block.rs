@@ -7,10 +7,10 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::super::diagnostics::Diagnostics;
 use super::super::model::Config;
 use super::super::report::{Problem, Report};
-use super::super::sink::Sink;
-use super::super::{lines::Lines, mask, read, syntax};
+use super::super::{lines::Lines, read, redact::Redaction, syntax};
 use super::place::{self, Given, Place};
 use super::splice::line_end;
 use crate::core::cluster::VmId;
@@ -112,19 +112,16 @@ pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<P
     let (mended, mut errors) = syntax::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
-    let sink = Sink::default();
-    let settings = read::block(tree.get_ref(), &context.users, &sink);
+    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty()));
+    let settings = read::block(tree.get_ref(), &context.users, &diagnostics);
     // What is wrong for several VMs is said once.
-    let mut found = sink.into_faults();
+    let (mut found, redaction) = diagnostics.into_parts();
     found.sort_by_key(|fault| fault.span.start);
     found.dedup();
-    let faults = syntax::join(text, &errors, found);
+    let faults = syntax::join(text, &errors, found, &redaction);
     match settings {
         Some(settings) if faults.is_empty() => Ok(settings),
-        _ => {
-            let secrets = mask::secrets(tree.get_ref(), text, !errors.is_empty());
-            Err(Report::new(Path::new(""), text, faults, &secrets).into_problems())
-        }
+        _ => Err(Report::new(Path::new(""), text, faults, &redaction).into_problems()),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::super::cursor::{Item, Table};
+use super::super::diagnostics::Diagnostics;
 use super::super::keys;
 use super::super::render::DEFAULT_GHZ;
-use super::super::sink::Sink;
-use super::super::words::did_you_mean;
+use super::super::toml_reader::{Item, Table};
+use super::super::words::{did_you_mean, if_near};
 use super::driver;
 use super::reaches::{self, Entry};
 use super::sites::Sites;
@@ -59,15 +59,15 @@ impl Arrays {
 }
 
 /// Reads the arrays. `folder` is the config's.
-pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, sink: &Sink) -> Arrays {
+pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, diagnostics: &Diagnostics) -> Arrays {
     let mut arrays = Arrays::default();
     let Some(item) = top.get("array").filter(|item| !item.is_empty_list()) else {
-        sink.absent(0..0, "there is no [[array]]", format!("add [[array]] with a name, and {EXAMPLE}"));
+        diagnostics.absent(0..0, "there is no [[array]]", format!("add [[array]] with a name, and {EXAMPLE}"));
         return arrays;
     };
     let (entries, whole) = item.list("[[array]], in double brackets, once for each");
     (arrays.whole, arrays.entries_whole) = (whole, whole);
-    let mut reader = Reader { folder, sites, sink, names: HashSet::new(), hosts: HashSet::new() };
+    let mut reader = Reader { folder, sites, diagnostics, names: HashSet::new(), hosts: HashSet::new() };
     for entry in &entries {
         match entry.table(keys::ARRAY) {
             Some(table) => reader.array(table, &mut arrays),
@@ -83,7 +83,7 @@ pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, sink: 
 struct Reader<'a> {
     folder: Option<&'a Path>,
     sites: &'a Sites,
-    sink: &'a Sink,
+    diagnostics: &'a Diagnostics,
     names: HashSet<&'a str>,
     hosts: HashSet<&'a str>,
 }
@@ -93,22 +93,22 @@ impl<'a> Reader<'a> {
         let id = ArrayId::at(arrays.list.len());
         let name = table.need("name", "name = \"a\"").and_then(|item| item.name());
         match &name {
-            Some(name) => check_unique(&mut self.names, "an array", name, self.sink),
+            Some(name) => check_unique(&mut self.names, "an array", name, self.diagnostics),
             None => arrays.whole = false,
         }
         let site = table.get("site").and_then(|item| item.text()).and_then(|site| {
             let names = self.sites.list.iter().map(|site| site.name.as_str());
-            lookup("site", &site, names, self.sites.whole, self.sink).map(SiteId::at)
+            lookup("site", &site, names, self.sites.whole, self.diagnostics).map(SiteId::at)
         });
         let first = arrays.hosts.len();
         let (entries, whole) = self.hosts(&table, id, arrays);
         arrays.hosts_whole.push(whole);
         let hosts: Vec<HostId> = (first..arrays.hosts.len()).map(HostId::at).collect();
-        let base = table.get("base").and_then(|item| base(&item, &hosts, arrays, whole, self.sink));
+        let base = table.get("base").and_then(|item| base(&item, &hosts, arrays, whole, self.diagnostics));
         arrays.based.push(table.key_span("base").is_some());
         let driver = driver::read(&table, self.folder);
         arrays.reaches.extend(match &driver {
-            Some(driver) => reaches::read(&entries, driver, self.sink),
+            Some(driver) => reaches::read(&entries, driver, self.diagnostics),
             None => vec![Reach::default(); entries.len()],
         });
         arrays.drivers.push(driver.map(|given| given.driver));
@@ -161,20 +161,24 @@ impl<'a> Reader<'a> {
             table.finish(None);
             name
         }?;
-        check_unique(&mut self.hosts, "a host", &name, self.sink);
+        check_unique(&mut self.hosts, "a host", &name, self.diagnostics);
         host.name = name.value.to_owned();
         let ghz = cpu_ghz.as_ref().and_then(|item| item.positive()).unwrap_or(DEFAULT_GHZ);
         Some((host, ghz, Entry { name, uri, peer_uri, cpu_ghz }))
     }
 }
 
-fn base(item: &Item<'_>, hosts: &[HostId], arrays: &Arrays, whole: bool, sink: &Sink) -> Option<HostId> {
+fn base(item: &Item<'_>, hosts: &[HostId], arrays: &Arrays, whole: bool, diagnostics: &Diagnostics) -> Option<HostId> {
     let name = item.text()?;
     let names = hosts.iter().map(|host| arrays.hosts[host.index()].name.as_str());
     let Some(found) = names.clone().position(|n| n == name.value) else {
         if whole {
-            let help = format!("the base is one of the array's hosts; {}", did_you_mean(name.value, names));
-            sink.absent(name.span, format!("the base '{}' is no host of this array", name.value), help);
+            let help = format!("the base is one of the array's hosts; {}", did_you_mean(name.value, names.clone()));
+            diagnostics.absent(
+                name.span,
+                format!("the base{} is no host of this array", if_near(name.value, names)),
+                help,
+            );
         }
         return None;
     };

@@ -4,9 +4,9 @@ use std::hash::Hash;
 
 use toml::de::DeTable;
 
-use super::super::cursor::Table;
+use super::super::diagnostics::Diagnostics;
 use super::super::keys;
-use super::super::sink::Sink;
+use super::super::toml_reader::Table;
 use super::agree::{self, Deadline};
 use super::policy::{self, Policy};
 use crate::core::cluster::{Cluster, Direction, Monitor, Source, VmId};
@@ -55,34 +55,34 @@ impl User {
         (self.direction == Direction::LowerIsWorse, self.queue, self.array.clone(), self.deadline)
     }
 
-    fn check(&self, policy: &Policy, sink: &Sink) {
+    fn check(&self, policy: &Policy, diagnostics: &Diagnostics) {
         if let Some(kind) = &policy.kind {
             if let Some((message, help)) = agree::with_service(kind.value, self.queue) {
-                sink.error(kind.span.clone(), message, help);
+                diagnostics.error(kind.span.clone(), message, help);
             }
             if let Some((message, help)) = agree::with_array(kind.value, &self.array, self.base) {
-                sink.error(kind.span.clone(), message, help);
+                diagnostics.error(kind.span.clone(), message, help);
             }
         }
         let Some((high, deadline)) = policy.high.as_ref().zip(self.deadline) else { return };
         if let Some((message, help)) = deadline.and_threshold(high.value) {
-            sink.error(high.span.clone(), message, help);
+            diagnostics.error(high.span.clone(), message, help);
         }
     }
 }
 
-/// What the first of these VMs gets of a block, the faults it has for any of them recorded in `sink`; without VMs, what one
+/// What the first of these VMs gets of a block, the faults it has for any of them recorded in `diagnostics`; without VMs, what one
 /// would get for which higher is worse. Another VM gets the same, but for its direction.
-pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], sink: &Sink) -> Option<Settings> {
-    let policy = policy::read(Table::root(tree, keys::POLICY, sink), sink);
+pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], diagnostics: &Diagnostics) -> Option<Settings> {
+    let policy = policy::read(Table::root(tree, keys::POLICY, diagnostics), diagnostics);
     let settings = |user: &User| {
-        user.check(&policy, sink);
-        policy.settings(user.direction, &user.vm, sink)
+        user.check(&policy, diagnostics);
+        policy.settings(user.direction, &user.vm, diagnostics)
     };
     let all: Vec<Option<Settings>> = users.iter().map(settings).collect();
-    policy.check_alone(sink);
+    policy.check_alone(diagnostics);
     match all.into_iter().next() {
         Some(first) => first,
-        None => policy.settings(Direction::default(), "", &Sink::default()),
+        None => policy.settings(Direction::default(), "", &Diagnostics::default()),
     }
 }

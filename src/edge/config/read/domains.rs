@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::cursor::{At, Item, Table};
-use super::super::sink::Sink;
+use super::super::diagnostics::Diagnostics;
+use super::super::toml_reader::{At, Item, Table};
 use crate::core::cluster::{ArrayId, Domain, Driver};
 
 /// A VM's keys of that kind.
@@ -37,7 +37,7 @@ impl<'a> Domains<'a> {
         (array, driver): (ArrayId, &Driver),
         vm: &At<&'a str>,
         (given, domain): (&Given<'a>, &Domain),
-        sink: &Sink,
+        diagnostics: &Diagnostics,
     ) {
         if *driver == Driver::Simulator {
             for item in [&given.name, &given.uuid].into_iter().flatten() {
@@ -49,7 +49,7 @@ impl<'a> Domains<'a> {
         let place = |item: &Option<Item<'_>>| item.as_ref().map_or_else(|| vm.span.clone(), Item::span);
         let say = |place, what: &str, first: &str| {
             let message = format!("'{first}' and '{}' have the same {what}: these are the same VM", vm.value);
-            sink.error(place, message, "correct one of them, or remove one of the VMs");
+            diagnostics.error(place, message, "correct one of them, or remove one of the VMs");
         };
         if let Some(uuid) = &domain.uuid
             && let Some(first) = self.uuids.insert((array, uuid.clone()), vm.value)

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::super::cursor::{Item, Table};
 use super::super::keys;
+use super::super::toml_reader::{Item, Table};
 use super::super::words::written;
-use super::{template, uri};
+use super::{address, template};
 use crate::core::cluster::{Commands, CopyStorage, Driver, Libvirt, Span};
 
 /// The word in `kind`.
@@ -84,12 +84,12 @@ fn alone(kind: Kind, item: &Item<'_>) -> Driver {
 fn libvirt(table: &Table<'_>) -> Libvirt {
     let flag = |key| table.get(key).and_then(|item| item.flag());
     let peer_uri = table.get("peer_uri").and_then(|item| {
-        let peer = uri::template(&item, "peer_uri")?;
+        let peer = address::template(&item, "peer_uri")?;
         check_peer(&item, &peer);
         Some(peer)
     });
     Libvirt {
-        uri: table.get("uri").and_then(|item| uri::template(&item, "uri")),
+        uri: table.get("uri").and_then(|item| address::template(&item, "uri")),
         peer_uri,
         tunnelled: flag("tunnelled").unwrap_or(false),
         persistent: flag("persistent"),
@@ -106,7 +106,7 @@ fn libvirt(table: &Table<'_>) -> Libvirt {
 
 /// Records a peer's uri by which a source would reach itself.
 pub(super) fn check_peer(item: &Item<'_>, peer: &str) {
-    if uri::is_local(peer) {
+    if address::is_local(peer) {
         let help = "write the destination as another host reaches it, such as qemu+tcp://{host}/system";
         item.wrong("this uri names no host: the source would reach itself", help);
     }

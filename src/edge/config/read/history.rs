@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::cursor::{Item, Table};
 use super::super::model::{HistoryFile, HistorySettings};
+use super::super::toml_reader::{Item, Table};
 use super::super::words::{TEN_YEARS, written};
 use crate::core::cluster::Span;
 

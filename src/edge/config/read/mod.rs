@@ -3,6 +3,7 @@
 //! After an error reading goes on with whatever is at hand, so that the next error is found too; what comes out is only
 //! used if there was none.
 
+mod address;
 mod agree;
 mod arrays;
 mod block;
@@ -15,8 +16,6 @@ mod policy;
 mod reaches;
 mod sites;
 mod template;
-mod uri;
-mod url;
 mod vms;
 
 use std::collections::HashSet;
@@ -24,11 +23,11 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::cursor::{At, Table, check_name};
+use super::diagnostics::Diagnostics;
 use super::keys;
 use super::lines::Lines;
 use super::model::{Config, HistorySettings};
-use super::sink::Sink;
+use super::toml_reader::{At, Table, check_name};
 use super::words;
 use crate::core::cluster::{Cluster, Driver, Limits, Mode, Span};
 use crate::core::simulation::Plan;
@@ -41,22 +40,29 @@ const BETWEEN_SITES: (Span, Span) = (Span::from_mins(3), Span::from_mins(22));
 
 pub(super) use block::{User, block};
 
-/// The config a tree says, its faults recorded in `sink`.
-pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, sink: &Sink) -> Config {
-    let top = Table::root(tree, keys::TOP, sink);
+/// The config a tree says, its faults recorded in `diagnostics`.
+pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, diagnostics: &Diagnostics) -> Config {
+    let top = Table::root(tree, keys::TOP, diagnostics);
     let name = top.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
     // A mode that cannot be read says nothing on the VMs' modes.
     let mode = top.get("mode").map_or(Some(Mode::default()), |item| item.choice(&MODES));
     let limits = top.get("limits").and_then(|item| item.table(keys::LIMITS)).map_or_else(Limits::default, limits);
     let history = top.get("history").and_then(|item| item.table(keys::HISTORY));
     let history = history.map_or_else(HistorySettings::default, |table| history::read(table, path.parent()));
-    let sites = sites::read(&top, sink);
-    let arrays = arrays::read(&top, path.parent(), &sites, sink);
-    let policies = policies(&top, sink);
-    let context =
-        vms::Context { sink, folder: path.parent(), mode, sites: &sites, arrays: &arrays, policies: &policies, lines };
+    let sites = sites::read(&top, diagnostics);
+    let arrays = arrays::read(&top, path.parent(), &sites, diagnostics);
+    let policies = policies(&top, diagnostics);
+    let context = vms::Context {
+        diagnostics,
+        folder: path.parent(),
+        mode,
+        sites: &sites,
+        arrays: &arrays,
+        policies: &policies,
+        lines,
+    };
     let vms = vms::read(&top, &context);
-    policies.iter().for_each(|(_, policy)| policy.check_alone(sink));
+    policies.iter().for_each(|(_, policy)| policy.check_alone(diagnostics));
     top.finish(None);
 
     let plan = Plan {
@@ -132,21 +138,21 @@ fn limits(table: Table<'_>) -> Limits {
 }
 
 /// By name, in the file's order.
-fn policies<'a>(top: &Table<'a>, sink: &'a Sink) -> Vec<(&'a str, policy::Policy)> {
+fn policies<'a>(top: &Table<'a>, diagnostics: &'a Diagnostics) -> Vec<(&'a str, policy::Policy)> {
     let table = top.get("policy").and_then(|item| item.table(keys::POLICIES));
     let entries = table.map(|table| table.named(keys::POLICY)).unwrap_or_default();
     let policy = |(name, table): (At<&'a str>, Option<Table<'a>>)| {
-        check_name(&name, sink);
-        (name.value, table.map(|table| policy::read(table, sink)).unwrap_or_default())
+        check_name(&name, diagnostics);
+        (name.value, table.map(|table| policy::read(table, diagnostics)).unwrap_or_default())
     };
     entries.into_iter().map(policy).collect()
 }
 
 /// Records a name that was given before. `what` is the noun.
-fn check_unique<'a>(seen: &mut HashSet<&'a str>, what: &str, name: &At<&'a str>, sink: &Sink) {
+fn check_unique<'a>(seen: &mut HashSet<&'a str>, what: &str, name: &At<&'a str>, diagnostics: &Diagnostics) {
     if !seen.insert(name.value) {
         let message = format!("there already is {what} '{}'", name.value);
-        sink.error(name.span.clone(), message, "rename or remove one of them");
+        diagnostics.error(name.span.clone(), message, "rename or remove one of them");
     }
 }
 
@@ -156,15 +162,15 @@ fn lookup<'a>(
     name: &At<&str>,
     names: impl Iterator<Item = &'a str> + Clone,
     whole: bool,
-    sink: &Sink,
+    diagnostics: &Diagnostics,
 ) -> Option<usize> {
     let found = names.clone().position(|n| n == name.value);
     if found.is_none() && whole {
         let help = match names.clone().next() {
-            Some(_) => words::did_you_mean(name.value, names),
+            Some(_) => words::did_you_mean(name.value, names.clone()),
             None => format!("there is no {what} in this file yet: add one"),
         };
-        sink.absent(name.span.clone(), format!("unknown {what} '{}'", name.value), help);
+        diagnostics.absent(name.span.clone(), format!("unknown {what}{}", words::if_near(name.value, names)), help);
     }
     found
 }

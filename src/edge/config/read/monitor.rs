@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::super::cursor::{At, Item, Table};
-use super::super::mask;
-use super::super::sink::Sink;
+use super::super::diagnostics::Diagnostics;
+use super::super::toml_reader::{At, Item, Table};
 use super::super::words::written;
-use super::url;
+use super::address;
 use crate::core::cluster::{
     Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage,
 };
@@ -94,13 +93,18 @@ impl Measure {
 }
 
 /// Reads a monitor. `folder` is the config's, `interval` the VM's if it could be read.
-pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Span>, sink: &Sink) -> Watch {
+pub(super) fn read(
+    table: Table<'_>,
+    folder: Option<&Path>,
+    interval: Option<Span>,
+    diagnostics: &Diagnostics,
+) -> Watch {
     let given = table.need("kind", "kind = \"mysql\", or apache, http, hypervisor, simulated");
     let given = given.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
     let kind = given.as_ref().map(|kind| kind.value);
     let mut plan = VmPlan::default();
     let (source, measure) = match kind {
-        Some(Kind::Mysql) => mysql(&table, folder, sink),
+        Some(Kind::Mysql) => mysql(&table, folder, diagnostics),
         Some(Kind::Apache) => apache(&table),
         Some(Kind::Http) => http(&table),
         Some(Kind::Hypervisor) => hypervisor(&table),
@@ -161,9 +165,9 @@ fn common(table: &Table<'_>, watch: &mut Watch, interval: Option<Span>) {
     }
 }
 
-fn mysql(table: &Table<'_>, folder: Option<&Path>, sink: &Sink) -> (Option<Source>, Measure) {
-    let url = table.need("url", "url = \"mysql://watch@127.0.0.1:3306\"").and_then(|item| url::mysql(&item));
-    let password = password(table, folder, sink);
+fn mysql(table: &Table<'_>, folder: Option<&Path>, diagnostics: &Diagnostics) -> (Option<Source>, Measure) {
+    let url = table.need("url", "url = \"mysql://watch@127.0.0.1:3306\"").and_then(|item| address::mysql(&item));
+    let password = password(table, folder, diagnostics);
     let (variable, query) = (table.get("variable"), table.get("query"));
     if let (Some(variable), Some(query)) = (&variable, &query) {
         later(variable, query).wrong("both 'variable' and 'query' say what is measured", "keep one of them");
@@ -171,7 +175,7 @@ fn mysql(table: &Table<'_>, folder: Option<&Path>, sink: &Sink) -> (Option<Sourc
     let variable = variable.and_then(|item| item.name()).map(|text| text.value);
     let query = query.and_then(|item| item.text()).inspect(|text| {
         if text.value.trim().is_empty() {
-            sink.error(text.span.clone(), "'query' is empty", "write a query that gives one number");
+            diagnostics.error(text.span.clone(), "'query' is empty", "write a query that gives one number");
         }
     });
     let (quantity, measure) = match (query, variable) {
@@ -188,23 +192,34 @@ fn mysql(table: &Table<'_>, folder: Option<&Path>, sink: &Sink) -> (Option<Sourc
     (url.map(|url| Source::Mysql { url, password, quantity, on_timeout }), measure)
 }
 
-fn password(table: &Table<'_>, folder: Option<&Path>, sink: &Sink) -> Option<Secret> {
+fn password(table: &Table<'_>, folder: Option<&Path>, diagnostics: &Diagnostics) -> Option<Secret> {
     let (env, file) = (table.get("password_env"), table.get("password_file"));
     if let (Some(env), Some(file)) = (&env, &file) {
         later(env, file).wrong("both 'password_env' and 'password_file' say where the password is", "keep one of them");
     }
     let env = env.and_then(|item| item.text());
-    if let Some(name) = env.as_ref().filter(|name| !mask::is_variable(name.value)) {
+    if let Some(name) = env.as_ref().filter(|name| !is_variable(name.value)) {
         let message = "this is no name of an environment variable";
-        sink.error(name.span.clone(), message, "name the variable that holds the password: letters, digits and _");
+        diagnostics.error(
+            name.span.clone(),
+            message,
+            "name the variable that holds the password: letters, digits and _",
+        );
     }
     let file = file.and_then(|item| item.line()).map(|file| folder.unwrap_or(Path::new("")).join(file.value));
     env.map(|name| Secret::Env(name.value.to_owned())).or(file.map(Secret::File))
 }
 
+/// Whether this can be the name of an environment variable; what cannot may well be the password itself.
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 fn apache(table: &Table<'_>) -> (Option<Source>, Measure) {
     const EXAMPLE: &str = "http://127.0.0.1/server-status?auto";
-    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| url::page(&item, EXAMPLE));
+    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| address::page(&item, EXAMPLE));
     let field = table.get("field").and_then(|item| item.line()).map_or(IDLE_WORKERS, |field| field.value);
     let measure = match field {
         IDLE_WORKERS => Measure::idle_workers(),
@@ -216,7 +231,7 @@ fn apache(table: &Table<'_>) -> (Option<Source>, Measure) {
 
 fn http(table: &Table<'_>) -> (Option<Source>, Measure) {
     const EXAMPLE: &str = "http://127.0.0.1/";
-    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| url::page(&item, EXAMPLE));
+    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| address::page(&item, EXAMPLE));
     let expect = table.get("expect").and_then(|item| item.whole(100..=599)).and_then(|n| u16::try_from(n).ok());
     (url.map(|url| Source::Http { url, expect: expect.unwrap_or(200) }), Measure::response_time())
 }

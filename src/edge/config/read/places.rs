@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::cursor::{At, Item, Table};
-use super::super::words::did_you_mean;
+use super::super::toml_reader::{At, Item, Table};
+use super::super::words::{did_you_mean, if_near};
 use super::agree;
 use super::lookup;
 use super::policy::{Kind, Policy};
@@ -59,7 +59,7 @@ impl<'c, 'a> Places<'c, 'a> {
     fn array(&self, name: &At<&'a str>) -> Option<ArrayId> {
         let arrays = self.context.arrays;
         let names = arrays.list.iter().map(|array| array.name.as_str());
-        lookup("array", name, names, arrays.whole, self.context.sink).map(ArrayId::at)
+        lookup("array", name, names, arrays.whole, self.context.diagnostics).map(ArrayId::at)
     }
 
     fn host(&self, name: &At<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
@@ -67,11 +67,13 @@ impl<'c, 'a> Places<'c, 'a> {
         let found = arrays.hosts.iter().position(|host| host.name == name.value).map(HostId::at);
         if found.is_none() && arrays.hosts_known(array) {
             let near = |(_, host): (HostId, &'a Host)| host.name.as_str();
-            let help = match array {
-                Some(array) => did_you_mean(name.value, arrays.hosts_of(array).map(near)),
-                None => did_you_mean(name.value, arrays.hosts.iter().map(|host| host.name.as_str())),
+            let known: Vec<&str> = match array {
+                Some(array) => arrays.hosts_of(array).map(near).collect(),
+                None => arrays.hosts.iter().map(|host| host.name.as_str()).collect(),
             };
-            self.context.sink.absent(name.span.clone(), format!("unknown host '{}'", name.value), help);
+            let help = did_you_mean(name.value, known.iter().copied());
+            let message = format!("unknown host{}", if_near(name.value, known.iter().copied()));
+            self.context.diagnostics.absent(name.span.clone(), message, help);
         }
         found
     }
@@ -92,7 +94,7 @@ impl<'c, 'a> Places<'c, 'a> {
 
     /// The array that is not at the home site, if it is the only one.
     fn only_other(&self, table: &Table<'a>) -> Option<ArrayId> {
-        let (arrays, sink) = (self.context.arrays, self.context.sink);
+        let (arrays, diagnostics) = (self.context.arrays, self.context.diagnostics);
         if !arrays.whole || !self.context.sites.whole {
             return None;
         }
@@ -100,10 +102,10 @@ impl<'c, 'a> Places<'c, 'a> {
         let found = others.next();
         if found.is_none() {
             let message = "a site policy needs an array at another site to go to";
-            sink.absent(table.span(), message, "add a [[site]] and an [[array]] at it");
+            diagnostics.absent(table.span(), message, "add a [[site]] and an [[array]] at it");
         } else if others.next().is_some() {
             let message = "several arrays are at other sites: which of them does this VM go to?";
-            sink.absent(table.span(), message, "add away = \"ARRAY\"");
+            diagnostics.absent(table.span(), message, "add away = \"ARRAY\"");
         }
         found
     }
@@ -114,7 +116,11 @@ impl<'c, 'a> Places<'c, 'a> {
             let place = table.get("array").or_else(|| table.get("host")).map_or(table.span(), |item| item.span());
             let name = &self.context.arrays.list[array.index()].name;
             let message = format!("array '{name}' is not at the home site, where a VM of the site policy lives");
-            self.context.sink.error(place, message, "write array = \"ARRAY\" of the home site; its host may be away");
+            self.context.diagnostics.error(
+                place,
+                message,
+                "write array = \"ARRAY\" of the home site; its host may be away",
+            );
         }
     }
 
@@ -128,7 +134,7 @@ impl<'c, 'a> Places<'c, 'a> {
         let arrays = self.context.arrays;
         let base = arrays.based[array.index()];
         if let Some((message, help)) = agree::with_array(kind, &arrays.list[array.index()].name, base) {
-            self.context.sink.absent(policy.kind_place(given), message, help);
+            self.context.diagnostics.absent(policy.kind_place(given), message, help);
         }
     }
 
@@ -139,7 +145,11 @@ impl<'c, 'a> Places<'c, 'a> {
             let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
             let message =
                 format!("host '{}' is in array '{}', not in '{}'", found.name, name(found.array), name(array));
-            self.context.sink.error(host.span.clone(), message, "name a host of the VM's array, or the host's array");
+            self.context.diagnostics.error(
+                host.span.clone(),
+                message,
+                "name a host of the VM's array, or the host's array",
+            );
         }
     }
 
@@ -150,7 +160,11 @@ impl<'c, 'a> Places<'c, 'a> {
         let found = &self.context.arrays.hosts[host.value.index()];
         if let Some(capacity) = found.capacity.filter(|capacity| filled.checked_sub(1) == Some(*capacity)) {
             let message = format!("host '{}' has room for {capacity}, and this VM is one more", found.name);
-            self.context.sink.error(host.span.clone(), message, "raise the host's capacity, or name another host");
+            self.context.diagnostics.error(
+                host.span.clone(),
+                message,
+                "raise the host's capacity, or name another host",
+            );
         }
     }
 }

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::super::cursor::{At, Item, Table};
-use super::super::sink::Sink;
-use super::super::words::nearest;
+use super::super::diagnostics::Diagnostics;
+use super::super::toml_reader::{At, Item, Table};
+use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
 use crate::core::policy::{
     Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, HoursError, Resting,
@@ -46,7 +46,7 @@ pub(super) struct Policy {
     checked: Cell<(bool, bool)>,
 }
 
-pub(super) fn read(table: Table<'_>, sink: &Sink) -> Policy {
+pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
     let kind = table.need("kind", "kind = \"threshold\", or base, schedule, site");
     let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
     let is = |wanted: &[Kind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
@@ -65,7 +65,7 @@ pub(super) fn read(table: Table<'_>, sink: &Sink) -> Policy {
         tarry: ask("tarry", &ranged, "tarry = 3").and_then(whole),
         low: ask("low_threshold", &based, "low_threshold = 1").and_then(|item| item.number()),
         low_tarry: ask("low_tarry", &based, "low_tarry = 20").and_then(whole),
-        hours: if is(&[Kind::Schedule]) || unknown { hours(&table, unknown, sink) } else { None },
+        hours: if is(&[Kind::Schedule]) || unknown { hours(&table, unknown, diagnostics) } else { None },
         resting: if is(&[Kind::Schedule]) || unknown { resting(&table) } else { Resting::default() },
         site: if is(&[Kind::Site]) { site(&table) } else { None },
         settle: table.get("settle").and_then(|item| item.duration()).map(|settle| settle.value),
@@ -92,7 +92,7 @@ impl Policy {
     }
 
     /// What a VM gets of it. `vm` is the VM's name, for an error that its indicator's direction makes.
-    pub fn settings(&self, direction: Direction, vm: &str, sink: &Sink) -> Option<Settings> {
+    pub fn settings(&self, direction: Direction, vm: &str, diagnostics: &Diagnostics) -> Option<Settings> {
         let (higher, lower) = self.checked.get();
         let (new, checked) = match direction {
             Direction::HigherIsWorse => (!higher, (true, lower)),
@@ -100,7 +100,7 @@ impl Policy {
         };
         self.checked.set(checked);
         if let Some(rule) = self.bounds().filter(|_| new) {
-            self.check(Settings::new(rule, direction), Some(vm), sink);
+            self.check(Settings::new(rule, direction), Some(vm), diagnostics);
         }
         let rule = match self.kind()? {
             Kind::Threshold | Kind::Base => self.bounds()?,
@@ -116,11 +116,11 @@ impl Policy {
     }
 
     /// Of a policy without a VM no direction is known: its bounds must only not touch.
-    pub fn check_alone(&self, sink: &Sink) {
+    pub fn check_alone(&self, diagnostics: &Diagnostics) {
         let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
         let used = self.checked.get() != (false, false);
         if let Some(rule) = self.bounds().filter(|_| touch && !used) {
-            self.check(Settings::new(rule, Direction::HigherIsWorse), None, sink);
+            self.check(Settings::new(rule, Direction::HigherIsWorse), None, diagnostics);
         }
     }
 
@@ -133,7 +133,7 @@ impl Policy {
         }
     }
 
-    fn check(&self, settings: Settings, vm: Option<&str>, sink: &Sink) {
+    fn check(&self, settings: Settings, vm: Option<&str>, diagnostics: &Diagnostics) {
         let Err(error) = settings.check() else { return };
         let message = match (settings.direction, vm) {
             (Direction::LowerIsWorse, Some(vm)) => format!("{error}: for VM '{vm}' lower is worse"),
@@ -146,7 +146,7 @@ impl Policy {
             }
             _ => "write a number that can stand".to_owned(),
         };
-        sink.error(place, message, help);
+        diagnostics.error(place, message, help);
     }
 }
 
@@ -167,7 +167,7 @@ fn site(table: &Table<'_>) -> Option<SiteRule> {
 
 const HOURS: &str = "hours = \"Mon-Fri 09:00-16:00\"";
 
-fn hours(table: &Table<'_>, optional: bool, sink: &Sink) -> Option<WorkingHours> {
+fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option<WorkingHours> {
     let [hours, zone, start, stop] = ["hours", "zone", "workstart", "workstop"].map(|key| table.get(key));
     let slots = start.as_ref().or(stop.as_ref());
     if let (Some(words), Some(slots)) = (hours.as_ref().or(zone.as_ref()), slots) {
@@ -184,7 +184,7 @@ fn hours(table: &Table<'_>, optional: bool, sink: &Sink) -> Option<WorkingHours>
     let Some(item) = hours else {
         if !optional {
             let message = "a policy of kind 'schedule' needs 'hours'";
-            sink.absent(table.span(), message, format!("add {HOURS}, and zone = \"Europe/Oslo\""));
+            diagnostics.absent(table.span(), message, format!("add {HOURS}, and zone = \"Europe/Oslo\""));
         }
         return None;
     };
@@ -193,7 +193,7 @@ fn hours(table: &Table<'_>, optional: bool, sink: &Sink) -> Option<WorkingHours>
     match WorkingHours::parse(text, zone.unwrap_or(Tz::UTC)) {
         Ok(hours) => zone.map(|_| hours),
         Err(error) => {
-            hours_wrong(item.span(), &error, sink);
+            hours_wrong(item.span(), &error, diagnostics);
             None
         }
     }
@@ -225,14 +225,19 @@ fn read_zone(item: &Item<'_>) -> Option<Tz> {
     zone
 }
 
-fn hours_wrong(place: Range<usize>, error: &HoursError, sink: &Sink) {
+fn hours_wrong(place: Range<usize>, error: &HoursError, diagnostics: &Diagnostics) {
     let (message, help) = match error {
         HoursError::Empty => ("there is no window in these hours".to_owned(), format!("write {HOURS}")),
         HoursError::Day(day) => {
-            (format!("'{day}' is no day"), "write Mon Tue Wed Thu Fri Sat Sun, or a range such as Mon-Fri".to_owned())
+            let day = if_near(day, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]);
+            let what = if day.is_empty() { "one of these days" } else { day.trim() };
+            (format!("{what} is no day"), "write Mon Tue Wed Thu Fri Sat Sun, or a range such as Mon-Fri".to_owned())
         }
         HoursError::Time(time) => {
-            (format!("'{time}' is no time of day"), "write a window as HH:MM-HH:MM, from 00:00 to 24:00".to_owned())
+            // Letters may be anything, a secret too.
+            let is_shown = !time.chars().any(char::is_alphabetic);
+            let what = if is_shown { format!("'{time}'") } else { "one of these times".to_owned() };
+            (format!("{what} is no time of day"), "write a window as HH:MM-HH:MM, from 00:00 to 24:00".to_owned())
         }
         HoursError::NeverOpens(window) => (
             format!("these hours never open: '{window}' begins when it ends"),
@@ -240,5 +245,5 @@ fn hours_wrong(place: Range<usize>, error: &HoursError, sink: &Sink) {
         ),
         HoursError::Slot(_) => (error.to_string(), "write a slot from 0 to 288".to_owned()),
     };
-    sink.error(place, message, help);
+    diagnostics.error(place, message, help);
 }

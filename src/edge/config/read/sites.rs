@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::super::cursor::Table;
+use super::super::diagnostics::Diagnostics;
 use super::super::keys;
-use super::super::sink::Sink;
+use super::super::toml_reader::Table;
 use super::check_unique;
 use crate::core::cluster::{Site, SiteId};
 
@@ -23,7 +23,7 @@ impl Sites {
 }
 
 /// Without any `[[site]]` there is one, named home.
-pub(super) fn read(top: &Table<'_>, sink: &Sink) -> Sites {
+pub(super) fn read(top: &Table<'_>, diagnostics: &Diagnostics) -> Sites {
     let Some(item) = top.get("site").filter(|item| !item.is_empty_list()) else {
         return Sites { list: vec![Site { name: "home".to_owned(), home: true }], whole: true };
     };
@@ -46,13 +46,13 @@ pub(super) fn read(top: &Table<'_>, sink: &Sink) -> Sites {
             _ => {}
         }
         if let Some(name) = name {
-            check_unique(&mut seen, "a site", &name, sink);
+            check_unique(&mut seen, "a site", &name, diagnostics);
             list.push(Site { name: name.value.to_owned(), home: is_home });
         }
         table.finish(None);
     }
     if let (None, true, Some(first)) = (home, whole, entries.first()) {
-        sink.absent(first.span(), "no site is home", "add home = true to one [[site]]");
+        diagnostics.absent(first.span(), "no site is home", "add home = true to one [[site]]");
     }
     if list.len() > usize::from(u16::MAX) {
         item.wrong("there are too many sites", format!("have at most {}", u16::MAX));

@@ -1,7 +1,7 @@
 //! `{word}` in a text stands for something else; other braces are nothing special.
 
-use super::super::cursor::Item;
-use super::super::words::did_you_mean;
+use super::super::toml_reader::Item;
+use super::super::words::{did_you_mean, if_near};
 
 /// The words in braces of a text, with their braces, in order.
 pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
@@ -23,6 +23,8 @@ pub(super) fn check(item: &Item<'_>, text: &str, key: &str, known: &[&str]) -> b
             [only] => format!("write {only}"),
             _ => did_you_mean(unknown, known.iter().copied()),
         };
+        let near = if_near(unknown, known.iter().copied());
+        let unknown = if near.is_empty() { "with this name" } else { unknown };
         item.wrong(format!("'{key}' has no placeholder {unknown}"), help);
         right = false;
     }

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::super::cursor::{At, Item, Table};
+use super::super::diagnostics::Diagnostics;
 use super::super::keys;
 use super::super::lines::Lines;
 use super::super::model::Origin;
-use super::super::sink::Sink;
+use super::super::toml_reader::{At, Item, Table};
 use super::super::words::written;
 use super::agree;
 use super::arrays::Arrays;
@@ -25,7 +25,7 @@ const SHORTEST_INTERVAL: Span = Span::from_secs(1);
 
 /// What VMs refer to.
 pub(super) struct Context<'a> {
-    pub sink: &'a Sink,
+    pub diagnostics: &'a Diagnostics,
     /// Relative password files are relative to it.
     pub folder: Option<&'a Path>,
     /// The cluster's, if it could be read.
@@ -52,7 +52,7 @@ pub(super) fn read<'a>(top: &Table<'a>, context: &Context<'a>) -> Vms {
         Some(item) => item.list("[[vm]], in double brackets, once for each").0,
         None => {
             let help = "add [[vm]] with a name, host, monitor and policy";
-            context.sink.absent(0..0, "there is no [[vm]]", help);
+            context.diagnostics.absent(0..0, "there is no [[vm]]", help);
             Vec::new()
         }
     };
@@ -91,15 +91,15 @@ impl<'a> Reader<'_, 'a> {
         let context = self.context;
         let name = table.need("name", "name = \"nii1\"").and_then(|item| item.name());
         if let Some(name) = &name {
-            check_unique(&mut self.names, "a VM", name, context.sink);
+            check_unique(&mut self.names, "a VM", name, context.diagnostics);
         }
         let interval = interval(&table);
         let monitor = table.need("monitor", "monitor = { kind = \"mysql\", url = \"mysql://watch@127.0.0.1\" }");
         let watch = monitor.as_ref().and_then(|item| item.table(keys::MONITOR));
-        let watch = watch.map(|table| monitor::read(table, context.folder, interval, context.sink));
+        let watch = watch.map(|table| monitor::read(table, context.folder, interval, context.diagnostics));
         let given = table.need("policy", "policy = { kind = \"threshold\", threshold = 50, tarry = 3 }");
         let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(keys::POLICY));
-        let own = own.map(|table| policy::read(table, context.sink));
+        let own = own.map(|table| policy::read(table, context.diagnostics));
         let policy = own.as_ref().or_else(|| given.as_ref().and_then(|item| self.named_policy(item)));
         let word = name.as_ref().map_or("", |name| name.value);
         let place = self.places.place(&table, policy.zip(given.as_ref()));
@@ -112,7 +112,7 @@ impl<'a> Reader<'_, 'a> {
         }
 
         let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
-        let settings = policy.settings(watch.direction, word, context.sink);
+        let settings = policy.settings(watch.direction, word, context.diagnostics);
         self.check_pair(policy, &watch, &given);
         check_deadline(policy, &watch, interval, &monitor);
         let (place, interval) = (place?, interval?);
@@ -141,28 +141,28 @@ impl<'a> Reader<'_, 'a> {
         let domain = given.read();
         let array = place.and_then(|place| Some((place.array, self.context.arrays.driver(place.array)?)));
         if let Some((name, array)) = name.zip(array) {
-            self.domains.check(array, name, (&given, &domain), self.context.sink);
+            self.domains.check(array, name, (&given, &domain), self.context.diagnostics);
         }
         domain
     }
 
     /// What moves the VM must know what it is watched by, and the way it is sent.
     fn check_drivers(&self, place: &Place, watch: &Watch, policy: Option<(&Policy, &Item<'_>)>) {
-        let (arrays, sink) = (self.context.arrays, self.context.sink);
+        let (arrays, diagnostics) = (self.context.arrays, self.context.diagnostics);
         let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
         let far = |array: ArrayId| agree::between_sites(name(array), arrays.driver(array)?);
         let sent = policy.filter(|(policy, _)| policy.kind() == Some(Kind::Site));
         if let Some((policy, given)) = sent {
             // Its queues are simulated, which would only be said again.
             if let Some((message, help)) = [Some(place.array), place.away].into_iter().flatten().find_map(far) {
-                sink.error(policy.kind_place(given), message, help);
+                diagnostics.error(policy.kind_place(given), message, help);
                 return;
             }
         }
         let driver: Option<&Driver> = arrays.driver(place.array);
         let Some((kind, driver)) = watch.kind.as_ref().zip(driver) else { return };
         if let Some((message, help)) = agree::with_driver(kind.value, name(place.array), driver) {
-            sink.error(kind.span.clone(), message, help);
+            diagnostics.error(kind.span.clone(), message, help);
         }
     }
 
@@ -176,7 +176,7 @@ impl<'a> Reader<'_, 'a> {
     fn named_policy(&self, item: &Item<'a>) -> Option<&'a Policy> {
         let name = item.text()?;
         let names = self.context.policies.iter().map(|(name, _)| *name);
-        let found = lookup("policy", &name, names, true, self.context.sink)?;
+        let found = lookup("policy", &name, names, true, self.context.diagnostics)?;
         self.context.policies.get(found).map(|(_, policy)| policy)
     }
 
@@ -201,7 +201,7 @@ impl<'a> Reader<'_, 'a> {
     fn check_pair(&self, policy: &Policy, watch: &Watch, given: &Item<'_>) {
         let (Some(kind), Some(_)) = (policy.kind(), &watch.source) else { return };
         if let Some((message, help)) = agree::with_service(kind, watch.is_queue()) {
-            self.context.sink.error(policy.kind_place(given), message, help);
+            self.context.diagnostics.error(policy.kind_place(given), message, help);
         }
     }
 }
