@@ -284,7 +284,7 @@ mod tests {
             [(Key, "a"), (Sign, "="), (OpenText, "\"x"), (LineEnd, "\r\n"), (Key, "b"), (Sign, "="), (Number, "1")]
         );
         assert_eq!(tokens("a = '''x\nb = 1"), [(Key, "a"), (Sign, "="), (OpenText, "'''x\nb = 1")]);
-        assert_eq!(tokens("a = { b = \"x }\nc = 1")[5..], [(LineEnd, "\n"), (Key, "c"), (Sign, "="), (Number, "1")]);
+        assert_eq!(tokens("a = { b = \"x }\nc = 1")[6..], [(LineEnd, "\n"), (Key, "c"), (Sign, "="), (Number, "1")]);
         assert_eq!(tokens("a = \"x\\"), [(Key, "a"), (Sign, "="), (OpenText, "\"x\\")]);
     }
 

@@ -330,9 +330,9 @@ mod tests {
             ("name =\n# c\n\"x\"", "name =\n# …\n…"),
             ("name = \\\nx", "name = …\n…"),
             ("monitor = { url=\"a:p\"x@h\", tarry = 3 }\ntarry = 3", "monitor = { url=\"…\"…\ntarry = 3"),
-            ("[m.password] x", "[…"),
+            ("[m.password] x", "[…] …"),
             ("name = \"\"\"a\nb", "name = \"\"\"…"),
-            ("x\"\"\" \nword = 3\ntarry = 3", "…\n… = …\ntarry = 3"),
+            ("word = 3\nname = \"\"\"a\"\"\" x", "… = …\nname = \"\"\"…\"\"\" …"),
         ] {
             assert_eq!(shown(text), expected);
         }
