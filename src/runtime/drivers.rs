@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
 use crate::core::engine::{Engine, Event, Migration, Stage};
 use crate::edge::config::Config;
-use crate::edge::driver::{Drive, DriverCommand, DriverEvent, Fleet, Guest, Machine, Usage};
+use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Usage};
 
 /// A fact, and the drive it comes from.
 type Told = (u64, DriverEvent);
@@ -42,7 +42,7 @@ enum Running {
     /// The simulator does it.
     Simulated,
     /// A driver runs.
-    Well(Drive),
+    Well(ArrayDriver),
     /// It could not be started, and why.
     Broken(String),
 }
@@ -76,7 +76,7 @@ impl Drivers {
         let (id, tell) = (self.started, self.tell.clone());
         // Nobody listens any more: the engine has ended.
         let tell = Arc::new(move |fact| drop(tell.send((id, fact))));
-        let drive = match Drive::start(&crew.driver, crew.fleet.clone(), tell) {
+        let drive = match ArrayDriver::start(&crew.array, &crew.driver, crew.fleet.clone(), tell) {
             Ok(Some(drive)) => Running::Well(drive),
             Ok(None) => Running::Simulated,
             Err(why) => Running::Broken(why),

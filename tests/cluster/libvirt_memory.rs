@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use crate::support::lab::Lab;
 use crate::support::services::or_skip;
-use whimbrel::core::cluster::{Domain, HostState, Libvirt as Settings, Reach, RequestId};
+use whimbrel::core::cluster::{Domain, Driver, HostState, Libvirt as Settings, Reach, RequestId};
 use whimbrel::core::engine::Presence;
-use whimbrel::edge::driver::libvirt::Libvirt;
-use whimbrel::edge::driver::{DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
+use whimbrel::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
 
 /// Set where this program runs under valgrind: how many migrations.
 const MOVES: &str = "WHIMBREL_MOVES";
@@ -78,7 +77,9 @@ fn there_and_back(moves: u64) {
     let (sender, facts) = channel();
     let tell: Tell = Arc::new(move |fact| drop(sender.send(fact)));
     let fleet = Fleet { hosts: vec![host(1), host(2)], guests: vec![guest] };
-    let driver = Libvirt::start(&Settings::default(), fleet, tell).expect("libvirt is installed");
+    let settings = Driver::Libvirt(Settings::default());
+    let driver = ArrayDriver::start("a", &settings, fleet, tell).expect("libvirt is installed");
+    let driver = driver.expect("libvirt needs a driver");
     let until = |wanted: &dyn Fn(&DriverEvent) -> bool| {
         while !wanted(&facts.recv_timeout(PATIENCE).expect("the fact comes")) {}
     };

@@ -10,10 +10,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::support::services::or_skip;
-use whimbrel::core::cluster::{Domain, HostState, Libvirt as Settings, Reach, RequestId};
+use whimbrel::core::cluster::{Domain, Driver, HostState, Libvirt as Settings, Reach, RequestId};
 use whimbrel::core::engine::Presence;
-use whimbrel::edge::driver::libvirt::{Libvirt, discover};
-use whimbrel::edge::driver::{DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
+use whimbrel::edge::driver::libvirt::discover;
+use whimbrel::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
 
 /// A test that waits this long for a fact has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,8 +38,13 @@ fn hypervisor(folder: &Path, host: &str, domains: &[(&str, &str)]) -> String {
 
 /// A driver over these hosts, each with its URI, and a VM called `web`.
 struct Desk {
-    driver: Libvirt,
+    driver: ArrayDriver,
     facts: Receiver<DriverEvent>,
+}
+
+fn start(fleet: Fleet, tell: Tell) -> Result<ArrayDriver, String> {
+    let driver = ArrayDriver::start("a", &Driver::Libvirt(Settings::default()), fleet, tell)?;
+    Ok(driver.expect("libvirt needs a driver"))
 }
 
 impl Desk {
@@ -54,7 +59,7 @@ impl Desk {
         let fleet = Fleet { hosts, guests: vec![Guest { name: "web".to_owned(), domain }] };
         let (sender, facts) = channel();
         let tell: Tell = Arc::new(move |fact| drop(sender.send(fact)));
-        let driver = or_skip(test, Libvirt::start(&Settings::default(), fleet, tell))?;
+        let driver = or_skip(test, start(fleet, tell))?;
         Some(Self { driver, facts })
     }
 
@@ -198,9 +203,7 @@ fn a_vm_is_measured_where_it_runs() {
 fn a_host_without_a_uri_is_an_error() {
     let hosts = vec![Machine { name: "kvm1".to_owned(), reach: Reach::default(), index: None }];
     let fleet = Fleet { hosts, guests: Vec::new() };
-    let Err(why) = Libvirt::start(&Settings::default(), fleet, Arc::new(|_| {})) else {
-        panic!("it started without a URI")
-    };
+    let Err(why) = start(fleet, Arc::new(|_| {})) else { panic!("it started without a URI") };
     assert!(why.starts_with("kvm1 has no URI") || why.contains("libvirt0"), "{why}");
 }
 

@@ -4,14 +4,15 @@
 
 pub mod command;
 pub mod libvirt;
+mod supervisor;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::core::cluster::{Domain, Driver, HostState, Reach, RequestId, Transfer};
+use crate::core::cluster::{Domain, HostState, Reach, RequestId, Span, Transfer, in_words};
 use crate::core::engine::Presence;
 
-use command::Command;
-use libvirt::Libvirt;
+pub use supervisor::ArrayDriver;
 
 /// One migration's way, in names: these outlive a changed config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub struct Move {
     pub to: String,
 }
 
-/// What a driver is asked to do. It answers each with the [`DriverEvent`] of the same name, soon or late, but always: what
-/// cannot be told within a deadline is answered as unknown.
+/// What a driver is asked to do. Each command is answered with the [`DriverEvent`] of the same name, soon or late, but always.
+/// Where the driver does not answer in time, its supervisor does: refused, unknown, or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DriverCommand {
     /// Check that a move can start: answered with [`DriverEvent::Preflight`].
@@ -47,17 +48,47 @@ pub enum DriverCommand {
 }
 
 impl DriverCommand {
-    /// The answer to a job that nobody takes on, for this reason; an abort has none.
+    /// The answer to a command that nobody takes on, for this reason. An abort has none.
     pub fn refused(self, why: String) -> Option<DriverEvent> {
+        self.owes().map(|owed| owed.refused(why))
+    }
+
+    /// The answer that this command asks for. An abort asks for none: the migration that it stops still ends.
+    fn owes(&self) -> Option<OwedAnswer> {
         Some(match self {
-            Self::Preflight(way) => DriverEvent::Preflight { id: way.id, refusal: Some(why), forecast: None },
-            Self::Start(way) => DriverEvent::Ended { id: way.id, detail: why },
-            Self::Confirm(way) => {
-                DriverEvent::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown }
-            }
-            Self::Measure { vm } => DriverEvent::Measured { vm, usage: Err(why) },
+            Self::Preflight(way) => OwedAnswer::Preflight(way.id),
+            Self::Start(way) => OwedAnswer::End(way.id),
+            Self::Confirm(way) => OwedAnswer::Presence(way.id),
+            Self::Measure { vm } => OwedAnswer::Measured(vm.clone()),
             Self::Abort(_) => return None,
         })
+    }
+}
+
+/// An answer that a driver owes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum OwedAnswer {
+    /// Whether a move can start.
+    Preflight(RequestId),
+    /// Where a VM runs, or that its migration is still under way.
+    Presence(RequestId),
+    /// That a migration has ended.
+    End(RequestId),
+    /// A VM's figures.
+    Measured(String),
+}
+
+impl OwedAnswer {
+    /// The answer where there is none, for this reason.
+    fn refused(self, why: String) -> DriverEvent {
+        match self {
+            Self::Preflight(id) => DriverEvent::Preflight { id, refusal: Some(why), forecast: None },
+            Self::Presence(id) => {
+                DriverEvent::Presence { id, source: Presence::Unknown, destination: Presence::Unknown }
+            }
+            Self::End(id) => DriverEvent::Ended { id, detail: why },
+            Self::Measured(vm) => DriverEvent::Measured { vm, usage: Err(why) },
+        }
     }
 }
 
@@ -168,35 +199,10 @@ pub struct Fleet {
     pub guests: Vec<Guest>,
 }
 
-/// A driver of one array.
-pub enum Drive {
-    /// libvirt's daemons.
-    Libvirt(Libvirt),
-    /// Commands.
-    Command(Command),
-}
-
-impl Drive {
-    /// Starts an array's driver; `None`: the simulator needs none.
-    ///
-    /// # Errors
-    /// What is missing, and what to do.
-    pub fn start(driver: &Driver, fleet: Fleet, tell: Tell) -> Result<Option<Self>, String> {
-        Ok(match driver {
-            Driver::Simulator => None,
-            Driver::Libvirt(settings) => Some(Self::Libvirt(Libvirt::start(settings, fleet, tell)?)),
-            Driver::Command(settings) => Some(Self::Command(Command::start(settings, fleet, tell))),
-        })
-    }
-
-    /// Has it do something. Never blocks.
-    pub fn order(&self, job: DriverCommand) {
-        match self {
-            Self::Libvirt(libvirt) => libvirt.order(job),
-            Self::Command(command) => command.order(job),
-        }
-    }
-}
-
-/// Where a driver's facts go. Called on the driver's own threads; never blocks.
+/// Where a driver's events go. Called on the driver's own threads; blocks only while the supervisor's queue is full.
 pub type Tell = Arc<dyn Fn(DriverEvent) + Send + Sync>;
+
+/// A length of time in words.
+fn duration_in_words(duration: Duration) -> String {
+    in_words(Span::from_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+}

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use whimbrel::core::cluster::{Domain, Libvirt as Settings, Reach, RequestId};
-use whimbrel::edge::driver::libvirt::Libvirt;
-use whimbrel::edge::driver::{DriverCommand, DriverEvent, Fleet, Guest, Machine, Move};
+use whimbrel::core::cluster::{Domain, Driver, Libvirt as Settings, Reach, RequestId};
+use whimbrel::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Move};
 
 use crate::setting::{host, in_lab, runs_only_on};
 use crate::support::lab::{Lab, wait};
 
 /// The driver at the desk, and what it says.
-fn driver(lab: &Lab) -> (Libvirt, Receiver<DriverEvent>) {
+fn driver(lab: &Lab) -> (ArrayDriver, Receiver<DriverEvent>) {
     let machine = |n| Machine {
         name: host(n),
         reach: Reach { uri: Some(lab.uri(n)), peer_uri: None },
@@ -21,7 +20,9 @@ fn driver(lab: &Lab) -> (Libvirt, Receiver<DriverEvent>) {
     let fleet = Fleet { hosts: vec![machine(1), machine(2)], guests };
     let (sender, facts) = channel();
     let tell = Arc::new(move |fact| drop(sender.send(fact)));
-    (lab.at_desk(|| Libvirt::start(&Settings::default(), fleet, tell)).expect("libvirt is there"), facts)
+    let settings = Driver::Libvirt(Settings::default());
+    let driver = lab.at_desk(|| ArrayDriver::start("a", &settings, fleet, tell)).expect("libvirt is there");
+    (driver.expect("libvirt needs a driver"), facts)
 }
 
 fn until(facts: &Receiver<DriverEvent>, wanted: impl Fn(&DriverEvent) -> bool) {

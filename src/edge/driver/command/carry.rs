@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
@@ -19,13 +19,13 @@ use crate::core::cluster::{in_words, written};
 /// A migration that only `progress` tells of is over when that has not told of it so often in a row.
 const MISSES: u32 = 3;
 
-/// What whoever carries a migration is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+/// What whoever carries a migration is asked. To ask twice before it is heard is to ask once.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
     /// To stop it.
-    Abort,
+    pub(super) abort: Notify,
     /// To say how far it is.
-    UiCommand,
+    pub(super) report: Notify,
 }
 
 /// How a migration comes to be carried.
@@ -54,7 +54,7 @@ enum Body {
 }
 
 /// Carries a migration to the end of its command.
-pub(super) async fn carry(shop: Rc<Shop>, way: Move, trail: Trail, asks: UnboundedReceiver<Ask>) -> End {
+pub(super) async fn carry(shop: Rc<Shop>, way: Move, trail: Trail, asks: &Asks) -> End {
     let carrier =
         Carrier { shop, way, last: RefCell::default(), rubbish_said: Cell::new(false), signalled: Cell::new(false) };
     let (mut body, age) = match trail {
@@ -95,7 +95,7 @@ impl Carrier {
         Process::start(&argv, Some((mark::NAME, mark::of(&self.way))))
     }
 
-    async fn follow(&self, body: &mut Body, age: Duration, mut asks: UnboundedReceiver<Ask>) -> End {
+    async fn follow(&self, body: &mut Body, age: Duration, asks: &Asks) -> End {
         let started = Instant::now();
         let deadline = started + self.shop.settings.migrate_deadline.to_std().saturating_sub(age);
         let mut looks = interval(self.shop.pace.progress);
@@ -103,10 +103,8 @@ impl Carrier {
             tokio::select! {
                 end = body.end(self.shop.pace.progress) => return self.ended(end, body, started),
                 () = sleep_until(deadline) => break,
-                Some(ask) = asks.recv() => match ask {
-                    Ask::Abort => self.abort(body.group()),
-                    Ask::UiCommand => self.say(),
-                },
+                () = asks.abort.notified() => self.abort(body.group()),
+                () = asks.report.notified() => self.say(),
                 _ = looks.tick() => self.say_line(body),
             }
         }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use rustix::process::Signal;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::carry::{Ask, End, Trail, carry};
+use super::carry::{Asks, End, Trail, carry};
 use super::process::signal;
 use super::rounds::Rounds;
 use super::{DriverCommand, DriverEvent, Move, Shop, mark, unmeasured};
@@ -38,22 +38,33 @@ struct Past {
     says: Option<([Presence; 2], Instant)>,
 }
 
+/// Words that wait for the keeper at most. Whoever has more to say waits: the keeper itself waits for nobody.
+const QUEUE: usize = 64;
+
+/// A migration that is carried.
+struct Carried {
+    vm: String,
+    asks: Rc<Asks>,
+    /// Where its VM runs was asked meanwhile. That is answered when it is over, in case its progress was not told in time.
+    is_asked: bool,
+}
+
 /// The driver's state.
 pub(super) struct Keeper {
     shop: Rc<Shop>,
-    carried: BTreeMap<RequestId, (String, UnboundedSender<Ask>)>,
+    carried: BTreeMap<RequestId, Carried>,
     past: BTreeMap<RequestId, Past>,
     confirming: BTreeSet<RequestId>,
     /// When a VM's migration was over: what was seen of it before is not told.
     touched: BTreeMap<String, Instant>,
     told: BTreeMap<String, BTreeSet<String>>,
-    words: UnboundedSender<Word>,
-    heard: UnboundedReceiver<Word>,
+    words: Sender<Word>,
+    heard: Receiver<Word>,
 }
 
 impl Keeper {
     pub(super) fn new(shop: Rc<Shop>) -> Self {
-        let (words, heard) = unbounded_channel();
+        let (words, heard) = channel(QUEUE);
         Self {
             shop,
             carried: BTreeMap::new(),
@@ -67,7 +78,7 @@ impl Keeper {
     }
 
     /// Works until nobody orders any more, and then until no command that must not be killed runs.
-    pub(super) async fn work(mut self, mut orders: UnboundedReceiver<DriverCommand>) {
+    pub(super) async fn work(mut self, mut orders: Receiver<DriverCommand>) {
         let rounds = spawn_local(Rounds::new(self.shop.clone(), self.words.clone()).go());
         loop {
             tokio::select! {
@@ -111,32 +122,35 @@ impl Keeper {
         if self.carried.contains_key(&way.id) {
             return;
         }
-        let (asks, asked) = unbounded_channel();
-        self.carried.insert(way.id, (way.vm.clone(), asks));
+        let asks = Rc::new(Asks::default());
+        self.carried.insert(way.id, Carried { vm: way.vm.clone(), asks: asks.clone(), is_asked: false });
         let (shop, words) = (self.shop.clone(), self.words.clone());
         spawn_local(async move {
-            let end = carry(shop, way.clone(), trail, asked).await;
+            let end = carry(shop, way.clone(), trail, &asks).await;
             // The keeper lives as long as anything is carried.
-            let _ = words.send(Word::Over(way, end));
+            let _ = words.send(Word::Over(way, end)).await;
         });
     }
 
     fn abort(&self, way: Move) {
-        if let Some((_, asks)) = self.carried.get(&way.id) {
-            // It may be over just now.
-            let _ = asks.send(Ask::Abort);
+        if let Some(carried) = self.carried.get(&way.id) {
+            carried.asks.abort.notify_one();
         } else if self.shop.settings.abort.is_some() {
             let shop = self.shop.clone();
             spawn_local(async move { shop.run_abort(&way).await });
-        } else if let Some(stray) = mark::find(&way) {
-            signal(stray.group, Signal::TERM);
+        } else {
+            spawn_local(async move {
+                if let Some(stray) = mark::find(&way).await {
+                    signal(stray.group, Signal::TERM);
+                }
+            });
         }
     }
 
     fn confirm(&mut self, way: Move) {
-        if let Some((_, asks)) = self.carried.get(&way.id) {
-            // It may be over just now; the engine asks again then.
-            let _ = asks.send(Ask::UiCommand);
+        if let Some(carried) = self.carried.get_mut(&way.id) {
+            carried.asks.report.notify_one();
+            carried.is_asked = true;
             return;
         }
         if !self.confirming.insert(way.id) {
@@ -156,7 +170,7 @@ impl Keeper {
                 }
             };
             // Nobody listens to a driver that was dropped.
-            let _ = words.send(word);
+            let _ = words.send(word).await;
         });
     }
 
@@ -168,10 +182,13 @@ impl Keeper {
                 self.carry(way, trail);
             }
             Word::Over(way, End { detail, sure }) => {
-                self.carried.remove(&way.id);
-                self.touch(way.vm);
+                let carried = self.carried.remove(&way.id);
+                self.touch(way.vm.clone());
                 self.past.entry(way.id).or_default().sure = sure;
                 self.shop.say(DriverEvent::Ended { id: way.id, detail });
+                if carried.is_some_and(|carried| carried.is_asked) {
+                    self.confirm(way);
+                }
             }
             Word::Located(way, both) => self.located(way, both),
             Word::Seen { vm, on, since } => self.seen(vm, on, since),
@@ -207,7 +224,7 @@ impl Keeper {
 
     /// Where a VM runs, if that is news and not the work of a migration of ours.
     fn seen(&mut self, vm: String, on: BTreeSet<String>, since: Instant) {
-        let moving = self.carried.values().any(|(carried, _)| *carried == vm);
+        let moving = self.carried.values().any(|carried| carried.vm == vm);
         if moving || self.touched.get(&vm).is_some_and(|at| *at >= since) || self.told.get(&vm) == Some(&on) {
             return;
         }
@@ -219,7 +236,7 @@ impl Keeper {
 impl Shop {
     /// Whether a migration that was not seen to its end is under way.
     async fn trail(&self, way: &Move, was_told: bool) -> Option<Trail> {
-        if let Some(stray) = mark::find(way) {
+        if let Some(stray) = mark::find(way).await {
             return Some(Trail::Stray(stray));
         }
         let template = self.settings.progress.as_ref().filter(|_| !was_told)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, geteuid};
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
+use tokio::time::{Instant, sleep};
 
 use super::Move;
 use super::process::Streams;
@@ -14,8 +15,10 @@ use super::process::Streams;
 /// In the environment of a `migrate`: request, instant of its start, VM, source, destination.
 pub(super) const NAME: &str = "WHIMBREL_MIGRATION";
 
-/// Looks at a process that seems to have no environment.
-const EXEC_LOOKS: usize = 3;
+/// A process that is just becoming another program shows no environment. It is looked at again this often.
+const EXEC_PACE: Duration = Duration::from_millis(20);
+/// No process takes longer to become another program.
+const EXEC_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stands in a migration's environment, when it is started now.
 pub(super) fn of(way: &Move) -> String {
@@ -31,25 +34,41 @@ pub(super) struct Stray {
     pub(super) age: Duration,
     /// What it prints, if it is still to be had.
     pub(super) streams: Streams,
-    mark: String,
+    /// The clock tick at which its process began. No two processes of one number share it.
+    begun: u64,
 }
 
 impl Stray {
-    /// Whether it still runs.
+    /// Whether it still runs, as this or as another program.
     pub(super) fn is_there(&self) -> bool {
-        mark_of(self.group.as_raw_pid()).is_some_and(|mark| mark == self.mark)
+        Stat::of(self.group.as_raw_pid()).is_some_and(|stat| stat.begun == self.begun && !stat.is_dead())
     }
 }
 
-/// Looks for a migration's command among the processes of this user.
-pub(super) fn find(way: &Move) -> Option<Stray> {
+/// Looks for a migration's command among the processes of this user. Waits for those that are just becoming another program.
+pub(super) async fn find(way: &Move) -> Option<Stray> {
+    let last = Instant::now() + EXEC_PATIENCE;
     let entries = fs::read_dir("/proc").ok()?;
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| Some((pid, mark_of(pid)?))).find_map(|(pid, mark)| {
-        let started = started(&mark, way)?;
-        let streams = Streams::new(stream(pid), None);
-        Some(Stray { group: Pid::from_raw(pid)?, age: since_epoch().saturating_sub(started), streams, mark })
-    })
+    let mut pids: Vec<i32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    loop {
+        let mut undecided = Vec::new();
+        for pid in pids {
+            match look(pid) {
+                Look::Marked(mark, begun) => {
+                    let Some(started) = started(&mark, way) else { continue };
+                    let (streams, age) = (Streams::new(stream(pid), None), since_epoch().saturating_sub(started));
+                    return Some(Stray { group: Pid::from_raw(pid)?, age, streams, begun });
+                }
+                Look::InExec => undecided.push(pid),
+                Look::Other => {}
+            }
+        }
+        if undecided.is_empty() || Instant::now() > last {
+            return None;
+        }
+        pids = undecided;
+        sleep(EXEC_PACE).await;
+    }
 }
 
 /// When a migration of this mark was started, if it is this one.
@@ -60,29 +79,76 @@ fn started(mark: &str, way: &Move) -> Option<Duration> {
     started.parse().ok().filter(|_| same).map(Duration::from_secs)
 }
 
-/// A process's mark, if it is ours and leads the group that it was started in. What it started itself inherits the mark.
-fn mark_of(pid: i32) -> Option<String> {
-    let folder = PathBuf::from(format!("/proc/{pid}"));
-    if fs::metadata(&folder).ok()?.uid() != geteuid().as_raw() {
-        return None;
-    }
-    // While a process becomes another program its environment is empty for a moment.
-    let environment =
-        (0..EXEC_LOOKS).find_map(|_| fs::read(folder.join("environ")).ok().filter(|read| !read.is_empty()))?;
-    let prefix = format!("{NAME}=");
-    let mark = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(prefix.as_bytes()))?;
-    let leads = leads_its_group(pid, &fs::read_to_string(folder.join("stat")).ok()?);
-    String::from_utf8(mark.to_vec()).ok().filter(|_| leads)
+/// What a look at a process shows.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// It is ours, leads the group that it was started in, and bears this mark. It began at this clock tick.
+    Marked(String, u64),
+    /// It is just becoming another program: what it is cannot be told yet.
+    InExec,
+    Other,
 }
 
-/// Whether a process leads a group, but no session: what went into the background by itself leads both.
-fn leads_its_group(pid: i32, stat: &str) -> bool {
-    // The name before it may hold anything, brackets too.
-    let Some((_, after_name)) = stat.rsplit_once(')') else { return false };
-    let mut fields = after_name.split_whitespace();
-    let (state, group, session) = (fields.next(), fields.nth(1), fields.next());
-    let is = |field: Option<&str>| field.and_then(|field| field.parse().ok()) == Some(pid);
-    !matches!(state, None | Some("Z" | "X")) && is(group) && !is(session)
+/// What a process started itself inherits the mark: it does not lead the group.
+fn look(pid: i32) -> Look {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let is_ours = || fs::metadata(&folder).is_ok_and(|folder| folder.uid() == geteuid().as_raw());
+    let Some(stat) = Stat::of(pid).filter(|stat| !stat.is_dead() && !stat.is_kernels && is_ours()) else {
+        return Look::Other;
+    };
+    let Ok(environment) = fs::read(folder.join("environ")) else { return Look::Other };
+    if environment.is_empty() {
+        // A program without any environment still has its arguments.
+        let is_in_exec = fs::read(folder.join("cmdline")).is_ok_and(|arguments| arguments.is_empty());
+        return if is_in_exec { Look::InExec } else { Look::Other };
+    }
+    let prefix = format!("{NAME}=");
+    let mark = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(prefix.as_bytes()));
+    match mark.and_then(|mark| String::from_utf8(mark.to_vec()).ok()) {
+        Some(mark) if stat.leads_its_group(pid) => Look::Marked(mark, stat.begun),
+        _ => Look::Other,
+    }
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: String,
+    group: i32,
+    session: i32,
+    is_kernels: bool,
+    /// In clock ticks since the machine's start.
+    begun: u64,
+}
+
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        Self::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn read(stat: &str) -> Option<Self> {
+        /// `PF_KTHREAD`: a thread of the kernel's own.
+        const KERNELS: u64 = 0x0020_0000;
+        // The name before it may hold anything, brackets too.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        Some(Self {
+            state: (*fields.first()?).to_owned(),
+            group: fields.get(2)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            is_kernels: number(6)? & KERNELS != 0,
+            begun: number(19)?,
+        })
+    }
+
+    fn is_dead(&self) -> bool {
+        matches!(self.state.as_str(), "Z" | "X")
+    }
+
+    /// Whether it leads a group, but no session: what went into the background by itself leads both.
+    const fn leads_its_group(&self, pid: i32) -> bool {
+        self.group == pid && self.session != pid
+    }
 }
 
 /// What it prints, both streams in one, if that is a pipe.
@@ -114,10 +180,15 @@ mod tests {
 
     #[test]
     fn a_group_is_told_from_a_session_and_from_the_dead() {
-        assert!(leads_its_group(42, "42 (a) b) S 1 42 7 0"));
-        assert!(!leads_its_group(42, "42 (sh) Z 1 42 7 0"), "a zombie");
-        assert!(!leads_its_group(42, "42 (ssh) S 1 42 42 0"), "it went into the background");
-        assert!(!leads_its_group(42, "42 (sh) S 1 41 7 0"), "a child of it");
-        assert!(!leads_its_group(42, "rubbish"));
+        let stat = |state: &str, group: i32, session: i32| {
+            Stat::read(&format!("42 (a) b) {state} 1 {group} {session} 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 900 0"))
+                .unwrap()
+        };
+        assert!(stat("S", 42, 7).leads_its_group(42) && !stat("S", 42, 7).is_dead());
+        assert!(stat("Z", 42, 7).is_dead(), "a zombie");
+        assert!(!stat("S", 42, 42).leads_its_group(42), "it went into the background");
+        assert!(!stat("S", 41, 7).leads_its_group(42), "a child of it");
+        assert_eq!((stat("S", 42, 7).begun, stat("S", 42, 7).is_kernels), (900, false));
+        assert_eq!(Stat::read("rubbish"), None);
     }
 }

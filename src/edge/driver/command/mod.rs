@@ -37,70 +37,93 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
 
+use super::supervisor::{AnswerLimits, Lifeline};
 use super::{DriverCommand, DriverEvent, Fleet, Move, Tell};
 use crate::core::cluster::Commands;
+#[cfg(test)]
 use crate::core::engine::Presence;
 use keeper::Keeper;
 
+/// Commands that wait for the driver's thread at most. It never waits for one of them, so they are few; one that finds no room
+/// is refused.
+const QUEUE: usize = 512;
+/// What the driver may take beyond its own deadlines.
+const MARGIN: Duration = Duration::from_secs(20);
+
 /// An array's driver that runs commands.
 pub struct Command {
-    jobs: UnboundedSender<DriverCommand>,
-    tell: Tell,
+    commands: Sender<DriverCommand>,
 }
 
 impl Command {
-    /// Starts it, on a thread of its own. What fails is told as [`DriverEvent::Trouble`].
-    pub fn start(settings: &Commands, fleet: Fleet, tell: Tell) -> Self {
-        Self::paced(settings.clone(), fleet, tell, Pace::default())
+    /// Starts it, on a thread of its own.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(super) fn start(settings: &Commands, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<Self, String> {
+        Self::paced(settings.clone(), fleet, tell, Pace::default(), Some(lifeline))
     }
 
-    fn paced(settings: Commands, fleet: Fleet, tell: Tell, pace: Pace) -> Self {
-        let (jobs, orders) = unbounded_channel();
-        let told = tell.clone();
-        let work = move || work(settings, fleet, told, pace, orders);
-        if let Err(why) = std::thread::Builder::new().name("commands".to_owned()).spawn(work) {
-            tell(DriverEvent::Trouble(format!("the command driver cannot start: {why}")));
-        }
-        Self { jobs, tell }
+    /// The lifeline is dropped when the thread ends, however it ends.
+    fn paced(
+        settings: Commands,
+        fleet: Fleet,
+        tell: Tell,
+        pace: Pace,
+        lifeline: Option<Lifeline>,
+    ) -> Result<Self, String> {
+        let (commands, orders) = channel(QUEUE);
+        let work = move || {
+            let _lifeline = lifeline;
+            work(settings, fleet, tell, pace, orders);
+        };
+        let thread = std::thread::Builder::new().name("commands".to_owned()).spawn(work);
+        thread.map(|_| Self { commands }).map_err(|why| format!("no thread for the command driver: {why}"))
     }
 
-    /// Has a job done. Never blocks.
-    pub fn order(&self, job: DriverCommand) {
-        if let Err(unsent) = self.jobs.send(job)
-            && let Some(fact) = unanswered(unsent.0)
-        {
-            (self.tell)(fact);
+    /// Has a command carried out. Never blocks.
+    ///
+    /// # Errors
+    /// The driver does not take it, and why.
+    pub(super) fn order(&self, command: DriverCommand) -> Result<(), String> {
+        self.commands.try_send(command).map_err(|unsent| {
+            let why = match unsent {
+                TrySendError::Full(_) => "is too busy",
+                TrySendError::Closed(_) => "does not run",
+            };
+            format!("the command driver {why}")
+        })
+    }
+
+    /// How long the driver may take over each kind of command, for so many hosts.
+    pub(super) fn answer_limits(settings: &Commands, hosts: usize) -> AnswerLimits {
+        let (deadline, pace) = (settings.deadline.to_std(), Pace::default());
+        // All hosts are asked where VMs run, some at a time, and asked again where that is not plain.
+        let batches = u32::try_from(hosts.div_ceil(locate::AT_ONCE)).unwrap_or(u32::MAX).max(1);
+        let locate = deadline.saturating_mul(batches.saturating_mul(2)).saturating_add(pace.again);
+        AnswerLimits {
+            preflight: locate.saturating_add(MARGIN),
+            presence: locate.saturating_add(deadline).saturating_add(MARGIN),
+            measured: MARGIN,
+            // A command that prints nothing is silent until its deadline.
+            silence: settings.migrate_deadline.to_std().saturating_add(deadline).saturating_add(MARGIN),
+            back_off: Duration::from_secs(1),
         }
     }
 }
 
 /// The driver's thread: until the driver is dropped and no `migrate` of it runs any more.
-fn work(settings: Commands, fleet: Fleet, tell: Tell, pace: Pace, orders: UnboundedReceiver<DriverCommand>) {
+fn work(settings: Commands, fleet: Fleet, tell: Tell, pace: Pace, orders: Receiver<DriverCommand>) {
     match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let shop = Shop { settings, fleet, tell, pace, closed: Cell::new(false) };
             LocalSet::new().block_on(&runtime, Keeper::new(Rc::new(shop)).work(orders));
         }
         Err(why) => tell(DriverEvent::Trouble(format!("the command driver cannot start: {why}"))),
-    }
-}
-
-/// What is answered where nobody is there to do it.
-fn unanswered(job: DriverCommand) -> Option<DriverEvent> {
-    let why = "the command driver does not run: start whimbrel again";
-    match job {
-        DriverCommand::Preflight(way) => {
-            Some(DriverEvent::Preflight { id: way.id, refusal: Some(why.to_owned()), forecast: None })
-        }
-        DriverCommand::Start(way) => Some(DriverEvent::Ended { id: way.id, detail: format!("not started: {why}") }),
-        DriverCommand::Confirm(way) => {
-            Some(DriverEvent::Presence { id: way.id, source: Presence::Unknown, destination: Presence::Unknown })
-        }
-        DriverCommand::Abort(_) => None,
-        DriverCommand::Measure { vm } => Some(unmeasured(vm)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use futures_util::stream::{self, StreamExt};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::keeper::Word;
@@ -19,7 +19,7 @@ type Said = (HostState, Option<String>);
 /// The looks at all hosts and VMs; one round ends before the next begins.
 pub(super) struct Rounds {
     shop: Rc<Shop>,
-    words: UnboundedSender<Word>,
+    words: Sender<Word>,
     hosts: BTreeMap<String, Said>,
     seen: BTreeMap<String, BTreeSet<String>>,
     /// `locate` fails, and that was said.
@@ -27,7 +27,7 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(shop: Rc<Shop>, words: UnboundedSender<Word>) -> Self {
+    pub(super) fn new(shop: Rc<Shop>, words: Sender<Word>) -> Self {
         Self { shop, words, hosts: BTreeMap::new(), seen: BTreeMap::new(), troubled: false }
     }
 
@@ -88,7 +88,7 @@ impl Rounds {
             if !on.is_empty() || unasked.is_empty() {
                 self.seen.insert(vm.clone(), on.clone());
                 // The keeper lives longer than these rounds.
-                let _ = self.words.send(Word::Seen { vm, on, since });
+                let _ = self.words.send(Word::Seen { vm, on, since }).await;
             }
         }
     }

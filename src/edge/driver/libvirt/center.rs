@@ -65,11 +65,20 @@ struct Vm {
     belief: Belief,
     /// Looks of each host that are too old to tell where it runs.
     stale: Vec<u64>,
-    moving: Option<(RequestId, SyncSender<Sign>)>,
+    moving: Option<Moving>,
     checking: bool,
     measuring: bool,
     counters: Option<Counters>,
     dirty: Option<u64>,
+}
+
+/// A VM that is being moved, or of which is asked where it runs after a move.
+struct Moving {
+    id: RequestId,
+    signs: SyncSender<Sign>,
+    /// Where it runs was asked while it was moved. That is answered when the move is over, in case its progress was not told
+    /// in time.
+    asked: Option<Move>,
 }
 
 /// See the top of this file.
@@ -267,9 +276,14 @@ impl Center {
         let Ok(task) = self.task(&way) else {
             return (self.tell)(unknown);
         };
-        // One that is under way is followed already.
         if let Some((_, signs)) = self.begin_move(&way) {
-            self.work(Work::Move, task, unknown, move |task| confirm::confirm(task, &signs));
+            return self.work(Work::Move, task, unknown, move |task| confirm::confirm(task, &signs));
+        }
+        match self.vms.get_mut(&way.vm).and_then(|vm| vm.moving.as_mut()) {
+            // It is followed already: its next look tells how far it is.
+            Some(moving) if moving.id == way.id => moving.asked = Some(way),
+            // Another migration of the VM is under way: until that is over nothing can be said of this one.
+            _ => (self.tell)(unknown),
         }
     }
 
@@ -277,22 +291,28 @@ impl Center {
     fn begin_move(&mut self, way: &Move) -> Option<(SyncSender<Sign>, Receiver<Sign>)> {
         let vm = self.vms.get_mut(&way.vm).filter(|vm| vm.moving.is_none())?;
         let (sender, signs) = sync_channel(4);
-        vm.moving = Some((way.id, sender.clone()));
+        vm.moving = Some(Moving { id: way.id, signs: sender.clone(), asked: None });
         Some((sender, signs))
     }
 
     fn abort(&self, way: &Move) {
-        let moving = self.vms.get(&way.vm).and_then(|vm| vm.moving.as_ref()).filter(|(id, _)| *id == way.id);
-        if let Some((_, signs)) = moving {
+        let moving = self.vms.get(&way.vm).and_then(|vm| vm.moving.as_ref()).filter(|moving| moving.id == way.id);
+        if let Some(moving) = moving {
             // A full queue holds an abort already.
-            let _ = signs.try_send(Sign::Abort);
+            let _ = moving.signs.try_send(Sign::Abort);
         }
     }
 
     /// Has a thread do it. If it fails, `otherwise` is the answer.
-    fn work(&self, work: Work, task: Task, otherwise: DriverEvent, job: impl FnOnce(&Task) -> Done + Send + 'static) {
+    fn work(
+        &mut self,
+        work: Work,
+        task: Task,
+        otherwise: DriverEvent,
+        job: impl FnOnce(&Task) -> Done + Send + 'static,
+    ) {
         let (own, vm, learned) = (self.own.clone(), task.way.vm.clone(), task.learned);
-        let failed = Message::Done(vm.clone(), work, Done { facts: vec![otherwise.clone()], learned });
+        let (again, failed) = (vm.clone(), Done { facts: vec![otherwise.clone()], learned });
         let working = move || {
             let done = catch_unwind(AssertUnwindSafe(|| job(&task))).unwrap_or_else(|_| {
                 let trouble = DriverEvent::Trouble(format!("a job of {vm} failed inside the libvirt driver"));
@@ -301,19 +321,20 @@ impl Center {
             let _ = own.send(Message::Done(vm, work, done));
         };
         if thread::Builder::new().name("libvirt job".into()).spawn(working).is_err() {
-            let _ = self.own.try_send(failed);
+            self.done(&again, work, failed);
         }
     }
 
     fn done(&mut self, name: &str, work: Work, done: Done) {
         let looks: Vec<u64> = self.hosts.iter().map(|host| host.looks + STALE_LOOKS).collect();
         self.rate = done.learned.rate.or(self.rate);
+        let mut asked = None;
         if let Some(vm) = self.vms.get_mut(name) {
             vm.dirty = done.learned.dirty.or(vm.dirty);
             match work {
                 Work::Check => vm.checking = false,
                 Work::Move => {
-                    vm.moving = None;
+                    asked = vm.moving.take().and_then(|moving| moving.asked);
                     vm.stale = looks;
                     vm.belief.forget();
                 }
@@ -322,6 +343,9 @@ impl Center {
         done.facts.into_iter().for_each(|fact| (self.tell)(fact));
         if work == Work::Move {
             self.hosts.iter().for_each(|host| host.post.look());
+        }
+        if let Some(way) = asked {
+            self.confirm(way);
         }
     }
 

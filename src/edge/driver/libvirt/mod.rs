@@ -40,12 +40,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use self::center::{Center, Message};
 pub use self::discover::{Discovered, DiscoveredDisk, DiscoveredDomain, DiscoveredHost, discover};
 use self::ffi::Library;
 use self::host::Post;
 use self::line::Line;
+use super::supervisor::{AnswerLimits, Lifeline};
 use super::{DriverCommand, Fleet, Tell};
 use crate::core::cluster::Libvirt as Settings;
 
@@ -57,15 +59,23 @@ pub struct Libvirt {
     center: SyncSender<Message>,
     stop: Arc<AtomicBool>,
     posts: Vec<SyncSender<()>>,
-    tell: Tell,
 }
 
 impl Libvirt {
+    /// Longer than its own deadlines: two readings of both hosts, a source out of sight, an abort that is not taken.
+    pub(super) const ANSWER_LIMITS: AnswerLimits = AnswerLimits {
+        preflight: Duration::from_secs(30),
+        presence: Duration::from_secs(60),
+        measured: Duration::from_secs(15),
+        silence: Duration::from_secs(180),
+        back_off: Duration::from_secs(1),
+    };
+
     /// Opens libvirt and starts a thread per host. Facts follow: each host as it answers, each VM where it runs.
     ///
     /// # Errors
     /// Without libvirt's library, or with one too old: what to install. A host without a URI. No threads.
-    pub fn start(settings: &Settings, fleet: Fleet, tell: Tell) -> Result<Self, String> {
+    pub(super) fn start(settings: &Settings, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<Self, String> {
         let library = Library::get()?;
         let (center, inbox) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
@@ -79,21 +89,29 @@ impl Libvirt {
         let looks = posts.iter().map(Post::bell).collect();
         let settings = Arc::new(settings.clone());
         let guests = fleet.guests;
-        let middle =
-            Center::new(library, settings, posts, guests, center.clone(), Arc::clone(&tell), Arc::clone(&stop));
+        let middle = Center::new(library, settings, posts, guests, center.clone(), tell, Arc::clone(&stop));
+        let work = move || {
+            let _lifeline = lifeline;
+            middle.run(&inbox);
+        };
         let named = thread::Builder::new().name("libvirt".into());
-        named.spawn(move || middle.run(&inbox)).map_err(|why| format!("no thread for the libvirt driver: {why}"))?;
-        Ok(Self { center, stop, posts: looks, tell })
+        // From here on a failure drops the driver, which stops the hosts' threads.
+        let driver = Self { center, stop, posts: looks };
+        named.spawn(work).map(|_| driver).map_err(|why| format!("no thread for the libvirt driver: {why}"))
     }
 
-    /// Gives the driver something to do. Never blocks: a job that does not fit in is answered at once.
-    pub fn order(&self, job: DriverCommand) {
-        if let Err(TrySendError::Full(Message::Order(job)) | TrySendError::Disconnected(Message::Order(job))) =
-            self.center.try_send(Message::Order(job))
-        {
-            let busy = job.refused("the libvirt driver is too busy".to_owned());
-            busy.into_iter().for_each(|fact| (self.tell)(fact));
-        }
+    /// Gives the driver something to do. Never blocks.
+    ///
+    /// # Errors
+    /// The driver does not take it, and why.
+    pub(super) fn order(&self, command: DriverCommand) -> Result<(), String> {
+        self.center.try_send(Message::Order(command)).map_err(|unsent| {
+            let why = match unsent {
+                TrySendError::Full(_) => "is too busy",
+                TrySendError::Disconnected(_) => "does not run",
+            };
+            format!("the libvirt driver {why}")
+        })
     }
 }
 

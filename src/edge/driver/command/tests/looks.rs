@@ -114,18 +114,18 @@ fn a_driver_on_a_runtime_that_never_waits_works() {
 fn what_it_cannot_measure_it_says() {
     let lab = Lab::new();
     let desk = lab.open();
-    desk.driver.order(DriverCommand::Measure { vm: "nii1".to_owned() });
+    desk.order(DriverCommand::Measure { vm: "nii1".to_owned() });
     let usage = desk.hears(|fact| if let DriverEvent::Measured { usage, .. } = fact { Some(usage) } else { None });
     assert_eq!(usage, Err("the command driver cannot measure: use another monitor".to_owned()));
 }
 
 #[test]
-fn a_driver_that_is_not_there_still_answers() {
+fn a_driver_that_is_not_there_or_too_busy_says_so() {
     let lab = Lab::new();
-    let (jobs, _) = unbounded_channel();
-    let (tell, facts) = channel();
-    let driver = Command { jobs, tell: Arc::new(move |fact| drop(tell.send(fact))) };
-    let desk = Desk { driver, facts };
-    assert!(desk.refusal(&lab).unwrap().contains("start whimbrel again"));
-    assert_eq!(desk.presence(&lab), (Unknown, Unknown));
+    let (commands, orders) = channel(1);
+    let driver = Command { commands };
+    driver.order(DriverCommand::Confirm(lab.way())).unwrap();
+    assert_eq!(driver.order(DriverCommand::Confirm(lab.way())), Err("the command driver is too busy".to_owned()));
+    drop(orders);
+    assert_eq!(driver.order(DriverCommand::Confirm(lab.way())), Err("the command driver does not run".to_owned()));
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -29,7 +29,7 @@ struct Lab {
 
 struct Desk {
     driver: Command,
-    facts: Receiver<DriverEvent>,
+    facts: mpsc::Receiver<DriverEvent>,
 }
 
 impl Lab {
@@ -94,7 +94,7 @@ impl Lab {
     }
 
     fn open(&self) -> Desk {
-        let (tell, facts) = channel();
+        let (tell, facts) = mpsc::channel();
         let hosts = ["mln1", "mln2"].iter().zip(1..);
         let hosts = hosts.map(|(name, index)| Machine {
             name: (*name).to_owned(),
@@ -104,7 +104,7 @@ impl Lab {
         let guests = vec![Guest { name: self.vm.to_owned(), domain: Domain::default() }];
         let fleet = Fleet { hosts: hosts.collect(), guests };
         let tell: Tell = Arc::new(move |fact| drop(tell.send(fact)));
-        Desk { driver: Command::paced(self.settings.clone(), fleet, tell, self.pace), facts }
+        Desk { driver: Command::paced(self.settings.clone(), fleet, tell, self.pace, None).unwrap(), facts }
     }
 
     fn way(&self) -> Move {
@@ -113,6 +113,11 @@ impl Lab {
 }
 
 impl Desk {
+    #[track_caller]
+    fn order(&self, command: DriverCommand) {
+        self.driver.order(command).expect("the driver takes it");
+    }
+
     /// The first fact to come that is one of these.
     #[track_caller]
     fn hears<T>(&self, what: impl Fn(DriverEvent) -> Option<T>) -> T {
@@ -133,13 +138,13 @@ impl Desk {
 
     #[track_caller]
     fn refusal(&self, lab: &Lab) -> Option<String> {
-        self.driver.order(DriverCommand::Preflight(lab.way()));
+        self.order(DriverCommand::Preflight(lab.way()));
         self.hears(|fact| if let DriverEvent::Preflight { refusal, .. } = fact { Some(refusal) } else { None })
     }
 
     #[track_caller]
     fn presence(&self, lab: &Lab) -> (Presence, Presence) {
-        self.driver.order(DriverCommand::Confirm(lab.way()));
+        self.order(DriverCommand::Confirm(lab.way()));
         self.hears(|fact| match fact {
             DriverEvent::Presence { source, destination, .. } => Some((source, destination)),
             _ => None,
