@@ -22,7 +22,7 @@
 //! | [`console`] | the terminal |
 //! | [`cli`] | one file a subcommand |
 //!
-//! `core ← edge ← runtime` and `core ← view ← {runtime, console}`: `tests/house.rs` reads the `use` lines and fails when
+//! `core ← edge ← runtime` and `core ← view ← {runtime, console}`: `tests/house/` reads the `use` lines and fails when
 //! a room knows what it may not. Where to begin: [`core::engine::Engine::step`] decides, [`runtime::EventLoop`] wakes it,
 //! [`view::Snapshot`] is what a screen sees of it.
 

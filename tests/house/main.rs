@@ -1,7 +1,15 @@
 //! The layout is the architecture: who may know whom, read off the `use` lines.
 
+mod imports;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Circles of imports that are left. None may be added.
+const CIRCLES: usize = 15;
+/// How many of a hundred types may bear a name that another type bears.
+const SHARED_PERCENT: usize = 40;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
@@ -184,17 +192,84 @@ fn the_binary_only_dispatches() {
     assert!(project("src/main.rs").lines().count() < 100);
 }
 
+/// Whether a source has nothing but tests, or what serves tests.
+fn is_test(path: &Path) -> bool {
+    path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "testing.rs")
+}
+
+/// A source up to the module of its tests.
+fn without_tests(text: &str) -> &str {
+    let mut tails = text.match_indices("#[cfg(test)]\nmod ");
+    let tail = tails.find(|(at, _)| text[*at..].lines().nth(1).is_some_and(|line| line.ends_with('{')));
+    tail.map_or(text, |(at, _)| &text[..at])
+}
+
+/// All sources of the program but its tests.
+fn program() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = sources(&root).into_iter().filter(|path| !is_test(path));
+    files.map(|path| fs::read_to_string(&path).map(|text| (path, text)).expect("a source is UTF-8")).collect()
+}
+
 #[test]
 fn a_file_tells_one_story() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let long: Vec<String> = sources(&root)
-        .into_iter()
-        .filter(|path| !path.components().any(|part| part.as_os_str() == "tests"))
-        .filter_map(|path| {
-            let text = fs::read_to_string(&path).ok()?;
-            let code = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
-            (code > 400).then(|| format!("{} has {code} lines", path.display()))
-        })
-        .collect();
+    let lines = program().into_iter().map(|(path, text)| (path, without_tests(&text).lines().count()));
+    let long: Vec<String> =
+        lines.filter(|(_, lines)| *lines > 600).map(|(path, n)| format!("{} has {n} lines", path.display())).collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn no_modules_import_each_other_in_a_circle() {
+    let circles = imports::Crate::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).circles();
+    let listed: Vec<String> = circles.iter().map(|circle| circle.join(", ")).collect();
+    assert!(circles.len() <= CIRCLES, "{} circles:\n{}", circles.len(), listed.join("\n"));
+}
+
+#[test]
+fn one_name_means_one_thing() {
+    let mut bearers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in program() {
+        for name in without_tests(&text).lines().filter_map(defined_type) {
+            bearers.entry(name.to_owned()).or_default().push(path.display().to_string());
+        }
+    }
+    let all: usize = bearers.values().map(Vec::len).sum();
+    let shared: Vec<_> = bearers.iter().filter(|(_, places)| places.len() > 1).collect();
+    let sharing: usize = shared.iter().map(|(_, places)| places.len()).sum();
+    assert!(sharing * 100 <= all * SHARED_PERCENT, "{sharing} of {all} types share a name:\n{shared:#?}");
+}
+
+/// The name of the type that a line begins to define.
+fn defined_type(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let line = match line.strip_prefix("pub") {
+        Some(rest) => rest.split_once(' ')?.1,
+        None => line,
+    };
+    let (kind, rest) = line.split_once(' ')?;
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    ["struct", "enum", "trait", "union"].contains(&kind).then_some(&rest[..end])
+}
+
+#[test]
+fn every_path_in_the_docs_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut missing = Vec::new();
+    for name in ["docs/architecture.md", "docs/adding-a-monitor.md", "CONTRIBUTING.md", "README.md"] {
+        let Ok(text) = fs::read_to_string(root.join(name)) else { continue };
+        for path in text.split('`').skip(1).step_by(2).filter(|word| is_path(word)) {
+            if !root.join(path).exists() && !root.join("src").join(path).exists() {
+                missing.push(format!("{name}: {path}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Whether a word of the docs names a file or a folder of this project: `edge/config/`, `core/engine/gates.rs`.
+fn is_path(word: &str) -> bool {
+    let plain = word.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+    let ends = word.ends_with('/') || Path::new(word).extension().is_some();
+    plain && ends && word.contains('/') && !word.starts_with(['/', '.'])
 }
