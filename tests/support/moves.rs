@@ -48,6 +48,13 @@ impl Moves {
         text_of(&event, "detail")
     }
 
+    /// Reads on to the next event of one of these phases: the phase, and its detail.
+    pub fn one_of(&mut self, phases: &[&str]) -> (String, String) {
+        let is = |event: &Value| event["type"] == "migration" && phases.iter().any(|phase| event["phase"] == *phase);
+        let event = self.until(&phases.join(" or "), is);
+        (text_of(&event, "phase"), text_of(&event, "detail"))
+    }
+
     /// Reads on until something is blocked by this gate, and the detail.
     pub fn blocked(&mut self, gate: &str) -> String {
         let event = self.until(gate, |event| event["type"] == "blocked" && event["gate"] == gate);

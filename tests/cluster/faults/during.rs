@@ -80,9 +80,13 @@ fn a_migration_whose_data_is_lost_on_the_way_is_aborted() {
     let mut tale = Tale::under_way(&mut stand, r#"driver = { kind = "libvirt", bandwidth = 1, stall = "5s" }"#);
     let (from, to) = (tale.from, tale.to);
     tale.lab.part(from, to);
-    assert_eq!(tale.is_told("failed"), "stalled for 5.0 s: aborted");
-    // What waits at the destination hears of it only now.
+    // Both answers are right. The source aborts either way; but the copy at the destination may still wait for data when
+    // both hosts are asked, and then nobody can tell the outcome before the destination has heard of the abort.
+    let (phase, why) = tale.one_of(&["failed", "unknown"]);
     tale.lab.join(from, to);
+    let why = if phase == "unknown" { tale.outcome().1 } else { why };
+    assert_eq!(why, "stalled for 5.0 s: aborted");
+    tale.has_told("failed", &why);
     tale.leaves(from);
     tale.row("migration stalled: no way from source to destination");
 }

@@ -118,18 +118,17 @@ impl Tale {
     /// What began once, had this outcome, and left the VM running on this host alone, as the hosts themselves say.
     #[track_caller]
     pub fn ends(&mut self, outcome: &str, on: usize) -> String {
-        let why = self.is_told(outcome);
+        let (_, why) = self.outcome();
+        self.has_told(outcome, &why);
         self.leaves(on);
         why
     }
 
-    /// What began once had this outcome, and why.
+    /// What began once had this outcome, and no other, so far.
     #[track_caller]
-    pub fn is_told(&mut self, outcome: &str) -> String {
-        let (phase, why) = self.outcome();
-        let told = (phase.as_str(), self.known_phases(), self.requests());
-        assert_eq!(told, (outcome, vec!["running".to_owned(), outcome.to_owned()], 1), "{why}: {:#?}", self.story());
-        why
+    pub fn has_told(&self, outcome: &str, why: &str) {
+        let told = (self.known_phases(), self.requests());
+        assert_eq!(told, (vec!["running".to_owned(), outcome.to_owned()], 1), "{why}: {:#?}", self.story());
     }
 
     /// The VM runs on this host alone, as the hosts themselves say, and nothing is left of its migration.

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 use tempfile::TempDir;
 
 /// Debian's `nobody` and `nogroup`: some servers refuse to be root, none needs to be.
 const NOBODY: u32 = 65_534;
-/// 20 s in all; a busy machine takes some of it.
-const TRIES: u32 = 400;
+/// Far more than a server needs to start or to end on any machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many ports servers may have.
 const PORTS: u32 = 20_000;
@@ -99,15 +99,13 @@ impl Server {
         Some(stream)
     }
 
-    /// Asks again and again, a bounded number of times.
+    /// Asks again and again, up to the deadline.
     pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
-        for _ in 0..TRIES {
-            if holds(self) {
-                return;
-            }
+        let end = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < end, "waited in vain until {what}\n{}", self.log());
             sleep(PAUSE);
         }
-        panic!("waited in vain until {what}\n{}", self.log());
     }
 
     /// Sends a signal to all of the server's processes.
@@ -139,7 +137,10 @@ impl Server {
         let Some(mut child) = self.child.take() else { return };
         let _ = child.wait();
         // The others of its processes may take a moment longer, and hold the port.
-        let _ = (0..TRIES).take_while(|_| self.connect().is_some()).map(|_| sleep(PAUSE)).count();
+        let end = Instant::now() + PATIENCE;
+        while self.connect().is_some() && Instant::now() < end {
+            sleep(PAUSE);
+        }
     }
 
     /// Asks the server to end, so that it can see to its own processes; ends it if it does not.
@@ -148,10 +149,8 @@ impl Server {
         if let Some(child) = &mut self.child {
             let pid = Pid::from_raw(child.id().cast_signed()).expect("a process id");
             let _ = kill_process(pid, Signal::TERM);
-            for _ in 0..TRIES {
-                if !matches!(child.try_wait(), Ok(None)) {
-                    break;
-                }
+            let end = Instant::now() + PATIENCE;
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
                 sleep(PAUSE);
             }
         }
