@@ -531,15 +531,9 @@ fn pictures_can_be_drawn() {
 
 pub fn picture(name: &str, snapshot: &Snapshot, ui: &Ui, width: u16, height: u16) {
     use whimbrel::console::picture::{Background, svg};
-    let mut fonts = resvg::usvg::Options::default();
-    fonts.fontdb_mut().load_system_fonts();
     for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
         let buffer = render(snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
-        let tree = resvg::usvg::Tree::from_str(&svg(&buffer, background), &fonts).expect("an SVG");
-        let size = tree.size().to_int_size();
-        let mut pixels = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("a picture");
-        resvg::render(&tree, resvg::tiny_skia::Transform::default(), &mut pixels.as_mut());
-        let path = format!("{}/{name}-{}-{width}.png", env!("CARGO_TARGET_TMPDIR"), theme.word());
-        pixels.save_png(path).expect("a place for pictures");
+        let path = format!("{}/{name}-{}-{width}.svg", env!("CARGO_TARGET_TMPDIR"), theme.word());
+        std::fs::write(path, svg(&buffer, background)).expect("a place for pictures");
     }
 }
