@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::text;
 use super::widgets::Bounds;
 use crate::core::cluster::{Direction, HostState, Value};
-use crate::core::engine::{Stage, VmState};
+use crate::core::engine::{StageKind, VmState};
 use crate::view::VmRow;
 
 /// What a table can be sorted by.
@@ -113,7 +113,7 @@ pub fn urgency(row: &VmRow) -> u32 {
     let low_is_near = row.low_count.is_some_and(|(count, tarry)| count > tarry / 2);
     match row.state {
         _ if row.alarm => class(0),
-        _ if row.migration.as_ref().is_some_and(|m| m.stage == Stage::Unknown) => class(1),
+        _ if row.migration.as_ref().is_some_and(|m| m.stage == StageKind::Unknown) => class(1),
         _ if row.host_state == HostState::Down => class(1),
         VmState::Waiting => class(2),
         VmState::Flapping => class(3),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
-use crate::core::engine::{Engine, Event, Migration, Stage};
+use crate::core::engine::{Engine, Event, Migration, StageKind};
 use crate::edge::config::Config;
 use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Usage};
 
@@ -148,7 +148,7 @@ pub fn crews(config: &Config) -> Vec<ArrayDriverConfig> {
 
 /// Whether a driver is at work on it.
 const fn is_driven(migration: &Migration) -> bool {
-    matches!(migration.stage, Stage::Preflight | Stage::Journal | Stage::Running)
+    matches!(migration.stage(), StageKind::Preflight | StageKind::Journal | StageKind::Running)
 }
 
 /// An array's hosts, and the VMs that live there.

@@ -184,7 +184,7 @@ impl EngineHost {
             Effect::Journal(route) => Event::Journalled { id: route.id },
             Effect::Start(route) => return self.simulation.start(route, now),
             Effect::Abort(route) => return self.simulation.abort(route, now),
-            Effect::Confirm(route) => self.simulation.presence(route, now),
+            Effect::Confirm(route) => self.simulation.confirm(route, now),
             Effect::Record(record) => return listener.record(&record, &self.engine),
             Effect::Answer { ok, text } => return listener.answer(ok, &text),
         };
@@ -347,7 +347,7 @@ mod tests {
         engine_host.journal_outside(true);
         run_until(&mut engine_host, Span::from_secs(1), &mut told, &mut asks);
         engine_host.command("operator", move_nii3(), &mut told, &mut asks);
-        run_until(&mut engine_host, Span::from_secs(60), &mut told, &mut asks);
+        run_until(&mut engine_host, Span::from_secs(10), &mut told, &mut asks);
         let [InFlight { id: RequestId(1), vm, from, to, .. }] = &asks.journal[..] else { panic!("{asks:?}") };
         assert_eq!((vm.as_str(), from.as_str(), to.as_str()), ("nii3", "mln1", "mln4"));
         assert!(told.phases().is_empty(), "it has not begun");

@@ -271,7 +271,7 @@ impl Publisher {
         for migration in engine.migrations() {
             let vm = migration.route.vm.index();
             let shown = self.rows[vm].migration.as_ref().map(|migration| (migration.stage, migration.aborting));
-            if shown != Some((migration.stage, migration.aborting)) {
+            if shown != Some((migration.stage(), migration.aborting)) {
                 self.stale_vms.mark(vm);
             }
         }

@@ -81,7 +81,7 @@ const fn by_word(by: By) -> &'static str {
     match by {
         By::Policy => "policy",
         By::Schedule => "schedule",
-        By::Operator => "operator",
+        By::Operator | By::Drain => "operator",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, Transfer, VmId};
-use crate::core::engine::{By, Engine, Stage};
+use crate::core::engine::{By, Engine, StageKind};
 
 /// A migration under way.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,10 +16,8 @@ pub struct MigrationView {
     pub to: Arc<str>,
     /// Who wanted it.
     pub by: By,
-    /// It empties its source, which is being drained.
-    pub drains: bool,
     /// How far it is.
-    pub stage: Stage,
+    pub stage: StageKind,
     /// 0 to 100.
     pub percent: u8,
     /// The driver's last words.
@@ -67,18 +65,19 @@ pub struct Leaving {
 impl MigrationView {
     /// Whether it can still be stopped.
     pub fn can_abort(&self) -> bool {
-        matches!(self.stage, Stage::Preflight | Stage::Journal | Stage::Running)
+        matches!(self.stage, StageKind::Preflight | StageKind::Journal | StageKind::Running)
     }
 
     /// How long its driver, which told of it before, has been silent: figures come twice a second, and these are old.
     pub fn silent(&self, now: Timestamp) -> Option<Span> {
         let span = now.since(self.told);
-        (self.stage == Stage::Running && self.transfer.is_some() && span >= SILENT).then_some(span)
+        (self.stage == StageKind::Running && self.transfer.is_some() && span >= SILENT).then_some(span)
     }
 
     /// When the rest will have been sent.
     pub fn outlook(&self) -> Outlook {
-        let Some(transfer) = self.transfer.filter(|transfer| self.stage == Stage::Running && transfer.rate > 0) else {
+        let Some(transfer) = self.transfer.filter(|transfer| self.stage == StageKind::Running && transfer.rate > 0)
+        else {
             return Outlook::Untold;
         };
         match transfer.eta() {
@@ -97,8 +96,7 @@ pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
         from: named(migration.route.from),
         to: named(migration.route.to),
         by: migration.by,
-        drains: migration.drains,
-        stage: migration.stage,
+        stage: migration.stage(),
         percent: migration.percent,
         detail: Arc::from(migration.detail.as_str()),
         transfer: migration.transfer,

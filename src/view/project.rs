@@ -264,7 +264,7 @@ fn passes(engine: &Engine, vm: VmId, gate: Gate, to: Option<HostId>, now: Timest
         Gate::Flapping => format!("not flapping; moves in 24 h: {}", live.moves_24h(now)),
         Gate::Cooldown => ago(live.last_move(), "moved"),
         Gate::Budget => {
-            let (moving, most) = (engine.migrations().count(), cluster.limits.at_once);
+            let (moving, most) = (engine.slots_taken(), cluster.limits.at_once);
             format!("{moving} of {most} at once under way; moves this hour: {}", engine.moves_last_hour(now))
         }
         Gate::Destination => to.map_or_else(String::new, |host| takes(engine, host)),

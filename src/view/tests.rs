@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::core::cluster::{Cluster, HostId, HostState, RequestId, Span, Timestamp, Transfer, Value, VmId};
-use crate::core::engine::{By, Engine, Event, Gate, Happened, Phase, Presence, Record, Stage, VmState};
+use crate::core::engine::{By, Engine, Event, Gate, Happened, Phase, Presence, Record, StageKind, VmState};
 use crate::core::policy::Decision;
 use crate::core::simulation::{Scenario, Size};
 
@@ -223,17 +223,17 @@ fn a_migration_is_shown_stage_by_stage_with_its_figures() {
     let shown = |engine: &Engine| seen(engine).migration.expect("a migration");
     let id = shown(&engine).id;
     let asked = shown(&engine);
-    assert_eq!((&*asked.from, &*asked.to, asked.by, asked.stage), ("mln1", "mln2", By::Operator, Stage::Preflight));
+    assert_eq!((&*asked.from, &*asked.to, asked.by, asked.stage), ("mln1", "mln2", By::Operator, StageKind::Preflight));
     assert_eq!(asked.outlook(), Outlook::Untold);
 
     let forecast = Some(text("42 s, 6 rounds"));
     tell(&mut engine, Event::Preflight { id, refusal: None, forecast });
-    assert_eq!(shown(&engine).stage, Stage::Journal);
+    assert_eq!(shown(&engine).stage, StageKind::Journal);
     tell(&mut engine, Event::Journalled { id });
     let transfer = Transfer { left: 90_000_000, rate: 40_000_000, dirty: 10_000_000, ..Transfer::default() };
     tell(&mut engine, Event::Progress { id, percent: 58, detail: text("round 2"), transfer: Some(transfer) });
     let running = shown(&engine);
-    assert_eq!((running.stage, running.percent, &*running.forecast), (Stage::Running, 58, "42 s, 6 rounds"));
+    assert_eq!((running.stage, running.percent, &*running.forecast), (StageKind::Running, 58, "42 s, 6 rounds"));
     assert_eq!(running.outlook(), Outlook::Left(Span::from_secs(3)));
     assert!(running.can_abort() && !running.aborting);
 
@@ -244,10 +244,10 @@ fn a_migration_is_shown_stage_by_stage_with_its_figures() {
     assert!(shown(&engine).aborting && shown(&engine).can_abort(), "it can be asked again");
 
     tell(&mut engine, Event::Ended { id, detail: String::new() });
-    assert_eq!((shown(&engine).stage, shown(&engine).can_abort()), (Stage::Confirming, false));
+    assert_eq!((shown(&engine).stage, shown(&engine).can_abort()), (StageKind::Confirming, false));
     let [source, destination] = [Presence::Runs, Presence::Unknown];
     tell(&mut engine, Event::Presence { id, source, destination });
-    assert_eq!(shown(&engine).stage, Stage::Unknown);
+    assert_eq!(shown(&engine).stage, StageKind::Unknown);
 }
 
 #[test]

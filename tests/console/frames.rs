@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use whimbrel::console::{Action, Colours, Effect, Overlay, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
-use whimbrel::core::engine::{Stage, Target, VmState};
+use whimbrel::core::engine::{StageKind, Target, VmState};
 use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Snapshot, UiCommand, VmRow};
 
 use crate::{recorded, sample, screen_on, type_keys};
@@ -168,8 +168,8 @@ fn several_migrations_while_another_vm_is_looked_at() {
         let row = migrating.moving[0].as_ref().clone();
         std::sync::Arc::new(VmRow { name: vm.into(), ..row })
     };
-    snapshot.moving.push(moving("db01", |migration| (migration.stage, migration.percent) = (Stage::Preflight, 0)));
-    snapshot.moving.push(moving("web02", |migration| migration.stage = Stage::Unknown));
+    snapshot.moving.push(moving("db01", |migration| (migration.stage, migration.percent) = (StageKind::Preflight, 0)));
+    snapshot.moving.push(moving("web02", |migration| migration.stage = StageKind::Unknown));
     assert_frames("fleet-several", &snapshot, &screen_on(&snapshot, "nii1"));
 }
 
@@ -201,7 +201,7 @@ fn a_migration_that_does_not_converge_and_is_to_be_aborted() {
 #[test]
 fn a_migration_whose_outcome_is_unknown() {
     assert_migration("unknown", |migration| {
-        migration.stage = Stage::Unknown;
+        migration.stage = StageKind::Unknown;
         migration.transfer = None;
         migration.detail = "mln4 does not answer: outcome unknown".into();
     });
@@ -216,7 +216,7 @@ fn what_was_last_told_of_a_migration_is_not_shown_as_how_it_is() {
         let ui = screen_on(&snapshot, "nii2");
         text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40))
     };
-    let (running, unknown) = (drawn(Stage::Running), drawn(Stage::Unknown));
+    let (running, unknown) = (drawn(StageKind::Running), drawn(StageKind::Unknown));
     for of_the_moment in ["MB/s", "expected", "forecast", "s left"] {
         assert!(running.contains(of_the_moment) && !unknown.contains(of_the_moment), "{of_the_moment}: {unknown}");
     }
@@ -318,15 +318,15 @@ fn a_migration_in_its_other_stages() {
         text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40))
     };
     let told = [
-        (Stage::Preflight, "checking whether mln4 can take it", "> mln4 checking"),
-        (Stage::Journal, "writing it down, then it starts", "> mln4 begins"),
-        (Stage::Running, "round 3, 92 MB/s", "> mln4 ▰▰▰▱▱ 58%"),
-        (Stage::Confirming, "confirming: both hosts are asked where it runs", "> mln4 confirming"),
+        (StageKind::Preflight, "checking whether mln4 can take it", "> mln4 checking"),
+        (StageKind::Journal, "writing it down, then it starts", "> mln4 begins"),
+        (StageKind::Running, "round 3, 92 MB/s", "> mln4 ▰▰▰▱▱ 58%"),
+        (StageKind::Confirming, "confirming: both hosts are asked where it runs", "> mln4 confirming"),
     ];
     for (stage, words, cell) in told {
         let text = phase(stage);
         assert!(text.contains(words) && text.contains(cell), "{text}");
-        assert_eq!(text.contains("x aborts it"), stage != Stage::Confirming, "{text}");
+        assert_eq!(text.contains("x aborts it"), stage != StageKind::Confirming, "{text}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use whimbrel::console::{Action, Effect, Overlay, Screen, SortBy, ThemeName, Tone, Ui, dispatch, update};
 use whimbrel::core::cluster::Mode;
-use whimbrel::core::engine::{Command, Stage, Target};
+use whimbrel::core::engine::{Command, StageKind, Target};
 use whimbrel::core::policy::Field;
 use whimbrel::view::{Answer, Scope, SetValue, Snapshot, Subscription, UiCommand};
 
@@ -120,7 +120,7 @@ fn abort_asks_first() {
     assert_eq!(commands(&mut ui, &snapshot, "n"), []);
     assert!(ui.overlays.is_empty());
     assert_eq!(commands(&mut ui, &snapshot, "xy"), [Command::Abort { vm: "nii2".into() }]);
-    let snapshot = sample::migrating(|migration| migration.stage = Stage::Confirming);
+    let snapshot = sample::migrating(|migration| migration.stage = StageKind::Confirming);
     let ui = screen_on(&snapshot, "nii2");
     let key = KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE);
     assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("it has ended: both hosts are asked where the VM runs")));
@@ -452,7 +452,7 @@ fn space_marks_rows_one_after_the_other_and_escape_clears_the_marks() {
 
 #[test]
 fn a_move_of_unknown_outcome_is_settled_only_by_who_has_looked() {
-    let snapshot = sample::migrating(|migration| migration.stage = Stage::Unknown);
+    let snapshot = sample::migrating(|migration| migration.stage = StageKind::Unknown);
     let mut ui = screen_on(&snapshot, "nii2");
     assert!(type_keys(&mut ui, &snapshot, "h").is_empty(), "it asks first");
     let Some(Overlay::Confirm { question, .. }) = ui.overlays.last() else { panic!("{:?}", ui.overlays) };

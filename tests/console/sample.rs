@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Transfer, Value};
-use whimbrel::core::engine::{By, Gate, Stage, Target, VmState};
+use whimbrel::core::engine::{By, Gate, StageKind, Target, VmState};
 use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
 use whimbrel::view::{
     Alarm, ArrayView, Clock, Detail, DrainPlanView, DrainView, Editing, GateView, HistoryView, HostView, Leaving,
@@ -119,8 +119,7 @@ fn rows() -> Vec<VmRow> {
                 from: "mln3".into(),
                 to: "mln4".into(),
                 by: By::Policy,
-                drains: false,
-                stage: Stage::Running,
+                stage: StageKind::Running,
                 percent: 58,
                 detail: "round 3, 92 MB/s".into(),
                 transfer: Some(transfer()),

@@ -10,7 +10,7 @@ pub use bindings::BINDINGS;
 
 use super::ui::{Overlay, Screen, Ui};
 use crate::core::cluster::HostState;
-use crate::core::engine::{Stage, VmState};
+use crate::core::engine::{StageKind, VmState};
 use crate::view::{DrainView, MigrationView, Snapshot, VmRow};
 
 /// What takes the keys.
@@ -296,7 +296,7 @@ impl When {
 
 /// Its migration's outcome is unknown: released, it is settled by what the host says that answers.
 pub fn is_in_doubt(row: &VmRow) -> bool {
-    row.migration.as_ref().is_some_and(|migration| migration.stage == Stage::Unknown)
+    row.migration.as_ref().is_some_and(|migration| migration.stage == StageKind::Unknown)
 }
 
 fn is_held(row: &VmRow) -> bool {

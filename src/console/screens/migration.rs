@@ -15,7 +15,7 @@ use crate::console::text::{bytes, left, tame, width};
 use crate::console::theme::Role;
 use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::{Span, Timestamp, Transfer};
-use crate::core::engine::{By, Stage};
+use crate::core::engine::{By, StageKind};
 use crate::view::{MigrationView, Outlook, VmRow};
 
 /// Columns of one figure with its word, at least.
@@ -75,7 +75,7 @@ fn title(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
     let by = match migration.by {
         By::Policy => "for its policy",
         By::Schedule => "for its schedule",
-        By::Operator if migration.drains => "its host is drained",
+        By::Drain => "its host is drained",
         By::Operator => "for an operator",
     };
     let way = format!("  {} > {}, {by}", migration.from, migration.to);
@@ -105,7 +105,7 @@ fn bar(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp
 /// How the migration's bar and phase look.
 fn look(migration: &MigrationView) -> Role {
     match migration.stage {
-        Stage::Unknown => Role::Alarm,
+        StageKind::Unknown => Role::Alarm,
         _ if migration.aborting => Role::Warning,
         _ => Role::Moving,
     }
@@ -144,25 +144,25 @@ fn phase(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timesta
 fn words(migration: &MigrationView) -> String {
     let rounds = migration.transfer.map_or(0, |transfer| transfer.rounds);
     match migration.stage {
-        Stage::Preflight => format!("checking whether {} can take it", migration.to),
-        Stage::Journal => "writing it down, then it starts".to_owned(),
-        Stage::Running if rounds > 1 => format!("copying, round {rounds}"),
-        Stage::Running => "copying".to_owned(),
-        Stage::Confirming => "confirming: both hosts are asked where it runs".to_owned(),
-        Stage::Unknown => format!("? unknown: {}", migration.detail.trim_end_matches(": outcome unknown")),
+        StageKind::Preflight => format!("checking whether {} can take it", migration.to),
+        StageKind::Journal => "writing it down, then it starts".to_owned(),
+        StageKind::Running if rounds > 1 => format!("copying, round {rounds}"),
+        StageKind::Running => "copying".to_owned(),
+        StageKind::Confirming => "confirming: both hosts are asked where it runs".to_owned(),
+        StageKind::Unknown => format!("? unknown: {}", migration.detail.trim_end_matches(": outcome unknown")),
     }
 }
 
 /// A sentence more, where figures do not say it.
 fn says(migration: &MigrationView) -> Option<String> {
     match (migration.stage, migration.outlook()) {
-        (Stage::Unknown, _) => Some("both hosts are asked until it can be told; nothing else moves it".to_owned()),
+        (StageKind::Unknown, _) => Some("both hosts are asked until it can be told; nothing else moves it".to_owned()),
         (_, Outlook::Never { writes, sends }) => {
             let (writes, sends) = (bytes(writes), bytes(sends));
             Some(format!("does not converge as it is: it writes {writes}/s, {sends}/s are sent"))
         }
         // The driver's own words, unless they are the forecast's or there are figures.
-        (Stage::Running, _) if migration.transfer.is_none() && migration.detail != migration.forecast => {
+        (StageKind::Running, _) if migration.transfer.is_none() && migration.detail != migration.forecast => {
             Some(tame(&migration.detail).into_owned())
         }
         _ => None,
@@ -171,13 +171,13 @@ fn says(migration: &MigrationView) -> Option<String> {
 
 /// The driver's last figures; once it tells no more, not those that were of that moment.
 fn told(migration: &MigrationView, now: Timestamp) -> Option<Transfer> {
-    let past = matches!(migration.stage, Stage::Confirming | Stage::Unknown) || migration.silent(now).is_some();
+    let past = matches!(migration.stage, StageKind::Confirming | StageKind::Unknown) || migration.silent(now).is_some();
     migration.transfer.map(|last| if past { Transfer { rate: 0, dirty: 0, downtime: None, ..last } } else { last })
 }
 
 /// What it was going to be like, while that is still of use.
 fn forecast(migration: &MigrationView) -> Option<&str> {
-    Some(&*migration.forecast).filter(|text| !text.is_empty() && migration.stage != Stage::Unknown)
+    Some(&*migration.forecast).filter(|text| !text.is_empty() && migration.stage != StageKind::Unknown)
 }
 
 type Figure = (&'static str, String);

@@ -183,8 +183,7 @@ impl Engine {
         if state != HostState::Up {
             return Err(format!("{name} {}", host_word(state)));
         }
-        let live = self.host(host);
-        if described.capacity.is_some_and(|capacity| live.vms + live.incoming + more >= capacity) {
+        if described.capacity.is_some_and(|capacity| self.host(host).vms + self.incoming(host) + more >= capacity) {
             return Err(format!("{name} full"));
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::live::FAILURE_MEMORY;
 use super::message::{Effect, Route};
 use super::operate::Said;
-use super::record::{Happened, Record};
+use super::record::{By, Happened, Record};
 use super::reload::CONFIG;
 use super::spread::Given;
 use super::{Engine, host_word};
@@ -223,7 +223,7 @@ impl Engine {
                 Err(why) => sent.stays.push((vm, why)),
                 Ok(to) if self.at_once(vm, Some(to)).is_err() => sent.waits = true,
                 Ok(to) => {
-                    self.launch_out(now, vm, to, out);
+                    self.launch_unasked(now, vm, to, By::Drain, out);
                     sent.any = true;
                 }
             }
@@ -266,12 +266,12 @@ impl Engine {
         stays: Vec<(VmId, Stays)>,
         out: &mut Vec<Effect>,
     ) {
-        let (name, live) = (self.host_name(host).to_owned(), self.hosts[host.index()]);
+        let (name, vms) = (self.host_name(host).to_owned(), self.hosts[host.index()].vms);
+        let is_done = vms == 0 && self.incoming(host) == 0;
         let alarm = self.cannot_be_drained(&name, &stays);
         let Some(drain) = self.drains.get_mut(&host) else { return };
-        drain.of = drain.moved + live.vms;
+        drain.of = drain.moved + vms;
         drain.stuck = stays.into_iter().map(|(vm, Stays::Stuck(why) | Stays::Meant(why))| (vm, why)).collect();
-        let is_done = live.vms == 0 && live.incoming == 0;
         if is_done && !drain.done {
             drain.told = false;
             let text = format!("{name} drained: {} moved, 0 left", in_vms(drain.moved));

@@ -1,7 +1,7 @@
 //! What drivers find: how a host is, and where a VM runs. What contradicts what is known is not fought over.
 
 use super::drain::in_vms;
-use super::live::{Hold, HoldCause, Location, Stage};
+use super::live::{Hold, HoldCause, Location};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::{Engine, host_word};
@@ -42,13 +42,10 @@ impl Engine {
         out.push(Effect::Record(Record { at: now, vm: None, what }));
     }
 
-    /// Where a driver found a VM. While it moves that is the migration's to tell; if that comes to nothing, it counts then.
+    /// Where a driver found a VM. Ignored while the VM migrates; the migration's outcome tells where it is.
     pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
         if let Some(id) = self.live(vm).migration {
-            if let Some(migration) = self.flight_in(id, Stage::Preflight) {
-                migration.found = Some(hosts.to_vec());
-            }
-            return;
+            return self.found_meanwhile(id, hosts);
         }
         match hosts {
             [] => self.found_nowhere(now, vm, out),

@@ -181,13 +181,12 @@ impl Engine {
     /// Room for one more migration, in the cluster and at both its hosts.
     pub(super) fn at_once(&self, vm: VmId, to: Option<HostId>) -> Result<(), String> {
         let limits = &self.cluster.limits;
-        // One whose outcome has long been unknown may stay so: it keeps its two hosts, but not the cluster.
-        let under_way = self.migrations.values().filter(|migration| !migration.is_long_unknown()).count();
+        let under_way = self.slots_taken();
         if under_way >= limits.at_once as usize {
             return Err(format!("{under_way} of {} migrations at once under way", limits.at_once));
         }
         for host in [Some(self.live(vm).host), to].into_iter().flatten() {
-            let busy = self.host(host).busy;
+            let busy = self.busy(host);
             if busy >= limits.at_once_per_host {
                 let name = &self.cluster.host(host).name;
                 return Err(format!("{busy} of {} migrations at once at {name}", limits.at_once_per_host));
@@ -198,7 +197,7 @@ impl Engine {
 
     fn per_hour(&self, now: Timestamp) -> Result<(), String> {
         let Some(most) = self.cluster.limits.moves_per_hour else { return Ok(()) };
-        let made = self.moves_last_hour(now) + self.migrations.len();
+        let made = self.moves_last_hour(now) + self.slots_taken();
         if made < most as usize {
             return Ok(());
         }

@@ -1,13 +1,13 @@
-//! What the engine knows of one VM and one host at this moment, and of a migration under way.
+//! What the engine knows of one VM and one host at this moment.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Transfer, Value};
+use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Value};
 use crate::core::policy::{Decision, State};
 
-use super::message::{Presence, QueueReport, Route};
+use super::message::QueueReport;
 use super::record::{By, Gate, Phase, VmState};
 
 /// A migration that failed keeps its VM away from that host for so long.
@@ -120,70 +120,6 @@ pub struct Waiting {
     pub lapses: Timestamp,
 }
 
-/// A migration under way, from preflight to outcome.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Migration {
-    /// Which VM, from where to where.
-    pub route: Route,
-    /// What is carried out.
-    pub action: Decision,
-    /// Who wanted it.
-    pub by: By,
-    /// How far it is.
-    pub stage: Stage,
-    /// When it was asked for.
-    pub since: Timestamp,
-    /// 0 to 100.
-    pub percent: u8,
-    /// What was last said of it.
-    pub detail: String,
-    /// How it ended, in the driver's words; empty before that.
-    pub(super) ended: String,
-    /// What the driver said before it started, of what it would be like; may be empty.
-    pub forecast: String,
-    /// The driver's last figures.
-    pub transfer: Option<Transfer>,
-    /// When its driver last said how far it is; before that, when it was asked for.
-    pub told: Timestamp,
-    /// An operator wants it stopped.
-    pub aborting: bool,
-    /// It empties its source, which is being drained.
-    pub drains: bool,
-    /// When both hosts are asked again.
-    pub(super) retry: Timestamp,
-    /// Its outcome cannot be told.
-    pub(super) uncertainty: Option<Uncertainty>,
-    /// It had seemed to be over and was found still under way: when its driver was last heard of.
-    pub(super) heard: Option<Timestamp>,
-    /// Where its VM was found while it was only being checked.
-    pub(super) found: Option<Vec<HostId>>,
-}
-
-/// Since when an outcome cannot be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Uncertainty {
-    pub(super) since: Timestamp,
-    /// An alarm was raised over it.
-    pub(super) told: bool,
-    /// What source and destination said last.
-    pub(super) sides: (Presence, Presence),
-}
-
-/// How far a migration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// The driver checks that it can start.
-    Preflight,
-    /// It is written down.
-    Journal,
-    /// The driver moves it.
-    Running,
-    /// The driver has ended; both hosts are asked.
-    Confirming,
-    /// A host did not answer.
-    Unknown,
-}
-
 /// One host.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct HostLive {
@@ -193,10 +129,6 @@ pub struct HostLive {
     pub(super) load: Option<f64>,
     /// VMs there.
     pub(super) vms: u32,
-    /// VMs on their way to it.
-    pub(super) incoming: u32,
-    /// Migrations from or to it.
-    pub(super) busy: u32,
 }
 
 impl Live {
@@ -302,38 +234,6 @@ impl Live {
         }
         self.moves.push_back(now);
         self.last_move = Some(now);
-    }
-}
-
-impl Migration {
-    /// A migration that has been asked for: the driver is to check whether it can start.
-    pub(super) fn asked(route: Route, action: Decision, by: By, now: Timestamp) -> Self {
-        Self {
-            route,
-            action,
-            by,
-            stage: Stage::Preflight,
-            since: now,
-            percent: 0,
-            detail: String::new(),
-            ended: String::new(),
-            forecast: String::new(),
-            transfer: None,
-            told: now,
-            aborting: false,
-            drains: false,
-            retry: Timestamp::NEVER,
-            uncertainty: None,
-            heard: None,
-            found: None,
-        }
-    }
-}
-
-impl Migration {
-    /// Its outcome is unknown, and an alarm has said so.
-    pub(super) fn is_long_unknown(&self) -> bool {
-        self.uncertainty.is_some_and(|uncertainty| uncertainty.told)
     }
 }
 

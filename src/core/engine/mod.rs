@@ -4,12 +4,13 @@
 //! | --- | --- |
 //! | `message` | events, commands, effects |
 //! | `record` | what happened, and its words |
-//! | `live` | what is known of a VM, a host, a migration |
+//! | `live` | what is known of a VM and a host |
 //! | `timers` | what is due when |
 //! | `observe` | a reading becomes an observation, an observation a decision |
 //! | `gates` | what keeps a decision from being carried out, and how far it is from passing |
 //! | `destination` | which host it would be |
-//! | `carry` | request → preflight → journal → migration |
+//! | `request` | decision → gates → request |
+//! | `migration` | a migration under way, its stages and their deadlines |
 //! | `outcome` | migration → confirmation → settle |
 //! | `facts` | what drivers find: hosts, and where VMs run |
 //! | `operate` | operators' commands |
@@ -19,12 +20,10 @@
 //! | `reload` | a changed config |
 //! | `kept` | what outlives a restart |
 //! | `restore` | an engine that goes on where another one stopped |
-//! | `resume` | a migration that was under way then |
 //! | `names` | where the ids of one cluster are in the next |
 //! | `why` | the why line |
 
 mod amend;
-mod carry;
 mod destination;
 mod drain;
 mod facts;
@@ -32,14 +31,15 @@ mod gates;
 mod kept;
 mod live;
 mod message;
+mod migration;
 mod names;
 mod observe;
 mod operate;
 mod outcome;
 mod record;
 mod reload;
+mod request;
 mod restore;
-mod resume;
 mod spread;
 #[cfg(test)]
 mod tests;
@@ -54,12 +54,12 @@ use crate::core::policy::{Observation, Place, Rule, Settings, What};
 pub use drain::Drain;
 pub use gates::Ask;
 pub use kept::{Kept, KeptCluster, KeptDrain};
-pub use live::{Hold, HoldCause, HostLive, Last, Live, Migration, Stage, Waiting};
+pub use live::{Hold, HoldCause, HostLive, Last, Live, Waiting};
 pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
+pub use migration::{Deadlines, InFlight, Migration, StageKind};
 pub(in crate::core) use names::Names;
 pub use observe::BASELINE;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
-pub use resume::InFlight;
 pub use spread::{DrainPlan, DrainedTo, PlannedMove};
 use timers::{Timer, Timers};
 pub use why::reason_of;
@@ -79,6 +79,7 @@ pub struct Engine {
     hosts: Vec<HostLive>,
     migrations: BTreeMap<RequestId, Migration>,
     drains: BTreeMap<HostId, Drain>,
+    deadlines: Deadlines,
     /// When hosts that are being drained are looked at next.
     drains_at: Timestamp,
     timers: Timers,
@@ -102,6 +103,7 @@ impl Engine {
             config_mode: cluster.mode,
             cluster,
             migrations: BTreeMap::new(),
+            deadlines: Deadlines::default(),
             drains: BTreeMap::new(),
             drains_at: Timestamp::NEVER,
             timers: Timers::default(),
@@ -137,7 +139,7 @@ impl Engine {
             Event::Progress { id, percent, detail, transfer } => {
                 self.on_progress(now, id, percent, detail, transfer, out);
             }
-            Event::Ended { id, detail } => self.on_ended(id, detail, out),
+            Event::Ended { id, detail } => self.on_ended(now, id, detail, out),
             Event::Presence { id, source, destination } => self.on_presence(now, id, source, destination, out),
             Event::Command { by, command } => self.on_command(now, &by, command, out),
             Event::Trouble { vm, text } => self.alarm(now, vm, text, out),
@@ -275,15 +277,10 @@ impl Engine {
 
     fn count_placed(&mut self) {
         for host in &mut self.hosts {
-            (host.vms, host.incoming, host.busy) = (0, 0, 0);
+            host.vms = 0;
         }
         for live in &self.vms {
             self.hosts[live.host.index()].vms += 1;
-        }
-        for migration in self.migrations.values() {
-            self.hosts[migration.route.from.index()].busy += 1;
-            self.hosts[migration.route.to.index()].busy += 1;
-            self.hosts[migration.route.to.index()].incoming += 1;
         }
     }
 
@@ -293,7 +290,11 @@ impl Engine {
             match timer {
                 Timer::Hold if live.hold.is_some_and(|hold| hold.until == at) => self.end_hold(now, vm, out),
                 Timer::Lapse if live.waiting.as_ref().is_some_and(|w| w.lapses == at) => self.lapse(now, vm, out),
-                Timer::Confirm => self.confirm_again(at, vm, out),
+                Timer::Migration => {
+                    if let Some(id) = live.migration {
+                        self.on_overdue(now, at, id, out);
+                    }
+                }
                 Timer::Hours if live.next_hours == at => self.on_hours(now, vm, out),
                 Timer::Read if live.next_read == at => self.on_read_due(now, vm, out),
                 Timer::Hold | Timer::Hours | Timer::Lapse | Timer::Read => {}
@@ -320,7 +321,7 @@ impl Engine {
     /// Says the VM's state if it changed. A move that is only being checked is not said: it may come to nothing.
     fn say_state(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let state = self.state(vm);
-        let checking = self.migration(vm).is_some_and(|migration| migration.stage == Stage::Preflight);
+        let checking = self.migration(vm).is_some_and(|migration| migration.stage() == StageKind::Preflight);
         if self.live(vm).state != state && !checking {
             self.live_mut(vm).state = state;
             let why = self.why(vm, now);

@@ -3,9 +3,10 @@
 use crate::core::cluster::{HostId, Mode, Timestamp, VmId, in_words};
 
 use super::Engine;
-use super::live::{Hold, HoldCause, Stage};
+use super::live::{Hold, HoldCause};
 use super::message::{Command, Effect, Target};
-use super::record::{Gate, Happened, Record};
+use super::migration::StageKind;
+use super::record::{By, Gate, Happened, Record};
 use super::timers::Timer;
 
 /// What is said to the operator: done, or why not.
@@ -70,7 +71,7 @@ impl Engine {
         })?;
         let from = self.live(vm).host;
         let said = format!("{}: asked to move from {} to {}", self.name(vm), self.host_name(from), self.host_name(to));
-        self.launch_by_hand(now, vm, to, out);
+        self.launch_unasked(now, vm, to, By::Operator, out);
         self.say_state(now, vm, out);
         Ok(said)
     }
@@ -114,7 +115,7 @@ impl Engine {
     }
 
     fn release(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
-        if self.migration(vm).is_some_and(|migration| migration.stage == Stage::Unknown) {
+        if self.migration(vm).is_some_and(|migration| migration.stage() == StageKind::Unknown) {
             return self.give_up(now, vm, out);
         }
         let live = self.live_mut(vm);
@@ -143,14 +144,16 @@ impl Engine {
         let name = self.name(vm).to_owned();
         let id = self.live(vm).migration.ok_or_else(|| format!("{name} is not migrating"))?;
         let migration = self.migrations.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
-        let may_be_over = match migration.stage {
-            Stage::Confirming => return Err(format!("{name}: the migration has ended, its outcome is being read")),
+        let may_be_over = match migration.stage() {
+            StageKind::Confirming if migration.ended.is_some() => {
+                return Err(format!("{name}: the migration has ended, its outcome is being read"));
+            }
             // Whatever the driver makes of it, the outcome is read from both hosts.
-            Stage::Unknown => "; it may be over, its outcome is not known",
-            Stage::Preflight | Stage::Journal | Stage::Running => "",
+            StageKind::Confirming | StageKind::Unknown => "; it may be over, its outcome is not known",
+            StageKind::Preflight | StageKind::Journal | StageKind::Running => "",
         };
         migration.aborting = true;
-        if matches!(migration.stage, Stage::Running | Stage::Unknown) {
+        if !matches!(migration.stage(), StageKind::Preflight | StageKind::Journal) {
             out.push(Effect::Abort(migration.route));
         }
         Ok(format!("{name}: asked to abort request #{}{may_be_over}", id.0))

@@ -3,24 +3,19 @@
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Rule};
 
-use super::live::{Hold, HoldCause, Location, Migration, Stage, Uncertainty};
+use super::live::{Hold, HoldCause, Location};
 use super::message::{Effect, Presence, Route};
+use super::migration::{NO_ANSWER, Question, Sides, Stage, StageKind};
 use super::operate::Said;
 use super::record::{By, Phase};
-use super::timers::Timer;
 use super::{Engine, HOUR};
 
-/// Hosts that could not tell are asked again after so long: a hand-over takes less.
+/// Hosts that could not tell are asked again after this time: a hand-over takes less.
 const ASK_SOON: Span = Span::from_secs(1);
-/// And then after so long, again and again.
+/// Hosts that could not tell twice are asked again after this time, and so on.
 const ASK_AGAIN: Span = Span::from_secs(5);
-/// An outcome that cannot be told for so long is a human's to look at.
-const DOUBT: Span = Span::from_mins(1);
-/// A migration that was found still under way, and of which nothing more is heard for so long, is asked for again.
-const QUIET: Span = Span::from_mins(1);
-
-/// What source and destination say.
-type Sides = (Presence, Presence);
+/// A driver that does not answer is asked again at least this often.
+const LONGEST_WAIT: Span = Span::from_mins(5);
 
 /// The host that does not answer, if the other one alone can say how it ended.
 const fn silent(route: Route, sides: Sides) -> Option<HostId> {
@@ -31,13 +26,68 @@ const fn silent(route: Route, sides: Sides) -> Option<HostId> {
     }
 }
 
+/// What an operator can do about an outcome that cannot be told.
+fn remedy(route: Route, sides: Option<Sides>) -> &'static str {
+    match sides {
+        Some((Presence::Paused, Presence::Paused)) => "resume one, destroy the other",
+        Some((Presence::Paused, Presence::Absent) | (Presence::Absent, Presence::Paused)) => "resume it there",
+        Some((Presence::Paused, Presence::Runs) | (Presence::Runs, Presence::Paused)) => {
+            "it runs at the other: destroy the paused one, if no migration goes on there"
+        }
+        Some(sides) if silent(route, sides).is_some() => {
+            "switch it on, or, if it is off for good, release the VM; nothing else is moved with it"
+        }
+        _ => "nothing else is moved with it",
+    }
+}
+
 impl Engine {
-    pub(super) fn on_ended(&mut self, id: RequestId, detail: String, out: &mut Vec<Effect>) {
-        let Some(migration) = self.flight_in(id, Stage::Running) else { return };
-        (migration.stage, migration.heard, migration.retry) = (Stage::Confirming, None, Timestamp::NEVER);
-        migration.detail.clone_from(&detail);
-        migration.ended = detail;
-        out.push(Effect::Confirm(migration.route));
+    /// The driver has nothing more to do. What it says is shown; both hosts are asked what to believe.
+    pub(super) fn on_ended(&mut self, now: Timestamp, id: RequestId, detail: String, out: &mut Vec<Effect>) {
+        let Some(migration) = self.migrations.get_mut(&id) else { return };
+        match migration.stage() {
+            StageKind::Preflight | StageKind::Journal => {}
+            StageKind::Running => {
+                migration.detail.clone_from(&detail);
+                migration.ended = Some(detail);
+                self.confirm(now, id, out);
+            }
+            StageKind::Confirming | StageKind::Unknown => {
+                migration.ended = Some(detail);
+                self.ask_again(now, id, out);
+            }
+        }
+    }
+
+    /// Both hosts are asked where the VM runs: the driver has ended, or has been silent for long.
+    pub(super) fn confirm(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
+        let Some(route) = self.migrations.get(&id).map(|migration| migration.route) else { return };
+        let wait = self.deadlines.confirm;
+        let question = Question { since: now, again: now + wait, wait: wait.scaled(2, 1) };
+        self.enter(id, Stage::Confirming { question });
+        out.push(Effect::Confirm(route));
+    }
+
+    /// Both hosts are asked once more: they could not tell, or the driver did not answer. It may be time for the alarm.
+    pub(super) fn ask_again(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
+        let Some(migration) = self.migrations.get(&id) else { return };
+        let (route, mut stage) = (migration.route, migration.stage.clone());
+        let (sides, alarmed) = match stage {
+            Stage::Unknown { sides, alarmed, .. } => (sides, alarmed),
+            _ => (None, false),
+        };
+        let (Stage::Confirming { question } | Stage::Unknown { question, .. }) = &mut stage else { return };
+        let alarm_at = question.since + self.deadlines.unknown;
+        question.again = now + question.wait;
+        question.wait = question.wait.scaled(2, 1).min(LONGEST_WAIT);
+        if alarm_at <= now {
+            let question = *question;
+            self.cannot_tell(now, id, question, sides, out);
+        } else {
+            question.again = if alarmed { question.again } else { question.again.min(alarm_at) };
+            self.enter(id, stage);
+        }
+        out.push(Effect::Confirm(route));
     }
 
     pub(super) fn on_presence(
@@ -49,15 +99,21 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let Some(migration) = self.migrations.get(&id) else { return };
-        let is_asked = matches!(migration.stage, Stage::Confirming | Stage::Unknown);
-        // Its last progress may have come after its end: that it has arrived is sure all the same.
-        let has_arrived = migration.heard.is_some() && (source, destination) == (Presence::Absent, Presence::Runs);
-        if !is_asked && !has_arrived {
-            return;
-        }
-        match (source, destination) {
+        let sides = (source, destination);
+        let (mut question, is_first) = match migration.stage {
+            Stage::Confirming { question } => (question, true),
+            Stage::Unknown { question, sides, .. } => (question, sides.is_none()),
+            // Its last progress may have come after its end: that it has arrived is sure all the same.
+            Stage::Running { asked: true, .. } if sides == (Presence::Absent, Presence::Runs) => {
+                return self.confirmed(now, id, out);
+            }
+            Stage::Preflight { .. } | Stage::Journal { .. } | Stage::Running { .. } => return,
+        };
+        match sides {
             (Presence::Unknown | Presence::Paused, _) | (_, Presence::Unknown | Presence::Paused) => {
-                self.cannot_tell(now, id, (source, destination), out);
+                question.again = now + if is_first { ASK_SOON } else { ASK_AGAIN };
+                question.wait = self.deadlines.confirm;
+                self.cannot_tell(now, id, question, Some(sides), out);
             }
             (Presence::Absent, Presence::Runs) => self.confirmed(now, id, out),
             (Presence::Runs, Presence::Absent) => self.stayed(now, id, out),
@@ -66,77 +122,67 @@ impl Engine {
         }
     }
 
-    /// Nothing is done to the VM until both hosts have said whether it runs there.
-    fn cannot_tell(&mut self, now: Timestamp, id: RequestId, sides: Sides, out: &mut Vec<Effect>) {
-        let Some(route) = self.migrations.get(&id).map(|migration| migration.route) else { return };
+    /// Nothing is done to the VM until both hosts have said whether it runs there. An alarm says so once, after a while.
+    fn cannot_tell(
+        &mut self,
+        now: Timestamp,
+        id: RequestId,
+        question: Question,
+        sides: Option<Sides>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(migration) = self.migrations.get(&id) else { return };
+        let (route, percent) = (migration.route, migration.percent);
         let said = self.doubtful(route, sides);
-        let Some(migration) = self.migrations.get_mut(&id) else { return };
-        let wait = if migration.uncertainty.is_none() { ASK_SOON } else { ASK_AGAIN };
-        let uncertainty = migration.uncertainty.get_or_insert(Uncertainty { since: now, told: false, sides });
-        uncertainty.sides = sides;
-        let since = uncertainty.since;
-        let is_news = migration.stage != Stage::Unknown || migration.detail != said;
-        (migration.stage, migration.retry) = (Stage::Unknown, now + wait);
-        migration.detail.clone_from(&said);
-        let percent = migration.percent;
-        self.timers.set(now + wait, route.vm, Timer::Confirm);
-        if is_news {
-            self.record_flight(now, route, Phase::Unknown, percent, said.clone(), out);
+        let is_news = migration.stage() != StageKind::Unknown || migration.detail != said;
+        let was_alarmed = migration.is_long_unknown();
+        let alarmed = was_alarmed || now.since(question.since) >= self.deadlines.unknown;
+        if let Some(migration) = self.migrations.get_mut(&id) {
+            migration.detail.clone_from(&said);
         }
-        if now.since(since) >= DOUBT {
-            self.alarm_of_doubt(now, id, &said, sides, out);
+        self.enter(id, Stage::Unknown { question, sides, alarmed });
+        if is_news {
+            self.record_migration(now, route, Phase::Unknown, percent, said.clone(), out);
+        }
+        if alarmed && !was_alarmed {
+            let remedy = remedy(route, sides);
+            let text = format!("{}: outcome unknown for 1 min: {said}; {remedy}", self.name(route.vm));
+            self.alarm(now, Some(route.vm), text, out);
+            // Its slot is free for another.
+            self.look_at_drains();
         }
     }
 
     /// Which side keeps the outcome from being told, and why: `kvm2 does not answer`.
-    fn doubtful(&self, route: Route, (source, destination): Sides) -> String {
+    fn doubtful(&self, route: Route, sides: Option<Sides>) -> String {
         let (from, to) = (self.host_name(route.from), self.host_name(route.to));
         let side = |presence, host: &str| match presence {
             Presence::Unknown => Some(format!("{host} does not answer")),
             Presence::Paused => Some(format!("paused on {host}")),
             Presence::Runs | Presence::Absent => None,
         };
-        match (source, destination) {
-            (Presence::Paused, Presence::Paused) => format!("paused on both {from} and {to}"),
-            _ => [side(source, from), side(destination, to)].into_iter().flatten().collect::<Vec<_>>().join(", "),
+        match sides {
+            None => NO_ANSWER.to_owned(),
+            Some((Presence::Paused, Presence::Paused)) => format!("paused on both {from} and {to}"),
+            Some((source, destination)) => {
+                [side(source, from), side(destination, to)].into_iter().flatten().collect::<Vec<_>>().join(", ")
+            }
         }
-    }
-
-    /// Said once for each migration.
-    fn alarm_of_doubt(&mut self, now: Timestamp, id: RequestId, said: &str, sides: Sides, out: &mut Vec<Effect>) {
-        let Some(migration) = self.migrations.get_mut(&id) else { return };
-        let route = migration.route;
-        let Some(uncertainty) = migration.uncertainty.as_mut().filter(|uncertainty| !uncertainty.told) else { return };
-        uncertainty.told = true;
-        let remedy = match sides {
-            (Presence::Paused, Presence::Paused) => "resume one, destroy the other",
-            (Presence::Paused, Presence::Absent) | (Presence::Absent, Presence::Paused) => "resume it there",
-            (Presence::Paused, Presence::Runs) | (Presence::Runs, Presence::Paused) => {
-                "it runs at the other: destroy the paused one, if no migration goes on there"
-            }
-            sides if silent(route, sides).is_some() => {
-                "switch it on, or, if it is off for good, release the VM; nothing else is moved with it"
-            }
-            _ => "nothing else is moved with it",
-        };
-        let text = format!("{}: outcome unknown for 1 min: {said}; {remedy}", self.name(route.vm));
-        self.alarm(now, Some(route.vm), text, out);
     }
 
     /// An operator has looked: the host that does not answer is off for good. The outcome is what the other one says.
     pub(super) fn give_up(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
-        let told = |migration: &Migration| {
-            Some((migration.route, migration.uncertainty.filter(|uncertainty| uncertainty.told)?.sides))
-        };
-        let Some((route, sides)) = self.migration(vm).and_then(told) else {
+        let Some((route, &Stage::Unknown { sides, alarmed: true, .. })) =
+            self.migration(vm).map(|migration| (migration.route, &migration.stage))
+        else {
             return Err(format!("{}: both hosts are asked for a minute first", self.name(vm)));
         };
-        let Some(silent) = silent(route, sides) else {
+        let Some((silent, (source, destination))) = sides.and_then(|sides| Some((silent(route, sides)?, sides))) else {
             return Err(format!("{}: {}: nothing can be told", self.name(vm), self.doubtful(route, sides)));
         };
         let said = format!("{}: {} is taken to be off for good", self.name(vm), self.host_name(silent));
         let id = route.id;
-        match sides {
+        match (source, destination) {
             (Presence::Runs, _) => self.stayed(now, id, out),
             (_, Presence::Runs) => self.confirmed(now, id, out),
             _ => self.broken(now, id, Phase::Lost, HoldCause::Lost, out),
@@ -144,32 +190,8 @@ impl Engine {
         Ok(said)
     }
 
-    /// What had seemed to be over is still under way: the driver follows it.
-    pub(super) fn follow(&mut self, now: Timestamp, id: RequestId) {
-        let Some(migration) = self.migrations.get_mut(&id) else { return };
-        (migration.stage, migration.uncertainty) = (Stage::Running, None);
-        (migration.heard, migration.retry) = (Some(now), now + QUIET);
-        self.timers.set(now + QUIET, migration.route.vm, Timer::Confirm);
-    }
-
-    /// Both hosts are asked again. One that is followed is not, while it is heard of.
-    pub(super) fn confirm_again(&mut self, due: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
-        let Some(id) = self.live(vm).migration else { return };
-        let Some(migration) = self.migrations.get_mut(&id).filter(|migration| migration.retry == due) else { return };
-        let quiet = migration.heard.filter(|_| migration.stage == Stage::Running).map(|heard| heard + QUIET);
-        if let Some(quiet) = quiet.filter(|quiet| *quiet > due) {
-            migration.retry = quiet;
-            return self.timers.set(quiet, vm, Timer::Confirm);
-        }
-        if migration.stage == Stage::Running {
-            migration.stage = Stage::Confirming;
-        }
-        migration.retry = Timestamp::NEVER;
-        out.push(Effect::Confirm(migration.route));
-    }
-
     fn confirmed(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
-        let Some(migration) = self.land(id) else { return };
+        let Some(migration) = self.finish(id) else { return };
         let Route { vm, to, .. } = migration.route;
         self.live_mut(vm).landed = Some((id, Phase::Confirmed));
         self.placed(vm, to);
@@ -184,10 +206,10 @@ impl Engine {
             tried.retain(|(at, host)| *host != to && now.since(*at) <= window);
             tried.push((now, to));
         }
-        if migration.by == By::Operator && !migration.drains {
+        if migration.by == By::Operator {
             self.hold_after_manual(now, vm);
         }
-        self.record_flight(now, migration.route, Phase::Confirmed, 100, migration.ended, out);
+        self.record_migration(now, migration.route, Phase::Confirmed, 100, migration.last_words(), out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
@@ -216,7 +238,7 @@ impl Engine {
     }
 
     fn stayed(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
-        let Some(migration) = self.land(id) else { return };
+        let Some(migration) = self.finish(id) else { return };
         let Route { vm, to, .. } = migration.route;
         let phase = if migration.aborting { Phase::Aborted } else { Phase::Failed };
         self.live_mut(vm).landed = Some((id, phase));
@@ -225,18 +247,18 @@ impl Engine {
         } else {
             self.spare(now, migration.route);
         }
-        self.record_flight(now, migration.route, phase, migration.percent, migration.ended, out);
+        self.record_migration(now, migration.route, phase, migration.percent, migration.last_words(), out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
 
     fn broken(&mut self, now: Timestamp, id: RequestId, phase: Phase, cause: HoldCause, out: &mut Vec<Effect>) {
-        let Some(migration) = self.land(id) else { return };
+        let Some(migration) = self.finish(id) else { return };
         let route = migration.route;
         self.live_mut(route.vm).landed = Some((id, phase));
         self.hold(route.vm, Hold { until: Timestamp::NEVER, cause });
         self.live_mut(route.vm).location = Location::Unreported;
-        self.record_flight(now, route, phase, migration.percent, migration.ended, out);
+        self.record_migration(now, route, phase, migration.percent, migration.last_words(), out);
         let text = match phase {
             Phase::Lost => {
                 let [vm, from, to] = [self.name(route.vm), self.host_name(route.from), self.host_name(route.to)];

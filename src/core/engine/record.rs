@@ -94,6 +94,19 @@ pub enum By {
     Schedule,
     /// An operator.
     Operator,
+    /// The draining of its host.
+    Drain,
+}
+
+impl By {
+    /// As events have it: somebody wanted the drain, so its moves are an operator's.
+    #[must_use]
+    pub const fn in_events(self) -> Self {
+        match self {
+            Self::Drain => Self::Operator,
+            by => by,
+        }
+    }
 }
 
 /// How far a migration is.

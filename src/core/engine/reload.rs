@@ -5,8 +5,9 @@ use crate::core::policy::{Rule, Settings};
 
 use super::Engine;
 use super::amend::{POLICY_CHANGED, edited};
-use super::live::{HostLive, Live, Location, Stage, Waiting};
+use super::live::{HostLive, Live, Location, Waiting};
 use super::message::{ConfigChange, Effect};
+use super::migration::{Migration, Stage};
 use super::names::Names;
 use super::record::{Gate, Happened, Record};
 use super::timers::{Timer, Timers};
@@ -58,7 +59,7 @@ impl Engine {
         self.carry_hosts(&names);
         self.carry_drains(now, &names);
         let (new_vms, dropped) = self.carry_vms(&old, &names);
-        self.carry_flights(now, &names);
+        self.carry_migrations(now, &names);
         self.forget_readings(&old, &names, reread);
         self.tell_of_lost_hosts(now, &old, &stood, &names, out);
         for (_, vm, _) in &mut self.alarms {
@@ -167,15 +168,15 @@ impl Engine {
     }
 
     /// Where an outcome is asked for it is asked for again: whoever was asked may be nobody now.
-    fn carry_flights(&mut self, now: Timestamp, names: &Names) {
+    fn carry_migrations(&mut self, now: Timestamp, names: &Names) {
         for migration in self.migrations.values_mut() {
-            if matches!(migration.stage, Stage::Confirming | Stage::Unknown) {
-                migration.retry = now;
-            }
+            migration.ask_at(now);
             if let Some(route) = names.route(migration.route) {
                 migration.route = route;
                 let known = |hosts: Vec<HostId>| hosts.iter().map(|host| names.hosts[host.index()]).collect();
-                migration.found = migration.found.take().and_then(known);
+                if let Stage::Preflight { found, .. } | Stage::Journal { found, .. } = &mut migration.stage {
+                    *found = found.take().and_then(known);
+                }
             }
         }
     }
@@ -190,12 +191,12 @@ impl Engine {
             let live = self.live(vm);
             let (next, hold) = (live.next_read, live.hold.map(|hold| hold.until));
             let lapse = live.waiting.as_ref().map(|waiting| waiting.lapses);
-            let retry = live.migration.and_then(|id| self.migrations.get(&id)).map(|migration| migration.retry);
+            let due = live.migration.and_then(|id| self.migrations.get(&id)).map(Migration::due);
             // A shorter interval is not waited for as long as the old one.
             let soonest = now + self.cluster.vm(vm).interval;
             let settling = live.settle.is_some();
             self.read_at(vm, if settling { next } else { next.min(soonest) });
-            for (at, timer) in [(hold, Timer::Hold), (lapse, Timer::Lapse), (retry, Timer::Confirm)] {
+            for (at, timer) in [(hold, Timer::Hold), (lapse, Timer::Lapse), (due, Timer::Migration)] {
                 self.timers.set(at.unwrap_or(Timestamp::NEVER), vm, timer);
             }
             if matches!(self.settings(vm).rule, Rule::Schedule { .. }) {

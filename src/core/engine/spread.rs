@@ -152,7 +152,7 @@ impl Engine {
     fn drained_to(&self, from: HostId, host: HostId, given: u32, under_way: u32) -> DrainedTo {
         let live = self.host(host);
         let capacity = self.cluster.host(host).capacity;
-        let vms_after = live.vms + live.incoming + given;
+        let vms_after = live.vms + self.incoming(host) + given;
         let load_after = self.load_with(from, host, given + under_way);
         let overloaded =
             load_after.is_some_and(|load| load > OVERLOAD) || capacity.is_some_and(|capacity| vms_after > capacity);

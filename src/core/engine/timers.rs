@@ -16,13 +16,14 @@ pub(super) enum Timer {
     Hours,
     /// A waiting request lapses.
     Lapse,
-    /// Both hosts are asked again.
-    Confirm,
+    /// A migration's stage is due.
+    Migration,
     /// The service is read.
     Read,
 }
 
-/// The queue. A timer that was moved leaves its old entry behind: whoever fires compares with its own note.
+/// The queue. Setting a timer anew leaves its old entry in the queue: callers ignore one whose time no longer matches
+/// what they have themselves.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timers(BinaryHeap<Reverse<(Timestamp, VmId, Timer)>>);
 

@@ -4,7 +4,8 @@ use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId, i
 use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
-use super::live::{Hold, HoldCause, Location, Stage};
+use super::live::{Hold, HoldCause, Location};
+use super::migration::StageKind;
 use super::record::{By, VmState};
 
 impl Engine {
@@ -61,22 +62,21 @@ impl Engine {
         let by = match migration.by {
             By::Policy => "its policy",
             By::Schedule => "its schedule",
-            By::Operator if migration.drains => "the draining of its host",
+            By::Drain => "the draining of its host",
             By::Operator => "an operator",
         };
-        match migration.stage {
-            Stage::Preflight | Stage::Journal => format!("checking whether {to} can take it, for {by}"),
-            Stage::Running => {
+        let clause = migration.stage().clause(to);
+        match migration.stage() {
+            StageKind::Preflight => format!("{clause}, for {by}"),
+            StageKind::Journal | StageKind::Confirming => clause,
+            StageKind::Running => {
                 let since = in_words(now.since(migration.since));
                 let abort = if migration.aborting { "; abort asked" } else { "" };
                 let detail =
                     if migration.detail.is_empty() { String::new() } else { format!(", {}", migration.detail) };
-                format!("moving to {to} for {by}: {}% after {since}{detail}{abort}", migration.percent)
+                format!("{clause} for {by}: {}% after {since}{detail}{abort}", migration.percent)
             }
-            Stage::Confirming => "asking both hosts where it runs".to_owned(),
-            Stage::Unknown => {
-                format!("outcome unknown: {}; both hosts are asked until it can be told", migration.detail)
-            }
+            StageKind::Unknown => format!("{clause}: {}; both hosts are asked until it can be told", migration.detail),
         }
     }
 

@@ -95,7 +95,15 @@ impl Moving {
 
     /// Percent of the way, a phrase and, if it is live, figures, for its `n`-th report.
     pub(super) fn report(&self, n: u32) -> (u8, String, Option<Transfer>) {
-        let elapsed = self.reported_at(n);
+        self.report_after(self.reported_at(n))
+    }
+
+    /// The same at any instant.
+    pub(super) fn report_now(&self, now: Timestamp) -> (u8, String, Option<Transfer>) {
+        self.report_after(now.since(self.began).min(self.takes))
+    }
+
+    fn report_after(&self, elapsed: Span) -> (u8, String, Option<Transfer>) {
         let percent = (elapsed.millis() * 100 / self.takes.millis().max(1)) as u8;
         match self.way {
             Way::Live { memory, dirty, bandwidth, forecast } => {

@@ -173,7 +173,20 @@ impl Simulation {
         }
     }
 
-    /// Asks both hosts: the answer to [`Effect::Confirm`](crate::core::engine::Effect::Confirm).
+    /// The answer to [`Effect::Confirm`](crate::core::engine::Effect::Confirm): how far the migration is, if it is still
+    /// under way; else what both hosts say.
+    pub fn confirm(&mut self, route: Route, now: Timestamp) -> Event {
+        self.catch_up(now);
+        match self.moving.get(&route.id) {
+            Some(moving) => {
+                let (percent, detail, transfer) = moving.report_now(now);
+                Event::Progress { id: route.id, percent, detail, transfer }
+            }
+            None => self.presence(route, now),
+        }
+    }
+
+    /// Asks both hosts where the VM runs.
     pub fn presence(&mut self, route: Route, now: Timestamp) -> Event {
         self.catch_up(now);
         let guest = &self.crowd.guests[route.vm.index()];

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{HostId, HostState, Timestamp};
-use crate::core::engine::{Engine, Migration, Stage};
+use crate::core::engine::{Engine, Migration, StageKind};
 
 /// What draining a host would mean, as things are.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -154,9 +154,9 @@ impl Progress {
 }
 
 fn words(migration: &Migration) -> String {
-    match migration.stage {
-        Stage::Preflight => "being checked".to_owned(),
-        Stage::Journal => "being written down".to_owned(),
-        Stage::Running | Stage::Confirming | Stage::Unknown => migration.detail.clone(),
+    match migration.stage() {
+        StageKind::Preflight => "being checked".to_owned(),
+        StageKind::Journal => "being written down".to_owned(),
+        StageKind::Running | StageKind::Confirming | StageKind::Unknown => migration.detail.clone(),
     }
 }

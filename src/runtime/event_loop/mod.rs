@@ -469,8 +469,8 @@ mod tests {
             }
         }
         assert!(event_loop.backroom.is_owing(), "it waits for its journal");
-        let stage = event_loop.engine().migrations().next().map(|migration| migration.stage);
-        assert_eq!(stage, Some(crate::core::engine::Stage::Journal));
+        let stage = event_loop.engine().migrations().next().map(|migration| migration.stage());
+        assert_eq!(stage, Some(crate::core::engine::StageKind::Journal));
     }
 
     #[tokio::test]

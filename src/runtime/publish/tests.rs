@@ -262,7 +262,7 @@ fn what_moves_is_listed_with_what_is_shown_of_it() {
         assert!(seconds < 600, "it never ends");
         stage.run_until(Span::from_secs(seconds));
     }
-    assert!(stages.contains(&engine::Stage::Running), "{stages:?}");
+    assert!(stages.contains(&engine::StageKind::Running), "{stages:?}");
     assert!(stage.snapshot().moving.is_empty());
 }
 
@@ -335,6 +335,6 @@ fn a_migrations_stage_is_shown_though_nothing_is_said_of_it() {
         Event::Presence { id, source: engine::Presence::Unknown, destination: engine::Presence::Runs },
     ]
     .map(|event| tell(event).map(|(_, stage)| stage));
-    use engine::Stage::{Confirming, Journal, Preflight, Running, Unknown};
+    use engine::StageKind::{Confirming, Journal, Preflight, Running, Unknown};
     assert_eq!((asked, stages), (Preflight, [Journal, Running, Confirming, Unknown].map(Some)));
 }

@@ -7,7 +7,7 @@ use crate::console::text::{Zone, exact, left, value, width as columns_of};
 use crate::console::theme::Role;
 use crate::console::widgets::{Bounds, Canvas, count_bar, gauge, spark};
 use crate::core::cluster::{Direction, HostState, Span, Timestamp};
-use crate::core::engine::{Stage, VmState};
+use crate::core::engine::{StageKind, VmState};
 use crate::view::{MigrationView, Outlook, Snapshot, VmRow};
 
 /// Columns of the number in a value's cell; the unit follows.
@@ -220,11 +220,11 @@ pub fn migrating(pen: &mut Canvas<'_>, at: Rect, row: &VmRow) {
         pen.put(x, at.y, at.right().saturating_sub(x), word, role);
     };
     match migration.stage {
-        Stage::Preflight => said(pen, "> ", "checking", Role::Moving),
-        Stage::Journal => said(pen, "> ", "begins", Role::Moving),
-        Stage::Running => progress(pen, at, migration),
-        Stage::Confirming => said(pen, "> ", "confirming", Role::Moving),
-        Stage::Unknown => said(pen, "? > ", "unknown", Role::Alarm),
+        StageKind::Preflight => said(pen, "> ", "checking", Role::Moving),
+        StageKind::Journal => said(pen, "> ", "begins", Role::Moving),
+        StageKind::Running => progress(pen, at, migration),
+        StageKind::Confirming => said(pen, "> ", "confirming", Role::Moving),
+        StageKind::Unknown => said(pen, "? > ", "unknown", Role::Alarm),
     }
 }
 

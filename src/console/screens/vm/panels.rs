@@ -155,7 +155,7 @@ const fn by(done: &PastMove) -> &'static str {
     match done.by {
         Some(By::Policy) => "policy",
         Some(By::Schedule) => "schedule",
-        Some(By::Operator) => "operator",
+        Some(By::Operator | By::Drain) => "operator",
         None => "unknown",
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::core::cluster::{
     Array, ArrayId, Cluster, Direction, Host, HostId, HostState, Indicator, IndicatorKind, Limits, Mode, Pick, Reading,
-    Site, SiteId, Span, Timestamp, Vm, VmId,
+    RequestId, Site, SiteId, Span, Timestamp, Vm, VmId,
 };
 use crate::core::engine::{
-    Change, Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, QueueReport, Record, VmState,
+    Change, Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, QueueReport, Record, Route, VmState,
 };
 use crate::core::policy::{Bound, Decision, Field, Rule, Settings};
 
@@ -41,6 +41,8 @@ pub struct World {
     /// Every event with its instant, to be replayed.
     pub events: Vec<(Timestamp, Event)>,
     service: Service,
+    /// Migrations that the driver has under way: of these it tells how far they are, and not where the VM runs.
+    pub under_way: Vec<RequestId>,
     /// With it the VMs have queues instead, and this one in hand.
     pub queue: Option<Option<QueueReport>>,
 }
@@ -65,6 +67,7 @@ impl World {
             answers: Vec::new(),
             events: Vec::new(),
             service: Box::new(service),
+            under_way: Vec::new(),
             queue: None,
         };
         for host in 0..hosts {
@@ -78,6 +81,9 @@ impl World {
         let mut events = std::collections::VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             self.events.push((self.now, event.clone()));
+            if let Event::Ended { id, .. } = event {
+                self.under_way.retain(|under_way| *under_way != id);
+            }
             let mut out = Vec::new();
             self.engine.step(self.now, event, &mut out);
             for effect in out {
@@ -104,8 +110,11 @@ impl World {
             Effect::Start(route) if !matches!(self.moves, Moves::Hang | Moves::Slow) => {
                 events.push_back(Event::Ended { id: route.id, detail: "done".to_owned() });
             }
-            Effect::Start(_) => {}
+            Effect::Start(route) => self.under_way.push(route.id),
             Effect::Abort(route) => events.push_back(Event::Ended { id: route.id, detail: "aborted".to_owned() }),
+            Effect::Confirm(Route { id, .. }) if self.under_way.contains(&id) => {
+                events.push_back(Event::Progress { id, percent: 1, detail: String::new(), transfer: None });
+            }
             Effect::Confirm(route) => {
                 let (source, destination) = match self.moves {
                     Moves::UiCommand(source, destination) => (source, destination),

@@ -401,6 +401,7 @@ fn what_was_under_way_is_followed_to_what_both_hosts_say() {
         let (vms, whole) = (kept(&world.engine), world.engine.keep_cluster(world.now));
         world.now += MIN;
         world.engine = Engine::restored(cluster(4, threshold()), world.now, &vms, Some(whole));
+        world.under_way.clear();
         resume(&mut world, &migration);
         assert_eq!(world.engine.state(VM), VmState::Migrating);
         world.moves = Moves::UiCommand(source, destination);
