@@ -141,6 +141,36 @@ fn settings_that_cannot_stand_say_why() {
 }
 
 #[test]
+fn a_value_equal_to_a_bound_is_neither_beyond_nor_low() {
+    let sides = |direction, value| {
+        let settings = Settings::new(Rule::Base { high: HIGH, low: LOW }, direction);
+        (settings.is_beyond(value, HIGH), settings.is_low(value, LOW))
+    };
+    for direction in [Direction::HigherIsWorse, Direction::LowerIsWorse] {
+        assert!(!sides(direction, 50.0).0 && !sides(direction, 1.0).1, "{direction:?}");
+    }
+    assert_eq!((sides(Direction::HigherIsWorse, 50.1).0, sides(Direction::HigherIsWorse, 0.9).1), (true, true));
+    assert_eq!((sides(Direction::LowerIsWorse, 49.9).0, sides(Direction::LowerIsWorse, 1.1).1), (true, true));
+}
+
+#[test]
+fn the_numbers_of_a_site_policy_that_cannot_stand_say_why() {
+    let check = |rule: SiteRule| {
+        let settings = Settings::new(Rule::Site(rule), Direction::HigherIsWorse);
+        settings.check().map_err(|why| why.to_string())
+    };
+    let rule = SiteRule { threshold: 1, home_tarry: 1, break_even: BreakEven::Show, margin: 1.0 };
+    let too_small = |key: &str| Err(format!("{key} must be at least 1"));
+    assert_eq!(check(rule), Ok(()), "each at its least");
+    assert_eq!(check(SiteRule { threshold: 0, ..rule }), too_small("threshold"));
+    assert_eq!(check(SiteRule { home_tarry: 0, ..rule }), too_small("home_tarry"));
+    assert_eq!(check(SiteRule { margin: 0.99, ..rule }), too_small("margin"));
+    for margin in [f64::NAN, f64::INFINITY] {
+        assert_eq!(check(SiteRule { margin, ..rule }), Err("margin must be a finite number".to_owned()));
+    }
+}
+
+#[test]
 fn one_number_is_changed_if_the_result_can_stand() {
     let settings = base();
     assert_eq!(settings.with(Field::Tarry, 5.0).unwrap().get(Field::Tarry), Some(5.0));

@@ -1,9 +1,9 @@
 //! Changed settings: by whom, key by key, and what a VM keeps of its counts.
 
 use super::harness::*;
-use crate::core::cluster::{Cluster, Mode, Span, VmId};
+use crate::core::cluster::{Cluster, Direction, Mode, Span, VmId};
 use crate::core::engine::{Change, Command, ConfigChange, Event, Gate, Happened, Record, VmState};
-use crate::core::policy::{Decision, Field, Resting, Rule, Settings, WorkingHours};
+use crate::core::policy::{Bound, Decision, Field, Resting, Rule, Settings, WorkingHours};
 
 const MIN: Span = Span::from_mins(1);
 
@@ -42,6 +42,24 @@ fn editing_a_bound_zeroes_its_count_and_editing_a_tarry_keeps_it() {
     assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
     assert_eq!(world.answers.last(), Some(&(true, "nii1: threshold 50 → 55".to_owned())));
     assert_eq!(world.edits(), ["threshold 50 > 55 by root"]);
+}
+
+#[test]
+fn another_direction_zeroes_the_count_of_a_bound_that_stays() {
+    let counts =
+        |world: &World| (world.engine.live(VmId(0)).policy().count, world.engine.live(VmId(0)).policy().low_count);
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    assert_eq!(counts(&world), (2, 0));
+    world.amend(Settings { direction: Direction::LowerIsWorse, ..threshold() });
+    assert_eq!(counts(&world), (0, 0));
+    let mut world = World::new(cluster(3, base()), always(0.0));
+    world.run_for(Span::from_mins(2));
+    assert_eq!(counts(&world), (0, 2));
+    // Fewer are worse now, so the threshold has to be below the low threshold, which stays.
+    let high = Bound { at: 0.5, ..HIGH };
+    world.amend(Settings::new(Rule::Base { high, low: LOW }, Direction::LowerIsWorse));
+    assert_eq!(counts(&world), (0, 0));
 }
 
 #[test]

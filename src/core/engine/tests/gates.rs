@@ -1,9 +1,9 @@
 //! SPEC 3: every gate with its reason and distance, destinations, flapping, modes.
 
 use super::harness::*;
-use crate::core::cluster::{HostId, HostState, Mode, Pick, Span, VmId};
-use crate::core::engine::{Command, Event, Gate, Presence, Target, VmState};
-use crate::core::policy::Decision;
+use crate::core::cluster::{Direction, HostId, HostState, Mode, Pick, Span, VmId};
+use crate::core::engine::{Ask, By, Command, Event, Gate, Presence, Target, VmState};
+use crate::core::policy::{Decision, Resting, Rule, Settings, WorkingHours};
 
 fn busy(cluster: crate::core::cluster::Cluster) -> World {
     World::new(cluster, always(60.0))
@@ -263,7 +263,6 @@ fn a_stale_vm_and_one_on_a_silent_host_do_not_move() {
 
 #[test]
 fn the_gates_say_beforehand_what_they_would_say() {
-    use crate::core::engine::Ask;
     let mut cluster = cluster(3, threshold());
     cluster.limits.cooldown = Span::from_mins(15);
     let mut world = World::new(cluster, always(10.0));
@@ -282,4 +281,63 @@ fn the_gates_say_beforehand_what_they_would_say() {
     world.moves = Moves::Hang;
     world.command(move_to(Target::Next));
     assert_eq!(said(&world, Target::Next)(Gate::Preflight), Some("it is on its way to h3".to_owned()));
+}
+
+/// What a gate would say to a move, and whether it stops an operator.
+fn foretold(world: &World, ask: &Ask, gate: Gate) -> (Option<String>, bool) {
+    let all = world.engine.assess(VmId(0), ask, world.now);
+    let said = all.into_iter().find(|(g, _)| *g == gate).and_then(|(_, said)| said);
+    (said, world.engine.binds_operator(VmId(0), ask, gate, world.now))
+}
+
+#[test]
+fn a_request_of_a_vm_that_went_stale_is_not_carried_out() {
+    let mut cluster = cluster(3, threshold());
+    cluster.mode = Mode::Ask;
+    let mut world = World::new(cluster, values(&[60.0, 60.0, 60.0, f64::NAN]));
+    world.run_for(Span::from_mins(6));
+    assert_eq!(world.states(), [VmState::Waiting, VmState::Stale]);
+    world.command(Command::Approve { vm: "nii1".to_owned() });
+    assert_eq!(world.blocked(), [(Gate::Quality, "stale: no reading to judge by".to_owned())]);
+    assert_eq!(world.host(), "h1");
+}
+
+#[test]
+fn an_operator_does_not_move_a_vm_that_runs_at_two_hosts() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    let next = Ask::Operator(Target::Next);
+    assert_eq!(foretold(&world, &next, Gate::Quality), (None, false));
+    world.tell(Event::Found { vm: VmId(0), hosts: vec![HostId(0), HostId(1)] });
+    world.command(Command::Release { vm: "nii1".to_owned() });
+    assert_eq!(foretold(&world, &next, Gate::Quality), (Some("it runs at two hosts".to_owned()), true));
+    assert_eq!(foretold(&world, &next, Gate::Hold), (None, false), "it was released");
+    world.command(move_to(Target::Next));
+    assert_eq!(world.answers.last().unwrap(), &(false, "nii1 stays, quality: it runs at two hosts".to_owned()));
+}
+
+fn in_hours(text: &str) -> Settings {
+    let hours = WorkingHours::parse(text, chrono_tz::UTC).unwrap();
+    let rule = Rule::Schedule { high: HIGH, low: LOW, hours, resting: Resting::Record };
+    Settings::new(rule, Direction::HigherIsWorse)
+}
+
+#[test]
+fn outside_the_hours_an_operators_move_is_warned_of_and_the_schedules_own_is_not() {
+    let mut world = World::new(cluster(3, in_hours("08:00-09:00")), always(25.0));
+    world.run_for(Span::from_mins(2));
+    let (operator, schedule) = (Ask::Operator(Target::Next), Ask::Policy(Decision::MoveToBase, By::Schedule));
+    let expected = (Some("outside working hours, until Thu 08:00 UTC".to_owned()), false);
+    assert_eq!(foretold(&world, &operator, Gate::Schedule), expected);
+    assert_eq!(foretold(&world, &schedule, Gate::Schedule).0, None);
+}
+
+#[test]
+fn a_vm_that_was_everywhere_still_goes_to_the_base_when_its_hours_end() {
+    // Its hours end at 12:50, before the decision that would find it flapping.
+    let mut cluster = cluster(2, in_hours("12:00-12:50"));
+    cluster.limits.flap_window = Some(Span::from_hours(1));
+    let mut world = busy(cluster);
+    world.run_for(Span::from_mins(10));
+    let went: Vec<&str> = world.requests().iter().map(|(_, to)| *to).collect();
+    assert_eq!((went, world.host()), (vec!["h2", "h1", "base"], "base"));
 }

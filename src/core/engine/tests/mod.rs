@@ -1,6 +1,7 @@
 //! The specification, section by section, against the engine.
 
 mod amends;
+mod destinations;
 mod drains;
 mod facts;
 mod gates;
