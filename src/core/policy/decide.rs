@@ -223,15 +223,12 @@ fn base(state: &mut State, settings: &Settings, high: Bound, low: Bound, seen: O
 }
 
 fn keep_hours(state: &mut State, hours: &WorkingHours, at: Timestamp) {
-    let known = state.hours.filter(|edge| at < edge.until);
-    if known.is_some() {
+    if state.hours.is_some_and(|edge| at < edge.until) {
         return;
     }
-    let now = hours.edge(at);
-    if state.hours.is_none_or(|before| before.open != now.open) {
-        state.reset_counts();
-    }
-    state.hours = Some(now);
+    // They began or ended since, even if they are as they were: whoever slept through a night begins from 0 too.
+    state.reset_counts();
+    state.hours = Some(hours.edge(at));
 }
 
 /// Outside working hours: to the base, again at each observation until the VM is there.

@@ -13,6 +13,8 @@ use thiserror::Error;
 use crate::core::cluster::{Span, Timestamp};
 
 const MINUTES_A_DAY: u16 = 24 * 60;
+/// All seven bits of [`Window`]'s days.
+const EVERY_DAY: u8 = 0x7f;
 /// Two weeks, as a night that misses an hour can take a week's window away, and a day more on either side for windows
 /// across midnight.
 const DAYS_AHEAD: u64 = 16;
@@ -84,12 +86,9 @@ impl WorkingHours {
             0..=288 => Ok(slot as u16 * 5),
             _ => Err(HoursError::Slot(slot)),
         };
-        let (from, to) = (minute(start)?, minute(stop)?);
-        if from % MINUTES_A_DAY == to % MINUTES_A_DAY && !(from == 0 && to == MINUTES_A_DAY) {
-            return Err(HoursError::NeverOpens(format!("{start}-{stop}")));
-        }
-        let to = if to == 0 { MINUTES_A_DAY } else { to };
-        Ok(Self { windows: vec![Window { days: 0x7f, from: from % MINUTES_A_DAY, to }], zone: Tz::UTC })
+        let window = Window::new(EVERY_DAY, minute(start)?, minute(stop)?);
+        let window = window.ok_or_else(|| HoursError::NeverOpens(format!("{start}-{stop}")))?;
+        Ok(Self { windows: vec![window], zone: Tz::UTC })
     }
 
     /// The windows as the config writes them, without their zone: `Mon-Fri 09:00-16:00`.
@@ -138,6 +137,15 @@ impl WorkingHours {
 }
 
 impl Window {
+    /// The window between two minutes of the day, 0 to 1440; `None` if it begins when it ends. Only `00:00-24:00` is a
+    /// whole day.
+    fn new(days: u8, from: u16, to: u16) -> Option<Self> {
+        let (opens, closes) = (from % MINUTES_A_DAY, to % MINUTES_A_DAY);
+        let is_whole_day = (from, to) == (0, MINUTES_A_DAY);
+        let to = if closes == 0 { MINUTES_A_DAY } else { closes };
+        (opens != closes || is_whole_day).then_some(Self { days, from: opens, to })
+    }
+
     fn on(&self, day: NaiveDate, zone: Tz) -> Option<(Timestamp, Timestamp)> {
         if self.days & (1 << day.weekday().num_days_from_monday()) == 0 {
             return None;
@@ -174,16 +182,11 @@ impl FromStr for Window {
     fn from_str(text: &str) -> Result<Self, HoursError> {
         let (days, times) = match text.rsplit_once(char::is_whitespace) {
             Some((days, times)) => (parse_days(days.trim())?, times),
-            None => (0x7f, text),
+            None => (EVERY_DAY, text),
         };
         let (from, to) = times.split_once('-').ok_or_else(|| HoursError::Time(times.to_owned()))?;
-        let (from, to) = (parse_minute(from)?, parse_minute(to)?);
-        let whole_day = from == 0 && to == MINUTES_A_DAY;
-        if from % MINUTES_A_DAY == to % MINUTES_A_DAY && !whole_day {
-            return Err(HoursError::NeverOpens(text.to_owned()));
-        }
-        let to = if to == 0 { MINUTES_A_DAY } else { to };
-        Ok(Self { days, from: from % MINUTES_A_DAY, to })
+        let window = Self::new(days, parse_minute(from)?, parse_minute(to)?);
+        window.ok_or_else(|| HoursError::NeverOpens(text.to_owned()))
     }
 }
 
@@ -237,7 +240,7 @@ fn day_words(days: u8) -> String {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.days != 0x7f {
+        if self.days != EVERY_DAY {
             write!(f, "{} ", day_words(self.days))?;
         }
         write!(f, "{:02}:{:02}-{:02}:{:02}", self.from / 60, self.from % 60, self.to / 60, self.to % 60)
@@ -360,6 +363,68 @@ mod tests {
         assert!(wrong("Mon 09:00-25:00").contains("'25:00'"));
         assert!(wrong("Mon 09:00-09:00").contains("never opens"));
         assert!(wrong("Mon 09:00").contains("no time of day"));
+    }
+
+    #[test]
+    fn midnight_is_written_as_either_end_of_the_day() {
+        let read = |text: &str| WorkingHours::parse(text, Tz::UTC).map(|hours| hours.windows());
+        let slots = |start, stop| WorkingHours::from_slots(start, stop).map(|hours| hours.windows());
+        let never = |text: &str| Err(HoursError::NeverOpens(text.to_owned()));
+        for (text, start, stop, expected) in [
+            ("00:00-24:00", 0, 288, "00:00-24:00"),
+            ("09:00-00:00", 108, 0, "09:00-24:00"),
+            ("09:00-24:00", 108, 288, "09:00-24:00"),
+            ("00:00-01:00", 0, 12, "00:00-01:00"),
+            ("24:00-01:00", 288, 12, "00:00-01:00"),
+        ] {
+            assert_eq!((read(text), slots(start, stop)), (Ok(expected.to_owned()), Ok(expected.to_owned())), "{text}");
+        }
+        for (text, start, stop) in
+            [("00:00-00:00", 0, 0), ("24:00-00:00", 288, 0), ("24:00-24:00", 288, 288), ("09:00-09:00", 108, 108)]
+        {
+            assert_eq!((read(text), slots(start, stop)), (never(text), never(&format!("{start}-{stop}"))), "{text}");
+        }
+        assert_eq!(slots(0, 289), Err(HoursError::Slot(289)));
+        assert_eq!(slots(-1, 12), Err(HoursError::Slot(-1)));
+    }
+
+    #[test]
+    fn a_day_that_a_zone_skips_opens_nothing_but_what_reaches_into_the_next() {
+        // Samoa had no Friday 30 December 2011.
+        let edge = |text: &str| {
+            let hours = WorkingHours::parse(text, chrono_tz::Pacific::Apia).unwrap();
+            let edge = hours.edge(at("2011-12-29T23:00:00-10:00"));
+            (edge.open, edge.until.rfc3339())
+        };
+        assert_eq!(edge("Fri 00:30-00:10"), (false, "2011-12-30T10:00:00.000Z".to_owned()), "Saturday 00:00");
+        assert_eq!(edge("Fri 09:00-16:00"), (false, "2012-01-05T19:00:00.000Z".to_owned()), "a week later");
+    }
+
+    #[test]
+    fn days_are_single_a_range_or_a_range_over_the_weekend() {
+        let days = |text: &str| WorkingHours::parse(&format!("{text} 09:00-16:00"), Tz::UTC).unwrap().windows();
+        for (text, expected) in [
+            ("Mon", "Mon"),
+            ("Mon Tue", "Mon Tue"),
+            ("Tue Mon", "Mon Tue"),
+            ("Mon Tue Wed", "Mon-Wed"),
+            ("Sat-Mon", "Mon Sat Sun"),
+            ("Fri-Mon", "Mon Fri-Sun"),
+            ("Mon Wed-Fri Sun", "Mon Wed-Fri Sun"),
+            ("Sun-Sun", "Sun"),
+        ] {
+            assert_eq!(days(text), format!("{expected} 09:00-16:00"), "{text}");
+        }
+        assert_eq!(days("Mon-Sun"), "09:00-16:00");
+    }
+
+    #[test]
+    fn the_times_of_a_day_end_at_24_00() {
+        let read = |text: &str| WorkingHours::parse(text, Tz::UTC).map(|hours| hours.windows());
+        assert_eq!(read("10:59-23:59"), Ok("10:59-23:59".to_owned()));
+        for wrong in ["24:01", "23:60", "25:00", "1:00", "001:00", "10:0", "aa:00"] {
+            assert_eq!(read(&format!("08:00-{wrong}")), Err(HoursError::Time(wrong.to_owned())));
+        }
     }
 
     proptest! {

@@ -84,6 +84,25 @@ fn a_gap_neither_counts_nor_resets_until_so_many_make_the_vm_stale() {
 }
 
 #[test]
+fn so_many_gaps_that_a_vm_is_stale_zero_its_low_count_too() {
+    let (low, gap) = (What::Sample(0.0), What::Gap);
+    let counts = |seen: &[What]| fed(&base(), Place::Ring, seen).iter().map(|s| s.2).collect::<Vec<_>>();
+    assert_eq!(counts(&[low, gap, gap, low]), [1, 1, 1, 2]);
+    assert_eq!(counts(&[low, gap, gap, gap, low]), [1, 1, 1, 0, 1]);
+}
+
+#[test]
+fn the_first_good_sample_ends_being_stale_and_gaps_are_counted_anew() {
+    let mut state = State::default();
+    let mut see = |what| {
+        decide(&mut state, &threshold(), Observation { at: Timestamp::from_secs(0), place: Place::Ring, what });
+        (state.stale, state.gaps)
+    };
+    let all = [What::Gap, What::Gap, What::Gap, What::Clock, What::Sample(10.0), What::Gap].map(&mut see);
+    assert_eq!(all, [(false, 1), (false, 2), (true, 3), (true, 3), (false, 0), (false, 1)]);
+}
+
+#[test]
 fn a_service_too_busy_to_answer_is_beyond() {
     let seen = fed(&base(), Place::Ring, &[What::Beyond; 3]);
     assert_eq!(seen[2], (Decision::Move, 3, 0));
@@ -100,6 +119,53 @@ fn outside_its_hours_a_vm_is_sent_to_the_base_until_it_is_there() {
     assert_eq!(seen, [(Decision::Stay, 1, 0), (to_base, 0, 0), (to_base, 0, 0)]);
     let seen = fed(&settings, Place::Base, &samples(&[60.0, 60.0, 60.0]));
     assert!(seen.iter().all(|(decision, ..)| *decision == Decision::Stay));
+}
+
+#[test]
+fn whoever_slept_through_the_end_and_the_beginning_of_the_hours_begins_from_nothing() {
+    let hours = WorkingHours::parse("12:00-13:00, 13:05-14:00", chrono_tz::UTC).unwrap();
+    let rule = Rule::Schedule { high: HIGH, low: LOW, hours, resting: Resting::Record };
+    let settings = Settings::new(rule, Direction::HigherIsWorse);
+    let at = |text| Timestamp::from(chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc());
+    let mut state = State::default();
+    let mut count = |text| {
+        let seen = Observation { at: at(text), place: Place::Ring, what: What::Sample(60.0) };
+        decide(&mut state, &settings, seen).count
+    };
+    let times = ["2009-05-06T12:58:00Z", "2009-05-06T12:59:00Z", "2009-05-06T13:06:00Z", "2009-05-06T13:07:00Z"];
+    assert_eq!(times.map(&mut count), [1, 2, 1, 2]);
+}
+
+#[test]
+fn a_big_queue_that_stays_counts_once_and_one_that_goes_counts_no_more() {
+    let mut state = State::default();
+    let mut see = |place, hand| {
+        let what = What::Queue(Look { hand });
+        let verdict = decide(&mut state, &site(), Observation { at: Timestamp::from_secs(0), place, what });
+        (verdict.decision, verdict.count, verdict.low_count, state.count, state.low_count)
+    };
+    let (stay, away, home) = (Decision::Stay, Decision::MoveAway, Decision::MoveHome);
+    let dear = Hand { away: Span::from_mins(30), ..hand(2) };
+    assert_eq!(see(Place::Ring, Some(dear)), (stay, 1, 0, 1, 0), "it does not pay");
+    assert_eq!(see(Place::Ring, Some(hand(1))), (stay, 0, 0, 0, 0));
+    assert_eq!(see(Place::Base, Some(hand(2))), (away, 1, 0, 0, 0));
+    assert_eq!(see(Place::Away, None), (stay, 0, 1, 0, 1));
+    assert_eq!(see(Place::Away, Some(hand(2))), (stay, 0, 0, 0, 0), "no empty poll any more");
+    assert_eq!(see(Place::Away, None), (stay, 0, 1, 0, 1));
+    assert_eq!(see(Place::Away, Some(hand(1))), (home, 0, 0, 0, 0));
+    assert_eq!(see(Place::Ring, Some(dear)), (stay, 1, 0, 1, 0));
+    assert_eq!(see(Place::Ring, None), (stay, 0, 0, 0, 0), "nothing in hand at home");
+}
+
+#[test]
+fn the_break_even_binds_only_where_it_is_required() {
+    let dear = What::Queue(Look { hand: Some(Hand { away: Span::from_mins(30), ..hand(2) }) });
+    let decision = |break_even| {
+        let rule = SiteRule { threshold: 2, home_tarry: 3, break_even, margin: 1.5 };
+        fed(&Settings::new(Rule::Site(rule), Direction::HigherIsWorse), Place::Ring, &[dear])[0].0
+    };
+    assert_eq!(decision(BreakEven::Show), Decision::MoveAway);
+    assert_eq!(decision(BreakEven::Require), Decision::Stay);
 }
 
 #[test]
@@ -179,10 +245,16 @@ fn one_number_is_changed_if_the_result_can_stand() {
     assert_eq!(wrong(&settings, Field::Threshold, 1.0), "low_threshold 1 must be below threshold 1");
     assert_eq!(wrong(&settings, Field::Tarry, 2.5), "tarry must be a whole number");
     assert_eq!(wrong(&settings, Field::LowTarry, 0.0), "low_tarry must be at least 1");
+    assert_eq!(settings.with(Field::LowTarry, 1.0).unwrap().get(Field::LowTarry), Some(1.0));
+    assert_eq!(wrong(&settings, Field::Tarry, f64::INFINITY), "tarry must be a whole number");
+    assert_eq!(wrong(&settings, Field::LowThreshold, f64::INFINITY), "low_threshold must be a finite number");
     assert_eq!(wrong(&threshold(), Field::LowTarry, 2.0), "a threshold policy has no low_tarry");
     assert_eq!(wrong(&site(), Field::Tarry, 2.0), "a site policy has no tarry");
     assert_eq!(wrong(&site(), Field::LowTarry, 0.0), "home_tarry must be at least 1");
     assert_eq!(site().with(Field::LowTarry, 4.0).unwrap().get(Field::LowTarry), Some(4.0));
+    assert_eq!(site().with(Field::Threshold, 7.0).unwrap().get(Field::Threshold), Some(7.0));
+    assert_eq!([Field::Tarry, Field::LowThreshold].map(|field| site().get(field)), [None, None]);
+    assert_eq!([Field::LowTarry, Field::LowThreshold].map(|field| threshold().get(field)), [None, None]);
     assert_eq!(settings.with(Field::Tarry, 1e300).unwrap().get(Field::Tarry), Some(f64::from(u32::MAX)));
 }
 
