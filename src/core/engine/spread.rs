@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use super::destination::none_would;
+use super::drain::in_vms;
 use super::gates::Ask;
 use super::message::Target;
 use super::record::Gate;
@@ -163,7 +164,7 @@ impl Engine {
         let overloaded = hosts.iter().filter(|to| to.overloaded).map(|to| {
             let name = &self.cluster.host(to.host).name;
             let load = to.load_after.map_or_else(String::new, |load| format!(", {:.0}% load", load * 100.0));
-            format!("{name} would have too much: {} VMs{load}", to.vms_after)
+            format!("{name} would have too much: {}{load}", in_vms(to.vms_after))
         });
         let staying = moves.iter().filter_map(|planned| {
             let why = planned.to.as_ref().err()?;
