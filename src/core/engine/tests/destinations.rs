@@ -80,3 +80,21 @@ fn a_vm_is_not_flapping_where_only_the_others_were_tried() {
     let warned = world.engine.assess(VmId(0), &ask, world.now).into_iter().find(|(gate, _)| *gate == Gate::Flapping);
     assert_eq!(warned, Some((Gate::Flapping, None)));
 }
+
+#[test]
+fn a_host_that_is_not_measured_is_not_the_best() {
+    let mut cluster = cluster(3, threshold());
+    cluster.arrays[0].pick = Pick::Best;
+    let mut world = busy(cluster);
+    let unmeasured = |host| Event::Host { host: HostId(host), state: HostState::Up, load: None, why: None };
+    for host in [1, 2] {
+        world.tell(unmeasured(host));
+    }
+    world.run_for(Span::from_mins(3));
+    let why = "no host would take it: h2 not measured, h3 not measured";
+    assert_eq!(world.blocked(), [(Gate::Destination, why.to_owned())]);
+    world.tell(load(2, 0.2));
+    world.tell(unmeasured(0));
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.host(), "h3", "here is not measured either");
+}

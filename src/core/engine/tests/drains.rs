@@ -99,6 +99,58 @@ fn the_plan_of_a_drain_under_way_is_where_it_goes_on_to() {
 }
 
 #[test]
+fn a_host_without_vms_is_drained_at_once() {
+    let mut world = calm(crowded(3, 1));
+    drain(&mut world, "h2");
+    assert!(world.engine.drain(H2).unwrap().done);
+    assert_eq!(said(&world, "root"), ["h2: draining, 0 VMs to leave it", "h2 drained: 0 VMs moved, 0 left"]);
+}
+
+#[test]
+fn a_host_is_not_drained_while_a_vm_is_on_its_way_to_it() {
+    let mut world = calm(crowded(3, 1));
+    world.moves = Moves::Slow;
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Host("h2".to_owned()) });
+    drain(&mut world, "h2");
+    assert!(!world.engine.drain(H2).unwrap().done);
+    arrive(&mut world);
+    assert_eq!(under_way(&world), ["nii1 to h3"], "it came, and leaves again");
+    arrive(&mut world);
+    let drain = world.engine.drain(H2).unwrap();
+    assert_eq!((drain.done, drain.of, drain.moved), (true, 1, 1));
+}
+
+#[test]
+fn a_vm_that_cannot_leave_is_no_alarm_while_others_still_do() {
+    let mut world = calm(crowded(3, 2));
+    world.tell(Event::Found { vm: VmId(1), hosts: Vec::new() });
+    let alarms = world.alarms().len();
+    world.moves = Moves::Slow;
+    drain(&mut world, "h1");
+    world.run_for(Span::from_mins(1));
+    assert_eq!(
+        (under_way(&world), stuck(&world, H1)),
+        (vec!["nii1 to h2".to_owned()], vec!["nii2: it runs nowhere".to_owned()])
+    );
+    assert_eq!(world.alarms().len(), alarms);
+    arrive(&mut world);
+    world.run_for(Span::from_mins(1));
+    assert_eq!(world.alarms()[alarms..], ["h1 cannot be drained: nii2: it runs nowhere"]);
+}
+
+#[test]
+fn a_host_that_would_have_more_vms_than_it_takes_is_warned_of() {
+    let mut world = calm(crowded(2, 1));
+    world.moves = Moves::Slow;
+    drain(&mut world, "h1");
+    let mut smaller = world.engine.cluster().clone();
+    smaller.hosts[1].capacity = Some(0);
+    world.tell(Event::Reconfigured { cluster: Box::new(smaller), reread: Vec::new(), said: Vec::new() });
+    let plan = world.engine.drain_plan(H1, world.now);
+    assert_eq!(plan.warnings, ["h2 would have too much: 1 VM"]);
+}
+
+#[test]
 fn nothing_arrives_until_it_is_undrained() {
     let mut world = calm(crowded(2, 1));
     drain(&mut world, "h1");

@@ -341,3 +341,14 @@ fn a_vm_that_was_everywhere_still_goes_to_the_base_when_its_hours_end() {
     let went: Vec<&str> = world.requests().iter().map(|(_, to)| *to).collect();
     assert_eq!((went, world.host()), (vec!["h2", "h1", "base"], "base"));
 }
+
+#[test]
+fn destination_and_preflight_stop_an_operator_too() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    let down = Ask::Operator(Target::Down);
+    assert_eq!(foretold(&world, &down, Gate::Destination), (Some("h1 is the first of the ring".to_owned()), true));
+    world.moves = Moves::Slow;
+    world.command(move_to(Target::Next));
+    let next = Ask::Operator(Target::Next);
+    assert_eq!(foretold(&world, &next, Gate::Preflight), (Some("it is on its way to h2".to_owned()), true));
+}

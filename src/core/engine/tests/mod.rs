@@ -1,6 +1,7 @@
 //! The specification, section by section, against the engine.
 
 mod amends;
+mod commands;
 mod destinations;
 mod drains;
 mod facts;
@@ -13,3 +14,4 @@ mod outcomes;
 mod properties;
 mod restarts;
 mod whatif;
+mod why;

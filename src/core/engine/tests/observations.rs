@@ -217,6 +217,18 @@ fn the_move_to_base_is_repeated_until_it_is_confirmed() {
 }
 
 #[test]
+fn a_move_to_base_that_failed_is_not_repeated_before_it_has_settled() {
+    use crate::core::engine::Presence;
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
+    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.run_for(Span::from_mins(20) + Span::from_secs(10));
+    assert_eq!((world.requests().len(), world.engine.state(VmId(0))), (1, VmState::Settling));
+    // A reading that was asked for before the move comes late.
+    world.tell(Event::Reading { vm: VmId(0), reading: Reading::Raw(25.0) });
+    assert_eq!(world.requests().len(), 1);
+}
+
+#[test]
 fn a_blocked_move_to_base_is_said_once() {
     let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
     world.command(Command::Hold { vm: "nii1".to_owned() });
@@ -278,6 +290,15 @@ fn a_silent_service_makes_a_held_vm_stale_when_it_is_released() {
     world.run_for(Span::from_mins(5));
     world.command(Command::Release { vm: "nii1".to_owned() });
     assert_eq!(world.states().last(), Some(&VmState::Stale));
+}
+
+#[test]
+fn gaps_before_a_move_do_not_make_it_stale_after_it() {
+    let mut world = World::new(cluster(3, threshold()), always(f64::NAN));
+    world.run_for(Span::from_mins(2));
+    assert_eq!(world.engine.live(VmId(0)).policy().gaps, 2);
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    assert_eq!((world.host(), world.engine.live(VmId(0)).policy().gaps), ("h2", 0));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use crate::core::cluster::{Array, ArrayId, Cluster, Direction, HostId, Pick, Site, SiteId, Span, VmId};
-use crate::core::engine::{Command, Event, QueueReport, Target, VmState};
+use crate::core::engine::{Command, Event, Happened, QueueReport, Target, VmState};
 use crate::core::policy::{BreakEven, Decision, Rule, Settings, SiteRule};
 
 fn reloaded(cluster: Cluster) -> Event {
@@ -188,4 +188,43 @@ fn the_best_host_of_another_site_need_not_be_better_than_here() {
     world.tell(Event::Host { host: HostId(0), state: idle, load: Some(0.0), why: None });
     report(&mut world, queue(2, false));
     assert_eq!(world.host(), "x1");
+}
+
+#[test]
+fn an_operator_sends_a_vm_away_and_home_by_hand() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    let host = |name: &str| Target::Host(name.to_owned());
+    for target in [Target::Home, Target::Away, Target::Away, host("h2"), host("x1"), Target::Home] {
+        world.command(Command::Move { vm: "nii1".to_owned(), target });
+    }
+    let actions = world.pick(|what| match what {
+        Happened::Request { action, .. } => Some(*action),
+        _ => None,
+    });
+    let (away, home) = (Decision::MoveAway, Decision::MoveHome);
+    assert_eq!((actions, world.host()), (vec![away, home, away, home], "h1"));
+    let refused: Vec<&str> = world.answers.iter().filter(|(ok, _)| !ok).map(|(_, text)| text.as_str()).collect();
+    assert_eq!(refused, ["nii1 stays: it is in a already", "nii1 stays: it is in c already"]);
+}
+
+#[test]
+fn a_poll_is_recorded_with_the_tarries_of_a_site_policy() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    world.queue = Some(None);
+    world.run_for(Span::from_mins(1));
+    let tarries = world.pick(|what| match what {
+        Happened::Sample { tarry, low_tarry, .. } => Some((*tarry, *low_tarry)),
+        _ => None,
+    });
+    assert_eq!(tarries, [(1, 3)]);
+}
+
+#[test]
+fn the_beginning_and_the_end_of_a_queue_are_samples_and_the_jobs_between_are_not() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    let samples = |world: &World| world.counts().len();
+    for (seen, expected) in [(queue(1, true), 1), (queue(1, false), 1), (queue(1, true), 1), (None, 2), (None, 2)] {
+        report(&mut world, seen);
+        assert_eq!(samples(&world), expected);
+    }
 }
