@@ -1,7 +1,7 @@
 //! SPEC 3: every gate with its reason and distance, destinations, flapping, modes.
 
 use super::harness::*;
-use crate::core::cluster::{Direction, HostId, HostState, Mode, Pick, Span, VmId};
+use crate::core::cluster::{Direction, HostId, HostState, Mode, Pick, Reading, Span, VmId};
 use crate::core::engine::{Ask, By, Command, Event, Gate, Presence, Target, VmState};
 use crate::core::policy::{Decision, Resting, Rule, Settings, WorkingHours};
 
@@ -351,4 +351,23 @@ fn destination_and_preflight_stop_an_operator_too() {
     world.command(move_to(Target::Next));
     let next = Ask::Operator(Target::Next);
     assert_eq!(foretold(&world, &next, Gate::Preflight), (Some("it is on its way to h2".to_owned()), true));
+}
+
+#[test]
+fn confirmed_moves_are_counted_for_an_hour_in_the_cluster_and_for_a_day_of_a_vm() {
+    let hour = Span::from_hours(1);
+    let mut world =
+        World::new(cluster(4, threshold()), move |_, at| Reading::Raw(if at.since(T0) < hour { 60.0 } else { 10.0 }));
+    world.run_for(hour);
+    let counted = |world: &World, at| (world.engine.moves_last_hour(at), world.engine.live(VmId(0)).moves_24h(at));
+    assert_eq!(world.requests().len(), 16);
+    assert_eq!(counted(&world, world.now), (16, 16));
+    let first = world.requests()[0].0;
+    assert_eq!(counted(&world, first + hour).0, 15, "the first is an hour ago");
+    world.run_for(Span::from_hours(24));
+    let day = Span::from_hours(24);
+    assert_eq!(counted(&world, first + day - Span::from_millis(1)), (0, 16));
+    assert_eq!(counted(&world, first + day), (0, 15));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    assert_eq!(counted(&world, world.now), (1, 1));
 }

@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use crate::core::cluster::{Array, ArrayId, Cluster, Direction, HostId, Pick, Site, SiteId, Span, VmId};
-use crate::core::engine::{Command, Event, Happened, QueueReport, Target, VmState};
+use crate::core::engine::{Command, Engine, Event, Happened, QueueReport, Target, VmState};
 use crate::core::policy::{BreakEven, Decision, Rule, Settings, SiteRule};
 
 fn reloaded(cluster: Cluster) -> Event {
@@ -227,4 +227,14 @@ fn the_beginning_and_the_end_of_a_queue_are_samples_and_the_jobs_between_are_not
         report(&mut world, seen);
         assert_eq!(samples(&world), expected);
     }
+}
+
+#[test]
+fn after_a_restart_it_is_at_the_other_site_still() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    report(&mut world, queue(2, false));
+    let kept = [("nii1".to_owned(), world.engine.keep(VmId(0)))];
+    let whole = world.engine.keep_cluster(world.now);
+    world.engine = Engine::restored(two_sites(RULE), world.now, &kept, Some(whole));
+    assert_eq!(world.host(), "x1");
 }

@@ -444,3 +444,86 @@ fn a_resumed_migration_whose_host_is_gone_is_an_alarm_in_words() {
     resume(&mut world, &gone);
     assert!(world.alarms()[1].contains("VM nii9 is not in the config any more"));
 }
+
+#[test]
+fn what_is_kept_tells_how_a_migration_without_an_outcome_ended() {
+    let mut world = World::new(cluster(4, threshold()), always(10.0));
+    for _ in 0..2 {
+        world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    }
+    let kept = world.engine.keep(VM);
+    let outcomes = [1, 2, 3].map(|id| kept.outcome(RequestId(id)));
+    assert_eq!(outcomes, [Some("over"), Some("confirmed"), None]);
+}
+
+#[test]
+fn what_is_kept_of_the_cluster_is_written_again_when_it_changes_and_not_for_the_time_alone() {
+    let mut world = World::new(cluster(4, threshold()), always(10.0));
+    let mut written = world.engine.keep_cluster(world.now);
+    let mut is_written_again = |world: &World| {
+        let now = world.engine.keep_cluster(world.now);
+        let differs = now.differs(&written);
+        written = now;
+        differs
+    };
+    world.run_for(MIN);
+    assert!(!is_written_again(&world));
+    for command in [
+        Command::Move { vm: "nii1".to_owned(), target: Target::Next },
+        Command::Mode { mode: Mode::Ask },
+        Command::Drain { host: "h1".to_owned() },
+    ] {
+        world.command(command.clone());
+        assert!(is_written_again(&world), "{command:?}");
+    }
+    world.tell(Event::Trouble { vm: None, text: "the disk is full".to_owned() });
+    assert!(is_written_again(&world));
+    world.run_for(MIN);
+    assert!(!is_written_again(&world));
+}
+
+#[test]
+fn another_indicator_in_the_config_has_no_past() {
+    let mut old = cluster(4, threshold());
+    old.vms[0].indicator.kind = IndicatorKind::Counter;
+    let mut total = 0.0;
+    let mut world = World::new(old.clone(), move |_, _| {
+        total += 60.0;
+        Reading::Raw(total)
+    });
+    world.run_for(MIN + MIN);
+    old.vms[0].indicator.name = "aborted clients".to_owned();
+    restart_with(&mut world, Span::from_secs(1), old);
+    world.run_for(MIN);
+    assert_eq!(world.gaps(), ["first reading of the counter", "first reading of the counter"]);
+}
+
+#[test]
+fn a_request_that_waits_for_a_host_that_left_the_config_is_dropped() {
+    let mut asking = cluster(4, threshold());
+    asking.mode = Mode::Ask;
+    let waits = || {
+        let mut world = World::new(asking.clone(), always(60.0));
+        world.run_for(MIN + MIN + MIN);
+        assert_eq!(world.engine.state(VM), VmState::Waiting);
+        world
+    };
+    let mut without = asking.clone();
+    without.hosts[1].name = "h9".to_owned();
+    let mut world = waits();
+    restart_with(&mut world, Span::from_secs(1), without.clone());
+    let why = "request #1 dropped: its destination is not in the config any more";
+    assert_eq!(world.blocked(), [(Gate::Destination, why.to_owned())]);
+    let reload = |cluster| Event::Reconfigured { cluster: Box::new(cluster), reread: Vec::new(), said: Vec::new() };
+    let mut world = waits();
+    world.tell(reload(without));
+    let why = "request #1 dropped: its destination is not in the new config";
+    assert_eq!(world.blocked(), [(Gate::Destination, why.to_owned())]);
+    let mut turned = asking.clone();
+    turned.hosts.swap(1, 2);
+    turned.arrays[0].ring.swap(1, 2);
+    let mut world = waits();
+    world.tell(reload(turned));
+    let to = world.engine.live(VM).waiting().map(|waiting| waiting.to);
+    assert_eq!(to, Some(HostId(2)), "h2, wherever it stands now");
+}
