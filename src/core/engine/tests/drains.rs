@@ -141,6 +141,7 @@ fn a_vm_that_cannot_leave_is_no_alarm_while_others_still_do() {
 #[test]
 fn a_host_that_would_have_more_vms_than_it_takes_is_warned_of() {
     let mut world = calm(crowded(2, 1));
+    world.tell(Event::Host { host: H1, state: HostState::Up, load: None, why: None });
     world.moves = Moves::Slow;
     drain(&mut world, "h1");
     let mut smaller = world.engine.cluster().clone();

@@ -197,6 +197,18 @@ fn a_request_that_waits_is_dropped_when_it_runs_nowhere() {
     assert_eq!(world.blocked(), [(Gate::Quality, "request #1 dropped: it runs nowhere".to_owned())]);
 }
 
+#[test]
+fn a_request_that_waits_is_dropped_when_somebody_else_moves_the_vm() {
+    let mut asking = cluster(3, threshold());
+    asking.mode = Mode::Ask;
+    let mut world = World::new(asking, always(60.0));
+    found(&mut world, &[0]);
+    world.run_for(Span::from_mins(3));
+    found(&mut world, &[2]);
+    assert_eq!(world.blocked(), [(Gate::Hold, "request #1 dropped: somebody else moved it".to_owned())]);
+    assert_eq!(world.engine.state(VM), VmState::Held);
+}
+
 fn host(world: &mut World, state: HostState, why: Option<&str>) {
     world.tell(Event::Host { host: HostId(0), state, load: None, why: why.map(str::to_owned) });
 }

@@ -240,6 +240,23 @@ fn a_blocked_move_to_base_is_said_once() {
 }
 
 #[test]
+fn a_blocked_move_to_base_is_said_again_the_next_evening() {
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
+    world.command(Command::Hold { vm: "nii1".to_owned() });
+    world.run_for(Span::from_mins(90));
+    assert_eq!(world.blocked().len(), 1);
+    world.run_for(Span::from_hours(24));
+    assert_eq!(world.blocked().len(), 2);
+}
+
+#[test]
+fn an_interval_shorter_than_a_slot_is_read_from_the_start() {
+    let mut cluster = cluster(3, threshold());
+    cluster.vms[0].interval = Span::from_millis(50);
+    assert_eq!(World::new(cluster, always(10.0)).engine.next_wake(), T0);
+}
+
+#[test]
 fn a_read_still_under_way_is_never_asked_for_again() {
     let mut cluster = cluster(3, threshold());
     cluster.vms[0].interval = Span::from_secs(10);
