@@ -3,11 +3,12 @@
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthChar;
 
-use super::syntax::{self, Kind};
+use super::syntax;
 use super::text::{Place, Text};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
+use crate::core::scanner::TokenKind;
 use crate::view::DraftProblem;
 
 /// Columns before the text: a mark and the line's number.
@@ -48,10 +49,8 @@ impl Lines<'_> {
     /// One line; `left` columns of it are out of sight.
     fn line(&self, pen: &mut Canvas<'_>, area: Rect, n: usize, line: &str, left: usize) {
         let mut at = 0;
-        let pieces = syntax::pieces(line);
-        let kinds = pieces.iter().flat_map(|piece| std::iter::repeat_n(piece.kind, piece.to - piece.from));
         // One place behind the end: the caret may stand there, and something may be missing there.
-        let chars = line.chars().chain([' ']).zip(kinds.chain([Kind::Sign])).enumerate();
+        let chars = line.chars().chain([' ']).zip(syntax::kinds(line).chain([TokenKind::Blank])).enumerate();
         for (column, (c, kind)) in chars {
             let wide = c.width().unwrap_or(0);
             let x = at;
@@ -65,7 +64,7 @@ impl Lines<'_> {
         }
     }
 
-    fn role(&self, at: Place, kind: Kind) -> Role {
+    fn role(&self, at: Place, kind: TokenKind) -> Role {
         let chosen = self.text.selection().is_some_and(|(from, to)| from <= at && at < to);
         let is_wrong = |problem: &DraftProblem| {
             problem.line == at.0 && (problem.column..problem.column + problem.length.max(1)).contains(&at.1)
@@ -74,11 +73,11 @@ impl Lines<'_> {
             _ if self.is_live && self.text.caret() == at => Role::Cursor,
             _ if chosen => Role::Chosen,
             _ if self.problems.iter().any(is_wrong) => Role::Wrong,
-            Kind::Key => Role::SyntaxKey,
-            Kind::Text => Role::SyntaxText,
-            Kind::Number | Kind::Word => Role::SyntaxNumber,
-            Kind::Comment => Role::Comment,
-            Kind::Sign => Role::Quiet,
+            TokenKind::Key => Role::SyntaxKey,
+            TokenKind::Text | TokenKind::OpenText => Role::SyntaxText,
+            TokenKind::Number | TokenKind::Word => Role::SyntaxNumber,
+            TokenKind::Comment => Role::Comment,
+            TokenKind::Sign | TokenKind::Stray | TokenKind::Blank | TokenKind::LineEnd => Role::Quiet,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use tui_textarea::{CursorMove, TextArea};
 
 use super::syntax;
+use crate::core::scanner::key_and_value;
 
 /// Edits kept for undo.
 const KEPT: usize = 2_000;
@@ -227,7 +228,7 @@ impl Text {
 
     /// Selects a key's value, if the text has that key with one.
     pub fn select_value(&mut self, key: &str) -> bool {
-        let found = self.values().find(|(line, _)| syntax::key(&self.lines()[*line]) == Some(key));
+        let found = self.values().find(|(line, _)| self.sets(*line, key));
         let is_found = found.is_some();
         if let Some((line, range)) = found {
             self.select(line, range);
@@ -237,7 +238,7 @@ impl Text {
 
     /// A key's value as it stands there.
     pub fn value(&self, key: &str) -> Option<String> {
-        let (line, range) = self.values().find(|(line, _)| syntax::key(&self.lines()[*line]) == Some(key))?;
+        let (line, range) = self.values().find(|(line, _)| self.sets(*line, key))?;
         Some(self.lines()[line].chars().skip(range.start).take(range.len()).collect())
     }
 
@@ -258,9 +259,13 @@ impl Text {
         self.jump((0, 0));
     }
 
+    fn sets(&self, line: usize, key: &str) -> bool {
+        key_and_value(&self.lines()[line]).is_some_and(|(set, _)| set == key)
+    }
+
     fn values(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
         let lines = self.lines().iter().enumerate();
-        lines.filter_map(|(n, line)| syntax::value(line).map(|(from, to)| (n, from..to)))
+        lines.filter_map(|(n, line)| syntax::value(line).map(|range| (n, range)))
     }
 
     fn select(&mut self, line: usize, range: Range<usize>) {

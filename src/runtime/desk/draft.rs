@@ -9,6 +9,7 @@ use super::{Edited, Save, Told};
 use crate::core::cluster::{Span, Timestamp, VmId};
 use crate::core::insight::{Comparison, Prices, Recording, Tried};
 use crate::core::policy::Settings;
+use crate::core::scanner::key_and_value;
 use crate::edge::config::{self, BlockContext};
 use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, Scope, WhatIf};
 
@@ -207,21 +208,6 @@ fn block(file: &File, vms: &[Arc<str>]) -> Result<Block, Refusal> {
     touched.dedup();
     let shared = (!shared.is_empty()).then(|| Arc::from(shared.join(", ")));
     Ok(Block { text: Arc::from(text), place: first.place, shared, others: touched })
-}
-
-/// A line's key, and its value without what follows as a comment; nothing for a line without a key.
-fn key_and_value(line: &str) -> Option<(&str, &str)> {
-    let (key, rest) = line.split_once('=')?;
-    let key = key.trim();
-    if key.is_empty() || key.starts_with('#') {
-        return None;
-    }
-    let mut quoted = false;
-    let end = rest.char_indices().find(|(_, c)| {
-        quoted ^= *c == '"';
-        *c == '#' && !quoted
-    });
-    Some((key, rest[..end.map_or(rest.len(), |(at, _)| at)].trim()))
 }
 
 /// Keys that a text sets otherwise than the one it came from, or takes out.

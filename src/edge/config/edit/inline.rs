@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::splice::{Edit, eol, is_blank, line_end, line_start, next_line};
+use crate::core::scanner::{Scanner, TokenKind};
 
 /// What stands between two commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,66 +16,34 @@ pub(super) struct Element {
 
 /// The elements of the table whose brace opens here. The text is TOML.
 pub(super) fn elements(text: &str, open: usize) -> Vec<Element> {
-    let (bytes, mut at, mut found) = (text.as_bytes(), open + 1, Vec::new());
-    loop {
-        at = past_blanks(bytes, at);
-        if at >= bytes.len() || bytes[at] == b'}' {
-            return found;
-        }
-        let (begin, mut end, mut depth) = (at, at, 0_u32);
-        while let Some(&byte) = bytes.get(at) {
-            match byte {
-                b',' | b'}' if depth == 0 => break,
-                b'[' | b'{' => depth += 1,
-                b']' | b'}' => depth = depth.saturating_sub(1),
-                b'"' | b'\'' => at = past_string(bytes, at) - 1,
-                b'#' => at = past_comment(bytes, at) - 1,
-                _ => {}
+    let (mut found, mut depth, mut begin, mut end) = (Vec::new(), 0_u32, None, open);
+    for token in Scanner::at_value(text, open) {
+        match (token.kind, text.get(token.span.clone()).unwrap_or_default()) {
+            (TokenKind::Blank | TokenKind::LineEnd | TokenKind::Comment, _) => continue,
+            (TokenKind::Sign, "[" | "{") => {
+                depth += 1;
+                if depth == 1 {
+                    continue;
+                }
             }
-            if !byte.is_ascii_whitespace() && byte != b'#' {
-                end = at + 1;
+            (TokenKind::Sign, "]" | "}") => {
+                depth -= 1;
+                if depth == 0 {
+                    break;
+                }
             }
-            at += 1;
-        }
-        let comma = (bytes.get(at) == Some(&b',')).then_some(at);
-        found.push(Element { range: begin..end, comma });
-        at += usize::from(comma.is_some());
-    }
-}
-
-fn past_blanks(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'#' => at = past_comment(bytes, at),
-            byte if byte.is_ascii_whitespace() => at += 1,
-            _ => break,
-        }
-    }
-    at
-}
-
-fn past_comment(bytes: &[u8], at: usize) -> usize {
-    bytes.iter().skip(at).position(|byte| *byte == b'\n').map_or(bytes.len(), |end| at + end)
-}
-
-fn past_string(bytes: &[u8], at: usize) -> usize {
-    let quote = bytes[at];
-    let long = bytes.get(at..at + 3) == Some([quote; 3].as_slice());
-    let mut end = at + if long { 3 } else { 1 };
-    while let Some(&byte) = bytes.get(end) {
-        match byte {
-            b'\\' if quote == b'"' => end += 2,
-            byte if byte != quote => end += 1,
-            _ if !long => return end + 1,
-            _ if bytes.get(end..end + 3) == Some([quote; 3].as_slice()) => {
-                // Up to two quotes may stand before those that close it.
-                let more = bytes.iter().skip(end + 3).take(2).take_while(|byte| **byte == quote).count();
-                return end + 3 + more;
+            (TokenKind::Sign, ",") if depth == 1 => {
+                let range = begin.take().map(|begin| begin..end);
+                found.extend(range.map(|range| Element { range, comma: Some(token.span.start) }));
+                continue;
             }
-            _ => end += 1,
+            _ => {}
         }
+        begin = begin.or(Some(token.span.start));
+        end = token.span.end;
     }
-    bytes.len()
+    found.extend(begin.map(|begin| Element { range: begin..end, comma: None }));
+    found
 }
 
 /// A table whose elements change.
