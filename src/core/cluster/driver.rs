@@ -1,5 +1,7 @@
 //! What moves the VMs of an array. Pure data: the drivers in `edge` do the moving.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::Span;
@@ -116,7 +118,34 @@ pub struct Commands {
     pub deadline: Span,
 }
 
+impl Default for Commands {
+    /// No commands yet, and the deadlines unless set.
+    fn default() -> Self {
+        Self {
+            migrate: Vec::new(),
+            locate: Vec::new(),
+            progress: None,
+            abort: None,
+            host_state: None,
+            migrate_deadline: Self::MIGRATE_DEADLINE,
+            deadline: Self::DEADLINE,
+        }
+    }
+}
+
 impl Commands {
+    /// A program with a `/` in its name is relative to this folder.
+    pub fn resolve(&mut self, folder: &Path) {
+        let others = [&mut self.progress, &mut self.abort, &mut self.host_state].into_iter().flatten();
+        for program in
+            [&mut self.migrate, &mut self.locate].into_iter().chain(others).filter_map(|list| list.first_mut())
+        {
+            if program.contains('/') {
+                *program = folder.join(&*program).to_string_lossy().into_owned();
+            }
+        }
+    }
+
     /// How long `migrate` may take unless set.
     pub const MIGRATE_DEADLINE: Span = Span::from_mins(30);
     /// How long any other command may take unless set.

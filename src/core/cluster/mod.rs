@@ -16,4 +16,4 @@ pub use model::{Array, Cluster, Host, HostState, Limits, Mode, Pick, Site, Vm};
 pub use source::{Monitor, MysqlQuantity, OnTimeout, Secret, Source, Usage};
 pub use time::{Span, Timestamp, in_words, written};
 pub use transfer::Transfer;
-pub use words::counted;
+pub use words::{counted, decimal};

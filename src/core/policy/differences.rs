@@ -1,72 +1,100 @@
-//! What differs between two policies, key by key as the config writes them.
+//! The keys of a policy as the config writes them, and what differs between two policies.
 
-use super::{BreakEven, Resting, Rule, Settings};
-use crate::core::cluster::{Direction, written};
+use super::{BreakEven, Resting, Rule, Settings, SiteRule};
+use crate::core::cluster::{Direction, decimal, written};
 
 /// A key of the config that differs, its old value and its new one.
 pub type Changed = (&'static str, String, String);
 
-/// A key of the config and its value there.
-type Written = (&'static str, String);
+/// A value as a config file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TomlValue {
+    /// A text, without its quotes.
+    Text(String),
+    /// A number, a flag or a list.
+    Bare(String),
+}
 
-impl Settings {
-    /// The keys that differ: their name in the config, the old value and the new one as the config writes them
-    /// (`50`, `"45s"`); empty where one side has no such key.
-    pub fn differences(old: &Self, new: &Self) -> Vec<Changed> {
-        let (before, after) = (old.keys(), new.keys());
-        let value = |side: &[Written], key| side.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone());
-        let gone = before.iter().filter(|(key, _)| value(&after, *key).is_none());
-        let both = after.iter().map(|(key, now)| (*key, value(&before, *key).unwrap_or_default(), now.clone()));
-        let mut changed: Vec<_> = both.filter(|(_, was, now)| was != now).collect();
-        changed.extend(gone.map(|(key, was)| (*key, was.clone(), String::new())));
-        changed
-    }
-
-    /// Every key these settings have, defaults too.
-    fn keys(&self) -> Vec<Written> {
-        let mut keys = vec![("kind", quoted(self.rule.kind()))];
-        if let Some(high) = self.rule.high() {
-            keys.extend([("threshold", high.at.to_string()), ("tarry", high.tarry.to_string())]);
-        }
-        if let Some(low) = self.rule.low() {
-            keys.extend([("low_threshold", low.at.to_string()), ("low_tarry", low.tarry.to_string())]);
-        }
-        match &self.rule {
-            Rule::Schedule { hours, resting, .. } => keys.extend([
-                ("hours", quoted(&hours.windows())),
-                ("zone", quoted(hours.zone().name())),
-                ("resting", quoted(if *resting == Resting::Off { "off" } else { "record" })),
-            ]),
-            Rule::Site(site) => keys.extend([
-                ("threshold", site.threshold.to_string()),
-                ("home_tarry", site.home_tarry.to_string()),
-                ("break_even", quoted(if site.break_even == BreakEven::Require { "require" } else { "show" })),
-                ("margin", site.margin.to_string()),
-            ]),
-            Rule::Threshold { .. } | Rule::Base { .. } => {}
-        }
-        let direction = match self.direction {
-            Direction::HigherIsWorse => "higher-is-worse",
-            Direction::LowerIsWorse => "lower-is-worse",
+impl TomlValue {
+    /// As a file has it: a text in double quotes.
+    pub fn toml(&self) -> String {
+        let text = match self {
+            Self::Text(text) => text,
+            Self::Bare(value) => return value.clone(),
         };
-        keys.extend([
-            ("settle", quoted(&written(self.settle))),
-            ("stale_after", self.stale_after.to_string()),
-            ("direction", quoted(direction)),
-        ]);
-        keys
+        let mut quoted = String::from("\"");
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => quoted.extend(['\\', c]),
+                c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+                c => quoted.push(c),
+            }
+        }
+        quoted + "\""
     }
 }
 
-fn quoted(text: &str) -> String {
-    format!("\"{text}\"")
+impl Settings {
+    /// The keys that settings can have, in the order of a file.
+    pub const KEYS: [&str; 14] = [
+        "kind",
+        "threshold",
+        "tarry",
+        "low_threshold",
+        "low_tarry",
+        "hours",
+        "zone",
+        "resting",
+        "home_tarry",
+        "break_even",
+        "margin",
+        "settle",
+        "stale_after",
+        "direction",
+    ];
+
+    /// The value of a key, its default too; `None`: this policy has no such key.
+    pub fn written(&self, key: &str) -> Option<TomlValue> {
+        let (text, bare) = (|text: &str| TomlValue::Text(text.to_owned()), TomlValue::Bare);
+        Some(match (key, &self.rule) {
+            ("kind", rule) => text(rule.kind()),
+            ("threshold", Rule::Site(site)) => bare(site.threshold.to_string()),
+            ("threshold", rule) => bare(decimal(rule.high()?.at)),
+            ("tarry", rule) => bare(rule.high()?.tarry.to_string()),
+            ("low_threshold", rule) => bare(decimal(rule.low()?.at)),
+            ("low_tarry", rule) => bare(rule.low()?.tarry.to_string()),
+            ("hours", Rule::Schedule { hours, .. }) => text(&hours.windows()),
+            ("zone", Rule::Schedule { hours, .. }) => text(hours.zone().name()),
+            ("resting", Rule::Schedule { resting: Resting::Record, .. }) => text("record"),
+            ("resting", Rule::Schedule { resting: Resting::Off, .. }) => text("off"),
+            ("home_tarry", Rule::Site(site)) => bare(site.home_tarry.to_string()),
+            ("break_even", Rule::Site(SiteRule { break_even: BreakEven::Show, .. })) => text("show"),
+            ("break_even", Rule::Site(SiteRule { break_even: BreakEven::Require, .. })) => text("require"),
+            ("margin", Rule::Site(site)) => bare(decimal(site.margin)),
+            ("settle", _) => text(&written(self.settle)),
+            ("stale_after", _) => bare(self.stale_after.to_string()),
+            ("direction", _) if self.direction == Direction::LowerIsWorse => text("lower-is-worse"),
+            ("direction", _) => text("higher-is-worse"),
+            _ => return None,
+        })
+    }
+
+    /// The keys that differ: their name in the config, the old value and the new one as the config writes them
+    /// (`50`, `"45s"`); empty where one side has no such key.
+    pub fn differences(old: &Self, new: &Self) -> Vec<Changed> {
+        let value = |settings: &Self, key| settings.written(key).map_or_else(String::new, |value| value.toml());
+        let changed = Self::KEYS.map(|key| (key, value(old, key), value(new, key)));
+        let (stay, gone): (Vec<_>, Vec<_>) =
+            changed.into_iter().filter(|(_, old, new)| old != new).partition(|(_, _, new)| !new.is_empty());
+        stay.into_iter().chain(gone).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::cluster::Span;
-    use crate::core::policy::{Bound, Field, SiteRule, WorkingHours};
+    use crate::core::policy::{Bound, Field, WorkingHours};
 
     fn base() -> Settings {
         let (high, low) = (Bound { at: 50.0, tarry: 3 }, Bound { at: 0.5, tarry: 20 });

@@ -77,6 +77,11 @@ impl WorkingHours {
         if windows.is_empty() { Err(HoursError::Empty) } else { Ok(Self { windows, zone }) }
     }
 
+    /// The whole of every day, UTC.
+    pub fn always() -> Self {
+        Self { windows: vec![Window { days: 0x7f, from: 0, to: MINUTES_A_DAY }], zone: Tz::UTC }
+    }
+
     /// The thesis's notation: 5-minute slots of the UTC day, `start` to before `stop`, every day.
     ///
     /// # Errors

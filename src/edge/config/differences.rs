@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Config, HistoryFile, HistorySettings};
-use super::render::DEFAULT_GHZ;
-use super::spelling::{self, Spelled};
+use super::keys::{WrittenKey, word, write};
+use super::model::{Config, HistorySettings};
+use super::read;
 use super::words::written;
-use crate::core::cluster::{Array, Cluster, Host, HostId, Mode, Monitor, Pick, Vm, VmId};
+use crate::core::cluster::{Array, Cluster, Host, HostId, Limits, Mode, Monitor, Pick, Vm, VmId};
 use crate::core::engine::ConfigChange;
 use crate::core::simulation::VmPlan;
 
@@ -16,11 +16,12 @@ const NONE: &str = "none";
 /// What changed: first of the cluster, then of its VMs in the new order, then the VMs that are gone. Whose a policy is is a
 /// difference; what stands in it is none here, as the engine says it of the settings it runs under.
 pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
-    let mut told = Told::default();
+    let mut told = Changes::default();
     let (was, is) = (&old.cluster, &new.cluster);
     told.change("name", &was.name, &is.name);
     told.change("mode", was.mode.word(), is.mode.word());
-    told.keys(&spelling::limits(&was.limits), &spelling::limits(&is.limits));
+    let limits = |cluster: &Cluster| write(&read::LIMITS, &cluster.limits, &Limits::default());
+    told.keys(&limits(was), &limits(is));
     history(&mut told, &old.history, &new.history);
     named(
         &mut told,
@@ -48,46 +49,29 @@ pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
     told.differences
 }
 
-/// An address without its query, which may hold a secret. Nothing else has a `?` after `://`.
-fn without_query(value: &str) -> String {
-    match value.split_once('?') {
-        Some((address, _)) if address.contains("://") => format!("{address}?…"),
-        _ => value.to_owned(),
-    }
-}
-
 fn flag(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
 
 /// The running engine's keeper goes on with the file and the spans it began with.
-fn history(told: &mut Told, old: &HistorySettings, new: &HistorySettings) {
-    let file = |history: &HistorySettings| match &history.file {
-        HistoryFile::Off => "off".to_owned(),
-        HistoryFile::Default => "default".to_owned(),
-        HistoryFile::At(path) => path.display().to_string(),
-    };
-    for (key, was, is) in [
-        ("file", file(old), file(new)),
-        ("raw", written(old.raw), written(new.raw)),
-        ("rolled", written(old.rolled), written(new.rolled)),
-    ] {
-        if was != is {
-            told.say(&format!("history {key} {was} → {is}: holds from the next start"));
-        }
+fn history(told: &mut Changes, old: &HistorySettings, new: &HistorySettings) {
+    let keys = |history: &HistorySettings| write(&read::HISTORY, history, &HistorySettings::default());
+    for (was, is) in keys(old).iter().zip(&keys(new)).filter(|(was, is)| was.value != is.value) {
+        let (key, was, is) = (is.key, was.told().unwrap_or_default(), is.told().unwrap_or_default());
+        told.say(&format!("history {key} {was} → {is}: holds from the next start"));
     }
 }
 
 /// The differences so far, and what the next are of.
 #[derive(Default)]
-struct Told {
+struct Changes {
     differences: Vec<ConfigChange>,
     vm: Option<String>,
     /// `host mln3: `.
     head: String,
 }
 
-impl Told {
+impl Changes {
     fn say(&mut self, text: &str) {
         self.differences.push(ConfigChange { vm: self.vm.clone(), text: format!("{}{text}", self.head) });
     }
@@ -99,10 +83,10 @@ impl Told {
     }
 
     /// Each key whose value changed; one that is nowhere by default is `none` without being written.
-    fn keys(&mut self, old: &[Spelled], new: &[Spelled]) {
+    fn keys(&mut self, old: &[WrittenKey], new: &[WrittenKey]) {
         let gone = old.iter().filter(|old| new.iter().all(|new| new.key != old.key));
-        for key in new.iter().chain(gone).map(|spelled| spelled.key) {
-            let [old, new] = [old, new].map(|keys| keys.iter().find(|spelled| spelled.key == key));
+        for key in new.iter().chain(gone).map(|written| written.key) {
+            let [old, new] = [old, new].map(|keys| keys.iter().find(|written| written.key == key));
             if old.map(|old| &old.value) == new.map(|new| &new.value) {
                 continue;
             }
@@ -110,11 +94,13 @@ impl Told {
             if old.is_none_or(|old| old.is_default) && new.is_none_or(|new| new.is_default) {
                 continue;
             }
-            let value =
-                |spelled: Option<&Spelled>| spelled.map_or_else(|| NONE.to_owned(), |s| without_query(&s.value));
-            match old.or(new).is_some_and(Spelled::is_open) {
-                true => self.change(key, &value(old), &value(new)),
-                false => self.say(&format!("{key} changed")),
+            let value = |written: Option<&WrittenKey>| match written {
+                Some(key) => key.told().map(|value| value.into_owned()),
+                None => Some(NONE.to_owned()),
+            };
+            match value(old).zip(value(new)).filter(|(old, new)| old != new) {
+                Some((old, new)) => self.change(key, &old, &new),
+                None => self.say(&format!("{key} changed")),
             }
         }
     }
@@ -122,12 +108,12 @@ impl Told {
 
 /// Things with names: which came and went, and what changed of those that stayed.
 fn named<T>(
-    told: &mut Told,
+    told: &mut Changes,
     what: &str,
     old: &[T],
     new: &[T],
     name: impl Fn(&T) -> &str,
-    compare: impl Fn(&mut Told, &T, &T),
+    compare: impl Fn(&mut Changes, &T, &T),
 ) {
     let before: HashMap<&str, &T> = old.iter().map(|thing| (name(thing), thing)).collect();
     let after: HashSet<&str> = new.iter().map(&name).collect();
@@ -145,7 +131,7 @@ fn named<T>(
     told.head.clear();
 }
 
-fn array(told: &mut Told, (old_cluster, old): (&Cluster, &Array), (new_cluster, new): (&Cluster, &Array)) {
+fn array(told: &mut Changes, (old_cluster, old): (&Cluster, &Array), (new_cluster, new): (&Cluster, &Array)) {
     let site = |cluster: &Cluster, array: &Array| cluster.sites[array.site.index()].name.clone();
     let ring = |cluster: &Cluster, array: &Array| {
         array.ring.iter().map(|host| cluster.host(*host).name.as_str()).collect::<Vec<_>>().join(" ")
@@ -153,15 +139,15 @@ fn array(told: &mut Told, (old_cluster, old): (&Cluster, &Array), (new_cluster, 
     let base = |cluster: &Cluster, base: Option<HostId>| {
         base.map_or_else(|| NONE.to_owned(), |host| cluster.host(host).name.clone())
     };
-    let pick = |pick| if pick == Pick::Best { "best" } else { "next" };
+    let pick = |pick: Pick| word(&read::PICKS, pick);
     told.change("site", &site(old_cluster, old), &site(new_cluster, new));
     told.change("ring", &ring(old_cluster, old), &ring(new_cluster, new));
     told.change("base", &base(old_cluster, old.base), &base(new_cluster, new.base));
     told.change("pick", pick(old.pick), pick(new.pick));
 }
 
-fn drivers(told: &mut Told, old: &Config, new: &Config) {
-    let keys = |config: &Config, index: usize| config.drivers.get(index).map(spelling::driver).unwrap_or_default();
+fn drivers(told: &mut Changes, old: &Config, new: &Config) {
+    let keys = |config: &Config, index: usize| config.drivers.get(index).map(read::write_driver).unwrap_or_default();
     for (index, array) in new.cluster.arrays.iter().enumerate() {
         let Some(before) = old.cluster.arrays.iter().position(|old| old.name == array.name) else { continue };
         told.head = format!("array {}: driver ", array.name);
@@ -170,12 +156,11 @@ fn drivers(told: &mut Told, old: &Config, new: &Config) {
     told.head.clear();
 }
 
-fn hosts(told: &mut Told, old: &Config, new: &Config) {
+fn hosts(told: &mut Changes, old: &Config, new: &Config) {
     let keys = |config: &Config, &(index, host): &(usize, &Host)| {
-        let ghz = config.plan.hosts_ghz.get(index).copied().unwrap_or(DEFAULT_GHZ);
-        let mut keys = spelling::host(host, ghz, DEFAULT_GHZ);
+        let ghz = config.plan.hosts_ghz.get(index).copied();
+        let mut keys = read::write_host(host, ghz, config.reaches.get(index));
         keys.retain(|key| key.key != "draining");
-        keys.extend(config.reaches.get(index).map(spelling::reach).unwrap_or_default());
         keys
     };
     let was: Vec<(usize, &Host)> = old.cluster.hosts.iter().enumerate().collect();
@@ -197,7 +182,7 @@ fn hosts(told: &mut Told, old: &Config, new: &Config) {
     );
 }
 
-fn vms(told: &mut Told, old: &Config, new: &Config) {
+fn vms(told: &mut Changes, old: &Config, new: &Config) {
     let before: HashMap<&str, usize> =
         old.cluster.vms.iter().enumerate().map(|(index, vm)| (vm.name.as_str(), index)).collect();
     for (index, vm) in new.cluster.vms.iter().enumerate() {
@@ -215,7 +200,7 @@ fn vms(told: &mut Told, old: &Config, new: &Config) {
     told.vm = None;
 }
 
-fn vm_keys(told: &mut Told, (old, was): (&Config, VmId), (new, is): (&Config, VmId)) {
+fn vm_keys(told: &mut Changes, (old, was): (&Config, VmId), (new, is): (&Config, VmId)) {
     let (before, after) = (old.cluster.vm(was), new.cluster.vm(is));
     let host = |cluster: &Cluster, vm: &Vm| cluster.host(vm.host).name.clone();
     let array = |cluster: &Cluster, vm: &Vm| cluster.array(vm.array).name.clone();
@@ -236,7 +221,7 @@ fn vm_keys(told: &mut Told, (old, was): (&Config, VmId), (new, is): (&Config, Vm
     told.change("interval", &written(before.interval), &written(after.interval));
     told.change("mode", mode(before), mode(after));
     told.change("policy", &policy(old, was), &policy(new, is));
-    let domain = |config: &Config, id: VmId| config.domains.get(id.index()).map(spelling::domain).unwrap_or_default();
+    let domain = |config: &Config, id: VmId| config.domains.get(id.index()).map(read::write_domain).unwrap_or_default();
     told.keys(&domain(old, was), &domain(new, is));
     told.head = "monitor ".to_owned();
     told.keys(&monitor(old, was), &monitor(new, is));
@@ -245,13 +230,14 @@ fn vm_keys(told: &mut Told, (old, was): (&Config, VmId), (new, is): (&Config, Vm
 
 /// Whether its service is another word than its monitor makes it.
 fn has_own_service(config: &Config, id: VmId) -> bool {
-    watched(config, id).is_none_or(|(monitor, plan)| spelling::service(monitor, &plan) != config.cluster.vm(id).service)
+    watched(config, id)
+        .is_none_or(|(monitor, plan)| read::service(&monitor.source, &plan) != config.cluster.vm(id).service)
 }
 
 /// A monitor's keys, but for the direction: that is one of the VM's settings.
-fn monitor(config: &Config, id: VmId) -> Vec<Spelled> {
-    let spelled = |(monitor, plan): (&Monitor, VmPlan)| spelling::monitor(config.cluster.vm(id), monitor, &plan);
-    let mut keys = watched(config, id).map(spelled).unwrap_or_default();
+fn monitor(config: &Config, id: VmId) -> Vec<WrittenKey> {
+    let written = |(monitor, plan): (&Monitor, VmPlan)| read::write_monitor(config.cluster.vm(id), monitor, &plan);
+    let mut keys = watched(config, id).map(written).unwrap_or_default();
     keys.retain(|key| key.key != "direction");
     keys
 }

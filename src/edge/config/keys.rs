@@ -1,151 +1,254 @@
-//! Every key the config has, table by table.
+//! The keys of the config: what a row of the table of keys is, and what is made from the rows.
+//!
+//! Each key is one row: its name, its form, its documentation, how it is read and how it is written. The rows of a table are
+//! in the file of `read` that reads it. The readers, the files that are written, the differences between two configs, what
+//! an error report may show, and the reference in `docs/config.md` all come from these rows.
 
-/// A table of the config: what errors call it, and its keys.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    /// As in "a [[vm]] has no 'x'".
-    pub name: &'static str,
-    /// All of them, whatever the table's kind.
-    pub keys: &'static [&'static str],
-}
+use std::borrow::Cow;
 
-pub(super) const TOP: Shape =
-    Shape { name: "the config", keys: &["name", "mode", "limits", "history", "site", "array", "policy", "vm"] };
+use super::redact::Echo;
+use super::toml_reader::{Item, Table};
+use super::words::written;
+use crate::core::cluster::Span;
+use crate::core::policy::TomlValue;
 
-pub(super) const LIMITS: Shape = Shape {
-    name: "[limits]",
-    keys: &["at_once", "at_once_per_host", "moves_per_hour", "cooldown", "flap_window", "hold_after_manual"],
-};
-
-pub(super) const HISTORY: Shape = Shape { name: "[history]", keys: &["file", "raw", "rolled"] };
-
-pub(super) const SITE: Shape = Shape { name: "a site", keys: &["name", "home"] };
-
-pub(super) const ARRAY: Shape = Shape { name: "an array", keys: &["name", "site", "driver", "base", "pick", "host"] };
-
-pub(super) const DRIVER: Shape = Shape {
-    name: "a driver",
-    keys: &[
-        "kind",
-        "uri",
-        "peer_uri",
-        "tunnelled",
-        "persistent",
-        "undefine_source",
-        "bandwidth",
-        "downtime",
-        "post_copy",
-        "auto_converge",
-        "copy_storage",
-        "unsafe",
-        "stall",
-        "migrate",
-        "locate",
-        "progress",
-        "abort",
-        "host_state",
-        "migrate_deadline",
-        "deadline",
-    ],
-};
-
-pub(super) const HOST: Shape =
-    Shape { name: "a host", keys: &["name", "capacity", "price", "draining", "cpu_ghz", "uri", "peer_uri"] };
-
-/// Its keys are the policies' names.
-pub(super) const POLICIES: Shape = Shape { name: "[policy]", keys: &["NAME"] };
-
-pub(super) const POLICY: Shape = Shape {
-    name: "a policy",
-    keys: &[
-        "kind",
-        "threshold",
-        "tarry",
-        "low_threshold",
-        "low_tarry",
-        "settle",
-        "stale_after",
-        "hours",
-        "zone",
-        "workstart",
-        "workstop",
-        "resting",
-        "home_tarry",
-        "break_even",
-        "margin",
-    ],
-};
-
-pub(super) const VM: Shape = Shape {
-    name: "a VM",
-    keys: &["name", "array", "host", "interval", "monitor", "policy", "mode", "away", "service", "domain", "uuid"],
-};
-
-pub(super) const MONITOR: Shape = Shape {
-    name: "a monitor",
-    keys: &[
-        "kind",
-        "url",
-        "password_env",
-        "password_file",
-        "variable",
-        "query",
-        "field",
-        "expect",
-        "on_timeout",
-        "deadline",
-        "direction",
-        "indicator_kind",
-        "service",
-        "demand_ghz",
-        "swing",
-        "bursts_a_day",
-        "burst",
-        "memory_mb",
-        "dirty_mb_s",
-    ],
-};
-
-/// What an error report may show of a key's value.
+/// What a key's value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Echo {
-    /// All of it: the key has listed choices.
-    Words,
-    /// Numbers and flags, no strings.
-    Plain,
-    /// As `Plain`; keys of the table that it may be are names.
-    Names,
-    /// It is one of these names. Its table may be shown as another may, any other value may not.
-    Name,
-    /// Nothing: it leads to a secret, or may hold one.
-    Nothing,
-    /// Nothing: there is no such key.
-    Unknown,
+pub(super) enum Form {
+    Number,
+    Flag,
+    Duration,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A name of the tz database.
+    Zone,
+    /// A name, or any other text that is no secret.
+    Text,
+    /// A url. Its query may hold a secret.
+    Address,
+    /// The name of a variable or of a file with a secret in it.
+    SecretPlace,
+    /// SQL, or a program with its arguments: it may hold a secret.
+    Program,
+    /// A table, a list of tables, or the name of one.
+    Table,
 }
 
-/// Keys with listed choices, in whichever table they stand.
-const WORDS: [&str; 11] = [
-    "mode",
-    "pick",
-    "kind",
-    "driver",
-    "copy_storage",
-    "resting",
-    "break_even",
-    "zone",
-    "on_timeout",
-    "direction",
-    "indicator_kind",
-];
-const SECRETS: [&str; 6] = ["url", "uri", "peer_uri", "password_env", "password_file", "query"];
+/// One key of the config.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub name: &'static str,
+    pub form: Form,
+    /// What it means, for the reference: one sentence without a full stop.
+    pub doc: &'static str,
+    /// What it is if it is left out, where its row does not say that by itself.
+    pub default: &'static str,
+}
 
-/// What may be shown of the value of a key; `None`: no table has it.
-pub(super) fn echo(key: &str) -> Option<Echo> {
-    let shapes = [TOP, LIMITS, HISTORY, SITE, ARRAY, DRIVER, HOST, POLICY, VM, MONITOR];
-    match key {
-        "policy" => Some(Echo::Names),
-        _ if WORDS.contains(&key) => Some(Echo::Words),
-        _ if SECRETS.contains(&key) => Some(Echo::Nothing),
-        _ => shapes.iter().any(|shape| shape.keys.contains(&key)).then_some(Echo::Plain),
+impl Key {
+    pub const fn new(name: &'static str, form: Form, doc: &'static str) -> Self {
+        Self { name, form, doc, default: "" }
+    }
+
+    pub const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    /// What an error report may show of its value.
+    pub fn echo(&self) -> Echo {
+        match self.form {
+            Form::Words(_) | Form::Zone => Echo::Words,
+            Form::Address | Form::SecretPlace | Form::Program => Echo::Nothing,
+            Form::Number | Form::Flag | Form::Duration | Form::Text | Form::Table => Echo::Plain,
+        }
+    }
+}
+
+/// A key whose value is a part of `T`.
+pub(super) struct Field<T> {
+    pub key: Key,
+    /// How it could be written, if it must be there.
+    pub needs: Option<&'static str>,
+    /// Puts the value in its place; `None`: it is wrong, which is recorded.
+    pub read: fn(&Item<'_>, &mut T) -> Option<()>,
+    /// The value as a file has it; `None`: a file has no such key.
+    pub write: fn(&T) -> Option<TomlValue>,
+}
+
+/// A text.
+pub(super) fn text(text: impl Into<String>) -> Option<TomlValue> {
+    Some(TomlValue::Text(text.into()))
+}
+
+/// A number or a flag.
+pub(super) fn bare(value: impl ToString) -> Option<TomlValue> {
+    Some(TomlValue::Bare(value.to_string()))
+}
+
+/// A number without a needless `.0`.
+pub(super) fn decimal(x: f64) -> Option<TomlValue> {
+    Some(TomlValue::Bare(crate::core::cluster::decimal(x)))
+}
+
+/// A length of time.
+pub(super) fn duration(span: Span) -> Option<TomlValue> {
+    text(written(span))
+}
+
+/// A length of time, or `off`.
+pub(super) fn duration_or_off(span: Option<Span>) -> Option<TomlValue> {
+    text(span.map_or_else(|| "off".to_owned(), written))
+}
+
+/// A list of texts.
+pub(super) fn list(items: &[String]) -> Option<TomlValue> {
+    bare(format!("[{}]", items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ")))
+}
+
+/// The word for a value.
+pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
+}
+
+/// Puts a value that could be read in its place.
+pub(super) fn set<T>(place: &mut T, value: Option<T>) -> Option<()> {
+    *place = value?;
+    Some(())
+}
+
+/// Reads the keys of a table into their places. `None`: one that must be there is not, or is wrong; that is recorded.
+pub(super) fn fill<T>(fields: &[Field<T>], table: &Table<'_>, into: &mut T) -> Option<()> {
+    let mut whole = Some(());
+    for field in fields {
+        let item = match field.needs {
+            Some(example) => table.need(field.key.name, example),
+            None => table.get(field.key.name),
+        };
+        let read = item.map(|item| (field.read)(&item, into));
+        if field.needs.is_some() && read != Some(Some(())) {
+            whole = None;
+        }
+    }
+    whole
+}
+
+/// A key and its value, as a file has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WrittenKey {
+    pub key: &'static str,
+    pub value: TomlValue,
+    form: Form,
+    /// It is so without being written.
+    pub is_default: bool,
+}
+
+impl WrittenKey {
+    pub fn new(key: Key, value: TomlValue, is_default: bool) -> Self {
+        Self { key: key.name, value, form: key.form, is_default }
+    }
+
+    /// The value as a log tells it; `None`: it may hold a secret.
+    pub fn told(&self) -> Option<Cow<'_, str>> {
+        let (TomlValue::Text(value) | TomlValue::Bare(value)) = &self.value;
+        match (self.form, value.split_once('?')) {
+            (Form::Program, _) => None,
+            (Form::Address, Some((address, _))) => Some(Cow::Owned(format!("{address}?…"))),
+            _ => Some(Cow::Borrowed(value)),
+        }
+    }
+
+    /// The value as TOML.
+    pub fn toml(&self) -> String {
+        self.value.toml()
+    }
+}
+
+/// The keys of `T`. What is as in `default` need not be written.
+pub(super) fn write<T>(fields: &[Field<T>], value: &T, default: &T) -> Vec<WrittenKey> {
+    let key = |field: &Field<T>| {
+        let value = (field.write)(value)?;
+        let is_default = field.needs.is_none() && Some(&value) == (field.write)(default).as_ref();
+        Some(WrittenKey::new(field.key, value, is_default))
+    };
+    fields.iter().filter_map(key).collect()
+}
+
+/// A text in double quotes.
+pub(super) fn quoted(text: &str) -> String {
+    TomlValue::Text(text.to_owned()).toml()
+}
+
+/// A key, quoted if it must be.
+pub(super) fn bare_or_quoted(name: &str) -> Cow<'_, str> {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { Cow::Borrowed(name) } else { Cow::Owned(quoted(name)) }
+}
+
+/// The keys that a table has, or has if its `kind` is this.
+pub(super) struct KindOfTable {
+    /// Empty: there are no kinds.
+    pub kind: &'static str,
+    pub doc: &'static str,
+    /// Each with its default as it is written, if it has one.
+    pub keys: Vec<(Key, Option<String>)>,
+}
+
+impl KindOfTable {
+    /// A table without kinds, whose keys stand for more than a value.
+    pub fn plain(keys: &[Key]) -> Vec<Self> {
+        vec![Self { kind: "", doc: "", keys: keys.iter().map(|key| (*key, None)).collect() }]
+    }
+
+    /// A table without kinds.
+    pub fn one<T>(fields: &[Field<T>], default: &T) -> Vec<Self> {
+        vec![Self { kind: "", doc: "", keys: Self::rows(fields, default) }]
+    }
+
+    /// The rows of these fields, with their defaults.
+    pub fn rows<T>(fields: &[Field<T>], default: &T) -> Vec<(Key, Option<String>)> {
+        let row = |field: &Field<T>| {
+            let value = (field.write)(default).filter(|_| field.needs.is_none() && field.key.default.is_empty());
+            let toml = value.map(|value| value.toml());
+            (field.key, toml)
+        };
+        fields.iter().map(row).collect()
+    }
+}
+
+/// The [`Shape`](super::toml_reader::Shape) of a table with these kinds.
+macro_rules! shape {
+    ($name:literal, $kinds:expr) => {
+        super::super::toml_reader::Shape {
+            name: $name,
+            keys: || {
+                static NAMES: std::sync::LazyLock<Vec<&'static str>> =
+                    std::sync::LazyLock::new(|| super::super::keys::names($kinds()));
+                &NAMES
+            },
+        }
+    };
+}
+pub(super) use shape;
+
+/// All keys of a table, each once, whatever its kind.
+pub(super) fn names(kinds: Vec<KindOfTable>) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for (key, _) in kinds.into_iter().flat_map(|kind| kind.keys) {
+        if !names.contains(&key.name) {
+            names.push(key.name);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_read_back() {
+        let text = "a \"b\" \\ 漢\u{7f}\n\t";
+        let table: toml::Table = toml::from_str(&format!("{} = {}", bare_or_quoted("a b"), quoted(text))).unwrap();
+        assert_eq!(table["a b"].as_str(), Some(text));
     }
 }

@@ -18,7 +18,6 @@ mod redact;
 mod render;
 mod report;
 mod save;
-mod spelling;
 mod syntax;
 mod toml_reader;
 mod watch;
@@ -96,7 +95,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     let (mended, mut errors) = syntax::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
-    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty()));
+    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty(), read::echo));
     let config = read::config(path, tree.get_ref(), &Lines::of(text), &diagnostics);
     let (found, redaction) = diagnostics.into_parts();
     let faults = syntax::join(text, &errors, found, &redaction);

@@ -8,8 +8,24 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
-use super::keys::{self, Echo};
 use crate::core::scanner::{Scanner, Token, TokenKind};
+
+/// What may be shown of a key's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Echo {
+    /// Nothing: there is no such key.
+    Unknown,
+    /// Nothing: it leads to a secret, or may hold one.
+    Nothing,
+    /// Numbers and flags, no strings.
+    Plain,
+    /// All of it: the key has listed choices.
+    Words,
+    /// As `Plain`; keys of the table that it may be are names.
+    Names,
+    /// It is one of these names. Its table may be shown as another may, any other value may not.
+    Name,
+}
 
 /// What is printed for a part that is not shown.
 pub(super) const ELLIPSIS: &str = "…";
@@ -22,12 +38,14 @@ pub(super) struct Redaction {
 }
 
 impl Redaction {
-    /// What to hide of a text. `is_torn`: the parser found a syntax error in it.
-    pub fn of(text: &str, is_torn: bool) -> Self {
+    /// What to hide of a text. `is_torn`: the parser found a syntax error in it. `known` says what may be shown of a key's
+    /// value, and `None` of a key that no table has.
+    pub fn of(text: &str, is_torn: bool, known: fn(&str) -> Option<Echo>) -> Self {
         // A stray `"""` turns strings of several lines inside out: their words may then look like keys.
         let is_inside_out = is_torn && (text.contains("\"\"\"") || text.contains("'''"));
         let mut redactor = Redactor {
             text,
+            known,
             shows_unknown: !is_inside_out,
             section: Echo::Plain,
             open: Vec::new(),
@@ -61,9 +79,9 @@ impl Redaction {
 }
 
 impl Echo {
-    /// What may be shown of the value of a key that stands among the keys of a table, of which `self` may be shown.
-    fn of_key(self, key: &str) -> Self {
-        match keys::echo(key.trim_matches(['"', '\''])) {
+    /// What may be shown of a key's value in a table of which `self` may be shown. `known` is said of the key alone.
+    fn of_key(self, known: Option<Self>) -> Self {
+        match known {
             _ if self.is_closed() => Self::Unknown,
             Some(echo) => echo,
             None if self == Self::Names => Self::Name,
@@ -93,6 +111,7 @@ enum Shown {
 /// Reads the tokens line by line. A string of several lines is part of the line on which it begins.
 struct Redactor<'t> {
     text: &'t str,
+    known: fn(&str) -> Option<Echo>,
     /// Unknown keys are shown, though their values are not.
     shows_unknown: bool,
     /// What may be shown under the last header.
@@ -197,7 +216,7 @@ impl<'t> Redactor<'t> {
 
     fn key(&mut self, token: &Token) -> Shown {
         let around = if self.is_dotted { self.echo.opened() } else { self.inside() };
-        self.echo = around.of_key(self.raw(token));
+        self.echo = around.of_key((self.known)(self.raw(token).trim_matches(['"', '\''])));
         self.by(around)
     }
 
@@ -269,11 +288,12 @@ mod tests {
     use proptest::prelude::*;
     use toml::de::DeTable;
 
+    use super::super::read::echo;
     use super::*;
 
     fn shown(text: &str) -> String {
         let (_, errors) = DeTable::parse_recoverable(text);
-        let redaction = Redaction::of(text, !errors.is_empty());
+        let redaction = Redaction::of(text, !errors.is_empty(), echo);
         let mut shown = String::new();
         for (at, c) in text.char_indices() {
             match redaction.part(at) {
@@ -341,7 +361,7 @@ mod tests {
     proptest! {
         #[test]
         fn parts_are_in_order_and_on_whole_characters(text in "([a-z]{1,4}|[\"'=.,#{}\\[\\]\\n é漢-]){0,60}") {
-            let redaction = Redaction::of(&text, true);
+            let redaction = Redaction::of(&text, true, echo);
             let mut last = 0;
             for part in &redaction.hidden {
                 prop_assert!(last <= part.start && part.start < part.end);

@@ -5,15 +5,16 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
+use super::keys::{WrittenKey, bare_or_quoted, quoted, word, write};
 use super::model::Config;
-use super::spelling::{self, Spelled, quoted};
+use super::read::{self, PICKS};
 use super::words::written;
-use crate::core::cluster::{ArrayId, Cluster, Domain, Driver, HostId, Monitor, Pick, Reach, Site, Span, Vm, VmId};
+use crate::core::cluster::{
+    ArrayId, Cluster, Domain, Driver, HostId, Limits, Monitor, Pick, Reach, Site, Span, Vm, VmId,
+};
 use crate::core::policy::Settings;
 use crate::core::simulation::{Plan, VmPlan};
 
-/// CPU of a simulated host, in GHz, unless its key says otherwise.
-pub(super) const DEFAULT_GHZ: f64 = 8.0;
 /// A driver with so many keys stands in one line.
 const SHORT: usize = 3;
 
@@ -78,7 +79,7 @@ fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
 }
 
 /// Keys that are not as by default, parted by this.
-fn joined(keys: &[Spelled], between: &str) -> String {
+fn joined(keys: &[WrittenKey], between: &str) -> String {
     let said = keys.iter().filter(|key| !key.is_default);
     said.map(|key| format!("{} = {}", key.key, key.toml())).collect::<Vec<_>>().join(between)
 }
@@ -87,7 +88,7 @@ fn head(text: &mut String, cluster: &Cluster) {
     let (vms, hosts) = (cluster.vms.len(), cluster.hosts.len());
     push(text, format_args!("# VMs: {vms}, hosts: {hosts}. What is not written here is as by default.\n"));
     push(text, format_args!("name = {}\nmode = \"{}\"\n\n", quoted(&cluster.name), cluster.mode.word()));
-    let limits = joined(&spelling::limits(&cluster.limits), "\n");
+    let limits = joined(&write(&read::LIMITS, &cluster.limits, &Limits::default()), "\n");
     if !limits.is_empty() {
         push(text, format_args!("[limits]\n{limits}\n\n"));
     }
@@ -108,7 +109,7 @@ fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
     if !site.home {
         push(text, format_args!("site = {}\n", quoted(&site.name)));
     }
-    let driver = parts.drivers.get(id.index()).map(spelling::driver).unwrap_or_default();
+    let driver = parts.drivers.get(id.index()).map(read::write_driver).unwrap_or_default();
     let own = driver.iter().filter(|key| !key.is_default).count();
     match driver.first() {
         Some(kind) if own == 1 => push(text, format_args!("driver = {}\n", kind.toml())),
@@ -118,8 +119,8 @@ fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
     if let Some(base) = array.base {
         push(text, format_args!("base = {}\n", quoted(&cluster.host(base).name)));
     }
-    if array.pick == Pick::Best {
-        push(text, format_args!("pick = \"best\"\n"));
+    if array.pick != Pick::default() {
+        push(text, format_args!("pick = \"{}\"\n", word(&PICKS, array.pick)));
     }
     push(text, format_args!("host = [ # the ring in its order: later = better\n"));
     let of_array = |index: &usize| cluster.hosts[*index].array == id;
@@ -133,16 +134,14 @@ fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
 }
 
 fn host(parts: Parts<'_>, id: HostId) -> String {
-    let ghz = parts.plan.and_then(|plan| plan.hosts_ghz.get(id.index())).copied().unwrap_or(DEFAULT_GHZ);
-    let mut keys = spelling::host(parts.cluster.host(id), ghz, DEFAULT_GHZ);
-    keys.extend(parts.reaches.get(id.index()).map(spelling::reach).unwrap_or_default());
-    joined(&keys, ", ")
+    let ghz = parts.plan.and_then(|plan| plan.hosts_ghz.get(id.index())).copied();
+    joined(&read::write_host(parts.cluster.host(id), ghz, parts.reaches.get(id.index())), ", ")
 }
 
 fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
     let (cluster, vm) = (parts.cluster, parts.cluster.vm(id));
     push(text, format_args!("[[vm]]\nname = {}\n", quoted(&vm.name)));
-    let domain = parts.domains.get(id.index()).map(spelling::domain).unwrap_or_default();
+    let domain = parts.domains.get(id.index()).map(read::write_domain).unwrap_or_default();
     for key in &domain {
         push(text, format_args!("{} = {}\n", key.key, key.toml()));
     }
@@ -163,14 +162,14 @@ fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
     if let Some(monitor) = parts.monitors.get(id.index()) {
         let default = VmPlan::default();
         let plan = parts.plan.and_then(|plan| plan.vms.get(id.index())).unwrap_or(&default);
-        if vm.service != spelling::service(monitor, plan) {
+        if vm.service != read::service(&monitor.source, plan) {
             push(text, format_args!("service = {}\n", quoted(&vm.service)));
         }
-        push(text, format_args!("monitor = {{ {} }}\n", joined(&spelling::monitor(vm, monitor, plan), ", ")));
+        push(text, format_args!("monitor = {{ {} }}\n", joined(&read::write_monitor(vm, monitor, plan), ", ")));
     }
     match shared.name(vm) {
         Some(name) => push(text, format_args!("policy = {}\n\n", quoted(name))),
-        None => push(text, format_args!("policy = {{ {} }}\n\n", joined(&spelling::policy(&vm.policy), ", "))),
+        None => push(text, format_args!("policy = {{ {} }}\n\n", joined(&read::write_policy(&vm.policy), ", "))),
     }
 }
 
@@ -218,7 +217,7 @@ impl<'c> Shared<'c> {
         }
         for key in &self.order {
             let (name, vm) = &self.names[key];
-            push(text, format_args!("[policy.{}] # of {}", spelling::key(name), vm.indicator.name));
+            push(text, format_args!("[policy.{}] # of {}", bare_or_quoted(name), vm.indicator.name));
             push(text, format_args!("\n{}\n\n", key.1));
         }
     }
@@ -226,5 +225,5 @@ impl<'c> Shared<'c> {
 
 /// Settings as a policy block.
 fn spelled(settings: &Settings) -> String {
-    joined(&spelling::policy(settings), "\n")
+    joined(&read::write_policy(settings), "\n")
 }

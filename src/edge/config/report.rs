@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthChar;
 use super::clip::{clipped, shortened};
 use super::diagnostics::Fault;
 use super::lines::Lines;
+use super::read;
 use super::redact::{ELLIPSIS, Redaction};
 
 /// One thing that is wrong in a config, and what would be right. Holds no secret.
@@ -76,7 +77,7 @@ impl Report {
             help: "save the file as UTF-8".to_owned(),
             absence: false,
         };
-        Self::new(path, shown, vec![fault], &Redaction::of(shown, true))
+        Self::new(path, shown, vec![fault], &Redaction::of(shown, true, read::echo))
     }
 
     /// The file.

@@ -6,12 +6,20 @@ use std::ops::{Range, RangeInclusive};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Diagnostics;
-use super::keys::Shape;
 use super::words::{A_YEAR, did_you_mean, duration};
 use crate::core::cluster::Span;
 
 /// In characters; more would leave no room for anything else on a screen.
 const LONGEST_NAME: usize = 64;
+
+/// A table of the config.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// What errors call it, as in "a VM has no 'x'".
+    pub name: &'static str,
+    /// All its keys, whatever its kind.
+    pub keys: fn() -> &'static [&'static str],
+}
 
 /// A value and its place in the text, in bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +64,7 @@ impl<'a> Table<'a> {
 
     /// The value of a key, if it is there.
     pub fn get(&self, key: &'static str) -> Option<Item<'a>> {
-        debug_assert!(self.shape.keys.contains(&key), "{key} is not declared in {}", self.shape.name);
+        debug_assert!((self.shape.keys)().contains(&key), "{key} is not declared in {}", self.shape.name);
         let mut asked = self.asked.borrow_mut();
         if !asked.contains(&key) {
             asked.push(key);
@@ -105,7 +113,8 @@ impl<'a> Table<'a> {
             if asked.contains(&name) {
                 continue;
             }
-            let known = self.shape.keys.contains(&name);
+            let keys = (self.shape.keys)();
+            let known = keys.contains(&name);
             let unknown = || format!("unknown key{}", self.diagnostics.key(&key.span(), name));
             let (message, help) = match kind {
                 _ if means_secret(name) => {
@@ -119,7 +128,7 @@ impl<'a> Table<'a> {
                 // Its kind is wrong, which was said: any key of the family may be meant.
                 None if known => continue,
                 Some(_) => (unknown(), did_you_mean(name, asked.iter().copied())),
-                None => (unknown(), did_you_mean(name, self.shape.keys.iter().copied())),
+                None => (unknown(), did_you_mean(name, keys.iter().copied())),
             };
             self.diagnostics.error(key.span(), message, help);
         }
@@ -346,7 +355,7 @@ impl<'a> Item<'a> {
                 diagnostics: self.diagnostics,
             }),
             _ => {
-                self.wrong_type(wanted, format!("write it as {{ {} = … }}", shape.keys.first().unwrap_or(&"key")));
+                self.wrong_type(wanted, format!("write it as {{ {} = … }}", (shape.keys)().first().unwrap_or(&"key")));
                 None
             }
         }

@@ -112,7 +112,7 @@ pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<P
     let (mended, mut errors) = syntax::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
-    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty()));
+    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty(), read::echo));
     let settings = read::block(tree.get_ref(), &context.users, &diagnostics);
     // What is wrong for several VMs is said once.
     let (mut found, redaction) = diagnostics.into_parts();

@@ -2,16 +2,16 @@
 //! in one block of it; and both with what moves the VM.
 
 use super::super::words::written;
-use super::monitor;
-use super::policy::Kind;
-use crate::core::cluster::{Driver, Span};
+use super::policy::PolicyKind;
+use crate::core::cluster::{Driver, Source, Span};
+use crate::core::simulation::{Service, VmPlan};
 
 /// What is wrong, and what would be right.
 type Fault<M> = Option<(M, &'static str)>;
 
 /// A site policy works through queues, the others watch an indicator.
-pub(super) fn with_service(kind: Kind, queue: bool) -> Fault<&'static str> {
-    match (kind == Kind::Site, queue) {
+pub(super) fn with_service(kind: PolicyKind, queue: bool) -> Fault<&'static str> {
+    match (kind == PolicyKind::Site, queue) {
         (true, false) => Some((
             "a site policy needs a monitor that reports job queues",
             "write monitor = { kind = \"simulated\", service = \"queue\" }, or use another policy",
@@ -25,8 +25,8 @@ pub(super) fn with_service(kind: Kind, queue: bool) -> Fault<&'static str> {
 }
 
 /// A policy that moves to the base needs one.
-pub(super) fn with_array(kind: Kind, array: &str, base: bool) -> Fault<String> {
-    let needs = matches!(kind, Kind::Base | Kind::Schedule);
+pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> Fault<String> {
+    let needs = matches!(kind, PolicyKind::Base | PolicyKind::Schedule);
     (needs && !base).then(|| {
         let message = format!("this policy moves to the base, and array '{array}' has none");
         (message, "add base = \"HOST\" to the array, or use a threshold policy")
@@ -34,14 +34,14 @@ pub(super) fn with_array(kind: Kind, array: &str, base: bool) -> Fault<String> {
 }
 
 /// Whose figures a monitor reads must move the VM too.
-pub(super) fn with_driver(kind: monitor::Kind, array: &str, driver: &Driver) -> Fault<String> {
-    let (what, needed, help) = match (kind, driver) {
-        (monitor::Kind::Hypervisor, Driver::Simulator | Driver::Command(_)) => (
+pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> Fault<String> {
+    let (what, needed, help) = match (source, driver) {
+        (Source::Hypervisor { .. }, Driver::Simulator | Driver::Command(_)) => (
             "a monitor of kind 'hypervisor'",
             "libvirt",
             "watch the VM's service instead, or give the array that driver",
         ),
-        (monitor::Kind::Simulated, Driver::Libvirt(_) | Driver::Command(_)) => {
+        (Source::Simulated, Driver::Libvirt(_) | Driver::Command(_)) => {
             ("a simulated service", "simulator", "watch a real one, or give the array that driver")
         }
         _ => return None,
@@ -70,6 +70,16 @@ pub(in super::super) enum Deadline {
 }
 
 impl Deadline {
+    /// That of a check whose timeout counts as its deadline; no other has a bound.
+    pub fn of(source: &Source, plan: &VmPlan, deadline: Span, is_set: bool) -> Option<Self> {
+        match source {
+            Source::Http { .. } if is_set => Some(Self::Set(deadline)),
+            Source::Http { .. } => Some(Self::Default(deadline)),
+            Source::Simulated if plan.service == Some(Service::Http) => Some(Self::Simulated(deadline)),
+            _ => None,
+        }
+    }
+
     /// An http check that times out is a sample of its deadline: at or under the threshold it would never count.
     pub(super) fn and_threshold(self, threshold: f64) -> Fault<String> {
         const LONGER: &str =

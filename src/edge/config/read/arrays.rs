@@ -4,9 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::diagnostics::Diagnostics;
-use super::super::keys;
-use super::super::render::DEFAULT_GHZ;
-use super::super::toml_reader::{Item, Table};
+use super::super::keys::{Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, text, write};
+use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
 use super::driver;
 use super::reaches::{self, Entry};
@@ -15,6 +14,91 @@ use super::{check_unique, lookup};
 use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Pick, Reach, SiteId};
 
 const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
+
+/// CPU of a simulated host, in GHz, unless its key says otherwise.
+const DEFAULT_GHZ: f64 = 8.0;
+pub(in super::super) const PICKS: [(&str, Pick); 2] = [("next", Pick::Next), ("best", Pick::Best)];
+
+const ARRAY_KEYS: [Key; 6] = [
+    Key::new("name", Form::Text, "Its name, without blanks"),
+    Key::new("site", Form::Text, "The site it is at").default("the home site"),
+    Key::new("driver", Form::Words(&["simulator", "libvirt"]), "What moves the VMs: a word, or a table of its own")
+        .default("\"simulator\""),
+    Key::new("base", Form::Text, "A cheap host of the array outside the ring: VMs go there only by a move to base")
+        .default("none"),
+    Key::new(
+        "pick",
+        Form::Words(&["next", "best"]),
+        "Where a move goes: to the next host of the ring, or to the best one, if it is better",
+    )
+    .default("\"next\""),
+    Key::new("host", Form::Table, "The hosts, in the order of their ring: later = better; a name alone is enough"),
+];
+
+pub(super) fn kinds() -> Vec<KindOfTable> {
+    KindOfTable::plain(&ARRAY_KEYS)
+}
+
+const ARRAY: Shape = shape!("an array", kinds);
+
+const HOST_NAME: Key = Key::new("name", Form::Text, "Its name, without blanks");
+const HOST_URI: Key = Key::new("uri", Form::Address, "How libvirt reaches this host from here").default("the driver's");
+const HOST_PEER_URI: Key =
+    Key::new("peer_uri", Form::Address, "How libvirt reaches it from the other hosts").default("the driver's");
+
+/// A host, and its CPU in GHz.
+type SimulatedHost = (Host, f64);
+
+const HOST_FIELDS: [Field<SimulatedHost>; 4] = [
+    Field {
+        key: Key::new("capacity", Form::Number, "How many VMs it takes").default("no bound"),
+        needs: None,
+        read: |item, (host, _)| set(&mut host.capacity, item.whole(1..=u32::MAX).map(Some)),
+        write: |(host, _)| bare(host.capacity?),
+    },
+    Field {
+        key: Key::new("price", Form::Number, "What it costs an hour"),
+        needs: None,
+        read: |item, (host, _)| set(&mut host.price, item.number_in(0.0..=f64::MAX, "0 or more")),
+        write: |(host, _)| decimal(host.price),
+    },
+    Field {
+        key: Key::new("draining", Form::Flag, "It takes no more VMs; in mode \"auto\" the engine moves its VMs away"),
+        needs: None,
+        read: |item, (host, _)| set(&mut host.draining, item.flag()),
+        write: |(host, _)| bare(host.draining),
+    },
+    Field {
+        key: Key::new("cpu_ghz", Form::Number, "Its cores together; of a simulated host only"),
+        needs: None,
+        read: |item, (_, ghz)| set(ghz, item.positive()),
+        write: |(_, ghz)| decimal(*ghz),
+    },
+];
+
+fn blank_host() -> SimulatedHost {
+    let name = String::new();
+    (Host { name, array: ArrayId::at(0), capacity: None, price: 0.0, draining: false }, DEFAULT_GHZ)
+}
+
+pub(super) fn host_kinds() -> Vec<KindOfTable> {
+    let mut keys = vec![(HOST_NAME, None)];
+    keys.extend(KindOfTable::rows(&HOST_FIELDS, &blank_host()));
+    keys.extend([(HOST_URI, None), (HOST_PEER_URI, None)]);
+    vec![KindOfTable { kind: "", doc: "", keys }]
+}
+
+const HOST: Shape = shape!("a host", host_kinds);
+
+/// The keys of a host and of how it is reached, as a file has them. `ghz`: if it is a simulated one.
+pub(in super::super) fn write_host(host: &Host, ghz: Option<f64>, reach: Option<&Reach>) -> Vec<WrittenKey> {
+    let mut keys: Vec<WrittenKey> =
+        text(&host.name).map(|name| WrittenKey::new(HOST_NAME, name, false)).into_iter().collect();
+    keys.extend(write(&HOST_FIELDS, &(host.clone(), ghz.unwrap_or(DEFAULT_GHZ)), &blank_host()));
+    let uris = reach.into_iter().flat_map(|reach| [(HOST_URI, &reach.uri), (HOST_PEER_URI, &reach.peer_uri)]);
+    keys.extend(uris.filter_map(|(key, uri)| Some(WrittenKey::new(key, text(uri.as_ref()?)?, false))));
+    keys
+}
 
 /// The arrays and hosts of a file.
 #[derive(Default)]
@@ -69,7 +153,7 @@ pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, diagno
     (arrays.whole, arrays.entries_whole) = (whole, whole);
     let mut reader = Reader { folder, sites, diagnostics, names: HashSet::new(), hosts: HashSet::new() };
     for entry in &entries {
-        match entry.table(keys::ARRAY) {
+        match entry.table(ARRAY) {
             Some(table) => reader.array(table, &mut arrays),
             None => (arrays.whole, arrays.entries_whole) = (false, false),
         }
@@ -117,10 +201,7 @@ impl<'a> Reader<'a> {
             site: site.unwrap_or_else(|| self.sites.home()),
             ring: hosts.into_iter().filter(|host| Some(*host) != base).collect(),
             base,
-            pick: table
-                .get("pick")
-                .and_then(|item| item.choice(&[("next", Pick::Next), ("best", Pick::Best)]))
-                .unwrap_or_default(),
+            pick: table.get("pick").and_then(|item| item.choice(&PICKS)).unwrap_or_default(),
         });
         table.finish(None);
     }
@@ -135,7 +216,7 @@ impl<'a> Reader<'a> {
         }
         for entry in entries {
             match self.host(&entry, array) {
-                Some((host, ghz, entry)) => {
+                Some(((host, ghz), entry)) => {
                     arrays.hosts.push(host);
                     arrays.ghz.push(ghz);
                     hosts.push(entry);
@@ -146,25 +227,23 @@ impl<'a> Reader<'a> {
         (hosts, whole)
     }
 
-    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<(Host, f64, Entry<'a>)> {
-        let mut host = Host { name: String::new(), array, capacity: None, price: 0.0, draining: false };
+    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<(SimulatedHost, Entry<'a>)> {
+        let mut host = blank_host();
+        host.0.array = array;
         let (mut uri, mut peer_uri, mut cpu_ghz) = (None, None, None);
         let name = if entry.as_text().is_some() {
             entry.name()
         } else {
-            let table = entry.table_or("a name or a table", keys::HOST)?;
-            host.capacity = table.get("capacity").and_then(|item| item.whole(1..=u32::MAX));
-            host.price = table.get("price").and_then(|item| item.number_in(0.0..=f64::MAX, "0 or more")).unwrap_or(0.0);
-            host.draining = table.get("draining").and_then(|item| item.flag()).unwrap_or(false);
+            let table = entry.table_or("a name or a table", HOST)?;
+            fill(&HOST_FIELDS, &table, &mut host);
             (uri, peer_uri, cpu_ghz) = (table.get("uri"), table.get("peer_uri"), table.get("cpu_ghz"));
             let name = table.need("name", "name = \"mln1\"").and_then(|item| item.name());
             table.finish(None);
             name
         }?;
         check_unique(&mut self.hosts, "a host", &name, self.diagnostics);
-        host.name = name.value.to_owned();
-        let ghz = cpu_ghz.as_ref().and_then(|item| item.positive()).unwrap_or(DEFAULT_GHZ);
-        Some((host, ghz, Entry { name, uri, peer_uri, cpu_ghz }))
+        host.0.name = name.value.to_owned();
+        Some((host, Entry { name, uri, peer_uri, cpu_ghz }))
     }
 }
 

@@ -5,11 +5,10 @@ use std::hash::Hash;
 use toml::de::DeTable;
 
 use super::super::diagnostics::Diagnostics;
-use super::super::keys;
 use super::super::toml_reader::Table;
 use super::agree::{self, Deadline};
 use super::policy::{self, Policy};
-use crate::core::cluster::{Cluster, Direction, Monitor, Source, VmId};
+use crate::core::cluster::{Cluster, Direction, Monitor, VmId};
 use crate::core::policy::Settings;
 use crate::core::simulation::{Service, VmPlan};
 
@@ -32,21 +31,14 @@ impl User {
     pub fn of(cluster: &Cluster, id: VmId, monitor: &Monitor, plan: &VmPlan) -> Self {
         let vm = cluster.vm(id);
         let array = cluster.array(vm.array);
-        let deadline = match monitor.source {
-            Source::Http { .. } if monitor.deadline == Monitor::default_deadline(vm.interval) => {
-                Some(Deadline::Default(monitor.deadline))
-            }
-            Source::Http { .. } => Some(Deadline::Set(monitor.deadline)),
-            Source::Simulated if plan.service == Some(Service::Http) => Some(Deadline::Simulated(plan.deadline)),
-            _ => None,
-        };
+        let is_set = monitor.deadline != Monitor::default_deadline(vm.interval);
         Self {
             vm: vm.name.clone(),
             direction: vm.policy.direction,
             queue: plan.service == Some(Service::Queue),
             array: array.name.clone(),
             base: array.base.is_some(),
-            deadline,
+            deadline: Deadline::of(&monitor.source, plan, monitor.deadline, is_set),
         }
     }
 
@@ -74,7 +66,7 @@ impl User {
 /// What the first of these VMs gets of a block, the faults it has for any of them recorded in `diagnostics`; without VMs, what one
 /// would get for which higher is worse. Another VM gets the same, but for its direction.
 pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], diagnostics: &Diagnostics) -> Option<Settings> {
-    let policy = policy::read(Table::root(tree, keys::POLICY, diagnostics), diagnostics);
+    let policy = policy::read(Table::root(tree, policy::POLICY, diagnostics), diagnostics);
     let settings = |user: &User| {
         user.check(&policy, diagnostics);
         policy.settings(user.direction, &user.vm, diagnostics)

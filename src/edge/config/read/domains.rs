@@ -3,16 +3,28 @@
 use std::collections::HashMap;
 
 use super::super::diagnostics::Diagnostics;
+use super::super::keys::{Form, Key, WrittenKey, text};
 use super::super::toml_reader::{At, Item, Table};
 use crate::core::cluster::{ArrayId, Domain, Driver};
 
+pub(super) const DOMAIN: Key =
+    Key::new("domain", Form::Text, "Its name for libvirt and commands").default("the VM's name");
+pub(super) const UUID: Key =
+    Key::new("uuid", Form::Text, "Its uuid for libvirt and commands, which wins over the name").default("none");
+
+/// The keys of a domain, as a file has them.
+pub(in super::super) fn write_domain(domain: &Domain) -> Vec<WrittenKey> {
+    let keys = [(DOMAIN, &domain.name), (UUID, &domain.uuid)];
+    keys.into_iter().filter_map(|(key, name)| Some(WrittenKey::new(key, text(name.as_ref()?)?, false))).collect()
+}
+
 /// A VM's keys of that kind.
-pub(super) struct Given<'a> {
+pub(super) struct GivenDomain<'a> {
     name: Option<Item<'a>>,
     uuid: Option<Item<'a>>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> GivenDomain<'a> {
     pub fn of(table: &Table<'a>) -> Self {
         Self { name: table.get("domain"), uuid: table.get("uuid") }
     }
@@ -36,7 +48,7 @@ impl<'a> Domains<'a> {
         &mut self,
         (array, driver): (ArrayId, &Driver),
         vm: &At<&'a str>,
-        (given, domain): (&Given<'a>, &Domain),
+        (given, domain): (&GivenDomain<'a>, &Domain),
         diagnostics: &Diagnostics,
     ) {
         if *driver == Driver::Simulator {

@@ -2,22 +2,14 @@
 
 use std::path::Path;
 
-use super::super::keys;
-use super::super::toml_reader::{Item, Table};
+use super::super::keys::{
+    Field, Form, Key, KindOfTable, WrittenKey, bare, duration, fill, list, set, shape, text, word, write,
+};
+use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::written;
 use super::{address, template};
 use crate::core::cluster::{Commands, CopyStorage, Driver, Libvirt, Span};
 
-/// The word in `kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Simulator,
-    Libvirt,
-    Command,
-}
-
-const KINDS: [(&str, Kind); 3] =
-    [("simulator", Kind::Simulator), ("libvirt", Kind::Libvirt), ("command", Kind::Command)];
 const COPIES: [(&str, CopyStorage); 3] =
     [("none", CopyStorage::None), ("all", CopyStorage::All), ("increment", CopyStorage::Increment)];
 const SHORTEST: Span = Span::from_millis(1);
@@ -28,8 +20,220 @@ const LOCATE: &str = "locate = [\"where-is\", \"{vm}\"]";
 /// What a command about one migration knows.
 const OF_A_MOVE: [&str; 4] = ["{vm}", "{from}", "{to}", "{index}"];
 
+const KIND: Key = Key::new(
+    "kind",
+    Form::Words(&["simulator", "libvirt", "command"]),
+    "What moves the VMs; driver = \"KIND\" is short for a driver of which nothing else is said",
+)
+.default("\"simulator\"");
+
+/// The kinds of driver, by their words.
+fn blanks() -> [(&'static str, Driver); 3] {
+    [Driver::Simulator, Driver::Libvirt(Libvirt::default()), Driver::Command(Commands::default())]
+        .map(|driver| (driver.word(), driver))
+}
+
+pub(super) fn kinds() -> Vec<KindOfTable> {
+    let kind = |(word, driver): (&'static str, Driver)| {
+        let (doc, rows) = match &driver {
+            Driver::Simulator => ("The built-in simulator", Vec::new()),
+            Driver::Libvirt(libvirt) => (
+                "libvirt's daemons move the VMs, live and from host to host, within an array",
+                KindOfTable::rows(&LIBVIRT, libvirt),
+            ),
+            Driver::Command(commands) => (
+                "Commands of your own move and find the VMs. Each is a program and its arguments, one text each; no shell \
+                 reads them. A program with a / in its name is relative to the config's folder. {vm} stands for the VM's \
+                 domain, {from} and {to} for the hosts' names, {index} for the destination's place in its ring, from 1 \
+                 (nothing at the base), {host} for the host that is asked",
+                KindOfTable::rows(&COMMANDS, commands),
+            ),
+        };
+        KindOfTable { kind: word, doc, keys: [(KIND, None)].into_iter().chain(rows).collect() }
+    };
+    blanks().map(kind).into()
+}
+
+pub(super) const DRIVER: Shape = shape!("a driver", kinds);
+
+/// The keys of a driver, as a file has them.
+pub(in super::super) fn write_driver(driver: &Driver) -> Vec<WrittenKey> {
+    let kind = text(driver.word()).map(|value| WrittenKey::new(KIND, value, *driver == Driver::default()));
+    let rest = match driver {
+        Driver::Simulator => Vec::new(),
+        Driver::Libvirt(libvirt) => write(&LIBVIRT, libvirt, &Libvirt::default()),
+        Driver::Command(commands) => write(&COMMANDS, commands, &Commands::default()),
+    };
+    kind.into_iter().chain(rest).collect()
+}
+
+const LIBVIRT: [Field<Libvirt>; 12] = [
+    Field {
+        key: Key::new(
+            "uri",
+            Form::Address,
+            "A host's uri as it is reached from here; {host} is its name. Never with a password in it",
+        )
+        .default("each host has its own"),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.uri, address::template(item, "uri").map(Some)),
+        write: |libvirt| text(libvirt.uri.as_ref()?),
+    },
+    Field {
+        key: Key::new("peer_uri", Form::Address, "A destination's uri, as the source reaches it")
+            .default("the same as from here"),
+        needs: None,
+        read: |item, libvirt| {
+            let peer = address::template(item, "peer_uri")?;
+            check_peer(item, &peer);
+            set(&mut libvirt.peer_uri, Some(Some(peer)))
+        },
+        write: |libvirt| text(libvirt.peer_uri.as_ref()?),
+    },
+    Field {
+        key: Key::new("tunnelled", Form::Flag, "Memory goes through the daemons' own connection"),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.tunnelled, item.flag()),
+        write: |libvirt| bare(libvirt.tunnelled),
+    },
+    Field {
+        key: Key::new("persistent", Form::Flag, "The VM is defined at the destination")
+            .default("if it is so at the source"),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.persistent, item.flag().map(Some)),
+        write: |libvirt| bare(libvirt.persistent?),
+    },
+    Field {
+        key: Key::new("undefine_source", Form::Flag, "The VM is not defined at the source any more")
+            .default("if it is defined at the destination"),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.undefine_source, item.flag().map(Some)),
+        write: |libvirt| bare(libvirt.undefine_source?),
+    },
+    Field {
+        key: Key::new("bandwidth", Form::Number, "MiB/s for memory, at least 1").default("as the hypervisor is set"),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.bandwidth, item.whole(1..=u32::MAX).map(|most| Some(u64::from(most)))),
+        write: |libvirt| bare(libvirt.bandwidth?),
+    },
+    Field {
+        key: Key::new("downtime", Form::Duration, "How long a VM may stand still at the end, at least \"1ms\"")
+            .default("as the hypervisor is set"),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.downtime, length(item, "downtime", SHORTEST).map(Some)),
+        write: |libvirt| duration(libvirt.downtime?),
+    },
+    Field {
+        key: Key::new(
+            "post_copy",
+            Form::Flag,
+            "A VM that changes too fast is started at the destination first. If the network fails then, the VM is lost",
+        ),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.post_copy, item.flag()),
+        write: |libvirt| bare(libvirt.post_copy),
+    },
+    Field {
+        key: Key::new("auto_converge", Form::Flag, "A VM that changes too fast is slowed down"),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.auto_converge, item.flag()),
+        write: |libvirt| bare(libvirt.auto_converge),
+    },
+    Field {
+        key: Key::new(
+            "copy_storage",
+            Form::Words(&["none", "all", "increment"]),
+            "Which disks that are not shared are copied: none, all, or the increment over a base image that both hosts have",
+        ),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.copy_storage, item.choice(&COPIES)),
+        write: |libvirt| text(word(&COPIES, libvirt.copy_storage)),
+    },
+    Field {
+        key: Key::new(
+            "unsafe",
+            Form::Flag,
+            "Moves even where libvirt takes the storage for not shared: that can destroy a VM's disk",
+        ),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.allow_unsafe, item.flag()),
+        write: |libvirt| bare(libvirt.allow_unsafe),
+    },
+    Field {
+        key: Key::new(
+            "stall",
+            Form::Duration,
+            "A migration that moves nothing for so long is aborted, at least \"5s\"",
+        ),
+        needs: None,
+        read: |item, libvirt| set(&mut libvirt.stall, length(item, "stall", SHORTEST_STALL)),
+        write: |libvirt| duration(libvirt.stall),
+    },
+];
+
+const COMMANDS: [Field<Commands>; 7] = [
+    Field {
+        key: Key::new("migrate", Form::Program, "Moves {vm} to {to} or {index}, and ends when that is done"),
+        needs: Some(MIGRATE),
+        read: |item, commands| {
+            let needs: [&[&str]; 2] = [&["{vm}"], &["{to}", "{index}"]];
+            set(&mut commands.migrate, command(item, "migrate", &OF_A_MOVE, &needs))
+        },
+        write: |commands| list(&commands.migrate),
+    },
+    Field {
+        key: Key::new(
+            "locate",
+            Form::Program,
+            "Without {host}: prints the names of the hosts on which {vm} runs, one a line. With it, asked of each host: prints \
+             the names of the VMs that run there. A status other than 0 means that it cannot be told, never that the VM is not \
+             there",
+        ),
+        needs: Some(LOCATE),
+        read: |item, commands| {
+            set(&mut commands.locate, command(item, "locate", &["{vm}", "{host}"], &[&["{vm}", "{host}"]]))
+        },
+        write: |commands| list(&commands.locate),
+    },
+    Field {
+        key: Key::new("progress", Form::Program, "Prints a number from 0 to 100, and whatever is to be shown")
+            .default("not asked"),
+        needs: None,
+        read: |item, commands| {
+            set(&mut commands.progress, command(item, "progress", &OF_A_MOVE, &[&["{vm}"]]).map(Some))
+        },
+        write: |commands| list(commands.progress.as_ref()?),
+    },
+    Field {
+        key: Key::new("abort", Form::Program, "Stops the migration of {vm}").default("it cannot be stopped"),
+        needs: None,
+        read: |item, commands| set(&mut commands.abort, command(item, "abort", &OF_A_MOVE, &[&["{vm}"]]).map(Some)),
+        write: |commands| list(commands.abort.as_ref()?),
+    },
+    Field {
+        key: Key::new("host_state", Form::Program, "Ends with status 0 if {host} is up").default("not asked"),
+        needs: None,
+        read: |item, commands| {
+            set(&mut commands.host_state, command(item, "host_state", &["{host}"], &[&["{host}"]]).map(Some))
+        },
+        write: |commands| list(commands.host_state.as_ref()?),
+    },
+    Field {
+        key: Key::new("migrate_deadline", Form::Duration, "`migrate` is ended after so long"),
+        needs: None,
+        read: |item, commands| set(&mut commands.migrate_deadline, length(item, "migrate_deadline", SHORTEST)),
+        write: |commands| duration(commands.migrate_deadline),
+    },
+    Field {
+        key: Key::new("deadline", Form::Duration, "Each of the other commands is ended after so long"),
+        needs: None,
+        read: |item, commands| set(&mut commands.deadline, length(item, "deadline", SHORTEST)),
+        write: |commands| duration(commands.deadline),
+    },
+];
+
 /// A driver as it was given. What could not be read of it is as by default.
-pub(super) struct Given<'a> {
+pub(super) struct GivenDriver<'a> {
     pub driver: Driver,
     /// The whole value; `None`: it is the one by default.
     pub item: Option<Item<'a>>,
@@ -39,69 +243,41 @@ pub(super) struct Given<'a> {
 }
 
 /// An array's driver, if its kind can be read. A program with a `/` in its name is relative to the config's folder.
-pub(super) fn read<'a>(array: &Table<'a>, folder: Option<&Path>) -> Option<Given<'a>> {
-    let given = |driver, item| Given { driver, item, uri: None, peer_uri: None };
+pub(super) fn read<'a>(array: &Table<'a>, folder: Option<&Path>) -> Option<GivenDriver<'a>> {
+    let given = |driver, item| GivenDriver { driver, item, uri: None, peer_uri: None };
     let Some(item) = array.get("driver") else { return Some(given(Driver::default(), None)) };
+    let kind = |item: &Item<'_>| {
+        let blanks = blanks();
+        let words: Vec<(&'static str, usize)> = blanks.iter().enumerate().map(|(n, (word, _))| (*word, n)).collect();
+        let found = item.choice(&words)?;
+        blanks.into_iter().nth(found).map(|(_, driver)| driver)
+    };
     let given = |driver| given(driver, Some(item.clone()));
     if !item.is_table() {
-        return item.choice(&KINDS).map(|kind| given(alone(kind, &item)));
-    }
-    let table = item.table(keys::DRIVER)?;
-    let kind = table.need("kind", "kind = \"libvirt\", or simulator, command").and_then(|item| item.choice(&KINDS));
-    let given = kind.map(|kind| match kind {
-        Kind::Simulator => given(Driver::Simulator),
-        Kind::Libvirt => {
-            let (uri, peer_uri) = (table.get("uri"), table.get("peer_uri"));
-            Given { uri, peer_uri, ..given(Driver::Libvirt(libvirt(&table))) }
+        let driver = kind(&item)?;
+        if let Driver::Command(_) = driver {
+            let help = format!("write driver = {{ kind = \"command\", {MIGRATE}, {LOCATE} }}");
+            item.wrong("a driver of kind 'command' needs 'migrate' and 'locate'", help);
         }
-        Kind::Command => given(Driver::Command(commands(&table, folder))),
+        return Some(given(driver));
+    }
+    let table = item.table(DRIVER)?;
+    let driver = table.need("kind", "kind = \"libvirt\", or simulator, command").and_then(|item| kind(&item));
+    let given = driver.map(|mut driver| {
+        match &mut driver {
+            Driver::Simulator => {}
+            Driver::Libvirt(libvirt) => drop(fill(&LIBVIRT, &table, libvirt)),
+            Driver::Command(commands) => {
+                fill(&COMMANDS, &table, commands);
+                commands.resolve(folder.unwrap_or(Path::new("")));
+            }
+        }
+        let is_libvirt = matches!(driver, Driver::Libvirt(_));
+        let template = |key| if is_libvirt { table.get(key) } else { None };
+        GivenDriver { uri: template("uri"), peer_uri: template("peer_uri"), ..given(driver) }
     });
     table.finish(given.as_ref().map(|given| given.driver.word()));
     given
-}
-
-/// A driver of which nothing but the kind is said.
-fn alone(kind: Kind, item: &Item<'_>) -> Driver {
-    match kind {
-        Kind::Simulator => Driver::Simulator,
-        Kind::Libvirt => Driver::Libvirt(Libvirt::default()),
-        Kind::Command => {
-            let help = format!("write driver = {{ kind = \"command\", {MIGRATE}, {LOCATE} }}");
-            item.wrong("a driver of kind 'command' needs 'migrate' and 'locate'", help);
-            Driver::Command(Commands {
-                migrate: Vec::new(),
-                locate: Vec::new(),
-                progress: None,
-                abort: None,
-                host_state: None,
-                migrate_deadline: Commands::MIGRATE_DEADLINE,
-                deadline: Commands::DEADLINE,
-            })
-        }
-    }
-}
-
-fn libvirt(table: &Table<'_>) -> Libvirt {
-    let flag = |key| table.get(key).and_then(|item| item.flag());
-    let peer_uri = table.get("peer_uri").and_then(|item| {
-        let peer = address::template(&item, "peer_uri")?;
-        check_peer(&item, &peer);
-        Some(peer)
-    });
-    Libvirt {
-        uri: table.get("uri").and_then(|item| address::template(&item, "uri")),
-        peer_uri,
-        tunnelled: flag("tunnelled").unwrap_or(false),
-        persistent: flag("persistent"),
-        undefine_source: flag("undefine_source"),
-        bandwidth: table.get("bandwidth").and_then(|item| item.whole(1..=u32::MAX)).map(u64::from),
-        downtime: table.get("downtime").and_then(|item| length(&item, "downtime", SHORTEST)),
-        post_copy: flag("post_copy").unwrap_or(false),
-        auto_converge: flag("auto_converge").unwrap_or(false),
-        copy_storage: table.get("copy_storage").and_then(|item| item.choice(&COPIES)).unwrap_or_default(),
-        allow_unsafe: flag("unsafe").unwrap_or(false),
-        stall: table.get("stall").and_then(|item| length(&item, "stall", SHORTEST_STALL)).unwrap_or(Libvirt::STALL),
-    }
 }
 
 /// Records a peer's uri by which a source would reach itself.
@@ -112,33 +288,14 @@ pub(super) fn check_peer(item: &Item<'_>, peer: &str) {
     }
 }
 
-fn commands(table: &Table<'_>, folder: Option<&Path>) -> Commands {
-    let command = |key: &'static str, known: &[&str]| {
-        table.get(key).and_then(|item| arguments(&item, key, known, folder).map(|command| (item, command)))
-    };
-    let about = |key: &'static str, known: &[&str], needs: &[&[&str]]| {
-        let (item, command) = command(key, known)?;
-        needs.iter().for_each(|one_of| check_says(&item, key, &command, one_of));
-        Some(command)
-    };
-    let needed = |key: &'static str, example: &str, known: &[&str], needs: &[&[&str]]| {
-        table.need(key, example);
-        about(key, known, needs).unwrap_or_default()
-    };
-    let deadline = |key, default| table.get(key).and_then(|item| length(&item, key, SHORTEST)).unwrap_or(default);
-    Commands {
-        migrate: needed("migrate", MIGRATE, &OF_A_MOVE, &[&["{vm}"], &["{to}", "{index}"]]),
-        locate: needed("locate", LOCATE, &["{vm}", "{host}"], &[&["{vm}", "{host}"]]),
-        progress: about("progress", &OF_A_MOVE, &[&["{vm}"]]),
-        abort: about("abort", &OF_A_MOVE, &[&["{vm}"]]),
-        host_state: about("host_state", &["{host}"], &[&["{host}"]]),
-        migrate_deadline: deadline("migrate_deadline", Commands::MIGRATE_DEADLINE),
-        deadline: deadline("deadline", Commands::DEADLINE),
-    }
+/// A program and its arguments, which may use the placeholders that are `known`, and must use one of each of `needs`.
+fn command(item: &Item<'_>, key: &str, known: &[&str], needs: &[&[&str]]) -> Option<Vec<String>> {
+    let command = arguments(item, key, known)?;
+    needs.iter().for_each(|one_of| check_says(item, key, &command, one_of));
+    Some(command)
 }
 
-/// A program and its arguments.
-fn arguments(item: &Item<'_>, key: &str, known: &[&str], folder: Option<&Path>) -> Option<Vec<String>> {
+fn arguments(item: &Item<'_>, key: &str, known: &[&str]) -> Option<Vec<String>> {
     let (items, is_list) = item.list(&format!("{key} = [\"PROGRAM\", \"ARGUMENT\"], each argument on its own"));
     if items.is_empty() {
         if is_list {
@@ -158,11 +315,7 @@ fn arguments(item: &Item<'_>, key: &str, known: &[&str], folder: Option<&Path>) 
         }
         None
     };
-    let mut arguments: Vec<String> = items.iter().map(read).collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
-    if let Some((program, folder)) = arguments.first_mut().zip(folder).filter(|(program, _)| program.contains('/')) {
-        *program = folder.join(&*program).to_string_lossy().into_owned();
-    }
-    Some(arguments)
+    items.iter().map(read).collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Records a command that names none of these.

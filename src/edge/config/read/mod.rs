@@ -9,49 +9,57 @@ mod arrays;
 mod block;
 mod domains;
 mod driver;
-mod history;
 mod monitor;
 mod places;
 mod policy;
 mod reaches;
 mod sites;
 mod template;
+mod top;
 mod vms;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use toml::de::DeTable;
 
 use super::diagnostics::Diagnostics;
-use super::keys;
+use super::keys::KindOfTable;
 use super::lines::Lines;
 use super::model::{Config, HistorySettings};
+use super::redact::Echo;
 use super::toml_reader::{At, Table, check_name};
 use super::words;
 use crate::core::cluster::{Cluster, Driver, Limits, Mode, Span};
 use crate::core::simulation::Plan;
 
-const MODES: [(&str, Mode); 3] = [("observe", Mode::Observe), ("ask", Mode::Ask), ("auto", Mode::Auto)];
 /// Simulated migrations within an array: a gigabit link, less its overhead.
 const BANDWIDTH_MB_S: f64 = 117.0;
 /// Simulated moves between sites, as in the thesis (listing 4.5).
 const BETWEEN_SITES: (Span, Span) = (Span::from_mins(3), Span::from_mins(22));
 
+pub(super) use arrays::{PICKS, write_host};
 pub(super) use block::{User, block};
+pub(super) use domains::write_domain;
+pub(super) use driver::write_driver;
+pub(super) use monitor::{service, write_monitor};
+pub(super) use policy::write_policy;
+pub(super) use top::{HISTORY, LIMITS};
 
 /// The config a tree says, its faults recorded in `diagnostics`.
 pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, diagnostics: &Diagnostics) -> Config {
-    let top = Table::root(tree, keys::TOP, diagnostics);
-    let name = top.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
+    let file = Table::root(tree, top::TOP, diagnostics);
+    let name = file.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
     // A mode that cannot be read says nothing on the VMs' modes.
-    let mode = top.get("mode").map_or(Some(Mode::default()), |item| item.choice(&MODES));
-    let limits = top.get("limits").and_then(|item| item.table(keys::LIMITS)).map_or_else(Limits::default, limits);
-    let history = top.get("history").and_then(|item| item.table(keys::HISTORY));
-    let history = history.map_or_else(HistorySettings::default, |table| history::read(table, path.parent()));
-    let sites = sites::read(&top, diagnostics);
-    let arrays = arrays::read(&top, path.parent(), &sites, diagnostics);
-    let policies = policies(&top, diagnostics);
+    let mode = file.get("mode").map_or(Some(Mode::default()), |item| item.choice(&top::MODES));
+    let limits =
+        file.get("limits").and_then(|item| item.table(top::LIMITS_SHAPE)).map_or_else(Limits::default, top::limits);
+    let history = file.get("history").and_then(|item| item.table(top::HISTORY_SHAPE));
+    let history = history.map_or_else(HistorySettings::default, |table| top::history(table, path.parent()));
+    let sites = sites::read(&file, diagnostics);
+    let arrays = arrays::read(&file, path.parent(), &sites, diagnostics);
+    let policies = policies(&file, diagnostics);
     let context = vms::Context {
         diagnostics,
         folder: path.parent(),
@@ -61,9 +69,9 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, diagnostics
         policies: &policies,
         lines,
     };
-    let vms = vms::read(&top, &context);
+    let vms = vms::read(&file, &context);
     policies.iter().for_each(|(_, policy)| policy.check_alone(diagnostics));
-    top.finish(None);
+    file.finish(None);
 
     let plan = Plan {
         seed: 1,
@@ -105,47 +113,46 @@ fn driven(drivers: &[Option<Driver>]) -> Vec<bool> {
     if drivers.iter().any(real) { drivers.iter().map(real).collect() } else { Vec::new() }
 }
 
-fn limits(table: Table<'_>) -> Limits {
-    let default = Limits::default();
-    let whole = |key| table.get(key).and_then(|item| item.whole(1..=u32::MAX));
-    let limits = Limits {
-        at_once: whole("at_once").unwrap_or(default.at_once),
-        at_once_per_host: whole("at_once_per_host").unwrap_or(default.at_once_per_host),
-        moves_per_hour: table
-            .get("moves_per_hour")
-            .and_then(|item| if item.is_off() { None } else { item.whole(1..=u32::MAX) }),
-        cooldown: match table.get("cooldown").and_then(|item| item.duration_or_off()) {
-            Some(cooldown) => cooldown.unwrap_or(Span::ZERO),
-            None => default.cooldown,
-        },
-        flap_window: match table.get("flap_window") {
-            Some(item) => {
-                let window = item.duration_or_off().flatten();
-                if window == Some(Span::ZERO) {
-                    item.wrong("'flap_window' must be above 0", "write flap_window = \"1h\", or \"off\"");
-                }
-                window
-            }
-            None => default.flap_window,
-        },
-        hold_after_manual: table
-            .get("hold_after_manual")
-            .and_then(|item| item.duration())
-            .map_or(default.hold_after_manual, |hold| hold.value),
-    };
-    table.finish(None);
-    limits
-}
-
 /// By name, in the file's order.
-fn policies<'a>(top: &Table<'a>, diagnostics: &'a Diagnostics) -> Vec<(&'a str, policy::Policy)> {
-    let table = top.get("policy").and_then(|item| item.table(keys::POLICIES));
-    let entries = table.map(|table| table.named(keys::POLICY)).unwrap_or_default();
+fn policies<'a>(file: &Table<'a>, diagnostics: &'a Diagnostics) -> Vec<(&'a str, policy::Policy)> {
+    let table = file.get("policy").and_then(|item| item.table(policy::POLICIES));
+    let entries = table.map(|table| table.named(policy::POLICY)).unwrap_or_default();
     let policy = |(name, table): (At<&'a str>, Option<Table<'a>>)| {
         check_name(&name, diagnostics);
         (name.value, table.map(|table| policy::read(table, diagnostics)).unwrap_or_default())
     };
     entries.into_iter().map(policy).collect()
+}
+
+/// A table of the config: its name in an operator's words, and its keys.
+pub(super) type TableOfKeys = (&'static str, fn() -> Vec<KindOfTable>);
+
+/// All tables of the config.
+pub(super) const TABLES: [TableOfKeys; 10] = [
+    ("The top of the file", top::top_kinds),
+    ("[limits]", top::limits_kinds),
+    ("[history]", top::history_kinds),
+    ("[[site]]", sites::kinds),
+    ("[[array]]", arrays::kinds),
+    ("[[array.host]], or host = [{ … }]", arrays::host_kinds),
+    ("[array.driver], or driver = { … }", driver::kinds),
+    ("[policy.NAME], or policy = { … }", policy::kinds),
+    ("[[vm]]", vms::kinds),
+    ("[vm.monitor], or monitor = { … }", monitor::kinds),
+];
+
+/// What an error report may show of the value of a key; `None`: no table has it. If two tables have it, the stricter
+/// answer holds.
+pub(super) fn echo(key: &str) -> Option<Echo> {
+    static BY_NAME: LazyLock<HashMap<&str, Echo>> = LazyLock::new(|| {
+        let mut all: HashMap<&str, Echo> = HashMap::new();
+        for (key, _) in TABLES.iter().flat_map(|(_, kinds)| kinds()).flat_map(|kind| kind.keys) {
+            all.entry(key.name).and_modify(|known| *known = key.echo().min(*known)).or_insert(key.echo());
+        }
+        all.insert("policy", Echo::Names);
+        all
+    });
+    BY_NAME.get(key).copied()
 }
 
 /// Records a name that was given before. `what` is the noun.

@@ -1,71 +1,53 @@
 //! `monitor = { … }`: what is measured, and where.
+//!
+//! Each kind of monitor is one block: its word, its keys, and what it measures. To add a kind, see
+//! `docs/adding-a-monitor.md`.
 
 use std::path::Path;
 
 use super::super::diagnostics::Diagnostics;
-use super::super::toml_reader::{At, Item, Table};
+use super::super::keys::{
+    Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, duration, fill, set, shape, text, word, write,
+};
+use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::written;
 use super::address;
 use crate::core::cluster::{
-    Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage,
+    Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage, Vm,
 };
 use crate::core::simulation::{Service, VmPlan};
 
-/// The word in `kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Mysql,
-    Apache,
-    Http,
-    Hypervisor,
-    Simulated,
+/// A kind of monitor.
+pub(super) struct MonitorKind {
+    /// The word in `kind`.
+    word: &'static str,
+    /// What it reads, for the reference.
+    doc: &'static str,
+    /// A source of this kind, with the defaults of its keys.
+    blank: fn() -> Source,
+    /// Its own keys, in the order of a file.
+    fields: &'static [Field<Watch>],
+    /// Whether [`COMMON`] keys go with it.
+    common: &'static [Field<Watch>],
+    /// What it measures, unless the config says otherwise.
+    measure: fn(&Watch) -> Measure,
 }
 
-const KINDS: [(&str, Kind); 5] = [
-    ("mysql", Kind::Mysql),
-    ("apache", Kind::Apache),
-    ("http", Kind::Http),
-    ("hypervisor", Kind::Hypervisor),
-    ("simulated", Kind::Simulated),
-];
-const SERVICES: [(&str, Service); 4] =
-    [("mysql", Service::Mysql), ("apache", Service::Apache), ("http", Service::Http), ("queue", Service::Queue)];
-const FIELDS: [(&str, Usage); 2] = [("cpu", Usage::Cpu), ("memory", Usage::Memory)];
-const SLOW_QUERIES: &str = "Slow_queries";
-const IDLE_WORKERS: &str = "IdleWorkers";
+/// All kinds.
+const KINDS: [&MonitorKind; 5] = [&MYSQL, &APACHE, &HTTP, &HYPERVISOR, &SIMULATED];
 
-/// A monitor before the VM around it is known; what could not be read is `None`.
-pub(super) struct Watch {
-    pub kind: Option<At<Kind>>,
-    /// The word in the SERVICE column, unless the VM has its own.
-    pub service: &'static str,
-    pub source: Option<Source>,
-    pub deadline: Option<At<Span>>,
-    /// There is one, readable or not.
-    pub has_deadline: bool,
-    pub indicator: Indicator,
-    pub direction: Direction,
-    pub plan: VmPlan,
-}
-
-impl Watch {
-    /// The monitor proper.
-    pub fn monitor(&self, interval: Span) -> Option<Monitor> {
-        let deadline = match (&self.deadline, self.plan.service) {
-            (Some(deadline), _) => deadline.value,
-            (None, Some(Service::Http)) => self.plan.deadline,
-            (None, _) => Monitor::default_deadline(interval),
-        };
-        self.source.clone().map(|source| Monitor { source, deadline })
-    }
-
-    /// It reports job queues.
-    pub fn is_queue(&self) -> bool {
-        self.plan.service == Some(Service::Queue)
+/// The kind of a source.
+fn kind_of(source: &Source) -> &'static MonitorKind {
+    match source {
+        Source::Mysql { .. } => &MYSQL,
+        Source::Apache { .. } => &APACHE,
+        Source::Http { .. } => &HTTP,
+        Source::Hypervisor { .. } => &HYPERVISOR,
+        Source::Simulated => &SIMULATED,
     }
 }
 
-/// What is measured if the config does not say otherwise.
+/// What is measured.
 struct Measure {
     name: String,
     /// Of a gauge; a counter's is its interval.
@@ -79,8 +61,8 @@ impl Measure {
         Self { name: name.to_owned(), unit, kind: IndicatorKind::Gauge, direction }
     }
 
-    fn slow_queries() -> Self {
-        Self { kind: IndicatorKind::Counter, ..Self::gauge("slow queries", "", Direction::HigherIsWorse) }
+    fn counter(name: &str) -> Self {
+        Self { kind: IndicatorKind::Counter, ..Self::gauge(name, "", Direction::HigherIsWorse) }
     }
 
     fn idle_workers() -> Self {
@@ -92,122 +74,478 @@ impl Measure {
     }
 }
 
+const SERVICES: [(&str, Service); 4] =
+    [("mysql", Service::Mysql), ("apache", Service::Apache), ("http", Service::Http), ("queue", Service::Queue)];
+const USAGES: [(&str, Usage); 2] = [("cpu", Usage::Cpu), ("memory", Usage::Memory)];
+const TIMEOUTS: [(&str, OnTimeout); 2] = [("gap", OnTimeout::Gap), ("beyond", OnTimeout::Beyond)];
+const DIRECTIONS: [(&str, Direction); 2] =
+    [("higher-is-worse", Direction::HigherIsWorse), ("lower-is-worse", Direction::LowerIsWorse)];
+const INDICATOR_KINDS: [(&str, IndicatorKind); 2] =
+    [("gauge", IndicatorKind::Gauge), ("counter", IndicatorKind::Counter)];
+const SLOW_QUERIES: &str = "Slow_queries";
+const IDLE_WORKERS: &str = "IdleWorkers";
+const PAGE: &str = "http://127.0.0.1/";
+const STATUS_PAGE: &str = "http://127.0.0.1/server-status?auto";
+
+const MYSQL: MonitorKind = MonitorKind {
+    word: "mysql",
+    doc: "A number from MySQL or MariaDB",
+    blank: || Source::Mysql {
+        url: String::new(),
+        password: None,
+        quantity: MysqlQuantity::Variable(SLOW_QUERIES.to_owned()),
+        on_timeout: OnTimeout::default(),
+    },
+    fields: &[
+        Field {
+            key: Key::new("url", Form::Address, "The server, never with a password in it"),
+            needs: Some("url = \"mysql://watch@127.0.0.1:3306\""),
+            read: |item, watch| {
+                let Source::Mysql { url, .. } = &mut watch.source else { return None };
+                set(url, address::mysql(item))
+            },
+            write: |watch| if let Source::Mysql { url, .. } = &watch.source { text(url) } else { None },
+        },
+        Field {
+            key: Key::new("password_env", Form::SecretPlace, "The password is in this variable of the environment")
+                .default("no password"),
+            needs: None,
+            read: |item, watch| {
+                let name = item.text()?;
+                if !is_variable(name.value) {
+                    let help = "name the variable that holds the password: letters, digits and _";
+                    item.wrong("this is no name of an environment variable", help);
+                }
+                let Source::Mysql { password, .. } = &mut watch.source else { return None };
+                set(password, Some(Some(Secret::Env(name.value.to_owned()))))
+            },
+            write: |watch| match &watch.source {
+                Source::Mysql { password: Some(Secret::Env(name)), .. } => text(name),
+                _ => None,
+            },
+        },
+        Field {
+            key: Key::new(
+                "password_file",
+                Form::SecretPlace,
+                "Or it is in this file; its name is relative to the config's folder",
+            )
+            .default("no password"),
+            needs: None,
+            read: |item, watch| {
+                let file = item.line()?;
+                let Source::Mysql { password, .. } = &mut watch.source else { return None };
+                set(password, Some(Some(Secret::File(file.value.into()))))
+            },
+            write: |watch| match &watch.source {
+                Source::Mysql { password: Some(Secret::File(path)), .. } => text(path.to_string_lossy()),
+                _ => None,
+            },
+        },
+        Field {
+            key: Key::new("variable", Form::Text, "A variable of SHOW GLOBAL STATUS"),
+            needs: None,
+            read: |item, watch| {
+                let name = item.name()?.value;
+                let name = if name.eq_ignore_ascii_case(SLOW_QUERIES) { SLOW_QUERIES } else { name };
+                let Source::Mysql { quantity, .. } = &mut watch.source else { return None };
+                set(quantity, Some(MysqlQuantity::Variable(name.to_owned())))
+            },
+            write: |watch| match &watch.source {
+                Source::Mysql { quantity: MysqlQuantity::Variable(name), .. } => text(name),
+                _ => None,
+            },
+        },
+        Field {
+            key: Key::new("query", Form::Program, "Instead of a variable: a query that gives one number")
+                .default("the variable"),
+            needs: None,
+            read: |item, watch| {
+                let query = item.text()?;
+                if query.value.trim().is_empty() {
+                    item.wrong("'query' is empty", "write a query that gives one number");
+                }
+                let Source::Mysql { quantity, .. } = &mut watch.source else { return None };
+                set(quantity, Some(MysqlQuantity::Query(query.value.to_owned())))
+            },
+            write: |watch| match &watch.source {
+                Source::Mysql { quantity: MysqlQuantity::Query(query), .. } => text(query),
+                _ => None,
+            },
+        },
+        ON_TIMEOUT,
+    ],
+    common: &COMMON,
+    measure: |watch| match &watch.source {
+        Source::Mysql { quantity: MysqlQuantity::Query(_), .. } => {
+            Measure::gauge("query", "", Direction::HigherIsWorse)
+        }
+        Source::Mysql { quantity: MysqlQuantity::Variable(name), .. } if name != SLOW_QUERIES => Measure::counter(name),
+        _ => Measure::counter("slow queries"),
+    },
+};
+
+const APACHE: MonitorKind = MonitorKind {
+    word: "apache",
+    doc: "A line of Apache's status page (mod_status)",
+    blank: || Source::Apache { url: String::new(), field: IDLE_WORKERS.to_owned(), on_timeout: OnTimeout::default() },
+    fields: &[
+        Field {
+            key: Key::new("url", Form::Address, "The status page, without a user and a password"),
+            needs: Some("url = \"http://127.0.0.1/server-status?auto\""),
+            read: |item, watch| {
+                let Source::Apache { url, .. } = &mut watch.source else { return None };
+                set(url, address::page(item, STATUS_PAGE))
+            },
+            write: |watch| if let Source::Apache { url, .. } = &watch.source { text(url) } else { None },
+        },
+        Field {
+            key: Key::new("field", Form::Text, "The line of the page"),
+            needs: None,
+            read: |item, watch| {
+                let Source::Apache { field, .. } = &mut watch.source else { return None };
+                set(field, item.line().map(|line| line.value.to_owned()))
+            },
+            write: |watch| if let Source::Apache { field, .. } = &watch.source { text(field) } else { None },
+        },
+        ON_TIMEOUT,
+    ],
+    common: &COMMON,
+    measure: |watch| match &watch.source {
+        Source::Apache { field, .. } if field != IDLE_WORKERS => Measure::gauge(field, "", Direction::HigherIsWorse),
+        _ => Measure::idle_workers(),
+    },
+};
+
+const HTTP: MonitorKind = MonitorKind {
+    word: "http",
+    doc: "The response time of a page in ms. A check that times out counts as its deadline, so that the deadline must be \
+          above the threshold",
+    blank: || Source::Http { url: String::new(), expect: 200 },
+    fields: &[
+        Field {
+            key: Key::new("url", Form::Address, "The page, without a user and a password"),
+            needs: Some("url = \"http://127.0.0.1/\""),
+            read: |item, watch| {
+                let Source::Http { url, .. } = &mut watch.source else { return None };
+                set(url, address::page(item, PAGE))
+            },
+            write: |watch| if let Source::Http { url, .. } = &watch.source { text(url) } else { None },
+        },
+        Field {
+            key: Key::new("expect", Form::Number, "The status that counts as an answer"),
+            needs: None,
+            read: |item, watch| {
+                let Source::Http { expect, .. } = &mut watch.source else { return None };
+                set(expect, item.whole(100..=599).and_then(|status| u16::try_from(status).ok()))
+            },
+            write: |watch| if let Source::Http { expect, .. } = &watch.source { bare(expect) } else { None },
+        },
+    ],
+    common: &COMMON,
+    measure: |_| Measure::response_time(),
+};
+
+const HYPERVISOR: MonitorKind = MonitorKind {
+    word: "hypervisor",
+    doc: "What libvirt knows of the VM, in percent. Only where libvirt moves it",
+    blank: || Source::Hypervisor { field: Usage::Cpu },
+    fields: &[Field {
+        key: Key::new("field", Form::Words(&["cpu", "memory"]), "Of what its CPUs can have, or of the memory it has"),
+        needs: Some("field = \"cpu\", or memory"),
+        read: |item, watch| {
+            let Source::Hypervisor { field } = &mut watch.source else { return None };
+            set(field, item.choice(&USAGES))
+        },
+        write: |watch| match &watch.source {
+            Source::Hypervisor { field } => text(word(&USAGES, *field)),
+            _ => None,
+        },
+    }],
+    // What a hypervisor tells is in percent: it never counts up.
+    common: &[DEADLINE, DIRECTION],
+    measure: |watch| {
+        let is_memory = watch.source == Source::Hypervisor { field: Usage::Memory };
+        Measure::gauge(if is_memory { "memory" } else { "CPU" }, "%", Direction::HigherIsWorse)
+    },
+};
+
+const SIMULATED: MonitorKind = MonitorKind {
+    word: "simulated",
+    doc: "A service of the simulator, and only where that moves the VM",
+    blank: || Source::Simulated,
+    fields: &[
+        Field {
+            key: Key::new("service", Form::Words(&["mysql", "apache", "http", "queue"]), "What it is"),
+            needs: Some("service = \"mysql\", or apache, http, queue"),
+            read: |item, watch| set(&mut watch.plan.service, item.choice(&SERVICES).map(Some)),
+            write: |watch| text(word(&SERVICES, watch.plan.service.unwrap_or(Service::Mysql))),
+        },
+        Field {
+            key: Key::new("demand_ghz", Form::Number, "CPU it wants on an ordinary day"),
+            needs: None,
+            read: |item, watch| set(&mut watch.plan.demand_ghz, item.positive()),
+            write: |watch| decimal(watch.plan.demand_ghz),
+        },
+        Field {
+            key: Key::new("swing", Form::Number, "How far that rises and falls in a day, 0 to 1"),
+            needs: None,
+            read: |item, watch| set(&mut watch.plan.swing, item.number_in(0.0..=1.0, "from 0 to 1")),
+            write: |watch| decimal(watch.plan.swing),
+        },
+        Field {
+            key: Key::new("bursts_a_day", Form::Number, "How often a day it wants more"),
+            needs: None,
+            read: |item, watch| set(&mut watch.plan.bursts_a_day, not_negative(item)),
+            write: |watch| decimal(watch.plan.bursts_a_day),
+        },
+        Field {
+            key: Key::new("burst", Form::Number, "It wants so many times the ordinary demand then, at least 1"),
+            needs: None,
+            read: |item, watch| set(&mut watch.plan.burst, item.number_in(1.0..=f64::MAX, "at least 1")),
+            write: |watch| decimal(watch.plan.burst),
+        },
+        Field {
+            key: Key::new("memory_mb", Form::Number, "Its memory"),
+            needs: None,
+            read: |item, watch| set(&mut watch.plan.memory_mb, item.positive()),
+            write: |watch| decimal(watch.plan.memory_mb),
+        },
+        Field {
+            key: Key::new("dirty_mb_s", Form::Number, "Memory it writes to in a second on an ordinary day"),
+            needs: None,
+            read: |item, watch| set(&mut watch.plan.dirty_mb_s, not_negative(item)),
+            write: |watch| decimal(watch.plan.dirty_mb_s),
+        },
+    ],
+    common: &[],
+    measure: |watch| match watch.plan.service {
+        Some(Service::Mysql) | None => Measure::counter("slow queries"),
+        Some(Service::Apache) => Measure::idle_workers(),
+        Some(Service::Http) => Measure::response_time(),
+        Some(Service::Queue) => Measure::gauge("big jobs", "big", Direction::HigherIsWorse),
+    },
+};
+
+const ON_TIMEOUT: Field<Watch> = Field {
+    key: Key::new(
+        "on_timeout",
+        Form::Words(&["gap", "beyond"]),
+        "What a read past the deadline is: a gap, or beyond the threshold",
+    ),
+    needs: None,
+    read: |item, watch| match &mut watch.source {
+        Source::Mysql { on_timeout, .. } | Source::Apache { on_timeout, .. } => set(on_timeout, item.choice(&TIMEOUTS)),
+        _ => None,
+    },
+    write: |watch| match &watch.source {
+        Source::Mysql { on_timeout, .. } | Source::Apache { on_timeout, .. } => text(word(&TIMEOUTS, *on_timeout)),
+        _ => None,
+    },
+};
+
+const DEADLINE: Field<Watch> = Field {
+    key: Key::new("deadline", Form::Duration, "How long one reading may take")
+        .default("a quarter of the interval, at most \"10s\""),
+    needs: None,
+    read: |item, watch| {
+        let deadline = item.duration()?;
+        if deadline.value == Span::ZERO {
+            item.wrong("a deadline of 0 leaves no time for an answer", "write deadline = \"5s\", or leave it out");
+            return None;
+        }
+        set(&mut watch.deadline, Some(Some(deadline)))
+    },
+    write: |watch| duration(watch.deadline.as_ref()?.value),
+};
+
+const DIRECTION: Field<Watch> = Field {
+    key: Key::new(
+        "direction",
+        Form::Words(&["higher-is-worse", "lower-is-worse"]),
+        "Which way of the indicator is bad",
+    )
+    .default("what fits the kind"),
+    needs: None,
+    read: |item, watch| set(&mut watch.direction, item.choice(&DIRECTIONS).map(Some)),
+    write: |watch| text(word(&DIRECTIONS, watch.direction?)),
+};
+
+const INDICATOR_KIND: Field<Watch> = Field {
+    key: Key::new(
+        "indicator_kind",
+        Form::Words(&["gauge", "counter"]),
+        "The number itself counts, or its increase in an interval",
+    )
+    .default("\"counter\" for a variable of MySQL, else \"gauge\""),
+    needs: None,
+    read: |item, watch| set(&mut watch.indicator_kind, item.choice(&INDICATOR_KINDS).map(Some)),
+    write: |watch| text(word(&INDICATOR_KINDS, watch.indicator_kind?)),
+};
+
+/// What most real monitors have.
+const COMMON: [Field<Watch>; 3] = [DEADLINE, DIRECTION, INDICATOR_KIND];
+
+const KIND: Key =
+    Key::new("kind", Form::Words(&["mysql", "apache", "http", "hypervisor", "simulated"]), "What reads the indicator");
+
+pub(super) fn kinds() -> Vec<KindOfTable> {
+    let kind = |kind: &&MonitorKind| {
+        let blank = Watch::of((kind.blank)());
+        let mut keys = vec![(KIND, None)];
+        keys.extend(KindOfTable::rows(kind.fields, &blank));
+        keys.extend(KindOfTable::rows(kind.common, &blank));
+        KindOfTable { kind: kind.word, doc: kind.doc, keys }
+    };
+    KINDS.iter().map(kind).collect()
+}
+
+pub(super) const MONITOR: Shape = shape!("a monitor", kinds);
+
+/// A monitor before the VM around it is known.
+pub(super) struct Watch {
+    pub source: Source,
+    /// Of a simulated service.
+    pub plan: VmPlan,
+    /// What follows is set by the config.
+    pub deadline: Option<At<Span>>,
+    direction: Option<Direction>,
+    indicator_kind: Option<IndicatorKind>,
+}
+
+impl Watch {
+    fn of(source: Source) -> Self {
+        Self { source, plan: VmPlan::default(), deadline: None, direction: None, indicator_kind: None }
+    }
+
+    fn measure(&self) -> Measure {
+        (kind_of(&self.source).measure)(self)
+    }
+
+    pub fn direction(&self) -> Direction {
+        self.direction.unwrap_or_else(|| self.measure().direction)
+    }
+
+    pub fn indicator(&self, interval: Span) -> Indicator {
+        let measure = self.measure();
+        let kind = self.indicator_kind.unwrap_or(measure.kind);
+        let unit = if kind == IndicatorKind::Counter { per(interval) } else { measure.unit.to_owned() };
+        Indicator { name: measure.name, unit, kind }
+    }
+
+    /// The monitor proper.
+    pub fn monitor(&self, interval: Span) -> Monitor {
+        let deadline = match (&self.deadline, self.plan.service) {
+            (Some(deadline), _) => deadline.value,
+            (None, Some(Service::Http)) => self.plan.deadline,
+            (None, _) => Monitor::default_deadline(interval),
+        };
+        Monitor { source: self.source.clone(), deadline }
+    }
+
+    /// The word in the SERVICE column, unless the VM has its own.
+    pub fn service(&self) -> &'static str {
+        service(&self.source, &self.plan)
+    }
+
+    /// It reports job queues.
+    pub fn is_queue(&self) -> bool {
+        self.plan.service == Some(Service::Queue)
+    }
+}
+
+/// The word for a VM's service unless it has its own.
+pub(in super::super) fn service(source: &Source, plan: &VmPlan) -> &'static str {
+    match source {
+        // A service or a figure says more than where it comes from.
+        Source::Simulated => word(&SERVICES, plan.service.unwrap_or(Service::Mysql)),
+        Source::Hypervisor { field } => word(&USAGES, *field),
+        other => kind_of(other).word,
+    }
+}
+
+/// A monitor as it was given.
+pub(super) struct GivenMonitor {
+    /// As far as its kind could be read: what it watches, with the defaults of what could not.
+    pub watch: Option<Watch>,
+    /// Where its kind is.
+    pub kind: std::ops::Range<usize>,
+    /// All that it needs could be read.
+    pub is_whole: bool,
+    /// There is a deadline, readable or not.
+    pub has_deadline: bool,
+}
+
+impl GivenMonitor {
+    pub fn is_simulated(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.source == Source::Simulated)
+    }
+}
+
 /// Reads a monitor. `folder` is the config's, `interval` the VM's if it could be read.
 pub(super) fn read(
     table: Table<'_>,
     folder: Option<&Path>,
     interval: Option<Span>,
     diagnostics: &Diagnostics,
-) -> Watch {
-    let given = table.need("kind", "kind = \"mysql\", or apache, http, hypervisor, simulated");
-    let given = given.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
-    let kind = given.as_ref().map(|kind| kind.value);
-    let mut plan = VmPlan::default();
-    let (source, measure) = match kind {
-        Some(Kind::Mysql) => mysql(&table, folder, diagnostics),
-        Some(Kind::Apache) => apache(&table),
-        Some(Kind::Http) => http(&table),
-        Some(Kind::Hypervisor) => hypervisor(&table),
-        Some(Kind::Simulated) => simulated(&table, &mut plan),
-        None => (None, Measure::gauge("", "", Direction::default())),
-    };
-    let mut watch = Watch {
-        kind: given,
-        service: match (plan.service, &source) {
-            (Some(service), _) => word(&SERVICES, service),
-            // In the SERVICE column the figure says more than where it comes from.
-            (None, Some(Source::Hypervisor { field })) => word(&FIELDS, *field),
-            (None, _) => kind.map_or("", |kind| word(&KINDS, kind)),
-        },
+) -> GivenMonitor {
+    let kind = table.need("kind", "kind = \"mysql\", or apache, http, hypervisor, simulated");
+    let words = KINDS.map(|kind| (kind.word, kind));
+    let chosen = kind.as_ref().and_then(|item| item.choice(&words));
+    let mut is_whole = chosen.is_some();
+    let watch = chosen.map(|kind| {
+        let mut watch = Watch::of((kind.blank)());
+        is_whole &= fill(kind.fields, &table, &mut watch).is_some();
+        fill(kind.common, &table, &mut watch);
+        if let Source::Mysql { password: Some(Secret::File(file)), .. } = &mut watch.source {
+            *file = folder.unwrap_or(Path::new("")).join(&*file);
+        }
+        watch
+    });
+    if chosen.is_some_and(|kind| kind.word == MYSQL.word) {
+        one_of(&table, ["variable", "query"], "say what is measured", diagnostics);
+        one_of(&table, ["password_env", "password_file"], "say where the password is", diagnostics);
+    }
+    let deadline = watch.as_ref().and_then(|watch| watch.deadline.as_ref());
+    if let Some((deadline, interval)) = deadline.zip(interval).filter(|(deadline, interval)| deadline.value > *interval)
+    {
+        let (long, short) = (written(deadline.value), written(interval));
+        let message = format!("the deadline {long} is longer than the interval {short}");
+        diagnostics.error(deadline.span.clone(), message, format!("write at most {short}, or a longer interval"));
+    }
+    let has_deadline = table.key_span("deadline").is_some();
+    table.finish(chosen.map(|kind| kind.word));
+    GivenMonitor { watch, kind: kind.map_or(0..0, |item| item.span()), is_whole, has_deadline }
+}
+
+/// Records the later of two keys that exclude each other.
+fn one_of(table: &Table<'_>, keys: [&'static str; 2], what: &str, diagnostics: &Diagnostics) {
+    if let [Some(one), Some(other)] = keys.map(|key| table.get(key)) {
+        let later = one.span().start.max(other.span().start);
+        let span = if one.span().start == later { one.span() } else { other.span() };
+        diagnostics.error(span, format!("both '{}' and '{}' {what}", keys[0], keys[1]), "keep one of them");
+    }
+}
+
+/// The keys of a VM's monitor, as a file has them.
+pub(in super::super) fn write_monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan) -> Vec<WrittenKey> {
+    let kind = kind_of(&monitor.source);
+    let watch = |source, deadline, direction, indicator_kind| Watch {
         source,
-        deadline: None,
-        has_deadline: table.key_span("deadline").is_some(),
-        indicator: Indicator { name: measure.name, unit: measure.unit.to_owned(), kind: measure.kind },
-        direction: measure.direction,
-        plan,
+        plan: plan.clone(),
+        deadline: Some(At::new(deadline, 0..0)),
+        direction: Some(direction),
+        indicator_kind: Some(indicator_kind),
     };
-    if kind != Some(Kind::Simulated) {
-        common(&table, &mut watch, interval);
-    }
-    if watch.indicator.kind == IndicatorKind::Counter {
-        watch.indicator.unit = per(interval.unwrap_or(Span::from_mins(1)));
-    }
-    table.finish(kind.map(|kind| word(&KINDS, kind)));
-    watch
-}
-
-/// What all real monitors have.
-fn common(table: &Table<'_>, watch: &mut Watch, interval: Option<Span>) {
-    watch.deadline = table.get("deadline").and_then(|item| {
-        let deadline = item.duration()?;
-        if deadline.value == Span::ZERO {
-            item.wrong("a deadline of 0 leaves no time for an answer", "write deadline = \"5s\", or leave it out");
-            return None;
-        }
-        if let Some(interval) = interval.filter(|interval| deadline.value > *interval) {
-            let message =
-                format!("the deadline {} is longer than the interval {}", written(deadline.value), written(interval));
-            item.wrong(message, format!("write at most {}, or a longer interval", written(interval)));
-        }
-        Some(deadline)
-    });
-    let directions = [("higher-is-worse", Direction::HigherIsWorse), ("lower-is-worse", Direction::LowerIsWorse)];
-    if let Some(direction) = table.get("direction").and_then(|item| item.choice(&directions)) {
-        watch.direction = direction;
-    }
-    // What a hypervisor tells is in percent: it never counts up.
-    if watch.kind.as_ref().is_some_and(|kind| kind.value == Kind::Hypervisor) {
-        return;
-    }
-    let kinds = [("gauge", IndicatorKind::Gauge), ("counter", IndicatorKind::Counter)];
-    if let Some(kind) = table.get("indicator_kind").and_then(|item| item.choice(&kinds)) {
-        watch.indicator.kind = kind;
-    }
-}
-
-fn mysql(table: &Table<'_>, folder: Option<&Path>, diagnostics: &Diagnostics) -> (Option<Source>, Measure) {
-    let url = table.need("url", "url = \"mysql://watch@127.0.0.1:3306\"").and_then(|item| address::mysql(&item));
-    let password = password(table, folder, diagnostics);
-    let (variable, query) = (table.get("variable"), table.get("query"));
-    if let (Some(variable), Some(query)) = (&variable, &query) {
-        later(variable, query).wrong("both 'variable' and 'query' say what is measured", "keep one of them");
-    }
-    let variable = variable.and_then(|item| item.name()).map(|text| text.value);
-    let query = query.and_then(|item| item.text()).inspect(|text| {
-        if text.value.trim().is_empty() {
-            diagnostics.error(text.span.clone(), "'query' is empty", "write a query that gives one number");
-        }
-    });
-    let (quantity, measure) = match (query, variable) {
-        (Some(query), _) => {
-            (MysqlQuantity::Query(query.value.to_owned()), Measure::gauge("query", "", Direction::HigherIsWorse))
-        }
-        (None, Some(name)) if !name.eq_ignore_ascii_case(SLOW_QUERIES) => {
-            let gauge = Measure::gauge(name, "", Direction::HigherIsWorse);
-            (MysqlQuantity::Variable(name.to_owned()), Measure { kind: IndicatorKind::Counter, ..gauge })
-        }
-        _ => (MysqlQuantity::Variable(SLOW_QUERIES.to_owned()), Measure::slow_queries()),
-    };
-    let on_timeout = on_timeout(table);
-    (url.map(|url| Source::Mysql { url, password, quantity, on_timeout }), measure)
-}
-
-fn password(table: &Table<'_>, folder: Option<&Path>, diagnostics: &Diagnostics) -> Option<Secret> {
-    let (env, file) = (table.get("password_env"), table.get("password_file"));
-    if let (Some(env), Some(file)) = (&env, &file) {
-        later(env, file).wrong("both 'password_env' and 'password_file' say where the password is", "keep one of them");
-    }
-    let env = env.and_then(|item| item.text());
-    if let Some(name) = env.as_ref().filter(|name| !is_variable(name.value)) {
-        let message = "this is no name of an environment variable";
-        diagnostics.error(
-            name.span.clone(),
-            message,
-            "name the variable that holds the password: letters, digits and _",
-        );
-    }
-    let file = file.and_then(|item| item.line()).map(|file| folder.unwrap_or(Path::new("")).join(file.value));
-    env.map(|name| Secret::Env(name.value.to_owned())).or(file.map(Secret::File))
+    let said = watch(monitor.source.clone(), monitor.deadline, vm.policy.direction, vm.indicator.kind);
+    let measure = said.measure();
+    let blank = watch((kind.blank)(), Monitor::default_deadline(vm.interval), measure.direction, measure.kind);
+    let blank = Watch { plan: VmPlan::default(), ..blank };
+    let word = text(kind.word).map(|value| WrittenKey::new(KIND, value, false));
+    let mut keys: Vec<WrittenKey> = word.into_iter().collect();
+    keys.extend(write(kind.fields, &said, &blank));
+    keys.extend(write(kind.common, &said, &blank));
+    keys
 }
 
 /// Whether this can be the name of an environment variable; what cannot may well be the password itself.
@@ -217,64 +555,8 @@ fn is_variable(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn apache(table: &Table<'_>) -> (Option<Source>, Measure) {
-    const EXAMPLE: &str = "http://127.0.0.1/server-status?auto";
-    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| address::page(&item, EXAMPLE));
-    let field = table.get("field").and_then(|item| item.line()).map_or(IDLE_WORKERS, |field| field.value);
-    let measure = match field {
-        IDLE_WORKERS => Measure::idle_workers(),
-        other => Measure::gauge(other, "", Direction::HigherIsWorse),
-    };
-    let on_timeout = on_timeout(table);
-    (url.map(|url| Source::Apache { url, field: field.to_owned(), on_timeout }), measure)
-}
-
-fn http(table: &Table<'_>) -> (Option<Source>, Measure) {
-    const EXAMPLE: &str = "http://127.0.0.1/";
-    let url = table.need("url", &format!("url = \"{EXAMPLE}\"")).and_then(|item| address::page(&item, EXAMPLE));
-    let expect = table.get("expect").and_then(|item| item.whole(100..=599)).and_then(|n| u16::try_from(n).ok());
-    (url.map(|url| Source::Http { url, expect: expect.unwrap_or(200) }), Measure::response_time())
-}
-
-fn hypervisor(table: &Table<'_>) -> (Option<Source>, Measure) {
-    let field = table.need("field", "field = \"cpu\", or memory").and_then(|item| item.choice(&FIELDS));
-    let name = if field == Some(Usage::Memory) { "memory" } else { "CPU" };
-    (field.map(|field| Source::Hypervisor { field }), Measure::gauge(name, "%", Direction::HigherIsWorse))
-}
-
-fn simulated(table: &Table<'_>, plan: &mut VmPlan) -> (Option<Source>, Measure) {
-    let service = table.need("service", "service = \"mysql\", or apache, http, queue");
-    plan.service = service.and_then(|item| item.choice(&SERVICES));
-    let set = |key, to: &mut f64, read: &dyn Fn(&Item<'_>) -> Option<f64>| {
-        if let Some(value) = table.get(key).and_then(|item| read(&item)) {
-            *to = value;
-        }
-    };
-    let positive = |item: &Item<'_>| item.positive();
-    let not_negative = |item: &Item<'_>| item.number_in(0.0..=f64::MAX, "0 or more");
-    set("demand_ghz", &mut plan.demand_ghz, &positive);
-    set("swing", &mut plan.swing, &|item| item.number_in(0.0..=1.0, "from 0 to 1"));
-    set("bursts_a_day", &mut plan.bursts_a_day, &not_negative);
-    set("burst", &mut plan.burst, &|item| item.number_in(1.0..=f64::MAX, "at least 1"));
-    set("memory_mb", &mut plan.memory_mb, &positive);
-    set("dirty_mb_s", &mut plan.dirty_mb_s, &not_negative);
-    let measure = match plan.service {
-        Some(Service::Mysql) | None => Measure::slow_queries(),
-        Some(Service::Apache) => Measure::idle_workers(),
-        Some(Service::Http) => Measure::response_time(),
-        Some(Service::Queue) => Measure::gauge("big jobs", "big", Direction::HigherIsWorse),
-    };
-    (Some(Source::Simulated), measure)
-}
-
-fn on_timeout(table: &Table<'_>) -> OnTimeout {
-    let words = [("gap", OnTimeout::Gap), ("beyond", OnTimeout::Beyond)];
-    table.get("on_timeout").and_then(|item| item.choice(&words)).unwrap_or_default()
-}
-
-/// Of two that exclude each other, the one that is too many.
-fn later<'i, 'a>(one: &'i Item<'a>, other: &'i Item<'a>) -> &'i Item<'a> {
-    if one.span().start > other.span().start { one } else { other }
+fn not_negative(item: &Item<'_>) -> Option<f64> {
+    item.number_in(0.0..=f64::MAX, "0 or more")
 }
 
 /// A counter's unit: its increase in so long.
@@ -285,8 +567,4 @@ fn per(interval: Span) -> String {
         "1d" => "/d".to_owned(),
         other => format!("/{other}"),
     }
-}
-
-fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
 }

@@ -6,7 +6,7 @@ use super::super::toml_reader::{At, Item, Table};
 use super::super::words::{did_you_mean, if_near};
 use super::agree;
 use super::lookup;
-use super::policy::{Kind, Policy};
+use super::policy::{Policy, PolicyKind};
 use super::vms::Context;
 use crate::core::cluster::{ArrayId, Host, HostId};
 
@@ -43,7 +43,7 @@ impl<'c, 'a> Places<'c, 'a> {
         };
         let kind = policy.and_then(|(policy, _)| policy.kind());
         let away = self.away(table, kind);
-        if let (Some(array), Some(Kind::Site), true) = (array, kind, self.context.sites.whole) {
+        if let (Some(array), Some(PolicyKind::Site), true) = (array, kind, self.context.sites.whole) {
             self.check_home(table, array);
         }
         if let (Some(array), Some((policy, given))) = (array, policy) {
@@ -79,12 +79,12 @@ impl<'c, 'a> Places<'c, 'a> {
     }
 
     /// The array a site policy sends the VM to; no other policy sends it away.
-    fn away(&self, table: &Table<'a>, kind: Option<Kind>) -> Option<ArrayId> {
+    fn away(&self, table: &Table<'a>, kind: Option<PolicyKind>) -> Option<ArrayId> {
         let Some(item) = table.get("away") else {
-            return if kind == Some(Kind::Site) { self.only_other(table) } else { None };
+            return if kind == Some(PolicyKind::Site) { self.only_other(table) } else { None };
         };
         let away = item.text().and_then(|name| self.array(&name));
-        if kind.is_some_and(|kind| kind != Kind::Site) {
+        if kind.is_some_and(|kind| kind != PolicyKind::Site) {
             item.wrong("only a site policy sends a VM away", "remove 'away', or use a policy of kind \"site\"");
         } else if self.context.sites.whole && away.is_some_and(|away| self.is_home(away)) {
             item.wrong("this array is at the home site", "name an array of another site");

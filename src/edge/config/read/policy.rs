@@ -6,7 +6,8 @@ use std::ops::Range;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::super::diagnostics::Diagnostics;
-use super::super::toml_reader::{At, Item, Table};
+use super::super::keys::{Form, Key, KindOfTable, WrittenKey, shape};
+use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
 use crate::core::policy::{
@@ -14,24 +15,175 @@ use crate::core::policy::{
     Rule, Settings, SettingsError, SiteRule, WorkingHours,
 };
 
-/// The word in `kind`.
+/// The word in `kind`, before its policy is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PolicyKind {
     Threshold,
     Base,
     Schedule,
     Site,
 }
 
-const KINDS: [(&str, Kind); 4] =
-    [("threshold", Kind::Threshold), ("base", Kind::Base), ("schedule", Kind::Schedule), ("site", Kind::Site)];
+const KINDS: [(&str, PolicyKind); 4] = [
+    ("threshold", PolicyKind::Threshold),
+    ("base", PolicyKind::Base),
+    ("schedule", PolicyKind::Schedule),
+    ("site", PolicyKind::Site),
+];
+
+/// A key of a policy. What it is in a file, the core says: [`Settings::written`].
+struct PolicyKey {
+    key: Key,
+    kinds: &'static [PolicyKind],
+    /// It has no default.
+    is_needed: bool,
+}
+
+impl PolicyKey {
+    const fn needed(kinds: &'static [PolicyKind], key: Key) -> Self {
+        Self { key, kinds, is_needed: true }
+    }
+
+    const fn optional(kinds: &'static [PolicyKind], key: Key) -> Self {
+        Self { key, kinds, is_needed: false }
+    }
+}
+
+const ALL: &[PolicyKind] = &[PolicyKind::Threshold, PolicyKind::Base, PolicyKind::Schedule, PolicyKind::Site];
+/// They compare samples with a threshold.
+const RANGED: &[PolicyKind] = &[PolicyKind::Threshold, PolicyKind::Base, PolicyKind::Schedule];
+/// They move to the base.
+const BASED: &[PolicyKind] = &[PolicyKind::Base, PolicyKind::Schedule];
+const SCHEDULE: &[PolicyKind] = &[PolicyKind::Schedule];
+const SITE: &[PolicyKind] = &[PolicyKind::Site];
+
+const KEYS: [PolicyKey; 15] = [
+    PolicyKey::needed(
+        ALL,
+        Key::new("kind", Form::Words(&["threshold", "base", "schedule", "site"]), "Which of the four policies"),
+    ),
+    PolicyKey::needed(
+        ALL,
+        Key::new(
+            "threshold",
+            Form::Number,
+            "A sample past it is beyond, a value equal to it is not. Of a site policy: so many big jobs in a queue as it is \
+             claimed",
+        ),
+    ),
+    PolicyKey::needed(RANGED, Key::new("tarry", Form::Number, "So many samples in a row beyond the threshold")),
+    PolicyKey::needed(BASED, Key::new("low_threshold", Form::Number, "A sample past it on the other side is low")),
+    PolicyKey::needed(BASED, Key::new("low_tarry", Form::Number, "So many low samples in a row")),
+    PolicyKey::optional(ALL, Key::new("settle", Form::Duration, "After a move nothing counts for so long")),
+    PolicyKey::optional(
+        ALL,
+        Key::new("stale_after", Form::Number, "So many readings without a value in a row, and the counts fall to 0"),
+    ),
+    PolicyKey::needed(
+        SCHEDULE,
+        Key::new("hours", Form::Text, "The working hours: windows parted by commas; 22:00-06:00 goes across midnight"),
+    ),
+    PolicyKey::optional(SCHEDULE, Key::new("zone", Form::Zone, "Their zone: a name of the tz database")),
+    PolicyKey::optional(
+        SCHEDULE,
+        Key::new("workstart", Form::Number, "Instead of hours: the first 5-minute slot of the UTC day")
+            .default("the hours"),
+    ),
+    PolicyKey::optional(
+        SCHEDULE,
+        Key::new("workstop", Form::Number, "Instead of hours: the slot in which they end").default("the hours"),
+    ),
+    PolicyKey::optional(
+        SCHEDULE,
+        Key::new(
+            "resting",
+            Form::Words(&["record", "off"]),
+            "Readings outside the hours: recorded, or not made at all",
+        ),
+    ),
+    PolicyKey::optional(
+        SITE,
+        Key::new("home_tarry", Form::Number, "Empty polls in a row, away, before the VM goes home"),
+    ),
+    PolicyKey::optional(
+        SITE,
+        Key::new("break_even", Form::Words(&["show", "require"]), "Whether a move away must pay: shown, or required"),
+    ),
+    PolicyKey::optional(
+        SITE,
+        Key::new("margin", Form::Number, "How much better than staying a move away must be, at least 1"),
+    ),
+];
+
+/// A policy of this kind with the defaults of its keys.
+fn blank(kind: PolicyKind) -> Settings {
+    let bound = Bound { at: 0.0, tarry: 1 };
+    let rule = match kind {
+        PolicyKind::Threshold => Rule::Threshold { high: bound },
+        PolicyKind::Base => Rule::Base { high: bound, low: bound },
+        PolicyKind::Schedule => {
+            let hours = WorkingHours::always();
+            Rule::Schedule { high: bound, low: bound, hours, resting: Resting::default() }
+        }
+        PolicyKind::Site => Rule::Site(SiteRule {
+            threshold: 1,
+            home_tarry: DEFAULT_HOME_TARRY,
+            break_even: BreakEven::default(),
+            margin: DEFAULT_MARGIN,
+        }),
+    };
+    Settings::new(rule, Direction::default())
+}
+
+pub(super) fn kinds() -> Vec<KindOfTable> {
+    let docs = [
+        "A VM moves on when `tarry` samples in a row are past the threshold, in the direction that is worse",
+        "And it goes to the base when `low_tarry` samples in a row are past the low threshold, on its other side",
+        "As \"base\" inside working hours; outside them the VM rests on the base",
+        "For a VM that works through job queues. A queue of many big jobs is worked away from home",
+    ];
+    let kind = |((word, kind), doc): ((&'static str, PolicyKind), &'static str)| {
+        let default = |row: &PolicyKey| blank(kind).written(row.key.name).filter(|_| !row.is_needed);
+        let of_kind = KEYS.iter().filter(|row| row.kinds.contains(&kind));
+        let keys = of_kind.map(|row| (row.key, default(row).map(|value| value.toml()))).collect();
+        KindOfTable { kind: word, doc, keys }
+    };
+    KINDS.into_iter().zip(docs).map(kind).collect()
+}
+
+/// The keys of a policy, as a file has them. Its direction is in the VM's monitor.
+pub(in super::super) fn write_policy(settings: &Settings) -> Vec<WrittenKey> {
+    let kind = match &settings.rule {
+        Rule::Threshold { .. } => PolicyKind::Threshold,
+        Rule::Base { .. } => PolicyKind::Base,
+        Rule::Schedule { .. } => PolicyKind::Schedule,
+        Rule::Site(_) => PolicyKind::Site,
+    };
+    let blank = blank(kind);
+    let row = |name: &str| KEYS.iter().find(|row| row.key.name == name);
+    let key = |name: &&'static str| {
+        let (row, value) = (row(name)?, settings.written(name)?);
+        let is_default = !row.is_needed && blank.written(name).as_ref() == Some(&value);
+        Some(WrittenKey::new(row.key, value, is_default))
+    };
+    Settings::KEYS.iter().filter_map(key).collect()
+}
+
+/// Its keys are the policies' names.
+pub(super) const POLICIES: Shape = Shape { name: "[policy]", keys: || &["NAME"] };
+
+pub(super) const POLICY: Shape = shape!("a policy", every_key);
+
+fn every_key() -> Vec<KindOfTable> {
+    KindOfTable::plain(&KEYS.map(|row| row.key))
+}
 
 /// A policy before the direction of an indicator is known; what could not be read is `None`.
 #[derive(Debug, Default)]
 pub(super) struct Policy {
     /// Where it stands: its header, its braces, or the first of its dotted keys.
     pub place: Range<usize>,
-    pub kind: Option<At<Kind>>,
+    pub kind: Option<At<PolicyKind>>,
     /// The threshold, but the site policy's.
     pub high: Option<At<f64>>,
     tarry: Option<u32>,
@@ -49,25 +201,24 @@ pub(super) struct Policy {
 pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
     let kind = table.need("kind", "kind = \"threshold\", or base, schedule, site");
     let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
-    let is = |wanted: &[Kind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
+    let is = |wanted: &[PolicyKind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
     // Of a policy whose kind cannot be read, all that is there is read, and nothing is missing.
     let unknown = kind.is_none();
-    let ask = |key, wanted: &[Kind], example: &str| match (is(wanted), unknown) {
+    let ask = |key, wanted: &[PolicyKind], example: &str| match (is(wanted), unknown) {
         (true, _) => table.need(key, example),
         (false, true) => table.get(key),
         (false, false) => None,
     };
     let whole = |item: Item<'_>| item.whole(1..=u32::MAX);
-    let (ranged, based) = ([Kind::Threshold, Kind::Base, Kind::Schedule], [Kind::Base, Kind::Schedule]);
     let policy = Policy {
         place: table.span(),
-        high: ask("threshold", &ranged, "threshold = 50").and_then(|item| item.number()),
-        tarry: ask("tarry", &ranged, "tarry = 3").and_then(whole),
-        low: ask("low_threshold", &based, "low_threshold = 1").and_then(|item| item.number()),
-        low_tarry: ask("low_tarry", &based, "low_tarry = 20").and_then(whole),
-        hours: if is(&[Kind::Schedule]) || unknown { hours(&table, unknown, diagnostics) } else { None },
-        resting: if is(&[Kind::Schedule]) || unknown { resting(&table) } else { Resting::default() },
-        site: if is(&[Kind::Site]) { site(&table) } else { None },
+        high: ask("threshold", RANGED, "threshold = 50").and_then(|item| item.number()),
+        tarry: ask("tarry", RANGED, "tarry = 3").and_then(whole),
+        low: ask("low_threshold", BASED, "low_threshold = 1").and_then(|item| item.number()),
+        low_tarry: ask("low_tarry", BASED, "low_tarry = 20").and_then(whole),
+        hours: if is(SCHEDULE) || unknown { hours(&table, unknown, diagnostics) } else { None },
+        resting: if is(SCHEDULE) || unknown { resting(&table) } else { Resting::default() },
+        site: if is(SITE) { site(&table) } else { None },
         settle: table.get("settle").and_then(|item| item.duration()).map(|settle| settle.value),
         stale_after: table.get("stale_after").and_then(whole),
         checked: Cell::default(),
@@ -81,7 +232,7 @@ pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
 
 impl Policy {
     /// The policy's word, if it could be read.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<PolicyKind> {
         self.kind.as_ref().map(|kind| kind.value)
     }
 
@@ -103,12 +254,12 @@ impl Policy {
             self.check(Settings::new(rule, direction), Some(vm), diagnostics);
         }
         let rule = match self.kind()? {
-            Kind::Threshold | Kind::Base => self.bounds()?,
-            Kind::Schedule => {
+            PolicyKind::Threshold | PolicyKind::Base => self.bounds()?,
+            PolicyKind::Schedule => {
                 let (high, low) = (self.bounds()?.high()?, self.bounds()?.low()?);
                 Rule::Schedule { high, low, hours: self.hours.clone()?, resting: self.resting }
             }
-            Kind::Site => Rule::Site(self.site?),
+            PolicyKind::Site => Rule::Site(self.site?),
         };
         let settle = self.settle.unwrap_or(DEFAULT_SETTLE);
         let stale_after = self.stale_after.unwrap_or(DEFAULT_STALE_AFTER);

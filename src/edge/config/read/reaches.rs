@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::diagnostics::Diagnostics;
 use super::super::toml_reader::{At, Item};
 use super::address;
-use super::driver::{self, Given};
+use super::driver::{self, GivenDriver};
 use crate::core::cluster::{Driver, Libvirt, Reach};
 
 /// A host as it was given.
@@ -17,7 +17,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// How these hosts of one array are reached by its driver.
-pub(super) fn read(hosts: &[Entry<'_>], driver: &Given<'_>, diagnostics: &Diagnostics) -> Vec<Reach> {
+pub(super) fn read(hosts: &[Entry<'_>], driver: &GivenDriver<'_>, diagnostics: &Diagnostics) -> Vec<Reach> {
     let word = driver.driver.word();
     if driver.driver != Driver::Simulator {
         for item in hosts.iter().filter_map(|host| host.cpu_ghz.as_ref()) {
@@ -36,7 +36,7 @@ pub(super) fn read(hosts: &[Entry<'_>], driver: &Given<'_>, diagnostics: &Diagno
 
 fn by_libvirt(
     hosts: &[Entry<'_>],
-    given: &Given<'_>,
+    given: &GivenDriver<'_>,
     libvirt: &Libvirt,
     item: &Item<'_>,
     diagnostics: &Diagnostics,

@@ -3,10 +3,21 @@
 use std::collections::HashSet;
 
 use super::super::diagnostics::Diagnostics;
-use super::super::keys;
-use super::super::toml_reader::Table;
+use super::super::keys::{Form, Key, KindOfTable, shape};
+use super::super::toml_reader::{Shape, Table};
 use super::check_unique;
 use crate::core::cluster::{Site, SiteId};
+
+const KEYS: [Key; 2] = [
+    Key::new("name", Form::Text, "Its name, without blanks"),
+    Key::new("home", Form::Flag, "The others are away from this one; exactly one is home").default("false"),
+];
+
+pub(super) fn kinds() -> Vec<KindOfTable> {
+    KindOfTable::plain(&KEYS)
+}
+
+const SITE: Shape = shape!("a site", kinds);
 
 /// The sites of a file.
 pub(super) struct Sites {
@@ -30,7 +41,7 @@ pub(super) fn read(top: &Table<'_>, diagnostics: &Diagnostics) -> Sites {
     let (mut list, mut seen, mut home) = (Vec::new(), HashSet::new(), None);
     let (entries, mut whole) = item.list("[[site]], in double brackets, once for each");
     for entry in &entries {
-        let Some(table) = entry.table(keys::SITE) else {
+        let Some(table) = entry.table(SITE) else {
             whole = false;
             continue;
         };

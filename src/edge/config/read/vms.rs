@@ -4,24 +4,46 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::diagnostics::Diagnostics;
-use super::super::keys;
+use super::super::keys::{Form, Key, KindOfTable, shape};
 use super::super::lines::Lines;
 use super::super::model::Origin;
-use super::super::toml_reader::{At, Item, Table};
+use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::written;
 use super::agree;
 use super::arrays::Arrays;
 use super::domains::{self, Domains};
-use super::monitor::{self, Watch};
+use super::monitor::{self, GivenMonitor};
 use super::places::{Place, Places};
-use super::policy::{self, Kind, Policy};
+use super::policy::{self, Policy, PolicyKind};
 use super::sites::Sites;
-use super::{MODES, check_unique, lookup};
+use super::top::MODES;
+use super::{check_unique, lookup};
 use crate::core::cluster::{ArrayId, Domain, Driver, Mode, Monitor, Span, Vm};
-use crate::core::simulation::{Service, VmPlan};
+use crate::core::simulation::VmPlan;
 
 const DEFAULT_INTERVAL: Span = Span::from_mins(1);
 const SHORTEST_INTERVAL: Span = Span::from_secs(1);
+
+const KEYS: [Key; 11] = [
+    Key::new("name", Form::Text, "Its name, without blanks"),
+    Key::new("array", Form::Text, "Its array; of a VM with a site policy, that at home").default("its host's"),
+    Key::new("host", Form::Text, "Where it is, if the driver can't tell"),
+    Key::new("interval", Form::Duration, "Between two readings, at least \"1s\"").default("\"1m\""),
+    Key::new("monitor", Form::Table, "What is measured, and where"),
+    Key::new("policy", Form::Table, "The name of a shared policy, or its own: policy = { kind = … }"),
+    Key::new("mode", Form::Words(&["observe", "ask", "auto"]), "Narrower than the cluster's").default("the cluster's"),
+    Key::new("away", Form::Text, "The array that a site policy sends it to")
+        .default("the only one not at the home site"),
+    Key::new("service", Form::Text, "Shown beside its name").default("the kind of its monitor"),
+    domains::DOMAIN,
+    domains::UUID,
+];
+
+pub(super) fn kinds() -> Vec<KindOfTable> {
+    KindOfTable::plain(&KEYS)
+}
+
+const VM: Shape = shape!("a VM", kinds);
 
 /// What VMs refer to.
 pub(super) struct Context<'a> {
@@ -58,7 +80,7 @@ pub(super) fn read<'a>(top: &Table<'a>, context: &Context<'a>) -> Vms {
     };
     let (names, domains) = (HashSet::new(), Domains::default());
     let mut reader = Reader { context, names, places: Places::new(context), domains };
-    for table in entries.iter().filter_map(|entry| entry.table(keys::VM)) {
+    for table in entries.iter().filter_map(|entry| entry.table(VM)) {
         if let Some(read) = reader.vm(table) {
             vms.list.push(read.vm);
             vms.monitors.push(read.monitor);
@@ -95,10 +117,10 @@ impl<'a> Reader<'_, 'a> {
         }
         let interval = interval(&table);
         let monitor = table.need("monitor", "monitor = { kind = \"mysql\", url = \"mysql://watch@127.0.0.1\" }");
-        let watch = monitor.as_ref().and_then(|item| item.table(keys::MONITOR));
-        let watch = watch.map(|table| monitor::read(table, context.folder, interval, context.diagnostics));
+        let watched = monitor.as_ref().and_then(|item| item.table(monitor::MONITOR));
+        let watched = watched.map(|table| monitor::read(table, context.folder, interval, context.diagnostics));
         let given = table.need("policy", "policy = { kind = \"threshold\", threshold = 50, tarry = 3 }");
-        let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(keys::POLICY));
+        let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(policy::POLICY));
         let own = own.map(|table| policy::read(table, context.diagnostics));
         let policy = own.as_ref().or_else(|| given.as_ref().and_then(|item| self.named_policy(item)));
         let word = name.as_ref().map_or("", |name| name.value);
@@ -107,29 +129,30 @@ impl<'a> Reader<'_, 'a> {
         let service = table.get("service").and_then(|item| item.name());
         let domain = self.domain(&table, name.as_ref(), place.as_ref());
         table.finish(None);
-        if let (Some(place), Some(watch)) = (&place, &watch) {
-            self.check_drivers(place, watch, policy.zip(given.as_ref()));
+        if let (Some(place), Some(watched)) = (&place, &watched) {
+            self.check_drivers(place, watched, policy.zip(given.as_ref()));
         }
 
-        let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
-        let settings = policy.settings(watch.direction, word, context.diagnostics);
-        self.check_pair(policy, &watch, &given);
-        check_deadline(policy, &watch, interval, &monitor);
-        let (place, interval) = (place?, interval?);
+        let (policy, watched, monitor, given) = (policy?, watched?, monitor?, given?);
+        let direction = watched.watch.as_ref().map(|watch| watch.direction()).unwrap_or_default();
+        let settings = policy.settings(direction, word, context.diagnostics);
+        self.check_pair(policy, &watched, &given);
+        check_deadline(policy, &watched, interval, &monitor);
+        let (place, interval, watch) = (place?, interval?, watched.watch.filter(|_| watched.is_whole)?);
         let vm = Vm {
             name: name?.value.to_owned(),
-            service: service.map_or_else(|| watch.service.to_owned(), |service| service.value.to_owned()),
+            service: service.map_or_else(|| watch.service().to_owned(), |service| service.value.to_owned()),
             array: place.array,
             host: place.host,
             interval,
-            indicator: watch.indicator.clone(),
+            indicator: watch.indicator(interval),
             policy: settings?,
             mode,
             away: place.away,
         };
         Some(Read {
             vm,
-            monitor: watch.monitor(interval)?,
+            monitor: watch.monitor(interval),
             origin: self.origin(&given, policy),
             domain,
             plan: watch.plan,
@@ -137,7 +160,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn domain(&mut self, table: &Table<'a>, name: Option<&At<&'a str>>, place: Option<&Place>) -> Domain {
-        let given = domains::Given::of(table);
+        let given = domains::GivenDomain::of(table);
         let domain = given.read();
         let array = place.and_then(|place| Some((place.array, self.context.arrays.driver(place.array)?)));
         if let Some((name, array)) = name.zip(array) {
@@ -147,11 +170,11 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// What moves the VM must know what it is watched by, and the way it is sent.
-    fn check_drivers(&self, place: &Place, watch: &Watch, policy: Option<(&Policy, &Item<'_>)>) {
+    fn check_drivers(&self, place: &Place, watched: &GivenMonitor, policy: Option<(&Policy, &Item<'_>)>) {
         let (arrays, diagnostics) = (self.context.arrays, self.context.diagnostics);
         let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
         let far = |array: ArrayId| agree::between_sites(name(array), arrays.driver(array)?);
-        let sent = policy.filter(|(policy, _)| policy.kind() == Some(Kind::Site));
+        let sent = policy.filter(|(policy, _)| policy.kind() == Some(PolicyKind::Site));
         if let Some((policy, given)) = sent {
             // Its queues are simulated, which would only be said again.
             if let Some((message, help)) = [Some(place.array), place.away].into_iter().flatten().find_map(far) {
@@ -160,9 +183,9 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         let driver: Option<&Driver> = arrays.driver(place.array);
-        let Some((kind, driver)) = watch.kind.as_ref().zip(driver) else { return };
-        if let Some((message, help)) = agree::with_driver(kind.value, name(place.array), driver) {
-            diagnostics.error(kind.span.clone(), message, help);
+        let Some((watch, driver)) = watched.watch.as_ref().zip(driver) else { return };
+        if let Some((message, help)) = agree::with_driver(&watch.source, name(place.array), driver) {
+            diagnostics.error(watched.kind.clone(), message, help);
         }
     }
 
@@ -198,8 +221,9 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// A site policy works through queues, the others watch an indicator.
-    fn check_pair(&self, policy: &Policy, watch: &Watch, given: &Item<'_>) {
-        let (Some(kind), Some(_)) = (policy.kind(), &watch.source) else { return };
+    fn check_pair(&self, policy: &Policy, watched: &GivenMonitor, given: &Item<'_>) {
+        let watch = watched.watch.as_ref().filter(|_| watched.is_whole || watched.is_simulated());
+        let Some((kind, watch)) = policy.kind().zip(watch) else { return };
         if let Some((message, help)) = agree::with_service(kind, watch.is_queue()) {
             self.context.diagnostics.error(policy.kind_place(given), message, help);
         }
@@ -217,21 +241,18 @@ fn interval(table: &Table<'_>) -> Option<Span> {
 }
 
 /// An http check that times out is a sample of its deadline: at or under the threshold it would never count.
-fn check_deadline(policy: &Policy, watch: &Watch, interval: Option<Span>, monitor: &Item<'_>) {
-    let Some(high) = &policy.high else { return };
-    let simulated = watch.plan.service == Some(Service::Http);
-    let kind = watch.kind.as_ref().map(|kind| kind.value);
-    let (deadline, place) = match (kind, &watch.deadline, interval) {
-        (Some(monitor::Kind::Simulated), ..) if simulated => {
-            (agree::Deadline::Simulated(watch.plan.deadline), monitor.span())
-        }
-        (Some(monitor::Kind::Http), Some(deadline), _) => (agree::Deadline::Set(deadline.value), deadline.span.clone()),
-        (Some(monitor::Kind::Http), None, Some(interval)) if !watch.has_deadline => {
-            (agree::Deadline::Default(Monitor::default_deadline(interval)), monitor.span())
-        }
+fn check_deadline(policy: &Policy, watched: &GivenMonitor, interval: Option<Span>, monitor: &Item<'_>) {
+    let (Some(high), Some(watch)) = (&policy.high, &watched.watch) else { return };
+    let deadline = match (&watch.deadline, interval) {
+        (Some(deadline), _) => deadline.value,
+        (None, Some(interval)) if !watched.has_deadline => watch.monitor(interval).deadline,
+        (None, _) if watched.is_simulated() => watch.plan.deadline,
         _ => return,
     };
+    let is_set = watch.deadline.is_some();
+    let Some(deadline) = agree::Deadline::of(&watch.source, &watch.plan, deadline, is_set) else { return };
     if let Some((message, help)) = deadline.and_threshold(high.value) {
+        let place = watch.deadline.as_ref().map_or_else(|| monitor.span(), |deadline| deadline.span.clone());
         monitor.wrong_at(place, message, help);
     }
 }

@@ -1,0 +1,160 @@
+//! The top of the file, `[limits]` and `[history]`.
+
+use std::path::Path;
+
+use super::super::keys::{Field, Form, Key, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text};
+use super::super::model::{HistoryFile, HistorySettings};
+use super::super::toml_reader::{Item, Shape, Table};
+use super::super::words::{TEN_YEARS, written};
+use crate::core::cluster::{Limits, Mode, Span};
+
+pub(super) const MODES: [(&str, Mode); 3] = [("observe", Mode::Observe), ("ask", Mode::Ask), ("auto", Mode::Auto)];
+const SHORTEST: Span = Span::from_hours(1);
+
+const TOP_KEYS: [Key; 8] = [
+    Key::new("name", Form::Text, "Shown in the header").default("the file's name without its ending"),
+    Key::new(
+        "mode",
+        Form::Words(&["observe", "ask", "auto"]),
+        "How far the engine goes on its own: it decides and logs only, or an operator approves each request, or it acts",
+    )
+    .default("\"ask\""),
+    Key::new("limits", Form::Table, "Bounds on all moves"),
+    Key::new("history", Form::Table, "What is kept of samples, decisions, moves and edits across restarts"),
+    Key::new("site", Form::Table, "Providers or data centres").default("one, named \"home\""),
+    Key::new("array", Form::Table, "Hosts at one site that share storage and network"),
+    Key::new("policy", Form::Table, "Named settings that VMs share"),
+    Key::new("vm", Form::Table, "The VMs"),
+];
+
+pub(super) fn top_kinds() -> Vec<KindOfTable> {
+    KindOfTable::plain(&TOP_KEYS)
+}
+
+pub(super) const TOP: Shape = shape!("the config", top_kinds);
+
+pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
+    Field {
+        key: Key::new("at_once", Form::Number, "Migrations at once in the cluster"),
+        needs: None,
+        read: |item, limits| set(&mut limits.at_once, item.whole(1..=u32::MAX)),
+        write: |limits| bare(limits.at_once),
+    },
+    Field {
+        key: Key::new("at_once_per_host", Form::Number, "Migrations at once on one host, as source or destination"),
+        needs: None,
+        read: |item, limits| set(&mut limits.at_once_per_host, item.whole(1..=u32::MAX)),
+        write: |limits| bare(limits.at_once_per_host),
+    },
+    Field {
+        key: Key::new("moves_per_hour", Form::Number, "Moves in an hour in the cluster, or \"off\""),
+        needs: None,
+        read: |item, limits| {
+            limits.moves_per_hour = if item.is_off() { None } else { Some(item.whole(1..=u32::MAX)?) };
+            Some(())
+        },
+        write: |limits| limits.moves_per_hour.map_or_else(|| text("off"), bare),
+    },
+    Field {
+        key: Key::new("cooldown", Form::Duration, "Least time between two moves of one VM, or \"off\""),
+        needs: None,
+        read: |item, limits| set(&mut limits.cooldown, item.duration_or_off().map(|span| span.unwrap_or(Span::ZERO))),
+        write: |limits| duration_or_off(Some(limits.cooldown).filter(|cooldown| *cooldown != Span::ZERO)),
+    },
+    Field {
+        key: Key::new(
+            "flap_window",
+            Form::Duration,
+            "A VM that was on every host within it and never well is held, or \"off\"",
+        ),
+        needs: None,
+        read: |item, limits| {
+            let window = item.duration_or_off()?;
+            if window == Some(Span::ZERO) {
+                item.wrong("'flap_window' must be above 0", "write flap_window = \"1h\", or \"off\"");
+            }
+            set(&mut limits.flap_window, Some(window))
+        },
+        write: |limits| duration_or_off(limits.flap_window),
+    },
+    Field {
+        key: Key::new("hold_after_manual", Form::Duration, "A VM stays so long where an operator put it"),
+        needs: None,
+        read: |item, limits| set(&mut limits.hold_after_manual, item.duration().map(|hold| hold.value)),
+        write: |limits| duration(limits.hold_after_manual),
+    },
+];
+
+pub(super) fn limits_kinds() -> Vec<KindOfTable> {
+    KindOfTable::one(&LIMITS, &Limits::default())
+}
+
+pub(super) const LIMITS_SHAPE: Shape = shape!("[limits]", limits_kinds);
+
+pub(super) fn limits(table: Table<'_>) -> Limits {
+    let mut limits = Limits::default();
+    fill(&LIMITS, &table, &mut limits);
+    table.finish(None);
+    limits
+}
+
+pub(in super::super) const HISTORY: [Field<HistorySettings>; 3] = [
+    Field {
+        key: Key::new("file", Form::Text, "The history's file, relative to the config's folder, or \"off\"")
+            .default("one in $XDG_STATE_HOME/whimbrel"),
+        needs: None,
+        read: |item, history| {
+            history.file = if item.is_off() { HistoryFile::Off } else { HistoryFile::At(item.line()?.value.into()) };
+            Some(())
+        },
+        write: |history| match &history.file {
+            HistoryFile::Off => text("off"),
+            HistoryFile::Default => text("default"),
+            HistoryFile::At(path) => text(path.display().to_string()),
+        },
+    },
+    Field {
+        key: Key::new("raw", Form::Duration, "Samples are kept as they were read for so long, at least \"1h\""),
+        needs: None,
+        read: |item, history| set(&mut history.raw, kept(item)),
+        write: |history| duration(history.raw),
+    },
+    Field {
+        key: Key::new("rolled", Form::Duration, "Least, mean and most of each quarter of an hour are kept for so long"),
+        needs: None,
+        read: |item, history| set(&mut history.rolled, kept(item)),
+        write: |history| duration(history.rolled),
+    },
+];
+
+pub(super) fn history_kinds() -> Vec<KindOfTable> {
+    KindOfTable::one(&HISTORY, &HistorySettings::default())
+}
+
+pub(super) const HISTORY_SHAPE: Shape = shape!("[history]", history_kinds);
+
+pub(super) fn history(table: Table<'_>, folder: Option<&Path>) -> HistorySettings {
+    let mut history = HistorySettings::default();
+    fill(&HISTORY, &table, &mut history);
+    if let HistoryFile::At(file) = &mut history.file {
+        *file = folder.unwrap_or(Path::new("")).join(&*file);
+    }
+    let (raw, rolled) = (table.get("raw"), table.get("rolled"));
+    if history.raw < SHORTEST
+        && let Some(item) = &raw
+    {
+        item.wrong(format!("'raw' must be at least {}", written(SHORTEST)), "write raw = \"14d\"");
+    } else if history.rolled < history.raw
+        && let Some(item) = rolled.as_ref().or(raw.as_ref())
+    {
+        let (long, short) = (written(history.raw), written(history.rolled));
+        let message = format!("raw samples are kept for {long}, longer than what is rolled up of them, {short}");
+        item.wrong(message, "write a 'rolled' that is at least as long as 'raw'");
+    }
+    table.finish(None);
+    history
+}
+
+fn kept(item: &Item<'_>) -> Option<Span> {
+    item.duration_to(TEN_YEARS).map(|span| span.value)
+}
