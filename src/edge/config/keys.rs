@@ -58,8 +58,8 @@ impl Key {
     pub fn echo(&self) -> Echo {
         match self.form {
             Form::Words(_) | Form::Zone => Echo::Words,
-            Form::Address | Form::SecretPlace | Form::Program => Echo::Nothing,
-            Form::Number | Form::Flag | Form::Duration | Form::Text | Form::Table => Echo::Plain,
+            Form::Address | Form::SecretPlace => Echo::Nothing,
+            Form::Number | Form::Flag | Form::Duration | Form::Text | Form::Program | Form::Table => Echo::Plain,
         }
     }
 }

@@ -15,6 +15,7 @@ mod lines;
 mod model;
 mod read;
 mod redact;
+mod reference;
 mod render;
 mod report;
 mod save;
@@ -36,6 +37,7 @@ pub use edit::{
 };
 pub use find::find;
 pub use model::{Config, HistoryFile, HistorySettings, Origin};
+pub use reference::reference;
 pub use render::{Parts, render};
 pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};

@@ -266,7 +266,9 @@ pub(super) fn read<'a>(array: &Table<'a>, folder: Option<&Path>) -> Option<Given
     let given = driver.map(|mut driver| {
         match &mut driver {
             Driver::Simulator => {}
-            Driver::Libvirt(libvirt) => drop(fill(&LIBVIRT, &table, libvirt)),
+            Driver::Libvirt(libvirt) => {
+                fill(&LIBVIRT, &table, libvirt);
+            }
             Driver::Command(commands) => {
                 fill(&COMMANDS, &table, commands);
                 commands.resolve(folder.unwrap_or(Path::new("")));
