@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::core::cluster::{ArrayId, Cluster, HostId, Monitor, Source, Timestamp, VmId};
 use crate::core::engine::{
-    Change, Command, ConfigChange, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record, Route,
+    Change, Command, ConfigChange, Deadlines, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record, Route,
 };
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
@@ -36,6 +36,9 @@ pub struct Asked {
 }
 
 /// The engine and the simulator it lives with.
+///
+/// `WHIMBREL_DEADLINES=20` in the environment makes the engine's deadlines a twentieth as long. It is internal: tests that
+/// stop the process for longer than any deadline use it.
 #[derive(Debug)]
 pub struct EngineHost {
     engine: Engine,
@@ -75,7 +78,10 @@ impl EngineHost {
         Self::of(engine, &placed, monitors, plan, now)
     }
 
-    fn of(engine: Engine, placed: &Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
+    fn of(mut engine: Engine, placed: &Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
+        if let Some(n) = std::env::var("WHIMBREL_DEADLINES").ok().and_then(|n| n.parse().ok()) {
+            engine.set_deadlines(Deadlines::default().divided_by(n));
+        }
         Self {
             engine,
             driven: plan.driven.clone(),

@@ -1,4 +1,4 @@
-//! Which host a move would go to.
+//! Picks the host that a move goes to.
 
 use crate::core::cluster::{Array, ArrayId, HostId, HostState, Pick, Span, Timestamp, VmId, in_words};
 use crate::core::policy::Decision;
@@ -7,7 +7,7 @@ use super::live::FAILURE_MEMORY;
 use super::message::Target;
 use super::{Engine, host_word};
 
-/// So long after the start hosts are waited for that have not been heard of.
+/// For this time after the start, the ring waits for hosts that have not answered yet.
 const FIRST_ANSWERS: Span = Span::from_secs(10);
 
 impl Engine {
@@ -42,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// What an operator's target is called among the decisions.
+    /// The decision that an operator's target amounts to.
     pub(super) fn action_of(&self, vm: VmId, to: HostId) -> Decision {
         let (here, there) = (self.here(vm), self.cluster.host(to).array);
         if here == there {
@@ -80,7 +80,7 @@ impl Engine {
         for host in self.ring_from(vm, id) {
             match self.eligible(vm, host, 0, now) {
                 Ok(()) => return Ok(host),
-                // The ring is not walked past a host only because others were quicker to answer.
+                // Skipping a host only because it answers later than others would break the ring's order.
                 Err(_) if self.may_answer_yet(vm, host, now) => {
                     return Err(format!("{} has not answered yet", self.cluster.host(host).name));
                 }
@@ -103,21 +103,23 @@ impl Engine {
         (0..ring.len()).map(move |n| ring[(first + n) % ring.len()])
     }
 
-    /// The eligible host with the most measured headroom, only if better than here.
+    /// The eligible host with the most headroom, only if it has more than the present host. Its load includes VMs on their
+    /// way to it and those that came after it was measured, so that VMs which move together do not all pick the same host.
     fn pick_best(&self, vm: VmId, array: &Array, now: Timestamp) -> Result<HostId, String> {
+        let here = self.live(vm).host;
         let mut refusals = Vec::new();
         let mut best: Option<(HostId, f64)> = None;
         for &host in &array.ring {
-            match (self.eligible(vm, host, 0, now), self.host(host).load) {
+            let load = self.load_soon(here, host);
+            match (self.eligible(vm, host, 0, now), load) {
                 (Err(why), _) => refusals.push(why),
-                (Ok(()), None) => refusals.push(format!("{} not measured", self.cluster.host(host).name)),
+                (Ok(()), None) => refusals.push(format!("{} not measured", self.host_name(host))),
                 (Ok(()), Some(load)) if best.is_none_or(|(_, least)| load < least) => best = Some((host, load)),
                 (Ok(()), Some(_)) => {}
             }
         }
         let (host, load) = best.ok_or_else(|| none_would(&refusals))?;
-        let here = self.live(vm).host;
-        // From the base or from another site the ring is the aim, better or not.
+        // From the base or another site a VM moves into the ring even if that is no better.
         let compares = array.ring.contains(&here);
         match self.host(here).load.filter(|_| compares) {
             Some(now_at) if load >= now_at => Err(format!(
@@ -128,6 +130,15 @@ impl Engine {
             )),
             _ => Ok(host),
         }
+    }
+
+    /// A host's load with the VMs that it was not measured with: those on their way to it, and those that came since. Each
+    /// is taken to weigh as much as a VM of the host `from`.
+    fn load_soon(&self, from: HostId, host: HostId) -> Option<f64> {
+        let (source, live) = (self.host(from), self.host(host));
+        let share = source.load.unwrap_or(0.0) / f64::from(source.measured_vms.max(1));
+        let unmeasured = live.vms.saturating_sub(live.measured_vms) + self.incoming(host);
+        Some(live.load? + share * f64::from(unmeasured))
     }
 
     fn base(&self, vm: VmId) -> Result<HostId, String> {
@@ -160,7 +171,7 @@ impl Engine {
         Err(format!("{host} is in array {array}: no live migration between arrays"))
     }
 
-    /// Whether a policy's pick may be this host, if it gets so many more VMs before.
+    /// Whether a policy may pick this host after `more` other VMs are assigned to it.
     pub(super) fn eligible(&self, vm: VmId, host: HostId, more: u32, now: Timestamp) -> Result<(), String> {
         self.admits(vm, host, more)?;
         match self.live(vm).failed_on(host, now) {
@@ -172,7 +183,7 @@ impl Engine {
         }
     }
 
-    /// Whether a host takes this VM now: it is up, not draining, not full, with so many more, and not where the VM is.
+    /// Whether a host takes this VM after `more` others: it is up, not draining, not full, and not the VM's own host.
     pub(super) fn admits(&self, vm: VmId, host: HostId, more: u32) -> Result<(), String> {
         let described = self.cluster.host(host);
         let name = &described.name;
@@ -189,8 +200,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Every ring host that is up, takes VMs and has not just refused this one was a confirmed destination within the
-    /// flap window, and no counted sample since was back in bounds.
+    /// Says so if the VM is flapping: every eligible ring host was a confirmed destination within the flap window, and no
+    /// counted sample in between was back in bounds.
     pub(super) fn was_everywhere(&self, vm: VmId, now: Timestamp) -> Option<String> {
         let window = self.cluster.limits.flap_window?;
         let live = self.live(vm);

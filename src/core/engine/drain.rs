@@ -1,5 +1,5 @@
-//! A host is emptied: its VMs leave as a stream under the limits of migrations at once, and it takes no more until it
-//! is released. Commanded, or because the config says that the host is draining.
+//! Drains a host: its VMs leave, a few at a time under the limits of migrations at once, and it takes no VMs until the
+//! drain ends. An operator commands a drain, or the config says that the host is draining.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::spread::Given;
 use super::{Engine, host_word};
 use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, counted, in_words};
 
-/// VMs that cannot leave are looked at again after so long, though nothing happened.
+/// VMs that cannot leave are tried again after this time, even if nothing has changed.
 const TRY_AGAIN: Span = Span::from_secs(30);
 /// Before any instant a clock can show.
 const LONG_AGO: Timestamp = Timestamp::from_millis(i64::MIN);
@@ -24,9 +24,9 @@ pub struct Drain {
     pub by: String,
     /// Since when.
     pub since: Timestamp,
-    /// No more VMs are sent away for now.
+    /// No further VM is moved away for now.
     pub paused: bool,
-    /// VMs it had when it began, and those that came since.
+    /// VMs on it when the drain began, and those that came later.
     pub of: u32,
     /// VMs that have left it.
     pub moved: u32,
@@ -38,20 +38,20 @@ pub struct Drain {
     pub commanded: bool,
     /// Where its VMs go, as it was shown when it began.
     pub(super) planned: BTreeMap<VmId, HostId>,
-    /// VMs whose move away was aborted: they are left alone until then.
+    /// VMs whose move an operator aborted, and until when they are left alone.
     pub(super) spared: BTreeMap<VmId, Timestamp>,
-    /// Since when nothing has moved though there is something to be moved.
+    /// Since when no VM moves although some should.
     pub(super) stuck_since: Option<Timestamp>,
-    /// That it cannot be emptied was said.
+    /// An alarm has said that it cannot be drained.
     pub(super) told: bool,
 }
 
-/// What came of sending VMs away.
+/// The result of one round of moving VMs away.
 #[derive(Debug, Default)]
 struct Sent {
-    /// Some left.
+    /// Some VMs left.
     any: bool,
-    /// Some wait for others to arrive.
+    /// Some VMs wait until others have arrived.
     waits: bool,
     stays: Vec<(VmId, Stays)>,
 }
@@ -59,14 +59,14 @@ struct Sent {
 /// Why a VM stays on a host that is being drained.
 #[derive(Debug)]
 enum Stays {
-    /// There is no way out.
+    /// No host takes it, or it cannot be moved at all.
     Stuck(String),
-    /// Somebody wants it so.
+    /// An operator or a mode wants it to stay.
     Meant(String),
 }
 
 impl Engine {
-    /// The emptying of a host; `None`: it takes VMs.
+    /// The drain of a host; `None`: it takes VMs.
     pub fn drain(&self, host: HostId) -> Option<&Drain> {
         self.drains.get(&host)
     }
@@ -138,21 +138,21 @@ impl Engine {
         Ok(format!("{name}: draining goes on"))
     }
 
-    /// Hosts that are being drained are looked at when this event is through.
+    /// Has every drain continued at the end of this step.
     pub(super) fn look_at_drains(&mut self) {
         if !self.drains.is_empty() {
             self.drains_at = LONG_AGO;
         }
     }
 
-    /// A move could not be begun for a reason that holds for every VM: the next attempt is not at once.
+    /// Delays every drain: the reason that stopped one move would stop all of them now.
     pub(super) fn retry_drains_later(&mut self, now: Timestamp) {
         if !self.drains.is_empty() {
             self.drains_at = now + TRY_AGAIN;
         }
     }
 
-    /// A VM was on one host and is on another now.
+    /// Counts a VM that has left a host.
     pub(super) fn has_left(&mut self, before: HostId, host: HostId) {
         if let Some(drain) = self.drains.get_mut(&before).filter(|_| before != host) {
             drain.moved += 1;
@@ -160,14 +160,14 @@ impl Engine {
         self.look_at_drains();
     }
 
-    /// An operator broke its move off: it is not sent away again at once.
+    /// Leaves a VM alone for a while, because an operator aborted its move.
     pub(super) fn spare(&mut self, now: Timestamp, route: Route) {
         if let Some(drain) = self.drains.get_mut(&route.from) {
             drain.spared.insert(route.vm, now + FAILURE_MEMORY);
         }
     }
 
-    /// Sends away what may go, and says what there is to be said.
+    /// Continues every drain that is due.
     pub(super) fn go_on_draining(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         if self.drains_at > now {
             return;
@@ -189,7 +189,7 @@ impl Engine {
         }
     }
 
-    /// Hosts that the config says are draining are, and those that it does not say so of any more are not.
+    /// Starts and ends drains as the config's `draining` flags say.
     fn heed_config(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         for at in 0..self.hosts.len() {
             let host = HostId::at(at);
@@ -215,7 +215,7 @@ impl Engine {
         }
     }
 
-    /// Each VM that has a place to go and room to travel leaves.
+    /// Starts a migration for each VM that has a destination, as far as the limits allow.
     fn send(&mut self, now: Timestamp, host: HostId, staying: &[VmId], out: &mut Vec<Effect>) -> Sent {
         let mut sent = Sent::default();
         for &vm in staying {
@@ -231,7 +231,7 @@ impl Engine {
         sent
     }
 
-    /// Where a VM is to go: as was planned, if that still can be.
+    /// The destination of a VM: the planned one, if it still takes the VM.
     fn way_out(&mut self, now: Timestamp, vm: VmId, host: HostId, staying: &[VmId]) -> Result<HostId, Stays> {
         self.can_leave(vm).map_err(Stays::Stuck)?;
         let drain = &self.drains[&host];
@@ -283,7 +283,7 @@ impl Engine {
             drain.stuck_since = None;
             return;
         };
-        // At the start nothing is known of the hosts yet, and one that was away for a moment is back soon.
+        // Hosts may not have answered yet after a start, and a short outage ends by itself.
         let since = *drain.stuck_since.get_or_insert(now);
         if now.since(since) >= TRY_AGAIN && !drain.told {
             drain.told = true;
@@ -291,7 +291,7 @@ impl Engine {
         }
     }
 
-    /// What to say if VMs stay that nobody meant to.
+    /// The alarm, if VMs stay that nobody wants to stay.
     fn cannot_be_drained(&self, name: &str, stays: &[(VmId, Stays)]) -> Option<String> {
         const SHOWN: usize = 3;
         let stuck = stays.iter().filter_map(|(vm, stays)| match stays {

@@ -1,4 +1,5 @@
-//! What drivers find: how a host is, and where a VM runs. What contradicts what is known is not fought over.
+//! What drivers find: the state of a host, and where a VM runs. The engine accepts what a driver finds, and does not move a
+//! VM back that somebody else has moved.
 
 use super::drain::in_vms;
 use super::live::{Hold, HoldCause, Location};
@@ -7,7 +8,7 @@ use super::record::{Gate, Happened, Record};
 use super::{Engine, host_word};
 use crate::core::cluster::{HostId, HostState, Timestamp, VmId};
 
-/// Who is said to have found what a driver found.
+/// The author of records about what a driver found.
 const DRIVER: &str = "driver";
 
 impl Engine {
@@ -23,6 +24,7 @@ impl Engine {
         let live = &mut self.hosts[host.index()];
         let before = std::mem::replace(&mut live.state, state);
         live.load = load.filter(|load| load.is_finite());
+        live.measured_vms = live.vms;
         if before == state {
             return;
         }
@@ -42,7 +44,8 @@ impl Engine {
         out.push(Effect::Record(Record { at: now, vm: None, what }));
     }
 
-    /// Where a driver found a VM. Ignored while the VM migrates; the migration's outcome tells where it is.
+    /// Handles where a driver found a VM. While the VM migrates, the migration's outcome says where it is; what was found
+    /// before the start counts only if the migration does not start.
     pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
         if let Some(id) = self.live(vm).migration {
             return self.found_meanwhile(id, hosts);
@@ -65,7 +68,7 @@ impl Engine {
         }
         let name = self.host_name(host);
         let said = match before {
-            // Whoever lost it or stopped its twin is to say so: it stays held.
+            // An operator has to look at it first, so it stays held.
             _ if self.is_broken(vm) && (is_elsewhere || before != Location::Here) => {
                 format!("runs on {name} again: held until released")
             }
@@ -77,7 +80,7 @@ impl Engine {
         self.record(now, vm, Happened::Operator { by: DRIVER.to_owned(), text: said }, out);
     }
 
-    /// Somebody else moved it, and it is not fought over.
+    /// Holds a VM that somebody else moved, instead of moving it back.
     fn moved_by_others(&mut self, now: Timestamp, vm: VmId, from: HostId, out: &mut Vec<Effect>) {
         let (name, here) = (self.name(vm), self.host_name(self.live(vm).host));
         let text =
@@ -111,15 +114,15 @@ impl Engine {
         self.alarm(now, Some(vm), text, out);
     }
 
-    /// Whether what is found is what a migration's outcome has said, and nothing else was found since.
+    /// Whether a migration's outcome has already said what the driver finds now.
     fn is_outcome_of(&self, vm: VmId, before: Location, cause: HoldCause) -> bool {
         before == Location::Unreported && self.live(vm).hold.is_some_and(|hold| hold.cause == cause)
     }
 
-    /// What is wrong with a VM that drivers do not find on exactly one host: `it runs nowhere`.
+    /// Checks that drivers find the VM on exactly one host, or have not reported yet.
     ///
     /// # Errors
-    /// That, in words.
+    /// What is wrong, in words: `it runs nowhere`.
     pub fn runs_once(&self, vm: VmId) -> Result<(), String> {
         match self.live(vm).location {
             Location::Unreported | Location::Here => Ok(()),

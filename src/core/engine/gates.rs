@@ -1,4 +1,4 @@
-//! What keeps a decision from being carried out, and how far it is from passing.
+//! The gates: what stops a decision from being carried out, and how far it is from passing.
 
 use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, in_words};
 use crate::core::policy::Decision;
@@ -56,13 +56,13 @@ impl Engine {
             Gate::Destination | Gate::Preflight => true,
             Gate::Budget => self.at_once(vm, self.leads(vm, ask, now).ok()).is_err(),
             Gate::Quality => self.runs_once(vm).is_err(),
-            // What was lost or double is not touched until somebody has looked and released it.
+            // A lost or double VM is not moved until an operator has looked at it and released it.
             Gate::Hold => self.is_broken(vm),
             Gate::Schedule | Gate::Flapping | Gate::Cooldown | Gate::Mode => false,
         }
     }
 
-    /// The host a move comes to.
+    /// The destination of a move.
     fn leads(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<HostId, String> {
         match ask {
             Ask::Policy(action, _) => self.destination(vm, *action, now),
@@ -70,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// The host a move comes to, or the first gate that stops a policy.
+    /// The destination of a policy's move, or the first gate that stops it.
     pub(super) fn policy_gates(
         &self,
         vm: VmId,
@@ -85,12 +85,10 @@ impl Engine {
             }
             self.gate(gate, vm, &ask, now).map_err(|why| (gate, why))?;
         }
-        let to = self.destination(vm, action, now).map_err(|why| (Gate::Destination, why))?;
-        self.at_once(vm, Some(to)).map_err(|why| (Gate::Budget, why))?;
-        Ok(to)
+        self.destination(vm, action, now).map_err(|why| (Gate::Destination, why))
     }
 
-    /// The host an operator's move comes to, or the first gate that binds operators.
+    /// The destination of an operator's move, or the first gate that binds operators.
     pub(super) fn operator_gates(&self, vm: VmId, target: &Target, now: Timestamp) -> Result<HostId, (Gate, String)> {
         self.runs_once(vm).map_err(|why| (Gate::Quality, why))?;
         if self.is_broken(vm) {
@@ -101,7 +99,7 @@ impl Engine {
         Ok(to)
     }
 
-    /// The host a target leads to, for the move dialog.
+    /// The destination of a target, for the move dialog.
     pub fn destination_of(&self, vm: VmId, target: &Target, now: Timestamp) -> Option<HostId> {
         self.target(vm, target, now).ok()
     }
@@ -120,7 +118,7 @@ impl Engine {
         }
     }
 
-    /// What the engine knows of preflight before it asks the driver: nothing else moves the VM.
+    /// The part of preflight that the engine knows without asking the driver: nothing else moves the VM.
     fn is_free(&self, vm: VmId) -> Result<(), String> {
         match self.migration(vm) {
             Some(migration) => Err(format!("it is on its way to {}", self.cluster.host(migration.route.to).name)),

@@ -129,6 +129,8 @@ pub struct HostLive {
     pub(super) load: Option<f64>,
     /// VMs there.
     pub(super) vms: u32,
+    /// VMs there when its load was last measured.
+    pub(super) measured_vms: u32,
 }
 
 impl Live {

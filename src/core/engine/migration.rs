@@ -16,7 +16,7 @@ use super::Engine;
 use super::message::{Effect, Presence, Route};
 use super::record::{By, Gate, Happened, Phase};
 use super::timers::Timer;
-use crate::core::cluster::{Driver, HostId, RequestId, Span, Timestamp, Transfer, in_words};
+use crate::core::cluster::{HostId, RequestId, Span, Timestamp, Transfer, in_words};
 use crate::core::policy::Decision;
 
 /// The detail of a resumed migration until its driver says more.
@@ -46,7 +46,8 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            preflight: Span::from_secs(30),
+            // A command driver asks many hosts, one command after the other, before it answers.
+            preflight: Span::from_mins(5),
             journal: Span::from_secs(15),
             silence: Span::from_mins(1),
             confirm: Span::from_secs(15),
@@ -57,18 +58,6 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Long enough for the slowest of these drivers: an operator's commands may have a long deadline of their own, and a
-    /// driver runs up to two of them for one answer.
-    #[must_use]
-    pub fn for_drivers<'a>(self, drivers: impl IntoIterator<Item = &'a Driver>) -> Self {
-        let commands = drivers.into_iter().filter_map(|driver| match driver {
-            Driver::Command(commands) => Some(commands.deadline),
-            _ => None,
-        });
-        let slowest = commands.max().unwrap_or(Span::ZERO).scaled(5, 2);
-        Self { preflight: self.preflight.max(slowest), confirm: self.confirm.max(slowest), ..self }
-    }
-
     /// All of them divided by `n`. For tests that stop the process for longer than any deadline; not for operators.
     #[must_use]
     pub fn divided_by(self, n: u32) -> Self {
@@ -120,13 +109,13 @@ pub(super) enum Stage {
     Preflight {
         /// Without an answer by then it is refused.
         until: Timestamp,
-        found: Found,
+        found: FoundHosts,
     },
     /// It is being written down.
     Journal {
         /// Without an answer by then it is not started.
         until: Timestamp,
-        found: Found,
+        found: FoundHosts,
     },
     /// The driver moves it.
     Running {
@@ -136,10 +125,10 @@ pub(super) enum Stage {
         asked: bool,
     },
     /// The driver has ended, or has been silent for long. Both hosts are asked.
-    Confirming { question: Question },
+    Confirming { question: HostsQuestion },
     /// It cannot be told where the VM runs. Both hosts are asked again and again.
     Unknown {
-        question: Question,
+        question: HostsQuestion,
         /// What source and destination said last; `None`: nothing yet.
         sides: Option<Sides>,
         /// An alarm was raised over it.
@@ -148,14 +137,14 @@ pub(super) enum Stage {
 }
 
 /// Where a driver found the VM before its migration started. Counts if it is not started.
-pub(super) type Found = Option<Vec<HostId>>;
+pub(super) type FoundHosts = Option<Vec<HostId>>;
 
 /// What source and destination say.
 pub(super) type Sides = (Presence, Presence);
 
 /// The question where a VM runs, put to both hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct HostsQuestion {
     /// It was asked first then.
     pub since: Timestamp,
     /// It is asked again then.
@@ -354,7 +343,7 @@ impl Engine {
         out.push(Effect::Journal(Route { id, vm, from, to }));
     }
 
-    fn refused(&mut self, now: Timestamp, id: RequestId, refusal: String, found: Found, out: &mut Vec<Effect>) {
+    fn refused(&mut self, now: Timestamp, id: RequestId, refusal: String, found: FoundHosts, out: &mut Vec<Effect>) {
         let Some(migration) = self.finish(id) else { return };
         let route = migration.route;
         if migration.aborting {
@@ -526,7 +515,7 @@ impl Engine {
             // It was taken to be there before its outcome was written down.
             self.placed(route.vm, route.from);
         }
-        let question = Question { since: now, again: now, wait: self.deadlines.confirm };
+        let question = HostsQuestion { since: now, again: now, wait: self.deadlines.confirm };
         let stage = Stage::Unknown { question, sides: None, alarmed: false };
         let migration = Migration {
             detail: RESTARTED.to_owned(),

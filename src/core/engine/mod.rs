@@ -64,7 +64,7 @@ pub use spread::{DrainPlan, DrainedTo, PlannedMove};
 use timers::{Timer, Timers};
 pub use why::reason_of;
 
-/// Polls are spread over the interval in slots of this length, so that the process sleeps between them.
+/// Readings are spread over the interval in slots of this length, so that the process can sleep between them.
 const SLOT: Span = Span::from_millis(100);
 /// Alarms kept until somebody acknowledges them.
 const ALARMS_KEPT: usize = 100;
@@ -80,7 +80,7 @@ pub struct Engine {
     migrations: BTreeMap<RequestId, Migration>,
     drains: BTreeMap<HostId, Drain>,
     deadlines: Deadlines,
-    /// When hosts that are being drained are looked at next.
+    /// When drains continue next.
     drains_at: Timestamp,
     timers: Timers,
     /// Confirmed moves of the last hour, oldest first.
@@ -88,9 +88,9 @@ pub struct Engine {
     last_id: u64,
     begun: Timestamp,
     alarms: VecDeque<(Timestamp, Option<VmId>, String)>,
-    /// By VM, what was kept of it last.
+    /// By VM, a fingerprint of what was saved of it last.
     marks: Vec<u64>,
-    /// What is to be said at the first step after a restart, and from when on.
+    /// Effects of a restart, handed out at the first step, and when that is due.
     unsaid: Option<(Timestamp, Vec<Effect>)>,
 }
 
@@ -318,7 +318,7 @@ impl Engine {
         out.push(Effect::Record(Record { at, vm, what: Happened::Alarm { text } }));
     }
 
-    /// Says the VM's state if it changed. A move that is only being checked is not said: it may come to nothing.
+    /// Records the VM's state if it changed. A move in preflight is not recorded yet: it may be refused.
     fn say_state(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let state = self.state(vm);
         let checking = self.migration(vm).is_some_and(|migration| migration.stage() == StageKind::Preflight);

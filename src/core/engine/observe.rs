@@ -1,4 +1,4 @@
-//! A reading becomes an observation, an observation a decision.
+//! Turns readings into observations, and feeds those to the policy, which may decide.
 
 use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId, in_words};
 use crate::core::policy::{Decision, Look, Place, Resting, Rule, Verdict, What, decide};
@@ -8,8 +8,11 @@ use super::record::{By, Gate, Happened, VmState};
 use super::why::{number, reason_of};
 use super::{Engine, Last};
 
-/// The reason of a gap that is none: the counter's first reading after a move, which was taken and has no number yet.
+/// The reason recorded for a counter's baseline after a move. It is not a missed reading: the increase is just not known yet.
 pub const BASELINE: &str = "baseline after the move";
+
+/// The reason of a gap where the monitor was asked and did not answer.
+const NO_ANSWER: &str = "the monitor did not answer";
 
 /// What a reading turned out to be.
 enum Seen {
@@ -20,10 +23,15 @@ enum Seen {
 impl Engine {
     pub(super) fn on_read_due(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let interval = self.cluster.vm(vm).interval;
-        // Readings that were missed are not made up for, and the VM keeps its own slot.
+        // Missed readings are not repeated, and the VM keeps its slot in the interval.
         let due = self.live(vm).next_read;
         let missed = now.since(due).millis() / interval.millis();
         self.read_at(vm, due + interval.scaled(missed + 1, 1));
+        // Without this, a VM whose answer is lost would never be read again.
+        let limit = interval + interval.max(self.deadlines.reading);
+        if self.live(vm).asked.is_some_and(|asked| now.since(asked) >= limit) {
+            self.on_reading(now, vm, Reading::Gap(NO_ANSWER.to_owned()), out);
+        }
         if self.rests_unread(vm) {
             return;
         }
@@ -34,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// The process was stopped, or the machine asleep: what was not read meanwhile are gaps, as after a restart.
+    /// Counts readings that were missed because the process was stopped or the machine asleep as gaps, as after a restart.
     fn stood_still(&mut self, vm: VmId, missed: i64) {
         if self.live(vm).settle.is_some() || self.live(vm).migration.is_some() {
             return;
@@ -54,19 +62,19 @@ impl Engine {
         let asked = self.live_mut(vm).asked.take().unwrap_or(now);
         let baseline = self.ends_settle(vm, asked);
         if baseline && !matches!(reading, Reading::Raw(_)) {
-            // An increase since before the move would be taken for the first interval's after it.
+            // Otherwise the next increase would reach back to before the move.
             self.live_mut(vm).raw = None;
         }
         let seen = self.interpret(vm, asked, baseline, reading);
         self.take(now, vm, seen, baseline, out);
-        // Whatever failed is tried again when it has settled; the hours' own end does not wait for that.
+        // A move to the base that failed is tried again after settling. The first attempt, at the end of the hours, does not wait.
         if self.live(vm).policy.is_closed() && self.live(vm).settle.is_none() {
             self.after_hours(now, vm, out);
         }
         self.say_state(now, vm, out);
     }
 
-    /// Whether a reading asked for then is the baseline after a move.
+    /// Whether a reading asked for at this instant is the baseline after a move.
     fn ends_settle(&self, vm: VmId, asked: Timestamp) -> bool {
         self.live(vm).migration.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
     }
@@ -85,7 +93,7 @@ impl Engine {
         }
     }
 
-    /// A counter's increase per interval is the value; what cannot be one is a gap with its reason.
+    /// The value of a counter is its increase per interval. Where there is no such increase, the reading is a gap.
     fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Seen {
         let interval = self.cluster.vm(vm).interval;
         let Some((then, before)) = self.live_mut(vm).raw.replace((asked, v)) else {
@@ -114,7 +122,7 @@ impl Engine {
             Seen::Value(value) => self.take_sample(now, vm, value, counts, state, out),
             Seen::Gap(reason) => {
                 if !counts && !settles && state != VmState::Migrating {
-                    // It does not count, but a service that stays silent is stale in every state.
+                    // This gap does not count for the policy, but a silent service becomes stale in every state.
                     let stale_after = self.settings(vm).stale_after;
                     self.live_mut(vm).policy.missed(stale_after);
                 }
@@ -123,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// Only *watching* counts, and the good sample that ends being stale, if nothing else keeps the VM from it.
+    /// Only *watching* counts; and the good sample that ends *stale*, unless a request waits.
     fn is_counting(&self, vm: VmId, state: VmState) -> bool {
         state == VmState::Watching || (state == VmState::Stale && self.live(vm).waiting.is_none())
     }
@@ -188,7 +196,7 @@ impl Engine {
         self.record(now, vm, Happened::Gap { reason, state }, out);
     }
 
-    /// The counts as they stand, where an observation is not fed to the policy.
+    /// The present counts, for an observation that is not fed to the policy.
     fn standing(&self, vm: VmId) -> Verdict {
         let policy = self.live(vm).policy;
         Verdict { decision: Decision::Stay, count: policy.count, low_count: policy.low_count }
@@ -201,7 +209,7 @@ impl Engine {
     }
 
     fn act_on(&mut self, now: Timestamp, vm: VmId, verdict: Verdict, out: &mut Vec<Effect>) {
-        // The move to base at the end of the hours is not a sample's: see after_hours.
+        // A sample does not cause the move to base at the end of the hours; after_hours does.
         if verdict.decision == Decision::Stay || self.live(vm).policy.is_closed() {
             return;
         }
@@ -237,7 +245,7 @@ impl Engine {
         self.say_state(now, vm, out);
     }
 
-    /// Working hours begin or end, or the engine begins.
+    /// Working hours begin or end, or the engine starts.
     pub(super) fn on_hours(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let Rule::Schedule { hours, .. } = &self.settings(vm).rule else { return };
         let edge = hours.edge(now);
@@ -252,14 +260,14 @@ impl Engine {
             let word = if edge.open { "began" } else { "ended" };
             self.drop_waiting(now, vm, Gate::Schedule, &format!("working hours {word}"), out);
         }
-        // A reading that is due at this very instant comes first.
+        // If a reading is due at this instant, the move follows the reading.
         if !edge.open && self.live(vm).next_read != now {
             self.after_hours(now, vm, out);
         }
         self.say_state(now, vm, out);
     }
 
-    /// The move to base at the end of the hours, again until it is confirmed.
+    /// Moves the VM to the base at the end of the hours; called again until it is there.
     fn after_hours(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         if self.place(vm) != Place::Base {
             self.go_to_rest(now, vm, out);

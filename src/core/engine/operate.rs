@@ -9,13 +9,13 @@ use super::migration::StageKind;
 use super::record::{By, Gate, Happened, Record};
 use super::timers::Timer;
 
-/// What is said to the operator: done, or why not.
+/// The answer to an operator: what was done, or why nothing was.
 pub(super) type Said = Result<String, String>;
 
 impl Engine {
     pub(super) fn on_command(&mut self, now: Timestamp, by: &str, command: Command, out: &mut Vec<Effect>) {
         let vm = command.vm().and_then(|name| self.cluster.vm_named(name));
-        // Each setting that changes has a record of its own.
+        // An amendment has one record for each setting that changes.
         let is_told = matches!(command, Command::Amend { .. });
         let said = self.obey(now, by, command, out);
         let (ok, text) = match said {
@@ -23,7 +23,7 @@ impl Engine {
             Err(text) => (false, text),
         };
         if ok && !is_told {
-            // The record has the VM's name beside the text.
+            // The record has the VM's name in a field of its own.
             let name = vm.map_or_else(String::new, |vm| format!("{}: ", self.name(vm)));
             let what = Happened::Operator { by: by.to_owned(), text: text.replacen(&name, "", 1) };
             out.push(Effect::Record(Record { at: now, vm, what }));
@@ -98,7 +98,7 @@ impl Engine {
         Ok(format!("{}: request #{} denied", self.name(vm), waiting.id.0))
     }
 
-    /// Holds a VM: its counts begin again when it is released.
+    /// Holds a VM and resets its counts.
     pub(super) fn hold(&mut self, vm: VmId, hold: Hold) {
         self.timers.set(hold.until, vm, Timer::Hold);
         let live = self.live_mut(vm);
@@ -148,7 +148,7 @@ impl Engine {
             StageKind::Confirming if migration.ended.is_some() => {
                 return Err(format!("{name}: the migration has ended, its outcome is being read"));
             }
-            // Whatever the driver makes of it, the outcome is read from both hosts.
+            // Both hosts tell the outcome, whether or not the driver can still abort.
             StageKind::Confirming | StageKind::Unknown => "; it may be over, its outcome is not known",
             StageKind::Preflight | StageKind::Journal | StageKind::Running => "",
         };

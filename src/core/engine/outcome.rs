@@ -1,16 +1,17 @@
-//! migration → confirmation → settle. The outcome is what both hypervisors say, never what an error message says.
+//! The end of a migration: both hosts are asked, what they say is the outcome, and the VM settles. An error message is
+//! never taken for an outcome.
 
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Rule};
 
 use super::live::{Hold, HoldCause, Location};
 use super::message::{Effect, Presence, Route};
-use super::migration::{NO_ANSWER, Question, Sides, Stage, StageKind};
+use super::migration::{HostsQuestion, NO_ANSWER, Sides, Stage, StageKind};
 use super::operate::Said;
 use super::record::{By, Phase};
 use super::{Engine, HOUR};
 
-/// Hosts that could not tell are asked again after this time: a hand-over takes less.
+/// Hosts that could not tell are asked again after this time: a hand-over takes less than that.
 const ASK_SOON: Span = Span::from_secs(1);
 /// Hosts that could not tell twice are asked again after this time, and so on.
 const ASK_AGAIN: Span = Span::from_secs(5);
@@ -42,7 +43,7 @@ fn remedy(route: Route, sides: Option<Sides>) -> &'static str {
 }
 
 impl Engine {
-    /// The driver has nothing more to do. What it says is shown; both hosts are asked what to believe.
+    /// The driver has ended. Its words are shown, and both hosts are asked for the outcome.
     pub(super) fn on_ended(&mut self, now: Timestamp, id: RequestId, detail: String, out: &mut Vec<Effect>) {
         let Some(migration) = self.migrations.get_mut(&id) else { return };
         match migration.stage() {
@@ -59,16 +60,16 @@ impl Engine {
         }
     }
 
-    /// Both hosts are asked where the VM runs: the driver has ended, or has been silent for long.
+    /// Asks both hosts where the VM runs, because the driver has ended or is silent.
     pub(super) fn confirm(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
         let Some(route) = self.migrations.get(&id).map(|migration| migration.route) else { return };
         let wait = self.deadlines.confirm;
-        let question = Question { since: now, again: now + wait, wait: wait.scaled(2, 1) };
+        let question = HostsQuestion { since: now, again: now + wait, wait: wait.scaled(2, 1) };
         self.enter(id, Stage::Confirming { question });
         out.push(Effect::Confirm(route));
     }
 
-    /// Both hosts are asked once more: they could not tell, or the driver did not answer. It may be time for the alarm.
+    /// Asks both hosts once more: they could not tell, or the driver did not answer. Raises the alarm when it is time.
     pub(super) fn ask_again(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
         let Some(migration) = self.migrations.get(&id) else { return };
         let (route, mut stage) = (migration.route, migration.stage.clone());
@@ -103,7 +104,7 @@ impl Engine {
         let (mut question, is_first) = match migration.stage {
             Stage::Confirming { question } => (question, true),
             Stage::Unknown { question, sides, .. } => (question, sides.is_none()),
-            // Its last progress may have come after its end: that it has arrived is sure all the same.
+            // News of a migration may overtake its end. That the VM has arrived is certain even so.
             Stage::Running { asked: true, .. } if sides == (Presence::Absent, Presence::Runs) => {
                 return self.confirmed(now, id, out);
             }
@@ -122,12 +123,12 @@ impl Engine {
         }
     }
 
-    /// Nothing is done to the VM until both hosts have said whether it runs there. An alarm says so once, after a while.
+    /// Enters *unknown*: nothing is done to the VM until both hosts can tell. After a while one alarm says so.
     fn cannot_tell(
         &mut self,
         now: Timestamp,
         id: RequestId,
-        question: Question,
+        question: HostsQuestion,
         sides: Option<Sides>,
         out: &mut Vec<Effect>,
     ) {
@@ -148,7 +149,7 @@ impl Engine {
             let remedy = remedy(route, sides);
             let text = format!("{}: outcome unknown for 1 min: {said}; {remedy}", self.name(route.vm));
             self.alarm(now, Some(route.vm), text, out);
-            // Its slot is free for another.
+            // It frees its slot, which a drain may wait for.
             self.look_at_drains();
         }
     }
@@ -170,7 +171,7 @@ impl Engine {
         }
     }
 
-    /// An operator has looked: the host that does not answer is off for good. The outcome is what the other one says.
+    /// An operator says that the silent host is off for good, so the other host's answer is the outcome.
     pub(super) fn give_up(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
         let Some((route, &Stage::Unknown { sides, alarmed: true, .. })) =
             self.migration(vm).map(|migration| (migration.route, &migration.stage))
@@ -214,10 +215,12 @@ impl Engine {
         self.say_state(now, vm, out);
     }
 
-    /// The VM is on this host now.
+    /// Notes that the VM is on this host now.
     pub(super) fn placed(&mut self, vm: VmId, host: HostId) {
         let before = self.live(vm).host;
-        self.hosts[before.index()].vms -= 1;
+        let left = &mut self.hosts[before.index()].vms;
+        debug_assert!(*left > 0, "a VM leaves a host that has none");
+        *left = left.saturating_sub(1);
         self.hosts[host.index()].vms += 1;
         self.has_left(before, host);
         let array = self.cluster.host(host).array;
@@ -271,7 +274,8 @@ impl Engine {
         self.say_state(now, route.vm, out);
     }
 
-    /// Nothing counts for a while, then a baseline is read. On the base nothing settles for a policy that knows it.
+    /// Starts the settle time: nothing counts until it ends, then a baseline is read. A policy that knows the base does not
+    /// settle there.
     pub(super) fn settle(&mut self, now: Timestamp, vm: VmId) {
         self.live_mut(vm).policy.reset_counts();
         let knows_base = matches!(self.settings(vm).rule, Rule::Base { .. } | Rule::Schedule { .. });

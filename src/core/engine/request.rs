@@ -10,7 +10,7 @@ use super::migration::Migration;
 use super::record::{By, Gate, Happened};
 use super::timers::Timer;
 
-/// A request that nobody approves lapses after so long.
+/// A request that nobody approves lapses after this time.
 const LAPSE: Span = Span::from_mins(10);
 
 impl Engine {
@@ -75,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// What waited is not wanted any more.
+    /// Drops a request that waits, because it is no longer wanted.
     pub(super) fn drop_waiting(&mut self, now: Timestamp, vm: VmId, gate: Gate, why: &str, out: &mut Vec<Effect>) {
         if let Some(waiting) = self.live_mut(vm).waiting.take() {
             self.say_dropped(now, vm, &waiting, gate, why, out);
@@ -95,7 +95,7 @@ impl Engine {
         self.record(now, vm, Happened::Blocked { action: waiting.action, gate, detail }, out);
     }
 
-    /// An approved request: the gates are asked again, as things may have changed.
+    /// Carries out an approved request. The gates are asked again, because things may have changed meanwhile.
     pub(super) fn go_on(
         &mut self,
         now: Timestamp,

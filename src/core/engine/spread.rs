@@ -1,4 +1,4 @@
-//! Where the VMs of a host go if it is drained, and what that makes of the other hosts.
+//! Plans a drain: where each VM of a host would go, and how full the other hosts would be.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::message::Target;
 use super::record::Gate;
 use crate::core::cluster::{Array, HostId, Pick, Timestamp, VmId};
 
-/// A load above this is too much to be planned for, if there is another way.
+/// The plan avoids a load above this if another host can take the VM.
 const OVERLOAD: f64 = 0.9;
 
 /// What draining a host would mean, as things are.
@@ -22,7 +22,7 @@ pub struct DrainPlan {
     pub moves: Vec<PlannedMove>,
     /// The hosts that would take them, in the order of their ids.
     pub hosts: Vec<DrainedTo>,
-    /// What an operator should think of before saying yes: hosts that would have too much, VMs that would stay.
+    /// What an operator should know before confirming: hosts that would be overloaded, VMs that would stay.
     pub warnings: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct PlannedMove {
     pub vm: VmId,
     /// Where it would go, or why nowhere.
     pub to: Result<HostId, String>,
-    /// What would keep its policy from moving it, but not an operator.
+    /// Gates that would stop its policy but only warn an operator.
     pub warnings: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub struct DrainedTo {
     pub host: HostId,
     /// VMs there now.
     pub vms: u32,
-    /// VMs there afterwards, with those that are on their way.
+    /// VMs there afterwards, including those on their way now.
     pub vms_after: u32,
     /// VMs it takes at most; `None` has no bound.
     pub capacity: Option<u32>,
@@ -52,21 +52,21 @@ pub struct DrainedTo {
     pub load: Option<f64>,
     /// Its load afterwards, if all VMs of the drained host weigh the same: an estimate.
     pub load_after: Option<f64>,
-    /// It would have more than it should.
+    /// It would be overloaded or over its capacity.
     pub overloaded: bool,
 }
 
-/// How many VMs were given to each host so far.
+/// How many VMs the plan has assigned to each host so far.
 pub(super) type Given = BTreeMap<HostId, u32>;
 
 impl Engine {
     /// What draining a host would mean, as things are. Nothing is done.
     pub fn drain_plan(&self, host: HostId, now: Timestamp) -> DrainPlan {
-        let (mut given, mut under_way) = (Given::new(), Given::new());
-        let mut moves = Vec::new();
+        let mut given = Given::new();
+        let (mut moves, mut on_their_way) = (Vec::new(), Vec::new());
         for vm in self.vm_ids().filter(|vm| self.live(*vm).host == host) {
             if let Some(migration) = self.migration(vm) {
-                *under_way.entry(migration.route.to).or_default() += 1;
+                on_their_way.push(migration.route.to);
                 let warnings = vec!["it is on its way already".to_owned()];
                 moves.push(PlannedMove { vm, to: Ok(migration.route.to), warnings });
                 continue;
@@ -78,25 +78,23 @@ impl Engine {
             let warnings = to.as_ref().map_or_else(|_| Vec::new(), |to| self.warnings(vm, *to, now));
             moves.push(PlannedMove { vm, to, warnings });
         }
-        for to in under_way.keys() {
-            given.entry(*to).or_default();
+        for to in on_their_way {
+            given.entry(to).or_default();
         }
-        let coming = |to: HostId| under_way.get(&to).copied().unwrap_or(0);
-        let hosts: Vec<_> = given.iter().map(|(to, n)| self.drained_to(host, *to, *n, coming(*to))).collect();
+        let hosts: Vec<_> = given.iter().map(|(to, n)| self.drained_to(host, *to, *n)).collect();
         let warnings = self.plan_warnings(&moves, &hosts);
         DrainPlan { host, moves, hosts, warnings }
     }
 
-    /// Where a VM of a host that is being drained was to go already, if that still can be.
+    /// The destination that a drain under way has planned for a VM, if it still takes the VM.
     fn promised(&self, vm: VmId, from: HostId, given: &Given, now: Timestamp) -> Option<HostId> {
         let to = *self.drain(from)?.planned.get(&vm)?;
         let room = given.get(&to).copied().unwrap_or(0);
         (self.can_leave(vm).is_ok() && self.eligible(vm, to, room, now).is_ok()).then_some(to)
     }
 
-    /// The host that takes a VM of a host to be drained, when so many were given to others before it.
-    ///
-    /// Never the base, which a VM goes to by an explicit move alone.
+    /// The host that takes a VM of a drained host, after others were assigned to these hosts. Never the base: a VM goes
+    /// there only by an explicit move.
     pub(super) fn refuge(&self, vm: VmId, given: &Given, now: Timestamp) -> Result<HostId, String> {
         self.can_leave(vm)?;
         let here = self.live(vm).host;
@@ -112,8 +110,8 @@ impl Engine {
         self.chosen(array, here, &takers, given).ok_or_else(|| self.no_refuge(vm, array, &refusals))
     }
 
-    /// Of the hosts that would take it, in ring order: with `best` the least loaded; else, of those that are not overloaded
-    /// by it, the one that was given the fewest, so that no single host takes them all.
+    /// Chooses among the hosts that would take a VM, given in ring order. With `best`: the least loaded. Otherwise the one
+    /// with the fewest assigned VMs, preferably one that the VM does not overload.
     fn chosen(&self, array: &Array, from: HostId, takers: &[HostId], given: &Given) -> Option<HostId> {
         let after = |host: HostId| self.load_with(from, host, given.get(&host).map_or(1, |n| n + 1));
         if array.pick == Pick::Best {
@@ -128,7 +126,7 @@ impl Engine {
         fewest(&mut fits).or_else(|| fewest(&mut takers.iter().copied()))
     }
 
-    /// A host's load with so many more VMs of another one, if those all weigh the same.
+    /// Estimates a host's load with `more` VMs of the host `from`, if all VMs of `from` weigh the same.
     fn load_with(&self, from: HostId, host: HostId, more: u32) -> Option<f64> {
         let source = self.host(from);
         let share = source.load? / f64::from(source.vms.max(1));
@@ -150,11 +148,11 @@ impl Engine {
         shut.filter_map(|(gate, why)| Some(format!("{}: {}", gate.word(), why?))).collect()
     }
 
-    fn drained_to(&self, from: HostId, host: HostId, given: u32, under_way: u32) -> DrainedTo {
+    fn drained_to(&self, from: HostId, host: HostId, given: u32) -> DrainedTo {
         let live = self.host(host);
         let capacity = self.cluster.host(host).capacity;
         let vms_after = live.vms + self.incoming(host) + given;
-        let load_after = self.load_with(from, host, given + under_way);
+        let load_after = self.load_with(from, host, given + self.incoming(host));
         let overloaded =
             load_after.is_some_and(|load| load > OVERLOAD) || capacity.is_some_and(|capacity| vms_after > capacity);
         DrainedTo { host, vms: live.vms, vms_after, capacity, load: live.load, load_after, overloaded }

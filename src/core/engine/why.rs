@@ -1,4 +1,4 @@
-//! The why line: at every moment, why a VM stands where it stands.
+//! The why line: at every moment, one line that says why a VM is in the state it is in.
 
 use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId, in_words};
 use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
@@ -9,7 +9,7 @@ use super::migration::StageKind;
 use super::record::{By, VmState};
 
 impl Engine {
-    /// Why the VM stands where it stands, in one line.
+    /// Why the VM is in the state it is in, in one line.
     pub fn why(&self, vm: VmId, now: Timestamp) -> String {
         let state = self.state(vm);
         let why = self.why_in(state, vm, now);
@@ -19,7 +19,7 @@ impl Engine {
         }
     }
 
-    /// What is wrong with where a VM is, if that is not why it is held: it runs nowhere or twice, or its host is down.
+    /// What is wrong with where a VM runs, unless the VM is held for it: it runs nowhere or twice, or its host is down.
     pub fn out_of_order(&self, vm: VmId) -> Option<String> {
         let host = self.live(vm).host;
         match self.live(vm).location {
@@ -30,7 +30,7 @@ impl Engine {
         }
     }
 
-    /// Why, and how long it is held; of one that was lost or double and is found again, where.
+    /// Why and how long a VM is held. If it was lost or double and a driver has found it again: where.
     pub(super) fn hold_in_words(&self, vm: VmId, hold: Hold, now: Timestamp) -> String {
         let live = self.live(vm);
         if !self.is_broken(vm) || live.location != Location::Here {
@@ -208,7 +208,7 @@ impl Engine {
 
 fn count_line(what: &str, count: u32, tarry: u32, past: &str, next: &str, goes: &str) -> String {
     match tarry.saturating_sub(count) {
-        // A tarry that was lowered under the count: the next sample decides.
+        // A tarry that was lowered below the count: the next sample decides.
         0 | 1 => format!("{what} {count} of {tarry}: one more sample {past} (next in {next}) {goes}"),
         more => format!("{what} {count} of {tarry}: {more} more samples {past} in a row (next in {next})"),
     }

@@ -259,6 +259,15 @@ fn a_stale_vm_and_one_on_a_silent_host_do_not_move() {
     assert_eq!(world.blocked(), [(Gate::Quality, "its host h1 is down".to_owned())]);
     assert_eq!(world.alarms(), ["host h1 went down, with 1 VM on it"]);
     assert_eq!(world.decisions(), [Decision::Move]);
+    // What was decided before it fell silent waits for an operator, and is stale when it is approved.
+    let mut asking = cluster(3, threshold());
+    asking.mode = Mode::Ask;
+    let mut world = World::new(asking, values(&[60.0, 60.0, 60.0, f64::NAN]));
+    world.run_for(Span::from_mins(7));
+    assert_eq!(world.states(), [VmState::Waiting, VmState::Stale]);
+    world.command(Command::Approve { vm: "nii1".to_owned() });
+    assert_eq!(world.blocked(), [(Gate::Quality, "stale: no reading to judge by".to_owned())]);
+    assert!(world.requests().is_empty());
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct World {
     service: Service,
     /// Migrations that the driver has under way: of these it tells how far they are, and not where the VM runs.
     pub under_way: Vec<RequestId>,
+    /// Effects that get lost on the way: they are never answered.
+    pub lost: Box<dyn FnMut(&Effect) -> bool>,
     /// With it the VMs have queues instead, and this one in hand.
     pub queue: Option<Option<QueueReport>>,
 }
@@ -68,6 +70,7 @@ impl World {
             events: Vec::new(),
             service: Box::new(service),
             under_way: Vec::new(),
+            lost: Box::new(|_| false),
             queue: None,
         };
         for host in 0..hosts {
@@ -94,6 +97,9 @@ impl World {
     }
 
     fn carry_out(&mut self, effect: Effect, events: &mut std::collections::VecDeque<Event>) {
+        if !matches!(effect, Effect::Record(_) | Effect::Answer { .. }) && (self.lost)(&effect) {
+            return;
+        }
         match effect {
             Effect::Read { vm } => events.push_back(match self.queue.clone() {
                 Some(report) => Event::Queue { vm, report },

@@ -2,6 +2,7 @@
 
 mod amends;
 mod commands;
+mod deadlines;
 mod destinations;
 mod drains;
 mod facts;
@@ -13,5 +14,6 @@ mod operators;
 mod outcomes;
 mod properties;
 mod restarts;
+mod rules;
 mod whatif;
 mod why;

@@ -263,7 +263,7 @@ fn a_read_still_under_way_is_never_asked_for_again() {
     let mut engine = crate::core::engine::Engine::new(cluster, T0);
     let mut out = Vec::new();
     engine.step(T0 + Span::from_mins(5), Event::Tick, &mut out);
-    engine.step(T0 + Span::from_mins(6), Event::Tick, &mut out);
+    engine.step(T0 + Span::from_mins(5) + Span::from_secs(19), Event::Tick, &mut out);
     let reads = out.iter().filter(|e| matches!(e, crate::core::engine::Effect::Read { .. })).count();
     assert_eq!(reads, 1);
 }

@@ -289,11 +289,13 @@ fn what_was_thought_over_and_goes_on_is_followed_and_can_be_aborted() {
 #[test]
 fn what_is_followed_and_falls_silent_is_asked_for_again() {
     let mut world = moved(UNKNOWN, ABSENT);
+    let so_far = world.effects.len();
     for percent in 1..=8 {
         goes_on(&mut world, percent);
         world.run_for(Span::from_secs(20));
     }
     assert_eq!(world.phases().last(), Some(&Phase::Running));
+    assert!(!world.effects[so_far..].iter().any(|effect| matches!(effect, Effect::Confirm(_))), "it is heard of");
     world.moves = Moves::Confirm;
     world.run_for(Span::from_mins(1));
     assert_eq!(world.phases().last(), Some(&Phase::Confirmed), "its end was missed");

@@ -1,0 +1,222 @@
+//! Every wait ends: whatever answer is lost, a migration comes to an outcome or is an alarm, and each VM is read again.
+
+use super::harness::*;
+use crate::core::cluster::{HostId, RequestId, Span, VmId};
+use crate::core::engine::{
+    By, Command, Effect, Engine, Event, Gate, Happened, HoldCause, InFlight, Kept, Phase, Presence, StageKind, Target,
+    VmState,
+};
+
+const VM: VmId = VmId(0);
+const ID: RequestId = RequestId(1);
+
+fn next(vm: &str) -> Command {
+    Command::Move { vm: vm.to_owned(), target: Target::Next }
+}
+
+/// A calm VM that an operator moves, while these effects get lost.
+fn moved_while(lost: impl FnMut(&Effect) -> bool + 'static) -> World {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.lost = Box::new(lost);
+    world.command(next("nii1"));
+    world
+}
+
+fn details(world: &World) -> Vec<(Phase, String)> {
+    world.pick(|what| match what {
+        Happened::Migration { phase, detail, .. } => Some((*phase, detail.clone())),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_preflight_that_is_not_answered_is_a_refusal() {
+    let mut world = moved_while(|effect| matches!(effect, Effect::Preflight(_)));
+    world.run_for(Span::from_secs(299));
+    assert_eq!(world.engine.state(VM), VmState::Migrating);
+    world.run_for(Span::from_secs(1));
+    assert_eq!(world.blocked(), [(Gate::Preflight, "the driver did not answer within 5 min".to_owned())]);
+    let stays = "nii1 stays: the driver did not answer within 5 min".to_owned();
+    assert_eq!(world.answers.last(), Some(&(false, stays)));
+    assert_eq!(world.engine.migrations().count(), 0);
+    let before = world.effects.len();
+    world.tell(Event::Preflight { id: ID, refusal: None, forecast: None });
+    assert_eq!(world.effects.len(), before, "a late answer changes nothing");
+}
+
+#[test]
+fn a_migration_whose_journal_is_not_answered_is_not_started_and_that_is_said() {
+    let mut world = moved_while(|effect| matches!(effect, Effect::Journal(_)));
+    world.run_for(Span::from_secs(15));
+    assert_eq!(details(&world), [(Phase::Failed, "not started: no answer within 15 s".to_owned())]);
+    assert_eq!(world.alarms(), ["nii1: request #1 not started: no journal within 15 s"]);
+    world.tell(Event::Journalled { id: ID });
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Start(_))), "nor by a late answer");
+    assert_eq!(world.engine.migrations().count(), 0);
+}
+
+#[test]
+fn a_migration_whose_end_is_lost_is_found_at_its_destination() {
+    let mut world = moved_while(|effect| matches!(effect, Effect::Start(_)));
+    world.run_for(Span::from_secs(59));
+    assert_eq!(world.engine.migration(VM).map(|migration| migration.stage()), Some(StageKind::Running));
+    world.run_for(Span::from_secs(1));
+    assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
+}
+
+#[test]
+fn a_migration_that_only_says_nothing_goes_on_and_can_be_aborted() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::Slow;
+    world.command(next("nii1"));
+    world.run_for(Span::from_mins(30));
+    assert_eq!(world.phases(), [Phase::Running, Phase::Running], "what is asked for and no news is not said again");
+    assert!(world.alarms().is_empty());
+    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    assert_eq!(world.phases().last(), Some(&Phase::Aborted));
+}
+
+#[test]
+fn a_silent_driver_can_be_told_to_abort_while_both_hosts_are_asked() {
+    let mut world = moved_while(|effect| matches!(effect, Effect::Start(_) | Effect::Confirm(_)));
+    world.run_for(Span::from_secs(70));
+    assert_eq!(world.engine.migration(VM).map(|migration| migration.stage()), Some(StageKind::Confirming));
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    assert!(world.answers.last().is_some_and(|(ok, _)| *ok), "{:?}", world.answers);
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::Abort(_))));
+}
+
+#[test]
+fn a_question_that_is_not_answered_is_asked_again_and_after_a_minute_it_is_an_alarm_and_its_slot_is_free() {
+    let mut cluster = cluster(4, threshold());
+    cluster.vms.push(vm("nii2", threshold()));
+    cluster.vms[1].host = HostId(2);
+    cluster.limits.at_once = 1;
+    let mut world = World::new(cluster, always(10.0));
+    world.lost = Box::new(|effect| matches!(effect, Effect::Confirm(route) if route.vm == VM));
+    world.command(next("nii1"));
+    assert_eq!(world.engine.migration(VM).map(|migration| migration.stage()), Some(StageKind::Confirming));
+    world.run_for(Span::from_secs(59));
+    assert!(world.alarms().is_empty());
+    let asked = |world: &World| world.effects.iter().filter(|effect| matches!(effect, Effect::Confirm(_))).count();
+    assert_eq!(asked(&world), 3, "at once, after 15 s, after 30 s more");
+    world.run_for(Span::from_secs(1));
+    let unknown = "nii1: outcome unknown for 1 min: the driver does not answer; nothing else is moved with it";
+    assert_eq!((world.phases().last(), world.alarms()), (Some(&Phase::Unknown), vec![unknown.to_owned()]));
+    world.command(next("nii2"));
+    assert_eq!(world.phases().last(), Some(&Phase::Confirmed), "{:?}", world.answers);
+    world.run_for(Span::from_hours(24));
+    assert_eq!(world.alarms().len(), 1, "said once");
+    assert!(asked(&world) > 250, "asked for ever: {}", asked(&world));
+    world.lost = Box::new(|_| false);
+    world.run_for(Span::from_mins(5));
+    assert_eq!((world.phases().last(), world.host()), (Some(&Phase::Confirmed), "h2"));
+}
+
+#[test]
+fn an_end_that_comes_while_both_hosts_are_asked_has_them_asked_at_once_and_its_words_are_kept() {
+    let mut world = moved_while(|effect| matches!(effect, Effect::Start(_) | Effect::Confirm(_)));
+    world.run_for(Span::from_mins(10));
+    assert_eq!(world.phases().last(), Some(&Phase::Unknown));
+    world.lost = Box::new(|_| false);
+    world.tell(Event::Ended { id: ID, detail: "4.5 s, 27 ms down".to_owned() });
+    assert_eq!(details(&world).last(), Some(&(Phase::Confirmed, "4.5 s, 27 ms down".to_owned())));
+}
+
+#[test]
+fn a_migration_found_after_a_restart_whose_driver_stays_silent_is_an_alarm() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    let name = |name: &str| name.to_owned();
+    let journalled = InFlight {
+        id: ID,
+        vm: name("nii1"),
+        from: name("h1"),
+        to: name("h2"),
+        action: crate::core::policy::Decision::Move,
+        by: By::Policy,
+    };
+    world.engine.resume(world.now, &journalled, &mut Vec::new());
+    world.lost = Box::new(|effect| matches!(effect, Effect::Confirm(_)));
+    world.run_for(Span::from_mins(2));
+    assert_eq!(world.alarms().len(), 1);
+    assert_eq!(world.engine.slots_taken(), 0);
+}
+
+#[test]
+fn a_reading_that_is_not_answered_is_a_gap_and_the_vm_is_read_again() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.run_for(Span::from_mins(3));
+    let mut lost = 1;
+    world.lost = Box::new(move |effect| matches!(effect, Effect::Read { .. }) && std::mem::take(&mut lost) == 1);
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.gaps(), ["the monitor did not answer"], "one lost answer, one gap");
+    assert!(world.why().starts_with("in bounds"), "{}", world.why());
+    world.lost = Box::new(|effect| matches!(effect, Effect::Read { .. }));
+    world.run_for(Span::from_hours(1));
+    assert_eq!(world.states(), [VmState::Stale]);
+    assert!(world.why().contains("the monitor did not answer"), "{}", world.why());
+    world.lost = Box::new(|_| false);
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.states(), [VmState::Stale, VmState::Watching]);
+}
+
+#[test]
+fn a_move_of_long_unknown_outcome_is_not_counted_among_the_moves_of_this_hour() {
+    let mut cluster = cluster(4, threshold());
+    cluster.vms.push(vm("nii2", threshold()));
+    cluster.vms[1].host = HostId(2);
+    cluster.limits.moves_per_hour = Some(1);
+    let mut world = World::new(cluster, move |vm, _| crate::core::cluster::Reading::Raw(f64::from(vm.0) * 60.0));
+    world.moves = Moves::UiCommand(Presence::Runs, Presence::Unknown);
+    world.command(next("nii1"));
+    world.run_for(Span::from_mins(4));
+    assert!(world.blocked().iter().all(|(_, why)| why.starts_with("1 of 1 moves this hour")), "{:?}", world.blocked());
+    world.run_for(Span::from_mins(10));
+    let moved: Vec<_> = world.engine.migrations().map(|migration| migration.route.vm).collect();
+    assert_eq!(moved, [VM, VmId(1)], "{:?}", world.blocked());
+}
+
+fn restarted(world: &mut World, journalled: &InFlight) {
+    let engine = &world.engine;
+    let kept: Vec<(String, Kept)> =
+        engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect();
+    let whole = engine.keep_cluster(world.now);
+    world.engine = Engine::restored(engine.cluster().clone(), world.now, &kept, Some(whole));
+    world.under_way.clear();
+    world.engine.resume(world.now, journalled, &mut Vec::new());
+    world.run_for(Span::from_secs(1));
+}
+
+#[test]
+fn a_move_by_hand_from_a_host_that_is_drained_meanwhile_is_still_by_hand_after_a_restart() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::Slow;
+    world.command(next("nii1"));
+    world.command(Command::Drain { host: "h1".to_owned() });
+    world.command(Command::PauseDrain { host: "h1".to_owned() });
+    let journalled = world.engine.in_flight(ID).expect("it is under way");
+    restarted(&mut world, &journalled);
+    let hold = world.engine.live(VM).hold().map(|hold| hold.cause);
+    assert_eq!((world.host(), hold), ("h2", Some(HoldCause::Moved)));
+}
+
+#[test]
+fn whose_move_it_is_is_in_the_journal_and_an_old_journal_is_still_read() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::Slow;
+    world.command(Command::Drain { host: "h1".to_owned() });
+    let journalled = world.engine.in_flight(ID).expect("it is under way");
+    let text = serde_json::to_string(&journalled).expect("JSON");
+    assert!(text.contains(r#""by":"drain""#), "{text}");
+    assert_eq!(serde_json::from_str::<InFlight>(&text).expect("the same"), journalled);
+    let by = world.pick(|what| match what {
+        Happened::Request { by, .. } => Some(*by),
+        _ => None,
+    });
+    assert_eq!(by, [By::Operator], "as events have always had it");
+    let old = r#"{"id":1,"vm":"nii1","from":"h1","to":"h2","action":"move","by":"operator"}"#;
+    assert_eq!(serde_json::from_str::<InFlight>(old).expect("an old one").by, By::Operator);
+    restarted(&mut world, &journalled);
+    assert_eq!((world.host(), world.engine.live(VM).hold()), ("h2", None), "no hold as after a move by hand");
+}
