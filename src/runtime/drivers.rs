@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
 use crate::core::engine::{Engine, Event, Migration, StageKind};
 use crate::edge::config::Config;
-use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Usage};
+use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, MeasuredUsage};
 
 /// A fact, and the drive it comes from.
 type Told = (u64, DriverEvent);
@@ -188,7 +188,7 @@ pub fn event(fact: DriverEvent, cluster: &Cluster, monitors: &[Monitor]) -> Opti
     })
 }
 
-fn reading(usage: Result<Usage, String>, field: Field) -> Reading {
+fn reading(usage: Result<MeasuredUsage, String>, field: Field) -> Reading {
     let value = usage.and_then(|usage| {
         match field {
             Field::Cpu => usage.cpu.ok_or("CPU time is measured from now on"),
@@ -317,7 +317,7 @@ mod tests {
         let measured = |monitors: &[Monitor], usage| {
             event(DriverEvent::Measured { vm: "nii3".to_owned(), usage }, cluster, monitors)
         };
-        let usage = Usage { cpu: Some(12.5), memory: None };
+        let usage = MeasuredUsage { cpu: Some(12.5), memory: None };
         assert_eq!(measured(&monitors, Ok(usage)), None, "nobody asked");
         for (field, value) in [(Field::Cpu, Some(12.5)), (Field::Memory, None)] {
             monitors[0].source = Source::Hypervisor { field };

@@ -2,7 +2,7 @@
 //! becomes of a migration is the engine's to say. The simulator is one too, but pure: it stands in
 //! [`core::simulation`](crate::core::simulation).
 
-pub mod command;
+mod command;
 pub mod libvirt;
 mod supervisor;
 
@@ -155,7 +155,7 @@ pub enum DriverEvent {
         /// This VM.
         vm: String,
         /// Its figures since it was measured last, or why there are none.
-        usage: Result<Usage, String>,
+        usage: Result<MeasuredUsage, String>,
     },
     /// Something failed that a human should know of.
     Trouble(String),
@@ -163,7 +163,7 @@ pub enum DriverEvent {
 
 /// What the hypervisor knows of a VM, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Usage {
+pub struct MeasuredUsage {
     /// CPU time it had since it was measured last, of what its virtual CPUs can have; `None` at first.
     pub cpu: Option<f64>,
     /// Memory in use, of what it has; `None` where the guest does not tell.

@@ -16,8 +16,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::command::Command;
-use super::libvirt::Libvirt;
+use super::command::CommandDriver;
+use super::libvirt::LibvirtDriver;
 use super::{DriverCommand, DriverEvent, Fleet, OwedAnswer, Tell, duration_in_words};
 use crate::core::cluster::{Driver, HostState};
 
@@ -52,7 +52,7 @@ pub(super) struct AnswerLimits {
 
 /// The driver of one array, under supervision.
 pub struct ArrayDriver {
-    inbox: SyncSender<Message>,
+    inbox: SyncSender<SupervisorMessage>,
     stop: Arc<AtomicBool>,
     tell: Tell,
 }
@@ -68,15 +68,15 @@ impl ArrayDriver {
             Driver::Simulator => return Ok(None),
             Driver::Libvirt(settings) => {
                 let start = move |tell, lifeline| -> Result<TakeCommand, String> {
-                    let libvirt = Libvirt::start(&settings, fleet.clone(), tell, lifeline)?;
+                    let libvirt = LibvirtDriver::start(&settings, fleet.clone(), tell, lifeline)?;
                     Ok(Box::new(move |command| libvirt.order(command)))
                 };
-                (Box::new(start), Libvirt::ANSWER_LIMITS)
+                (Box::new(start), LibvirtDriver::ANSWER_LIMITS)
             }
             Driver::Command(settings) => {
-                let limits = Command::answer_limits(&settings, fleet.hosts.len());
+                let limits = CommandDriver::answer_limits(&settings, fleet.hosts.len());
                 let start = move |tell, lifeline| -> Result<TakeCommand, String> {
-                    let command_driver = Command::start(&settings, fleet.clone(), tell, lifeline)?;
+                    let command_driver = CommandDriver::start(&settings, fleet.clone(), tell, lifeline)?;
                     Ok(Box::new(move |command| command_driver.order(command)))
                 };
                 (Box::new(start), limits)
@@ -94,7 +94,7 @@ impl ArrayDriver {
     ) -> Result<Self, String> {
         let (inbox, messages) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
-        let mut supervisor = Supervisor {
+        let mut supervisor = DriverSupervisor {
             name,
             hosts,
             start,
@@ -119,8 +119,8 @@ impl ArrayDriver {
     /// Has the driver do something. Never blocks.
     pub fn order(&self, command: DriverCommand) {
         // The message comes back if the queue is full or the supervisor is gone.
-        if let Err(unsent) = self.inbox.try_send(Message::Command(command))
-            && let (Message::Command(command), why) = match unsent {
+        if let Err(unsent) = self.inbox.try_send(SupervisorMessage::Command(command))
+            && let (SupervisorMessage::Command(command), why) = match unsent {
                 std::sync::mpsc::TrySendError::Full(message) => (message, "the driver is too busy"),
                 std::sync::mpsc::TrySendError::Disconnected(message) => (message, "the driver does not run"),
             }
@@ -135,12 +135,12 @@ impl Drop for ArrayDriver {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // A full queue wakes the supervisor as well.
-        let _ = self.inbox.try_send(Message::Wake);
+        let _ = self.inbox.try_send(SupervisorMessage::Wake);
     }
 }
 
 /// What reaches the supervisor.
-enum Message {
+enum SupervisorMessage {
     Command(DriverCommand),
     /// From the driver of this generation.
     Event(u64, DriverEvent),
@@ -151,19 +151,19 @@ enum Message {
 /// Tells the supervisor that a driver's main thread has ended, however it ended.
 pub(super) struct Lifeline {
     has_died: Arc<AtomicBool>,
-    inbox: SyncSender<Message>,
+    inbox: SyncSender<SupervisorMessage>,
 }
 
 impl Drop for Lifeline {
     fn drop(&mut self) {
         self.has_died.store(true, Ordering::Relaxed);
         // A full queue wakes the supervisor as well.
-        let _ = self.inbox.try_send(Message::Wake);
+        let _ = self.inbox.try_send(SupervisorMessage::Wake);
     }
 }
 
 /// See the top of this file.
-struct Supervisor {
+struct DriverSupervisor {
     /// What alarms call the driver.
     name: String,
     hosts: Vec<String>,
@@ -178,21 +178,21 @@ struct Supervisor {
     restart: Option<Instant>,
     /// Answers that are owed, and until when.
     owed: BTreeMap<OwedAnswer, Instant>,
-    inbox: SyncSender<Message>,
+    inbox: SyncSender<SupervisorMessage>,
     tell: Tell,
     stop: Arc<AtomicBool>,
 }
 
-impl Supervisor {
-    fn run(mut self, messages: &Receiver<Message>) {
+impl DriverSupervisor {
+    fn run(mut self, messages: &Receiver<SupervisorMessage>) {
         while !self.stop.load(Ordering::Relaxed) {
             let (before, wait) = (Instant::now(), self.wait());
             let message = messages.recv_timeout(wait);
             self.allow_for_standstill(before.elapsed().saturating_sub(wait));
             match message {
-                Ok(Message::Command(command)) => self.take(command),
-                Ok(Message::Event(generation, event)) if generation == self.generation => self.pass_on(event),
-                Ok(Message::Event(..) | Message::Wake) | Err(_) => {}
+                Ok(SupervisorMessage::Command(command)) => self.take(command),
+                Ok(SupervisorMessage::Event(generation, event)) if generation == self.generation => self.pass_on(event),
+                Ok(SupervisorMessage::Event(..) | SupervisorMessage::Wake) | Err(_) => {}
             }
             if self.driver.is_some() && self.has_died.load(Ordering::Relaxed) {
                 self.bury();
@@ -221,7 +221,7 @@ impl Supervisor {
         let (generation, inbox) = (self.generation, self.inbox.clone());
         let lifeline = Lifeline { has_died: Arc::clone(&self.has_died), inbox: inbox.clone() };
         // Nobody listens to a driver that was dropped.
-        let tell: Tell = Arc::new(move |event| drop(inbox.send(Message::Event(generation, event))));
+        let tell: Tell = Arc::new(move |event| drop(inbox.send(SupervisorMessage::Event(generation, event))));
         self.driver = Some((self.start)(tell, lifeline)?);
         self.started = Instant::now();
         Ok(())
@@ -470,7 +470,7 @@ mod tests {
         let before = owed.values().copied().next().unwrap();
         let (inbox, _messages) = sync_channel(1);
         let start: StartDriver = Box::new(|_, _| Err("unused".into()));
-        let mut supervisor = Supervisor {
+        let mut supervisor = DriverSupervisor {
             name: String::new(),
             hosts: Vec::new(),
             start,

@@ -1,38 +1,31 @@
-//! Moves VMs by commands of the operator's own. Never a shell: argument vectors are filled and run as they are.
+//! Moves VMs by the operator's own commands. Never through a shell: argument vectors are filled and run as they are.
 //!
 //! | file | its story |
 //! | --- | --- |
-//! | `argv` | placeholders become arguments |
-//! | `output` | what a command printed, bounded and without control characters |
-//! | `process` | one command: its group, its streams, its end |
-//! | `mark` | a `migrate` that outlived the whimbrel that started it is found again |
-//! | `locate` | where VMs run, as the operator's command says |
-//! | `rounds` | hosts and VMs, looked at every half minute |
-//! | `carry` | one migration: started or found, followed, stopped, ended |
-//! | `keeper` | the owner of all that is under way |
+//! | `process` | one command: its arguments, its process group, what it prints, its end |
+//! | `locate` | whether hosts are up, and where VMs run |
+//! | `migration` | one migration: started or found again, followed, stopped, ended |
+//! | `supervisor` | the owner of all that is under way |
 //!
-//! Everything happens on one thread of its own. Whoever gives orders never waits for it.
+//! Everything happens on one thread of its own. Whoever gives commands never waits for it.
 //!
-//! **What a `migrate` that is under way outlives.** A reload that drops the driver, and the end of whimbrel: it is never
-//! killed half-way for either. While the process lives, a dropped driver still reads its output and holds it to its
-//! deadline. Once the process is gone, nobody does, until whimbrel is started again and asks where the VM runs: then the
-//! command is found by its mark, followed, and held to the deadline from when it was started. Where nothing of it is found,
-//! what `locate` says is believed at once if the VM runs at the destination alone, and else only when it has been the same
-//! for a while: a migration may go on without the command that asked for it. The same holds for a `migrate` that was killed.
+//! **What a running `migrate` outlives.** It outlives a reload that drops the driver, and the end of whimbrel: neither kills it.
+//! While whimbrel's process lives, a dropped driver still reads its output and holds it to its deadline. Once the process is
+//! gone, nobody does until whimbrel is started again and asks where the VM runs. Then the command is found by the tag in its
+//! environment, followed, and held to the deadline from when it was started. If no command is found, the answer of `locate` is
+//! believed at once only if the VM runs at the destination alone. Any other answer is believed when it has been the same for a
+//! while, because a migration may go on without the command that asked for it. The same holds for a `migrate` that was killed.
 
-mod argv;
-mod carry;
-mod keeper;
 mod locate;
-mod mark;
-mod output;
+mod migration;
 mod process;
-mod rounds;
+mod supervisor;
 
 #[cfg(test)]
 mod tests;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -40,13 +33,14 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use super::supervisor::{AnswerLimits, Lifeline};
 use super::{DriverCommand, DriverEvent, Fleet, Move, Tell};
 use crate::core::cluster::Commands;
-#[cfg(test)]
 use crate::core::engine::Presence;
-use keeper::Keeper;
+use migration::{CommandEnd, Resumption};
+use supervisor::CommandSupervisor;
 
 /// Commands that wait for the driver's thread at most. It never waits for one of them, so they are few; one that finds no room
 /// is refused.
@@ -55,17 +49,17 @@ const QUEUE: usize = 512;
 const MARGIN: Duration = Duration::from_secs(20);
 
 /// An array's driver that runs commands.
-pub struct Command {
+pub(super) struct CommandDriver {
     commands: Sender<DriverCommand>,
 }
 
-impl Command {
+impl CommandDriver {
     /// Starts it, on a thread of its own.
     ///
     /// # Errors
     /// There is no thread to be had.
     pub(super) fn start(settings: &Commands, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<Self, String> {
-        Self::paced(settings.clone(), fleet, tell, Pace::default(), Some(lifeline))
+        Self::paced(settings.clone(), fleet, tell, Pacing::default(), Some(lifeline))
     }
 
     /// The lifeline is dropped when the thread ends, however it ends.
@@ -73,7 +67,7 @@ impl Command {
         settings: Commands,
         fleet: Fleet,
         tell: Tell,
-        pace: Pace,
+        pace: Pacing,
         lifeline: Option<Lifeline>,
     ) -> Result<Self, String> {
         let (commands, orders) = channel(QUEUE);
@@ -101,7 +95,7 @@ impl Command {
 
     /// How long the driver may take over each kind of command, for so many hosts.
     pub(super) fn answer_limits(settings: &Commands, hosts: usize) -> AnswerLimits {
-        let (deadline, pace) = (settings.deadline.to_std(), Pace::default());
+        let (deadline, pace) = (settings.deadline.to_std(), Pacing::default());
         // All hosts are asked where VMs run, some at a time, and asked again where that is not plain.
         let batches = u32::try_from(hosts.div_ceil(locate::AT_ONCE)).unwrap_or(u32::MAX).max(1);
         let locate = deadline.saturating_mul(batches.saturating_mul(2)).saturating_add(pace.again);
@@ -116,12 +110,12 @@ impl Command {
     }
 }
 
-/// The driver's thread: until the driver is dropped and no `migrate` of it runs any more.
-fn work(settings: Commands, fleet: Fleet, tell: Tell, pace: Pace, orders: Receiver<DriverCommand>) {
+/// The driver's thread. It ends when the driver is dropped and none of its `migrate` commands runs any more.
+fn work(settings: Commands, fleet: Fleet, tell: Tell, pace: Pacing, orders: Receiver<DriverCommand>) {
     match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
-            let shop = Shop { settings, fleet, tell, pace, closed: Cell::new(false) };
-            LocalSet::new().block_on(&runtime, Keeper::new(Rc::new(shop)).work(orders));
+            let context = CommandContext { settings, fleet, tell, pace, closed: Cell::new(false) };
+            LocalSet::new().block_on(&runtime, CommandSupervisor::new(Rc::new(context)).work(orders));
         }
         Err(why) => tell(DriverEvent::Trouble(format!("the command driver cannot start: {why}"))),
     }
@@ -131,39 +125,51 @@ fn unmeasured(vm: String) -> DriverEvent {
     DriverEvent::Measured { vm, usage: Err("the command driver cannot measure: use another monitor".to_owned()) }
 }
 
-/// How often and how long.
+/// What a task reports to the supervisor.
+enum TaskReport {
+    /// A migration turned out to be under way.
+    Found(Move, Resumption),
+    /// A migration's command is over.
+    Over(Move, CommandEnd),
+    /// What both hosts say.
+    Located(Move, [Presence; 2]),
+    /// Where a VM runs, from a look that began at that time.
+    Seen { vm: String, on: BTreeSet<String>, since: Instant },
+}
+
+/// Intervals and delays.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// From one look at all hosts and VMs to the next.
+struct Pacing {
+    /// Between two looks at all hosts and VMs.
     round: Duration,
-    /// From one look at a migration's progress to the next.
+    /// Between two looks at a migration's progress.
     progress: Duration,
-    /// What looks wrong is looked at again after so long.
+    /// Before a second look at what looks wrong.
     again: Duration,
-    /// Where a migration may go on unseen, what `locate` says is believed when it has been the same for so long.
+    /// How long `locate` must say the same before it is believed, if a migration may go on unseen.
     quiet: Duration,
     /// From SIGTERM to SIGKILL.
     grace: Duration,
 }
 
-impl Default for Pace {
+impl Default for Pacing {
     fn default() -> Self {
         let [round, progress, again, quiet, grace] = [30, 2, 2, 30, 5].map(Duration::from_secs);
         Self { round, progress, again, quiet, grace }
     }
 }
 
-/// What all that is under way shares.
-struct Shop {
+/// What all tasks of a driver share.
+struct CommandContext {
     settings: Commands,
     fleet: Fleet,
     tell: Tell,
-    pace: Pace,
+    pace: Pacing,
     /// The driver was dropped: nobody listens any more.
     closed: Cell<bool>,
 }
 
-impl Shop {
+impl CommandContext {
     fn say(&self, fact: DriverEvent) {
         if !self.closed.get() {
             (self.tell)(fact);
@@ -178,15 +184,15 @@ impl Shop {
         self.settings.deadline.to_std()
     }
 
-    /// A template's arguments for a migration.
-    fn fill(&self, template: &[String], way: &Move) -> Vec<String> {
-        let index = self.fleet.hosts.iter().find(|host| host.name == way.to).and_then(|host| host.index);
+    /// Fills a template for a migration.
+    fn fill(&self, template: &[String], migration: &Move) -> Vec<String> {
+        let index = self.fleet.hosts.iter().find(|host| host.name == migration.to).and_then(|host| host.index);
         let index = index.map(|index| index.to_string()).unwrap_or_default();
-        let vm = self.domain(&way.vm);
-        argv::fill(template, &[("vm", vm), ("from", &way.from), ("to", &way.to), ("index", &index)])
+        let vm = self.domain(&migration.vm);
+        process::fill(template, &[("vm", vm), ("from", &migration.from), ("to", &migration.to), ("index", &index)])
     }
 
-    /// What stands for a VM in a command: its uuid, else its domain's name, else its own.
+    /// What a command calls a VM: its uuid, else its domain's name, else its own name.
     fn domain<'a>(&'a self, vm: &'a str) -> &'a str {
         let guest = self.fleet.guests.iter().find(|guest| guest.name == vm);
         guest.and_then(|guest| guest.domain.uuid.as_deref().or(guest.domain.name.as_deref())).unwrap_or(vm)

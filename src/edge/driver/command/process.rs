@@ -1,5 +1,6 @@
-//! One command: a group of its own, nothing to read, its streams bounded, its end seen.
+//! One command: its arguments, its process group, what it prints, its end.
 
+use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,14 +13,13 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::output::{Output, Stream};
 use crate::core::cluster::{Span, in_words};
 
-/// Read from a stream at once.
+/// So many bytes of a stream are read at once.
 const PIECE: usize = 16 << 10;
-/// Read at most after the command has ended: whoever it left behind may go on printing.
+/// At most so many bytes are read after the command has ended: a process that it left behind may go on printing.
 const REST: usize = 1 << 20;
-/// A group that was told to end is looked at so often.
+/// How often a process group that was told to end is checked.
 const GONE: Duration = Duration::from_millis(50);
 
 /// A running command.
@@ -27,24 +27,24 @@ pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
     streams: Streams,
-    /// It is killed if nobody waits for it any more.
+    /// It is killed when this is dropped.
     bound: bool,
 }
 
 impl Process {
-    /// Starts a command. A mark stands in its environment. With one it is left alone when this is dropped, and its two
-    /// streams are one, in the order in which it prints.
+    /// Starts a command. With a tag, which is set in its environment, it outlives this value, and its two streams are one, in
+    /// the order in which it prints.
     ///
     /// # Errors
     /// It cannot be started, in words.
-    pub(super) fn start(argv: &[String], mark: Option<(&str, String)>) -> Result<Self, String> {
+    pub(super) fn start(argv: &[String], tag: Option<(&str, String)>) -> Result<Self, String> {
         let Some((program, arguments)) = argv.split_first() else { return Err("there is no command".to_owned()) };
         let start = || -> io::Result<Self> {
             let (out, child_out) = pipe()?;
             let mut command = Command::new(program);
             command.args(arguments).stdin(Stdio::null()).process_group(0);
-            let bound = mark.is_none();
-            let err = match mark {
+            let bound = tag.is_none();
+            let err = match tag {
                 Some((name, value)) => {
                     command.env(name, value).stderr(child_out.try_clone()?);
                     None
@@ -62,7 +62,7 @@ impl Process {
         start().map_err(|why| format!("{program} cannot be run: {}", without_number(&why)))
     }
 
-    /// Reads until the command ends. Can be given up and called again.
+    /// Reads until the command ends. Safe to cancel and call again.
     pub(super) async fn end(&mut self) -> io::Result<ExitStatus> {
         let status = tokio::select! {
             status = self.child.wait() => status,
@@ -122,7 +122,7 @@ pub(super) fn in_short(status: ExitStatus) -> String {
     }
 }
 
-/// With the last line that was printed, if there is one.
+/// Adds the last line that was printed, if there is one.
 pub(super) fn with_line(how: &str, output: &Output) -> String {
     let line = output.last_line();
     if line.is_empty() { how.to_owned() } else { format!("{how}: {line}") }
@@ -132,12 +132,12 @@ pub(super) fn span(duration: Duration) -> Span {
     Span::from_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Whoever is in a group gets a signal; that nobody is in it any more is no fault.
+/// Sends a signal to a process group. An empty group is no error.
 pub(super) fn signal(group: Pid, which: Signal) {
     let _ = kill_process_group(group, which);
 }
 
-/// SIGTERM to all of a group, and SIGKILL to who is still there after the grace.
+/// Sends SIGTERM to a process group, and SIGKILL after the grace period if any process is left.
 pub(super) async fn end_group(group: Pid, grace: Duration) {
     signal(group, Signal::TERM);
     let last = Instant::now() + grace;
@@ -150,16 +150,16 @@ pub(super) async fn end_group(group: Pid, grace: Duration) {
     signal(group, Signal::KILL);
 }
 
-/// A pipe whose child's end reads as well as writes: a command that prints after whimbrel is gone is not killed for it.
+/// A pipe whose child's end is open for reading and writing. So a command that prints after whimbrel is gone gets no SIGPIPE.
 fn pipe() -> io::Result<(Receiver, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     let both = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", writer.as_raw_fd()));
-    // Without /proc it is a pipe as any other.
+    // Without /proc it is an ordinary pipe.
     let child = both.map_or_else(|_| OwnedFd::from(writer), OwnedFd::from);
     Ok((Receiver::from_owned_fd(reader.into())?, child))
 }
 
-/// An error's words alone: the number says nothing to an operator.
+/// An error's text without its number, which says nothing to an operator.
 fn without_number(why: &io::Error) -> String {
     let text = why.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
@@ -177,21 +177,21 @@ impl Streams {
         Self { out, err, output: Output::default() }
     }
 
-    /// Takes whatever is printed. Never ends, and can be given up at any time.
+    /// Takes what is printed. Never ends; safe to cancel.
     pub(super) async fn read(&mut self) -> std::convert::Infallible {
         loop {
             let stream = tokio::select! {
-                () = readable(self.out.as_ref()) => Stream::Out,
-                () = readable(self.err.as_ref()) => Stream::Err,
+                () = readable(self.out.as_ref()) => OutputStream::Out,
+                () = readable(self.err.as_ref()) => OutputStream::Err,
             };
             self.take(stream);
         }
     }
 
-    /// What has been printed and not been read, whether or not the runtime has heard of it.
+    /// Reads what was printed and not yet read, whether or not the runtime has noticed it.
     pub(super) fn read_rest(&mut self) {
         let mut piece = [0; PIECE];
-        for (which, stream) in [(Stream::Out, &self.out), (Stream::Err, &self.err)] {
+        for (which, stream) in [(OutputStream::Out, &self.out), (OutputStream::Err, &self.err)] {
             let mut left = REST;
             while let Some(Ok(read @ 1..)) = stream.as_ref().map(|stream| rustix::io::read(stream, &mut piece[..])) {
                 self.output.take(which, &piece[..read]);
@@ -203,11 +203,11 @@ impl Streams {
         }
     }
 
-    /// Takes a piece of a stream. At its end the stream is closed.
-    fn take(&mut self, which: Stream) {
+    /// Takes one piece of a stream, and closes the stream at its end.
+    fn take(&mut self, which: OutputStream) {
         let stream = match which {
-            Stream::Out => &mut self.out,
-            Stream::Err => &mut self.err,
+            OutputStream::Out => &mut self.out,
+            OutputStream::Err => &mut self.err,
         };
         let mut piece = [0; PIECE];
         match stream.as_ref().map(|stream| stream.try_read(&mut piece)) {
@@ -220,8 +220,229 @@ impl Streams {
 
 async fn readable(stream: Option<&Receiver>) {
     match stream {
-        // A stream that fails is found out by the read.
+        // The next read finds out about a stream that fails.
         Some(stream) => drop(stream.readable().await),
         None => std::future::pending().await,
+    }
+}
+
+/// So many bytes of each stream are kept for people, the newest.
+const TAIL: usize = 4 << 10;
+/// So many bytes of the output are read as an answer: the names of some thousand VMs.
+const HEAD: usize = 64 << 10;
+/// A line for people has at most so many characters.
+const LINE: usize = 200;
+
+/// One of a command's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputStream {
+    Out,
+    Err,
+}
+
+/// What a command has printed: the end of each stream for people, the beginning of its output as an answer. Its size is bounded.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    head: Vec<u8>,
+    overflowed: bool,
+    out: VecDeque<u8>,
+    err: VecDeque<u8>,
+}
+
+impl Output {
+    pub(super) fn take(&mut self, stream: OutputStream, bytes: &[u8]) {
+        let tail = match stream {
+            OutputStream::Out => &mut self.out,
+            OutputStream::Err => &mut self.err,
+        };
+        tail.extend(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        tail.drain(..tail.len().saturating_sub(TAIL));
+        if stream == OutputStream::Out {
+            let room = HEAD - self.head.len();
+            self.overflowed |= bytes.len() > room;
+            self.head.extend(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    /// The lines of its output that are not empty, without blanks around them.
+    ///
+    /// # Errors
+    /// The output is too long for an answer, or is not UTF-8.
+    pub(super) fn lines(&self) -> Result<Vec<&str>, String> {
+        if self.overflowed {
+            return Err(format!("it printed more than {} KiB", HEAD >> 10));
+        }
+        let text = std::str::from_utf8(&self.head).map_err(|_| "what it printed is no text".to_owned())?;
+        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect())
+    }
+
+    /// The last line that is not empty, for people. Lines of the error stream come first. A carriage return ends a line too.
+    pub(super) fn last_line(&self) -> String {
+        last(&self.err).or_else(|| last(&self.out)).unwrap_or_default()
+    }
+}
+
+fn last(tail: &VecDeque<u8>) -> Option<String> {
+    let bytes: Vec<u8> = tail.iter().copied().collect();
+    String::from_utf8_lossy(&bytes).split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty())
+}
+
+/// A line for people: without control characters, and cut.
+pub(super) fn shown(line: &str) -> String {
+    let mut text = String::new();
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\u{1b}' => skip_sequence(&mut characters),
+            '\t' => text.push(' '),
+            c if c.is_control() || turns_text(c) => {}
+            c => text.push(c),
+        }
+    }
+    let text = text.trim();
+    match text.char_indices().nth(LINE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Skips an escape sequence, such as a colour or a cursor movement.
+fn skip_sequence(characters: &mut std::str::Chars<'_>) {
+    let mut ahead = characters.clone();
+    if ahead.next() == Some('[') {
+        ahead.by_ref().find(|c| ('@'..='~').contains(c));
+        *characters = ahead;
+    }
+}
+
+/// Characters that change the text's direction, or are invisible.
+const fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Replaces each `{name}` that has a value. Other text stays as it is, braces too. A value that was put in is not read again,
+/// neither for placeholders nor by a shell.
+pub(super) fn fill(template: &[String], values: &[(&str, &str)]) -> Vec<String> {
+    template.iter().map(|argument| filled(argument, values)).collect()
+}
+
+/// Whether a template has this placeholder.
+pub(super) fn names(template: &[String], name: &str) -> bool {
+    let placeholder = format!("{{{name}}}");
+    template.iter().any(|argument| argument.contains(&placeholder))
+}
+
+fn filled(argument: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(argument.len());
+    let mut rest = argument;
+    while let Some(at) = rest.find('{') {
+        let (before, placeholder) = rest.split_at(at);
+        out.push_str(before);
+        let value = placeholder.find('}').and_then(|end| {
+            let value = values.iter().find(|(name, _)| *name == &placeholder[1..end])?.1;
+            Some((value, end))
+        });
+        rest = match value {
+            Some((value, end)) => {
+                out.push_str(value);
+                &placeholder[end + 1..]
+            }
+            None => {
+                out.push('{');
+                &placeholder[1..]
+            }
+        };
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn printed(text: &str) -> Output {
+        let mut output = Output::default();
+        output.take(OutputStream::Out, text.as_bytes());
+        output
+    }
+
+    #[test]
+    fn the_last_line_is_told_without_what_would_disturb_a_screen() {
+        assert_eq!(printed("one\ntwo \x1b[31mred\x1b[0m\x07\n\n").last_line(), "two red");
+        assert_eq!(printed("Migration: [ 12 %]\rMigration: [ 97 %]\r").last_line(), "Migration: [ 97 %]");
+        assert_eq!(printed(" \n\t\n").last_line(), "");
+        assert_eq!(printed("a\u{202e}b").last_line(), "ab");
+    }
+
+    #[test]
+    fn a_complaint_comes_before_whatever_was_printed_last() {
+        let mut output = printed("mln1");
+        assert_eq!(output.last_line(), "mln1");
+        output.take(OutputStream::Err, b"no route\n");
+        output.take(OutputStream::Out, b"mln1\n");
+        assert_eq!(output.last_line(), "no route");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_a_flood_keeps_its_end() {
+        assert_eq!(printed(&"x".repeat(LINE + 1)).last_line().chars().count(), LINE + 1);
+        let mut output = Output::default();
+        for _ in 0..1_000 {
+            output.take(OutputStream::Err, &[b'y'; 10_000]);
+        }
+        output.take(OutputStream::Err, b"\nthe end");
+        assert_eq!((output.err.len(), output.last_line().as_str()), (TAIL, "the end"));
+        assert!(output.head.is_empty(), "errors are no answer");
+    }
+
+    #[test]
+    fn lines_are_an_answer_only_if_they_are_whole_and_text() {
+        assert_eq!(printed(" web1 \n\nweb2\r\n").lines().unwrap(), ["web1", "web2"]);
+        assert!(printed(&"y\n".repeat(HEAD)).lines().unwrap_err().contains("64 KiB"));
+        let mut output = Output::default();
+        output.take(OutputStream::Out, &[0xff, 0xfe]);
+        assert_eq!(output.lines().unwrap_err(), "what it printed is no text");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_printed_a_line_is_shown_without_control_characters(bytes in any::<Vec<u8>>()) {
+            let mut output = Output::default();
+            output.take(OutputStream::Out, &bytes);
+            prop_assert!(output.last_line().chars().all(|c| !c.is_control()));
+        }
+    }
+
+    fn one(argument: &str, values: &[(&str, &str)]) -> String {
+        fill(&[argument.to_owned()], values).remove(0)
+    }
+
+    #[test]
+    fn placeholders_stand_for_their_values() {
+        let values = [("vm", "nii1"), ("index", "2"), ("to", "mln2")];
+        assert_eq!(one("/root/.vmmanage/{vm}.{index}.mln", &values), "/root/.vmmanage/nii1.2.mln");
+        assert_eq!(one("{to}{to}", &values), "mln2mln2");
+        assert_eq!(one("{vm}.{index}.mln", &[("vm", "nii1"), ("index", "")]), "nii1..mln");
+    }
+
+    #[test]
+    fn a_value_is_not_filled_in_turn() {
+        assert_eq!(one("{vm} {to}", &[("vm", "{to}"), ("to", "{vm}")]), "{to} {vm}");
+    }
+
+    #[test]
+    fn other_braces_stay() {
+        assert_eq!(one("awk {print} {vm", &[("vm", "a")]), "awk {print} {vm");
+        assert_eq!(one("{{vm}}", &[("vm", "a")]), "{a}");
+        assert!(names(&["x{host}y".to_owned()], "host") && !names(&["{hosts}".to_owned()], "host"));
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_placeholders_stays_and_a_value_comes_whole(text in "[^{}]*", value in any::<String>()) {
+            prop_assert_eq!(&one(&text, &[("vm", &value)]), &text);
+            prop_assert_eq!(one(&format!("{text}{{vm}}"), &[("vm", &value)]), format!("{text}{value}"));
+        }
     }
 }

@@ -4,18 +4,17 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::address;
-use super::connection::{Connection, Domain};
-use super::error::Error;
-use super::ffi::Library;
-use super::picture;
-use super::words;
-use super::xml;
+use roxmltree::{Document, Node};
+
+use super::connection::{HeldDomain, Hypervisor};
+use super::data::{LibvirtError, child};
+use super::ffi::LibvirtLibrary;
+use super::{login, never_asking, observation, words};
 use crate::core::engine::Presence;
 
-/// A host that has not told all by then is left out.
+/// A host that has not answered by then is left out.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Disk sources on these are shared, whatever the host.
+/// Disks of these kinds are shared between hosts.
 const NETWORKED: [&str; 2] = ["network", "volume"];
 
 /// What was found behind one URI.
@@ -75,7 +74,7 @@ pub struct DiscoveredDisk {
 /// # Errors
 /// Without libvirt's library, or with one too old: what to install. A host that cannot be reached is told of in its place.
 pub fn discover(uris: &[String]) -> Result<Vec<Discovered>, String> {
-    let library = Library::get()?;
+    let library = LibvirtLibrary::get()?;
     let deadline = Instant::now() + PATIENCE;
     let asked: Vec<_> = uris.iter().map(|uri| (uri, ask(library, uri.clone()))).collect();
     let all = asked.into_iter().map(|(uri, answer)| {
@@ -86,25 +85,25 @@ pub fn discover(uris: &[String]) -> Result<Vec<Discovered>, String> {
     Ok(all.collect())
 }
 
-fn ask(library: &'static Library, uri: String) -> std::sync::mpsc::Receiver<Result<DiscoveredHost, String>> {
+fn ask(library: &'static LibvirtLibrary, uri: String) -> std::sync::mpsc::Receiver<Result<DiscoveredHost, String>> {
     let (sender, answer) = sync_channel(1);
-    // Without a thread the channel closes, and nothing answers.
+    // Without a thread the channel closes, which reads as no answer.
     let _ = thread::Builder::new().name("libvirt discover".into()).spawn(move || {
-        let why = |error| words::line(&words::down(address::login(&uri), &uri, &error));
-        let connection = Connection::open(library, &address::never_asking(uri.clone()), None);
+        let why = |error| words::line(&words::down(login(&uri), &uri, &error));
+        let connection = Hypervisor::open(library, &never_asking(uri.clone()), None);
         let host = connection.and_then(|connection| host(&connection));
         let _ = sender.send(host.map_err(why));
     });
     answer
 }
 
-fn host(connection: &Connection) -> Result<DiscoveredHost, Error> {
+fn host(connection: &Hypervisor) -> Result<DiscoveredHost, LibvirtError> {
     let node = connection.node()?;
     let mut domains = Vec::new();
     for domain in connection.domains()? {
         match described(&domain) {
             Ok(domain) => domains.push(domain),
-            // It went while it was looked at.
+            // It disappeared while it was looked at.
             Err(error) if error.absent() => {}
             Err(error) => return Err(error),
         }
@@ -114,12 +113,12 @@ fn host(connection: &Connection) -> Result<DiscoveredHost, Error> {
     Ok(DiscoveredHost { name: connection.hostname()?, memory, cpus: node.cpus, domains })
 }
 
-fn described(domain: &Domain<'_>) -> Result<DiscoveredDomain, Error> {
+fn described(domain: &HeldDomain<'_>) -> Result<DiscoveredDomain, LibvirtError> {
     let (ident, size, (state, _)) = (domain.ident(), domain.size()?, domain.state()?);
     Ok(DiscoveredDomain {
         name: ident.name,
         uuid: ident.uuid,
-        presence: u64::try_from(state).map_or(Presence::Absent, picture::presence),
+        presence: u64::try_from(state).map_or(Presence::Absent, observation::presence),
         persistent: domain.persistent()?,
         memory: size.most_memory * 1_024,
         cpus: u32::from(size.cpus),
@@ -128,13 +127,14 @@ fn described(domain: &Domain<'_>) -> Result<DiscoveredDomain, Error> {
 }
 
 fn disks(domain: &str) -> Vec<DiscoveredDisk> {
-    xml::elements(domain, "disk").into_iter().filter_map(disk).collect()
+    let Ok(domain) = Document::parse(domain) else { return Vec::new() };
+    domain.descendants().filter(|node| node.has_tag_name("disk")).filter_map(disk).collect()
 }
 
-fn disk(disk: &str) -> Option<DiscoveredDisk> {
-    let kind = xml::attribute(disk, "type")?.to_owned();
-    let element = xml::element(disk, "source")?;
-    let part = |name| xml::attribute(element, name);
+fn disk(disk: Node<'_, '_>) -> Option<DiscoveredDisk> {
+    let kind = disk.attribute("type")?.to_owned();
+    let element = child(disk, "source")?;
+    let part = |name| element.attribute(name);
     let place = part("file").or(part("dev")).or(part("dir")).or(part("volume")).or(part("name"));
     let place = place.or(part("protocol")).unwrap_or("?");
     let source = match part("protocol").filter(|protocol| *protocol != place) {
@@ -145,19 +145,27 @@ fn disk(disk: &str) -> Option<DiscoveredDisk> {
     Some(DiscoveredDisk { kind, source, remark })
 }
 
-/// A file or device is there on both hosts, or the VM cannot move without a copy. Read-only ones must be there, too.
-fn remark(kind: &str, source: &str, disk: &str) -> Option<String> {
+/// A file or device must be on both hosts, or the VM cannot move without a copy. That holds for read-only ones too.
+fn remark(kind: &str, source: &str, disk: Node<'_, '_>) -> Option<String> {
     if NETWORKED.contains(&kind) {
         return None;
     }
-    let what =
-        if xml::element(disk, "readonly").is_some() { "the other hosts need it, too" } else { "it must be shared" };
+    let what = if child(disk, "readonly").is_some() { "the other hosts need it, too" } else { "it must be shared" };
     Some(format!("{source} is a {kind} of this host: {what}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_with_an_ampersand_and_a_chain_of_images_is_read_as_it_is() {
+        let xml = "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><devices>\
+            <disk type='file'><backingStore type='file'><source file='/base'/></backingStore>\
+            <source file='/var/R&amp;D &quot;a&quot;.qcow2'/></disk></devices></domain>";
+        assert_eq!(disks(xml).into_iter().map(|disk| disk.source).collect::<Vec<_>>(), ["/var/R&D \"a\".qcow2"]);
+        assert_eq!(disks("<domain").len(), 0);
+    }
 
     #[test]
     fn a_disk_that_may_be_this_hosts_alone_is_remarked_on() {

@@ -1,7 +1,7 @@
-//! The one door to libvirt's C library, which is opened at run time. All `unsafe` code of this crate is in this file;
-//! what it gives out is safe to use, also wrongly.
+//! The only way to libvirt's C library, which is opened at run time. All `unsafe` code of this crate is in this file. Whatever
+//! safe code does with what this file offers, it stays sound.
 //!
-//! What all calls rely on: a [`Link`] and a [`Vm`] each hold one reference of libvirt's from birth to drop; libvirt's
+//! All calls rely on this: a [`ConnectionHandle`] and a [`DomainHandle`] each hold one reference of libvirt's from birth to drop; libvirt's
 //! objects may be used by any number of threads at once; an error is kept for the thread that made the call, and is read
 //! by it before its next call.
 
@@ -11,36 +11,36 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
 use std::thread;
 
-use super::error::{Code, Error};
-use super::events;
-use super::fields::Fields;
-use super::layout::{self, Ident, Node, NodeStat, Param, Raw, RawError, Record, Size};
+use super::data::{
+    self, DomainIdent, DomainSize, ErrorCode, Figures, LibvirtError, NodeFigure, NodeInfo, RawError, RawObject,
+    StatsRecord, TypedParam,
+};
 
 /// The oldest libvirt this is written for: 6.0.0, as libvirt counts.
 const OLDEST: c_ulong = 6_000_000;
 
-type OnDomain = extern "C" fn(Raw, Raw, c_int, c_int, usize) -> c_int;
-type OnClose = extern "C" fn(Raw, c_int, usize);
+type OnDomain = extern "C" fn(RawObject, RawObject, c_int, c_int, usize) -> c_int;
+type OnClose = extern "C" fn(RawObject, c_int, usize);
 type OnError = extern "C" fn(usize, usize);
 /// A pointer that is always null.
-type Nothing = Option<&'static ()>;
+type NullPointer = Option<&'static ()>;
 
 /// A connection, open for `'a`.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-pub(super) struct Host<'a>(NonNull<c_void>, PhantomData<&'a ()>);
+pub(super) struct ConnectionRef<'a>(NonNull<c_void>, PhantomData<&'a ()>);
 
 /// A domain, held for `'a`.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-pub(super) struct Domain<'a>(NonNull<c_void>, PhantomData<&'a ()>);
+pub(super) struct DomainRef<'a>(NonNull<c_void>, PhantomData<&'a ()>);
 
-/// A text for C that stays for `'a`, or none.
+/// A text for C that lives for `'a`, or none.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-pub(super) struct Text<'a>(Option<NonNull<c_char>>, PhantomData<&'a ()>);
+pub(super) struct CText<'a>(Option<NonNull<c_char>>, PhantomData<&'a ()>);
 
-impl<'a> Text<'a> {
+impl<'a> CText<'a> {
     pub(super) const NONE: Self = Self(None, PhantomData);
 
     pub(super) fn of(text: &'a CStr) -> Self {
@@ -48,20 +48,20 @@ impl<'a> Text<'a> {
     }
 }
 
-/// A text that libvirt gave away.
+/// A text that libvirt has handed over.
 #[repr(transparent)]
-pub(super) struct Given(*mut c_char);
+pub(super) struct OwnedText(*mut c_char);
 
-impl Given {
+impl OwnedText {
     pub(super) fn text(&self) -> Option<String> {
         // SAFETY: it is null, or a text of ours that ends with a 0.
         (!self.0.is_null()).then(|| unsafe { text(self.0) })
     }
 }
 
-impl Drop for Given {
+impl Drop for OwnedText {
     fn drop(&mut self) {
-        // SAFETY: it is null, or ours alone and from malloc, as libvirt promises of what it gives away.
+        // SAFETY: it is null, or ours alone and from malloc, as libvirt promises for what it hands over.
         unsafe { free(self.0.cast()) };
     }
 }
@@ -70,12 +70,12 @@ macro_rules! functions {
     (safe { $($safe:ident($($arg:ident: $kind:ty),*) -> $out:ty;)* } raw { $($raw:ident: fn($($type:ty),*) -> $back:ty;)* }) => {
         /// libvirt's functions with the types of its headers, which none since 6.0.0 has changed.
         #[allow(non_snake_case)]
-        pub(super) struct Functions {
+        pub(super) struct LibvirtFunctions {
             $($safe: unsafe extern "C" fn($($kind),*) -> $out,)*
             $($raw: unsafe extern "C" fn($($type),*) -> $back,)*
         }
         #[allow(non_snake_case, clippy::too_many_arguments)]
-        impl Functions {
+        impl LibvirtFunctions {
             fn find(library: &libloading::Library) -> Result<Self, libloading::Error> {
                 // SAFETY: each name is looked up with its type.
                 unsafe { Ok(Self {
@@ -94,53 +94,53 @@ macro_rules! functions {
 
 functions! {
     safe {
-        virGetVersion(version: &mut c_ulong, kind: Text<'_>, other: Option<&mut c_ulong>) -> c_int;
+        virGetVersion(version: &mut c_ulong, kind: CText<'_>, other: Option<&mut c_ulong>) -> c_int;
         virSetErrorFunc(data: usize, handler: OnError) -> ();
         virEventRegisterDefaultImpl() -> c_int;
-        virConnectOpen(uri: Text<'_>) -> Option<Link>;
-        virConnectRegisterCloseCallback(host: Host<'_>, call: OnClose, number: usize, free: Nothing) -> c_int;
-        virConnectUnregisterCloseCallback(host: Host<'_>, call: OnClose) -> c_int;
+        virConnectOpen(uri: CText<'_>) -> Option<ConnectionHandle>;
+        virConnectRegisterCloseCallback(host: ConnectionRef<'_>, call: OnClose, number: usize, free: NullPointer) -> c_int;
+        virConnectUnregisterCloseCallback(host: ConnectionRef<'_>, call: OnClose) -> c_int;
         virConnectDomainEventRegisterAny(
-            host: Host<'_>, vm: Option<Domain<'_>>, event: c_int, call: OnDomain, number: usize, free: Nothing
+            host: ConnectionRef<'_>, vm: Option<DomainRef<'_>>, event: c_int, call: OnDomain, number: usize, free: NullPointer
         ) -> c_int;
-        virConnectDomainEventDeregisterAny(host: Host<'_>, id: c_int) -> c_int;
-        virDomainGetUUIDString(vm: Domain<'_>, uuid: &mut [c_char; 37]) -> c_int;
-        virConnectSetKeepAlive(host: Host<'_>, every: c_int, count: c_uint) -> c_int;
-        virConnectIsAlive(host: Host<'_>) -> c_int;
-        virConnectGetHostname(host: Host<'_>) -> Given;
-        virConnectGetCapabilities(host: Host<'_>) -> Given;
-        virConnectCompareCPU(host: Host<'_>, xml: Text<'_>, flags: c_uint) -> c_int;
+        virConnectDomainEventDeregisterAny(host: ConnectionRef<'_>, id: c_int) -> c_int;
+        virDomainGetUUIDString(vm: DomainRef<'_>, uuid: &mut [c_char; 37]) -> c_int;
+        virConnectSetKeepAlive(host: ConnectionRef<'_>, every: c_int, count: c_uint) -> c_int;
+        virConnectIsAlive(host: ConnectionRef<'_>) -> c_int;
+        virConnectGetHostname(host: ConnectionRef<'_>) -> OwnedText;
+        virConnectGetCapabilities(host: ConnectionRef<'_>) -> OwnedText;
+        virConnectCompareCPU(host: ConnectionRef<'_>, xml: CText<'_>, flags: c_uint) -> c_int;
         virConnectCompareHypervisorCPU(
-            host: Host<'_>, emulator: Text<'_>, arch: Text<'_>, machine: Text<'_>, kind: Text<'_>, xml: Text<'_>, flags: c_uint
+            host: ConnectionRef<'_>, emulator: CText<'_>, arch: CText<'_>, machine: CText<'_>, kind: CText<'_>, xml: CText<'_>, flags: c_uint
         ) -> c_int;
-        virNodeGetInfo(host: Host<'_>, node: &mut Node) -> c_int;
-        virNodeGetFreeMemory(host: Host<'_>) -> c_ulonglong;
-        virDomainLookupByName(host: Host<'_>, name: Text<'_>) -> Option<Vm>;
-        virDomainLookupByUUIDString(host: Host<'_>, uuid: Text<'_>) -> Option<Vm>;
-        virDomainGetState(vm: Domain<'_>, state: &mut c_int, reason: &mut c_int, flags: c_uint) -> c_int;
-        virDomainGetInfo(vm: Domain<'_>, size: &mut Size) -> c_int;
-        virDomainIsPersistent(vm: Domain<'_>) -> c_int;
-        virDomainGetXMLDesc(vm: Domain<'_>, flags: c_uint) -> Given;
-        virDomainAbortJob(vm: Domain<'_>) -> c_int;
-        virDomainMigrateSetMaxDowntime(vm: Domain<'_>, ms: c_ulonglong, flags: c_uint) -> c_int;
-        virDomainMigrateStartPostCopy(vm: Domain<'_>, flags: c_uint) -> c_int;
+        virNodeGetInfo(host: ConnectionRef<'_>, node: &mut NodeInfo) -> c_int;
+        virNodeGetFreeMemory(host: ConnectionRef<'_>) -> c_ulonglong;
+        virDomainLookupByName(host: ConnectionRef<'_>, name: CText<'_>) -> Option<DomainHandle>;
+        virDomainLookupByUUIDString(host: ConnectionRef<'_>, uuid: CText<'_>) -> Option<DomainHandle>;
+        virDomainGetState(vm: DomainRef<'_>, state: &mut c_int, reason: &mut c_int, flags: c_uint) -> c_int;
+        virDomainGetInfo(vm: DomainRef<'_>, size: &mut DomainSize) -> c_int;
+        virDomainIsPersistent(vm: DomainRef<'_>) -> c_int;
+        virDomainGetXMLDesc(vm: DomainRef<'_>, flags: c_uint) -> OwnedText;
+        virDomainAbortJob(vm: DomainRef<'_>) -> c_int;
+        virDomainMigrateSetMaxDowntime(vm: DomainRef<'_>, ms: c_ulonglong, flags: c_uint) -> c_int;
+        virDomainMigrateStartPostCopy(vm: DomainRef<'_>, flags: c_uint) -> c_int;
     }
     raw {
         virEventRunDefaultImpl: fn() -> c_int;
         virGetLastError: fn() -> *const RawError;
-        virConnectClose: fn(Host<'_>) -> c_int;
-        virConnectGetAllDomainStats: fn(Host<'_>, c_uint, *mut *mut *mut Record, c_uint) -> c_int;
-        virDomainListGetStats: fn(*const Raw, c_uint, *mut *mut *mut Record, c_uint) -> c_int;
-        virDomainStatsRecordListFree: fn(*mut *mut Record) -> ();
-        virConnectListAllDomains: fn(Host<'_>, *mut *mut Raw, c_uint) -> c_int;
-        virNodeGetCPUStats: fn(Host<'_>, c_int, *mut NodeStat, *mut c_int, c_uint) -> c_int;
-        virNodeGetMemoryStats: fn(Host<'_>, c_int, *mut NodeStat, *mut c_int, c_uint) -> c_int;
-        virDomainFree: fn(Domain<'_>) -> c_int;
-        virDomainGetName: fn(Domain<'_>) -> *const c_char;
-        virDomainGetJobStats: fn(Domain<'_>, *mut c_int, *mut *mut Param, *mut c_int, c_uint) -> c_int;
-        virDomainMigrateToURI3: fn(Domain<'_>, Text<'_>, *mut Param, c_uint, c_uint) -> c_int;
-        virTypedParamsAddULLong: fn(*mut *mut Param, *mut c_int, *mut c_int, Text<'_>, c_ulonglong) -> c_int;
-        virTypedParamsFree: fn(*mut Param, c_int) -> ();
+        virConnectClose: fn(ConnectionRef<'_>) -> c_int;
+        virConnectGetAllDomainStats: fn(ConnectionRef<'_>, c_uint, *mut *mut *mut StatsRecord, c_uint) -> c_int;
+        virDomainListGetStats: fn(*const RawObject, c_uint, *mut *mut *mut StatsRecord, c_uint) -> c_int;
+        virDomainStatsRecordListFree: fn(*mut *mut StatsRecord) -> ();
+        virConnectListAllDomains: fn(ConnectionRef<'_>, *mut *mut RawObject, c_uint) -> c_int;
+        virNodeGetCPUStats: fn(ConnectionRef<'_>, c_int, *mut NodeFigure, *mut c_int, c_uint) -> c_int;
+        virNodeGetMemoryStats: fn(ConnectionRef<'_>, c_int, *mut NodeFigure, *mut c_int, c_uint) -> c_int;
+        virDomainFree: fn(DomainRef<'_>) -> c_int;
+        virDomainGetName: fn(DomainRef<'_>) -> *const c_char;
+        virDomainGetJobStats: fn(DomainRef<'_>, *mut c_int, *mut *mut TypedParam, *mut c_int, c_uint) -> c_int;
+        virDomainMigrateToURI3: fn(DomainRef<'_>, CText<'_>, *mut TypedParam, c_uint, c_uint) -> c_int;
+        virTypedParamsAddULLong: fn(*mut *mut TypedParam, *mut c_int, *mut c_int, CText<'_>, c_ulonglong) -> c_int;
+        virTypedParamsFree: fn(*mut TypedParam, c_int) -> ();
     }
 }
 
@@ -148,20 +148,20 @@ unsafe extern "C" {
     fn free(memory: *mut c_void);
 }
 
-type NodeFigures = unsafe extern "C" fn(Host<'_>, c_int, *mut NodeStat, *mut c_int, c_uint) -> c_int;
-type StartDirtyRate = unsafe extern "C" fn(Domain<'_>, c_int, c_uint) -> c_int;
+type NodeFigures = unsafe extern "C" fn(ConnectionRef<'_>, c_int, *mut NodeFigure, *mut c_int, c_uint) -> c_int;
+type StartDirtyRate = unsafe extern "C" fn(DomainRef<'_>, c_int, c_uint) -> c_int;
 
 /// The library, open and ready: once in a process, for as long as it lives.
-pub(super) struct Library {
-    pub(super) call: Functions,
+pub(super) struct LibvirtLibrary {
+    pub(super) call: LibvirtFunctions,
     /// Since 7.2.
     start_dirty_rate: Option<StartDirtyRate>,
 }
 
-impl Library {
+impl LibvirtLibrary {
     /// Opens libvirt, or says why not and what to install.
     pub(super) fn get() -> Result<&'static Self, String> {
-        static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
+        static LIBRARY: OnceLock<Result<LibvirtLibrary, String>> = OnceLock::new();
         LIBRARY.get_or_init(Self::open).as_ref().map_err(Clone::clone)
     }
 
@@ -174,7 +174,7 @@ impl Library {
         };
         // SAFETY: libvirt may be loaded by any thread; it is never unloaded, as it is forgotten below.
         let library = unsafe { libloading::Library::new("libvirt.so.0") }.map_err(missing)?;
-        let call = Functions::find(&library).map_err(missing)?;
+        let call = LibvirtFunctions::find(&library).map_err(missing)?;
         // SAFETY: the type is that of the header.
         let start_dirty_rate = unsafe { library.get::<StartDirtyRate>(b"virDomainStartDirtyRateCalc\0") };
         let opened = Self { call, start_dirty_rate: start_dirty_rate.ok().map(|f| *f) };
@@ -184,12 +184,12 @@ impl Library {
 
     fn begin(self) -> Result<Self, String> {
         let mut version = 0;
-        self.call.virGetVersion(&mut version, Text::NONE, None);
+        self.call.virGetVersion(&mut version, CText::NONE, None);
         if version < OLDEST {
             let (major, minor) = (version / 1_000_000, version / 1_000 % 1_000);
             return Err(format!("libvirt {major}.{minor} is too old: install libvirt0 or libvirt-libs 6.0 or newer"));
         }
-        self.call.virSetErrorFunc(0, events::say_nothing);
+        self.call.virSetErrorFunc(0, print_nothing);
         // Before any connection is opened: keepalive and events come by it.
         let registered = self.call.virEventRegisterDefaultImpl() == 0;
         let run = self.call.virEventRunDefaultImpl;
@@ -200,43 +200,52 @@ impl Library {
     }
 
     /// The error of this thread's last call.
-    pub(super) fn error(&self) -> Error {
+    pub(super) fn error(&self) -> LibvirtError {
         // SAFETY: it is null, or this thread's own error, which stays until its next call, as does its text.
         unsafe {
             let raw = (self.call.virGetLastError)().as_ref();
-            let of = |raw: &RawError| Error { code: Code(raw.code), domain: raw.domain, message: text(raw.message) };
-            raw.map_or_else(Error::default, of)
+            let of = |raw: &RawError| LibvirtError {
+                code: ErrorCode(raw.code),
+                domain: raw.domain,
+                message: text(raw.message),
+            };
+            raw.map_or_else(LibvirtError::default, of)
         }
     }
 
     /// What a call returned, where less than 0 is a failure.
-    pub(super) fn number(&self, returned: c_int) -> Result<c_int, Error> {
+    pub(super) fn number(&self, returned: c_int) -> Result<c_int, LibvirtError> {
         if returned < 0 { Err(self.error()) } else { Ok(returned) }
     }
 
     /// What a host's processors have done so far, in nanoseconds: `kernel`, `user`, `idle`, `iowait`.
-    pub(super) fn node_cpu(&self, host: Host<'_>) -> Result<Fields, Error> {
+    pub(super) fn node_cpu(&self, host: ConnectionRef<'_>) -> Result<Figures, LibvirtError> {
         self.node_figures(host, self.call.virNodeGetCPUStats)
     }
 
     /// A host's memory in KiB: `total`, `free`, `buffers`, `cached`.
-    pub(super) fn node_memory(&self, host: Host<'_>) -> Result<Fields, Error> {
+    pub(super) fn node_memory(&self, host: ConnectionRef<'_>) -> Result<Figures, LibvirtError> {
         self.node_figures(host, self.call.virNodeGetMemoryStats)
     }
 
-    fn node_figures(&self, host: Host<'_>, ask: NodeFigures) -> Result<Fields, Error> {
-        let (mut figures, mut count) = ([NodeStat::EMPTY; 16], 0);
+    fn node_figures(&self, host: ConnectionRef<'_>, ask: NodeFigures) -> Result<Figures, LibvirtError> {
+        let (mut figures, mut count) = ([NodeFigure::EMPTY; 16], 0);
         // SAFETY: without a place to write to it tells how many figures there are; then it writes as many as it is told
         // that there is room for, or refuses.
         self.number(unsafe { ask(host, -1, null_mut(), &raw mut count, 0) })?;
         count = count.min(16);
         // SAFETY: as above.
         self.number(unsafe { ask(host, -1, figures.as_mut_ptr(), &raw mut count, 0) })?;
-        Ok(layout::named(&figures, count))
+        Ok(data::named(&figures, count))
     }
 
     /// All domains of a host, each with these figures.
-    pub(super) fn all_stats(&self, host: Host<'_>, what: u32, flags: u32) -> Result<Vec<(Ident, Fields)>, Error> {
+    pub(super) fn all_stats(
+        &self,
+        host: ConnectionRef<'_>,
+        what: u32,
+        flags: u32,
+    ) -> Result<Vec<(DomainIdent, Figures)>, LibvirtError> {
         let mut records = null_mut();
         // SAFETY: libvirt puts a list there that is ours, of as many records as it returns.
         let count = unsafe { (self.call.virConnectGetAllDomainStats)(host, what, &raw mut records, flags) };
@@ -244,7 +253,7 @@ impl Library {
     }
 
     /// One domain's figures.
-    pub(super) fn stats(&self, vm: Domain<'_>, what: u32, flags: u32) -> Result<Fields, Error> {
+    pub(super) fn stats(&self, vm: DomainRef<'_>, what: u32, flags: u32) -> Result<Figures, LibvirtError> {
         let (list, mut records) = ([vm.0.as_ptr(), null_mut()], null_mut());
         // SAFETY: the list of domains ends with a null; the rest as above.
         let count = unsafe { (self.call.virDomainListGetStats)(list.as_ptr(), what, &raw mut records, flags) };
@@ -254,13 +263,13 @@ impl Library {
 
     /// # Safety
     /// The list is ours, and of so many records.
-    unsafe fn take(&self, records: *mut *mut Record, count: c_int) -> Vec<(Ident, Fields)> {
+    unsafe fn take(&self, records: *mut *mut StatsRecord, count: c_int) -> Vec<(DomainIdent, Figures)> {
         let mut all = Vec::new();
         // SAFETY: as demanded above; each record holds a domain and its parameters until it is freed, here.
         unsafe {
             for n in 0..usize::try_from(count).unwrap_or_default() {
                 let record = &**records.add(n);
-                let ident = NonNull::new(record.domain).map(|vm| self.ident(Domain(vm, PhantomData)));
+                let ident = NonNull::new(record.domain).map(|vm| self.ident(DomainRef(vm, PhantomData)));
                 all.extend(ident.map(|ident| (ident, fields(record.params, record.count))));
             }
             (self.call.virDomainStatsRecordListFree)(records);
@@ -269,28 +278,28 @@ impl Library {
     }
 
     /// All domains of a host.
-    pub(super) fn domains(&self, host: Host<'_>) -> Result<Vec<Vm>, Error> {
-        let mut list: *mut Raw = null_mut();
+    pub(super) fn domains(&self, host: ConnectionRef<'_>) -> Result<Vec<DomainHandle>, LibvirtError> {
+        let mut list: *mut RawObject = null_mut();
         // SAFETY: libvirt puts a list there that is ours, from malloc, with a reference on each of so many domains.
         unsafe {
             let count = self.number((self.call.virConnectListAllDomains)(host, &raw mut list, 0))?;
             let all = (0..usize::try_from(count).unwrap_or_default()).map(|n| *list.add(n));
-            let all = all.filter_map(NonNull::new).map(Vm).collect();
+            let all = all.filter_map(NonNull::new).map(DomainHandle).collect();
             free(list.cast());
             Ok(all)
         }
     }
 
     /// What a domain is known by.
-    pub(super) fn ident(&self, vm: Domain<'_>) -> Ident {
+    pub(super) fn ident(&self, vm: DomainRef<'_>) -> DomainIdent {
         let mut uuid: [c_char; 37] = [0; 37];
         self.call.virDomainGetUUIDString(vm, &mut uuid);
         // SAFETY: a uuid is 36 characters and a 0; the name stays as long as the domain.
-        unsafe { Ident { uuid: text(uuid.as_ptr()), name: text((self.call.virDomainGetName)(vm)) } }
+        unsafe { DomainIdent { uuid: text(uuid.as_ptr()), name: text((self.call.virDomainGetName)(vm)) } }
     }
 
     /// A domain's job, or the last one that was completed there: its kind (`virDomainJobType`) and figures.
-    pub(super) fn job(&self, vm: Domain<'_>, completed: bool) -> Result<(c_int, Fields), Error> {
+    pub(super) fn job(&self, vm: DomainRef<'_>, completed: bool) -> Result<(c_int, Figures), LibvirtError> {
         let (mut kind, mut params, mut count) = (0, null_mut(), 0);
         // Completed ones are kept for whoever asks next.
         let flags = if completed { 3 } else { 0 };
@@ -305,19 +314,25 @@ impl Library {
     }
 
     /// Migrates a domain, with these parameters by name: blocks to its end.
-    pub(super) fn migrate(&self, vm: Domain<'_>, to: &str, with: &[(&str, u64)], flags: u32) -> Result<(), Error> {
+    pub(super) fn migrate(
+        &self,
+        vm: DomainRef<'_>,
+        to: &str,
+        with: &[(&str, u64)],
+        flags: u32,
+    ) -> Result<(), LibvirtError> {
         let (mut params, mut count, mut room) = (null_mut(), 0, 0);
         // SAFETY: libvirt grows the list of parameters itself; it is ours until it is freed.
         unsafe {
             let add = |(name, value): &(&str, u64)| {
-                let name = c(name);
+                let name = c_text(name);
                 let add = self.call.virTypedParamsAddULLong;
-                add(&raw mut params, &raw mut count, &raw mut room, Text::of(&name), *value)
+                add(&raw mut params, &raw mut count, &raw mut room, CText::of(&name), *value)
             };
             let added = with.iter().map(add).all(|returned| returned == 0);
-            let to = c(to);
+            let to = c_text(to);
             let done =
-                |params| (self.call.virDomainMigrateToURI3)(vm, Text::of(&to), params, count.cast_unsigned(), flags);
+                |params| (self.call.virDomainMigrateToURI3)(vm, CText::of(&to), params, count.cast_unsigned(), flags);
             let outcome = self.number(if added { done(params) } else { -1 });
             (self.call.virTypedParamsFree)(params, count);
             outcome.map(|_| ())
@@ -325,53 +340,56 @@ impl Library {
     }
 
     /// Begins to measure how much a domain writes, for one second. False where libvirt cannot.
-    pub(super) fn start_dirty_rate(&self, vm: Domain<'_>) -> bool {
+    pub(super) fn start_dirty_rate(&self, vm: DomainRef<'_>) -> bool {
         // SAFETY: the domain is held for the time of the call.
         self.start_dirty_rate.is_some_and(|start| unsafe { start(vm, 1, 0) } == 0)
     }
 }
 
+/// Replaces libvirt's own handler, which prints over the screen. Errors are asked for where they are needed.
+extern "C" fn print_nothing(_: usize, _: usize) {}
+
 /// An open connection. Its drop may wait for a daemon that does not answer.
 #[repr(transparent)]
-pub(super) struct Link(NonNull<c_void>);
+pub(super) struct ConnectionHandle(NonNull<c_void>);
 
-/// A domain that is held.
+/// A domain on which a reference is held.
 #[repr(transparent)]
-pub(super) struct Vm(NonNull<c_void>);
+pub(super) struct DomainHandle(NonNull<c_void>);
 
 // SAFETY: libvirt's connections may be used and closed by any thread, also by several at once.
-unsafe impl Send for Link {}
+unsafe impl Send for ConnectionHandle {}
 // SAFETY: as above.
-unsafe impl Sync for Link {}
+unsafe impl Sync for ConnectionHandle {}
 
-impl Link {
-    pub(super) fn host(&self) -> Host<'_> {
-        Host(self.0, PhantomData)
+impl ConnectionHandle {
+    pub(super) fn host(&self) -> ConnectionRef<'_> {
+        ConnectionRef(self.0, PhantomData)
     }
 }
 
-impl Vm {
-    pub(super) fn domain(&self) -> Domain<'_> {
-        Domain(self.0, PhantomData)
+impl DomainHandle {
+    pub(super) fn domain(&self) -> DomainRef<'_> {
+        DomainRef(self.0, PhantomData)
     }
 }
 
-impl Drop for Link {
+impl Drop for ConnectionHandle {
     fn drop(&mut self) {
         // SAFETY: this is the reference it was born with.
-        Library::get().map(|library| unsafe { (library.call.virConnectClose)(self.host()) }).ok();
+        LibvirtLibrary::get().map(|library| unsafe { (library.call.virConnectClose)(self.host()) }).ok();
     }
 }
 
-impl Drop for Vm {
+impl Drop for DomainHandle {
     fn drop(&mut self) {
         // SAFETY: this is the reference it was born with.
-        Library::get().map(|library| unsafe { (library.call.virDomainFree)(self.domain()) }).ok();
+        LibvirtLibrary::get().map(|library| unsafe { (library.call.virDomainFree)(self.domain()) }).ok();
     }
 }
 
-/// A text for C. What stands behind a 0 is cut off: no name or URI has one.
-pub(super) fn c(text: &str) -> CString {
+/// A text for C. It ends before the first 0: no name or URI has one.
+pub(super) fn c_text(text: &str) -> CString {
     CString::new(text.split('\0').next().unwrap_or_default()).unwrap_or_default()
 }
 
@@ -384,12 +402,12 @@ unsafe fn text(raw: *const c_char) -> String {
 
 /// # Safety
 /// There are so many parameters.
-unsafe fn fields(params: *const Param, count: c_int) -> Fields {
-    let mut fields = Fields::default();
+unsafe fn fields(params: *const TypedParam, count: c_int) -> Figures {
+    let mut fields = Figures::default();
     for n in 0..usize::try_from(count).unwrap_or_default() {
         // SAFETY: as demanded above.
         let param = unsafe { &*params.add(n) };
-        fields.put(layout::name(&param.field), param.kind, param.value.to_ne_bytes());
+        fields.put(data::name(&param.field), param.kind, param.value.to_ne_bytes());
     }
     fields
 }

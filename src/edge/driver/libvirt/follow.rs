@@ -1,78 +1,77 @@
-//! Watches a running migration: tells how far it is, stops it when it stalls or when that is asked for.
+//! Watches a running migration: tells how far it is, and stops it when it stalls or when that is asked for.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Domain};
-use super::error::Error;
-use super::fields::Fields;
-use super::line::Contact;
-use super::task::{GLANCE, Learned, Task};
-use super::watch::{Standing, Watch, hopeless};
+use super::connection::{Connection, HeldDomain, Hypervisor};
+use super::data::{Figures, LibvirtError};
+use super::job::{GLANCE, JobContext, LearnedRates};
 use super::words;
+use crate::core::cluster::{Span, Transfer};
+use crate::core::insight::precopy::ROUND_CAP;
 use crate::edge::driver::DriverEvent;
 
-/// A source that cannot be asked for so long is lost sight of.
+/// A migration is given up if its source cannot be asked for so long.
 pub(super) const OUT_OF_SIGHT: Duration = Duration::from_secs(40);
-/// An aborted migration that is still not over after so long is left.
+/// An aborted migration that is not over after so long is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(60);
-/// `virDomainJobOperation` of a migration away from a host, and one that is not told.
+/// `virDomainJobOperation` of a migration away from a host, and the value of an unknown operation.
 const AWAY: [u64; 2] = [0, 5];
 
-/// Watches one migration, over a connection of its own: what is asked there, an abort above all, may take long, and would
-/// hold up what others ask the host.
+/// Watches one migration over a connection of its own. What it asks there, above all an abort, may take long, and must not hold up
+/// other questions to the host.
 pub(super) struct Follower<'a> {
-    task: &'a Task,
-    contact: Option<Contact>,
-    opening: Option<Receiver<Result<Contact, Error>>>,
-    watch: Watch,
-    abort: Abort,
+    task: &'a JobContext,
+    connection: Option<Connection>,
+    opening: Option<Receiver<Result<Connection, LibvirtError>>>,
+    watch: ProgressWatch,
+    abort: AbortState,
     tuned: bool,
     switched: bool,
     heard: Instant,
-    pub learned: Learned,
+    pub learned: LearnedRates,
 }
 
 /// Why, and since when, a migration is being stopped.
 #[derive(Debug, Default)]
-struct Abort {
+struct AbortState {
     why: Option<String>,
     since: Option<Instant>,
     taken: bool,
 }
 
-/// What a look at the source's job has shown.
-enum Job {
-    /// It migrates away.
-    Runs(Fields),
-    /// There is none, or another one.
+/// What a look at the source's job shows.
+enum SourceJob {
+    /// The VM migrates away.
+    Runs(Figures),
+    /// There is no such job.
     None,
-    /// It could not be asked.
+    /// The source could not be asked.
     Unseen,
 }
 
 /// What has become of a migration.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Course {
+pub(super) enum MigrationCourse {
     /// It goes on.
     Runs,
     /// There is no job any more.
     Over,
-    /// It cannot be followed any further, for this reason.
+    /// It cannot be followed any more, for this reason.
     Lost(String),
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(task: &'a Task) -> Self {
+    pub(super) fn new(task: &'a JobContext) -> Self {
         let now = Instant::now();
         Self {
             task,
-            contact: None,
+            connection: None,
             opening: None,
-            watch: Watch::new(task.settings.stall.to_std(), now),
-            abort: Abort::default(),
+            watch: ProgressWatch::new(task.settings.stall.to_std(), now),
+            abort: AbortState::default(),
             tuned: false,
             switched: false,
             heard: now,
@@ -80,27 +79,27 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Asks for its end.
+    /// Has the migration aborted.
     pub(super) fn stop(&mut self, why: &str) {
         self.abort.why.get_or_insert_with(|| why.to_owned());
         self.abort.since.get_or_insert_with(Instant::now);
         self.push_abort();
     }
 
-    /// Why it was stopped.
+    /// Why it was aborted, if it was.
     pub(super) fn stopped(&self) -> Option<&str> {
         self.abort.why.as_deref()
     }
 
-    /// Looks once, tells of it, and does what is due.
-    pub(super) fn look(&mut self) -> Course {
-        if !self.task.wanted() {
-            return Course::Lost("the driver has stopped".to_owned());
+    /// Looks once, tells the progress, and does what is due.
+    pub(super) fn look(&mut self) -> MigrationCourse {
+        if !self.task.is_wanted() {
+            return MigrationCourse::Lost("the driver has stopped".to_owned());
         }
         let job = match self.job() {
-            Job::Runs(job) => job,
-            Job::None => return Course::Over,
-            Job::Unseen => return self.unseen(),
+            SourceJob::Runs(job) => job,
+            SourceJob::None => return MigrationCourse::Over,
+            SourceJob::Unseen => return self.unseen(),
         };
         self.heard = Instant::now();
         let standing = self.watch.note(Some(&job), self.heard);
@@ -117,8 +116,8 @@ impl<'a> Follower<'a> {
             self.push_abort();
         }
         match self.abort.since {
-            Some(since) if since.elapsed() > ABORT_PATIENCE => Course::Lost(self.unstoppable()),
-            _ => Course::Runs,
+            Some(since) if since.elapsed() > ABORT_PATIENCE => MigrationCourse::Lost(self.unstoppable()),
+            _ => MigrationCourse::Runs,
         }
     }
 
@@ -127,24 +126,24 @@ impl<'a> Follower<'a> {
         format!("{why}, but {} has not ended it", self.task.source.name)
     }
 
-    /// A source that is silent for a moment may be heard of again.
-    fn unseen(&self) -> Course {
+    /// A source that is silent for a moment may answer again.
+    fn unseen(&self) -> MigrationCourse {
         if self.heard.elapsed() < OUT_OF_SIGHT {
-            return Course::Runs;
+            return MigrationCourse::Runs;
         }
-        let why = self.task.source.contact().err();
+        let why = self.task.source.connection().err();
         let why = why.unwrap_or_else(|| format!("{} does not answer", self.task.source.name));
-        Course::Lost(format!("lost sight of the migration: {why}"))
+        MigrationCourse::Lost(format!("lost sight of the migration: {why}"))
     }
 
-    fn tell(&self, standing: Standing) {
-        let Standing { percent, detail, transfer, .. } = standing;
+    fn tell(&self, standing: MigrationProgress) {
+        let MigrationProgress { percent, detail, transfer, .. } = standing;
         let detail = if self.switched { format!("{detail}, post-copy") } else { detail };
-        (self.task.tell)(DriverEvent::Progress { id: self.task.way.id, percent, detail, transfer });
+        (self.task.tell)(DriverEvent::Progress { id: self.task.migration.id, percent, detail, transfer });
     }
 
-    /// Sets what can only be set while it runs: the downtime, and the switch to post-copy.
-    fn steer(&mut self, standing: &Standing) {
+    /// Sets what can only be set while the migration runs: the downtime, and the switch to post-copy.
+    fn steer(&mut self, standing: &MigrationProgress) {
         let Some(transfer) = &standing.transfer else {
             return;
         };
@@ -156,62 +155,208 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// A job that has not begun cannot be aborted yet: it is tried again at the next look.
+    /// A job that has not begun cannot be aborted yet. The next look tries again.
     fn push_abort(&mut self) {
         self.abort.taken = self.act(|domain| domain.abort());
     }
 
-    fn act(&mut self, what: impl FnOnce(&Domain<'_>) -> Result<(), Error> + Send + 'static) -> bool {
+    fn act(&mut self, what: impl FnOnce(&HeldDomain<'_>) -> Result<(), LibvirtError> + Send + 'static) -> bool {
         let key = self.task.key();
         let asked = self.ask(move |connection| key.find(connection).ok().flatten().map(|domain| what(&domain)));
         matches!(asked, Some(Some(Ok(()))))
     }
 
-    /// What the source does with the VM now.
-    fn job(&mut self) -> Job {
+    /// What the source does with the VM.
+    fn job(&mut self) -> SourceJob {
         let key = self.task.key();
         let asked = self.ask(move |connection| match key.find(connection) {
             Ok(Some(domain)) => domain.job(false),
-            Ok(None) => Ok((0, Fields::default())),
+            Ok(None) => Ok((0, Figures::default())),
             Err(error) => Err(error),
         });
         match asked {
-            Some(Ok((kind, figures))) if under_way(kind, &figures) => Job::Runs(figures),
-            Some(Ok(_)) => Job::None,
-            Some(Err(error)) if error.jobless() => Job::None,
-            Some(Err(_)) | None => Job::Unseen,
+            Some(Ok((kind, figures))) if under_way(kind, &figures) => SourceJob::Runs(figures),
+            Some(Ok(_)) => SourceJob::None,
+            Some(Err(error)) if error.jobless() => SourceJob::None,
+            Some(Err(_)) | None => SourceJob::Unseen,
         }
     }
 
-    fn ask<T: Send + 'static>(&mut self, question: impl FnOnce(&Connection) -> T + Send + 'static) -> Option<T> {
-        if !self.contact.as_ref().is_some_and(Contact::is_alive) {
-            self.contact = None;
+    fn ask<T: Send + 'static>(&mut self, question: impl FnOnce(&Hypervisor) -> T + Send + 'static) -> Option<T> {
+        if !self.connection.as_ref().is_some_and(Connection::is_alive) {
+            self.connection = None;
             self.open();
         }
-        let asked = self.contact.as_ref()?.ask(question);
+        let asked = self.connection.as_ref()?.ask(question);
         asked.and_then(|answer| answer.within(GLANCE)).ok()
     }
 
-    /// Opens the connection, or takes the one that has been opened meanwhile.
+    /// Opens the connection, or takes the one that was opened meanwhile.
     fn open(&mut self) {
         let opening = self.opening.get_or_insert_with(|| {
-            let (library, line) = (self.task.library, Arc::clone(&self.task.source));
+            let (library, session) = (self.task.library, Arc::clone(&self.task.source));
             let (sender, opening) = sync_channel(1);
             // Without a thread the channel closes, and it is tried again.
             let _ = thread::Builder::new().name("libvirt open".into()).spawn(move || {
-                let _ = sender.send(Contact::open(library, &line, None));
+                let _ = sender.send(Connection::open(library, &session, None));
             });
             opening
         });
         match opening.recv_timeout(GLANCE) {
-            Ok(opened) => (self.contact, self.opening) = (opened.ok(), None),
+            Ok(opened) => (self.connection, self.opening) = (opened.ok(), None),
             Err(RecvTimeoutError::Disconnected) => self.opening = None,
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }
 
-/// Whether this job is a migration away that has not ended: `virDomainJobType` 1 and 2 are under way.
-pub(super) fn under_way(kind: i32, figures: &Fields) -> bool {
+/// Whether this job is a migration away that has not ended. `virDomainJobType` 1 and 2 are under way.
+pub(super) fn under_way(kind: i32, figures: &Figures) -> bool {
     matches!(kind, 1 | 2) && AWAY.contains(&figures.or_zero("operation"))
+}
+
+/// The page size unless libvirt tells another.
+const PAGE: u64 = 4_096;
+/// From this round on, a VM that writes faster than is sent does not converge. The first round sends everything in any case.
+const FAIR_ROUND: u32 = 2;
+
+/// How far a migration is, and whether it still moves.
+#[derive(Debug)]
+pub(super) struct ProgressWatch {
+    stall: Duration,
+    percent: u8,
+    figures: [u64; 5],
+    moved: Instant,
+}
+
+/// How a migration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MigrationProgress {
+    /// From 0 to 99; it never falls.
+    pub percent: u8,
+    pub detail: String,
+    pub transfer: Option<Transfer>,
+    /// It has moved no byte for too long.
+    pub stalled: bool,
+}
+
+impl ProgressWatch {
+    /// `stall`: a migration that moves no byte for so long is stalled.
+    pub(super) fn new(stall: Duration, now: Instant) -> Self {
+        Self { stall, percent: 0, figures: [0; 5], moved: now }
+    }
+
+    /// Takes the job's figures, or that there are none.
+    pub(super) fn note(&mut self, job: Option<&Figures>, now: Instant) -> MigrationProgress {
+        let none = Figures::default();
+        let job = job.unwrap_or(&none);
+        let names = ["memory_processed", "memory_remaining", "memory_iteration", "disk_processed", "disk_remaining"];
+        let figures = names.map(|name| job.or_zero(name));
+        if figures != self.figures {
+            (self.figures, self.moved) = (figures, now);
+        }
+        let (done, left) = (figures[0] + figures[3], figures[1] + figures[4]);
+        self.percent = self.percent.max(share(done, left));
+        let transfer = (job.or_zero("memory_total") > 0).then(|| transfer(job));
+        let stalled = now.saturating_duration_since(self.moved) >= self.stall;
+        MigrationProgress { percent: self.percent, detail: detail(job, transfer.as_ref()), transfer, stalled }
+    }
+}
+
+/// The part that is done, in percent, at most 99.
+fn share(done: u64, left: u64) -> u8 {
+    let share = u128::from(done) * 100 / (u128::from(done) + u128::from(left)).max(1);
+    u8::try_from(share.min(99)).unwrap_or_default()
+}
+
+/// `round 3, 41 MB left`.
+fn detail(job: &Figures, transfer: Option<&Transfer>) -> String {
+    let disk = job.or_zero("disk_remaining");
+    match transfer {
+        None => "starting".to_owned(),
+        Some(transfer) if transfer.sent == 0 && disk > 0 => format!("copying disks, {} left", words::bytes(disk)),
+        Some(transfer) => format!("round {}, {} left", transfer.rounds, words::bytes(transfer.left)),
+    }
+}
+
+fn transfer(job: &Figures) -> Transfer {
+    let page = job.get("memory_page_size").unwrap_or(PAGE);
+    let downtime = job.get("downtime").and_then(|ms| i64::try_from(ms).ok());
+    Transfer {
+        total: job.or_zero("memory_total"),
+        sent: job.or_zero("memory_processed"),
+        left: job.or_zero("memory_remaining"),
+        rate: job.or_zero("memory_bps"),
+        dirty: job.or_zero("memory_dirty_rate").saturating_mul(page),
+        rounds: u32::try_from(job.or_zero("memory_iteration")).unwrap_or(u32::MAX).max(1),
+        downtime: downtime.map(Span::from_millis),
+    }
+}
+
+/// Whether it will not end by itself: the VM writes faster than is sent, or there were too many rounds.
+pub(super) fn hopeless(transfer: &Transfer) -> bool {
+    let outrun = transfer.rate > 0 && transfer.dirty >= transfer.rate;
+    transfer.rounds > ROUND_CAP || (transfer.rounds >= FAIR_ROUND && outrun)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(45);
+
+    fn job(processed: u64, remaining: u64, round: u64) -> Figures {
+        let mut fields = Figures::default();
+        let total = [("memory_total", 100_000_000), ("memory_bps", 30_000_000), ("memory_dirty_rate", 1_000)];
+        let now = [("memory_processed", processed), ("memory_remaining", remaining), ("memory_iteration", round)];
+        total.into_iter().chain(now).for_each(|(name, value)| fields.set(name.into(), value));
+        fields
+    }
+
+    #[test]
+    fn the_first_second_has_no_figures() {
+        let now = Instant::now();
+        let mut watch = ProgressWatch::new(STALL, now);
+        let standing = watch.note(Some(&Figures::default()), now);
+        assert_eq!((standing.percent, standing.detail.as_str(), standing.transfer), (0, "starting", None));
+    }
+
+    #[test]
+    fn percent_only_grows_and_never_says_done() {
+        let now = Instant::now();
+        let mut watch = ProgressWatch::new(STALL, now);
+        let percents = [(10, 90, 1), (90, 10, 1), (110, 40, 2), (150, 0, 2)]
+            .map(|(done, left, round)| watch.note(Some(&job(done * 1_000_000, left * 1_000_000, round)), now).percent);
+        assert_eq!(percents, [10, 90, 90, 99]);
+    }
+
+    #[test]
+    fn the_phrase_has_the_round_and_what_is_left() {
+        let now = Instant::now();
+        let standing = ProgressWatch::new(STALL, now).note(Some(&job(59_000_000, 41_000_000, 3)), now);
+        assert_eq!(standing.detail, "round 3, 41 MB left");
+        let transfer = standing.transfer.unwrap();
+        assert_eq!((transfer.rounds, transfer.rate, transfer.dirty), (3, 30_000_000, 4_096_000));
+    }
+
+    #[test]
+    fn what_moves_nothing_for_so_long_is_stalled_though_it_claims_a_rate() {
+        let start = Instant::now();
+        let mut watch = ProgressWatch::new(STALL, start);
+        let at = |s: u64| start + Duration::from_secs(s);
+        assert!(!watch.note(Some(&job(10, 90, 1)), at(30)).stalled);
+        assert!(!watch.note(Some(&job(10, 90, 1)), at(74)).stalled);
+        assert!(watch.note(Some(&job(10, 90, 1)), at(75)).stalled);
+        assert!(!watch.note(Some(&job(11, 89, 1)), at(76)).stalled);
+        assert!(!watch.note(Some(&Figures::default()), at(200)).stalled, "the figures changed");
+    }
+
+    #[test]
+    fn a_vm_that_writes_faster_than_is_sent_is_hopeless_after_the_first_round() {
+        let transfer = Transfer { rate: 30, dirty: 120, rounds: 1, ..Transfer::default() };
+        assert!(!hopeless(&transfer));
+        assert!(hopeless(&Transfer { rounds: 2, ..transfer }));
+        assert!(!hopeless(&Transfer { rounds: 9, dirty: 20, ..transfer }));
+        assert!(hopeless(&Transfer { rounds: 30, dirty: 20, ..transfer }));
+    }
 }

@@ -11,65 +11,56 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::center::Message;
-use super::error::Error;
-use super::events::Wake;
-use super::ffi::Library;
-use super::line::{Contact, Line};
-use super::picture::{self, Load, Picture};
+use super::connection::{Connection, Session, Wake};
+use super::data::LibvirtError;
+use super::ffi::LibvirtLibrary;
+use super::job::{ActorMessage, HostNews};
+use super::observation::{self, LoadMeter};
 use super::words;
 
-/// Between two looks at a host where nothing is heard of.
+/// Between two looks at a host from which no event comes.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Events come in bursts: they share a look.
+/// Events come in bursts. Those within so long share one look.
 const BURST: Duration = Duration::from_millis(50);
-/// A connection on which a look is not answered for so long is left: a little more than keepalive takes to close it.
+/// A connection is given up if a look is not answered for so long. That is a little more than keepalive takes to close it.
 const SILENCE: Duration = Duration::from_secs(22);
-/// A host that has not let itself be opened for so long is down; the attempt goes on.
+/// A host that cannot be connected to for so long is down. The attempt goes on.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Attempts that hang are joined by another after each [`PATIENCE`] until there are so many, then by ever fewer: a daemon
-/// that took a connection and died with its machine never answers there, and nobody says so.
+/// While attempts hang, another one begins after each [`PATIENCE`] until there are so many, and then ever more rarely. A daemon
+/// that took a connection and died with its machine never answers there, and nothing says so.
 const QUICK_ATTEMPTS: usize = 4;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(3_600);
-/// Attempts that hang, at most: days of them.
+/// At most so many attempts hang. That is days of them.
 const MOST_ATTEMPTS: usize = 100;
-/// After the first failure; doubled by each further one.
+/// The wait after the first failure; doubled by each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What a host's thread has seen.
-pub(super) enum News {
-    /// It is up, and looks like this.
-    Seen(Picture),
-    /// It cannot be reached, for this reason.
-    Down(String),
-}
-
 /// A host's thread, from outside.
-pub(super) struct Post {
-    pub line: Arc<Line>,
+pub(super) struct HostHandle {
+    pub session: Arc<Session>,
     look: SyncSender<()>,
 }
 
-impl Post {
+impl HostHandle {
     /// Starts the thread of host `index`.
     pub(super) fn start(
-        library: &'static Library,
-        line: Arc<Line>,
+        library: &'static LibvirtLibrary,
+        session: Arc<Session>,
         index: usize,
-        center: SyncSender<Message>,
+        actor: SyncSender<ActorMessage>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, String> {
         let (look, looks) = sync_channel(1);
-        let post = Self { line: Arc::clone(&line), look: look.clone() };
+        let handle = Self { session: Arc::clone(&session), look: look.clone() };
         let wake: Wake = Arc::new(move || {
-            // One look that waits is enough.
+            // One waiting look is enough.
             let _ = look.try_send(());
         });
-        let mut keeper = Keeper { library, line, index, center, stop, looks, wake, failures: 0 };
-        let named = thread::Builder::new().name(format!("libvirt {}", post.line.name));
-        named.spawn(move || keeper.run()).map_err(|why| format!("no thread for {}: {why}", post.line.name))?;
-        Ok(post)
+        let mut keeper = HostMonitor { library, session, index, actor, stop, looks, wake, failures: 0 };
+        let named = thread::Builder::new().name(format!("libvirt {}", handle.session.name));
+        named.spawn(move || keeper.run()).map_err(|why| format!("no thread for {}: {why}", handle.session.name))?;
+        Ok(handle)
     }
 
     /// What makes it look, or notice that it is to end.
@@ -83,82 +74,85 @@ impl Post {
     }
 }
 
-struct Keeper {
-    library: &'static Library,
-    line: Arc<Line>,
+struct HostMonitor {
+    library: &'static LibvirtLibrary,
+    session: Arc<Session>,
     index: usize,
-    center: SyncSender<Message>,
+    actor: SyncSender<ActorMessage>,
     stop: Arc<AtomicBool>,
     looks: Receiver<()>,
     wake: Wake,
     failures: u32,
 }
 
-impl Keeper {
+impl HostMonitor {
     fn run(&mut self) {
         while !self.stopped() {
             let watched = catch_unwind(AssertUnwindSafe(|| self.keep()));
             let why = match watched {
                 Ok(why) => why,
                 Err(_) => {
-                    let name = &self.line.name;
-                    self.tell(Message::Trouble(format!("the thread that watches {name} failed, and is started again")));
+                    let name = &self.session.name;
+                    self.tell(ActorMessage::Trouble(format!(
+                        "the thread that watches {name} failed, and is started again"
+                    )));
                     format!("{name} is not watched at the moment: an internal error")
                 }
             };
             if self.stopped() {
                 break;
             }
-            self.line.set(Err(why.clone()));
-            self.tell(Message::Host(self.index, News::Down(why)));
+            self.session.set(Err(why.clone()));
+            self.tell(ActorMessage::Host(self.index, HostNews::Down(why)));
             self.pause();
         }
-        self.line.set(Err("the driver has stopped".to_owned()));
+        self.session.set(Err("the driver has stopped".to_owned()));
     }
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn tell(&self, message: Message) {
-        // A center that is gone has stopped us, too.
-        let _ = self.center.send(message);
+    fn tell(&self, message: ActorMessage) {
+        // The actor stops this thread before it ends.
+        let _ = self.actor.send(message);
     }
 
-    /// Connects and looks until something fails: that is returned.
+    /// Connects, and looks until something fails. Returns what failed.
     fn keep(&mut self) -> String {
-        let attempts = Attempts::new();
-        let contact = match self.connect(attempts) {
-            Ok(contact) => Arc::new(contact),
+        let attempts = ConnectAttempts::new();
+        let connection = match self.connect(attempts) {
+            Ok(connection) => Arc::new(connection),
             Err(why) => return why,
         };
-        self.line.set(Ok(Arc::clone(&contact)));
-        self.watch(&contact)
+        self.session.set(Ok(Arc::clone(&connection)));
+        self.watch(&connection)
     }
 
-    fn connect(&self, mut attempts: Attempts) -> Result<Contact, String> {
+    fn connect(&self, mut attempts: ConnectAttempts) -> Result<Connection, String> {
         loop {
             attempts.begin(self);
             match attempts.ended() {
-                Ok(Ok(contact)) => return Ok(contact),
-                Ok(Err(error)) => return Err(words::line(&words::down(&self.line.name, &self.line.uri, &error))),
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => return Err(words::line(&words::down(&self.session.name, &self.session.uri, &error))),
                 Err(_) if self.stopped() => return Err(String::new()),
                 Err(_) => {
-                    let why = format!("{} does not answer: still connecting to {}", self.line.name, self.line.uri);
-                    self.line.set(Err(why.clone()));
-                    self.tell(Message::Host(self.index, News::Down(why)));
+                    let why =
+                        format!("{} does not answer: still connecting to {}", self.session.name, self.session.uri);
+                    self.session.set(Err(why.clone()));
+                    self.tell(ActorMessage::Host(self.index, HostNews::Down(why)));
                 }
             }
         }
     }
 
-    /// Looks, until the connection is lost: why.
-    fn watch(&mut self, contact: &Contact) -> String {
-        let mut load = Load::default();
+    /// Looks until the connection is lost. Returns why.
+    fn watch(&mut self, connection: &Connection) -> String {
+        let mut load = LoadMeter::default();
         loop {
-            // A connection that is cut is not always closed by its keepalive, and is then left for a new one.
-            match contact.ask(picture::take).and_then(|answer| answer.within(SILENCE)) {
-                Ok(Ok(glimpse)) => self.tell(Message::Host(self.index, News::Seen(load.complete(glimpse)))),
+            // The keepalive does not always close a cut connection.
+            match connection.ask(observation::observe).and_then(|answer| answer.within(SILENCE)) {
+                Ok(Ok(raw)) => self.tell(ActorMessage::Host(self.index, HostNews::Seen(load.complete(raw)))),
                 Ok(Err(error)) => return self.lost(&error),
                 Err(silent) => return silent,
             }
@@ -169,14 +163,14 @@ impl Keeper {
             }
             thread::sleep(BURST);
             let _ = self.looks.try_recv();
-            if !contact.is_alive() {
-                return format!("{} closed the connection: is libvirtd still running there?", self.line.name);
+            if !connection.is_alive() {
+                return format!("{} closed the connection: is libvirtd still running there?", self.session.name);
             }
         }
     }
 
-    fn lost(&self, error: &Error) -> String {
-        words::line(&words::down(&self.line.name, &self.line.uri, error))
+    fn lost(&self, error: &LibvirtError) -> String {
+        words::line(&words::down(&self.session.name, &self.session.uri, error))
     }
 
     /// Waits before the next attempt, longer after each failure.
@@ -187,47 +181,47 @@ impl Keeper {
             let left = until.saturating_duration_since(Instant::now());
             match self.looks.recv_timeout(left) {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-                // What a closing connection still says is no reason to hurry.
+                // An event of a closing connection is no reason to hurry.
                 Ok(()) => {}
             }
         }
     }
 }
 
-/// How long a host that failed so often in a row is left alone.
+/// The wait after so many failures in a row.
 fn wait(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT)
 }
 
-/// How long so many attempts that hang are waited for until another one is made.
+/// The wait before another attempt while so many hang.
 fn patience(under_way: usize) -> Duration {
     let doubled = u32::try_from(under_way.saturating_sub(QUICK_ATTEMPTS)).unwrap_or(u32::MAX);
     PATIENCE.saturating_mul(1 << doubled.min(16)).min(LONGEST_PATIENCE)
 }
 
-/// Attempts to connect, each on its own thread, as one may hang for minutes, or for ever.
-struct Attempts {
-    sender: SyncSender<Result<Contact, Error>>,
-    results: Receiver<Result<Contact, Error>>,
+/// Attempts to connect, each on its own thread, because one may hang for minutes, or for ever.
+struct ConnectAttempts {
+    sender: SyncSender<Result<Connection, LibvirtError>>,
+    results: Receiver<Result<Connection, LibvirtError>>,
     under_way: usize,
     next: Instant,
 }
 
-impl Attempts {
+impl ConnectAttempts {
     fn new() -> Self {
         let (sender, results) = sync_channel(MOST_ATTEMPTS);
         Self { sender, results, under_way: 0, next: Instant::now() }
     }
 
-    fn begin(&mut self, keeper: &Keeper) {
+    fn begin(&mut self, keeper: &HostMonitor) {
         if self.under_way >= MOST_ATTEMPTS || Instant::now() < self.next {
             return;
         }
-        let (library, line, wake) = (keeper.library, Arc::clone(&keeper.line), Arc::clone(&keeper.wake));
+        let (library, session, wake) = (keeper.library, Arc::clone(&keeper.session), Arc::clone(&keeper.wake));
         let sender = self.sender.clone();
         let attempt = move || {
-            // Nobody waits any more where another attempt was faster: it is closed again.
-            let _ = sender.send(Contact::open(library, &line, Some(&wake)));
+            // If another attempt was faster nobody waits any more, and this connection is closed.
+            let _ = sender.send(Connection::open(library, &session, Some(&wake)));
         };
         if thread::Builder::new().name("libvirt open".into()).spawn(attempt).is_ok() {
             self.under_way += 1;
@@ -235,8 +229,8 @@ impl Attempts {
         self.next = Instant::now() + patience(self.under_way);
     }
 
-    /// The first that has come to an end, unless none has for a while.
-    fn ended(&self) -> Result<Result<Contact, Error>, RecvTimeoutError> {
+    /// The first attempt that ends, unless none does for a while.
+    fn ended(&self) -> Result<Result<Connection, LibvirtError>, RecvTimeoutError> {
         self.results.recv_timeout(PATIENCE)
     }
 }

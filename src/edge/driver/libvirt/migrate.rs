@@ -1,17 +1,19 @@
-//! Carries a migration out: one thread in libvirt's call, one that watches it.
+//! Carries a migration out: one thread in libvirt's call, one that watches it. Says afterwards where the VM runs, from both hosts,
+//! and finds again a migration that is still under way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::connection::Connection;
-use super::error::{Code, Error};
-use super::follow::{Course, Follower, OUT_OF_SIGHT};
-use super::task::{Done, GLANCE, PACE, Sign, Task};
-use super::words;
+use super::connection::{Hypervisor, PendingAnswer, Session};
+use super::data::{ErrorCode, Figures, LibvirtError};
+use super::follow::{Follower, MigrationCourse, OUT_OF_SIGHT, under_way};
+use super::job::{DEADLINE, DomainKey, FollowerSignal, GLANCE, JobContext, JobResult, LearnedRates, PACE};
+use super::{observation, words};
 use crate::core::cluster::{CopyStorage, Libvirt};
+use crate::core::engine::Presence;
 use crate::edge::driver::DriverEvent;
 
 /// `virDomainMigrateFlags`.
@@ -29,30 +31,34 @@ mod flag {
 }
 
 /// Starts the migration and follows it to its end.
-pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign>) -> Done {
+pub(super) fn start(
+    task: &JobContext,
+    sender: SyncSender<FollowerSignal>,
+    signals: &Receiver<FollowerSignal>,
+) -> JobResult {
     let begun = Instant::now();
     let mut follower = Follower::new(task);
-    let leave = Leave::default();
+    let leave = Permission::default();
     if let Err(why) = call(task, leave.0.clone(), sender) {
         return done(&follower, task, why);
     }
     let mut gone: Option<Instant> = None;
     loop {
-        match signs.recv_timeout(PACE) {
-            Ok(Sign::Returned(Ok(()))) => return done(&follower, task, succeeded(task, begun)),
-            Ok(Sign::Returned(Err(error))) => return done(&follower, task, failed(task, &follower, &error)),
-            Ok(Sign::Broken) | Err(RecvTimeoutError::Disconnected) => {
-                panic!("the call that moves {} failed", task.way.vm)
+        match signals.recv_timeout(PACE) {
+            Ok(FollowerSignal::Returned(Ok(()))) => return done(&follower, task, succeeded(task, begun)),
+            Ok(FollowerSignal::Returned(Err(error))) => return done(&follower, task, failed(task, &follower, &error)),
+            Ok(FollowerSignal::Broken) | Err(RecvTimeoutError::Disconnected) => {
+                panic!("the call that moves {} failed", task.migration.vm)
             }
-            Ok(Sign::Abort) if leave.is_taken_back() => return done(&follower, task, "aborted".to_owned()),
-            Ok(Sign::Abort) => follower.stop("aborted"),
+            Ok(FollowerSignal::Abort) if leave.is_taken_back() => return done(&follower, task, "aborted".to_owned()),
+            Ok(FollowerSignal::Abort) => follower.stop("aborted"),
             Err(RecvTimeoutError::Timeout) => {}
         }
         match follower.look() {
-            Course::Runs => gone = None,
-            Course::Lost(why) => return done(&follower, task, why),
+            MigrationCourse::Runs => gone = None,
+            MigrationCourse::Lost(why) => return done(&follower, task, why),
             // It has not begun, or the call is about to return.
-            Course::Over => {
+            MigrationCourse::Over => {
                 if gone.get_or_insert_with(Instant::now).elapsed() > OUT_OF_SIGHT {
                     return done(&follower, task, vanished(&follower, task));
                 }
@@ -61,63 +67,63 @@ pub(super) fn start(task: &Task, sender: SyncSender<Sign>, signs: &Receiver<Sign
     }
 }
 
-/// libvirt's call goes on without a migration: it may wait for a destination that does not answer.
-fn vanished(follower: &Follower<'_>, task: &Task) -> String {
+/// libvirt's call goes on though there is no migration: it may wait for a destination that does not answer.
+fn vanished(follower: &Follower<'_>, task: &JobContext) -> String {
     let over = || format!("{} has no migration any more", task.source.name);
     follower.stopped().map_or_else(over, str::to_owned)
 }
 
-/// Whether the source may be asked for the migration; unset until it is asked. To connect to it may take so long that
-/// nobody waits any more: what was given up must not begin then.
+/// Whether the source may be asked for the migration; unset until it is asked. Connecting may take so long that the migration is
+/// given up meanwhile: then it must not begin.
 #[derive(Default)]
-struct Leave(Arc<OnceLock<bool>>);
+struct Permission(Arc<OnceLock<bool>>);
 
-impl Leave {
-    /// False once the source is asked.
+impl Permission {
+    /// False once the source was asked.
     fn is_taken_back(&self) -> bool {
         !*self.0.get_or_init(|| false)
     }
 }
 
-impl Drop for Leave {
+impl Drop for Permission {
     fn drop(&mut self) {
         self.is_taken_back();
     }
 }
 
-fn done(follower: &Follower<'_>, task: &Task, detail: String) -> Done {
-    let facts = vec![DriverEvent::Ended { id: task.way.id, detail: words::line(&detail) }];
-    Done { facts, learned: follower.learned }
+fn done(follower: &Follower<'_>, task: &JobContext, detail: String) -> JobResult {
+    let facts = vec![DriverEvent::Ended { id: task.migration.id, detail: words::line(&detail) }];
+    JobResult { facts, learned: follower.learned }
 }
 
-/// Runs libvirt's call on a thread and a connection of its own: it blocks to the end of the migration.
-fn call(task: &Task, leave: Arc<OnceLock<bool>>, sender: SyncSender<Sign>) -> Result<(), String> {
+/// Runs libvirt's call on a thread and a connection of its own. The call blocks to the end of the migration.
+fn call(task: &JobContext, leave: Arc<OnceLock<bool>>, sender: SyncSender<FollowerSignal>) -> Result<(), String> {
     let own = task.clone();
     let calling = move || {
         let returned = catch_unwind(AssertUnwindSafe(|| migrate(&own, &leave)));
-        let _ = sender.send(returned.map_or(Sign::Broken, Sign::Returned));
+        let _ = sender.send(returned.map_or(FollowerSignal::Broken, FollowerSignal::Returned));
     };
-    let named = thread::Builder::new().name(format!("libvirt move {}", task.way.vm));
+    let named = thread::Builder::new().name(format!("libvirt move {}", task.migration.vm));
     named.spawn(calling).map(|_| ()).map_err(|why| format!("no thread to migrate with: {why}"))
 }
 
-fn migrate(task: &Task, leave: &OnceLock<bool>) -> Result<(), Error> {
-    let connection = Connection::open(task.library, &task.source.uri, None)?;
-    let domain = task.key().find(&connection)?.ok_or_else(|| Error {
-        code: Code::NO_DOMAIN,
-        message: format!("{} is not on {}", task.way.vm, task.source.name),
-        ..Error::default()
+fn migrate(task: &JobContext, leave: &OnceLock<bool>) -> Result<(), LibvirtError> {
+    let connection = Hypervisor::open(task.library, &task.source.uri, None)?;
+    let domain = task.key().find(&connection)?.ok_or_else(|| LibvirtError {
+        code: ErrorCode::NO_DOMAIN,
+        message: format!("{} is not on {}", task.migration.vm, task.source.name),
+        ..LibvirtError::default()
     })?;
     let settings = &task.settings;
     let flags = flags(settings, domain.persistent()?);
     let bandwidth: Vec<_> = settings.bandwidth.map(|rate| ("bandwidth", rate)).into_iter().collect();
     if !leave.get_or_init(|| true) {
-        return Err(Error { message: "it was given up before it began".to_owned(), ..Error::default() });
+        return Err(LibvirtError { message: "it was given up before it began".to_owned(), ..LibvirtError::default() });
     }
     domain.migrate(&task.destination.peer, &bandwidth, flags)
 }
 
-/// What libvirt is asked for. `persistent`: the domain is defined at the source.
+/// The flags of libvirt's call. `persistent`: the domain is defined at the source.
 fn flags(settings: &Libvirt, persistent: bool) -> u32 {
     let persist = settings.persistent.unwrap_or(persistent);
     let asked = [
@@ -130,18 +136,18 @@ fn flags(settings: &Libvirt, persistent: bool) -> u32 {
         (settings.auto_converge, flag::AUTO_CONVERGE),
         (settings.post_copy, flag::POST_COPY),
     ];
-    let asked = asked.into_iter().filter(|(wanted, _)| *wanted).map(|(_, flag)| flag);
+    let asked = asked.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, flag)| flag);
     asked.fold(flag::LIVE | flag::PEER_TO_PEER, |all, flag| all | flag)
 }
 
-/// `4.5 s, 27 ms down`, as the destination has it; where it does not tell, the time alone.
-fn succeeded(task: &Task, begun: Instant) -> String {
+/// `4.5 s, 27 ms down`, from the destination. If that does not tell, the time alone.
+fn succeeded(task: &JobContext, begun: Instant) -> String {
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     completed(task).unwrap_or_else(|| words::seconds(took))
 }
 
 /// What the destination says of the migration that just ended there.
-pub(super) fn completed(task: &Task) -> Option<String> {
+pub(super) fn completed(task: &JobContext) -> Option<String> {
     let key = task.key();
     let asked = task.destination.ask(move |connection| {
         let job = key.find(connection).ok().flatten().map(|domain| domain.job(true));
@@ -153,10 +159,139 @@ pub(super) fn completed(task: &Task) -> Option<String> {
     Some(words::seconds(elapsed) + downtime.as_deref().unwrap_or_default())
 }
 
-/// Why it ended: because it was stopped, or in libvirt's words.
-fn failed(task: &Task, follower: &Follower<'_>, error: &Error) -> String {
-    let said = || words::failed(&task.way.from, &task.way.to, error);
+/// Why it failed: the reason of its abort, or libvirt's words.
+fn failed(task: &JobContext, follower: &Follower<'_>, error: &LibvirtError) -> String {
+    let said = || words::failed(&task.migration.from, &task.migration.to, error);
     follower.stopped().map_or_else(said, str::to_owned)
+}
+
+/// Between two readings of the same hosts.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What one host says of the VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct EndReading {
+    presence: Presence,
+    /// The VM is migrating away.
+    leaves: bool,
+}
+
+/// Both hosts: source and destination.
+type Pair = (Presence, Presence);
+
+/// Reads both hosts and answers [`DriverEvent::Presence`]; or, if the source is still migrating the VM away, follows that to its
+/// end and answers [`DriverEvent::Ended`].
+///
+/// The two hosts are not read at one instant, and libvirt hands a VM over in steps: both ends are paused when the memory is sent,
+/// then the destination runs, then the source's end is gone. So one reading is enough only if the VM runs at one end and is
+/// absent at the other. Anything else (paused, at both ends, at none) is told only when a second reading a second later is the
+/// same. An end on which the readings differ, or that does not answer, is `Unknown`. The source's job is part of its reading and
+/// lasts until its end of the VM is gone: while there is one, nothing is judged.
+pub(super) fn confirm(task: &JobContext, signals: &Receiver<FollowerSignal>) -> JobResult {
+    // Right after a start the connections are still being opened.
+    let deadline = Instant::now() + DEADLINE;
+    [&task.source, &task.destination].into_iter().for_each(|session| session.wait_for_first(deadline));
+    let first = read(task);
+    if first.0.leaves {
+        return follow(task, signals);
+    }
+    let pair = pair(first);
+    if clear(pair) || half(pair) {
+        return answer(task, pair);
+    }
+    thread::sleep(AGAIN);
+    let second = read(task);
+    if second.0.leaves {
+        return follow(task, signals);
+    }
+    answer(task, agreed(pair, self::pair(second)))
+}
+
+fn answer(task: &JobContext, (source, destination): Pair) -> JobResult {
+    JobResult {
+        facts: vec![DriverEvent::Presence { id: task.migration.id, source, destination }],
+        learned: task.learned,
+    }
+}
+
+fn pair((source, destination): (EndReading, EndReading)) -> Pair {
+    (source.presence, destination.presence)
+}
+
+/// One reading is enough: the VM runs at one end and is absent at the other.
+fn clear(pair: Pair) -> bool {
+    matches!(pair, (Presence::Runs, Presence::Absent) | (Presence::Absent, Presence::Runs))
+}
+
+/// One end does not answer, so another reading would say no more.
+fn half(pair: Pair) -> bool {
+    pair.0 == Presence::Unknown || pair.1 == Presence::Unknown
+}
+
+/// What two readings agree on. A second one that is clear by itself decides.
+fn agreed(first: Pair, second: Pair) -> Pair {
+    if clear(second) {
+        return second;
+    }
+    let same = |first, second| if first == second { second } else { Presence::Unknown };
+    (same(first.0, second.0), same(first.1, second.1))
+}
+
+/// Reads both hosts at the same time.
+fn read(task: &JobContext) -> (EndReading, EndReading) {
+    let deadline = Instant::now() + DEADLINE;
+    let (source, destination) = (ask(&task.source, task.key()), ask(&task.destination, task.key()));
+    (reading(source, deadline), reading(destination, deadline))
+}
+
+fn ask(session: &Session, key: DomainKey) -> Result<PendingAnswer<Option<EndReading>>, String> {
+    session.ask(move |connection| {
+        let absent = EndReading { presence: Presence::Absent, leaves: false };
+        let domain = match key.find(connection) {
+            Ok(Some(domain)) => domain,
+            Ok(None) => return Some(absent),
+            Err(_) => return None,
+        };
+        // It may disappear between two questions.
+        let state =
+            domain.state().map(|(state, _)| u64::try_from(state).map_or(Presence::Absent, observation::presence));
+        let presence = state.or_else(|error| if error.absent() { Ok(Presence::Absent) } else { Err(error) }).ok()?;
+        // A domain that cannot be asked for its job may have one.
+        let idle = |error: LibvirtError| if error.jobless() { Ok((0, Figures::default())) } else { Err(error) };
+        let (kind, figures) = domain.job(false).or_else(idle).ok()?;
+        Some(EndReading { presence, leaves: under_way(kind, &figures) })
+    })
+}
+
+fn reading(asked: Result<PendingAnswer<Option<EndReading>>, String>, deadline: Instant) -> EndReading {
+    let unknown = EndReading { presence: Presence::Unknown, leaves: false };
+    asked.and_then(|answer| answer.until(deadline)).ok().flatten().unwrap_or(unknown)
+}
+
+/// Follows a migration that was started before a restart, or by somebody else.
+fn follow(task: &JobContext, signals: &Receiver<FollowerSignal>) -> JobResult {
+    let mut follower = Follower::new(task);
+    loop {
+        match follower.look() {
+            MigrationCourse::Runs => {}
+            MigrationCourse::Over => return ended(task, over(task, &follower), follower.learned),
+            MigrationCourse::Lost(why) => return ended(task, why, follower.learned),
+        }
+        match signals.recv_timeout(PACE) {
+            Ok(FollowerSignal::Abort) => follower.stop("aborted"),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(PACE),
+        }
+    }
+}
+
+fn over(task: &JobContext, follower: &Follower<'_>) -> String {
+    let stopped = follower.stopped().map(str::to_owned);
+    stopped.or_else(|| completed(task)).unwrap_or_else(|| "the migration is over".to_owned())
+}
+
+fn ended(task: &JobContext, detail: String, learned: LearnedRates) -> JobResult {
+    JobResult { facts: vec![DriverEvent::Ended { id: task.migration.id, detail: words::line(&detail) }], learned }
 }
 
 #[cfg(test)]
@@ -186,5 +321,34 @@ mod tests {
         assert_eq!(flags(&all, false), 1 | 2 | 4 | 128 | 8_192 | 32_768);
         assert_eq!(flags(&Libvirt { allow_unsafe: true, ..Libvirt::default() }, false), 1 | 2 | 512);
         assert_eq!(flags(&Libvirt { copy_storage: CopyStorage::All, ..Libvirt::default() }, false), 1 | 2 | 64);
+    }
+
+    use Presence::{Absent, Paused, Runs, Unknown};
+
+    #[test]
+    fn one_reading_is_enough_where_it_runs_at_one_end_alone() {
+        let clear: Vec<Pair> = [Runs, Paused, Absent, Unknown]
+            .into_iter()
+            .flat_map(|source| [Runs, Paused, Absent, Unknown].map(|destination| (source, destination)))
+            .filter(|pair| clear(*pair))
+            .collect();
+        assert_eq!(clear, [(Runs, Absent), (Absent, Runs)]);
+    }
+
+    #[test]
+    fn a_moment_of_the_hand_over_is_never_lost_nor_double() {
+        // Before it at one end, after it at the other; then both after it.
+        assert_eq!(agreed((Runs, Runs), (Absent, Runs)), (Absent, Runs));
+        assert_eq!(agreed((Absent, Absent), (Absent, Runs)), (Absent, Runs));
+        assert_eq!(agreed((Paused, Paused), (Paused, Runs)), (Paused, Unknown));
+        assert_eq!(agreed((Runs, Paused), (Absent, Absent)), (Unknown, Unknown));
+        assert_eq!(agreed((Runs, Runs), (Paused, Runs)), (Unknown, Runs));
+    }
+
+    #[test]
+    fn what_lasts_is_said() {
+        for pair in [(Absent, Absent), (Runs, Runs), (Paused, Absent), (Unknown, Runs)] {
+            assert_eq!(agreed(pair, pair), pair);
+        }
     }
 }

@@ -1,40 +1,30 @@
 //! libvirt: live migrations from daemon to daemon, of any hypervisor that libvirt drives.
 //!
 //! ```text
-//! order ──▶ center ──▶ a thread per job ──questions──▶ line ──▶ host's daemon
-//!             ▲  │            (preflight, migrate, confirm, measure)  ▲
-//!             │  └──facts──▶ tell                                     │
-//!             └──────────── news ──── a thread per host ──────────────┘
+//! order ──▶ actor ──▶ a thread per job ──questions──▶ session ──▶ host's daemon
+//!            ▲  │       (preflight, migrate, confirm)                  ▲
+//!            │  └──events──▶ tell                                      │
+//!            └──────────── news ──── a thread per host ────────────────┘
 //! ```
 //!
-//! libvirt's calls block: each host has a thread that opens its connection and looks at its domains every few seconds and
-//! whenever something happens there; each job has one that asks and waits, never longer than its deadline. The library is
-//! opened at run time ([`ffi`], the only unsafe code), so that the program starts where there is none.
+//! libvirt's calls block. Each host has a thread that opens its connection and looks at its domains every few seconds and
+//! whenever something happens there, and each connection has one that puts all questions. Each job has a thread that asks and
+//! waits, never longer than its deadline: at most one check and one move of each VM. All channels are bounded. The library is
+//! opened at run time ([`ffi`], the only unsafe code), so that the program starts without it.
 
-mod address;
-mod center;
-mod confirm;
+mod actor;
 mod connection;
+mod data;
 mod discover;
-mod error;
-mod events;
 #[allow(unsafe_code)]
 mod ffi;
-mod fields;
 mod follow;
-mod forecast;
 mod host;
-mod layout;
-mod line;
-mod measure;
+mod job;
 mod migrate;
-mod picture;
-mod placement;
+mod observation;
 mod preflight;
-mod task;
-mod watch;
 mod words;
-mod xml;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,26 +32,29 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use self::center::{Center, Message};
+use self::actor::LibvirtActor;
+use self::connection::Session;
 pub use self::discover::{Discovered, DiscoveredDisk, DiscoveredDomain, DiscoveredHost, discover};
-use self::ffi::Library;
-use self::host::Post;
-use self::line::Line;
+use self::ffi::LibvirtLibrary;
+use self::host::HostHandle;
+use self::job::ActorMessage;
 use super::supervisor::{AnswerLimits, Lifeline};
-use super::{DriverCommand, Fleet, Tell};
+use super::{DriverCommand, Fleet, Machine, Tell};
 use crate::core::cluster::Libvirt as Settings;
 
-/// Messages that wait for the center at most: it never waits itself, so that they are few.
+/// Messages that wait for the actor at most. It never waits itself, so they are few. A command that finds no room is refused; a
+/// thread waits until there is room.
 const QUEUE: usize = 512;
 
 /// The driver of one array.
-pub struct Libvirt {
-    center: SyncSender<Message>,
+pub(super) struct LibvirtDriver {
+    actor: SyncSender<ActorMessage>,
     stop: Arc<AtomicBool>,
-    posts: Vec<SyncSender<()>>,
+    /// Wake the hosts' threads.
+    bells: Vec<SyncSender<()>>,
 }
 
-impl Libvirt {
+impl LibvirtDriver {
     /// Longer than its own deadlines: two readings of both hosts, a source out of sight, an abort that is not taken.
     pub(super) const ANSWER_LIMITS: AnswerLimits = AnswerLimits {
         preflight: Duration::from_secs(30),
@@ -76,27 +69,27 @@ impl Libvirt {
     /// # Errors
     /// Without libvirt's library, or with one too old: what to install. A host without a URI. No threads.
     pub(super) fn start(settings: &Settings, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<Self, String> {
-        let library = Library::get()?;
-        let (center, inbox) = sync_channel(QUEUE);
+        let library = LibvirtLibrary::get()?;
+        let (actor, inbox) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
-        let mut posts = Vec::new();
+        let mut handles = Vec::new();
         for (index, machine) in fleet.hosts.iter().enumerate() {
-            let uri = address::from_here(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
-            let peer = address::from_source(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
-            let line = Arc::new(Line::new(&machine.name, uri, peer));
-            posts.push(Post::start(library, line, index, center.clone(), Arc::clone(&stop))?);
+            let uri = from_here(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
+            let peer = from_source(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
+            let session = Arc::new(Session::new(&machine.name, uri, peer));
+            handles.push(HostHandle::start(library, session, index, actor.clone(), Arc::clone(&stop))?);
         }
-        let looks = posts.iter().map(Post::bell).collect();
+        let bells = handles.iter().map(HostHandle::bell).collect();
         let settings = Arc::new(settings.clone());
         let guests = fleet.guests;
-        let middle = Center::new(library, settings, posts, guests, center.clone(), tell, Arc::clone(&stop));
+        let middle = LibvirtActor::new(library, settings, handles, guests, actor.clone(), tell, Arc::clone(&stop));
         let work = move || {
             let _lifeline = lifeline;
             middle.run(&inbox);
         };
         let named = thread::Builder::new().name("libvirt".into());
         // From here on a failure drops the driver, which stops the hosts' threads.
-        let driver = Self { center, stop, posts: looks };
+        let driver = Self { actor, stop, bells };
         named.spawn(work).map(|_| driver).map_err(|why| format!("no thread for the libvirt driver: {why}"))
     }
 
@@ -105,7 +98,7 @@ impl Libvirt {
     /// # Errors
     /// The driver does not take it, and why.
     pub(super) fn order(&self, command: DriverCommand) -> Result<(), String> {
-        self.center.try_send(Message::Order(command)).map_err(|unsent| {
+        self.actor.try_send(ActorMessage::Order(command)).map_err(|unsent| {
             let why = match unsent {
                 TrySendError::Full(_) => "is too busy",
                 TrySendError::Disconnected(_) => "does not run",
@@ -115,12 +108,12 @@ impl Libvirt {
     }
 }
 
-impl Drop for Libvirt {
+impl Drop for LibvirtDriver {
     /// Its threads end by themselves. A migration goes on: it runs between the daemons.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let _ = self.center.try_send(Message::Stop);
-        self.posts.iter().for_each(|bell| {
+        let _ = self.actor.try_send(ActorMessage::Stop);
+        self.bells.iter().for_each(|bell| {
             let _ = bell.try_send(());
         });
     }
@@ -128,4 +121,81 @@ impl Drop for Libvirt {
 
 fn no_uri(host: &str) -> String {
     format!("{host} has no URI: give the array's driver one (uri = \"qemu+ssh://root@{{host}}/system\"), or the host")
+}
+
+/// The URI by which a host is reached from here; `None` if the config has none.
+pub(super) fn from_here(settings: &Settings, host: &Machine) -> Option<String> {
+    let uri = host.reach.uri.clone().or_else(|| filled(settings.uri.as_ref(), host))?;
+    Some(never_asking(uri))
+}
+
+/// The URI by which a source reaches this host: its own, else the array's, else as from here.
+pub(super) fn from_source(settings: &Settings, host: &Machine) -> Option<String> {
+    let own = host.reach.peer_uri.clone().or_else(|| filled(settings.peer_uri.as_ref(), host));
+    own.or_else(|| host.reach.uri.clone()).or_else(|| filled(settings.uri.as_ref(), host))
+}
+
+fn filled(template: Option<&String>, host: &Machine) -> Option<String> {
+    template.map(|template| template.replace("{host}", &host.name))
+}
+
+/// Keeps ssh from asking on the terminal, over the screen.
+pub(super) fn never_asking(uri: String) -> String {
+    let ssh = uri.split("://").next().is_some_and(|scheme| scheme.ends_with("+ssh"));
+    if !ssh || uri.contains("no_tty=") {
+        return uri.replace("no_tty=0", "no_tty=1");
+    }
+    format!("{uri}{}no_tty=1", if uri.contains('?') { '&' } else { '?' })
+}
+
+/// Who logs in where, for a hint at ssh: `root@kvm1`.
+pub(super) fn login(uri: &str) -> &str {
+    let place = uri.split("://").nth(1).unwrap_or(uri);
+    place.split('/').next().unwrap_or(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cluster::Reach;
+
+    fn host(uri: Option<&str>, peer: Option<&str>) -> Machine {
+        let reach = Reach { uri: uri.map(Into::into), peer_uri: peer.map(Into::into) };
+        Machine { name: "kvm1".into(), reach, index: Some(1) }
+    }
+
+    fn settings(uri: Option<&str>, peer: Option<&str>) -> Settings {
+        Settings { uri: uri.map(Into::into), peer_uri: peer.map(Into::into), ..Settings::default() }
+    }
+
+    #[test]
+    fn a_host_is_reached_by_its_own_uri_else_by_the_template() {
+        let template = settings(Some("qemu+tcp://{host}.lan/system"), None);
+        assert_eq!(from_here(&template, &host(None, None)).unwrap(), "qemu+tcp://kvm1.lan/system");
+        assert_eq!(from_here(&template, &host(Some("xen://other/"), None)).unwrap(), "xen://other/");
+        assert_eq!(from_here(&settings(None, None), &host(None, None)), None);
+    }
+
+    #[test]
+    fn a_source_has_a_uri_of_its_own_for_the_destination() {
+        let both = settings(Some("qemu+ssh://{host}/system"), Some("qemu+tls://{host}.migrate/system"));
+        assert_eq!(from_source(&both, &host(Some("qemu+tcp://a/system"), Some("qemu:///x"))).unwrap(), "qemu:///x");
+        assert_eq!(
+            from_source(&both, &host(Some("qemu+tcp://a/system"), None)).unwrap(),
+            "qemu+tls://kvm1.migrate/system"
+        );
+        let one = settings(Some("qemu+ssh://{host}/system"), None);
+        assert_eq!(from_source(&one, &host(Some("qemu+tcp://a/system"), None)).unwrap(), "qemu+tcp://a/system");
+        assert_eq!(from_source(&one, &host(None, None)).unwrap(), "qemu+ssh://kvm1/system");
+    }
+
+    #[test]
+    fn ssh_never_asks() {
+        let asked = |uri: &str| never_asking(uri.into());
+        assert_eq!(asked("qemu+ssh://root@kvm1/system"), "qemu+ssh://root@kvm1/system?no_tty=1");
+        assert_eq!(asked("qemu+ssh://kvm1/system?keyfile=/k"), "qemu+ssh://kvm1/system?keyfile=/k&no_tty=1");
+        assert_eq!(asked("qemu+ssh://kvm1/system?no_tty=0"), "qemu+ssh://kvm1/system?no_tty=1");
+        assert_eq!(asked("qemu+tcp://kvm1/system"), "qemu+tcp://kvm1/system");
+        assert_eq!(login("qemu+ssh://root@kvm1/system"), "root@kvm1");
+    }
 }

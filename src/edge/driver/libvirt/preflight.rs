@@ -3,75 +3,76 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, DIRTY_RATE};
-use super::error::Error;
-use super::forecast::phrase;
-use super::layout::Ident;
-use super::line::Line;
-use super::picture;
-use super::task::{DEADLINE, Done, Key, Learned, Task};
-use super::words;
-use super::xml;
+use roxmltree::Document;
+
+use super::connection::{DIRTY_RATE, Hypervisor, Session};
+use super::data::{DomainIdent, LibvirtError, child};
+use super::job::{DEADLINE, DomainKey, JobContext, JobResult, LearnedRates};
+use super::{observation, words};
 use crate::core::engine::Presence;
+use crate::core::insight::precopy::in_words;
 use crate::edge::driver::DriverEvent;
 
-/// What a VM writes is measured for a second; so long is waited for it.
+/// libvirt measures for a second how much a VM writes. That is waited for so long.
 const DIRTY_PATIENCE: Duration = Duration::from_millis(1_500);
 const DIRTY_PACE: Duration = Duration::from_millis(100);
 /// `dirtyrate.calc_status` once there is a rate.
 const MEASURED: u64 = 2;
 
 /// What the source knows of the VM.
-struct Leaving {
-    ident: Ident,
+struct SourceCheck {
+    ident: DomainIdent,
     presence: Presence,
-    /// A job is under way.
+    /// The VM has a job already.
     busy: bool,
     /// Bytes.
     memory: u64,
     cpu: GuestCpu,
-    /// What it writes is being measured.
+    /// libvirt measures how much the VM writes.
     measuring: bool,
 }
 
-/// What a destination's CPU has to be.
+/// What the guest needs of a destination's CPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum GuestCpu {
-    /// As the guest's, as XML.
+    /// What this XML lists.
     Guest(String),
-    /// As the source's, as the guest sees it whole.
+    /// All that the source's CPU has: the guest sees it whole.
     Host,
-    /// Anything: it is emulated, or of a model that every host has.
+    /// Nothing: it is emulated, or of a model that every host has.
     Any,
 }
 
-/// What the destination knows.
-struct Arriving {
-    /// What it has of the same uuid.
+/// What the destination knows of it.
+struct DestinationCheck {
+    /// How a domain of the same uuid stands there.
     same: Presence,
     /// The uuid of another domain of the same name.
     namesake: Option<String>,
-    /// Bytes it has for a VM, if it tells.
+    /// Bytes of memory for a VM, if the host tells.
     room: Option<u64>,
-    /// False only if it said so.
+    /// Whether the CPU fits. False only if the host said so.
     cpu: bool,
 }
 
 /// Answers [`DriverEvent::Preflight`] within the deadline.
-pub(super) fn check(task: &Task) -> Done {
+pub(super) fn check(task: &JobContext) -> JobResult {
     let deadline = Instant::now() + DEADLINE;
-    let (refusal, forecast) = match verdict(task, deadline) {
+    let (refusal, forecast) = match examine(task, deadline) {
         Ok(forecast) => (None, forecast),
         Err(refusal) => (Some(words::line(&refusal)), None),
     };
-    Done { facts: vec![DriverEvent::Preflight { id: task.way.id, refusal, forecast }], learned: task.learned }
+    JobResult {
+        facts: vec![DriverEvent::Preflight { id: task.migration.id, refusal, forecast }],
+        learned: task.learned,
+    }
 }
 
 /// The forecast if it can be told, or the refusal.
-fn verdict(task: &Task, deadline: Instant) -> Result<Option<String>, String> {
-    let (from, to) = (task.source.contact()?, task.destination.contact()?);
+fn examine(task: &JobContext, deadline: Instant) -> Result<Option<String>, String> {
+    let (from, to) = (task.source.connection()?, task.destination.connection()?);
     if from.identity.is_some() && from.identity == to.identity {
-        return Err(format!("{} and {} are the same host", task.way.from, task.way.to));
+        return Err(format!("{} and {} are the same host", task.migration.from, task.migration.to));
     }
     let leaving = leaving(task, deadline)?;
     may_leave(task, &leaving)?;
@@ -80,25 +81,25 @@ fn verdict(task: &Task, deadline: Instant) -> Result<Option<String>, String> {
     may_arrive(task, &leaving, &arriving)?;
     let measured = if leaving.measuring { dirty(task, (started + DIRTY_PATIENCE).min(deadline)) } else { None };
     let rate = task.settings.bandwidth.map(|mib| mib << 20).or(task.learned.rate);
-    let learned = Learned { rate, dirty: measured.or(task.learned.dirty) };
+    let learned = LearnedRates { rate, dirty: measured.or(task.learned.dirty) };
     Ok(phrase(leaving.memory, learned))
 }
 
-fn leaving(task: &Task, deadline: Instant) -> Result<Leaving, String> {
+fn leaving(task: &JobContext, deadline: Instant) -> Result<SourceCheck, String> {
     let key = task.key();
     let asked = task.source.ask(move |connection| look(connection, &key))?;
-    let found = asked.until(deadline)?.map_err(|error| format!("{}: {error}", task.way.from))?;
-    found.ok_or_else(|| format!("{} is not on {}", task.way.vm, task.way.from))
+    let found = asked.until(deadline)?.map_err(|error| format!("{}: {error}", task.migration.from))?;
+    found.ok_or_else(|| format!("{} is not on {}", task.migration.vm, task.migration.from))
 }
 
-fn look(connection: &Connection, key: &Key) -> Result<Option<Leaving>, Error> {
+fn look(connection: &Hypervisor, key: &DomainKey) -> Result<Option<SourceCheck>, LibvirtError> {
     let Some(domain) = key.find(connection)? else {
         return Ok(None);
     };
     let presence = presence(domain.state()?.0);
     let busy = domain.job(false).is_ok_and(|(kind, _)| kind != 0);
     let calm = presence == Presence::Runs && !busy;
-    Ok(Some(Leaving {
+    Ok(Some(SourceCheck {
         ident: domain.ident(),
         presence,
         busy,
@@ -109,11 +110,11 @@ fn look(connection: &Connection, key: &Key) -> Result<Option<Leaving>, Error> {
 }
 
 fn presence(state: i32) -> Presence {
-    u64::try_from(state).map_or(Presence::Absent, picture::presence)
+    u64::try_from(state).map_or(Presence::Absent, observation::presence)
 }
 
-fn may_leave(task: &Task, leaving: &Leaving) -> Result<(), String> {
-    let (vm, from) = (&task.way.vm, &task.way.from);
+fn may_leave(task: &JobContext, leaving: &SourceCheck) -> Result<(), String> {
+    let (vm, from) = (&task.migration.vm, &task.migration.from);
     match leaving.presence {
         Presence::Runs if leaving.busy => Err(format!("another job of {vm} is under way on {from}")),
         Presence::Runs => Ok(()),
@@ -122,14 +123,26 @@ fn may_leave(task: &Task, leaving: &Leaving) -> Result<(), String> {
     }
 }
 
-fn arriving(task: &Task, leaving: &Leaving, source_cpu: Option<String>, deadline: Instant) -> Result<Arriving, String> {
+fn arriving(
+    task: &JobContext,
+    leaving: &SourceCheck,
+    source_cpu: Option<String>,
+    deadline: Instant,
+) -> Result<DestinationCheck, String> {
     let (ident, cpu) = (leaving.ident.clone(), leaving.cpu.clone());
-    let ask = |line: &Line| line.ask(move |connection| expect(connection, &ident, &cpu, source_cpu.as_deref()));
+    let ask = |session: &Session| {
+        session.ask(move |connection| look_at_destination(connection, &ident, &cpu, source_cpu.as_deref()))
+    };
     let answer = ask(&task.destination)?.until(deadline)?;
-    answer.map_err(|error| format!("{}: {error}", task.way.to))
+    answer.map_err(|error| format!("{}: {error}", task.migration.to))
 }
 
-fn expect(connection: &Connection, ident: &Ident, cpu: &GuestCpu, source: Option<&str>) -> Result<Arriving, Error> {
+fn look_at_destination(
+    connection: &Hypervisor,
+    ident: &DomainIdent,
+    cpu: &GuestCpu,
+    source: Option<&str>,
+) -> Result<DestinationCheck, LibvirtError> {
     let same = match connection.domain(Some(&ident.uuid), "")? {
         Some(domain) => presence(domain.state()?.0),
         None => Presence::Absent,
@@ -140,17 +153,17 @@ fn expect(connection: &Connection, ident: &Ident, cpu: &GuestCpu, source: Option
         (GuestCpu::Host, Some(xml)) => connection.has_host_cpu(xml),
         (GuestCpu::Host, None) | (GuestCpu::Any, _) => Ok(true),
     };
-    Ok(Arriving {
+    Ok(DestinationCheck {
         same,
         namesake: namesake.filter(|uuid| *uuid != ident.uuid),
         room: connection.free_memory(),
-        // A comparison that libvirt cannot make is made by libvirt itself when the migration begins.
+        // If the comparison fails, libvirt compares again when the migration begins.
         cpu: cpu.unwrap_or(true),
     })
 }
 
-fn may_arrive(task: &Task, leaving: &Leaving, arriving: &Arriving) -> Result<(), String> {
-    let (vm, to) = (&task.way.vm, &task.way.to);
+fn may_arrive(task: &JobContext, leaving: &SourceCheck, arriving: &DestinationCheck) -> Result<(), String> {
+    let (vm, to) = (&task.migration.vm, &task.migration.to);
     match arriving.same {
         Presence::Runs => return Err(format!("{vm} runs on {to} already")),
         Presence::Paused => return Err(format!("{vm} is on {to} already, and stands still")),
@@ -166,18 +179,22 @@ fn may_arrive(task: &Task, leaving: &Leaving, arriving: &Arriving) -> Result<(),
     if arriving.cpu { Ok(()) } else { Err(format!("the CPU of {to} lacks what {vm} was started with")) }
 }
 
-/// What the guest needs of a CPU, from its XML. Only hardware has to fit.
-fn guest_cpu(domain: &str) -> GuestCpu {
-    let cpu = xml::element(domain, "cpu");
-    match (xml::attribute(domain, "type"), cpu, cpu.and_then(|cpu| xml::attribute(cpu, "mode"))) {
-        (Some("kvm"), Some(_), Some("host-passthrough")) => GuestCpu::Host,
-        (Some("kvm"), Some(cpu), Some("custom")) => GuestCpu::Guest(cpu.to_owned()),
+/// What the guest needs of a CPU, from its XML. An emulated CPU runs anywhere.
+fn guest_cpu(xml: &str) -> GuestCpu {
+    let Ok(document) = Document::parse(xml) else { return GuestCpu::Any };
+    let domain = document.root_element();
+    let Some(cpu) = child(domain, "cpu").filter(|_| domain.attribute("type") == Some("kvm")) else {
+        return GuestCpu::Any;
+    };
+    match cpu.attribute("mode") {
+        Some("host-passthrough") => GuestCpu::Host,
+        Some("custom") => GuestCpu::Guest(xml[cpu.range()].to_owned()),
         _ => GuestCpu::Any,
     }
 }
 
-/// Bytes a second that the VM writes, once it is measured.
-fn dirty(task: &Task, until: Instant) -> Option<u64> {
+/// Bytes a second that the VM writes, once that is measured.
+fn dirty(task: &JobContext, until: Instant) -> Option<u64> {
     while Instant::now() < until {
         let key = task.key();
         let asked = task.source.ask(move |connection| {
@@ -193,6 +210,13 @@ fn dirty(task: &Task, until: Instant) -> Option<u64> {
     None
 }
 
+/// `about 4.2 s in 6 rounds`, for so many bytes of memory; `None` where nothing is known of the network yet.
+pub(super) fn phrase(memory: u64, learned: LearnedRates) -> Option<String> {
+    let rate = learned.rate.filter(|rate| *rate > 0)?;
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    Some(in_words(mb(memory), mb(learned.dirty.unwrap_or_default()), mb(rate)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,5 +228,27 @@ mod tests {
         assert_eq!(guest_cpu("<domain type='kvm'><cpu mode='host-passthrough'/></domain>"), GuestCpu::Host);
         let custom = "<cpu mode='custom' match='exact'><model>Skylake</model></cpu>";
         assert_eq!(guest_cpu(&format!("<domain type='kvm'>{custom}</domain>")), GuestCpu::Guest(custom.into()));
+    }
+
+    fn learned(rate: u64, dirty: u64) -> LearnedRates {
+        LearnedRates { rate: Some(rate), dirty: Some(dirty) }
+    }
+
+    #[test]
+    fn a_forecast_is_a_short_phrase() {
+        assert_eq!(phrase(4_096_000_000, learned(117_000_000, 20_000_000)).unwrap(), "about 42.2 s in 6 rounds");
+        assert_eq!(phrase(90_000_000, learned(30_000_000, 0)).unwrap(), "about 3.0 s in 1 round");
+    }
+
+    #[test]
+    fn what_will_not_converge_is_said_with_its_figures() {
+        let said = phrase(512_000_000, learned(30_000_000, 120_000_000)).unwrap();
+        assert_eq!(said, "will not converge: writes 120 MB/s, sends 30 MB/s");
+    }
+
+    #[test]
+    fn without_a_rate_nothing_is_foretold() {
+        assert_eq!(phrase(1, LearnedRates { rate: None, dirty: Some(1) }), None);
+        assert_eq!(phrase(1, learned(0, 0)), None);
     }
 }

@@ -1,12 +1,12 @@
 //! What is said of libvirt's errors: what happened, to what, and what to do about it.
 
-use super::address;
-use super::error::{Code, Error};
+use super::data::{ErrorCode, LibvirtError};
+use super::login;
 
 /// Why a host cannot be reached, with the remedy where there is one.
-pub(super) fn down(host: &str, uri: &str, error: &Error) -> String {
+pub(super) fn down(host: &str, uri: &str, error: &LibvirtError) -> String {
     let said = error.message.as_str();
-    let login = address::login(uri);
+    let login = login(uri);
     let has = |phrase: &str| said.contains(phrase);
     if has("Host key verification failed") {
         format!("the ssh host key of {host} is not known here: connect once by hand with ssh {login}")
@@ -26,7 +26,7 @@ pub(super) fn down(host: &str, uri: &str, error: &Error) -> String {
         format!("{host} has no address: check the host name in {uri}")
     } else if has("keepalive timeout") {
         format!("{host} stopped answering: is it still switched on, and its network up?")
-    } else if [Code::AUTH_FAILED, Code::AUTH_CANCELLED, Code::AUTH_UNAVAILABLE].contains(&error.code) {
+    } else if [ErrorCode::AUTH_FAILED, ErrorCode::AUTH_CANCELLED, ErrorCode::AUTH_UNAVAILABLE].contains(&error.code) {
         format!("{host} asks for a login, and nobody is asked here: use ssh keys, certificates or auth_tcp ({error})")
     } else if has("certificate") || has("TLS") {
         format!("TLS to {host} failed: {error}")
@@ -38,9 +38,9 @@ pub(super) fn down(host: &str, uri: &str, error: &Error) -> String {
 }
 
 /// Why a migration failed: libvirt's own words, with what they leave out.
-pub(super) fn failed(from: &str, to: &str, error: &Error) -> String {
+pub(super) fn failed(from: &str, to: &str, error: &LibvirtError) -> String {
     let has = |phrase: &str| error.message.contains(phrase);
-    if error.code == Code::MIGRATE_UNSAFE {
+    if error.code == ErrorCode::MIGRATE_UNSAFE {
         format!("{error}: share the disk between the hosts, or set copy_storage")
     } else if has("End of file while reading data") || has("keepalive timeout") {
         format!("the connection to {from} broke off: {error}")
@@ -72,7 +72,7 @@ pub(super) fn seconds(ms: u64) -> String {
     }
 }
 
-/// Text from elsewhere in one line, not too long for one.
+/// A foreign text in one line of at most 300 characters.
 pub(super) fn line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }
@@ -81,8 +81,8 @@ pub(super) fn line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn error(message: &str) -> Error {
-        Error { message: message.into(), ..Error::default() }
+    fn error(message: &str) -> LibvirtError {
+        LibvirtError { message: message.into(), ..LibvirtError::default() }
     }
 
     #[test]
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_refused_login_says_that_nobody_is_asked() {
-        let error = Error { code: Code::AUTH_FAILED, message: "authentication failed: no agent".into(), domain: 7 };
+        let error =
+            LibvirtError { code: ErrorCode::AUTH_FAILED, message: "authentication failed: no agent".into(), domain: 7 };
         assert!(down("kvm2", "qemu+tcp://kvm2/system", &error).contains("nobody is asked"));
     }
 
@@ -123,7 +124,8 @@ mod tests {
             said("End of file while reading data: Input/output error").starts_with("the connection to kvm1 broke off")
         );
         assert!(said("unable to connect to server at 'x': Connection refused").starts_with("kvm1 cannot reach kvm2"));
-        let unsafe_disk = Error { code: Code::MIGRATE_UNSAFE, message: "Unsafe migration".into(), domain: 10 };
+        let unsafe_disk =
+            LibvirtError { code: ErrorCode::MIGRATE_UNSAFE, message: "Unsafe migration".into(), domain: 10 };
         assert!(failed("a", "b", &unsafe_disk).ends_with("or set copy_storage"));
     }
 

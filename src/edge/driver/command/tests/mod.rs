@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Lab {
     folder: tempfile::TempDir,
     settings: Commands,
-    pace: Pace,
+    pace: Pacing,
     vm: &'static str,
     id: RequestId,
 }
 
-struct Desk {
-    driver: Command,
+struct DriverUnderTest {
+    driver: CommandDriver,
     facts: mpsc::Receiver<DriverEvent>,
 }
 
@@ -51,7 +51,7 @@ impl Lab {
             deadline: Span::from_secs(20),
         };
         let [progress, again, grace] = [20, 10, 200].map(Duration::from_millis);
-        let pace = Pace { round: PATIENCE, progress, again, quiet: Duration::from_millis(500), grace };
+        let pace = Pacing { round: PATIENCE, progress, again, quiet: Duration::from_millis(500), grace };
         // A migration is found again among all processes: two tests' may not look alike.
         static LABS: AtomicU64 = AtomicU64::new(1);
         let id = RequestId(LABS.fetch_add(1, Ordering::Relaxed) + u64::from(std::process::id()) * 1_000);
@@ -93,7 +93,7 @@ impl Lab {
             self.script(r#"for host in mln1 mln2; do grep -qx "$1" $host && echo $host; done; true"#);
     }
 
-    fn open(&self) -> Desk {
+    fn open(&self) -> DriverUnderTest {
         let (tell, facts) = mpsc::channel();
         let hosts = ["mln1", "mln2"].iter().zip(1..);
         let hosts = hosts.map(|(name, index)| Machine {
@@ -104,15 +104,18 @@ impl Lab {
         let guests = vec![Guest { name: self.vm.to_owned(), domain: Domain::default() }];
         let fleet = Fleet { hosts: hosts.collect(), guests };
         let tell: Tell = Arc::new(move |fact| drop(tell.send(fact)));
-        Desk { driver: Command::paced(self.settings.clone(), fleet, tell, self.pace, None).unwrap(), facts }
+        DriverUnderTest {
+            driver: CommandDriver::paced(self.settings.clone(), fleet, tell, self.pace, None).unwrap(),
+            facts,
+        }
     }
 
-    fn way(&self) -> Move {
+    fn migration(&self) -> Move {
         Move { id: self.id, vm: self.vm.to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
     }
 }
 
-impl Desk {
+impl DriverUnderTest {
     #[track_caller]
     fn order(&self, command: DriverCommand) {
         self.driver.order(command).expect("the driver takes it");
@@ -125,8 +128,8 @@ impl Desk {
         loop {
             let left = last.saturating_duration_since(Instant::now());
             let fact = self.facts.recv_timeout(left).expect("the driver answers");
-            if let Some(heard) = what(fact) {
-                return heard;
+            if let Some(inbox) = what(fact) {
+                return inbox;
             }
         }
     }
@@ -138,13 +141,13 @@ impl Desk {
 
     #[track_caller]
     fn refusal(&self, lab: &Lab) -> Option<String> {
-        self.order(DriverCommand::Preflight(lab.way()));
+        self.order(DriverCommand::Preflight(lab.migration()));
         self.hears(|fact| if let DriverEvent::Preflight { refusal, .. } = fact { Some(refusal) } else { None })
     }
 
     #[track_caller]
     fn presence(&self, lab: &Lab) -> (Presence, Presence) {
-        self.order(DriverCommand::Confirm(lab.way()));
+        self.order(DriverCommand::Confirm(lab.migration()));
         self.hears(|fact| match fact {
             DriverEvent::Presence { source, destination, .. } => Some((source, destination)),
             _ => None,

@@ -10,7 +10,7 @@ fn a_driver_that_is_dropped_leaves_the_migration_alone_and_reads_on() {
     let mut lab = Lab::new();
     lab.migrate(r"touch started; until [ -e go ]; do sleep 0.02; done; yes | head -c 1000000; touch done");
     let desk = lab.open();
-    desk.order(DriverCommand::Start(lab.way()));
+    desk.order(DriverCommand::Start(lab.migration()));
     comes("the migration", || lab.path("started").exists());
     drop(desk.driver);
     lab.touch("go");
@@ -24,7 +24,7 @@ fn a_driver_that_is_dropped_holds_the_migration_to_its_deadline() {
     lab.settings.migrate_deadline = Span::from_secs(3);
     lab.migrate("echo $$ > me.new; mv me.new me; sleep 1000");
     let desk = lab.open();
-    desk.order(DriverCommand::Start(lab.way()));
+    desk.order(DriverCommand::Start(lab.migration()));
     comes("the migration", || lab.path("me").exists());
     drop(desk);
     let me = fs::read_to_string(lab.path("me")).unwrap();
@@ -34,12 +34,12 @@ fn a_driver_that_is_dropped_holds_the_migration_to_its_deadline() {
 /// A `migrate` as an earlier whimbrel left it behind, with its streams in the air.
 fn left_behind(lab: &Lab, age: u64) -> std::process::Child {
     use std::os::unix::process::CommandExt;
-    let argv = argv::fill(&lab.settings.migrate, &[("vm", lab.vm), ("from", "mln1"), ("to", "mln2")]);
-    let mark = mark::of(&lab.way());
+    let argv = process::fill(&lab.settings.migrate, &[("vm", lab.vm), ("from", "mln1"), ("to", "mln2")]);
+    let mark = migration::process_tag(&lab.migration());
     let mut parts: Vec<String> = mark.split('\t').map(str::to_owned).collect();
     parts[1] = (parts[1].parse::<u64>().unwrap() - age).to_string();
     let mut command = std::process::Command::new(&argv[0]);
-    command.args(&argv[1..]).env(mark::NAME, parts.join("\t")).process_group(0);
+    command.args(&argv[1..]).env(migration::TAG_NAME, parts.join("\t")).process_group(0);
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).spawn().unwrap()
 }
 
@@ -49,7 +49,7 @@ fn a_migration_that_outlived_whimbrel_is_found_and_followed_to_its_end() {
     lab.migrate(r#"echo halfway; until [ -e go ]; do sleep 0.02; done; : > "$2"; echo "$1" > "$3""#);
     let mut child = left_behind(&lab, 0);
     let desk = lab.open();
-    desk.order(DriverCommand::Confirm(lab.way()));
+    desk.order(DriverCommand::Confirm(lab.migration()));
     assert_eq!(desk.progress(), (0, String::new()), "at once");
     assert_eq!(desk.progress(), (0, "halfway".to_owned()), "what it prints is still to be had");
     lab.touch("go");
@@ -64,13 +64,13 @@ fn a_migration_that_outlived_whimbrel_can_be_aborted_and_has_its_old_deadline() 
     lab.migrate("exec sleep 1000");
     let mut child = left_behind(&lab, 0);
     let desk = lab.open();
-    desk.order(DriverCommand::Confirm(lab.way()));
+    desk.order(DriverCommand::Confirm(lab.migration()));
     desk.progress();
-    desk.order(DriverCommand::Abort(lab.way()));
+    desk.order(DriverCommand::Abort(lab.migration()));
     comes("its end", || child.try_wait().unwrap().is_some());
     desk.ended();
     let mut child = left_behind(&lab, 3_600);
-    desk.order(DriverCommand::Confirm(lab.way()));
+    desk.order(DriverCommand::Confirm(lab.migration()));
     comes("its end", || child.try_wait().unwrap().is_some());
     assert_eq!(desk.ended(), "killed after 1m");
 }
@@ -81,7 +81,10 @@ fn a_migration_goes_on_when_whimbrel_is_gone_and_it_prints() {
     let script = lab.script("until [ -e go ]; do sleep 0.02; done; echo one; echo two >&2; echo three && touch done");
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        drop(process::Process::start(&script, Some((mark::NAME, mark::of(&lab.way())))).unwrap());
+        drop(
+            process::Process::start(&script, Some((migration::TAG_NAME, migration::process_tag(&lab.migration()))))
+                .unwrap(),
+        );
     });
     lab.touch("go");
     comes("the migration's end", || lab.path("done").exists());
@@ -103,7 +106,7 @@ fn of_a_migration_nobody_saw_the_end_progress_can_tell_that_it_goes_on() {
     lab.settings.progress = Some(lab.script("cat how-far"));
     fs::write(lab.path("how-far"), "40 copying").unwrap();
     let desk = lab.open();
-    desk.order(DriverCommand::Confirm(lab.way()));
+    desk.order(DriverCommand::Confirm(lab.migration()));
     assert_eq!(desk.progress(), (40, "copying".to_owned()));
     fs::remove_file(lab.path("how-far")).unwrap();
     assert_eq!(desk.ended(), "progress tells of it no more");

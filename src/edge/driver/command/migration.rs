@@ -1,0 +1,467 @@
+//! One migration: started, or found under way, then followed to the end of its command. What became of the VM is not judged here.
+//!
+//! A `migrate` that outlived the whimbrel that started it is found again: its environment says which migration it is.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, Signal, geteuid};
+use tokio::net::unix::pipe::{OpenOptions, Receiver};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+
+use super::process::{Output, Process, Streams, end_group, in_short, shown, signal, span, with_line, within};
+use super::{CommandContext, DriverEvent, Move};
+use crate::core::cluster::{in_words, written};
+
+/// A migration that only `progress` knows of is over after so many calls in a row that do not mention it.
+const MISSES: u32 = 3;
+
+/// What the task that carries a migration is asked for. Two requests before it looks are one.
+#[derive(Debug, Default)]
+pub(super) struct CarrierSignals {
+    /// Stop it.
+    pub(super) abort: Notify,
+    /// Say how far it is.
+    pub(super) report: Notify,
+}
+
+/// Where a migration is taken up.
+pub(super) enum Resumption {
+    /// It has to be started.
+    New,
+    /// Its command runs, started by an earlier whimbrel.
+    Orphan(OrphanProcess),
+    /// Only `progress` knows of it.
+    Told(u8, String),
+}
+
+/// The end of a migration's command.
+#[derive(Debug)]
+pub(super) struct CommandEnd {
+    pub(super) detail: String,
+    /// It ended by itself, so the migration does not go on without it.
+    pub(super) sure: bool,
+}
+
+/// The process of a migration on this machine, if there is one.
+enum MigrationProcess {
+    Own(Process),
+    Orphan(OrphanProcess),
+    Nothing,
+}
+
+/// Carries a migration to the end of its command.
+pub(super) async fn carry(
+    context: Rc<CommandContext>,
+    migration: Move,
+    resumption: Resumption,
+    signals: &CarrierSignals,
+) -> CommandEnd {
+    let carrier = Carrier {
+        context,
+        migration,
+        last: RefCell::default(),
+        rubbish_said: Cell::new(false),
+        signalled: Cell::new(false),
+    };
+    let (mut process, age) = match resumption {
+        Resumption::New => match carrier.start() {
+            Ok(process) => (MigrationProcess::Own(process), Duration::ZERO),
+            Err(why) => return CommandEnd { detail: why, sure: true },
+        },
+        Resumption::Orphan(orphan) => {
+            let age = orphan.age;
+            carrier.say();
+            (MigrationProcess::Orphan(orphan), age)
+        }
+        Resumption::Told(percent, detail) => {
+            carrier.say_new(percent, detail);
+            (MigrationProcess::Nothing, Duration::ZERO)
+        }
+    };
+    let alone = matches!(process, MigrationProcess::Nothing);
+    tokio::select! {
+        end = carrier.follow(&mut process, age, signals) => end,
+        () = carrier.watch(alone) => CommandEnd { detail: "progress tells of it no more".to_owned(), sure: false },
+    }
+}
+
+struct Carrier {
+    context: Rc<CommandContext>,
+    migration: Move,
+    /// How far it was when it was last told.
+    last: RefCell<(u8, String)>,
+    rubbish_said: Cell<bool>,
+    /// It was sent a signal, so its status says nothing about the migration.
+    signalled: Cell<bool>,
+}
+
+impl Carrier {
+    fn start(&self) -> Result<Process, String> {
+        let argv = self.context.fill(&self.context.settings.migrate, &self.migration);
+        Process::start(&argv, Some((TAG_NAME, process_tag(&self.migration))))
+    }
+
+    async fn follow(&self, process: &mut MigrationProcess, age: Duration, signals: &CarrierSignals) -> CommandEnd {
+        let started = Instant::now();
+        let deadline = started + self.context.settings.migrate_deadline.to_std().saturating_sub(age);
+        let mut looks = interval(self.context.pace.progress);
+        loop {
+            tokio::select! {
+                end = process.end(self.context.pace.progress) => return self.ended(end, process, started),
+                () = sleep_until(deadline) => break,
+                () = signals.abort.notified() => self.abort(process.group()),
+                () = signals.report.notified() => self.say(),
+                _ = looks.tick() => self.say_line(process),
+            }
+        }
+        self.kill(process).await;
+        let detail = format!("killed after {}", written(self.context.settings.migrate_deadline));
+        CommandEnd { detail, sure: false }
+    }
+
+    fn ended(&self, status: Option<ExitStatus>, process: &MigrationProcess, started: Instant) -> CommandEnd {
+        let Some(status) = status else {
+            let detail = with_printed("it ended after whimbrel was started again; its status is not known", process);
+            return CommandEnd { detail, sure: false };
+        };
+        let sure = status.code().is_some() && !self.signalled.get();
+        let detail = if status.success() {
+            format!("ended well in {}", in_words(span(started.elapsed())))
+        } else {
+            with_printed(&in_short(status), process)
+        };
+        CommandEnd { detail, sure }
+    }
+
+    /// Runs the operator's own command, which may know of more than a process here. Without one it sends SIGTERM.
+    fn abort(&self, group: Option<Pid>) {
+        if self.context.settings.abort.is_some() {
+            let (context, migration) = (self.context.clone(), self.migration.clone());
+            spawn_local(async move { context.run_abort(&migration).await });
+        } else if let Some(group) = group {
+            self.signalled.set(true);
+            signal(group, Signal::TERM);
+        } else {
+            let Move { vm, .. } = &self.migration;
+            self.context.trouble(format!("the migration of {vm} cannot be stopped: there is no abort command"));
+        }
+    }
+
+    /// Kills a command whose deadline is over. Does not wait long for a process that cannot be killed.
+    async fn kill(&self, process: &mut MigrationProcess) {
+        self.context.run_abort(&self.migration).await;
+        let Some(group) = process.group() else { return };
+        let grace = self.context.pace.grace;
+        let gone = async {
+            tokio::join!(end_group(group, grace), process.end(grace));
+        };
+        // By then SIGKILL has been sent.
+        let _ = timeout(grace * 2, gone).await;
+    }
+
+    /// CarrierSignals for progress. Ends only where nothing else tells of the migration, and that has ended.
+    async fn watch(&self, alone: bool) {
+        let Some(template) = &self.context.settings.progress else { return std::future::pending().await };
+        let argv = self.context.fill(template, &self.migration);
+        let mut missed = 0;
+        loop {
+            sleep(self.context.pace.progress).await;
+            match self.context.progress(&argv).await {
+                Ok((percent, detail)) => {
+                    missed = if percent < 100 { 0 } else { missed + 1 };
+                    self.say_new(percent, detail);
+                }
+                Err(why) => {
+                    missed += 1;
+                    if !self.rubbish_said.replace(true) {
+                        self.context.trouble(format!("progress of {}: {why}", self.migration.vm));
+                    }
+                }
+            }
+            if alone && missed >= MISSES {
+                return;
+            }
+        }
+    }
+
+    /// Without a `progress` command, tells the last line that was printed.
+    fn say_line(&self, process: &MigrationProcess) {
+        if self.context.settings.progress.is_some() {
+            return;
+        }
+        let line = process.output().map(Output::last_line).unwrap_or_default();
+        if !line.is_empty() && line != self.last.borrow().1 {
+            self.say_new(0, line);
+        }
+    }
+
+    fn say_new(&self, percent: u8, detail: String) {
+        *self.last.borrow_mut() = (percent, detail);
+        self.say();
+    }
+
+    fn say(&self) {
+        let (percent, detail) = self.last.borrow().clone();
+        self.context.say(DriverEvent::Progress { id: self.migration.id, percent, detail, transfer: None });
+    }
+}
+
+impl MigrationProcess {
+    /// Waits for the command's end. Its status is known if it is our child. Safe to cancel and call again.
+    async fn end(&mut self, look: Duration) -> Option<ExitStatus> {
+        match self {
+            Self::Own(process) => process.end().await.ok(),
+            Self::Orphan(orphan) => {
+                while orphan.is_there() {
+                    tokio::select! {
+                        () = sleep(look) => {}
+                        never = orphan.streams.read() => match never {},
+                    }
+                }
+                orphan.streams.read_rest();
+                None
+            }
+            Self::Nothing => std::future::pending().await,
+        }
+    }
+
+    const fn group(&self) -> Option<Pid> {
+        match self {
+            Self::Own(process) => process.group(),
+            Self::Orphan(orphan) => Some(orphan.group),
+            Self::Nothing => None,
+        }
+    }
+
+    const fn output(&self) -> Option<&Output> {
+        match self {
+            Self::Own(process) => Some(process.output()),
+            Self::Orphan(orphan) => Some(&orphan.streams.output),
+            Self::Nothing => None,
+        }
+    }
+}
+
+fn with_printed(how: &str, process: &MigrationProcess) -> String {
+    process.output().map_or_else(|| how.to_owned(), |output| with_line(how, output))
+}
+
+impl CommandContext {
+    /// How far a migration is, from the operator's command.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub(super) async fn progress(&self, argv: &[String]) -> Result<(u8, String), String> {
+        let process = within(argv, self.deadline()).await?;
+        let lines = process.output().lines()?;
+        let line = lines.first().copied().unwrap_or_default();
+        percent(line).ok_or_else(|| format!("'{}' does not begin with a number from 0 to 100", shown(line)))
+    }
+
+    /// Runs the operator's command that stops a migration, if there is one.
+    pub(super) async fn run_abort(&self, migration: &Move) {
+        let Some(template) = &self.settings.abort else { return };
+        if let Err(why) = within(&self.fill(template, migration), self.deadline()).await {
+            self.trouble(format!("the abort of {}'s migration failed: {why}", migration.vm));
+        }
+    }
+}
+
+/// `42 1.2 GiB left`, `42.5% done`.
+fn percent(line: &str) -> Option<(u8, String)> {
+    let (number, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let number: f64 = number.strip_suffix('%').unwrap_or(number).parse().ok()?;
+    (0.0..=100.0).contains(&number).then(|| (number as u8, shown(rest)))
+}
+
+/// In the environment of a `migrate`: request, time of its start, VM, source, destination.
+pub(super) const TAG_NAME: &str = "WHIMBREL_MIGRATION";
+
+/// A process that is just becoming another program shows no environment. It is looked at again this often.
+const EXEC_PACE: Duration = Duration::from_millis(20);
+/// No process takes longer to become another program.
+const EXEC_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The tag of a migration that starts now.
+pub(super) fn process_tag(migration: &Move) -> String {
+    let Move { id, vm, from, to } = migration;
+    format!("{}\t{}\t{vm}\t{from}\t{to}", id.0, since_epoch().as_secs())
+}
+
+/// A `migrate` that runs and is not our child.
+pub(super) struct OrphanProcess {
+    /// It leads this group.
+    pub(super) group: Pid,
+    /// It has run for so long.
+    pub(super) age: Duration,
+    /// What it prints, if its pipe can still be opened.
+    pub(super) streams: Streams,
+    /// The clock tick at which its process began. No two processes of one number share it.
+    begun: u64,
+}
+
+impl OrphanProcess {
+    /// Whether it still runs, as this or as another program.
+    pub(super) fn is_there(&self) -> bool {
+        ProcessStat::of(self.group.as_raw_pid()).is_some_and(|stat| stat.begun == self.begun && !stat.is_dead())
+    }
+}
+
+/// Looks for a migration's command among the processes of this user. Waits for those that are just becoming another program.
+pub(super) async fn find_orphan(migration: &Move) -> Option<OrphanProcess> {
+    let last = Instant::now() + EXEC_PATIENCE;
+    let entries = fs::read_dir("/proc").ok()?;
+    let mut pids: Vec<i32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    loop {
+        let mut undecided = Vec::new();
+        for pid in pids {
+            match look(pid) {
+                ProcessLook::Tagged(tag, begun) => {
+                    let Some(started) = started(&tag, migration) else { continue };
+                    let (streams, age) = (Streams::new(stream(pid), None), since_epoch().saturating_sub(started));
+                    return Some(OrphanProcess { group: Pid::from_raw(pid)?, age, streams, begun });
+                }
+                ProcessLook::InExec => undecided.push(pid),
+                ProcessLook::Other => {}
+            }
+        }
+        if undecided.is_empty() || Instant::now() > last {
+            return None;
+        }
+        pids = undecided;
+        sleep(EXEC_PACE).await;
+    }
+}
+
+/// When the migration with this tag was started, if it is this one.
+fn started(tag: &str, migration: &Move) -> Option<Duration> {
+    let parts: Vec<&str> = tag.split('\t').collect();
+    let [id, started, vm, from, to] = parts[..] else { return None };
+    let same = id.parse() == Ok(migration.id.0) && vm == migration.vm && from == migration.from && to == migration.to;
+    started.parse().ok().filter(|_| same).map(Duration::from_secs)
+}
+
+/// What a look at a process shows.
+#[derive(Debug, PartialEq, Eq)]
+enum ProcessLook {
+    /// It is ours, leads the group that it was started in, and bears this tag. It began at this clock tick.
+    Tagged(String, u64),
+    /// It is just becoming another program: what it is cannot be told yet.
+    InExec,
+    Other,
+}
+
+/// What a process started itself inherits the tag: it does not lead the group.
+fn look(pid: i32) -> ProcessLook {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let is_ours = || fs::metadata(&folder).is_ok_and(|folder| folder.uid() == geteuid().as_raw());
+    let Some(stat) = ProcessStat::of(pid).filter(|stat| !stat.is_dead() && !stat.is_kernels && is_ours()) else {
+        return ProcessLook::Other;
+    };
+    let Ok(environment) = fs::read(folder.join("environ")) else { return ProcessLook::Other };
+    if environment.is_empty() {
+        // A program without any environment still has its arguments.
+        let is_in_exec = fs::read(folder.join("cmdline")).is_ok_and(|arguments| arguments.is_empty());
+        return if is_in_exec { ProcessLook::InExec } else { ProcessLook::Other };
+    }
+    let prefix = format!("{TAG_NAME}=");
+    let tag = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(prefix.as_bytes()));
+    match tag.and_then(|tag| String::from_utf8(tag.to_vec()).ok()) {
+        Some(tag) if stat.leads_its_group(pid) => ProcessLook::Tagged(tag, stat.begun),
+        _ => ProcessLook::Other,
+    }
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct ProcessStat {
+    state: String,
+    group: i32,
+    session: i32,
+    is_kernels: bool,
+    /// In clock ticks since the machine's start.
+    begun: u64,
+}
+
+impl ProcessStat {
+    fn of(pid: i32) -> Option<Self> {
+        Self::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn read(stat: &str) -> Option<Self> {
+        /// `PF_KTHREAD`: a thread of the kernel's own.
+        const KERNELS: u64 = 0x0020_0000;
+        // The name before it may hold anything, brackets too.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        Some(Self {
+            state: (*fields.first()?).to_owned(),
+            group: fields.get(2)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            is_kernels: number(6)? & KERNELS != 0,
+            begun: number(19)?,
+        })
+    }
+
+    fn is_dead(&self) -> bool {
+        matches!(self.state.as_str(), "Z" | "X")
+    }
+
+    /// Whether it leads a group, but no session: what went into the background by itself leads both.
+    const fn leads_its_group(&self, pid: i32) -> bool {
+        self.group == pid && self.session != pid
+    }
+}
+
+/// What it prints, both streams in one, if that is a pipe.
+fn stream(pid: i32) -> Option<Receiver> {
+    OpenOptions::new().open_receiver(format!("/proc/{pid}/fd/1")).ok()
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::core::cluster::RequestId;
+
+    fn migration() -> Move {
+        Move { id: RequestId(7), vm: "nii1".to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
+    }
+
+    #[test]
+    fn a_tag_is_one_migrations() {
+        let tag = process_tag(&migration());
+        assert!(started(&tag, &migration()).is_some());
+        assert!(started(&tag, &Move { id: RequestId(8), ..migration() }).is_none());
+        assert!(started(&tag, &Move { to: "mln3".to_owned(), ..migration() }).is_none());
+        assert!(started("7\t1", &migration()).is_none());
+    }
+
+    #[test]
+    fn a_group_is_told_from_a_session_and_from_the_dead() {
+        let stat = |state: &str, group: i32, session: i32| {
+            ProcessStat::read(&format!(
+                "42 (a) b) {state} 1 {group} {session} 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 900 0"
+            ))
+            .unwrap()
+        };
+        assert!(stat("S", 42, 7).leads_its_group(42) && !stat("S", 42, 7).is_dead());
+        assert!(stat("Z", 42, 7).is_dead(), "a zombie");
+        assert!(!stat("S", 42, 42).leads_its_group(42), "it went into the background");
+        assert!(!stat("S", 41, 7).leads_its_group(42), "a child of it");
+        assert_eq!((stat("S", 42, 7).begun, stat("S", 42, 7).is_kernels), (900, false));
+        assert_eq!(ProcessStat::read("rubbish"), None);
+    }
+}

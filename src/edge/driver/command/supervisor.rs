@@ -1,0 +1,259 @@
+//! The owner of all that is under way: takes commands, has them carried out beside each other, and tells what came of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use rustix::process::Signal;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use super::locate::InventoryLoop;
+use super::migration::{CarrierSignals, CommandEnd, Resumption, carry, find_orphan};
+use super::process::signal;
+use super::{CommandContext, DriverCommand, DriverEvent, Move, TaskReport, unmeasured};
+use crate::core::cluster::RequestId;
+use crate::core::engine::Presence;
+
+/// What is known of a migration whose command is over.
+#[derive(Debug, Default)]
+struct EndedMigration {
+    /// Its command ended by itself, so the migration does not go on without it.
+    sure: bool,
+    /// It was followed by what `progress` says. That is done once.
+    was_told: bool,
+    /// What both hosts say, and since when.
+    says: Option<([Presence; 2], Instant)>,
+}
+
+/// Reports that wait for the supervisor at most. A task with another report waits; the supervisor waits for no task.
+const QUEUE: usize = 64;
+
+/// A migration that is carried.
+struct Carried {
+    vm: String,
+    signals: Rc<CarrierSignals>,
+    /// It was asked meanwhile where the VM runs. That is answered at the end, in case no progress was told in time.
+    is_asked: bool,
+}
+
+/// The driver's state. Its tasks are as many as the engine's questions: one for each migration and each confirmation.
+pub(super) struct CommandSupervisor {
+    context: Rc<CommandContext>,
+    carried: BTreeMap<RequestId, Carried>,
+    ended_migrations: BTreeMap<RequestId, EndedMigration>,
+    confirming: BTreeSet<RequestId>,
+    /// When a VM's migration was over. What was seen of the VM before that is not told.
+    touched: BTreeMap<String, Instant>,
+    told: BTreeMap<String, BTreeSet<String>>,
+    reports: Sender<TaskReport>,
+    inbox: Receiver<TaskReport>,
+}
+
+impl CommandSupervisor {
+    pub(super) fn new(context: Rc<CommandContext>) -> Self {
+        let (reports, inbox) = channel(QUEUE);
+        Self {
+            context,
+            carried: BTreeMap::new(),
+            ended_migrations: BTreeMap::new(),
+            confirming: BTreeSet::new(),
+            touched: BTreeMap::new(),
+            told: BTreeMap::new(),
+            reports,
+            inbox,
+        }
+    }
+
+    /// Works until the driver is dropped, and then until no command that must not be killed runs.
+    pub(super) async fn work(mut self, mut orders: Receiver<DriverCommand>) {
+        let inventory = spawn_local(InventoryLoop::new(self.context.clone(), self.reports.clone()).go());
+        loop {
+            tokio::select! {
+                biased;
+                Some(word) = self.inbox.recv() => self.handle(word),
+                job = orders.recv() => match job {
+                    Some(job) => self.take(job),
+                    None => break,
+                },
+            }
+        }
+        self.context.closed.set(true);
+        inventory.abort();
+        while !self.carried.is_empty() {
+            match self.inbox.recv().await {
+                Some(TaskReport::Over(migration, _)) => drop(self.carried.remove(&migration.id)),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    fn take(&mut self, job: DriverCommand) {
+        match job {
+            DriverCommand::Preflight(migration) => {
+                let context = self.context.clone();
+                spawn_local(async move {
+                    let refusal = context.refusal(&migration).await;
+                    context.say(DriverEvent::Preflight { id: migration.id, refusal, forecast: None });
+                });
+            }
+            DriverCommand::Start(migration) => self.carry(migration, Resumption::New),
+            DriverCommand::Abort(migration) => self.abort(migration),
+            DriverCommand::Confirm(migration) => self.confirm(migration),
+            DriverCommand::Measure { vm } => self.context.say(unmeasured(vm)),
+        }
+    }
+
+    /// Has a migration carried, unless it already is.
+    fn carry(&mut self, migration: Move, resumption: Resumption) {
+        if self.carried.contains_key(&migration.id) {
+            return;
+        }
+        let signals = Rc::new(CarrierSignals::default());
+        self.carried
+            .insert(migration.id, Carried { vm: migration.vm.clone(), signals: signals.clone(), is_asked: false });
+        let (context, reports) = (self.context.clone(), self.reports.clone());
+        spawn_local(async move {
+            let end = carry(context, migration.clone(), resumption, &signals).await;
+            // The supervisor lives as long as a migration is carried.
+            let _ = reports.send(TaskReport::Over(migration, end)).await;
+        });
+    }
+
+    fn abort(&self, migration: Move) {
+        if let Some(carried) = self.carried.get(&migration.id) {
+            carried.signals.abort.notify_one();
+        } else if self.context.settings.abort.is_some() {
+            let context = self.context.clone();
+            spawn_local(async move { context.run_abort(&migration).await });
+        } else {
+            spawn_local(async move {
+                if let Some(orphan) = find_orphan(&migration).await {
+                    signal(orphan.group, Signal::TERM);
+                }
+            });
+        }
+    }
+
+    fn confirm(&mut self, migration: Move) {
+        if let Some(carried) = self.carried.get_mut(&migration.id) {
+            carried.signals.report.notify_one();
+            carried.is_asked = true;
+            return;
+        }
+        if !self.confirming.insert(migration.id) {
+            return;
+        }
+        let ended = self.ended_migrations.get(&migration.id);
+        let (known, was_told) = (ended.is_some_and(|ended| ended.sure), ended.is_some_and(|ended| ended.was_told));
+        let (context, reports) = (self.context.clone(), self.reports.clone());
+        spawn_local(async move {
+            let resumption = if known { None } else { context.resumption(&migration, was_told).await };
+            let word = match resumption {
+                Some(resumption) => TaskReport::Found(migration, resumption),
+                None => {
+                    let sighting = context.find(&migration, false).await;
+                    let both = [sighting.at(&migration.from), sighting.at(&migration.to)];
+                    TaskReport::Located(migration, both)
+                }
+            };
+            // Nobody listens to a driver that was dropped.
+            let _ = reports.send(word).await;
+        });
+    }
+
+    fn handle(&mut self, word: TaskReport) {
+        match word {
+            TaskReport::Found(migration, resumption) => {
+                self.confirming.remove(&migration.id);
+                self.ended_migrations.entry(migration.id).or_default().was_told |=
+                    matches!(resumption, Resumption::Told(..));
+                self.carry(migration, resumption);
+            }
+            TaskReport::Over(migration, CommandEnd { detail, sure }) => {
+                let carried = self.carried.remove(&migration.id);
+                self.touch(migration.vm.clone());
+                self.ended_migrations.entry(migration.id).or_default().sure = sure;
+                self.context.say(DriverEvent::Ended { id: migration.id, detail });
+                if carried.is_some_and(|carried| carried.is_asked) {
+                    self.confirm(migration);
+                }
+            }
+            TaskReport::Located(migration, both) => self.located(migration, both),
+            TaskReport::Seen { vm, on, since } => self.seen(vm, on, since),
+        }
+    }
+
+    /// Makes the next look tell where the VM runs: the engine has ignored what was told during the move.
+    fn touch(&mut self, vm: String) {
+        self.told.remove(&vm);
+        self.touched.insert(vm, Instant::now());
+    }
+
+    /// Tells what both hosts say, as far as it can be believed yet.
+    fn located(&mut self, migration: Move, both: [Presence; 2]) {
+        self.confirming.remove(&migration.id);
+        self.touch(migration.vm.clone());
+        let ended = self.ended_migrations.entry(migration.id).or_default();
+        let (_, since) = *ended.says.insert(match ended.says {
+            Some((says, since)) if says == both => (says, since),
+            _ => (both, Instant::now()),
+        });
+        let arrived = both == [Presence::Absent, Presence::Runs];
+        let [source, destination] = if ended.sure || arrived || since.elapsed() >= self.context.pace.quiet {
+            both
+        } else {
+            [both[0], Presence::Unknown]
+        };
+        if source != Presence::Unknown && destination != Presence::Unknown {
+            self.ended_migrations.remove(&migration.id);
+        }
+        self.context.say(DriverEvent::Presence { id: migration.id, source, destination });
+    }
+
+    /// Tells where a VM runs, if that is news and no migration of ours moves it.
+    fn seen(&mut self, vm: String, on: BTreeSet<String>, since: Instant) {
+        let moving = self.carried.values().any(|carried| carried.vm == vm);
+        if moving || self.touched.get(&vm).is_some_and(|at| *at >= since) || self.told.get(&vm) == Some(&on) {
+            return;
+        }
+        self.context.say(DriverEvent::Found { vm: vm.clone(), hosts: on.iter().cloned().collect() });
+        self.told.insert(vm, on);
+    }
+}
+
+impl CommandContext {
+    /// Finds a migration that is still under way.
+    async fn resumption(&self, migration: &Move, was_told: bool) -> Option<Resumption> {
+        if let Some(orphan) = find_orphan(migration).await {
+            return Some(Resumption::Orphan(orphan));
+        }
+        let template = self.settings.progress.as_ref().filter(|_| !was_told)?;
+        let (percent, detail) = self.progress(&self.fill(template, migration)).await.ok()?;
+        (percent < 100).then_some(Resumption::Told(percent, detail))
+    }
+
+    /// Why a VM cannot be moved like this; `None`: it can.
+    async fn refusal(&self, migration: &Move) -> Option<String> {
+        let Move { vm, from, to, .. } = migration;
+        if from == to {
+            return Some(format!("{vm} is to be moved from {from} to {from}"));
+        }
+        let (state, sighting) = tokio::join!(self.state_of(to), self.find(migration, true));
+        if let Err(why) = state {
+            return Some(format!("{to} is not up: {why}"));
+        }
+        let cannot = |host: &str| sighting.why(host).map(|why| format!("{host} cannot be asked: {why}"));
+        if let Some(why) = cannot(from).or_else(|| cannot(to)) {
+            return Some(why);
+        }
+        let elsewhere = || sighting.on.iter().filter(|host| *host != from).cloned().collect::<Vec<_>>().join(", ");
+        match (sighting.at(from), sighting.on.len()) {
+            (Presence::Runs, 1) => None,
+            (Presence::Runs, _) => Some(format!("{vm} runs on {from}, and also on {}", elsewhere())),
+            (_, 0) => Some(format!("{vm} does not run on {from}")),
+            _ => Some(format!("{vm} does not run on {from}, but on {}", elsewhere())),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The driver's actor: one thread that owns what is known of all hosts and VMs, hands jobs out, and tells what they find. It never
+//! waits for a host.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Instant;
+
+use super::connection::Hypervisor;
+use super::ffi::LibvirtLibrary;
+use super::host::HostHandle;
+use super::job::{
+    ActorMessage, DEADLINE, DomainKey, FollowerSignal, HostNews, JobContext, JobKind, JobResult, LearnedRates,
+    UsageCounters, read_counters, usage,
+};
+use super::observation::{HostObservation, LookCount, PlacementBelief, sighting};
+use super::{migrate, preflight};
+use crate::core::cluster::{HostState, Libvirt, RequestId};
+use crate::core::engine::Presence;
+use crate::edge::driver::{DriverCommand, DriverEvent, Guest, Move, Tell};
+
+/// A smaller change of load is not told.
+const LOAD_STEP: f64 = 0.02;
+/// So many looks may have been under way when a migration ended.
+const STALE_LOOKS: u64 = 1;
+
+/// What the actor knows of a host.
+struct KnownHost {
+    handle: HostHandle,
+    observation: Option<HostObservation>,
+    looks: u64,
+    told: Option<(HostState, Option<f64>, Option<String>)>,
+}
+
+/// What the actor knows of a VM.
+struct KnownVm {
+    guest: Guest,
+    belief: PlacementBelief,
+    /// By host: looks up to this number are too old to tell where the VM runs.
+    stale: Vec<u64>,
+    moving: Option<RunningMove>,
+    checking: bool,
+    /// Since when a measurement is under way.
+    measuring: Option<Instant>,
+    counters: Option<UsageCounters>,
+    dirty: Option<u64>,
+}
+
+/// A VM that is being moved, or whose move is being confirmed.
+struct RunningMove {
+    id: RequestId,
+    signals: SyncSender<FollowerSignal>,
+    /// It was asked meanwhile where the VM runs. That is answered at the end, in case no progress was told in time.
+    asked: Option<Move>,
+}
+
+/// See the top of this file.
+pub(super) struct LibvirtActor {
+    library: &'static LibvirtLibrary,
+    settings: Arc<Libvirt>,
+    hosts: Vec<KnownHost>,
+    vms: HashMap<String, KnownVm>,
+    rate: Option<u64>,
+    own: SyncSender<ActorMessage>,
+    tell: Tell,
+    stop: Arc<AtomicBool>,
+}
+
+impl LibvirtActor {
+    pub(super) fn new(
+        library: &'static LibvirtLibrary,
+        settings: Arc<Libvirt>,
+        handles: Vec<HostHandle>,
+        guests: Vec<Guest>,
+        own: SyncSender<ActorMessage>,
+        tell: Tell,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let station = |handle| KnownHost { handle, observation: None, looks: 0, told: None };
+        let hosts: Vec<_> = handles.into_iter().map(station).collect();
+        let count = hosts.len();
+        let vm = |guest: Guest| {
+            let vm = KnownVm {
+                guest,
+                belief: PlacementBelief::default(),
+                stale: vec![0; count],
+                moving: None,
+                checking: false,
+                measuring: None,
+                counters: None,
+                dirty: None,
+            };
+            (vm.guest.name.clone(), vm)
+        };
+        Self { library, settings, hosts, vms: guests.into_iter().map(vm).collect(), rate: None, own, tell, stop }
+    }
+
+    /// Works until the driver is dropped. A failure at one message is told, and the rest goes on.
+    pub(super) fn run(mut self, inbox: &Receiver<ActorMessage>) {
+        for n in 0..self.hosts.len() {
+            let why = self.hosts[n].handle.session.connection().err();
+            self.tell_host(n, HostState::Unknown, None, why);
+        }
+        while !self.stop.load(Ordering::Relaxed) {
+            let Ok(message) = inbox.recv() else {
+                return;
+            };
+            let handled = catch_unwind(AssertUnwindSafe(|| self.handle(message)));
+            if handled.is_err() {
+                (self.tell)(DriverEvent::Trouble(
+                    "the libvirt driver failed at one of its messages, and goes on".to_owned(),
+                ));
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ActorMessage) {
+        match message {
+            ActorMessage::Order(job) => self.order(job),
+            ActorMessage::Host(n, news) => self.take_news(n, news),
+            ActorMessage::Done(vm, work, done) => self.done(&vm, work, done),
+            ActorMessage::Measured(vm, counters) => self.measured(&vm, counters),
+            ActorMessage::Trouble(text) => (self.tell)(DriverEvent::Trouble(text)),
+            // The loop sees that it is to stop.
+            ActorMessage::Stop => {}
+        }
+    }
+
+    fn take_news(&mut self, n: usize, news: HostNews) {
+        match news {
+            HostNews::Seen(observation) => {
+                let host = &mut self.hosts[n];
+                host.looks += 1;
+                let load = observation.load;
+                host.observation = Some(observation);
+                self.tell_host(n, HostState::Up, load, None);
+            }
+            HostNews::Down(why) => {
+                self.hosts[n].observation = None;
+                self.tell_host(n, HostState::Down, None, Some(why));
+            }
+        }
+        self.place_all();
+    }
+
+    /// Tells a host's state and load if they have changed.
+    fn tell_host(&mut self, n: usize, state: HostState, load: Option<f64>, why: Option<String>) {
+        let host = &mut self.hosts[n];
+        if let Some((told, told_load, told_why)) = &host.told {
+            let steady = match (told_load, load) {
+                (Some(before), Some(now)) => (before - now).abs() < LOAD_STEP,
+                (before, now) => before.is_none() == now.is_none(),
+            };
+            if *told == state && *told_why == why && steady {
+                return;
+            }
+        }
+        host.told = Some((state, load, why.clone()));
+        (self.tell)(DriverEvent::Host { host: host.handle.session.name.clone(), state, load, why });
+    }
+
+    /// Tells where VMs run if that has changed. VMs that this driver moves are left out.
+    fn place_all(&mut self) {
+        let looks = |host: &KnownHost| LookCount { count: host.looks, answers: host.observation.is_some() };
+        let looks: Vec<_> = self.hosts.iter().map(looks).collect();
+        let mut doubts = false;
+        for vm in self.vms.values_mut().filter(|vm| vm.moving.is_none()) {
+            let fresh = |(n, host): (usize, &KnownHost)| match &host.observation {
+                Some(observation) if host.looks > vm.stale[n] => observation.presence(&vm.guest.name, &vm.guest.domain),
+                _ => Presence::Unknown,
+            };
+            let presences: Vec<_> = self.hosts.iter().enumerate().map(fresh).collect();
+            if let Some(hosts) = vm.belief.weigh(sighting(&presences), &looks) {
+                let hosts = hosts.into_iter().map(|n| self.hosts[n].handle.session.name.clone()).collect();
+                (self.tell)(DriverEvent::Found { vm: vm.guest.name.clone(), hosts });
+            }
+            doubts |= vm.belief.doubts();
+        }
+        if doubts {
+            self.hosts.iter().for_each(|host| host.handle.look());
+        }
+    }
+
+    fn order(&mut self, job: DriverCommand) {
+        match job {
+            DriverCommand::Preflight(migration) => self.check(migration),
+            DriverCommand::Start(migration) => self.start(migration),
+            DriverCommand::Confirm(migration) => self.confirm(migration),
+            DriverCommand::Abort(migration) => self.abort(&migration),
+            DriverCommand::Measure { vm } => self.measure(vm),
+        }
+    }
+
+    /// What a job's thread needs, or why there can be no such job.
+    fn task(&self, migration: &Move) -> Result<JobContext, String> {
+        let vm = self.vms.get(&migration.vm).ok_or_else(|| format!("{} is no VM of this array", migration.vm))?;
+        let session = |name: &String| {
+            let host = self.hosts.iter().find(|host| host.handle.session.name == *name);
+            host.map(|host| Arc::clone(&host.handle.session)).ok_or_else(|| format!("{name} is no host of this array"))
+        };
+        Ok(JobContext {
+            library: self.library,
+            settings: Arc::clone(&self.settings),
+            migration: migration.clone(),
+            domain: vm.guest.domain.clone(),
+            source: session(&migration.from)?,
+            destination: session(&migration.to)?,
+            learned: LearnedRates { rate: self.rate, dirty: vm.dirty },
+            tell: Arc::clone(&self.tell),
+            stop: Arc::clone(&self.stop),
+        })
+    }
+
+    fn check(&mut self, migration: Move) {
+        let refuse =
+            |refusal: String| DriverEvent::Preflight { id: migration.id, refusal: Some(refusal), forecast: None };
+        let task = self.task(&migration);
+        let (task, vm) = match (task, self.vms.get_mut(&migration.vm)) {
+            (Ok(task), Some(vm)) => (task, vm),
+            (Err(why), _) => return (self.tell)(refuse(why)),
+            (Ok(_), None) => return,
+        };
+        if vm.checking || vm.moving.is_some() {
+            return (self.tell)(refuse(format!("another job of {} is under way", migration.vm)));
+        }
+        vm.checking = true;
+        self.work(JobKind::Check, task, refuse("the check itself failed".to_owned()), preflight::check);
+    }
+
+    fn start(&mut self, migration: Move) {
+        let ended = |detail: String| DriverEvent::Ended { id: migration.id, detail };
+        let task = match self.task(&migration) {
+            Ok(task) => task,
+            Err(why) => return (self.tell)(ended(why)),
+        };
+        let Some((sender, signals)) = self.begin_move(&migration) else {
+            return (self.tell)(ended(format!("not started: {} is being moved already", migration.vm)));
+        };
+        let failed = ended("the driver failed while it moved: where it runs is to be confirmed".to_owned());
+        self.work(JobKind::Move, task, failed, move |task| migrate::start(task, sender, &signals));
+    }
+
+    fn confirm(&mut self, migration: Move) {
+        let (source, destination) = (Presence::Unknown, Presence::Unknown);
+        let unknown = DriverEvent::Presence { id: migration.id, source, destination };
+        let Ok(task) = self.task(&migration) else {
+            return (self.tell)(unknown);
+        };
+        if let Some((_, signals)) = self.begin_move(&migration) {
+            return self.work(JobKind::Move, task, unknown, move |task| migrate::confirm(task, &signals));
+        }
+        match self.vms.get_mut(&migration.vm).and_then(|vm| vm.moving.as_mut()) {
+            // It is already followed, and the next look tells how far it is.
+            Some(moving) if moving.id == migration.id => moving.asked = Some(migration),
+            // Another migration of the VM is under way. Until that is over nothing can be said of this one.
+            _ => (self.tell)(unknown),
+        }
+    }
+
+    /// Notes that a VM is being moved; `None` if it already is.
+    fn begin_move(&mut self, migration: &Move) -> Option<(SyncSender<FollowerSignal>, Receiver<FollowerSignal>)> {
+        let vm = self.vms.get_mut(&migration.vm).filter(|vm| vm.moving.is_none())?;
+        let (sender, signals) = sync_channel(4);
+        vm.moving = Some(RunningMove { id: migration.id, signals: sender.clone(), asked: None });
+        Some((sender, signals))
+    }
+
+    fn abort(&self, migration: &Move) {
+        let moving =
+            self.vms.get(&migration.vm).and_then(|vm| vm.moving.as_ref()).filter(|moving| moving.id == migration.id);
+        if let Some(moving) = moving {
+            // A full queue holds an abort already.
+            let _ = moving.signals.try_send(FollowerSignal::Abort);
+        }
+    }
+
+    /// Runs a job on a thread. If the job fails, `otherwise` is the answer.
+    fn work(
+        &mut self,
+        work: JobKind,
+        task: JobContext,
+        otherwise: DriverEvent,
+        job: impl FnOnce(&JobContext) -> JobResult + Send + 'static,
+    ) {
+        let (own, vm, learned) = (self.own.clone(), task.migration.vm.clone(), task.learned);
+        let (again, failed) = (vm.clone(), JobResult { facts: vec![otherwise.clone()], learned });
+        let working = move || {
+            let done = catch_unwind(AssertUnwindSafe(|| job(&task))).unwrap_or_else(|_| {
+                let trouble = DriverEvent::Trouble(format!("a job of {vm} failed inside the libvirt driver"));
+                JobResult { facts: vec![trouble, otherwise], learned }
+            });
+            let _ = own.send(ActorMessage::Done(vm, work, done));
+        };
+        if thread::Builder::new().name("libvirt job".into()).spawn(working).is_err() {
+            self.done(&again, work, failed);
+        }
+    }
+
+    fn done(&mut self, name: &str, work: JobKind, done: JobResult) {
+        let looks: Vec<u64> = self.hosts.iter().map(|host| host.looks + STALE_LOOKS).collect();
+        self.rate = done.learned.rate.or(self.rate);
+        let mut asked = None;
+        if let Some(vm) = self.vms.get_mut(name) {
+            vm.dirty = done.learned.dirty.or(vm.dirty);
+            match work {
+                JobKind::Check => vm.checking = false,
+                JobKind::Move => {
+                    asked = vm.moving.take().and_then(|moving| moving.asked);
+                    vm.stale = looks;
+                    vm.belief.forget();
+                }
+            }
+        }
+        done.facts.into_iter().for_each(|fact| (self.tell)(fact));
+        if work == JobKind::Move {
+            self.hosts.iter().for_each(|host| host.handle.look());
+        }
+        if let Some(migration) = asked {
+            self.confirm(migration);
+        }
+    }
+
+    fn measure(&mut self, name: String) {
+        let runs = self.vms.get(&name).and_then(|vm| {
+            let on = |host: &KnownHost| host.observation.as_ref().map(|p| p.presence(&vm.guest.name, &vm.guest.domain));
+            self.hosts.iter().position(|host| on(host) == Some(Presence::Runs))
+        });
+        let (Some(n), Some(vm)) = (runs, self.vms.get_mut(&name)) else {
+            let usage = Err(format!("{name} runs on no host that answers"));
+            return (self.tell)(DriverEvent::Measured { vm: name, usage });
+        };
+        let silent = format!("{} has not answered the last time yet", self.hosts[n].handle.session.name);
+        // A host that is silent for longer may have a new connection by now.
+        if vm.measuring.is_some_and(|since| since.elapsed() < DEADLINE) {
+            return (self.tell)(DriverEvent::Measured { vm: name, usage: Err(silent) });
+        }
+        let (key, own, measured) = (DomainKey::of(&name, &vm.guest.domain), self.own.clone(), name.clone());
+        // The thread of the host's connection measures one VM after another.
+        let question = move |hypervisor: &Hypervisor| {
+            let counters = read_counters(hypervisor, n, &key);
+            let _ = own.send(ActorMessage::Measured(measured, counters));
+        };
+        match self.hosts[n].handle.session.put(question) {
+            Ok(()) => vm.measuring = Some(Instant::now()),
+            Err(why) => (self.tell)(DriverEvent::Measured { vm: name, usage: Err(why) }),
+        }
+    }
+
+    fn measured(&mut self, name: &str, counters: Result<UsageCounters, String>) {
+        let Some(vm) = self.vms.get_mut(name) else {
+            return;
+        };
+        vm.measuring = None;
+        let usage = counters.map(|counters| {
+            let usage = usage(vm.counters.as_ref(), &counters);
+            vm.counters = Some(counters);
+            usage
+        });
+        (self.tell)(DriverEvent::Measured { vm: name.to_owned(), usage });
+    }
+}

@@ -1,0 +1,213 @@
+//! What the actor hands to the threads of jobs and hosts, and what they bring back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::connection::{BALLOON, CPU, HeldDomain, Hypervisor, Session, VCPU};
+use super::data::{Figures, LibvirtError};
+use super::ffi::LibvirtLibrary;
+use super::observation::HostObservation;
+use crate::core::cluster::{Domain, Libvirt, Transfer};
+use crate::edge::driver::{DriverCommand, DriverEvent, MeasuredUsage, Move, Tell};
+
+/// What reaches the actor.
+pub(super) enum ActorMessage {
+    /// The engine's command.
+    Order(DriverCommand),
+    /// News of host number so-and-so, from its thread.
+    Host(usize, HostNews),
+    /// A job of this VM has ended.
+    Done(String, JobKind, JobResult),
+    /// A VM was measured.
+    Measured(String, Result<UsageCounters, String>),
+    /// Something failed.
+    Trouble(String),
+    /// The driver is dropped.
+    Stop,
+}
+
+/// What a host's thread has seen.
+pub(super) enum HostNews {
+    /// It is up, and looks like this.
+    Seen(HostObservation),
+    /// It cannot be reached, for this reason.
+    Down(String),
+}
+
+/// What a job's thread works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobKind {
+    /// A check before a migration.
+    Check,
+    /// A migration, or its confirmation.
+    Move,
+}
+
+/// What the thread of a job needs: a check, a migration or a confirmation of one VM.
+#[derive(Clone)]
+pub(super) struct JobContext {
+    pub library: &'static LibvirtLibrary,
+    pub settings: Arc<Libvirt>,
+    pub migration: Move,
+    pub domain: Domain,
+    pub source: Arc<Session>,
+    pub destination: Arc<Session>,
+    pub learned: LearnedRates,
+    pub tell: Tell,
+    /// The driver was dropped: nobody listens any more.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl JobContext {
+    /// Whether the driver still runs.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// How to look this VM up.
+    pub(super) fn key(&self) -> DomainKey {
+        DomainKey::of(&self.migration.vm, &self.domain)
+    }
+}
+
+/// A VM's uuid, if the config has it, and its name.
+#[derive(Debug, Clone)]
+pub(super) struct DomainKey {
+    uuid: Option<String>,
+    name: String,
+}
+
+impl DomainKey {
+    pub(super) fn of(vm: &str, domain: &Domain) -> Self {
+        Self { uuid: domain.uuid.clone(), name: domain.name.clone().unwrap_or_else(|| vm.to_owned()) }
+    }
+
+    /// The domain on this host; `None` if there is none.
+    pub(super) fn find<'a>(&self, connection: &'a Hypervisor) -> Result<Option<HeldDomain<'a>>, LibvirtError> {
+        connection.domain(self.uuid.as_deref(), &self.name)
+    }
+}
+
+/// What earlier migrations have shown, for forecasts. Bytes a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct LearnedRates {
+    /// What was sent.
+    pub rate: Option<u64>,
+    /// What this VM wrote.
+    pub dirty: Option<u64>,
+}
+
+impl LearnedRates {
+    /// Takes the figures of a running migration.
+    pub(super) fn see(&mut self, transfer: &Transfer) {
+        if transfer.rate > 0 {
+            self.rate = Some(transfer.rate);
+        }
+        if transfer.dirty > 0 {
+            self.dirty = Some(transfer.dirty);
+        }
+    }
+}
+
+/// What a job's thread brings back.
+pub(super) struct JobResult {
+    pub facts: Vec<DriverEvent>,
+    pub learned: LearnedRates,
+}
+
+/// What reaches the thread of a migration from outside.
+pub(super) enum FollowerSignal {
+    /// libvirt's call returned.
+    Returned(Result<(), LibvirtError>),
+    /// The migration is to be stopped.
+    Abort,
+    /// The thread of the call failed.
+    Broken,
+}
+
+/// Between two looks at a running migration.
+pub(super) const PACE: Duration = Duration::from_millis(500);
+/// A host that has not answered for so long counts as silent.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+/// One look at a running migration waits at most so long, because the next one comes soon.
+pub(super) const GLANCE: Duration = Duration::from_secs(3);
+
+/// A VM's counters on one host at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct UsageCounters {
+    pub host: usize,
+    at: Instant,
+    /// Nanoseconds.
+    cpu: Option<u64>,
+    cpus: u64,
+    memory: Option<f64>,
+}
+
+/// Reads a VM's counters on host number `host`.
+pub(super) fn read_counters(connection: &Hypervisor, host: usize, key: &DomainKey) -> Result<UsageCounters, String> {
+    let domain = key.find(connection).map_err(|error| error.to_string())?;
+    let domain = domain.ok_or("it does not run there any more")?;
+    let figures = domain.stats(CPU | BALLOON | VCPU).map_err(|error| error.to_string())?;
+    let size = domain.size().ok();
+    let cpus = figures.get("vcpu.current").or_else(|| size.map(|size| u64::from(size.cpus)));
+    let cpu = figures.get("cpu.time").or_else(|| size.map(|size| size.cpu_time));
+    Ok(UsageCounters { host, at: Instant::now(), cpu, cpus: cpus.unwrap_or(1).max(1), memory: memory(&figures) })
+}
+
+/// The part of its memory that the guest uses, in percent. Its caches count as free if it tells of them.
+fn memory(figures: &Figures) -> Option<f64> {
+    let available = figures.get("balloon.available").filter(|kib| *kib > 0)?;
+    let free = figures.get("balloon.usable").or_else(|| figures.get("balloon.unused"))?;
+    Some(100.0 - free.min(available) as f64 * 100.0 / available as f64)
+}
+
+/// What was used since an earlier reading. The CPU time begins anew on each host.
+pub(super) fn usage(before: Option<&UsageCounters>, now: &UsageCounters) -> MeasuredUsage {
+    let cpu = before.filter(|before| before.host == now.host).and_then(|before| {
+        let used = now.cpu?.checked_sub(before.cpu?)?;
+        let had = now.at.saturating_duration_since(before.at).as_nanos() as f64 * now.cpus as f64;
+        (had > 0.0).then(|| (used as f64 * 100.0 / had).min(100.0))
+    });
+    MeasuredUsage { cpu, memory: now.memory }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::time::Duration;
+
+    fn counters(host: usize, at: Instant, cpu: u64) -> UsageCounters {
+        UsageCounters { host, at, cpu: Some(cpu), cpus: 2, memory: None }
+    }
+
+    #[test]
+    fn cpu_is_what_it_had_of_what_its_processors_can_have() {
+        let start = Instant::now();
+        let first = counters(0, start, 1_000_000_000);
+        let second = counters(0, start + Duration::from_secs(10), 6_000_000_000);
+        assert_eq!(usage(None, &first).cpu, None);
+        assert_eq!(usage(Some(&first), &second).cpu, Some(25.0));
+    }
+
+    #[test]
+    fn cpu_time_begins_anew_with_a_move_or_a_restart() {
+        let start = Instant::now();
+        let first = counters(0, start, 6_000_000_000);
+        assert_eq!(usage(Some(&first), &counters(1, start + Duration::from_secs(1), 7_000_000_000)).cpu, None);
+        assert_eq!(usage(Some(&first), &counters(0, start + Duration::from_secs(1), 5_000_000_000)).cpu, None);
+    }
+
+    #[test]
+    fn memory_is_told_by_the_guest_alone() {
+        let mut figures = Figures::default();
+        figures.set("balloon.current".into(), 1_000);
+        assert_eq!(memory(&figures), None);
+        figures.set("balloon.available".into(), 800);
+        figures.set("balloon.unused".into(), 200);
+        assert_eq!(memory(&figures), Some(75.0));
+        figures.set("balloon.usable".into(), 600);
+        assert_eq!(memory(&figures), Some(25.0));
+    }
+}
