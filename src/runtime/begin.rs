@@ -15,7 +15,7 @@ use super::pace::{Pace, steady_clock};
 use super::sink::{Show, Sink};
 use crate::core::cluster::Timestamp;
 use crate::core::engine::{Change, Command, Event, InFlight, Kept, KeptCluster};
-use crate::core::simulation::{Before, START};
+use crate::core::simulation::{START, ScenarioPast};
 use crate::edge::config::{Config, HistoryFile};
 use crate::edge::history::{HistoryError, HistoryWriter, Note, Owner, Retention, Store, default_path};
 
@@ -39,7 +39,7 @@ pub fn over(
     let batcher = if kept { HistoryBatcher::soon(engine_host.engine(), now) } else { HistoryBatcher::none() };
     let troubles = [trouble, backroom.open_desk(papers).err()];
     let mut event_loop = EventLoop::new(engine_host, Pace::Real, Sink::new(show, batcher), backroom).read_only(locked);
-    // Before anything is due: the first migration too is written down before it starts.
+    // ScenarioPast anything is due: the first migration too is written down before it starts.
     event_loop.hears(news);
     event_loop.drive(crews);
     event_loop.prepare(|engine_host, sink, asks| {
@@ -168,7 +168,7 @@ pub fn keep_in(path: &Path, engine_host: &mut EngineHost, backroom: &Backroom) -
 
 /// Gives a demo its past: simulates it into a new history, then hands that on. On a thread of its own, beside the first
 /// screens.
-pub fn give_past(backroom: &Backroom, before: impl FnOnce() -> Before + Send + 'static, path: PathBuf) {
+pub fn give_past(backroom: &Backroom, before: impl FnOnce() -> ScenarioPast + Send + 'static, path: PathBuf) {
     let (notes, refused) = (backroom.bell(), backroom.bell());
     let write = move || write_past(before(), path, &notes);
     if let Err(error) = thread::Builder::new().name("past".to_owned()).spawn(write) {
@@ -182,7 +182,7 @@ pub(super) fn keep_demo(path: &Path, notes: UnboundedSender<News>) -> Result<His
     open(path, Retention::default(), "demo", START).and_then(|store| keep(store, notes))
 }
 
-fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
+fn write_past(before: ScenarioPast, path: PathBuf, notes: &UnboundedSender<News>) {
     let made = keep_demo(&path, notes.clone());
     let news = match made {
         Ok(keeper) => News::HistoryWriter(simulate(before, keeper), path),
@@ -193,8 +193,8 @@ fn write_past(before: Before, path: PathBuf, notes: &UnboundedSender<News>) {
 }
 
 /// Simulates a demo's past into a history.
-pub(super) fn simulate(before: Before, keeper: HistoryWriter) -> HistoryWriter {
-    let Before { cluster, monitors, plan, from, edits } = before;
+pub(super) fn simulate(before: ScenarioPast, keeper: HistoryWriter) -> HistoryWriter {
+    let ScenarioPast { cluster, monitors, plan, from, edits } = before;
     let mut engine_host = EngineHost::new(cluster, monitors, plan, from);
     let mut batcher = HistoryBatcher::soon(engine_host.engine(), from);
     batcher.keep_by(keeper);

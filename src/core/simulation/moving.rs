@@ -13,7 +13,7 @@ const ABORT_TAKES: Span = Span::from_secs(1);
 
 /// How a VM gets over.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+enum TransferKind {
     /// Live, within an array.
     Live {
         /// MB, and MB/s twice, as it began.
@@ -29,7 +29,7 @@ enum Way {
 
 /// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum MigrationFate {
     /// It runs its course.
     Completes,
     Aborted,
@@ -39,40 +39,40 @@ pub(super) enum Fate {
 
 /// One migration.
 #[derive(Debug, Clone)]
-pub(super) struct Moving {
+pub(super) struct SimulatedMigration {
     pub(super) route: Route,
-    way: Way,
-    fate: Fate,
+    way: TransferKind,
+    fate: MigrationFate,
     began: Timestamp,
     takes: Span,
     pub(super) ends: Timestamp,
 }
 
-impl Moving {
+impl SimulatedMigration {
     pub(super) fn live(route: Route, now: Timestamp, memory: f64, dirty: f64, bandwidth: f64) -> Self {
         let forecast = precopy::forecast(memory, dirty, bandwidth);
-        let way = Way::Live { memory, dirty, bandwidth, forecast };
+        let way = TransferKind::Live { memory, dirty, bandwidth, forecast };
         Self::new(route, way, now, forecast.total)
     }
 
     pub(super) fn between(route: Route, now: Timestamp, takes: Span) -> Self {
-        Self::new(route, Way::Between, now, takes)
+        Self::new(route, TransferKind::Between, now, takes)
     }
 
-    fn new(route: Route, way: Way, began: Timestamp, takes: Span) -> Self {
-        Self { route, way, fate: Fate::Completes, began, takes, ends: began + takes }
+    fn new(route: Route, way: TransferKind, began: Timestamp, takes: Span) -> Self {
+        Self { route, way, fate: MigrationFate::Completes, began, takes, ends: began + takes }
     }
 
     /// Whether the VM is at the destination when it has ended.
     pub(super) fn arrives(&self) -> bool {
-        let converges = !matches!(self.way, Way::Live { forecast: Forecast { converges: false, .. }, .. });
-        self.fate == Fate::Completes && converges
+        let converges = !matches!(self.way, TransferKind::Live { forecast: Forecast { converges: false, .. }, .. });
+        self.fate == MigrationFate::Completes && converges
     }
 
     /// When its `n`-th report, from 1, is due; `None` after the last, or when it has been broken off.
     pub(super) fn reports_at(&self, n: u32) -> Option<Timestamp> {
         let at = self.began + self.reported_at(n);
-        (at < self.ends && self.fate == Fate::Completes).then_some(at)
+        (at < self.ends && self.fate == MigrationFate::Completes).then_some(at)
     }
 
     /// How long it has gone on by then.
@@ -90,7 +90,7 @@ impl Moving {
 
     /// Whether the VM runs meanwhile.
     pub(super) const fn is_live(&self) -> bool {
-        matches!(self.way, Way::Live { .. })
+        matches!(self.way, TransferKind::Live { .. })
     }
 
     /// Percent of the way, a phrase and, if it is live, figures, for its `n`-th report.
@@ -106,14 +106,14 @@ impl Moving {
     fn report_after(&self, elapsed: Span) -> (u8, String, Option<Transfer>) {
         let percent = (elapsed.millis() * 100 / self.takes.millis().max(1)) as u8;
         match self.way {
-            Way::Live { memory, dirty, bandwidth, forecast } => {
+            TransferKind::Live { memory, dirty, bandwidth, forecast } => {
                 let figures = precopy::transfer(memory, dirty, bandwidth, elapsed);
                 let left = figures.left as f64 / 1e6;
                 let left = if left < 10.0 { format!("{left:.1}") } else { format!("{left:.0}") };
                 let round = figures.rounds.min(forecast.rounds);
                 (percent, format!("round {round} of {}, {left} MB left", forecast.rounds), Some(figures))
             }
-            Way::Between => {
+            TransferKind::Between => {
                 let left = Span::from_millis(self.takes.millis() - elapsed.millis());
                 (percent, format!("stopped and copied, {} left", in_words(left)), None)
             }
@@ -126,29 +126,31 @@ impl Moving {
         if ends >= self.ends {
             return false;
         }
-        (self.fate, self.ends) = (Fate::Aborted, ends);
+        (self.fate, self.ends) = (MigrationFate::Aborted, ends);
         true
     }
 
     /// A host of it fails now.
-    pub(super) fn breaks(&mut self, now: Timestamp, fate: Fate) {
+    pub(super) fn breaks(&mut self, now: Timestamp, fate: MigrationFate) {
         (self.fate, self.ends) = (fate, now);
     }
 
     /// How it went, in the driver's words.
     pub(super) fn ending(&self) -> String {
         match (self.fate, self.way) {
-            (Fate::Completes, Way::Live { forecast, .. }) if forecast.converges => {
+            (MigrationFate::Completes, TransferKind::Live { forecast, .. }) if forecast.converges => {
                 format!("{:.1} s, {} ms down", self.takes.secs_f64(), forecast.downtime.millis())
             }
-            (Fate::Completes, Way::Live { dirty, bandwidth, forecast, .. }) => {
+            (MigrationFate::Completes, TransferKind::Live { dirty, bandwidth, forecast, .. }) => {
                 let rounds = forecast.rounds;
                 format!("did not converge in {rounds} rounds: writes {dirty:.0} MB/s, sends {bandwidth:.0}")
             }
-            (Fate::Completes, Way::Between) => format!("{}, down all the while", in_words(self.takes)),
-            (Fate::Aborted, _) => "aborted, runs on at the source".to_owned(),
-            (Fate::SourceFails, _) => "the source stopped answering".to_owned(),
-            (Fate::DestinationFails, _) => "the destination stopped answering".to_owned(),
+            (MigrationFate::Completes, TransferKind::Between) => {
+                format!("{}, down all the while", in_words(self.takes))
+            }
+            (MigrationFate::Aborted, _) => "aborted, runs on at the source".to_owned(),
+            (MigrationFate::SourceFails, _) => "the source stopped answering".to_owned(),
+            (MigrationFate::DestinationFails, _) => "the destination stopped answering".to_owned(),
         }
     }
 }

@@ -14,7 +14,7 @@ pub enum Service {
     Apache,
     /// A gauge of response time in ms.
     Http,
-    /// Job queues (site policy).
+    /// QueueJob queues (site policy).
     Queue,
 }
 
@@ -47,7 +47,7 @@ pub struct VmPlan {
     /// Bursts that come for certain, by time.
     pub surges: Vec<Surge>,
     /// When its service does not answer, by time.
-    pub silences: Vec<Silence>,
+    pub silences: Vec<ServiceSilence>,
 }
 
 impl Default for VmPlan {
@@ -83,7 +83,7 @@ pub struct Surge {
 
 /// A service that does not answer for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Silence {
+pub struct ServiceSilence {
     /// From then.
     pub from: Timestamp,
     /// For so long.

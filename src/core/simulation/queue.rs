@@ -1,6 +1,6 @@
 //! A simulated worker: queues come, it claims one whole, works it job by job, and takes it along when it moves.
 
-use super::hash::{For, between, unit};
+use super::load::{RandomUse, between, unit};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::QueueReport;
 
@@ -28,7 +28,7 @@ pub(super) struct Worker {
     every: Span,
     /// The next queue to claim, from 0.
     next: i64,
-    hand: Option<Hand>,
+    hand: Option<QueueInHand>,
     /// It has begun to work on a queue and is not through.
     busy: bool,
     /// Grows whenever a job is begun, ended or interrupted: a due event of an older turn is void.
@@ -36,16 +36,16 @@ pub(super) struct Worker {
 }
 
 #[derive(Debug, Clone)]
-struct Hand {
+struct QueueInHand {
     number: i64,
     jobs: [u32; 3],
     done: u32,
-    job: Option<Job>,
+    job: Option<QueueJob>,
 }
 
 /// A job that was begun.
 #[derive(Debug, Clone, Copy)]
-struct Job {
+struct QueueJob {
     /// Part of it that was left when it was last taken up.
     left: f64,
     /// Since when it runs, and how long what was left takes; `None`: interrupted.
@@ -54,7 +54,7 @@ struct Job {
 
 /// Where and how fast a queue is worked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct WorkPace {
     /// At the home site.
     pub(super) home: bool,
     /// Of the VM where it is.
@@ -76,21 +76,21 @@ impl Worker {
         if self.hand.is_some() || self.arrives(self.next) > now {
             return false;
         }
-        self.hand = Some(Hand { number: self.next, jobs: self.jobs(self.next), done: 0, job: None });
+        self.hand = Some(QueueInHand { number: self.next, jobs: self.jobs(self.next), done: 0, job: None });
         self.next += 1;
         self.turn += 1;
         true
     }
 
     /// Begins the next job or takes up the interrupted one; how long it will take. `None`: nothing to do.
-    pub(super) fn begin(&mut self, now: Timestamp, pace: Pace) -> Option<Span> {
+    pub(super) fn begin(&mut self, now: Timestamp, pace: WorkPace) -> Option<Span> {
         let key = self.key;
         let hand = self.hand.as_mut()?;
         let left = hand.job.map_or(1.0, |job| job.left);
         let speed = if pace.home { 1.0 } else { AWAY_SPEED };
         let seconds = hand.length(key, hand.done) * left * pace.slowdown / speed;
         let takes = Span::from_millis((seconds * 1_000.0) as i64);
-        hand.job = Some(Job { left, runs: Some((now, takes)) });
+        hand.job = Some(QueueJob { left, runs: Some((now, takes)) });
         self.busy = true;
         self.turn += 1;
         Some(takes)
@@ -112,7 +112,7 @@ impl Worker {
     pub(super) fn interrupt(&mut self, now: Timestamp) {
         self.turn += 1;
         if let Some(job) = self.hand.as_mut().and_then(|hand| hand.job.as_mut()) {
-            *job = Job { left: job.left_at(now), runs: None };
+            *job = QueueJob { left: job.left_at(now), runs: None };
         }
     }
 
@@ -138,13 +138,13 @@ impl Worker {
         })
     }
 
-    fn seconds_left(&self, hand: &Hand, now: Timestamp) -> f64 {
+    fn seconds_left(&self, hand: &QueueInHand, now: Timestamp) -> f64 {
         let current = hand.job.map_or(1.0, |job| job.left_at(now)) * hand.length(self.key, hand.done);
         current + (hand.done + 1..hand.total()).map(|n| hand.length(self.key, n)).sum::<f64>()
     }
 
     fn arrives(&self, number: i64) -> Timestamp {
-        let luck = unit(self.key, For::QueueAt, number);
+        let luck = unit(self.key, RandomUse::QueueAt, number);
         if number == 0 {
             return self.first + Span::from_millis((luck * FIRST_WITHIN) as i64);
         }
@@ -153,17 +153,17 @@ impl Worker {
     }
 
     fn jobs(&self, number: i64) -> [u32; 3] {
-        let big = number % BIG_EVERY == 0 || unit(self.key, For::QueueKind, number) < BIG_SHARE;
+        let big = number % BIG_EVERY == 0 || unit(self.key, RandomUse::QueueKind, number) < BIG_SHARE;
         let sizes = if big { BIG_QUEUE } else { SMALL_QUEUE };
         let mut jobs = [0; 3];
         for (grade, ((low, high), jobs)) in sizes.into_iter().zip(&mut jobs).enumerate() {
-            *jobs = between(self.key, For::QueueSize, number * 3 + grade as i64, low, high);
+            *jobs = between(self.key, RandomUse::QueueSize, number * 3 + grade as i64, low, high);
         }
         jobs
     }
 }
 
-impl Hand {
+impl QueueInHand {
     fn total(&self) -> u32 {
         self.jobs.iter().sum()
     }
@@ -172,11 +172,11 @@ impl Hand {
     fn length(&self, key: u64, n: u32) -> f64 {
         let [_, b, c] = self.jobs;
         let (_, (low, high)) = GRADES[if n < b { 1 } else { 2 * usize::from(n < b + c) }];
-        f64::from(between(key, For::JobLength, self.number * 1_000 + i64::from(n), low, high))
+        f64::from(between(key, RandomUse::JobLength, self.number * 1_000 + i64::from(n), low, high))
     }
 }
 
-impl Job {
+impl QueueJob {
     fn left_at(self, now: Timestamp) -> f64 {
         let Some((since, takes)) = self.runs else { return self.left };
         let part = now.since(since).secs_f64() / takes.secs_f64().max(0.001);
@@ -189,8 +189,8 @@ mod tests {
     use super::*;
 
     const START: Timestamp = Timestamp::from_secs(1_241_613_600);
-    const HOME: Pace = Pace { home: true, slowdown: 1.0 };
-    const AWAY: Pace = Pace { home: false, slowdown: 1.0 };
+    const HOME: WorkPace = WorkPace { home: true, slowdown: 1.0 };
+    const AWAY: WorkPace = WorkPace { home: false, slowdown: 1.0 };
 
     fn later(seconds: i64) -> Timestamp {
         START + Span::from_secs(seconds)

@@ -1,62 +1,61 @@
-//! The simulation itself: what is due when, and the answers to what an engine asks. Driver and monitors in one.
+//! The simulation itself: what is due when, the answers to what an engine asks, and a changed config. It is the driver and the
+//! monitors in one.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::crowd::{Crowd, Guest, Machine};
-use super::demand::step_of;
-use super::happen::Due;
-use super::hash::{self, For};
-use super::moving::Moving;
+use super::fleet::{SimulatedFleet, SimulatedHost, SimulatedVm};
+use super::load::{self, RandomUse, step_of};
+use super::moving::{MigrationFate, SimulatedMigration};
 use super::plan::{Outage, Plan, Service, VmPlan};
-use crate::core::cluster::{ArrayId, Cluster, HostId, Reading, RequestId, Span, Timestamp, VmId, in_words};
-use crate::core::engine::{Event, Presence, QueueReport, Route};
+use super::queue::{BETWEEN_JOBS, WorkPace};
+use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId, in_words};
+use crate::core::engine::{Event, Names, Presence, QueueReport, Route};
 use crate::core::insight::precopy;
 
-/// The CPU of a host the plan does not have, in GHz.
+/// The CPU of a host that the plan does not list, in GHz.
 const DEFAULT_GHZ: f64 = 6.0;
 
 /// A simulated cluster: answers reads, carries out moves, and tells what happens meanwhile.
 ///
-/// Pure and seeded: the same seed and the same calls give the same answers, and reading one VM never changes what
-/// another is read to be. Time only goes forward: `now` must not be earlier than in the call before.
+/// Pure and seeded: the same seed and the same calls give the same answers, and a reading of one VM never changes the reading of
+/// another. Time only goes forward: `now` must not be earlier than in the call before.
 #[derive(Debug, Clone)]
 pub struct Simulation {
     pub(super) seed: u64,
-    pub(super) crowd: Crowd,
+    pub(super) fleet: SimulatedFleet,
     /// By host: its array, and whether that is at home.
     pub(super) places: Vec<(ArrayId, bool)>,
     bandwidth_mb_s: f64,
     between_sites: (Span, Span),
-    pub(super) moving: BTreeMap<RequestId, Moving>,
-    pub(super) due: BinaryHeap<Reverse<(Timestamp, Due)>>,
+    pub(super) moving: BTreeMap<RequestId, SimulatedMigration>,
+    pub(super) due: BinaryHeap<Reverse<(Timestamp, DueEvent)>>,
     /// What has happened and was not told yet.
     pub(super) untold: Vec<Event>,
     pub(super) now: Timestamp,
 }
 
 impl Simulation {
-    /// A cluster's VMs, each where the cluster says it is, as the plan describes them. VMs and hosts the plan does not
-    /// have are ordinary ones. All hosts report at `start`, but those of arrays that a real driver drives: of these nothing
-    /// is told, and nothing is ever due.
+    /// A cluster's VMs, each where the cluster says it is, as the plan describes them. VMs and hosts that the plan does not list
+    /// are ordinary ones. All hosts report at `start`, except those of arrays with a real driver: these never report.
     pub fn new(cluster: &Cluster, plan: Plan, start: Timestamp) -> Self {
         let ghz = plan.hosts_ghz.iter().copied().chain(std::iter::repeat(DEFAULT_GHZ));
-        let machines = ghz.take(cluster.hosts.len()).map(|ghz| Machine::new(ghz, start)).collect();
-        let mut crowd = Crowd { machines, guests: Vec::with_capacity(cluster.vms.len()) };
+        let machines = ghz.take(cluster.hosts.len()).map(|ghz| SimulatedHost::new(ghz, start)).collect();
+        let mut fleet = SimulatedFleet { machines, guests: Vec::with_capacity(cluster.vms.len()) };
         let ordinary = VmPlan::default();
         for (index, vm) in cluster.vms.iter().enumerate() {
             let planned = plan.vms.get(index).unwrap_or(&ordinary);
-            crowd.guests.push(Guest::new(hash::key(plan.seed, index as u64), planned, vm.host, start));
-            crowd.put(VmId::at(index), vm.host, start);
+            fleet.guests.push(SimulatedVm::new(load::key(plan.seed, index as u64), planned, vm.host, start));
+            fleet.put(VmId::at(index), vm.host, start);
         }
         let hosts = (0..cluster.hosts.len()).map(HostId::at);
         let drives = |host: HostId| plan.simulates(cluster.host(host).array);
-        let due = hosts.clone().filter(|host| drives(*host)).map(|host| Reverse((start, Due::Report(host))));
+        let due = hosts.clone().filter(|host| drives(*host)).map(|host| Reverse((start, DueEvent::Report(host))));
         let outages = plan.outages.iter().filter(|outage| drives(outage.host));
-        let outages = outages.map(|o: &Outage| Reverse((o.from, Due::Fails(o.host, o.lasts))));
+        let outages = outages.map(|o: &Outage| Reverse((o.from, DueEvent::Fails(o.host, o.lasts))));
         Self {
             seed: plan.seed,
-            crowd,
+            fleet,
             places: hosts.map(|host| (cluster.host(host).array, cluster.is_home(host))).collect(),
             bandwidth_mb_s: plan.bandwidth_mb_s,
             between_sites: plan.between_sites,
@@ -87,12 +86,12 @@ impl Simulation {
         if let Some(reason) = self.silence(vm, now) {
             return Event::Reading { vm, reading: Reading::Gap(reason.to_owned()) };
         }
-        let guest = &self.crowd.guests[vm.index()];
+        let guest = &self.fleet.guests[vm.index()];
         let deadline = guest.deadline_ms;
         let reading = match guest.service {
-            Some(Service::Mysql) => Reading::Raw(self.crowd.slow_queries(vm, now)),
-            Some(Service::Apache) => Reading::Raw(self.crowd.idle_workers(vm, now)),
-            Some(Service::Http) => match self.crowd.response_ms(vm, now) {
+            Some(Service::Mysql) => Reading::Raw(self.fleet.slow_queries(vm, now)),
+            Some(Service::Apache) => Reading::Raw(self.fleet.idle_workers(vm, now)),
+            Some(Service::Http) => match self.fleet.response_ms(vm, now) {
                 late if late >= deadline => Reading::AtLeast(deadline),
                 ms => Reading::Raw(ms),
             },
@@ -105,14 +104,14 @@ impl Simulation {
     /// Checks a move: the answer to [`Effect::Preflight`](crate::core::engine::Effect::Preflight).
     pub fn preflight(&mut self, route: Route, now: Timestamp) -> Event {
         self.catch_up(now);
-        let guest = &self.crowd.guests[route.vm.index()];
+        let guest = &self.fleet.guests[route.vm.index()];
         let refusal = if guest.host != route.from {
             Some("it does not run at the source")
         } else if guest.moving.is_some_and(|id| id != route.id) {
             Some("another migration moves it")
-        } else if self.crowd.machines[route.from.index()].is_down() {
+        } else if self.fleet.machines[route.from.index()].is_down() {
             Some("the source does not answer")
-        } else if self.crowd.machines[route.to.index()].is_down() {
+        } else if self.fleet.machines[route.to.index()].is_down() {
             Some("the destination does not answer")
         } else {
             None
@@ -137,12 +136,12 @@ impl Simulation {
 
     /// A VM's memory in MB, and what it writes of it, in MB/s.
     fn memory(&self, vm: VmId, now: Timestamp) -> (f64, f64) {
-        let guest = &self.crowd.guests[vm.index()];
+        let guest = &self.fleet.guests[vm.index()];
         (guest.memory_mb, guest.dirty_mb_s * guest.activity(step_of(now)))
     }
 
-    /// Starts a migration: pre-copy within an array, a stop, copy and start between arrays. What cannot start ends at
-    /// once, the VM where it was; one that is under way goes on.
+    /// Starts a migration: pre-copy within an array; stop, copy and start between arrays. One that cannot start ends at once, with
+    /// the VM where it was. One that is under way goes on.
     pub fn start(&mut self, route: Route, now: Timestamp) {
         self.catch_up(now);
         if self.moving.contains_key(&route.id) {
@@ -155,21 +154,21 @@ impl Simulation {
         let live = self.is_live(route);
         let moving = if live { self.precopy(route, now) } else { self.between(route, now) };
         self.interrupt(route.vm, now);
-        self.crowd.change(route.vm, now, |guest| (guest.moving, guest.off) = (Some(route.id), !live));
-        self.push(moving.ends, Due::Ends(route.id));
+        self.fleet.change(route.vm, now, |guest| (guest.moving, guest.off) = (Some(route.id), !live));
+        self.push(moving.ends, DueEvent::Ends(route.id));
         if let Some(at) = moving.reports_at(1) {
-            self.push(at, Due::Progress(route.id, 1));
+            self.push(at, DueEvent::Progress(route.id, 1));
         }
         self.moving.insert(route.id, moving);
     }
 
-    /// Breaks a migration off. It ends a second later at the source, unless it was over by then.
+    /// Aborts a migration. It ends a second later at the source, unless it is over by then.
     pub fn abort(&mut self, route: Route, now: Timestamp) {
         self.catch_up(now);
         let Some(moving) = self.moving.get_mut(&route.id) else { return };
         if moving.abort(now) {
             let ends = moving.ends;
-            self.push(ends, Due::Ends(route.id));
+            self.push(ends, DueEvent::Ends(route.id));
         }
     }
 
@@ -189,24 +188,24 @@ impl Simulation {
     /// Asks both hosts where the VM runs.
     pub fn presence(&mut self, route: Route, now: Timestamp) -> Event {
         self.catch_up(now);
-        let guest = &self.crowd.guests[route.vm.index()];
+        let guest = &self.fleet.guests[route.vm.index()];
         let at = |host: HostId| match () {
-            () if self.crowd.machines[host.index()].is_down() => Presence::Unknown,
+            () if self.fleet.machines[host.index()].is_down() => Presence::Unknown,
             () if guest.host == host && !guest.off => Presence::Runs,
             () => Presence::Absent,
         };
         Event::Presence { id: route.id, source: at(route.from), destination: at(route.to) }
     }
 
-    fn precopy(&self, route: Route, now: Timestamp) -> Moving {
+    fn precopy(&self, route: Route, now: Timestamp) -> SimulatedMigration {
         let (memory, dirty) = self.memory(route.vm, now);
-        Moving::live(route, now, memory, dirty, self.bandwidth_mb_s)
+        SimulatedMigration::live(route, now, memory, dirty, self.bandwidth_mb_s)
     }
 
-    /// Away takes longer than home, as in the thesis: the upper and the lower half of what a move can take.
-    fn between(&self, route: Route, now: Timestamp) -> Moving {
-        let luck = hash::unit(hash::key(self.seed, u64::from(route.vm.0)), For::Transfer, route.id.0 as i64);
-        Moving::between(route, now, self.transfer(self.places[route.to.index()].1, luck))
+    /// A move away takes longer than a move home, as in the thesis: the upper and the lower half of the range.
+    fn between(&self, route: Route, now: Timestamp) -> SimulatedMigration {
+        let luck = load::unit(load::key(self.seed, u64::from(route.vm.0)), RandomUse::Transfer, route.id.0 as i64);
+        SimulatedMigration::between(route, now, self.transfer(self.places[route.to.index()].1, luck))
     }
 
     fn transfer(&self, homewards: bool, luck: f64) -> Span {
@@ -216,8 +215,8 @@ impl Simulation {
     }
 
     fn silence(&self, vm: VmId, now: Timestamp) -> Option<&str> {
-        let guest = &self.crowd.guests[vm.index()];
-        if guest.off || self.crowd.machines[guest.host.index()].is_down() {
+        let guest = &self.fleet.guests[vm.index()];
+        if guest.off || self.fleet.machines[guest.host.index()].is_down() {
             return Some("no answer");
         }
         let silence = guest.silences.iter().find(|s| s.from <= now && now < s.from + s.lasts);
@@ -226,7 +225,7 @@ impl Simulation {
 
     fn poll(&mut self, vm: VmId, now: Timestamp) -> Event {
         let free = self.can_work(vm);
-        let worker = &mut self.crowd.guests[vm.index()].worker;
+        let worker = &mut self.fleet.guests[vm.index()].worker;
         if free && worker.as_mut().is_some_and(|worker| worker.claim(now)) {
             self.begin_soon(vm, now);
         }
@@ -234,8 +233,235 @@ impl Simulation {
     }
 
     pub(super) fn report(&self, vm: VmId, now: Timestamp) -> Option<QueueReport> {
-        let guest = &self.crowd.guests[vm.index()];
+        let guest = &self.fleet.guests[vm.index()];
         let transfer = self.transfer(!self.places[guest.host.index()].1, 0.5);
         guest.worker.as_ref().and_then(|worker| worker.report(now, transfer))
+    }
+}
+
+/// Every host reports its load this often, each at its own time within the interval.
+const REPORT_EVERY: Span = Span::from_secs(60);
+/// A host's time within the interval is a whole number of slots of this length.
+const REPORT_SLOT: Span = Span::from_millis(100);
+
+/// Something that will happen. The order breaks ties, so that it depends on what is due and not on who asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DueEvent {
+    Fails(HostId, Span),
+    Returns(HostId),
+    Ends(RequestId),
+    Progress(RequestId, u32),
+    JobEnds(VmId, u32),
+    JobBegins(VmId, u32),
+    Report(HostId),
+}
+
+impl Simulation {
+    pub(super) fn push(&mut self, at: Timestamp, due: DueEvent) {
+        self.due.push(Reverse((at, due)));
+    }
+
+    pub(super) fn catch_up(&mut self, now: Timestamp) {
+        while let Some(&Reverse((at, due))) = self.due.peek().filter(|Reverse((at, _))| *at <= now) {
+            self.due.pop();
+            self.happens(at, due);
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn happens(&mut self, at: Timestamp, due: DueEvent) {
+        match due {
+            DueEvent::Fails(host, lasts) => self.fails(host, at, at + lasts),
+            DueEvent::Returns(host) => self.returns(host, at),
+            DueEvent::Ends(id) => self.ends(id, at),
+            DueEvent::Progress(id, n) => self.progresses(id, n),
+            DueEvent::JobEnds(vm, turn) => self.job_ends(vm, turn, at),
+            DueEvent::JobBegins(vm, turn) => self.job_begins(vm, turn, at),
+            DueEvent::Report(host) => {
+                self.tell(host, at);
+                let next = self.next_report(host, at);
+                self.push(next, DueEvent::Report(host));
+            }
+        }
+    }
+
+    fn tell(&mut self, host: HostId, at: Timestamp) {
+        let down = self.fleet.machines[host.index()].is_down();
+        let (state, load) =
+            if down { (HostState::Down, None) } else { (HostState::Up, Some(self.fleet.load(host, at))) };
+        self.untold.push(Event::Host { host, state, load, why: None });
+    }
+
+    fn next_report(&self, host: HostId, after: Timestamp) -> Timestamp {
+        let (every, slot) = (REPORT_EVERY.millis(), REPORT_SLOT.millis());
+        let luck = load::unit(load::key(self.seed, u64::from(host.0)), RandomUse::Stagger, 0);
+        let own = (luck * (every / slot) as f64) as i64 * slot;
+        let wait = (own - after.millis()).rem_euclid(every);
+        after + Span::from_millis(if wait == 0 { every } else { wait })
+    }
+
+    fn fails(&mut self, host: HostId, at: Timestamp, until: Timestamp) {
+        self.fleet.fail(host, at, until);
+        self.push(until, DueEvent::Returns(host));
+        for vm in self.fleet.machines[host.index()].vms().to_vec() {
+            self.interrupt(vm, at);
+        }
+        let mut over = Vec::new();
+        for moving in self.moving.values_mut() {
+            let fate = match host {
+                _ if host == moving.route.from => MigrationFate::SourceFails,
+                _ if host == moving.route.to => MigrationFate::DestinationFails,
+                _ => continue,
+            };
+            moving.breaks(at, fate);
+            over.push(moving.route.id);
+        }
+        self.tell(host, at);
+        over.into_iter().for_each(|id| self.ends(id, at));
+    }
+
+    fn returns(&mut self, host: HostId, at: Timestamp) {
+        if self.fleet.machines[host.index()].down_until != Some(at) {
+            return;
+        }
+        self.fleet.recover(host, at);
+        self.tell(host, at);
+        for vm in self.fleet.machines[host.index()].vms().to_vec() {
+            self.resume(vm, at);
+        }
+    }
+
+    fn ends(&mut self, id: RequestId, at: Timestamp) {
+        let Some(moving) = self.moving.get(&id).filter(|moving| moving.ends == at).cloned() else { return };
+        self.moving.remove(&id);
+        let Route { vm, to, .. } = moving.route;
+        self.fleet.change(vm, at, |guest| (guest.moving, guest.off) = (None, false));
+        if moving.arrives() {
+            self.fleet.carry(vm, to, at);
+        }
+        self.resume(vm, at);
+        self.untold.push(Event::Ended { id, detail: moving.ending() });
+    }
+
+    fn progresses(&mut self, id: RequestId, n: u32) {
+        let Some(moving) = self.moving.get(&id) else { return };
+        if moving.reports_at(n).is_none() {
+            return;
+        }
+        let (percent, detail, transfer) = moving.report(n);
+        let next = moving.reports_at(n + 1);
+        self.untold.push(Event::Progress { id, percent, detail, transfer });
+        if let Some(at) = next {
+            self.push(at, DueEvent::Progress(id, n + 1));
+        }
+    }
+
+    pub(super) fn can_work(&self, vm: VmId) -> bool {
+        let guest = &self.fleet.guests[vm.index()];
+        guest.moving.is_none() && !self.fleet.machines[guest.host.index()].is_down()
+    }
+
+    pub(super) fn begin_soon(&mut self, vm: VmId, now: Timestamp) {
+        if let Some(turn) = self.fleet.guests[vm.index()].worker.as_ref().map(|worker| worker.turn()) {
+            self.push(now + BETWEEN_JOBS, DueEvent::JobBegins(vm, turn));
+        }
+    }
+
+    pub(super) fn interrupt(&mut self, vm: VmId, now: Timestamp) {
+        if let Some(worker) = &mut self.fleet.guests[vm.index()].worker {
+            worker.interrupt(now);
+        }
+    }
+
+    pub(super) fn resume(&mut self, vm: VmId, now: Timestamp) {
+        if self.can_work(vm) {
+            self.begin_soon(vm, now);
+        }
+    }
+
+    fn job_begins(&mut self, vm: VmId, turn: u32, at: Timestamp) {
+        let slowdown = self.fleet.slowdown(vm, at);
+        let mut begun = None;
+        self.fleet.change(vm, at, |guest| {
+            let pace = WorkPace { home: self.places[guest.host.index()].1, slowdown };
+            if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
+                begun = worker.begin(at, pace).map(|takes| (takes, worker.turn()));
+            }
+        });
+        if let Some((takes, turn)) = begun {
+            self.push(at + takes, DueEvent::JobEnds(vm, turn));
+        }
+    }
+
+    fn job_ends(&mut self, vm: VmId, turn: u32, at: Timestamp) {
+        let mut ended = false;
+        self.fleet.change(vm, at, |guest| {
+            if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
+                worker.end(at);
+                ended = true;
+            }
+        });
+        if ended {
+            self.untold.push(Event::Queue { vm, report: self.report(vm, at) });
+            self.begin_soon(vm, at);
+        }
+    }
+}
+
+impl Simulation {
+    /// Goes on with a changed cluster and plan. VMs of a name that was in `old` stay where they are, with their
+    /// counters and queues; hosts stay down that are; migrations go on whose VM and hosts are still there. Outages of
+    /// the plan that began before `now` are over.
+    pub fn reconfigure(&mut self, old: &Cluster, new: &Cluster, mut plan: Plan, now: Timestamp) {
+        self.catch_up(now);
+        let names = Names::between(old, new);
+        let mut placed = new.clone();
+        for (guest, vm) in self.fleet.guests.iter().zip(&names.vms) {
+            if let (Some(vm), Some(host)) = (vm, names.hosts[guest.host.index()]) {
+                placed.vms[vm.index()].host = host;
+            }
+        }
+        plan.outages.retain(|outage| outage.from > now);
+        let simulates: Vec<bool> = new.hosts.iter().map(|host| plan.simulates(host.array)).collect();
+        let mut before = std::mem::replace(self, Self::new(&placed, plan, now));
+        // Other events are told again, or name ids that no longer exist.
+        before.untold.retain(|event| matches!(event, Event::Ended { .. }));
+        self.untold.append(&mut before.untold);
+        self.carry_hosts(&before, &names, &simulates);
+        self.carry_migrations(&before, &names);
+        self.carry_vms(before, &names, now);
+    }
+
+    fn carry_hosts(&mut self, before: &Self, names: &Names, simulates: &[bool]) {
+        for (machine, host) in before.fleet.machines.iter().zip(&names.hosts) {
+            if let (Some(host), Some(until)) = ((*host).filter(|host| simulates[host.index()]), machine.down_until) {
+                self.fleet.machines[host.index()].down_until = Some(until);
+                self.push(until, DueEvent::Returns(host));
+            }
+        }
+    }
+
+    fn carry_migrations(&mut self, before: &Self, names: &Names) {
+        for (id, moving) in &before.moving {
+            let Some(route) = names.route(moving.route) else { continue };
+            let mut moving = moving.clone();
+            moving.route = route;
+            let guest = &mut self.fleet.guests[route.vm.index()];
+            (guest.moving, guest.off) = (Some(*id), !moving.is_live());
+            self.push(moving.ends, DueEvent::Ends(*id));
+            if let Some((n, at)) = moving.next_report(before.now) {
+                self.push(at, DueEvent::Progress(*id, n));
+            }
+            self.moving.insert(*id, moving);
+        }
+    }
+
+    fn carry_vms(&mut self, before: Self, names: &Names, now: Timestamp) {
+        for (guest, vm) in before.fleet.guests.into_iter().zip(&names.vms) {
+            let Some(vm) = *vm else { continue };
+            self.fleet.guests[vm.index()].carry_on(guest);
+            self.interrupt(vm, now);
+            self.resume(vm, now);
+        }
     }
 }

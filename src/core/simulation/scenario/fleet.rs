@@ -1,13 +1,15 @@
 //! The default demo: home arrays with a base, arrays in a cloud, all four policies; mostly healthy, never quite still.
 //!
-//! A few VMs have a part to play in the first hour (`leads`); the rest are the crowd (`extra`), alike but for
-//! their name, demand and luck. Loads are such that an ordinary host has about 60 % of its CPU wanted.
+//! A few VMs show something in the first hour (`leads`). The rest (`extra`) differ only in name, demand and random numbers. On an
+//! ordinary host about 60 % of the CPU is wanted.
 
-use super::cast::{Cast, Machine, Part, base, minute, schedule, silence, site, surge, threshold};
+use super::fixtures::{
+    ClusterFixture, HostFixture, VmFixture, base, minute, schedule, silence, site, surge, threshold,
+};
 use super::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, Size};
 use crate::core::cluster::{ArrayId, HostId, Limits, Span};
 use crate::core::policy::Rule;
-use crate::core::simulation::hash::{self, For};
+use crate::core::simulation::load::{self, RandomUse};
 use crate::core::simulation::{Outage, Service, VmPlan};
 
 const VMS: u32 = 50;
@@ -15,7 +17,7 @@ const HOSTS: u32 = 12;
 const ARRAY_SIZE: u32 = 64;
 /// One host in so many stands in the cloud.
 const CLOUD_SHARE: u32 = 3;
-/// One VM of the crowd in so many lives in the cloud.
+/// One in so many of the other VMs lives in the cloud.
 const CLOUD_VMS: usize = 3;
 /// A large fleet may have one migration at once for so many hosts.
 const HOSTS_A_MOVE: u32 = 25;
@@ -25,44 +27,44 @@ const VMS_A_HOST: u32 = 6;
 const OLD_GHZ: f64 = 5.2;
 const NEW_GHZ: f64 = 6.0;
 const XL_GHZ: f64 = 5.2;
-/// Ordinary demand of the crowd, least and most, in GHz.
+/// Ordinary demand of the other VMs, least and most, in GHz.
 const DEMAND_GHZ: (f64, f64) = (0.3, 0.7);
 /// Slow enough that a move can be watched.
 const BANDWIDTH_MB_S: f64 = 60.0;
 
-pub(super) fn build(size: Size) -> Cast {
+pub(super) fn build(size: Size) -> ClusterFixture {
     let vms = size.vms.unwrap_or(VMS).clamp(1, MOST_VMS);
     let hosts = size.hosts.unwrap_or(HOSTS).clamp(FEWEST_HOSTS, MOST_HOSTS);
     let at_once = Limits::default().at_once.max(hosts / HOSTS_A_MOVE);
-    let mut cast = Cast::new("fleet", Limits { at_once, ..Limits::default() });
-    cast.bandwidth_mb_s = BANDWIDTH_MB_S;
-    cast.between_sites = (Span::from_mins(2), Span::from_mins(5));
-    let stage = Stage::set(&mut cast, vms, hosts);
-    let leads = leads(stage.away(0));
+    let mut fixture = ClusterFixture::new("fleet", Limits { at_once, ..Limits::default() });
+    fixture.bandwidth_mb_s = BANDWIDTH_MB_S;
+    fixture.between_sites = (Span::from_mins(2), Span::from_mins(5));
+    let places = FleetHosts::set(&mut fixture, vms, hosts);
+    let leads = leads(places.away(0));
     let led = leads.len();
-    for (place, part) in leads.into_iter().take(vms as usize) {
-        let host = stage.host(place);
-        cast.vm(host, part);
+    for (place, vm) in leads.into_iter().take(vms as usize) {
+        let host = places.host(place);
+        fixture.vm(host, vm);
     }
-    let mut homes = stage.homes(led);
-    let mut clouds = stage.rings[stage.homes..].iter().flatten().copied().cycle();
+    let mut homes = places.homes(led);
+    let mut clouds = places.rings[places.homes..].iter().flatten().copied().cycle();
     for index in led..vms as usize {
         let kind = (index - led) % KINDS.len();
         let cloud = index % CLOUD_VMS == 0 && KINDS[kind].2;
         let host = if cloud { clouds.next() } else { homes.next() };
         let host = host.unwrap_or(HostId(0));
-        let away = stage.away(cast.cluster.host(host).array.index());
-        cast.vm(host, extra(index, kind, (index - led) / KINDS.len(), away));
+        let away = places.away(fixture.cluster.host(host).array.index());
+        fixture.vm(host, extra(index, kind, (index - led) / KINDS.len(), away));
     }
     // The host before the last of the first ring: not the one that many go to.
-    let ring = &stage.rings[0];
+    let ring = &places.rings[0];
     let outage = Outage { host: ring[ring.len().saturating_sub(2)], from: minute(11), lasts: Span::from_mins(5) };
-    cast.outages = vec![outage];
-    cast
+    fixture.outages = vec![outage];
+    fixture
 }
 
 /// The arrays, and where VMs begin.
-struct Stage {
+struct FleetHosts {
     /// By array: its ring. Those at home come first.
     rings: Vec<Vec<HostId>>,
     /// By array at home: its base.
@@ -73,21 +75,21 @@ struct Stage {
 
 /// Where a lead begins, in the first array.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum StartPlace {
     Ring(usize),
     Base,
     Cloud(usize),
 }
 
-impl Stage {
-    fn set(cast: &mut Cast, vms: u32, hosts: u32) -> Self {
-        let (home, cloud) = (cast.site("oslo", true), cast.site("cloud", false));
+impl FleetHosts {
+    fn set(fixture: &mut ClusterFixture, vms: u32, hosts: u32) -> Self {
+        let (home, cloud) = (fixture.site("oslo", true), fixture.site("cloud", false));
         let away = hosts / CLOUD_SHARE;
         let at_home = sizes(hosts - away);
         let in_ring = hosts - away - at_home.len() as u32;
         let a_host = vms.div_ceil(in_ring).max(VMS_A_HOST);
         let (scale, capacity) = (f64::from(a_host) / f64::from(VMS_A_HOST), a_host + a_host / 2 + 1);
-        let machine = |name: String, ghz: f64, price| Machine { name, ghz: ghz * scale, capacity, price };
+        let machine = |name: String, ghz: f64, price| HostFixture { name, ghz: ghz * scale, capacity, price };
         let mut number = 0;
         for (index, &size) in at_home.iter().enumerate() {
             let ring = (0..size - 1).map(|place| {
@@ -96,8 +98,8 @@ impl Stage {
                 machine(format!("mln{number}"), ghz, 0.10)
             });
             let ring = ring.collect();
-            let base = Machine { capacity: capacity * 2, ..machine(numbered("base", index), NEW_GHZ, 0.04) };
-            cast.array(numbered("oslo", index), home, ring, Some(base));
+            let base = HostFixture { capacity: capacity * 2, ..machine(numbered("base", index), NEW_GHZ, 0.04) };
+            fixture.array(numbered("oslo", index), home, ring, Some(base));
         }
         let mut number = 0;
         for (index, &size) in sizes(away).iter().enumerate() {
@@ -106,9 +108,9 @@ impl Stage {
                 machine(format!("xl{number}"), XL_GHZ, 0.34)
             });
             let ring = ring.collect();
-            cast.array(numbered("cloud", index), cloud, ring, None);
+            fixture.array(numbered("cloud", index), cloud, ring, None);
         }
-        let arrays = &cast.cluster.arrays;
+        let arrays = &fixture.cluster.arrays;
         Self {
             rings: arrays.iter().map(|array| array.ring.clone()).collect(),
             bases: arrays.iter().filter_map(|array| array.base).collect(),
@@ -116,12 +118,12 @@ impl Stage {
         }
     }
 
-    fn host(&self, place: Place) -> HostId {
+    fn host(&self, place: StartPlace) -> HostId {
         let of = |ring: &[HostId], n: usize| ring[n % ring.len()];
         match place {
-            Place::Ring(n) => of(&self.rings[0], n),
-            Place::Base => self.bases[0],
-            Place::Cloud(n) => of(&self.rings[self.homes], n),
+            StartPlace::Ring(n) => of(&self.rings[0], n),
+            StartPlace::Base => self.bases[0],
+            StartPlace::Cloud(n) => of(&self.rings[self.homes], n),
         }
     }
 
@@ -149,9 +151,9 @@ fn sizes(hosts: u32) -> Vec<u32> {
     (0..arrays).map(|n| hosts / arrays + u32::from(n < hosts % arrays)).collect()
 }
 
-/// Those with a part to play. Hopeless, overloaded for a while, too busy to be moved, silent, resting, away with a
-/// queue: one of each within the first half hour.
-fn leads(away: ArrayId) -> Vec<(Place, Part)> {
+/// The VMs that show something within the first half hour: one that is hopeless, one overloaded for a while, one too busy to be
+/// moved, one silent, one resting, one away with a queue.
+fn leads(away: ArrayId) -> Vec<(StartPlace, VmFixture)> {
     let vcpu = |ghz: f64, limit: f64| VmPlan { demand_ghz: ghz, limit_ghz: Some(limit), ..calm() };
     let mysql = |plan: VmPlan| VmPlan { service: Some(Service::Mysql), ..plan };
     let apache = |plan: VmPlan| VmPlan { service: Some(Service::Apache), ..plan };
@@ -168,24 +170,27 @@ fn leads(away: ArrayId) -> Vec<(Place, Part)> {
     // No limit of its own: when it is busy its neighbours feel it.
     let tickets1 = VmPlan { demand_ghz: 0.8, dirty_mb_s: 4.0, surges: vec![surge(8, 9, 3.6)], ..apache(calm()) };
     vec![
-        (Place::Ring(0), part("nii1", threshold(50.0, 3), nii1)),
-        (Place::Ring(2), part("nii2", threshold(15.0, 3), nii2)),
-        (Place::Ring(3), part("nii3", base((50.0, 3), (1.0, 15)), nii3)),
-        (Place::Ring(1), Part { interval: Span::from_mins(2), away: Some(away), ..part("nii4", site(2), queue) }),
-        (Place::Ring(4), part("nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), nii5)),
-        (Place::Ring(5), part("nii7", threshold(50.0, 3), nii7)),
-        (Place::Ring(6), part("cache1", threshold(800.0, 3), cache1)),
-        (Place::Cloud(0), part("wiki1", threshold(800.0, 3), wiki1)),
-        (Place::Ring(3), part("tickets1", base((12.0, 3), (55.0, 20)), tickets1)),
-        (Place::Base, part("backup1", schedule((50.0, 3), (1.0, 20), "22:00-05:00"), mysql(vcpu(0.4, 1.2)))),
+        (StartPlace::Ring(0), vm("nii1", threshold(50.0, 3), nii1)),
+        (StartPlace::Ring(2), vm("nii2", threshold(15.0, 3), nii2)),
+        (StartPlace::Ring(3), vm("nii3", base((50.0, 3), (1.0, 15)), nii3)),
         (
-            Place::Ring(4),
-            part("staff1", schedule((12.0, 3), (57.0, 20), "Mon-Fri 07:00-14:50"), apache(vcpu(0.5, 1.2))),
+            StartPlace::Ring(1),
+            VmFixture { interval: Span::from_mins(2), away: Some(away), ..vm("nii4", site(2), queue) },
+        ),
+        (StartPlace::Ring(4), vm("nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), nii5)),
+        (StartPlace::Ring(5), vm("nii7", threshold(50.0, 3), nii7)),
+        (StartPlace::Ring(6), vm("cache1", threshold(800.0, 3), cache1)),
+        (StartPlace::Cloud(0), vm("wiki1", threshold(800.0, 3), wiki1)),
+        (StartPlace::Ring(3), vm("tickets1", base((12.0, 3), (55.0, 20)), tickets1)),
+        (StartPlace::Base, vm("backup1", schedule((50.0, 3), (1.0, 20), "22:00-05:00"), mysql(vcpu(0.4, 1.2)))),
+        (
+            StartPlace::Ring(4),
+            vm("staff1", schedule((12.0, 3), (57.0, 20), "Mon-Fri 07:00-14:50"), apache(vcpu(0.5, 1.2))),
         ),
     ]
 }
 
-/// A kind of the crowd: its name, what it is, and whether it may live in the cloud.
+/// Kinds of other VMs: name, service, and whether it may live in the cloud.
 const KINDS: [(&str, Service, bool); 10] = [
     ("web", Service::Apache, true),
     ("db", Service::Mysql, true),
@@ -198,19 +203,19 @@ const KINDS: [(&str, Service, bool); 10] = [
     ("api", Service::Http, true),
     ("batch", Service::Queue, false),
 ];
-/// Hours of the crowd's offices.
+/// Working hours of the offices.
 const HOURS: [&str; 3] = ["Mon-Fri 07:00-18:00", "Mon-Sat 06:00-22:00", "Mon-Fri 08:00-17:00"];
 
-/// The `index`-th VM, one of the crowd.
-fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> Part {
+/// The `index`-th VM, one of the others.
+fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> VmFixture {
     let (mut name, mut service, _) = KINDS[kind];
     let (before, a_round) = of_this_name(kind, name);
     let number = FIRST_NUMBER + round * a_round + before;
     if service == Service::Queue && round >= BATCHES && !round.is_multiple_of(BATCH_ROUNDS) {
         (name, service) = ("feed", Service::Http);
     }
-    // A VM's size is its own, whatever the seed: the cluster is the same, what happens in it is not.
-    let luck = |n: i64| hash::unit(hash::key(0, index as u64), For::Phase, n);
+    // A VM's size does not depend on the seed: the cluster is always the same, only what happens in it differs.
+    let luck = |n: i64| load::unit(load::key(0, index as u64), RandomUse::Phase, n);
     let demand_ghz = DEMAND_GHZ.0 + (DEMAND_GHZ.1 - DEMAND_GHZ.0) * luck(1);
     let plan = VmPlan {
         service: Some(service),
@@ -227,13 +232,13 @@ fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> Part {
     };
     let (rule, away) = rule(name, service, round, away);
     let interval = if away.is_some() { Span::from_mins(2) } else { Span::from_mins(1) };
-    Part { name: format!("{name}{number:02}"), rule, plan, interval, away }
+    VmFixture { name: format!("{name}{number:02}"), rule, plan, interval, away }
 }
 
 /// Moves between sites take minutes each: beyond the first few, only one worker in so many has queues.
 const BATCHES: usize = 4;
 const BATCH_ROUNDS: usize = 16;
-/// The crowd's first number of a name.
+/// The first number of a name.
 const FIRST_NUMBER: usize = 1;
 
 fn of_this_name(kind: usize, name: &str) -> (usize, usize) {
@@ -259,6 +264,6 @@ fn calm() -> VmPlan {
     VmPlan { bursts_a_day: 0.0, swing: 0.1, memory_mb: 1_536.0, dirty_mb_s: 12.0, ..VmPlan::default() }
 }
 
-fn part(name: &str, rule: Rule, plan: VmPlan) -> Part {
-    Part { name: name.to_owned(), rule, plan, interval: Span::from_mins(1), away: None }
+fn vm(name: &str, rule: Rule, plan: VmPlan) -> VmFixture {
+    VmFixture { name: name.to_owned(), rule, plan, interval: Span::from_mins(1), away: None }
 }

@@ -2,8 +2,7 @@
 //!
 //! What makes them worth watching (demands, surges, outages, queues) stands in `thesis.rs` and `fleet.rs`, as data.
 
-mod before;
-mod cast;
+mod fixtures;
 mod fleet;
 mod thesis;
 
@@ -13,10 +12,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use before::Before;
-
 use super::Plan;
-use crate::core::cluster::{Cluster, Monitor, Timestamp};
+use crate::core::cluster::{Cluster, Monitor, Span, Timestamp};
+use crate::core::policy::{Field, Settings};
 
 /// When a demo's time begins: 2009-05-06T12:40:00Z, a Wednesday, 14:40 in Oslo.
 pub const START: Timestamp = Timestamp::from_secs(1_241_613_600);
@@ -67,13 +65,13 @@ impl Scenario {
     /// The cluster, its VMs' monitors (all simulated) and what the simulator needs. Sizes out of bounds are brought
     /// within; only the fleet has a size.
     pub fn build(self, size: Size, seed: u64) -> (Cluster, Vec<Monitor>, Plan) {
-        let cast = match self {
+        let fixture = match self {
             Self::Fleet => fleet::build(size),
             Self::One => thesis::one(),
             Self::Two => thesis::two(),
             Self::Three => thesis::three(),
         };
-        cast.finish(seed)
+        fixture.finish(seed)
     }
 
     /// The word on the command line.
@@ -99,5 +97,60 @@ impl FromStr for Scenario {
     fn from_str(text: &str) -> Result<Self, ScenarioError> {
         let found = Self::ALL.into_iter().find(|scenario| scenario.word() == text);
         found.ok_or_else(|| ScenarioError(text.to_owned()))
+    }
+}
+
+/// At most so many readings of the past are simulated, because the operator waits for the first screen meanwhile.
+const MOST_READINGS: i64 = 500_000;
+/// The longest past.
+const LONGEST: Span = Span::from_hours(14 * 24);
+/// Thesis, figure 4.3: nii1's threshold was raised in the 16th hour of 48 …
+const RAISED: Span = Span::from_mins(15 * 60 + 20);
+const FIGURE: Span = Span::from_hours(48);
+/// … from this to what it is now.
+const TOO_LOW: f64 = 20.0;
+/// A load that is beyond the old threshold and within the new one, in GHz of the 2 that nii1 can have.
+const BETWEEN_GHZ: f64 = 1.7;
+
+/// What a demo's cluster did before the demo begins, so that its history is not empty on the first day.
+pub struct ScenarioPast {
+    /// As it was then.
+    pub cluster: Cluster,
+    /// Every VM's monitor, all simulated.
+    pub monitors: Vec<Monitor>,
+    /// What the simulator needs.
+    pub plan: Plan,
+    /// It begins then, and ends at [`START`].
+    pub from: Timestamp,
+    /// Settings that an operator changed, by instant.
+    pub edits: Vec<(Timestamp, String, Settings)>,
+}
+
+impl Scenario {
+    /// The past of this scenario: the same cluster, up to [`START`].
+    pub fn before(self, size: Size, seed: u64) -> ScenarioPast {
+        let (cluster, monitors, plan) = self.build(size, seed);
+        let a_minute = cluster.vms.iter().map(|vm| 60_000 / vm.interval.millis().max(1_000)).sum::<i64>().max(1);
+        let span = Span::from_mins(MOST_READINGS / a_minute).min(LONGEST);
+        let mut before = ScenarioPast { cluster, monitors, plan, from: START - span, edits: Vec::new() };
+        if self == Self::One {
+            before.loop_that_ends();
+        }
+        before
+    }
+}
+
+impl ScenarioPast {
+    /// nii1 asks for a move again and again until its threshold is raised (thesis, figures 4.3 and 4.4).
+    fn loop_that_ends(&mut self) {
+        self.from = START - FIGURE;
+        let (nii1, plan) = (&mut self.cluster.vms[0], &mut self.plan.vms[0]);
+        plan.demand_ghz = BETWEEN_GHZ;
+        plan.swing = 0.02;
+        let raised = nii1.policy.clone();
+        if let Ok(low) = raised.with(Field::Threshold, TOO_LOW) {
+            nii1.policy = low;
+            self.edits.push((self.from + RAISED, nii1.name.clone(), raised));
+        }
     }
 }

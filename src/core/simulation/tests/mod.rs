@@ -9,7 +9,7 @@ mod reloads;
 mod restarts;
 mod scenarios;
 
-use super::demand::step_of;
+use super::load::step_of;
 use super::{Plan, START, Scenario, Simulation, Size};
 use crate::core::cluster::{Cluster, HostId, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Event, Presence, QueueReport, Route};
@@ -18,17 +18,17 @@ use crate::core::engine::{Event, Presence, QueueReport, Route};
 impl Simulation {
     /// The host a VM runs on or, if that is down or it is on its way, belongs to.
     fn host_of(&self, vm: VmId) -> Option<HostId> {
-        self.crowd.guests.get(vm.index()).map(|guest| guest.host)
+        self.fleet.guests.get(vm.index()).map(|guest| guest.host)
     }
 
     /// What the VMs of a host want of it, as a part of what it has.
     fn load(&self, host: HostId, now: Timestamp) -> f64 {
-        self.crowd.load(host, now)
+        self.fleet.load(host, now)
     }
 
     /// The CPU a VM takes, in GHz.
     fn demand_of(&self, vm: VmId, now: Timestamp) -> f64 {
-        let guest = &self.crowd.guests[vm.index()];
+        let guest = &self.fleet.guests[vm.index()];
         guest.takes(guest.activity(step_of(now)))
     }
 }

@@ -10,10 +10,10 @@ use crate::core::cluster::{
 use crate::core::policy::{
     Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, Resting, Rule, Settings, SiteRule, WorkingHours,
 };
-use crate::core::simulation::{Outage, Plan, Service, Silence, Surge, VmPlan};
+use crate::core::simulation::{Outage, Plan, Service, ServiceSilence, Surge, VmPlan};
 
-/// A scenario in the making.
-pub(super) struct Cast {
+/// A scenario's cluster while it is put together.
+pub(super) struct ClusterFixture {
     pub(super) cluster: Cluster,
     vms: Vec<VmPlan>,
     hosts_ghz: Vec<f64>,
@@ -22,16 +22,16 @@ pub(super) struct Cast {
     pub(super) outages: Vec<Outage>,
 }
 
-/// A host to be.
-pub(super) struct Machine {
+/// A host of a scenario.
+pub(super) struct HostFixture {
     pub(super) name: String,
     pub(super) ghz: f64,
     pub(super) capacity: u32,
     pub(super) price: f64,
 }
 
-/// A VM to be.
-pub(super) struct Part {
+/// A VM of a scenario.
+pub(super) struct VmFixture {
     pub(super) name: String,
     pub(super) rule: Rule,
     pub(super) plan: VmPlan,
@@ -45,7 +45,7 @@ pub(super) fn minute(minutes: i64) -> Timestamp {
     START + Span::from_mins(minutes)
 }
 
-impl Cast {
+impl ClusterFixture {
     pub(super) fn new(name: &str, limits: Limits) -> Self {
         Self {
             cluster: Cluster { name: name.to_owned(), mode: Mode::Auto, limits, ..Cluster::default() },
@@ -62,7 +62,13 @@ impl Cast {
         SiteId::at(self.cluster.sites.len() - 1)
     }
 
-    pub(super) fn array(&mut self, name: String, site: SiteId, ring: Vec<Machine>, base: Option<Machine>) -> ArrayId {
+    pub(super) fn array(
+        &mut self,
+        name: String,
+        site: SiteId,
+        ring: Vec<HostFixture>,
+        base: Option<HostFixture>,
+    ) -> ArrayId {
         let array = ArrayId::at(self.cluster.arrays.len());
         let ring = ring.into_iter().map(|machine| self.host(machine, array)).collect();
         let base = base.map(|machine| self.host(machine, array));
@@ -70,27 +76,27 @@ impl Cast {
         array
     }
 
-    fn host(&mut self, machine: Machine, array: ArrayId) -> HostId {
-        let Machine { name, ghz, capacity, price } = machine;
+    fn host(&mut self, machine: HostFixture, array: ArrayId) -> HostId {
+        let HostFixture { name, ghz, capacity, price } = machine;
         self.cluster.hosts.push(Host { name, array, capacity: Some(capacity), price, draining: false });
         self.hosts_ghz.push(ghz);
         HostId::at(self.cluster.hosts.len() - 1)
     }
 
-    pub(super) fn vm(&mut self, host: HostId, part: Part) -> VmId {
-        let (word, indicator, direction) = service(part.plan.service);
+    pub(super) fn vm(&mut self, host: HostId, vm: VmFixture) -> VmId {
+        let (word, indicator, direction) = service(vm.plan.service);
         self.cluster.vms.push(Vm {
-            name: part.name,
+            name: vm.name,
             service: word.to_owned(),
             array: self.cluster.host(host).array,
             host,
-            interval: part.interval,
+            interval: vm.interval,
             indicator,
-            policy: Settings::new(part.rule, direction),
+            policy: Settings::new(vm.rule, direction),
             mode: None,
-            away: part.away,
+            away: vm.away,
         });
-        self.vms.push(part.plan);
+        self.vms.push(vm.plan);
         VmId::at(self.vms.len() - 1)
     }
 
@@ -145,12 +151,12 @@ const fn bound((at, tarry): (f64, u32)) -> Bound {
     Bound { at, tarry }
 }
 
-/// A burst for certain: from so many minutes after the start, for so many minutes.
+/// A planned burst: from so many minutes after the start, for so many minutes.
 pub(super) fn surge(from: i64, lasts: i64, times: f64) -> Surge {
     Surge { from: minute(from), lasts: Span::from_mins(lasts), times }
 }
 
-/// No answer: from so many minutes after the start, for so many minutes.
-pub(super) fn silence(from: i64, lasts: i64, reason: &str) -> Silence {
-    Silence { from: minute(from), lasts: Span::from_mins(lasts), reason: reason.to_owned() }
+/// The service does not answer: from so many minutes after the start, for so many minutes.
+pub(super) fn silence(from: i64, lasts: i64, reason: &str) -> ServiceSilence {
+    ServiceSilence { from: minute(from), lasts: Span::from_mins(lasts), reason: reason.to_owned() }
 }

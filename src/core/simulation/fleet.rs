@@ -1,39 +1,37 @@
-//! Hosts and the VMs on them: who crowds whom, and what the services make of it.
+//! Hosts and the VMs on them: how much of a host its VMs want, and what the services make of it.
 //!
-//! A host's demand is constant for one step of absolute time. Counters grow step by step for all VMs of a host
-//! together, in steps that have passed whole; so it does not matter who is read when, or how often.
+//! A host's demand is constant for one step of absolute time. Counters grow step by step for all VMs of a host together, when the
+//! step is over. So it does not matter which VM is read when, or how often.
 
-use super::demand::{Demand, step_of};
-use super::hash::{self, For};
-use super::plan::{Service, Silence, VmPlan};
+use super::load::{self, Demand, RandomUse, step_of};
+use super::plan::{Service, ServiceSilence, VmPlan};
 use super::queue::Worker;
-use super::service;
 use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
 
-/// A host without CPU would have a load that is no number, in GHz.
+/// The least CPU of a host, in GHz. Without any the load would be no number.
 const LEAST_GHZ: f64 = 0.1;
-/// A queue's VM that does not work wants this part of its demand.
+/// A worker's VM without work wants this part of its demand.
 const IDLE_WORKER: f64 = 0.2;
 
 /// A simulated host.
 #[derive(Debug, Clone)]
-pub(super) struct Machine {
+pub(super) struct SimulatedHost {
     ghz: f64,
-    /// It failed, and comes back then.
+    /// It has failed, and comes back then.
     pub(super) down_until: Option<Timestamp>,
-    /// In the order of their ids, so that sums do not depend on who came first.
+    /// In the order of their ids, so that sums do not depend on the order of arrival.
     vms: Vec<VmId>,
     /// How many of them have a counter to keep.
     counters: usize,
     /// The first step whose increments are not in the counters.
     next_step: i64,
-    /// The step the VMs' `activity` and this demand are of.
+    /// The step of the VMs' `activity`, and the host's demand in it.
     known: Option<(i64, f64)>,
 }
 
 /// A simulated VM.
 #[derive(Debug, Clone)]
-pub(super) struct Guest {
+pub(super) struct SimulatedVm {
     key: u64,
     demand: Demand,
     limit_ghz: Option<f64>,
@@ -42,11 +40,11 @@ pub(super) struct Guest {
     pub(super) memory_mb: f64,
     pub(super) dirty_mb_s: f64,
     pub(super) deadline_ms: f64,
-    pub(super) silences: Box<[Silence]>,
+    pub(super) silences: Box<[ServiceSilence]>,
     pub(super) worker: Option<Box<Worker>>,
     /// The migration it is in.
     pub(super) moving: Option<RequestId>,
-    /// It runs nowhere: on its way between sites.
+    /// It runs nowhere, because it is being copied between sites.
     pub(super) off: bool,
     counter: f64,
     activity: f64,
@@ -54,12 +52,12 @@ pub(super) struct Guest {
 
 /// All hosts and VMs, by their ids.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Crowd {
-    pub(super) machines: Vec<Machine>,
-    pub(super) guests: Vec<Guest>,
+pub(super) struct SimulatedFleet {
+    pub(super) machines: Vec<SimulatedHost>,
+    pub(super) guests: Vec<SimulatedVm>,
 }
 
-impl Machine {
+impl SimulatedHost {
     pub(super) const fn new(ghz: f64, start: Timestamp) -> Self {
         let ghz = ghz.max(LEAST_GHZ);
         Self { ghz, down_until: None, vms: Vec::new(), counters: 0, next_step: step_of(start), known: None }
@@ -74,7 +72,7 @@ impl Machine {
     }
 }
 
-impl Guest {
+impl SimulatedVm {
     pub(super) fn new(key: u64, plan: &VmPlan, host: HostId, start: Timestamp) -> Self {
         let worker = (plan.service == Some(Service::Queue))
             .then(|| Worker::new(key, start + plan.queue_first, plan.queue_every));
@@ -96,14 +94,14 @@ impl Guest {
         }
     }
 
-    /// Goes on where another, of the same name before the config changed, stood.
+    /// Takes over the state of the VM that had the same name before the config changed.
     pub(super) fn carry_on(&mut self, before: Self) {
         if self.service == before.service {
             (self.counter, self.worker) = (before.counter, before.worker);
         }
     }
 
-    /// What it does in a step, in parts of its ordinary day's.
+    /// How much it does in a step, relative to its ordinary day.
     pub(super) fn activity(&self, step: i64) -> f64 {
         match &self.worker {
             _ if self.off => 0.0,
@@ -112,21 +110,21 @@ impl Guest {
         }
     }
 
-    /// What it takes of its host in GHz, at an activity.
+    /// The GHz that it takes of its host at an activity.
     pub(super) fn takes(&self, activity: f64) -> f64 {
         let wanted = self.demand.base() * activity;
         self.limit_ghz.map_or(wanted, |limit| wanted.min(limit))
     }
 
-    /// How slow it is: what the host's crowding does to it, and its own limit beside.
+    /// How slow it is: from the host's load and from its own limit.
     fn slowdown(&self, host_load: f64, activity: f64) -> f64 {
-        let own = self.limit_ghz.map_or(1.0, |limit| service::slowdown(self.demand.base() * activity / limit));
-        service::slowdown(host_load) + own - 1.0
+        let own = self.limit_ghz.map_or(1.0, |limit| load::slowdown(self.demand.base() * activity / limit));
+        load::slowdown(host_load) + own - 1.0
     }
 }
 
-impl Crowd {
-    /// What the VMs of a host want of it, as a part of what it has.
+impl SimulatedFleet {
+    /// The CPU that the VMs of a host want, relative to what it has.
     pub(super) fn load(&self, host: HostId, now: Timestamp) -> f64 {
         let (machine, step) = (&self.machines[host.index()], step_of(now));
         let demand = match machine.known {
@@ -144,7 +142,7 @@ impl Crowd {
     pub(super) fn slowdown(&mut self, vm: VmId, now: Timestamp) -> f64 {
         let (host, step) = (self.guests[vm.index()].host, step_of(now));
         self.settle(host, now);
-        let load = self.crowd(host, step);
+        let load = self.load_in_step(host, step);
         let guest = &self.guests[vm.index()];
         guest.slowdown(load, guest.activity(step))
     }
@@ -158,16 +156,16 @@ impl Crowd {
     /// Idle workers of an Apache.
     pub(super) fn idle_workers(&mut self, vm: VmId, now: Timestamp) -> f64 {
         let slowdown = self.slowdown(vm, now);
-        service::idle_workers(self.guests[vm.index()].activity(step_of(now)), slowdown)
+        load::idle_workers(self.guests[vm.index()].activity(step_of(now)), slowdown)
     }
 
     /// An http answer's time in ms.
     pub(super) fn response_ms(&mut self, vm: VmId, now: Timestamp) -> f64 {
         let slowdown = self.slowdown(vm, now);
-        service::response_ms(slowdown, hash::unit(self.guests[vm.index()].key, For::Response, now.millis()))
+        load::response_ms(slowdown, load::unit(self.guests[vm.index()].key, RandomUse::Response, now.millis()))
     }
 
-    /// Brings a host's counters up to date, as it has been until now. To be called before anything changes on it.
+    /// Brings a host's counters up to date. Call this before anything changes on the host.
     pub(super) fn settle(&mut self, host: HostId, now: Timestamp) {
         let until = step_of(now);
         let machine = &self.machines[host.index()];
@@ -182,17 +180,17 @@ impl Crowd {
     }
 
     fn count(&mut self, host: HostId, step: i64) {
-        let load = self.crowd(host, step);
+        let load = self.load_in_step(host, step);
         for vm in &self.machines[host.index()].vms {
             let guest = &mut self.guests[vm.index()];
             if guest.service == Some(Service::Mysql) && !guest.off {
-                guest.counter += service::slow_queries(guest.activity, guest.slowdown(load, guest.activity));
+                guest.counter += load::slow_queries(guest.activity, guest.slowdown(load, guest.activity));
             }
         }
     }
 
-    /// The host's load in a step, its VMs' `activity` beside.
-    fn crowd(&mut self, host: HostId, step: i64) -> f64 {
+    /// The host's load in a step. Updates its VMs' `activity`.
+    fn load_in_step(&mut self, host: HostId, step: i64) -> f64 {
         let machine = &mut self.machines[host.index()];
         if let Some((known, demand)) = machine.known
             && known == step
@@ -210,7 +208,7 @@ impl Crowd {
     }
 
     /// Changes a VM where it is, from now on.
-    pub(super) fn change(&mut self, vm: VmId, now: Timestamp, change: impl FnOnce(&mut Guest)) {
+    pub(super) fn change(&mut self, vm: VmId, now: Timestamp, change: impl FnOnce(&mut SimulatedVm)) {
         let host = self.guests[vm.index()].host;
         self.settle(host, now);
         change(&mut self.guests[vm.index()]);
@@ -240,7 +238,7 @@ impl Crowd {
         self.put(vm, to, now);
     }
 
-    /// A host fails: its services will start anew, their counters at 0.
+    /// A host fails. Its services start anew later, with their counters at 0.
     pub(super) fn fail(&mut self, host: HostId, now: Timestamp, until: Timestamp) {
         self.settle(host, now);
         let machine = &mut self.machines[host.index()];
