@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whimbrel::console::{Action, Effect, Ui, update};
 use whimbrel::core::cluster::Span;
-use whimbrel::core::insight::{Comparison, Difference, Outcome, Tried, Variant};
+use whimbrel::core::insight::{ComparedSide, Comparison, Difference, Outcome, Variant};
 use whimbrel::core::policy::Decision;
 use whimbrel::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, SetValue, Snapshot, UiCommand, WhatIf};
 
@@ -36,11 +36,11 @@ fn moves(threshold: f64, tarry: u32) -> usize {
     (11.0 * (-(threshold - 50.0) / 8.0).exp() * 0.6f64.powi(tarry as i32 - 3)).round().min(999.0) as usize
 }
 
-fn tried(threshold: f64, tarry: u32, span: Span) -> Tried {
+fn tried(threshold: f64, tarry: u32, span: Span) -> ComparedSide {
     let moves = moves(threshold, tarry);
     let every = span.millis() / (moves as i64 + 1);
     let move_at = (1..=moves as i64).map(|n| sample::NOW - span + Span::from_millis(n * every)).collect();
-    Tried {
+    ComparedSide {
         moves: Vec::new(),
         outcome: Outcome {
             samples: (span.secs_f64() / 60.0) as usize,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use whimbrel::core::cluster::{Direction, Span, Timestamp};
 use whimbrel::core::engine::{By, Phase};
-use whimbrel::core::insight::{Activity, Band, Edited, Hour, OnHost, Stay, Stays, Times};
+use whimbrel::core::insight::{
+    Activity, Band, EditedSetting, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Occupancy,
+};
 use whimbrel::view::{
     ActivityAsk, ActivityView, BoundsFrom, Level, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
 };
@@ -147,29 +149,29 @@ pub fn activity(ask: ActivityAsk) -> Arc<ActivityView> {
     };
     let host = |n: i64, name: &str| {
         let vms = (0..hours).map(|i| if alone { f32::from(u8::from(i % 7 == n)) } else { ((i / 3 + n) % 5) as f32 });
-        OnHost { host: name.into(), vms: vms.collect() }
+        HostOccupancy { host: name.into(), vms: vms.collect() }
     };
     let names = ["mln1", "mln2", "mln3", "mln4", "mln5", "mln6", "base1"];
-    let edit = |hour: i64, vm: &str, text: &str| Edited {
+    let edit = |hour: i64, vm: &str, text: &str| EditedSetting {
         at: from + Span::from_mins(hour * 60 + 20),
         vm: vm.into(),
         text: text.into(),
     };
-    let stay = |hours, cost| Stay { hours, cost };
+    let stay = |hours, cost| HoursAndCost { hours, cost };
     let activity = Activity {
         from,
         to,
         hours: (0..hours).map(hour).collect(),
         edits: vec![edit(2, "nii3", "low tarry 10 → 20"), edit(edited, "nii1", "threshold 20 → 50: too many moves")],
         hosts: (0..).zip(names).map(|(n, name)| host(n, name)).collect(),
-        times: Some(Times {
+        times: Some(MigrationTimes {
             count: 229,
             mean: Span::from_millis(6_420),
             median: Span::from_millis(5_900),
             least: Span::from_millis(3_100),
             most: Span::from_millis(71_300),
         }),
-        stays: Stays {
+        stays: Occupancy {
             ring: stay(402.5, 16.1),
             rest: stay(121.25, 1.21),
             base: stay(64.0, 0.64),

@@ -30,7 +30,7 @@ pub use text::{Cut, Go};
 
 use self::text::Text;
 use crate::core::cluster::Span;
-use crate::core::insight::{Comparison, Tried};
+use crate::core::insight::{ComparedSide, Comparison};
 use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Past, PastAsk, Scope, WhatIf};
 
 /// How far back what-if may look, in days.
@@ -140,7 +140,7 @@ impl Editor {
     }
 
     /// What the settings as they are would have done: the same whatever is drafted, as long as the span is.
-    fn now(&self) -> Option<&Tried> {
+    fn now(&self) -> Option<&ComparedSide> {
         self.now.as_ref().filter(|(days, _)| *days == self.days).map(|(_, comparison)| &comparison.old)
     }
 

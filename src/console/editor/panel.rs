@@ -8,7 +8,7 @@ use crate::console::text::{Zone, counted, exact, number, width};
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};
-use crate::core::insight::{Comparison, Tried};
+use crate::core::insight::{ComparedSide, Comparison};
 use crate::core::policy::{Decision, Field};
 use crate::view::{WhatIf, what_if_word};
 
@@ -18,9 +18,9 @@ pub const TABLE: u16 = 40;
 /// A line of the table.
 struct Line {
     label: &'static str,
-    of: fn(&Tried) -> String,
+    of: fn(&ComparedSide) -> String,
     /// Whether it is worth a line.
-    is_there: fn(&Tried) -> bool,
+    is_there: fn(&ComparedSide) -> bool,
 }
 
 const LINES: [Line; 7] = [

@@ -1,15 +1,12 @@
-//! What a cluster or a VM did over a span: requests an hour, migration times, stays and their cost.
+//! What a cluster or a VM did over a span: requests an hour, migrations and their times, edits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::entry::{PlacedFrom, Story, Told};
-use super::moves::{Times, past_moves};
-use super::stays::{Stays, stays};
-use crate::core::cluster::{Span, Timestamp};
+use super::occupancy::{HOUR, HostOccupancy, Occupancy, count, stays};
+use crate::core::cluster::{RequestId, Span, Timestamp};
 use crate::core::engine::{By, Phase};
-
-/// What hours are counted in.
-pub(super) const HOUR: Span = Span::from_hours(1);
 
 /// What was done over a span (the thesis's figures 4.1, 4.3, 4.4, 4.6 and its costs 3.1–3.4).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,13 +18,13 @@ pub struct Activity {
     /// Hour by hour of UTC, oldest first; the last one may be unfinished.
     pub hours: Vec<Hour>,
     /// Settings that were changed, oldest first.
-    pub edits: Vec<Edited>,
+    pub edits: Vec<EditedSetting>,
     /// VMs on each host, hour by hour (of one VM: its share of the hour there), in the order of names.
-    pub hosts: Vec<OnHost>,
+    pub hosts: Vec<HostOccupancy>,
     /// How long confirmed migrations took; `None` without any.
-    pub times: Option<Times>,
+    pub times: Option<MigrationTimes>,
     /// Where VMs stayed, and what that cost.
-    pub stays: Stays,
+    pub stays: Occupancy,
 }
 
 /// One hour.
@@ -47,22 +44,13 @@ pub struct Hour {
 
 /// A setting that was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edited {
+pub struct EditedSetting {
     /// When.
     pub at: Timestamp,
     /// Of which VM; empty: of none.
     pub vm: Arc<str>,
     /// In words: `threshold 20 → 50`; several that were changed at once are parted by commas.
     pub text: String,
-}
-
-/// VMs on one host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OnHost {
-    /// Its name.
-    pub host: Arc<str>,
-    /// The mean of VMs there in each hour, over what has passed and is known of it; as many as there are hours.
-    pub vms: Vec<f32>,
 }
 
 /// The begin of the whole hour of UTC in which an instant lies.
@@ -80,15 +68,9 @@ pub fn activity(told: &[Told], placed: &[PlacedFrom], from: Timestamp, to: Times
     let inside = || told.iter().copied().filter(|one| one.at >= from);
     let confirmed = past_moves(told.iter().copied()).into_iter();
     let confirmed = confirmed.filter(|moved| moved.phase == Phase::Confirmed && moved.ended >= from);
-    let times = Times::of(confirmed.filter_map(|moved| moved.took()).collect());
+    let times = MigrationTimes::of(confirmed.filter_map(|moved| moved.took()).collect());
     let (hosts, stays) = stays(&told, placed, from, to, vm);
     Activity { from, to, hours: hours(inside(), from, to), edits: edits(inside()), hosts, times, stays }
-}
-
-/// How many hours there are, the unfinished one too.
-pub(super) fn count(from: Timestamp, to: Timestamp) -> usize {
-    usize::try_from(to.since(from).millis().div_euclid(HOUR.millis())).unwrap_or_default()
-        + usize::from(to.since(from).millis() % HOUR.millis() > 0)
 }
 
 fn hours<'a>(told: impl Iterator<Item = &'a Told>, from: Timestamp, to: Timestamp) -> Vec<Hour> {
@@ -109,8 +91,8 @@ fn hours<'a>(told: impl Iterator<Item = &'a Told>, from: Timestamp, to: Timestam
     hours
 }
 
-fn edits<'a>(told: impl Iterator<Item = &'a Told>) -> Vec<Edited> {
-    let mut edits: Vec<Edited> = Vec::new();
+fn edits<'a>(told: impl Iterator<Item = &'a Told>) -> Vec<EditedSetting> {
+    let mut edits: Vec<EditedSetting> = Vec::new();
     for one in told {
         let Story::Edit { key, old, new, .. } = &one.what else { continue };
         let text = match (old.as_str(), new.as_str()) {
@@ -122,14 +104,106 @@ fn edits<'a>(told: impl Iterator<Item = &'a Told>) -> Vec<Edited> {
         let at_once = edits.iter_mut().rev().take_while(|edit| edit.at == one.at).find(|edit| edit.vm == vm);
         match at_once {
             Some(edit) => edit.text = format!("{}, {text}", edit.text),
-            None => edits.push(Edited { at: one.at, vm, text }),
+            None => edits.push(EditedSetting { at: one.at, vm, text }),
         }
     }
     edits
 }
 
+/// A migration that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedMove {
+    /// This VM.
+    pub vm: Arc<str>,
+    /// The request's number.
+    pub id: RequestId,
+    /// From this host.
+    pub from: Arc<str>,
+    /// To that host.
+    pub to: Arc<str>,
+    /// Who wanted it; `None` if its request was told before what is known.
+    pub by: Option<By>,
+    /// How it ended: never running, never unknown.
+    pub phase: Phase,
+    /// When it was first running; `None` if that was told before what is known.
+    pub began: Option<Timestamp>,
+    /// When its outcome was known.
+    pub ended: Timestamp,
+    /// In the driver's words.
+    pub detail: Arc<str>,
+}
+
+impl RecordedMove {
+    /// From running to its end, if its begin is known.
+    pub fn took(&self) -> Option<Span> {
+        self.began.map(|began| self.ended.since(began))
+    }
+}
+
+/// How long migrations took, from running to confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MigrationTimes {
+    /// How many.
+    pub count: usize,
+    /// Their mean.
+    pub mean: Span,
+    /// Their median; of an even number the mean of the middle two.
+    pub median: Span,
+    /// The shortest.
+    pub least: Span,
+    /// The longest.
+    pub most: Span,
+}
+
+impl MigrationTimes {
+    /// `None` without any.
+    pub(super) fn of(mut spans: Vec<Span>) -> Option<Self> {
+        spans.sort_unstable();
+        let (least, most) = (*spans.first()?, *spans.last()?);
+        let count = spans.len();
+        let sum: i64 = spans.iter().map(|span| span.millis()).sum();
+        let middle = [spans[(count - 1) / 2], spans[count / 2]];
+        let median = Span::from_millis((middle[0].millis() + middle[1].millis()) / 2);
+        Some(Self { count, mean: Span::from_millis(sum / count as i64), median, least, most })
+    }
+}
+
+/// What is known of a migration that has not ended.
+#[derive(Default)]
+struct OpenMigration {
+    by: Option<By>,
+    began: Option<Timestamp>,
+}
+
+/// Migrations that ended, newest first. `told` is in the order of time.
+pub fn past_moves<'a>(told: impl IntoIterator<Item = &'a Told>) -> Vec<RecordedMove> {
+    // An id means another migration once a request was told anew: after a restart they may begin at 1 again.
+    let mut known: HashMap<(&str, RequestId), OpenMigration> = HashMap::new();
+    let mut ended = Vec::new();
+    for one in told {
+        let Some(vm) = &one.vm else { continue };
+        match &one.what {
+            Story::Request { id, by, .. } => {
+                known.insert((vm, *id), OpenMigration { by: Some(*by), began: None });
+            }
+            Story::Migration { id, phase: Phase::Running | Phase::Unknown, .. } => {
+                known.entry((vm, *id)).or_default().began.get_or_insert(one.at);
+            }
+            Story::Migration { id, phase, from, to, detail, .. } => {
+                let OpenMigration { by, began } = known.remove(&(&**vm, *id)).unwrap_or_default();
+                let (from, to, detail) = (Arc::from(from.as_str()), Arc::from(to.as_str()), Arc::from(detail.as_str()));
+                let (vm, id, phase) = (vm.clone(), *id, *phase);
+                ended.push(RecordedMove { vm, id, from, to, by, phase, began, ended: one.at, detail });
+            }
+            _ => {}
+        }
+    }
+    ended.reverse();
+    ended
+}
+
 #[cfg(test)]
-mod tests {
+mod activity_tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -293,5 +367,80 @@ mod tests {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod move_tests {
+    use super::*;
+    use crate::core::policy::Decision;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_secs(1_241_613_600 + second)
+    }
+
+    fn told(second: i64, what: Story) -> Told {
+        Told { at: at(second), vm: Some(Arc::from("nii1")), what }
+    }
+
+    fn request(second: i64, id: u64, by: By) -> Told {
+        let (from, to) = ("mln1".to_owned(), "mln2".to_owned());
+        told(second, Story::Request { id: RequestId(id), action: Decision::Move, from, to, by })
+    }
+
+    fn migration(second: i64, id: u64, phase: Phase, detail: &str) -> Told {
+        let (from, to, detail) = ("mln1".to_owned(), "mln2".to_owned(), detail.to_owned());
+        told(second, Story::Migration { id: RequestId(id), phase, percent: 0, from, to, detail })
+    }
+
+    #[test]
+    fn a_move_is_from_its_first_running_to_its_outcome() {
+        let story = [
+            request(0, 1, By::Policy),
+            migration(1, 1, Phase::Running, ""),
+            migration(9, 1, Phase::Running, "round 2"),
+            migration(20, 1, Phase::Unknown, ""),
+            migration(31, 1, Phase::Confirmed, "downtime 60 ms"),
+            request(100, 2, By::Operator),
+            migration(101, 2, Phase::Running, ""),
+            migration(103, 2, Phase::Failed, "no memory"),
+            request(200, 3, By::Schedule),
+            migration(201, 3, Phase::Running, ""),
+        ];
+        let moves = past_moves(&story);
+        let said: Vec<_> = moves.iter().map(|m| (m.id.0, m.by, m.phase, m.took(), &*m.detail)).collect();
+        let (first, second) = (Span::from_secs(30), Span::from_secs(2));
+        let expected = [
+            (2, Some(By::Operator), Phase::Failed, Some(second), "no memory"),
+            (1, Some(By::Policy), Phase::Confirmed, Some(first), "downtime 60 ms"),
+        ];
+        assert_eq!(said, expected, "newest first; the third is under way");
+        assert_eq!((&*moves[1].from, &*moves[1].to, moves[1].ended), ("mln1", "mln2", at(31)));
+    }
+
+    #[test]
+    fn an_outcome_without_a_begin_is_told_without_it() {
+        let moves = past_moves(&[migration(5, 9, Phase::Lost, "")]);
+        assert_eq!((moves[0].by, moves[0].took()), (None, None));
+    }
+
+    #[test]
+    fn a_request_with_a_number_that_was_there_before_is_another_one() {
+        let story = [
+            migration(1, 1, Phase::Running, ""),
+            request(500, 1, By::Policy),
+            migration(501, 1, Phase::Running, ""),
+            migration(511, 1, Phase::Confirmed, ""),
+        ];
+        assert_eq!(past_moves(&story)[0].took(), Some(Span::from_secs(10)));
+    }
+
+    #[test]
+    fn times_have_a_mean_a_median_and_a_range() {
+        let secs = |all: &[i64]| MigrationTimes::of(all.iter().map(|s| Span::from_secs(*s)).collect());
+        assert_eq!(secs(&[]), None);
+        let (s, times) = (Span::from_secs, secs(&[40, 10, 30, 20]).unwrap());
+        assert_eq!((times.count, times.mean, times.median, times.least, times.most), (4, s(25), s(25), s(10), s(40)));
+        assert_eq!(secs(&[1, 2, 9]).unwrap().median, s(2));
     }
 }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::recording::Recording;
-use super::replay::{Outcome, Variant, Would};
+use super::replay::{Outcome, ReplayedMove, Variant};
 use crate::core::cluster::{Cluster, HostId, Span, Timestamp, VmId};
 use crate::core::policy::{Decision, Rule, Settings};
 
@@ -28,11 +28,11 @@ impl Prices {
 
 /// What one side of a comparison would have done.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tried {
+pub struct ComparedSide {
     /// Moves, quick repeats, time beyond.
     pub outcome: Outcome,
     /// Every move of both kinds, oldest first.
-    pub moves: Vec<Would>,
+    pub moves: Vec<ReplayedMove>,
     /// Moves of both kinds, an hour.
     pub requests_per_hour: f64,
     /// Time on the base: from an arrival there to the next ring move, or the end.
@@ -49,9 +49,9 @@ pub struct Comparison {
     /// To the last one.
     pub to: Timestamp,
     /// As the settings are.
-    pub old: Tried,
+    pub old: ComparedSide,
     /// As they would be.
-    pub new: Tried,
+    pub new: ComparedSide,
     /// The first instants at which one moves and the other does not, or to elsewhere; at most [`DIFFERENCES`].
     pub differences: Vec<Difference>,
     /// Ring moves under thresholds and tarries around the new ones; empty until [`Recording::strip`] was asked, which
@@ -91,7 +91,7 @@ pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Pr
 
 impl Comparison {
     /// Two sides that were tried over this recording, without the strip.
-    pub fn between(recording: &Recording, old: Tried, new: Tried) -> Self {
+    pub fn between(recording: &Recording, old: ComparedSide, new: ComparedSide) -> Self {
         let (from, to) = recording.ends();
         let differences = differences(&old.moves, &new.moves);
         Self { from, to, old, new, differences, strip: Vec::new() }
@@ -103,7 +103,7 @@ impl Recording {
     ///
     /// # Errors
     /// They are a site policy's.
-    pub fn try_out(&self, settings: &Settings, prices: Prices) -> Result<Tried, NoWhatIf> {
+    pub fn try_out(&self, settings: &Settings, prices: Prices) -> Result<ComparedSide, NoWhatIf> {
         if matches!(settings.rule, Rule::Site(_)) {
             return Err(NoWhatIf::Site);
         }
@@ -114,23 +114,23 @@ impl Recording {
         let base_hours = at_base.secs_f64() / 3_600.0;
         let requests_per_hour = if hours > 0.0 { moves.len() as f64 / hours } else { 0.0 };
         let cost = (hours - base_hours) * prices.ring + base_hours * prices.base;
-        Ok(Tried { outcome, moves, requests_per_hour, at_base, cost })
+        Ok(ComparedSide { outcome, moves, requests_per_hour, at_base, cost })
     }
 }
 
-fn at_base(moves: &[Would], end: Timestamp) -> Span {
+fn at_base(moves: &[ReplayedMove], end: Timestamp) -> Span {
     let until = moves.iter().skip(1).map(|next| next.at).chain([end]);
     let stays = moves.iter().zip(until).filter(|(arrival, _)| arrival.decision == Decision::MoveToBase);
     stays.map(|(arrival, until)| until.since(arrival.at)).fold(Span::ZERO, |sum, stay| sum + stay)
 }
 
 /// Both are in the order of time.
-fn differences(old: &[Would], new: &[Would]) -> Vec<Difference> {
+fn differences(old: &[ReplayedMove], new: &[ReplayedMove]) -> Vec<Difference> {
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
     let mut found = Vec::new();
     while found.len() < DIFFERENCES {
         let Some(at) = old.peek().into_iter().chain(new.peek()).map(|would| would.at).min() else { break };
-        let say = |side: &mut std::iter::Peekable<std::slice::Iter<'_, Would>>| {
+        let say = |side: &mut std::iter::Peekable<std::slice::Iter<'_, ReplayedMove>>| {
             side.next_if(|would| would.at == at).map_or(Decision::Stay, |would| would.decision)
         };
         let (old, new) = (say(&mut old), say(&mut new));
@@ -247,7 +247,7 @@ mod tests {
             let readings = seen.iter().enumerate().map(|(n, what)| (at(n as i64), *what));
             let Some(recording) = Recording::of(readings) else { return Ok(()) };
             let compared = compare(&recording, &old, &new, PRICES).unwrap();
-            let by_instant = |tried: &Tried| -> BTreeMap<_, _> { tried.moves.iter().map(|w| (w.at, w.decision)).collect() };
+            let by_instant = |tried: &ComparedSide| -> BTreeMap<_, _> { tried.moves.iter().map(|w| (w.at, w.decision)).collect() };
             let (olds, news) = (by_instant(&compared.old), by_instant(&compared.new));
             let mut instants: Vec<_> = olds.keys().chain(news.keys()).copied().collect();
             instants.sort();

@@ -3,24 +3,18 @@
 mod activity;
 mod compare;
 mod entry;
-mod moves;
+mod occupancy;
 pub mod precopy;
 mod recording;
 mod replay;
 mod series;
-mod stays;
-mod stretches;
 #[cfg(test)]
 mod tests;
-mod thin;
 
-pub use activity::{Activity, Edited, Hour, OnHost, activity, whole_hour};
-pub use compare::{Comparison, DIFFERENCES, Difference, NoWhatIf, Prices, Tried, compare};
+pub use activity::{Activity, EditedSetting, Hour, MigrationTimes, RecordedMove, activity, past_moves, whole_hour};
+pub use compare::{ComparedSide, Comparison, DIFFERENCES, Difference, NoWhatIf, Prices, compare};
 pub use entry::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom, Story, Told};
-pub use moves::{Moved, Times, past_moves};
+pub use occupancy::{HostOccupancy, HoursAndCost, MissedReadings, Occupancy, ScheduledRest, gaps, rests};
 pub use recording::Recording;
-pub use replay::{Outcome, Variant, Would};
-pub use series::Series;
-pub use stays::{Stay, Stays};
-pub use stretches::{Missed, Rest, gaps, rests};
-pub use thin::{Band, thin, thin_joined, thin_rolled};
+pub use replay::{Outcome, ReplayedMove, Variant};
+pub use series::{Band, Series, thin, thin_joined, thin_rolled};

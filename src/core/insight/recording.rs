@@ -8,7 +8,7 @@ use crate::core::policy::What;
 /// Readings of one VM in the order of time, no two at one instant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
-    pub(super) points: Vec<Point>,
+    pub(super) points: Vec<RecordedPoint>,
     median: Span,
     pub(super) samples: usize,
     /// Recorded ones, and those that holes stand for.
@@ -17,9 +17,9 @@ pub struct Recording {
 
 /// One reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
+pub(super) struct RecordedPoint {
     pub(super) at: Timestamp,
-    pub(super) read: Read,
+    pub(super) read: RecordedRead,
     /// It counted for nothing: the baseline at the end of a settle.
     pub(super) baseline: bool,
     /// Observations missing between the reading before and this one.
@@ -28,13 +28,13 @@ pub(super) struct Point {
 
 /// What a replay takes of an observation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Read {
+pub(super) enum RecordedRead {
     Sample(f64),
     Beyond,
     Gap,
 }
 
-impl Read {
+impl RecordedRead {
     const fn of(what: What) -> Option<Self> {
         match what {
             What::Sample(value) => Some(Self::Sample(value)),
@@ -73,7 +73,7 @@ impl Recording {
     /// What the history kept, oldest first: as [`of`](Self::of), but that the baseline read at the end of a settle counts
     /// for nothing here either, so that settings over their own past decide as they did. `None` without a sample.
     pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
-        let read = |entry: &Entry| Some((entry.at, Read::of(entry.what())?, entry.state == VmState::Settling));
+        let read = |entry: &Entry| Some((entry.at, RecordedRead::of(entry.what())?, entry.state == VmState::Settling));
         Self::from_reads(entries.into_iter().filter_map(read))
     }
 
@@ -81,13 +81,13 @@ impl Recording {
     /// hole between two readings, where nothing ran, stands for as many gaps as there are medians missing in it. Queues
     /// and the clock are no readings. `None` without a sample.
     pub fn of(readings: impl IntoIterator<Item = (Timestamp, What)>) -> Option<Self> {
-        Self::from_reads(readings.into_iter().filter_map(|(at, what)| Some((at, Read::of(what)?, false))))
+        Self::from_reads(readings.into_iter().filter_map(|(at, what)| Some((at, RecordedRead::of(what)?, false))))
     }
 
-    fn from_reads(reads: impl Iterator<Item = (Timestamp, Read, bool)>) -> Option<Self> {
-        let mut points: Vec<Point> = Vec::with_capacity(reads.size_hint().1.unwrap_or_default());
+    fn from_reads(reads: impl Iterator<Item = (Timestamp, RecordedRead, bool)>) -> Option<Self> {
+        let mut points: Vec<RecordedPoint> = Vec::with_capacity(reads.size_hint().1.unwrap_or_default());
         for (at, read, baseline) in reads {
-            let point = Point { at, read, baseline, missing: 0 };
+            let point = RecordedPoint { at, read, baseline, missing: 0 };
             match points.last_mut() {
                 // A settle of no time: the sample that decided stands.
                 Some(last) if last.at == at && baseline => {}
@@ -101,7 +101,7 @@ impl Recording {
             point.missing = missing_in(point.at.since(before), median);
             before = point.at;
         }
-        let recorded = points.iter().filter(|point| point.read == Read::Gap).count();
+        let recorded = points.iter().filter(|point| point.read == RecordedRead::Gap).count();
         let gaps = points.iter().map(|point| u64::from(point.missing)).sum::<u64>() + recorded as u64;
         let samples = points.len() - recorded;
         (samples > 0).then_some(Self { points, median, samples, gaps })
@@ -114,7 +114,7 @@ impl Recording {
 
     /// The first reading and the last.
     pub fn ends(&self) -> (Timestamp, Timestamp) {
-        let at = |point: Option<&Point>| point.map_or(Timestamp::default(), |point| point.at);
+        let at = |point: Option<&RecordedPoint>| point.map_or(Timestamp::default(), |point| point.at);
         (at(self.points.first()), at(self.points.last()))
     }
 
@@ -131,9 +131,9 @@ impl Recording {
         let mut sum = 0;
         for (place, point) in self.points.iter().enumerate() {
             let counts = match point.read {
-                Read::Sample(value) => is_beyond(value),
-                Read::Beyond => true,
-                Read::Gap => false,
+                RecordedRead::Sample(value) => is_beyond(value),
+                RecordedRead::Beyond => true,
+                RecordedRead::Gap => false,
             };
             if counts {
                 let until = self.points.get(place + 1).map_or(self.median, |next| next.at.since(point.at));
@@ -144,7 +144,7 @@ impl Recording {
     }
 }
 
-fn median(points: &[Point]) -> Span {
+fn median(points: &[RecordedPoint]) -> Span {
     let mut distances: Vec<i64> = points.windows(2).map(|pair| pair[1].at.since(pair[0].at).millis()).collect();
     if distances.is_empty() {
         return Span::ZERO;

@@ -38,7 +38,7 @@ pub struct Outcome {
 
 /// A move that would have been made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Would {
+pub struct ReplayedMove {
     /// When.
     pub at: Timestamp,
     /// Which: [`Decision::Move`] or [`Decision::MoveToBase`].
@@ -67,7 +67,7 @@ impl Recording {
     }
 
     /// The same, of moves that are known.
-    pub(super) fn outcome(&self, settings: &Settings, moves: &[Would]) -> Outcome {
+    pub(super) fn outcome(&self, settings: &Settings, moves: &[ReplayedMove]) -> Outcome {
         let ring: Vec<Timestamp> = moves.iter().filter(|w| w.decision == Decision::Move).map(|w| w.at).collect();
         let beyond = settings.rule.high().map(|high| self.stood(|value| settings.is_beyond(value, high)));
         Outcome {
@@ -99,8 +99,8 @@ impl Recording {
     }
 
     /// Every move these settings would have made, oldest first.
-    pub(super) fn moves(&self, settings: &Settings) -> Vec<Would> {
-        let mut play = Play::new(settings);
+    pub(super) fn moves(&self, settings: &Settings) -> Vec<ReplayedMove> {
+        let mut play = ReplayState::new(settings);
         for point in &self.points {
             if point.missing > 0 {
                 play.gaps(point.at, self.median(), point.missing);
@@ -114,7 +114,7 @@ impl Recording {
 }
 
 /// A VM in a replay.
-struct Play<'a> {
+struct ReplayState<'a> {
     settings: &'a Settings,
     knows_base: bool,
     state: State,
@@ -122,10 +122,10 @@ struct Play<'a> {
     settled: Timestamp,
     /// The next instant at which working hours begin or end.
     edge: Timestamp,
-    moves: Vec<Would>,
+    moves: Vec<ReplayedMove>,
 }
 
-impl<'a> Play<'a> {
+impl<'a> ReplayState<'a> {
     fn new(settings: &'a Settings) -> Self {
         let has_hours = matches!(settings.rule, Rule::Schedule { .. });
         Self {
@@ -180,7 +180,7 @@ impl<'a> Play<'a> {
     }
 
     fn arrive(&mut self, at: Timestamp, place: Place, decision: Decision) {
-        self.moves.push(Would { at, decision });
+        self.moves.push(ReplayedMove { at, decision });
         self.place = place;
         self.state.reset_counts();
         let nothing_settles = self.knows_base && place == Place::Base;

@@ -1,7 +1,8 @@
-//! A VM's newest readings in memory: a ring that knows gaps.
+//! A VM's readings for a graph: the newest ones in memory, and a long series as one band a column.
 
 use std::collections::VecDeque;
 
+use super::entry::{Entry, Rolled, Seen};
 use crate::core::cluster::{Span, Timestamp};
 
 /// Readings kept of one VM, at most: 6 hours at one a minute, 8 bytes each …
@@ -86,8 +87,160 @@ impl Series {
     }
 }
 
+/// What one [`Rolled`] stands for.
+const QUARTER: Span = Span::from_mins(15);
+
+/// What falls into one column of a graph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Band {
+    /// The instant it is drawn at: its only reading's, or the middle of its readings.
+    pub at: Timestamp,
+    /// The least value; NaN if there was no number.
+    pub min: f32,
+    /// The mean of its values; NaN if there was no number.
+    pub mean: f32,
+    /// The greatest value; NaN if there was no number.
+    pub max: f32,
+    /// The highest count.
+    pub count: u32,
+    /// The highest low count.
+    pub low_count: u32,
+    /// Samples in it.
+    pub samples: u32,
+    /// Gaps in it.
+    pub gaps: u32,
+}
+
+/// Readings between two instants, both included, as at most so many bands: one a column, none for a column with nothing
+/// in it; if there are no more readings than columns, one a reading. Readings are in the order of time, bands are too.
+pub fn thin(entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
+    thin_joined(&[], entries, from, to, columns)
+}
+
+/// The same of quarters of an hour; each stands in its middle.
+pub fn thin_rolled(rolled: &[Rolled], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
+    thin_joined(rolled, &[], from, to, columns)
+}
+
+/// The same of quarters and then, from the first raw reading on, of readings. A quarter whose middle is earlier counts
+/// whole, any other not at all.
+pub fn thin_joined(rolled: &[Rolled], entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
+    let raw_from = entries.first().map_or(Timestamp::NEVER, |entry| entry.at);
+    let rolled = &rolled[..rolled.partition_point(|quarter| middle(quarter) < raw_from)];
+    let rolled = within(rolled, middle, from, to);
+    let entries = within(entries, |entry| entry.at, from, to);
+    let all = rolled.iter().map(BandSum::of_quarter).chain(entries.iter().map(BandSum::of_entry));
+    if rolled.len() + entries.len() <= columns {
+        return all.map(BandSum::band).collect();
+    }
+    let width = i128::from(to.since(from).millis()) + 1;
+    let column = |at: Timestamp| i128::from(at.since(from).millis()) * columns as i128 / width;
+    let mut bands = Vec::with_capacity(columns);
+    let mut open: Option<(i128, BandSum)> = None;
+    for sum in all {
+        let place = column(sum.first);
+        match &mut open {
+            Some((column, so_far)) if *column == place => so_far.add(&sum),
+            _ => bands.extend(open.replace((place, sum)).map(|(_, sum)| sum.band())),
+        }
+    }
+    bands.extend(open.map(|(_, sum)| sum.band()));
+    bands
+}
+
+fn middle(quarter: &Rolled) -> Timestamp {
+    quarter.at + QUARTER.scaled(1, 2)
+}
+
+/// Those between two instants, both included.
+fn within<T>(sorted: &[T], at: impl Fn(&T) -> Timestamp, from: Timestamp, to: Timestamp) -> &[T] {
+    let begin = sorted.partition_point(|one| at(one) < from);
+    let end = sorted.partition_point(|one| at(one) <= to);
+    sorted.get(begin..end).unwrap_or_default()
+}
+
+/// A band while it is added up.
+struct BandSum {
+    first: Timestamp,
+    last: Timestamp,
+    min: f64,
+    max: f64,
+    /// Of values, each as often as `weight` says.
+    sum: f64,
+    weight: f64,
+    count: u32,
+    low_count: u32,
+    samples: u32,
+    gaps: u32,
+}
+
+impl BandSum {
+    fn of_entry(entry: &Entry) -> Self {
+        let (value, samples) = match &entry.seen {
+            Seen::Sample(value) => (value.number(), 1),
+            Seen::Gap(_) => (None, 0),
+        };
+        let number = value.unwrap_or(f64::NAN);
+        Self {
+            first: entry.at,
+            last: entry.at,
+            min: number,
+            max: number,
+            sum: value.unwrap_or_default(),
+            weight: if value.is_some() { 1.0 } else { 0.0 },
+            count: entry.count,
+            low_count: entry.low_count,
+            samples,
+            gaps: 1 - samples,
+        }
+    }
+
+    fn of_quarter(quarter: &Rolled) -> Self {
+        let weight = if quarter.mean.is_nan() { 0.0 } else { f64::from(quarter.samples.max(1)) };
+        Self {
+            first: middle(quarter),
+            last: middle(quarter),
+            min: quarter.min,
+            max: quarter.max,
+            sum: if quarter.mean.is_nan() { 0.0 } else { quarter.mean * weight },
+            weight,
+            count: 0,
+            low_count: 0,
+            samples: quarter.samples,
+            gaps: quarter.gaps,
+        }
+    }
+
+    /// `f64::min` and `max` pass over NaN.
+    fn add(&mut self, more: &Self) {
+        self.last = more.last;
+        self.min = self.min.min(more.min);
+        self.max = self.max.max(more.max);
+        self.sum += more.sum;
+        self.weight += more.weight;
+        self.count = self.count.max(more.count);
+        self.low_count = self.low_count.max(more.low_count);
+        self.samples = self.samples.saturating_add(more.samples);
+        self.gaps = self.gaps.saturating_add(more.gaps);
+    }
+
+    fn band(self) -> Band {
+        Band {
+            at: self.first + self.last.since(self.first).scaled(1, 2),
+            min: self.min as f32,
+            // Without a number, 0 / 0.
+            mean: (self.sum / self.weight) as f32,
+            max: self.max as f32,
+            count: self.count,
+            low_count: self.low_count,
+            samples: self.samples,
+            gaps: self.gaps,
+        }
+    }
+}
+
 #[cfg(test)]
-mod tests {
+mod series_tests {
     use super::*;
 
     #[test]
@@ -155,5 +308,149 @@ mod tests {
         series.push(much_later, Some(2.0));
         let kept = series.since(at(1)).next().map(|(at, _)| at);
         assert_eq!(kept, Some(at(13 * 365 * 86_400) + Span::from_millis(1_200)));
+    }
+}
+
+#[cfg(test)]
+mod band_tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::cluster::Value;
+    use crate::core::engine::VmState;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_secs(1_241_613_600 + second)
+    }
+
+    fn entry(second: i64, seen: Option<Value>, count: u32) -> Entry {
+        let seen = seen.map_or_else(|| Seen::Gap(Arc::from("no answer")), Seen::Sample);
+        Entry { at: at(second), seen, count, low_count: 7 - count.min(7), state: VmState::Watching }
+    }
+
+    fn exact(value: f64) -> Option<Value> {
+        Some(Value::Exact(value))
+    }
+
+    #[test]
+    fn a_column_has_the_least_the_mean_and_the_greatest() {
+        let entries = [entry(0, exact(1.0), 0), entry(10, exact(5.0), 3), entry(20, None, 3), entry(30, exact(3.0), 0)];
+        let bands = thin(&entries, at(0), at(60), 1);
+        let expected = Band { at: at(15), min: 1.0, mean: 3.0, max: 5.0, count: 3, low_count: 7, samples: 3, gaps: 1 };
+        assert_eq!(bands, [expected]);
+    }
+
+    #[test]
+    fn fewer_readings_than_columns_stand_at_their_own_instants() {
+        let entries = [entry(0, exact(1.0), 0), entry(1, exact(5.0), 1), entry(59, None, 1)];
+        let bands = thin(&entries, at(0), at(60), 3);
+        assert_eq!(bands.iter().map(|b| b.at).collect::<Vec<_>>(), [at(0), at(1), at(59)]);
+        assert_eq!(bands.iter().map(|b| (b.samples, b.gaps)).collect::<Vec<_>>(), [(1, 0), (1, 0), (0, 1)]);
+        assert!(bands[2].mean.is_nan() && bands[2].min.is_nan() && bands[2].max.is_nan(), "a gap is never a zero");
+    }
+
+    #[test]
+    fn a_column_with_nothing_in_it_has_no_band_and_gaps_alone_have_no_number() {
+        let entries: Vec<Entry> = (0..10).map(|n| entry(n, None, 0)).chain([entry(55, exact(2.0), 0)]).collect();
+        let bands = thin(&entries, at(0), at(59), 6);
+        assert_eq!(bands.len(), 2);
+        assert!(bands[0].mean.is_nan() && bands[0].gaps == 10 && bands[0].samples == 0);
+        assert_eq!((bands[1].at, bands[1].mean), (at(55), 2.0));
+    }
+
+    #[test]
+    fn too_busy_to_answer_is_a_sample_without_a_number() {
+        let busy = entry(0, Some(Value::Busy), 1);
+        let alone = thin(std::slice::from_ref(&busy), at(0), at(60), 4)[0];
+        assert!(alone.mean.is_nan() && (alone.samples, alone.gaps) == (1, 0));
+        let with = thin(&[busy, entry(1, Some(Value::AtLeast(250.0)), 2)], at(0), at(60), 1)[0];
+        assert_eq!((with.min, with.mean, with.max, with.samples), (250.0, 250.0, 250.0, 2));
+    }
+
+    fn quarter(n: i64, mean: f64, samples: u32) -> Rolled {
+        Rolled { at: at(900 * n), min: mean - 1.0, mean, max: mean + 1.0, samples, gaps: 15 - samples }
+    }
+
+    #[test]
+    fn quarters_stand_in_their_middle_and_weigh_as_much_as_they_hold() {
+        let rolled = [quarter(0, 10.0, 15), quarter(1, 40.0, 5), quarter(2, f64::NAN, 0)];
+        let each = thin_rolled(&rolled, at(0), at(2_700), 3);
+        assert_eq!(each.iter().map(|b| b.at).collect::<Vec<_>>(), [at(450), at(1_350), at(2_250)]);
+        let one = thin_rolled(&rolled, at(0), at(2_700), 1)[0];
+        assert_eq!((one.min, one.mean, one.max), (9.0, 17.5, 41.0));
+        assert_eq!((one.samples, one.gaps), (20, 25));
+    }
+
+    #[test]
+    fn from_the_first_raw_reading_on_quarters_say_nothing_new() {
+        let rolled = [quarter(0, 10.0, 15), quarter(1, 40.0, 5), quarter(2, 50.0, 5)];
+        let seam = |first| {
+            let entries = [entry(first, exact(40.0), 0), entry(1_900, exact(50.0), 0)];
+            thin_joined(&rolled, &entries, at(0), at(2_700), 10).iter().map(|b| b.at).collect::<Vec<_>>()
+        };
+        assert_eq!(seam(1_000), [at(450), at(1_000), at(1_900)]);
+        assert_eq!(seam(1_400), [at(450), at(1_350), at(1_400), at(1_900)], "most of the second quarter is older");
+    }
+
+    #[test]
+    fn nothing_is_asked_or_there() {
+        let entries = [entry(0, exact(1.0), 0)];
+        assert!(thin(&[], at(0), at(60), 5).is_empty());
+        assert!(thin(&entries, at(1), at(60), 5).is_empty());
+        assert!(thin(&entries, at(60), at(1), 5).is_empty(), "an end before the begin");
+        assert_eq!(thin(&entries, at(0), at(0), 1).len(), 1, "both ends are included");
+        assert!(thin(&entries, at(0), at(60), 0).len() <= 1);
+    }
+
+    proptest! {
+        #[test]
+        fn bands_hold_every_reading_once_in_its_column(
+            readings in proptest::collection::vec((0_i64..40, proptest::option::of(-50.0..50.0_f64), 0_u32..5), 1..300),
+            from in 0_i64..500, length in 0_i64..6_000, columns in 1_usize..100,
+        ) {
+            let mut second = 0;
+            let entries: Vec<Entry> = readings.iter().map(|(step, value, count)| {
+                second += step;
+                entry(second, value.map(Value::Exact), *count)
+            }).collect();
+            let (from, to) = (at(from), at(from + length));
+            let inside: Vec<&Entry> = entries.iter().filter(|e| from <= e.at && e.at <= to).collect();
+            let bands = thin(&entries, from, to, columns);
+            prop_assert!(bands.len() <= columns);
+            prop_assert!(bands.is_sorted_by_key(|b| b.at));
+            let sum = |of: fn(&Band) -> u32| bands.iter().map(|b| of(b) as usize).sum::<usize>();
+            prop_assert_eq!(sum(|b| b.samples) + sum(|b| b.gaps), inside.len());
+            // A plain look at each column.
+            if inside.len() > columns {
+                let (width, many) = (length * 1_000 + 1, columns as i64);
+                let mut found = bands.iter();
+                for column in 0..many {
+                    let reaches = |e: &Entry| e.at.since(from).millis() * many;
+                    let here = |e: &&&Entry| (column * width..(column + 1) * width).contains(&reaches(e));
+                    let here: Vec<_> = inside.iter().filter(here).collect();
+                    let Some(first) = here.first() else { continue };
+                    let band = found.next().unwrap();
+                    let numbers: Vec<f64> = here.iter().filter_map(|e| match e.seen {
+                        Seen::Sample(value) => value.number(),
+                        Seen::Gap(_) => None,
+                    }).collect();
+                    prop_assert_eq!((band.samples + band.gaps) as usize, here.len());
+                    prop_assert_eq!(band.samples as usize, numbers.len());
+                    prop_assert_eq!(band.count, here.iter().map(|e| e.count).max().unwrap());
+                    prop_assert!(first.at <= band.at && band.at <= here[here.len() - 1].at);
+                    if numbers.is_empty() {
+                        prop_assert!(band.mean.is_nan() && band.min.is_nan() && band.max.is_nan());
+                    } else {
+                        let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+                        prop_assert!((f64::from(band.mean) - mean).abs() < 1e-4);
+                        prop_assert_eq!(band.min, numbers.iter().copied().fold(f64::MAX, f64::min) as f32);
+                        prop_assert_eq!(band.max, numbers.iter().copied().fold(f64::MIN, f64::max) as f32);
+                    }
+                }
+                prop_assert!(found.next().is_none());
+            }
+        }
     }
 }

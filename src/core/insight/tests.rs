@@ -12,7 +12,7 @@ use chrono_tz::Europe::Oslo;
 use proptest::prelude::*;
 
 use super::recording::Recording;
-use super::replay::Would;
+use super::replay::ReplayedMove;
 use crate::core::cluster::{
     Array, ArrayId, Cluster, Direction, Host, HostId, HostState, Indicator, IndicatorKind, Limits, Mode, Pick, Reading,
     Site, SiteId, Span, Timestamp, Vm, VmId,
@@ -55,7 +55,7 @@ fn no_gates(policy: Settings) -> Cluster {
 /// A live engine, and the decisions it made.
 struct Live {
     engine: Engine,
-    decided: Vec<Would>,
+    decided: Vec<ReplayedMove>,
 }
 
 impl Live {
@@ -85,7 +85,7 @@ impl Live {
                     }
                     Effect::Record(record) => {
                         if let Happened::Decision { action, .. } = record.what {
-                            self.decided.push(Would { at: record.at, decision: action });
+                            self.decided.push(ReplayedMove { at: record.at, decision: action });
                         }
                         assert!(!matches!(record.what, Happened::Blocked { .. }), "a gate is shut: {record:?}");
                         None
@@ -113,7 +113,7 @@ impl Live {
 }
 
 /// What a live engine decides over a recording; its holes are gaps a median apart.
-fn live_over(recording: &Recording, settings: &Settings) -> Vec<Would> {
+fn live_over(recording: &Recording, settings: &Settings) -> Vec<ReplayedMove> {
     let mut live = Live::new(settings.clone(), recording.ends().0);
     for point in &recording.points {
         for n in (1..=point.missing).rev() {
@@ -207,7 +207,7 @@ fn hours_that_end_while_it_settles_lead_to_the_base_at_their_end() {
     let at = |minutes| START + Span::from_mins(minutes);
     let recording = Recording::new((0..10).map(|n| (at(n), 60.0))).expect("samples");
     let expected = [(at(0), Decision::Move), (at(2), Decision::MoveToBase)];
-    let expected = expected.map(|(at, decision)| Would { at, decision });
+    let expected = expected.map(|(at, decision)| ReplayedMove { at, decision });
     assert_eq!(recording.moves(&settings), expected);
     assert_eq!(live_over(&recording, &settings), expected);
 }

@@ -7,7 +7,7 @@ use super::file::{File, Refusal, Written};
 use super::past::Library;
 use super::{Edited, Save, Told};
 use crate::core::cluster::{Span, Timestamp, VmId};
-use crate::core::insight::{Comparison, Prices, Recording, Tried};
+use crate::core::insight::{ComparedSide, Comparison, Prices, Recording};
 use crate::core::policy::Settings;
 use crate::core::scanner::key_and_value;
 use crate::edge::config::{self, BlockContext};
@@ -33,7 +33,7 @@ struct Open {
 struct Played {
     recording: Result<Recording, Refusal>,
     prices: Prices,
-    old: Option<Tried>,
+    old: Option<ComparedSide>,
 }
 
 /// What a draft's text means: each VM's settings, or what is wrong with it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::file::{File, Refusal};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::Phase;
-use crate::core::insight::{self, Activity, Entry, Moved, Recording, SettingsFrom, Story, Told, activity};
+use crate::core::insight::{self, Activity, Entry, RecordedMove, Recording, SettingsFrom, Story, Told, activity};
 use crate::edge::history::{HistoryError, Order, Reader};
 use crate::view::{
     ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
@@ -146,11 +146,11 @@ fn widest(past: &Past, rolled: bool) -> Span {
     band.scaled(JOINED.0, JOINED.1)
 }
 
-fn missed(missed: insight::Missed) -> Stretch {
+fn missed(missed: insight::MissedReadings) -> Stretch {
     Stretch { from: missed.from, to: missed.to, text: missed.reason }
 }
 
-fn rest(rest: insight::Rest) -> Stretch {
+fn rest(rest: insight::ScheduledRest) -> Stretch {
     Stretch { from: rest.from, to: rest.to, text: "resting".into() }
 }
 
@@ -173,9 +173,9 @@ fn mark(told: &Told) -> Option<Mark> {
     Some(Mark { at: told.at, kind })
 }
 
-fn moved(moved: Moved) -> PastMove {
+fn moved(moved: RecordedMove) -> PastMove {
     let took = moved.took();
-    let Moved { id, from, to, by, phase, ended, detail, .. } = moved;
+    let RecordedMove { id, from, to, by, phase, ended, detail, .. } = moved;
     PastMove { at: ended, id: id.0, from, to, by, phase, took, detail }
 }
 

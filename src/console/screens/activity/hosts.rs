@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use crate::console::text::{counted, number};
 use crate::console::theme::Role;
 use crate::console::widgets::{Canvas, Scale, hourly};
-use crate::core::insight::OnHost;
+use crate::core::insight::HostOccupancy;
 use crate::view::ActivityView;
 
 /// Draws a line a host, on the time axis above.
@@ -31,7 +31,7 @@ pub fn draw(pen: &mut Canvas<'_>, area: Rect, scale: &Scale, view: &ActivityView
     }
 }
 
-fn line(pen: &mut Canvas<'_>, area: Rect, y: u16, scale: &Scale, on: &OnHost, most: f32, alone: bool) {
+fn line(pen: &mut Canvas<'_>, area: Rect, y: u16, scale: &Scale, on: &HostOccupancy, most: f32, alone: bool) {
     let plot = scale.plot;
     pen.put(area.x + 1, y, plot.x.saturating_sub(area.x + 2), &on.host, Role::Text);
     hourly(pen, scale, y, &on.vms, most, Role::Graph);

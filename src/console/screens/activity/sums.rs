@@ -6,7 +6,7 @@ use crate::console::text::counted;
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::Span;
-use crate::core::insight::{Activity, Stay, Times};
+use crate::core::insight::{Activity, HoursAndCost, MigrationTimes};
 
 /// Rows of both panels: a title, a head, four places and their sum.
 pub const ROWS: u16 = 7;
@@ -26,7 +26,7 @@ pub fn draw(pen: &mut Canvas<'_>, area: Rect, activity: &Activity) {
     stays(pen, Rect { x: area.x + columns, width: area.width - columns, ..area }, activity);
 }
 
-fn times(pen: &mut Canvas<'_>, area: Rect, times: Option<Times>) {
+fn times(pen: &mut Canvas<'_>, area: Rect, times: Option<MigrationTimes>) {
     pen.rule(Rect { width: area.width - 1, ..area }, &[("migration times", Role::Title)], "");
     let Some(times) = times else {
         pen.put(area.x + 1, area.y + 1, area.width - 2, "none was confirmed", Role::Quiet);
@@ -58,7 +58,7 @@ fn took(span: Span) -> String {
 fn stays(pen: &mut Canvas<'_>, area: Rect, activity: &Activity) {
     pen.rule(area, &[("where VMs were, and what it cost", Role::Title)], "");
     let stays = &activity.stays;
-    let add = |a: Stay, b: Stay| Stay { hours: a.hours + b.hours, cost: a.cost + b.cost };
+    let add = |a: HoursAndCost, b: HoursAndCost| HoursAndCost { hours: a.hours + b.hours, cost: a.cost + b.cost };
     let (base, dear) = (add(stays.rest, stays.base), add(stays.ring, stays.away));
     let all = add(base, dear);
     let (hours_at, share_at, cost_at) = (area.x + 22, area.x + 33, area.x + 40);

@@ -1,45 +1,62 @@
-//! Where VMs stayed, how long, and what that cost (thesis 3.1–3.4).
+//! Where VMs were, how long, and what that cost (thesis 3.1–3.4); when they rested, and when readings were missed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::activity::{HOUR, OnHost, count};
-use super::entry::{PlacedFrom, Told};
-use super::stretches::{Rest, resting};
+use super::entry::{Entry, PlacedFrom, Seen, Story, Told};
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::engine::{BASELINE, VmState};
 use crate::core::policy::Place;
+
+/// What hours are counted in.
+pub(super) const HOUR: Span = Span::from_hours(1);
+
+/// VMs on one host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostOccupancy {
+    /// Its name.
+    pub host: Arc<str>,
+    /// The mean of VMs there in each hour, over what has passed and is known of it; as many as there are hours.
+    pub vms: Vec<f32>,
+}
+
+/// How many hours there are, the unfinished one too.
+pub(super) fn count(from: Timestamp, to: Timestamp) -> usize {
+    usize::try_from(to.since(from).millis().div_euclid(HOUR.millis())).unwrap_or_default()
+        + usize::from(to.since(from).millis() % HOUR.millis() > 0)
+}
 
 /// VM-hours by place, and what they cost (thesis 3.1–3.4: `C_t = ΣC_b + ΣC_a`).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Stays {
+pub struct Occupancy {
     /// In the ring.
-    pub ring: Stay,
+    pub ring: HoursAndCost,
     /// On the base, outside working hours: scheduled rest.
-    pub rest: Stay,
+    pub rest: HoursAndCost,
     /// On the base otherwise.
-    pub base: Stay,
+    pub base: HoursAndCost,
     /// At another site.
-    pub away: Stay,
+    pub away: HoursAndCost,
 }
 
 /// Time and money.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Stay {
+pub struct HoursAndCost {
     /// VM-hours.
     pub hours: f64,
     /// In the currency of the config.
     pub cost: f64,
 }
 
-impl Stays {
+impl Occupancy {
     /// Everywhere together: `C_t`.
-    pub fn total(&self) -> Stay {
+    pub fn total(&self) -> HoursAndCost {
         let all = [self.ring, self.rest, self.base, self.away];
-        Stay { hours: all.iter().map(|stay| stay.hours).sum(), cost: all.iter().map(|stay| stay.cost).sum() }
+        HoursAndCost { hours: all.iter().map(|stay| stay.hours).sum(), cost: all.iter().map(|stay| stay.cost).sum() }
     }
 }
 
-impl Stay {
+impl HoursAndCost {
     fn add(&mut self, stayed: Span, price: f64) {
         let hours = stayed.secs_f64() / HOUR.secs_f64();
         self.hours += hours;
@@ -49,12 +66,12 @@ impl Stay {
 
 /// From here to before there.
 #[derive(Clone, Copy)]
-struct Stretch {
+struct TimeRange {
     from: Timestamp,
     to: Timestamp,
 }
 
-impl Stretch {
+impl TimeRange {
     fn length(self) -> Span {
         self.to.since(self.from)
     }
@@ -71,23 +88,23 @@ pub(super) fn stays(
     from: Timestamp,
     to: Timestamp,
     vm: Option<&str>,
-) -> (Vec<OnHost>, Stays) {
+) -> (Vec<HostOccupancy>, Occupancy) {
     let rests = resting(told.iter().copied(), to);
     let mut by_vm: HashMap<&str, Vec<&PlacedFrom>> = HashMap::new();
     for one in placed.iter().filter(|one| vm.is_none_or(|vm| *one.vm == *vm)) {
         by_vm.entry(&one.vm).or_default().push(one);
     }
-    let whole = Stretch { from, to };
+    let whole = TimeRange { from, to };
     let begins = by_vm.values().flatten().map(|one| one.at).min().unwrap_or(from);
-    let mut on_host = OnHosts { whole, begins, spans: BTreeMap::new() };
-    let mut stays = Stays::default();
+    let mut on_host = HostHours { whole, begins, spans: BTreeMap::new() };
+    let mut stays = Occupancy::default();
     // In the order of names: the same placements sum up to the same last digit.
     let mut by_vm: Vec<_> = by_vm.into_iter().collect();
     by_vm.sort_unstable_by_key(|(vm, _)| *vm);
     for (vm, placed) in by_vm {
         let until = placed.iter().skip(1).map(|next| next.at).chain([to]);
         for (here, until) in placed.iter().zip(until) {
-            let stretch = Stretch { from: here.at, to: until }.and(whole);
+            let stretch = TimeRange { from: here.at, to: until }.and(whole);
             on_host.add(&here.host, stretch);
             stays.add(here, stretch, rests.get(vm).map_or(&[], Vec::as_slice));
         }
@@ -95,13 +112,13 @@ pub(super) fn stays(
     (on_host.means(), stays)
 }
 
-impl Stays {
-    fn add(&mut self, here: &PlacedFrom, stretch: Stretch, rests: &[Rest]) {
+impl Occupancy {
+    fn add(&mut self, here: &PlacedFrom, stretch: TimeRange, rests: &[ScheduledRest]) {
         match here.place {
             Place::Ring => self.ring.add(stretch.length(), here.price),
             Place::Away => self.away.add(stretch.length(), here.price),
             Place::Base => {
-                let in_it = |rest: &Rest| Stretch { from: rest.from, to: rest.to }.and(stretch).length();
+                let in_it = |rest: &ScheduledRest| TimeRange { from: rest.from, to: rest.to }.and(stretch).length();
                 let rested = rests.iter().map(in_it).fold(Span::ZERO, |sum, span| sum + span);
                 self.rest.add(rested, here.price);
                 self.base.add(Span::from_millis(stretch.length().millis() - rested.millis()), here.price);
@@ -111,8 +128,8 @@ impl Stays {
 }
 
 /// Time on each host by hour, of all VMs together.
-struct OnHosts<'a> {
-    whole: Stretch,
+struct HostHours<'a> {
+    whole: TimeRange,
     /// Before this nothing is known.
     begins: Timestamp,
     spans: BTreeMap<InOrder<'a>, (Arc<str>, Vec<Span>)>,
@@ -121,8 +138,8 @@ struct OnHosts<'a> {
 /// A name's word and number.
 type InOrder<'a> = (&'a str, u64);
 
-impl<'a> OnHosts<'a> {
-    fn add(&mut self, host: &'a Arc<str>, stretch: Stretch) {
+impl<'a> HostHours<'a> {
+    fn add(&mut self, host: &'a Arc<str>, stretch: TimeRange) {
         if stretch.length() == Span::ZERO {
             return;
         }
@@ -134,21 +151,21 @@ impl<'a> OnHosts<'a> {
             if begin >= stretch.to {
                 break;
             }
-            *hour = *hour + Stretch { from: begin, to: begin + HOUR }.and(stretch).length();
+            *hour = *hour + TimeRange { from: begin, to: begin + HOUR }.and(stretch).length();
             begin += HOUR;
         }
     }
 
     /// Over what has passed of each hour and is known of it.
-    fn means(self) -> Vec<OnHost> {
-        let whole = Stretch { from: self.whole.from.max(self.begins), to: self.whole.to };
+    fn means(self) -> Vec<HostOccupancy> {
+        let whole = TimeRange { from: self.whole.from.max(self.begins), to: self.whole.to };
         let first = self.whole.from;
         let mean = |(hour, span): (usize, Span)| {
             let begin = first + HOUR.scaled(hour as i64, 1);
-            let known = Stretch { from: begin, to: begin + HOUR }.and(whole).length();
+            let known = TimeRange { from: begin, to: begin + HOUR }.and(whole).length();
             if span == Span::ZERO { 0.0 } else { (span.secs_f64() / known.secs_f64()) as f32 }
         };
-        let mean_of = |(host, spans): (Arc<str>, Vec<Span>)| OnHost {
+        let mean_of = |(host, spans): (Arc<str>, Vec<Span>)| HostOccupancy {
             host,
             vms: spans.into_iter().enumerate().map(mean).collect(),
         };
@@ -166,8 +183,77 @@ fn in_order(name: &str) -> InOrder<'_> {
     }
 }
 
+/// Readings that were missed one after the other for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissedReadings {
+    /// The first of them.
+    pub from: Timestamp,
+    /// The last of them: the same instant if there was only one.
+    pub to: Timestamp,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// A scheduled rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScheduledRest {
+    /// From here.
+    pub from: Timestamp,
+    /// To there.
+    pub to: Timestamp,
+}
+
+/// The stretches of gaps among readings, oldest first, as these are. A baseline after a move is none: it was not missed.
+pub fn gaps(entries: &[Entry]) -> Vec<MissedReadings> {
+    let mut found: Vec<MissedReadings> = Vec::new();
+    let mut in_a_row = false;
+    for entry in entries {
+        let reason = match &entry.seen {
+            Seen::Gap(reason) if **reason != *BASELINE => reason,
+            Seen::Gap(_) | Seen::Sample(_) => {
+                in_a_row = false;
+                continue;
+            }
+        };
+        match found.last_mut() {
+            Some(last) if in_a_row && last.reason == *reason => last.to = entry.at,
+            _ => found.push(MissedReadings { from: entry.at, to: entry.at, reason: reason.clone() }),
+        }
+        in_a_row = true;
+    }
+    found
+}
+
+/// When one VM was resting, oldest first, up to an instant. `told` is in the order of time and reaches back as far as
+/// rests are wanted: one is known from the moment the VM was told to rest.
+pub fn rests(told: &[Told], vm: &str, until: Timestamp) -> Vec<ScheduledRest> {
+    let of_vm = told.iter().filter(|one| one.vm.as_deref() == Some(vm));
+    resting(of_vm, until).remove(vm).unwrap_or_default()
+}
+
+/// When each VM was resting.
+pub(super) fn resting<'a>(
+    told: impl Iterator<Item = &'a Told>,
+    until: Timestamp,
+) -> HashMap<&'a str, Vec<ScheduledRest>> {
+    let mut found: HashMap<&str, Vec<ScheduledRest>> = HashMap::new();
+    let mut since: HashMap<&str, Timestamp> = HashMap::new();
+    for one in told.filter(|one| one.at < until) {
+        let (Some(vm), Story::State { state, .. }) = (&one.vm, &one.what) else { continue };
+        if *state == VmState::Resting {
+            since.entry(vm).or_insert(one.at);
+        } else if let Some(from) = since.remove(&**vm) {
+            found.entry(vm).or_default().push(ScheduledRest { from, to: one.at });
+        }
+    }
+    for (vm, from) in since {
+        found.entry(vm).or_default().push(ScheduledRest { from, to: until });
+    }
+    found
+}
+
 #[cfg(test)]
-mod tests {
+mod occupancy_tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -228,7 +314,7 @@ mod tests {
         assert_eq!((stays.ring.hours, stays.base.hours, stays.rest.hours), (2.0, 2.0, 2.0));
         let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(near(stays.ring.cost, 0.5), "each hour at the price in force: {stays:?}");
-        assert!(near(stays.base.cost, 0.1) && near(stays.rest.cost, 0.1) && stays.away == Stay::default());
+        assert!(near(stays.base.cost, 0.1) && near(stays.rest.cost, 0.1) && stays.away == HoursAndCost::default());
         // Thesis 3.1 and 3.3: the base is cheaper, and all of it is their sum.
         assert!(near(stays.total().cost, 0.7) && near(stays.total().hours, 6.0));
     }
@@ -285,7 +371,7 @@ mod tests {
                     on_host[((minute - first) / 60) as usize][host] += 1;
                 }
             }
-            let Stays { ring, rest, base, away } = activity.stays;
+            let Occupancy { ring, rest, base, away } = activity.stays;
             for (stay, (minutes, cost)) in [ring, rest, base, away].iter().zip(plain) {
                 prop_assert!((stay.hours - f64::from(minutes) / 60.0).abs() < 1e-9);
                 prop_assert!((stay.cost - cost).abs() < 1e-9);
@@ -303,5 +389,55 @@ mod tests {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod stretch_tests {
+    use super::*;
+    use crate::core::cluster::Value;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_secs(1_241_613_600 + 60 * minute)
+    }
+
+    #[test]
+    fn gaps_in_a_row_are_one_stretch_for_each_reason() {
+        let seen = |text: &str| match text {
+            "1" => Seen::Sample(Value::Exact(1.0)),
+            reason => Seen::Gap(Arc::from(reason)),
+        };
+        let texts = ["1", "refused", "refused", "no answer", "1", "no answer", "no answer", "1", BASELINE, "1"];
+        let entry = |(n, text): (usize, &&str)| Entry {
+            at: at(n as i64),
+            seen: seen(text),
+            count: 0,
+            low_count: 0,
+            state: VmState::Watching,
+        };
+        let entries: Vec<Entry> = texts.iter().enumerate().map(entry).collect();
+        let found = gaps(&entries);
+        let found: Vec<_> = found.iter().map(|m| (m.from, m.to, &*m.reason)).collect();
+        assert_eq!(found, [(at(1), at(2), "refused"), (at(3), at(3), "no answer"), (at(5), at(6), "no answer")]);
+    }
+
+    #[test]
+    fn a_rest_lasts_until_the_next_state_of_that_vm() {
+        let told = |minute, vm: &str, state| {
+            let what = Story::State { state, why: String::new() };
+            Told { at: at(minute), vm: Some(Arc::from(vm)), what }
+        };
+        let story = [
+            told(0, "nii5", VmState::Watching),
+            told(10, "nii5", VmState::Resting),
+            told(12, "nii1", VmState::Watching),
+            told(20, "nii5", VmState::Resting),
+            told(30, "nii5", VmState::Held),
+            told(40, "nii5", VmState::Resting),
+        ];
+        let expected = [ScheduledRest { from: at(10), to: at(30) }, ScheduledRest { from: at(40), to: at(50) }];
+        assert_eq!(rests(&story, "nii5", at(50)), expected);
+        assert_eq!(rests(&story, "nii5", at(40)), expected[..1], "not yet");
+        assert_eq!(rests(&story, "nii1", at(50)), []);
     }
 }
