@@ -32,7 +32,7 @@ const WRONG_INPUT: u8 = 2;
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_long_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
     /// The config [default: $WHIMBREL_CONFIG, ./whimbrel.toml, $XDG_CONFIG_HOME/whimbrel/whimbrel.toml, else the demo]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -53,14 +53,14 @@ Exit status:
 
 // What each says of itself stands at its own type.
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     Demo(demo::Demo),
     Run(run::Run),
     Check(check::Check),
-    Discover(discover::Discover),
+    Discover(discover::DiscoverCommand),
     Drain(drain::Drain),
-    Report(report::Report),
-    Whatif(whatif::WhatIf),
+    Report(report::ReportCommand),
+    Whatif(whatif::WhatIfCommand),
     Screenshot(screenshot::Screenshot),
 }
 
@@ -101,14 +101,14 @@ impl Sized {
 /// Dispatches to a subcommand.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Some(Command::Check(check)) => return check.run(),
-        Some(Command::Run(run)) => run.run(),
-        Some(Command::Discover(discover)) => discover.run(),
-        Some(Command::Drain(drain)) => drain.run(),
-        Some(Command::Demo(demo)) => demo.run(),
-        Some(Command::Report(report)) => report.run(),
-        Some(Command::Whatif(whatif)) => whatif.run(),
-        Some(Command::Screenshot(screenshot)) => screenshot.run(),
+        Some(CliCommand::Check(check)) => return check.run(),
+        Some(CliCommand::Run(run)) => run.run(),
+        Some(CliCommand::Discover(discover)) => discover.run(),
+        Some(CliCommand::Drain(drain)) => drain.run(),
+        Some(CliCommand::Demo(demo)) => demo.run(),
+        Some(CliCommand::Report(report)) => report.run(),
+        Some(CliCommand::Whatif(whatif)) => whatif.run(),
+        Some(CliCommand::Screenshot(screenshot)) => screenshot.run(),
         None => console::open(cli.config.as_deref(), cli.screen),
     };
     match done {

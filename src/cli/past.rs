@@ -9,12 +9,12 @@ use crate::edge::config::{Config, HistoryFile};
 use crate::edge::history::{Reader, default_path};
 
 /// A config's history, open for reading: an engine may be writing it meanwhile.
-pub(super) struct Past {
+pub(super) struct ConfigHistory {
     pub(super) reader: Reader,
     pub(super) path: PathBuf,
 }
 
-impl Past {
+impl ConfigHistory {
     pub(super) fn of(config: &Config) -> Result<Self> {
         let path = match &config.history.file {
             HistoryFile::At(path) => path.clone(),

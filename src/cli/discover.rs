@@ -1,11 +1,120 @@
-//! The config of what was found, with remarks.
+//! `whimbrel discover URI…`: a first config for a cluster that libvirt drives, with remarks.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
 
-use super::hosts::{Named, named, plain, template, unique};
+use clap::Args;
+use color_eyre::eyre::{Result, WrapErr, eyre};
+
 use crate::core::engine::Presence;
-use crate::edge::driver::libvirt::{Discovered, DiscoveredDomain};
+use crate::edge::config;
+use crate::edge::driver::libvirt::{Discovered, DiscoveredDomain, DiscoveredHost, discover};
+
+/// Ask libvirt hosts what runs there, and print a config for them
+///
+/// The config is complete: save it as whimbrel.toml, and `whimbrel` opens on your own cluster. Its mode is `ask`: nothing
+/// moves before you approve it. Each VM is watched by its CPU until you name its service.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(super) struct DiscoverCommand {
+    /// Each host's libvirt URI, in ring order: later = better
+    #[arg(required = true, value_name = "URI")]
+    uris: Vec<String>,
+}
+
+const EXAMPLE: &str = "\
+Example:
+  whimbrel discover qemu+ssh://root@kvm1/system qemu+ssh://root@kvm2/system > whimbrel.toml
+Exit status:
+  0 all hosts answered, 1 some did not (the config has the others), 2 wrong arguments";
+
+impl DiscoverCommand {
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        if let Some(uri) = self.uris.iter().enumerate().find_map(|(n, uri)| self.uris[..n].contains(uri).then_some(uri))
+        {
+            return Ok(super::refuse(&format!("error: {uri} is named twice")));
+        }
+        if let Some(uri) = self.uris.iter().find(|uri| !uri.contains("://")) {
+            let help = format!("error: '{uri}' is no URI\nhelp: write qemu+ssh://root@{uri}/system");
+            return Ok(super::refuse(&help));
+        }
+        let mut err = io::stderr();
+        if err.is_terminal() {
+            let hosts = if self.uris.len() == 1 { "host" } else { "hosts" };
+            let _ = writeln!(err, "asking {} {hosts} …", self.uris.len());
+        }
+        let found = discover(&self.uris).map_err(|why| eyre!(why))?;
+        let silent = found.iter().filter_map(|found| found.host.as_ref().err());
+        let silent: Vec<&String> = silent.inspect(|why| drop(writeln!(io::stderr(), "error: {why}"))).collect();
+        if silent.len() == found.len() {
+            return Ok(ExitCode::FAILURE);
+        }
+        let text = first_config(&found);
+        // What is printed is what `whimbrel check` takes.
+        config::parse(Path::new("whimbrel.toml"), &text)
+            .map_err(|report| eyre!("what was found makes no right config; please report this:\n{report}\n{text}"))?;
+        io::stdout().write_all(text.as_bytes()).wrap_err("standard output cannot be written")?;
+        Ok(if silent.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// One host of the config.
+#[derive(Debug)]
+struct NamedHost<'f> {
+    pub name: String,
+    pub uri: &'f str,
+    pub found: &'f DiscoveredHost,
+}
+
+/// The hosts that answered, by names that no two of them have.
+fn named(found: &[Discovered]) -> Vec<NamedHost<'_>> {
+    let mut taken = HashSet::new();
+    let answered = found.iter().filter_map(|found| Some((found.uri.as_str(), found.host.as_ref().ok()?)));
+    answered
+        .map(|(uri, found)| {
+            let name = split(uri).map_or(found.name.as_str(), |(_, host, _)| host);
+            NamedHost { name: unique(&plain(name), &mut taken), uri, found }
+        })
+        .collect()
+}
+
+/// The URI they all have but for their names, with `{host}` in the place of these.
+fn template(hosts: &[NamedHost<'_>]) -> Option<String> {
+    let of = |host: &NamedHost<'_>| {
+        let (before, name, after) = split(host.uri)?;
+        (name == host.name).then(|| format!("{before}{{host}}{after}"))
+    };
+    let first = of(hosts.first()?)?;
+    hosts.iter().all(|host| of(host).as_ref() == Some(&first)).then_some(first)
+}
+
+/// A URI's host, and what stands before and after it; `None`: it has none, or none that could be a name.
+fn split(uri: &str) -> Option<(&str, &str, &str)> {
+    let authority = uri.find("://")? + 3;
+    let end = uri[authority..].find(['/', '?', '#']).map_or(uri.len(), |at| authority + at);
+    let start = uri[authority..end].rfind('@').map_or(authority, |at| authority + at + 1);
+    let end = uri[start..end].find(':').map_or(end, |at| start + at);
+    let host = &uri[start..end];
+    let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) && !host.is_empty();
+    is_name.then(|| (&uri[..start], host, &uri[end..]))
+}
+
+/// A name as the config takes it.
+fn plain(name: &str) -> String {
+    let kept: String =
+        name.chars().map(|c| if c.is_whitespace() || c.is_control() { '-' } else { c }).take(60).collect();
+    if kept.is_empty() { "unnamed".to_owned() } else { kept }
+}
+
+/// The name, with a number if it is taken.
+fn unique(name: &str, taken: &mut HashSet<String>) -> String {
+    let more = (2..).map(|n| format!("{name}-{n}"));
+    let free = std::iter::once(name.to_owned()).chain(more).find(|name| taken.insert(name.clone()));
+    free.unwrap_or_else(|| name.to_owned())
+}
 
 const HEAD: &str = "\
 # A first config, as libvirt's hosts told it. Nothing moves before you approve it: see mode.
@@ -28,7 +137,7 @@ policy = { kind = \"threshold\", threshold = 90, tarry = 5 }  # %, above it so o
 ";
 
 /// A config for the hosts that answered, and what runs there.
-pub(super) fn config(found: &[Discovered]) -> String {
+fn first_config(found: &[Discovered]) -> String {
     let mut text = HEAD.to_owned();
     let hosts = named(found);
     array(&mut text, &hosts, found);
@@ -45,7 +154,7 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn array(text: &mut String, hosts: &[Named<'_>], found: &[Discovered]) {
+fn array(text: &mut String, hosts: &[NamedHost<'_>], found: &[Discovered]) {
     push(
         text,
         format_args!("[[array]]\nname = \"a\"                   # hosts that share storage and network\n{RING}"),
@@ -66,7 +175,7 @@ fn array(text: &mut String, hosts: &[Named<'_>], found: &[Discovered]) {
     push(text, format_args!("{PEER}\n"));
 }
 
-fn machines(text: &mut String, hosts: &[Named<'_>]) {
+fn machines(text: &mut String, hosts: &[NamedHost<'_>]) {
     let mut taken = HashSet::new();
     let mut seen: HashMap<&str, &str> = HashMap::new();
     let mut resting = Vec::new();
@@ -105,7 +214,7 @@ fn machines(text: &mut String, hosts: &[Named<'_>]) {
     }
 }
 
-fn machine(text: &mut String, host: &Named<'_>, domain: &DiscoveredDomain, name: &str) {
+fn machine(text: &mut String, host: &NamedHost<'_>, domain: &DiscoveredDomain, name: &str) {
     push(text, format_args!("[[vm]]\nname = {}\n", quoted(name)));
     push(text, format_args!("host = {}\nuuid = {}\n", quoted(&host.name), quoted(&domain.uuid)));
     if name != domain.name {
@@ -166,7 +275,7 @@ mod tests {
     }
 
     fn read(found: &[Discovered]) -> (String, Config) {
-        let text = super::config(found);
+        let text = first_config(found);
         let read = config::parse(Path::new("whimbrel.toml"), &text).unwrap_or_else(|report| panic!("{report}\n{text}"));
         (text, read)
     }

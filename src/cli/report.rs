@@ -1,0 +1,475 @@
+//! `whimbrel report`: what was done over a span, from the history, as a table, as JSON and as CSV. Keys and columns stay
+//! (`docs/report.md`).
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::SecondsFormat;
+use clap::{Args, ValueEnum};
+use color_eyre::eyre::{Result, WrapErr};
+use serde::Serialize;
+
+use super::{load, past, refuse, span};
+use crate::core::cluster::{Span, Timestamp, in_words};
+use crate::core::insight::{
+    Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Story, Told, activity, whole_hour,
+};
+use crate::core::policy::Rule;
+use crate::edge::config::Config;
+use crate::edge::history::{HistoryError, Order, Reader};
+use crate::runtime::steady_clock;
+
+/// How far back a report looks unless told.
+const SINCE: Span = Span::from_hours(48);
+/// The state a VM was in is among the last few things that were told of it.
+const LAST_WORDS: usize = 32;
+
+/// Say what was done: requests an hour, edits, VMs on hosts, migration times, hours and their cost
+///
+/// Read from the config's history, also while an engine writes it. Hours are whole hours of UTC. The Activity screen (`v`
+/// in the console) shows the same. docs/report.md explains the JSON and the CSV.
+#[derive(Debug, Args)]
+pub(super) struct ReportCommand {
+    /// The config
+    config: PathBuf,
+    /// So far back: 6h, 48h, 7d [default: 48h]
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    since: Option<Span>,
+    /// Of this VM alone
+    #[arg(long, value_name = "NAME")]
+    vm: Option<String>,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value_t)]
+    format: ReportFormat,
+}
+
+/// What standard output gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum ReportFormat {
+    #[default]
+    Table,
+    Json,
+    Csv,
+}
+
+impl ReportCommand {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let config = match load(&self.config) {
+            Ok(config) => config,
+            Err(code) => return Ok(code),
+        };
+        let vm = self.vm.as_deref();
+        if let Some(Err(why)) = vm.map(|name| past::vm(&config, name)) {
+            return Ok(refuse(&why));
+        }
+        let past = past::ConfigHistory::of(&config)?;
+        let to = steady_clock();
+        let from = whole_hour(to - self.since.unwrap_or(SINCE));
+        let done = read(&past.reader, &config, vm, from, to).wrap_err("the history cannot be read")?;
+        let text = report(&done, vm, self.format)?;
+        io::stdout().write_all(text.as_bytes()).wrap_err("standard output cannot be written")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What the history knows of a span, of the VMs the config has: when another one left is not known.
+fn read(
+    reader: &Reader,
+    config: &Config,
+    vm: Option<&str>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Activity, HistoryError> {
+    let mut told = rests_before(reader, config, from)?;
+    told.extend(reader.told(vm, from, to, Order::OldestFirst, usize::MAX)?);
+    let mut placed = reader.placed(from, to)?;
+    placed.retain(|one| config.cluster.vm_named(&one.vm).is_some());
+    Ok(activity(&told, &placed, from, to, vm))
+}
+
+/// The state each VM with working hours was in at an instant, oldest first: a rest may have begun long before.
+fn rests_before(reader: &Reader, config: &Config, at: Timestamp) -> Result<Vec<Told>, HistoryError> {
+    let mut states = Vec::new();
+    for vm in config.cluster.vms.iter().filter(|vm| matches!(vm.policy.rule, Rule::Schedule { .. })) {
+        let newest = reader.told(Some(&vm.name), Timestamp::default(), at, Order::NewestFirst, LAST_WORDS)?;
+        states.extend(newest.into_iter().find(|one| matches!(one.what, Story::State { .. })));
+    }
+    states.sort_by_key(|one| one.at);
+    Ok(states)
+}
+
+/// What was done, of a VM or of the whole cluster.
+fn report(activity: &Activity, vm: Option<&str>, format: ReportFormat) -> serde_json::Result<String> {
+    match format {
+        ReportFormat::Table => Ok(table(activity, vm.unwrap_or("all VMs"))),
+        ReportFormat::Json => json(activity, vm),
+        ReportFormat::Csv => Ok(csv(activity)),
+    }
+}
+
+/// The begin of the hour at a place in [`Activity::hours`].
+pub(super) fn hour(activity: &Activity, place: usize) -> Timestamp {
+    activity.from + Span::from_hours(i64::try_from(place).unwrap_or(i64::MAX))
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    at.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// One row an hour.
+pub(super) fn csv(activity: &Activity) -> String {
+    let mut out = "hour,requests,by_hand,confirmed,failed,blocked\n".to_owned();
+    for (place, each) in activity.hours.iter().enumerate() {
+        let Hour { requests, by_hand, confirmed, failed, blocked } = each;
+        let at = rfc3339(hour(activity, place));
+        // Writing into a String cannot fail.
+        let _ = writeln!(out, "{at},{requests},{by_hand},{confirmed},{failed},{blocked}");
+    }
+    out
+}
+
+#[derive(Serialize)]
+struct ReportForm<'a> {
+    from: String,
+    to: String,
+    vm: Option<&'a str>,
+    hours: Vec<HourForm>,
+    edits: Vec<EditForm<'a>>,
+    hosts: Vec<HostForm<'a>>,
+    times: Option<TimesForm>,
+    stays: OccupancyForm,
+}
+
+#[derive(Serialize)]
+struct HourForm {
+    hour: String,
+    requests: u32,
+    by_hand: u32,
+    confirmed: u32,
+    failed: u32,
+    blocked: u32,
+}
+
+#[derive(Serialize)]
+struct EditForm<'a> {
+    at: String,
+    vm: Option<&'a str>,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct HostForm<'a> {
+    host: &'a str,
+    vms: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct TimesForm {
+    count: usize,
+    mean_s: f64,
+    median_s: f64,
+    least_s: f64,
+    most_s: f64,
+}
+
+#[derive(Serialize)]
+struct OccupancyForm {
+    ring: HoursAndCostForm,
+    rest: HoursAndCostForm,
+    base: HoursAndCostForm,
+    away: HoursAndCostForm,
+    total: HoursAndCostForm,
+}
+
+#[derive(Serialize)]
+struct HoursAndCostForm {
+    hours: f64,
+    cost: f64,
+}
+
+/// Six digits: below them sums of halves and thirds are noise.
+fn rounded(v: f64) -> f64 {
+    (v * 1e6).round() / 1e6
+}
+
+impl From<HoursAndCost> for HoursAndCostForm {
+    fn from(stay: HoursAndCost) -> Self {
+        Self { hours: rounded(stay.hours), cost: rounded(stay.cost) }
+    }
+}
+
+impl From<MigrationTimes> for TimesForm {
+    fn from(times: MigrationTimes) -> Self {
+        let MigrationTimes { count, mean, median, least, most } = times;
+        let [mean_s, median_s, least_s, most_s] = [mean, median, least, most].map(Span::secs_f64);
+        Self { count, mean_s, median_s, least_s, most_s }
+    }
+}
+
+/// One object, and a line's end.
+pub(super) fn json(activity: &Activity, vm: Option<&str>) -> serde_json::Result<String> {
+    let each = |(place, each): (usize, &Hour)| {
+        let Hour { requests, by_hand, confirmed, failed, blocked } = *each;
+        HourForm { hour: rfc3339(hour(activity, place)), requests, by_hand, confirmed, failed, blocked }
+    };
+    let edits = activity.edits.iter().map(|edit| EditForm {
+        at: edit.at.rfc3339(),
+        vm: Some(&*edit.vm).filter(|vm| !vm.is_empty()),
+        text: &edit.text,
+    });
+    let hosts = activity
+        .hosts
+        .iter()
+        .map(|on| HostForm { host: &on.host, vms: on.vms.iter().map(|vms| rounded(f64::from(*vms))).collect() });
+    let stays = activity.stays;
+    let report = ReportForm {
+        from: rfc3339(activity.from),
+        to: activity.to.rfc3339(),
+        vm,
+        hours: activity.hours.iter().enumerate().map(each).collect(),
+        edits: edits.collect(),
+        hosts: hosts.collect(),
+        times: activity.times.map(TimesForm::from),
+        stays: OccupancyForm {
+            ring: stays.ring.into(),
+            rest: stays.rest.into(),
+            base: stays.base.into(),
+            away: stays.away.into(),
+            total: stays.total().into(),
+        },
+    };
+    Ok(serde_json::to_string(&report)? + "\n")
+}
+
+/// The longest bar of the histogram, in characters.
+const BAR: u32 = 40;
+
+/// `whose`: what the report is of, in words.
+pub(super) fn table(activity: &Activity, whose: &str) -> String {
+    let mut out = String::new();
+    // Writing into a String cannot fail.
+    let _ = writeln!(out, "{whose}, {} to {} UTC\n", minute(activity.from), minute(activity.to));
+    histogram(&mut out, activity);
+    hosts(&mut out, &activity.hosts);
+    times(&mut out, activity);
+    stays(&mut out, activity);
+    out
+}
+
+fn minute(at: Timestamp) -> String {
+    at.utc().format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// A bar an hour of everything that was asked for; edits stand under the hour in which they were made.
+fn histogram(out: &mut String, activity: &Activity) {
+    let _ = writeln!(
+        out,
+        "{:<16} {:>8} {:>7} {:>9} {:>6} {:>7}",
+        "HOUR", "REQUESTS", "BY HAND", "CONFIRMED", "FAILED", "BLOCKED"
+    );
+    let asked = |hour: &Hour| hour.requests + hour.by_hand;
+    let most = activity.hours.iter().map(asked).max().unwrap_or_default();
+    for (place, each) in activity.hours.iter().enumerate() {
+        let begin = hour(activity, place);
+        let bar = "#".repeat(scaled(asked(each), most));
+        let line = format!("{:<16} {} {bar}", minute(begin), counts(each));
+        let _ = writeln!(out, "{}", line.trim_end());
+        let end = begin + Span::from_hours(1);
+        for edit in activity.edits.iter().filter(|edit| (begin..end).contains(&edit.at)) {
+            let vm = if edit.vm.is_empty() { String::new() } else { format!("{}: ", edit.vm) };
+            let _ = writeln!(out, "{:>16} {vm}{}", edit.at.utc().format("%H:%M"), edit.text);
+        }
+    }
+    let mut all = Hour::default();
+    for each in &activity.hours {
+        all.requests += each.requests;
+        all.by_hand += each.by_hand;
+        all.confirmed += each.confirmed;
+        all.failed += each.failed;
+        all.blocked += each.blocked;
+    }
+    let _ = writeln!(out, "{:<16} {}", "ALL", counts(&all));
+}
+
+fn counts(hour: &Hour) -> String {
+    let Hour { requests, by_hand, confirmed, failed, blocked } = hour;
+    format!("{requests:>8} {by_hand:>7} {confirmed:>9} {failed:>6} {blocked:>7}")
+}
+
+/// Any request shows; one of few is one character.
+fn scaled(requests: u32, most: u32) -> usize {
+    let scaled =
+        if most <= BAR { requests } else { (u64::from(requests) * u64::from(BAR)).div_ceil(u64::from(most)) as u32 };
+    scaled as usize
+}
+
+fn hosts(out: &mut String, hosts: &[HostOccupancy]) {
+    if hosts.is_empty() {
+        return;
+    }
+    let width = hosts.iter().map(|on| on.host.chars().count()).max().unwrap_or_default().max(16);
+    let _ = writeln!(out, "\n{:<width$} {:>8} {:>7} {:>9}", "VMS ON", "MEAN", "LEAST", "MOST");
+    // Hours before the first that anything is known of are no hours without VMs.
+    let known = |on: &HostOccupancy| on.vms.iter().position(|vms| *vms > 0.0);
+    let begins = hosts.iter().filter_map(known).min().unwrap_or_default();
+    for on in hosts {
+        let vms = || on.vms.iter().copied().skip(begins);
+        let mean = vms().sum::<f32>() / vms().count().max(1) as f32;
+        let (least, most) = (vms().fold(f32::MAX, f32::min), vms().fold(0.0, f32::max));
+        let _ = writeln!(out, "{:<width$} {mean:>8.2} {least:>7.2} {most:>9.2}", on.host);
+    }
+}
+
+fn times(out: &mut String, activity: &Activity) {
+    let Some(times) = activity.times else { return };
+    let s = |span: Span| if span < Span::from_mins(2) { format!("{:.1} s", span.secs_f64()) } else { in_words(span) };
+    let said = [s(times.mean), s(times.median), s(times.least), s(times.most)];
+    let [mean, median, least, most] = said;
+    let _ = writeln!(
+        out,
+        "\n{} confirmed migration{} took {mean} in the mean, {median} in the median, {least} to {most}",
+        times.count,
+        if times.count == 1 { "" } else { "s" }
+    );
+}
+
+fn stays(out: &mut String, activity: &Activity) {
+    let stays = activity.stays;
+    let total = stays.total();
+    if total == HoursAndCost::default() {
+        return;
+    }
+    let _ = writeln!(out, "\n{:<16} {:>8} {:>10}", "VM-HOURS", "HOURS", "COST");
+    let all = [
+        ("in the ring", stays.ring),
+        ("at base, resting", stays.rest),
+        ("at base", stays.base),
+        ("away", stays.away),
+        ("all", total),
+    ];
+    for (place, stay) in all.into_iter().filter(|(_, stay)| *stay != HoursAndCost::default()) {
+        let _ = writeln!(out, "{place:<16} {:>8.2} {:>10.2}", stay.hours, stay.cost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::cluster::{Span, Timestamp};
+    use crate::core::insight::{EditedSetting, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Occupancy};
+
+    const BEGIN: Timestamp = Timestamp::from_secs(1_241_611_200);
+
+    fn activity() -> Activity {
+        let hour =
+            |requests, by_hand, confirmed, failed, blocked| Hour { requests, by_hand, confirmed, failed, blocked };
+        let (at, vm) = (BEGIN + Span::from_mins(95), Arc::from("nii1"));
+        let secs = Span::from_secs;
+        Activity {
+            from: BEGIN,
+            to: BEGIN + Span::from_mins(150),
+            hours: vec![hour(14, 1, 13, 2, 3), hour(7, 0, 7, 0, 0), Hour::default()],
+            edits: vec![EditedSetting { at, vm, text: "threshold 20 → 50".to_owned() }],
+            hosts: vec![
+                HostOccupancy { host: Arc::from("mln1"), vms: vec![1.0, 0.5, 0.0] },
+                HostOccupancy { host: Arc::from("mln2"), vms: vec![0.0, 0.5, 1.0] },
+            ],
+            times: Some(MigrationTimes { count: 20, mean: secs(9), median: secs(8), least: secs(5), most: secs(190) }),
+            stays: Occupancy {
+                ring: HoursAndCost { hours: 2.0, cost: 0.4 },
+                rest: HoursAndCost { hours: 0.25, cost: 0.02 },
+                base: HoursAndCost { hours: 0.25, cost: 0.01 },
+                away: HoursAndCost::default(),
+            },
+        }
+    }
+
+    #[test]
+    fn the_table_is_a_histogram_with_its_edits_and_what_it_cost() {
+        let said = report(&activity(), Some("nii1"), ReportFormat::Table).unwrap();
+        let expected = "\
+nii1, 2009-05-06 12:00 to 2009-05-06 14:30 UTC
+
+HOUR             REQUESTS BY HAND CONFIRMED FAILED BLOCKED
+2009-05-06 12:00       14       1        13      2       3 ###############
+2009-05-06 13:00        7       0         7      0       0 #######
+           13:35 nii1: threshold 20 → 50
+2009-05-06 14:00        0       0         0      0       0
+ALL                    21       1        20      2       3
+
+VMS ON               MEAN   LEAST      MOST
+mln1                 0.50    0.00      1.00
+mln2                 0.50    0.00      1.00
+
+20 confirmed migrations took 9.0 s in the mean, 8.0 s in the median, 5.0 s to 4 min
+
+VM-HOURS            HOURS       COST
+in the ring          2.00       0.40
+at base, resting     0.25       0.02
+at base              0.25       0.01
+all                  2.50       0.43
+";
+        assert_eq!(said, expected, "\n{said}");
+    }
+
+    #[test]
+    fn hours_before_the_history_are_no_hours_without_vms() {
+        let hosts = vec![HostOccupancy { host: Arc::from("mln1"), vms: vec![0.0, 0.0, 2.0] }];
+        let times = activity().times.map(|times| MigrationTimes { count: 1, ..times });
+        let said = report(&Activity { hosts, times, ..activity() }, None, ReportFormat::Table).unwrap();
+        assert!(said.contains("\nmln1                 2.00    2.00      2.00\n"), "{said}");
+        assert!(said.contains("\n1 confirmed migration took "), "{said}");
+    }
+
+    #[test]
+    fn the_bars_of_a_busy_cluster_fit_and_every_request_shows() {
+        let busy = |requests| Hour { requests, ..Hour::default() };
+        let activity = Activity { hours: vec![busy(4_000), busy(1), busy(2_000)], ..activity() };
+        let said = report(&activity, None, ReportFormat::Table).unwrap();
+        let bars: Vec<usize> = said.lines().skip(3).take(4).map(|line| line.matches('#').count()).collect();
+        assert_eq!(bars, [40, 1, 0, 20], "{said}");
+    }
+
+    #[test]
+    fn nothing_done_is_said_in_full() {
+        let said = report(&Activity::default(), None, ReportFormat::Table).unwrap();
+        assert!(said.starts_with("all VMs, ") && said.contains("\nALL                     0       0"), "{said}");
+        assert!(!said.contains("VM-HOURS") && !said.contains("took"), "{said}");
+    }
+
+    #[test]
+    fn csv_is_a_row_an_hour() {
+        let expected = "\
+hour,requests,by_hand,confirmed,failed,blocked
+2009-05-06T12:00:00Z,14,1,13,2,3
+2009-05-06T13:00:00Z,7,0,7,0,0
+2009-05-06T14:00:00Z,0,0,0,0,0
+";
+        assert_eq!(report(&activity(), None, ReportFormat::Csv).unwrap(), expected);
+    }
+
+    #[test]
+    fn json_has_keys_that_stay() {
+        let said = report(&activity(), Some("nii1"), ReportFormat::Json).unwrap();
+        let expected = concat!(
+            r#"{"from":"2009-05-06T12:00:00Z","to":"2009-05-06T14:30:00.000Z","vm":"nii1","hours":["#,
+            r#"{"hour":"2009-05-06T12:00:00Z","requests":14,"by_hand":1,"confirmed":13,"failed":2,"blocked":3},"#,
+            r#"{"hour":"2009-05-06T13:00:00Z","requests":7,"by_hand":0,"confirmed":7,"failed":0,"blocked":0},"#,
+            r#"{"hour":"2009-05-06T14:00:00Z","requests":0,"by_hand":0,"confirmed":0,"failed":0,"blocked":0}],"#,
+            r#""edits":[{"at":"2009-05-06T13:35:00.000Z","vm":"nii1","text":"threshold 20 → 50"}],"#,
+            r#""hosts":[{"host":"mln1","vms":[1.0,0.5,0.0]},{"host":"mln2","vms":[0.0,0.5,1.0]}],"#,
+            r#""times":{"count":20,"mean_s":9.0,"median_s":8.0,"least_s":5.0,"most_s":190.0},"#,
+            r#""stays":{"ring":{"hours":2.0,"cost":0.4},"rest":{"hours":0.25,"cost":0.02},"#,
+            r#""base":{"hours":0.25,"cost":0.01},"away":{"hours":0.0,"cost":0.0},"#,
+            r#""total":{"hours":2.5,"cost":0.43}}}"#,
+            "\n",
+        );
+        assert_eq!(said, expected);
+        let cluster = report(&Activity::default(), None, ReportFormat::Json).unwrap();
+        assert!(cluster.contains(r#""vm":null,"hours":[],"#) && cluster.contains(r#""times":null"#), "{cluster}");
+    }
+}
