@@ -49,7 +49,7 @@ pub struct EditedSetting {
     pub at: Timestamp,
     /// Of which VM; empty: of none.
     pub vm: Arc<str>,
-    /// In words: `threshold 20 → 50`; several that were changed at once are parted by commas.
+    /// In words: `threshold 20 → 50`. Settings that were changed together are separated by commas.
     pub text: String,
 }
 
@@ -60,8 +60,8 @@ pub fn whole_hour(at: Timestamp) -> Timestamp {
 
 /// What was done from the whole hour of `from` on and before `to`: of one VM, or of all.
 ///
-/// Both lists are in the order of time and reach back as far as they are to be known: what a VM's last placement and
-/// state before the first hour are, holds in it. A migration whose begin is not in `told` has no time.
+/// Both lists are in the order of time. They reach back before the first hour, because a VM's last placement and state before it
+/// still hold in it. A migration whose beginning is not in `told` has no duration.
 pub fn activity(told: &[Told], placed: &[PlacedFrom], from: Timestamp, to: Timestamp, vm: Option<&str>) -> Activity {
     let from = whole_hour(from);
     let told: Vec<&Told> = told.iter().filter(|one| one.at < to && (vm.is_none() || one.vm.as_deref() == vm)).collect();
@@ -121,11 +121,11 @@ pub struct RecordedMove {
     pub from: Arc<str>,
     /// To that host.
     pub to: Arc<str>,
-    /// Who wanted it; `None` if its request was told before what is known.
+    /// Who wanted it; `None` if its request is older than what is known.
     pub by: Option<By>,
     /// How it ended: never running, never unknown.
     pub phase: Phase,
-    /// When it was first running; `None` if that was told before what is known.
+    /// When it first ran; `None` if that is older than what is known.
     pub began: Option<Timestamp>,
     /// When its outcome was known.
     pub ended: Timestamp,
@@ -177,7 +177,7 @@ struct OpenMigration {
 
 /// Migrations that ended, newest first. `told` is in the order of time.
 pub fn past_moves<'a>(told: impl IntoIterator<Item = &'a Told>) -> Vec<RecordedMove> {
-    // An id means another migration once a request was told anew: after a restart they may begin at 1 again.
+    // A new request with the same id is another migration: after a restart ids may begin at 1 again.
     let mut known: HashMap<(&str, RequestId), OpenMigration> = HashMap::new();
     let mut ended = Vec::new();
     for one in told {

@@ -7,7 +7,7 @@ use super::replay::{Outcome, ReplayedMove, Variant};
 use crate::core::cluster::{Cluster, HostId, Span, Timestamp, VmId};
 use crate::core::policy::{Decision, Rule, Settings};
 
-/// Prices an hour, for what a stay costs; zero where there are none.
+/// Prices an hour; zero where the config has none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Prices {
     /// In the ring.
@@ -17,7 +17,7 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// A VM's array's: the mean of its ring, and its base; without a base, nothing is ever there.
+    /// The prices of a VM's array: the mean of its ring, and its base. Without a base no VM is ever there.
     pub fn of(cluster: &Cluster, vm: VmId) -> Self {
         let array = cluster.array(cluster.vm(vm).array);
         let price = |host: HostId| cluster.host(host).price;
@@ -52,14 +52,14 @@ pub struct Comparison {
     pub old: ComparedSide,
     /// As they would be.
     pub new: ComparedSide,
-    /// The first instants at which one moves and the other does not, or to elsewhere; at most [`DIFFERENCES`].
+    /// The first instants at which the two decide differently; at most [`DIFFERENCES`].
     pub differences: Vec<Difference>,
-    /// Ring moves under thresholds and tarries around the new ones; empty until [`Recording::strip`] was asked, which
-    /// takes eight times as long as the rest.
+    /// Ring moves under thresholds and tarries around the new ones. Empty until [`Recording::strip`] is called, which takes eight
+    /// times as long as the rest.
     pub strip: Vec<Variant>,
 }
 
-/// Differences told, at most.
+/// At most so many differences are told.
 pub const DIFFERENCES: usize = 8;
 
 /// An instant at which old and new differ.

@@ -8,7 +8,7 @@ use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::{BASELINE, VmState};
 use crate::core::policy::Place;
 
-/// What hours are counted in.
+/// The unit of the hour grid.
 pub(super) const HOUR: Span = Span::from_hours(1);
 
 /// VMs on one host.
@@ -16,7 +16,7 @@ pub(super) const HOUR: Span = Span::from_hours(1);
 pub struct HostOccupancy {
     /// Its name.
     pub host: Arc<str>,
-    /// The mean of VMs there in each hour, over what has passed and is known of it; as many as there are hours.
+    /// The mean number of VMs there, hour by hour, over the part of the hour that has passed and is known.
     pub vms: Vec<f32>,
 }
 
@@ -64,7 +64,7 @@ impl HoursAndCost {
     }
 }
 
-/// From here to before there.
+/// A stretch of time; its end is not included.
 #[derive(Clone, Copy)]
 struct TimeRange {
     from: Timestamp,
@@ -81,7 +81,7 @@ impl TimeRange {
     }
 }
 
-/// VMs on each host hour by hour, and all stays, of one VM or of all.
+/// VMs on each host hour by hour, and the time and cost of all stays, of one VM or of all.
 pub(super) fn stays(
     told: &[&Told],
     placed: &[PlacedFrom],
@@ -98,7 +98,7 @@ pub(super) fn stays(
     let begins = by_vm.values().flatten().map(|one| one.at).min().unwrap_or(from);
     let mut on_host = HostHours { whole, begins, spans: BTreeMap::new() };
     let mut stays = Occupancy::default();
-    // In the order of names: the same placements sum up to the same last digit.
+    // In the order of names, so that the same placements give the same sum to the last digit.
     let mut by_vm: Vec<_> = by_vm.into_iter().collect();
     by_vm.sort_unstable_by_key(|(vm, _)| *vm);
     for (vm, placed) in by_vm {
@@ -156,7 +156,7 @@ impl<'a> HostHours<'a> {
         }
     }
 
-    /// Over what has passed of each hour and is known of it.
+    /// The mean over the part of each hour that has passed and is known.
     fn means(self) -> Vec<HostOccupancy> {
         let whole = TimeRange { from: self.whole.from.max(self.begins), to: self.whole.to };
         let first = self.whole.from;
@@ -176,7 +176,7 @@ impl<'a> HostHours<'a> {
 /// `mln2` before `mln10`.
 fn in_order(name: &str) -> InOrder<'_> {
     let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    // Names that differ in leading zeros alone, or in numbers beyond 64 bits, are told apart as words.
+    // A number with a leading zero or beyond 64 bits counts as part of the word, so that no two names are equal.
     match name[word.len()..].parse() {
         Ok(number) if !name[word.len()..].starts_with('0') => (word, number),
         _ => (name, 0),
@@ -203,7 +203,7 @@ pub struct ScheduledRest {
     pub to: Timestamp,
 }
 
-/// The stretches of gaps among readings, oldest first, as these are. A baseline after a move is none: it was not missed.
+/// The stretches of gaps among readings, oldest first. The baseline after a move is not a gap: it was not missed.
 pub fn gaps(entries: &[Entry]) -> Vec<MissedReadings> {
     let mut found: Vec<MissedReadings> = Vec::new();
     let mut in_a_row = false;
@@ -224,8 +224,8 @@ pub fn gaps(entries: &[Entry]) -> Vec<MissedReadings> {
     found
 }
 
-/// When one VM was resting, oldest first, up to an instant. `told` is in the order of time and reaches back as far as
-/// rests are wanted: one is known from the moment the VM was told to rest.
+/// When one VM was resting, oldest first, up to an instant. `told` is in the order of time. A rest is known from the moment at
+/// which the VM's state became resting, so `told` must reach back to that.
 pub fn rests(told: &[Told], vm: &str, until: Timestamp) -> Vec<ScheduledRest> {
     let of_vm = told.iter().filter(|one| one.vm.as_deref() == Some(vm));
     resting(of_vm, until).remove(vm).unwrap_or_default()

@@ -19,7 +19,7 @@ const RESUME_S: f64 = 0.03;
 pub struct Forecast {
     /// Rounds before the VM is stopped.
     pub rounds: u32,
-    /// The whole migration; where it does not converge, until it is given up.
+    /// The whole migration; if it does not converge, until it is given up.
     pub total: Span,
     /// The part of it in which the VM runs nowhere.
     pub downtime: Span,

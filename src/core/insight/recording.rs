@@ -11,7 +11,7 @@ pub struct Recording {
     pub(super) points: Vec<RecordedPoint>,
     median: Span,
     pub(super) samples: usize,
-    /// Recorded ones, and those that holes stand for.
+    /// Recorded gaps, and those that holes stand for.
     pub(super) gaps: u64,
 }
 
@@ -20,7 +20,7 @@ pub struct Recording {
 pub(super) struct RecordedPoint {
     pub(super) at: Timestamp,
     pub(super) read: RecordedRead,
-    /// It counted for nothing: the baseline at the end of a settle.
+    /// It is the baseline at the end of a settle, which does not count.
     pub(super) baseline: bool,
     /// Observations missing between the reading before and this one.
     pub(super) missing: u32,
@@ -65,21 +65,20 @@ impl Entry {
 }
 
 impl Recording {
-    /// Samples in the order of time; of those at one instant the last stands. `None` without any.
+    /// Samples in the order of time; of several at one instant the last one counts. `None` without any.
     pub fn new(samples: impl IntoIterator<Item = (Timestamp, f64)>) -> Option<Self> {
         Self::of(samples.into_iter().map(|(at, value)| (at, What::Sample(value))))
     }
 
-    /// What the history kept, oldest first: as [`of`](Self::of), but that the baseline read at the end of a settle counts
-    /// for nothing here either, so that settings over their own past decide as they did. `None` without a sample.
+    /// What the history kept, oldest first. As [`of`](Self::of), but the baseline at the end of a settle does not count, so that
+    /// settings over their own past decide as they did. `None` without a sample.
     pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
         let read = |entry: &Entry| Some((entry.at, RecordedRead::of(entry.what())?, entry.state == VmState::Settling));
         Self::from_reads(entries.into_iter().filter_map(read))
     }
 
-    /// Observations in the order of time; of those at one instant the last stands. Gaps are where they are recorded; a
-    /// hole between two readings, where nothing ran, stands for as many gaps as there are medians missing in it. Queues
-    /// and the clock are no readings. `None` without a sample.
+    /// Observations in the order of time; of several at one instant the last one counts. A hole between two readings, where nothing
+    /// ran, stands for as many gaps as median intervals fit into it. Queues and the clock are no readings. `None` without a sample.
     pub fn of(readings: impl IntoIterator<Item = (Timestamp, What)>) -> Option<Self> {
         Self::from_reads(readings.into_iter().filter_map(|(at, what)| Some((at, RecordedRead::of(what)?, false))))
     }
@@ -89,7 +88,7 @@ impl Recording {
         for (at, read, baseline) in reads {
             let point = RecordedPoint { at, read, baseline, missing: 0 };
             match points.last_mut() {
-                // A settle of no time: the sample that decided stands.
+                // After a settle of length zero the sample that decided counts.
                 Some(last) if last.at == at && baseline => {}
                 Some(last) if last.at == at => *last = point,
                 _ => points.push(point),
@@ -124,8 +123,8 @@ impl Recording {
         last.since(first) + self.median
     }
 
-    /// A sample stands until the next reading, but at most 1.5 median intervals, else one; the last one a median
-    /// interval.
+    /// A sample holds until the next reading if that comes within 1.5 median intervals. Otherwise, and as the last one, it holds
+    /// for one median interval.
     pub(super) fn stood(&self, is_beyond: impl Fn(f64) -> bool) -> Span {
         let longest = self.median.millis() * 3;
         let mut sum = 0;

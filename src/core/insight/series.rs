@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use super::entry::{Entry, Rolled, Seen};
 use crate::core::cluster::{Span, Timestamp};
 
-/// Readings kept of one VM, at most: 6 hours at one a minute, 8 bytes each …
+/// At most so many readings are kept of one VM: 6 hours at one a minute, 8 bytes each.
 const KEPT: usize = 360;
-/// … and at least: what a graph of an hour needs, at one a minute.
+/// At least so many are kept: what a graph of an hour needs at one a minute.
 const KEPT_OF_MANY: usize = 64;
-/// Readings kept of all VMs together, if each has its least: the history has the rest.
+/// So many readings are kept of all VMs together, unless the least of each is more. The history has the rest.
 const KEPT_IN_ALL: usize = 640_000;
 
 /// The newest readings of one VM, oldest first. A gap is a NaN, never a zero.
@@ -50,7 +50,7 @@ impl Series {
         self.values.push_back(value.map_or(f32::NAN, |v| v as f32));
     }
 
-    /// Room in doubling steps, but never more than is kept: there may be many VMs.
+    /// Grows in doubling steps, but never beyond what is kept, because there may be many VMs.
     fn grow(&mut self) {
         let len = self.at.len();
         if len == self.at.capacity().min(self.values.capacity()) {
@@ -111,18 +111,18 @@ pub struct Band {
     pub gaps: u32,
 }
 
-/// Readings between two instants, both included, as at most so many bands: one a column, none for a column with nothing
-/// in it; if there are no more readings than columns, one a reading. Readings are in the order of time, bands are too.
+/// Readings between two instants, both included, as one band a column; an empty column has none. If there are no more readings
+/// than columns, there is one band a reading. Readings and bands are in the order of time.
 pub fn thin(entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
     thin_joined(&[], entries, from, to, columns)
 }
 
-/// The same of quarters of an hour; each stands in its middle.
+/// The same for quarters of an hour. Each counts at its middle.
 pub fn thin_rolled(rolled: &[Rolled], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
     thin_joined(rolled, &[], from, to, columns)
 }
 
-/// The same of quarters and then, from the first raw reading on, of readings. A quarter whose middle is earlier counts
+/// The same for quarters, and from the first raw reading on for readings. A quarter whose middle is before that reading counts
 /// whole, any other not at all.
 pub fn thin_joined(rolled: &[Rolled], entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
     let raw_from = entries.first().map_or(Timestamp::NEVER, |entry| entry.at);

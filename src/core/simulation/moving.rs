@@ -1,4 +1,4 @@
-//! A migration under way, from its start to its end. Whether it arrived, only the hosts know.
+//! A simulated migration, from its start to its end. Whether the VM arrived is for the hosts to say.
 
 use crate::core::cluster::{Span, Timestamp, Transfer, in_words};
 use crate::core::engine::Route;
@@ -6,31 +6,31 @@ use crate::core::insight::precopy::{self, Forecast};
 
 /// A live migration says how far it is this often.
 const REPORT_LIVE: Span = Span::from_millis(500);
-/// And one between sites, which takes minutes, this often.
+/// A migration between sites takes minutes, and says how far it is this often.
 const REPORT_BETWEEN: Span = Span::from_secs(10);
-/// From an operator's abort until it is through.
+/// The time from an operator's abort to the end of the migration.
 const ABORT_TAKES: Span = Span::from_secs(1);
 
-/// How a VM gets over.
+/// How a VM is transferred.
 #[derive(Debug, Clone, Copy)]
 enum TransferKind {
     /// Live, within an array.
     Live {
-        /// MB, and MB/s twice, as it began.
+        /// At the beginning: MB, and then two rates in MB/s.
         memory: f64,
         dirty: f64,
         bandwidth: f64,
-        /// What that comes to.
+        /// The forecast from these figures.
         forecast: Forecast,
     },
     /// Stopped, copied to another site, started there.
     Between,
 }
 
-/// What becomes of it.
+/// What becomes of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MigrationFate {
-    /// It runs its course.
+    /// It runs to its end.
     Completes,
     Aborted,
     SourceFails,
@@ -69,13 +69,13 @@ impl SimulatedMigration {
         self.fate == MigrationFate::Completes && converges
     }
 
-    /// When its `n`-th report, from 1, is due; `None` after the last, or when it has been broken off.
+    /// When its `n`-th report, from 1, is due; `None` after the last one, or when it was aborted.
     pub(super) fn reports_at(&self, n: u32) -> Option<Timestamp> {
         let at = self.began + self.reported_at(n);
         (at < self.ends && self.fate == MigrationFate::Completes).then_some(at)
     }
 
-    /// How long it has gone on by then.
+    /// The time from the start to the `n`-th report.
     fn reported_at(&self, n: u32) -> Span {
         let every = if self.is_live() { REPORT_LIVE } else { REPORT_BETWEEN };
         every.scaled(i64::from(n), 1)
@@ -88,12 +88,12 @@ impl SimulatedMigration {
         self.reports_at(n).map(|at| (n, at))
     }
 
-    /// Whether the VM runs meanwhile.
+    /// Whether the VM runs during the migration.
     pub(super) const fn is_live(&self) -> bool {
         matches!(self.way, TransferKind::Live { .. })
     }
 
-    /// Percent of the way, a phrase and, if it is live, figures, for its `n`-th report.
+    /// The `n`-th report: percent, a phrase and, if it is live, figures.
     pub(super) fn report(&self, n: u32) -> (u8, String, Option<Transfer>) {
         self.report_after(self.reported_at(n))
     }
@@ -120,7 +120,7 @@ impl SimulatedMigration {
         }
     }
 
-    /// Breaks it off, unless it is as good as over. True if it now ends at another time.
+    /// Aborts it, unless it ends within that time anyway. True if it now ends at another time.
     pub(super) fn abort(&mut self, now: Timestamp) -> bool {
         let ends = now + ABORT_TAKES;
         if ends >= self.ends {
@@ -130,7 +130,7 @@ impl SimulatedMigration {
         true
     }
 
-    /// A host of it fails now.
+    /// One of its hosts fails now.
     pub(super) fn breaks(&mut self, now: Timestamp, fate: MigrationFate) {
         (self.fate, self.ends) = (fate, now);
     }

@@ -1,4 +1,4 @@
-//! What a simulated cluster is made of, beside what the [`Cluster`](crate::core::cluster::Cluster) says.
+//! What a simulated cluster is made of, in addition to the [`Cluster`](crate::core::cluster::Cluster).
 
 use serde::{Deserialize, Serialize};
 

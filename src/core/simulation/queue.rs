@@ -6,17 +6,17 @@ use crate::core::engine::QueueReport;
 
 /// Jobs take so many times less time away from home.
 pub(super) const AWAY_SPEED: f64 = 3.0;
-/// From claiming a queue, ending a job or arriving until the next job begins.
+/// The time from the claim of a queue, the end of a job or an arrival to the next job.
 pub(super) const BETWEEN_JOBS: Span = Span::from_secs(1);
 /// The grades, the big one first, and how long their jobs take at home, undisturbed, in seconds.
 const GRADES: [(&str, (u32, u32)); 3] = [("a", (720, 1_200)), ("b", (60, 120)), ("c", (10, 30))];
 /// Least and most jobs of each grade in a queue with big jobs, and in one without.
 const BIG_QUEUE: [(u32, u32); 3] = [(2, 5), (4, 12), (6, 24)];
 const SMALL_QUEUE: [(u32, u32); 3] = [(0, 1), (3, 8), (4, 16)];
-/// Every third queue, from the first, has big jobs, and this part of the others.
+/// Every third queue, beginning with the first, has big jobs. So does this share of the others.
 const BIG_EVERY: i64 = 3;
 const BIG_SHARE: f64 = 0.25;
-/// The first queue may come so much later than planned, in ms.
+/// The first queue comes at most this much later than planned, in ms.
 const FIRST_WITHIN: f64 = 60_000.0;
 
 /// The worker inside one VM.
@@ -46,9 +46,9 @@ struct QueueInHand {
 /// A job that was begun.
 #[derive(Debug, Clone, Copy)]
 struct QueueJob {
-    /// Part of it that was left when it was last taken up.
+    /// The part of it that was left when work on it last began.
     left: f64,
-    /// Since when it runs, and how long what was left takes; `None`: interrupted.
+    /// When it began to run, and how long the rest takes; `None`: interrupted.
     runs: Option<(Timestamp, Span)>,
 }
 
@@ -57,7 +57,7 @@ struct QueueJob {
 pub(super) struct WorkPace {
     /// At the home site.
     pub(super) home: bool,
-    /// Of the VM where it is.
+    /// How slow the VM is where it is.
     pub(super) slowdown: f64,
 }
 
@@ -71,7 +71,7 @@ impl Worker {
         self.turn
     }
 
-    /// Claims the oldest queue that has come, if nothing is in hand. True if it did: a job is to begin.
+    /// Claims the oldest queue that has come, if none is in hand. True if it did: then a job is to begin.
     pub(super) fn claim(&mut self, now: Timestamp) -> bool {
         if self.hand.is_some() || self.arrives(self.next) > now {
             return false;
@@ -82,7 +82,7 @@ impl Worker {
         true
     }
 
-    /// Begins the next job or takes up the interrupted one; how long it will take. `None`: nothing to do.
+    /// Begins the next job or the interrupted one, and returns how long it takes; `None`: nothing to do.
     pub(super) fn begin(&mut self, now: Timestamp, pace: WorkPace) -> Option<Span> {
         let key = self.key;
         let hand = self.hand.as_mut()?;
@@ -96,7 +96,7 @@ impl Worker {
         Some(takes)
     }
 
-    /// Ends the job being worked on; the queue's last one frees the hand for the next queue, if one has come.
+    /// Ends the current job. After the queue's last job it claims the next queue, if one has come.
     pub(super) fn end(&mut self, now: Timestamp) {
         self.turn += 1;
         let Some(hand) = &mut self.hand else { return };
@@ -108,7 +108,7 @@ impl Worker {
         }
     }
 
-    /// Stops working; what was done of a job stays done.
+    /// Stops working. The finished part of a job stays finished.
     pub(super) fn interrupt(&mut self, now: Timestamp) {
         self.turn += 1;
         if let Some(job) = self.hand.as_mut().and_then(|hand| hand.job.as_mut()) {
@@ -116,7 +116,7 @@ impl Worker {
         }
     }
 
-    /// Whether it works: not yet when it has just claimed, so that being asked changes nothing for its neighbours.
+    /// Whether it works. It does not yet after a claim, so that a reading changes nothing for the VM's neighbours.
     pub(super) const fn is_busy(&self) -> bool {
         self.busy
     }
