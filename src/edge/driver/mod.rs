@@ -9,10 +9,13 @@ mod supervisor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::cluster::{Domain, HostState, Reach, RequestId, Span, Transfer, in_words};
+use crate::core::cluster::{Domain, Driver, HostState, Reach, RequestId, Span, Transfer, in_words};
 use crate::core::engine::Presence;
 
+use command::CommandDriver;
+use libvirt::LibvirtDriver;
 pub use supervisor::ArrayDriver;
+use supervisor::{StartDriver, TakeCommand};
 
 /// One migration's way, in names: these outlive a changed config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,6 +200,35 @@ pub struct Fleet {
     pub hosts: Vec<Machine>,
     /// All that may run there.
     pub guests: Vec<Guest>,
+}
+
+impl ArrayDriver {
+    /// Starts an array's driver; `None`: the simulator needs none.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
+    pub fn start(array: &str, driver: &Driver, fleet: Fleet, tell: Tell) -> Result<Option<Self>, String> {
+        let hosts = fleet.hosts.iter().map(|host| host.name.clone()).collect();
+        let (start, limits): (StartDriver, _) = match driver.clone() {
+            Driver::Simulator => return Ok(None),
+            Driver::Libvirt(settings) => {
+                let start = move |tell, lifeline| -> Result<TakeCommand, String> {
+                    let libvirt = LibvirtDriver::start(&settings, fleet.clone(), tell, lifeline)?;
+                    Ok(Box::new(move |command| libvirt.order(command)))
+                };
+                (Box::new(start), LibvirtDriver::ANSWER_LIMITS)
+            }
+            Driver::Command(settings) => {
+                let limits = CommandDriver::answer_limits(&settings, fleet.hosts.len());
+                let start = move |tell, lifeline| -> Result<TakeCommand, String> {
+                    let command_driver = CommandDriver::start(&settings, fleet.clone(), tell, lifeline)?;
+                    Ok(Box::new(move |command| command_driver.order(command)))
+                };
+                (Box::new(start), limits)
+            }
+        };
+        Self::supervised(format!("the {} driver of array {array}", driver.word()), hosts, start, limits, tell).map(Some)
+    }
 }
 
 /// Where a driver's events go. Called on the driver's own threads; blocks only while the supervisor's queue is full.

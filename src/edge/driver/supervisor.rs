@@ -16,10 +16,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::command::CommandDriver;
-use super::libvirt::LibvirtDriver;
-use super::{DriverCommand, DriverEvent, Fleet, OwedAnswer, Tell, duration_in_words};
-use crate::core::cluster::{Driver, HostState};
+use super::{DriverCommand, DriverEvent, OwedAnswer, Tell, duration_in_words};
+use crate::core::cluster::HostState;
 
 /// Commands and events that wait for the supervisor at most. It never waits for a driver, so they are few. When it is full, a
 /// command is refused at once, and a driver's thread waits until there is room.
@@ -36,7 +34,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 pub(super) type TakeCommand = Box<dyn Fn(DriverCommand) -> Result<(), String> + Send>;
 
 /// Starts a driver that tells its events there. Its main thread holds the lifeline.
-type StartDriver = Box<dyn Fn(Tell, Lifeline) -> Result<TakeCommand, String> + Send>;
+pub(super) type StartDriver = Box<dyn Fn(Tell, Lifeline) -> Result<TakeCommand, String> + Send>;
 
 /// How long a driver may take before it is answered for. These are longer than the driver's own deadlines.
 #[derive(Debug, Clone, Copy)]
@@ -58,34 +56,11 @@ pub struct ArrayDriver {
 }
 
 impl ArrayDriver {
-    /// Starts an array's driver; `None`: the simulator needs none.
+    /// Starts a driver and its supervisor. `name`: what alarms call the driver.
     ///
     /// # Errors
-    /// What is missing, and what to do.
-    pub fn start(array: &str, driver: &Driver, fleet: Fleet, tell: Tell) -> Result<Option<Self>, String> {
-        let hosts = fleet.hosts.iter().map(|host| host.name.clone()).collect();
-        let (start, limits): (StartDriver, _) = match driver.clone() {
-            Driver::Simulator => return Ok(None),
-            Driver::Libvirt(settings) => {
-                let start = move |tell, lifeline| -> Result<TakeCommand, String> {
-                    let libvirt = LibvirtDriver::start(&settings, fleet.clone(), tell, lifeline)?;
-                    Ok(Box::new(move |command| libvirt.order(command)))
-                };
-                (Box::new(start), LibvirtDriver::ANSWER_LIMITS)
-            }
-            Driver::Command(settings) => {
-                let limits = CommandDriver::answer_limits(&settings, fleet.hosts.len());
-                let start = move |tell, lifeline| -> Result<TakeCommand, String> {
-                    let command_driver = CommandDriver::start(&settings, fleet.clone(), tell, lifeline)?;
-                    Ok(Box::new(move |command| command_driver.order(command)))
-                };
-                (Box::new(start), limits)
-            }
-        };
-        Self::supervised(format!("the {} driver of array {array}", driver.word()), hosts, start, limits, tell).map(Some)
-    }
-
-    fn supervised(
+    /// The driver cannot start, and why.
+    pub(super) fn supervised(
         name: String,
         hosts: Vec<String>,
         start: StartDriver,
