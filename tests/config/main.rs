@@ -472,3 +472,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_list_of_keys_in_the_docs_is_the_tables() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md");
+    let made = whimbrel::edge::config::reference();
+    if std::env::var_os("WHIMBREL_BLESS").is_some() {
+        std::fs::write(&path, &made).expect("the docs can be written");
+    }
+    let written = std::fs::read_to_string(&path).expect("docs/config.md is there");
+    assert!(written == made, "docs/config.md is not what the table of keys says: WHIMBREL_BLESS=1 writes it anew");
+}
