@@ -172,10 +172,12 @@ impl<'t> Redactor<'t> {
                 self.is_dotted = true;
                 self.by(self.echo)
             }
-            _ => {
+            TokenKind::Sign => {
                 self.section = self.echo.opened();
                 Shown::Whole
             }
+            // A header that is torn may run into a value.
+            _ => self.shown(token),
         }
     }
 
@@ -314,6 +316,8 @@ mod tests {
             ("query = \"\"\"a\nb\"\"\"\nmode = \"ask\"", "query = \"\"\"…\"\"\"\nmode = \"ask\""),
             ("service = \"\"\"a\nb\"\"\"\nmode = \"ask\"", "service = \"\"\"…\"\"\"\nmode = \"ask\""),
             ("name = \"\"", "name = \"\""),
+            ("[ url = \"mysql://me:x@h\"", "[ url = \"…\""),
+            ("[[vm]] name = 'x'", "[[vm]] …"),
             ("monitor.on_timeout = \"gp\"", "monitor.on_timeout = \"gp\""),
             ("[policy.web]\nkind = \"base\"\ntarry = 3", "[policy.web]\nkind = \"base\"\ntarry = 3"),
             ("policy = { web = { kind = \"base\", tarry = 3 } }", "policy = { web = { kind = \"base\", tarry = 3 } }"),
