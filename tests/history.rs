@@ -12,12 +12,13 @@ use std::time::Duration;
 use support::disk::Small;
 use support::services::or_skip;
 use whimbrel::core::cluster::{Direction, RequestId, Span, Timestamp, Value};
-use whimbrel::core::engine::VmState;
+use whimbrel::core::engine::{InFlight, VmState};
 use whimbrel::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom, Story, Told};
 use whimbrel::core::policy::{Bound, Place, Rule, Settings};
 use whimbrel::edge::history::{
-    Batch, HistoryError, HistoryWriter, Journalled, Note, Order, Owner, Reader, Retention, Store,
+    Batch, Flushed, HistoryError, HistoryWriter, Note, Order, Owner, Reader, Retention, Store,
 };
+use whimbrel::edge::journal::Journal;
 
 /// What takes this long has failed: far more than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,15 +54,17 @@ fn numbered(n: i64) -> Batch {
     Batch { readings, told: vec![told], ..Batch::default() }
 }
 
-fn about(n: i64) -> Journalled {
-    Journalled {
-        id: RequestId(n.unsigned_abs()),
-        at: minute(n),
-        vm: vm(0),
-        from: "mln1".into(),
-        to: "mln2".into(),
-        body: format!("{{\"n\":{n}}}"),
-    }
+fn migration(n: i64) -> InFlight {
+    let text = format!(r#"{{"id":{n},"vm":"vm0","from":"mln1","to":"mln2","action":"move","by":"policy"}}"#);
+    serde_json::from_str(&text).expect("a migration")
+}
+
+/// Writes a migration into a history as an older version did.
+fn older_row(path: &Path, n: i64) {
+    let row = "INSERT INTO journal(id, at, vm, origin, target, body) VALUES(?1, ?2, 'vm0', 'mln1', 'mln2', ?3)";
+    let body = format!("{{\"n\":{n}}}");
+    let file = rusqlite::Connection::open(path).expect("a history");
+    file.execute(row, rusqlite::params![n, minute(n).millis(), body]).expect("room");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -93,13 +96,17 @@ fn say(line: &str) {
 fn write_until_killed(path: &Path, first: i64) {
     let keeper = HistoryWriter::start(open(path).expect("a history"), |note| match note {
         Note::Written { through } => say(&format!("w {}", through.since(BEGIN).millis() / 60_000)),
-        Note::Journalled(id) => say(&format!("j {}", id.0)),
         Note::Trouble(text) => say(&format!("trouble {text}")),
         Note::Well | Note::Size(_) => {}
     });
     let keeper = keeper.expect("a thread");
+    let mut journal = Journal::open(&path.with_extension("journal"), "a test").expect("a journal");
     for n in first..first + 100_000 {
-        if keeper.put(numbered(n)).is_err() || (n % 5 == 0 && keeper.journal(about(n)).is_err()) {
+        if n % 5 == 0 {
+            journal.begin(minute(n), migration(n)).expect("room");
+            say(&format!("j {n}"));
+        }
+        if keeper.put(numbered(n)).is_err() {
             say("trouble it was given back");
             return;
         }
@@ -143,7 +150,7 @@ fn what_was_acknowledged_survives_a_kill() {
         let (written, journalled) =
             acknowledged(child("what_was_acknowledged_survives_a_kill", &path, first), kill_after);
 
-        let mut store = open(&path).expect("the lock is free and the file whole");
+        let _store = open(&path).expect("the lock is free and the file whole");
         let reader = Reader::open(&path).expect("a history");
         let told = reader.told(None, minute(first), FOREVER.1, Order::OldestFirst, usize::MAX).expect("whole");
         let numbers: Vec<i64> = told
@@ -161,12 +168,13 @@ fn what_was_acknowledged_survives_a_kill() {
             let readings = reader.readings(&vm(i), minute(first), FOREVER.1).expect("whole");
             assert_eq!(readings, expected, "a batch is there whole or not at all");
         }
-        let flights: Vec<u64> = store.in_flight().expect("whole").iter().map(|about| about.id.0).collect();
+        let mut journal = Journal::open(&path.with_extension("journal"), "a test").expect("a journal");
+        let flights: Vec<u64> = journal.under_way().map(|migration| migration.id.0).collect();
         assert!(journalled.iter().all(|id| flights.contains(id)), "{journalled:?} of {flights:?}");
         for id in flights {
-            store.settle(RequestId(id), "confirmed").expect("room");
+            journal.settle(RequestId(id), "confirmed").expect("room");
         }
-        assert_eq!(store.in_flight().expect("whole"), []);
+        assert_eq!(journal.under_way().count(), 0);
         first = end;
     }
     let all = Reader::open(&path).expect("a history").readings(&vm(9), FOREVER.0, FOREVER.1).expect("whole");
@@ -270,9 +278,7 @@ fn a_full_disk_is_said_once_and_nothing_accepted_is_lost_when_there_is_room_agai
     while keeper.put(numbered(accepted)).is_ok() {
         accepted += 1;
     }
-    keeper.journal(about(7)).expect("it never waits");
-    let heard = hear(&said, |note| *note == Note::Journalled(RequestId(7)));
-    assert!(!heard.iter().any(|note| matches!(note, Note::Trouble(_))), "said twice: {heard:?}");
+    assert_eq!(keeper.flush(PATIENCE), Flushed::Failed, "nobody waits for a full disk");
 
     filler.free();
     let last = Note::Written { through: minute(accepted - 1) };
@@ -353,8 +359,8 @@ fn made(path: &Path) {
     for half in [&batch, &Batch { settings: batch.settings[1..].to_vec(), ..Batch::default() }] {
         store.write(half).expect("room");
     }
-    store.journal(&about(8)).expect("room");
-    store.journal(&about(9)).expect("room");
+    older_row(path, 8);
+    older_row(path, 9);
     store.settle(RequestId(8), "confirmed").expect("room");
 }
 
@@ -383,7 +389,7 @@ fn is_as_made(path: &Path) {
     assert_eq!(bounds.collect::<Vec<_>>(), [(minute(0), Some(20.0)), (minute(200), Some(50.0))]);
     let placed = reader.placed(FOREVER.0, FOREVER.1).expect("whole");
     assert_eq!((&*placed[1].host, placed[1].place, placed[1].price), ("mln2", Place::Base, 0.25));
-    assert_eq!(store.in_flight().expect("whole"), [about(9)]);
+    assert_eq!(store.journal_rows().expect("whole"), [r#"{"n":9}"#]);
     assert_eq!(store.kept().expect("whole"), [("vm0".to_owned(), "{\"count\":2}".to_owned())]);
     assert_eq!(store.kept_cluster().expect("whole").as_deref(), Some("{\"last_id\":9}"));
 }
@@ -487,7 +493,7 @@ fn a_damaged_file_gives_errors_and_no_panic() {
             }
             Ok(mut store) => {
                 // What is damaged may be found later, or not at all; the rest goes on.
-                let _ = (store.write(&numbered(400)), store.tend(minute(100_000)), store.in_flight(), store.kept());
+                let _ = (store.write(&numbered(400)), store.tend(minute(100_000)), store.journal_rows(), store.kept());
             }
         }
         let read = read_all(&path);

@@ -2,12 +2,13 @@
 
 use std::env;
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use color_eyre::eyre::{Result, WrapErr, eyre};
@@ -17,9 +18,10 @@ use crate::console::{self, Colours, Glyphs, Options, ThemeName, Zone};
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
+use crate::edge::supervisor::panic_message;
 use crate::runtime::{
-    Asked, Backroom, Control, EngineHost, EventLoop, HistoryBatcher, Pace, Papers, Publisher, Show, Sink, give_past,
-    over, steady_clock,
+    Asked, ConfigInputs, Control, Ended, EngineHost, EventLoop, HistoryBatcher, Output, Outputs, Pace, Publisher,
+    WRITTEN_WITHIN, Workers, give_past, journal_demo, over, steady_clock,
 };
 use crate::view::{Snapshot, UiCommand};
 
@@ -27,8 +29,10 @@ use super::load_with_bytes;
 
 /// Words a console may have said that the engine has not heard yet.
 const UNHEARD: usize = 64;
-/// How long the engine gets to end in order once the terminal is restored.
+/// How long an engine that has not begun yet gets to end: there is nothing of it to be written.
 const GOODBYE: Duration = Duration::from_millis(50);
+/// How long one that has begun gets: what it writes at last has a deadline of its own, which is shorter.
+const PATIENCE: Duration = Duration::from_secs(WRITTEN_WITHIN.as_secs() + 5);
 /// The demo is this old when it opens, so that its graphs say something; larger clusters begin at once.
 const WARM_UP: Span = Span::from_mins(20);
 /// The largest simulated cluster that is written as a config file.
@@ -116,7 +120,7 @@ fn real(loaded: (config::Config, Vec<u8>), screen: Screen) -> Result<ExitCode> {
     let (mut publisher, snapshots) = Publisher::new(engine_host.engine(), now, Pace::Real.clock(), None);
     look_first(&mut publisher, &snapshots, &engine_host);
     let begin = move || {
-        let event_loop = over(loaded, Show::Publish(publisher), screen.locked());
+        let event_loop = over(loaded, Output::Publish(publisher), screen.locked());
         event_loop.map(|event_loop| event_loop.operated_by(super::operator())).map_err(|error| error.to_string())
     };
     show(begin, snapshots, screen)
@@ -131,24 +135,27 @@ pub(super) fn demo(
     banner: Option<String>,
     screen: Screen,
 ) -> Result<ExitCode> {
-    let (engine_host, mut sink, snapshots) = simulated(scenario, size, seed, banner);
+    let (mut engine_host, mut outputs, snapshots) = simulated(scenario, size, seed, banner);
     // Its config and its history are files like any other's, but not for long.
     let folder = tempfile::Builder::new().prefix("whimbrel-demo-").tempdir().ok();
     let at = folder.as_ref().map(|folder| folder.path().to_owned());
     let begin = move || {
         let pace = Pace::simulated(engine_host.now(), speed);
-        if let Some(publisher) = sink.publisher() {
+        if let Some(publisher) = outputs.publisher() {
             publisher.set_clock(pace.clock());
         }
-        let mut backroom = Backroom::default();
-        let papers = demo_papers(scenario, size, seed, at.as_deref());
+        let mut workers = Workers::default();
+        let inputs = demo_inputs(scenario, size, seed, at.as_deref());
         // A file that cannot be watched is read again when asked to.
-        let _ = backroom.open_desk(Papers { locked: screen.locked(), ..papers });
-        match at {
-            Some(at) => give_past(&backroom, move || scenario.before(size, seed), at.join("state").join("history.db")),
-            None => sink.batcher = HistoryBatcher::none(),
+        let _ = workers.start_config(ConfigInputs { locked: screen.locked(), ..inputs });
+        if let Some(at) = &at {
+            journal_demo(at, &mut engine_host, &mut workers);
         }
-        let event_loop = EventLoop::new(engine_host, pace, sink, backroom);
+        match at {
+            Some(at) => give_past(&workers, move || scenario.before(size, seed), at.join("state").join("history.db")),
+            None => outputs.batcher = HistoryBatcher::none(),
+        }
+        let event_loop = EventLoop::new(engine_host, pace, outputs, workers);
         Ok(event_loop.operated_by(super::operator()).read_only(screen.locked()))
     };
     let left = show(begin, snapshots, screen);
@@ -171,35 +178,35 @@ fn remove(folder: tempfile::TempDir) {
 }
 
 /// The demo's cluster as a config file, so that its policies can be edited like any other's.
-fn demo_papers(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>) -> Papers {
+fn demo_inputs(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>) -> ConfigInputs {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let path = folder.filter(|_| cluster.vms.len() <= WRITTEN_VMS).map(|folder| folder.join("demo.toml"));
     let file = path.filter(|path| {
         std::fs::write(path, config::render(config::Parts::simulated(&cluster, &monitors, &plan))).is_ok()
     });
     let untold = file.is_some().then_some((cluster, plan));
-    Papers { file, untold, ..Papers::default() }
+    ConfigInputs { file, untold, ..ConfigInputs::default() }
 }
 
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
 /// A simulated cluster that has run for a while, and its first snapshot. What it did waits for a history.
-fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) -> (EngineHost, Sink, Snapshots) {
+fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) -> (EngineHost, Outputs, Snapshots) {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let small = cluster.vms.len() <= WARMED_VMS;
     let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
     let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, crate::view::Clock::default(), banner);
-    let mut sink = Sink::new(Show::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
+    let mut outputs = Outputs::new(Output::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
     let until = if small { START + WARM_UP } else { START };
     while engine_host.next_wake() <= until {
         let due = engine_host.next_wake();
-        engine_host.wake(due, &mut sink, &mut Asked::default());
+        engine_host.wake(due, &mut outputs, &mut Asked::default());
     }
-    if let Some(publisher) = sink.publisher() {
+    if let Some(publisher) = outputs.publisher() {
         publisher.publish(engine_host.engine(), engine_host.now());
         look_first(publisher, &snapshots, &engine_host);
     }
-    (engine_host, sink, snapshots)
+    (engine_host, outputs, snapshots)
 }
 
 /// The first frame has the details of what is selected first.
@@ -207,6 +214,26 @@ fn look_first(publisher: &mut Publisher, snapshots: &Snapshots, engine_host: &En
     let look = console::first_look(&snapshots.borrow());
     publisher.set_look(look);
     publisher.publish(engine_host.engine(), engine_host.now());
+}
+
+/// What the engine's thread says of itself.
+enum EngineNews {
+    /// It runs: from now on there may be something to be written at the end.
+    Begun,
+    /// What its end waits for.
+    Waiting(String),
+    /// It has ended, and this could not be written.
+    Ended(Option<String>),
+    /// It panicked.
+    Died(String),
+}
+
+/// Why the console has to be left.
+enum Without {
+    /// The engine could not begin.
+    Refused(String),
+    /// The engine is no more.
+    Died,
 }
 
 /// The console on this thread, the engine on another.
@@ -217,33 +244,81 @@ fn show(
 ) -> Result<ExitCode> {
     let (say, says) = mpsc::channel::<UiCommand>(UNHEARD);
     let (control, controls) = mpsc::channel::<Control>(1);
-    let (ended, end) = blocking::channel::<()>();
-    let (refuse, refused) = oneshot::channel::<String>();
+    // It says four things at most.
+    let (news, engine_news) = blocking::sync_channel(8);
+    let (leave, left_without) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let engine = thread::Builder::new().name("engine".to_owned()).spawn(move || {
-        match begin() {
-            Ok(event_loop) => drop(runtime.block_on(event_loop.run(controls, Some(says)))),
+        let run = || {
+            let waiting = news.clone();
+            let event_loop =
+                begin()?.says_waiting_to(move |what| drop(waiting.send(EngineNews::Waiting(what.to_owned()))));
+            let _ = news.send(EngineNews::Begun);
+            Ok(match runtime.block_on(event_loop.run(controls, Some(says))) {
+                Ended::Unsaved(what) => Some(what),
+                _ => None,
+            })
+        };
+        let (said, without) = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(unsaved)) => (EngineNews::Ended(unsaved), None),
             // Without an engine there is nothing to show.
-            Err(why) => drop(refuse.send(why)),
+            Ok(Err(why)) => (EngineNews::Ended(None), Some(Without::Refused(why))),
+            Err(panic) => (EngineNews::Died(panic_message(&*panic)), Some(Without::Died)),
+        };
+        let _ = news.send(said);
+        if let Some(without) = without {
+            let _ = leave.send(without);
         }
         // A name that does not resolve must not keep anybody waiting.
         runtime.shutdown_background();
-        let _ = ended.send(());
     });
     engine.wrap_err("the engine's thread cannot be started")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut refusal = None;
     let stop = async {
-        match refused.await {
-            Ok(why) => refusal = Some(why),
+        match left_without.await {
+            Ok(Without::Refused(why)) => refusal = Some(why),
+            Ok(Without::Died) => {}
             Err(_) => pending().await,
         }
     };
     let left = runtime.block_on(console::run(screen.options(), snapshots, say, stop));
     let _ = control.try_send(Control::Stop);
-    let _ = end.recv_timeout(GOODBYE);
+    let end = wait_for_end(&engine_news);
     if let Some(why) = refusal {
         return Err(eyre!(why));
     }
-    left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)")
+    match end {
+        End::Died(why) => {
+            eprintln!("whimbrel: the engine failed: {why}; nothing is moved any more; please report it with its log");
+            Ok(ExitCode::from(super::FAULT))
+        }
+        End::Unsaved(what) => Err(eyre!(what)),
+        End::Well => left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)"),
+    }
+}
+
+/// How the engine's thread ended.
+enum End {
+    Well,
+    Unsaved(String),
+    Died(String),
+}
+
+/// Waits for the engine's end, and says what it waits for.
+fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> End {
+    let last = Instant::now() + PATIENCE;
+    let mut has_begun = false;
+    loop {
+        let patience = if has_begun { last.saturating_duration_since(Instant::now()) } else { GOODBYE };
+        match news.recv_timeout(patience) {
+            Ok(EngineNews::Begun) => has_begun = true,
+            Ok(EngineNews::Waiting(what)) => eprintln!("whimbrel: {what}"),
+            Ok(EngineNews::Ended(None)) => return End::Well,
+            Ok(EngineNews::Ended(Some(what))) => return End::Unsaved(what),
+            Ok(EngineNews::Died(why)) => return End::Died(why),
+            Err(_) if !has_begun => return End::Well,
+            Err(_) => return End::Unsaved("the engine did not end: what happened last may not be written".to_owned()),
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::{load_with_bytes, operator, refuse};
 use crate::core::engine::Command;
 use crate::edge::config::{self, Config};
 use crate::edge::control::{Caller, Plan, Reply, Request, Subject, Unreached};
-use crate::runtime::door;
+use crate::runtime::socket_place;
 
 /// Hosts whose drivers have just been started are waited for so long.
 const UNHEARD: Duration = Duration::from_secs(30);
@@ -69,7 +69,7 @@ impl Drain {
         if let Some(wrong) = no_such_host(&self.host, &loaded.0) {
             return Ok(refuse(&wrong));
         }
-        let socket = door(&loaded.0).map_err(|why| eyre!("{}: {why}", path.display()))?;
+        let socket = socket_place(&loaded.0).map_err(|why| eyre!("{}: {why}", path.display()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let done = runtime.block_on(self.go(&socket, loaded));
         runtime.shutdown_background();

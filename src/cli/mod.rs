@@ -7,6 +7,7 @@ mod console;
 mod demo;
 mod discover;
 mod drain;
+mod log;
 mod past;
 mod report;
 mod run;
@@ -27,6 +28,9 @@ use crate::edge::config::{self, Config};
 /// Exit status for a config or arguments that are not right.
 const WRONG_INPUT: u8 = 2;
 
+/// Exit status for a fault of the program's own, as for a panic in `main`.
+const FAULT: u8 = 101;
+
 /// A terminal operations console for VM clusters in which each VM's own service decides when the VM moves.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_long_help = AFTER)]
@@ -37,6 +41,9 @@ pub struct Cli {
     config: Option<PathBuf>,
     #[command(flatten)]
     screen: console::Screen,
+    /// The log's file [default: whimbrel.log in the state folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    log: Option<PathBuf>,
 }
 
 const AFTER: &str = "\
@@ -44,12 +51,15 @@ Files:
   ./whimbrel.toml, or the XDG config folder's whimbrel/whimbrel.toml
   config/whimbrel.toml in the project is a sample with every key explained.
   The history (samples, decisions, moves, edits) is in $XDG_STATE_HOME/whimbrel, or where the config's [history] says.
+  There too: the journal of migrations under way, and whimbrel.log with up to two older ones.
 Environment:
   WHIMBREL_CONFIG  the config, if none is named
-  XDG_STATE_HOME   where the history's folder is [default: ~/.local/state]
+  WHIMBREL_LOG     what the log has: off, error, warn, info, debug or trace [default: info]
+  XDG_STATE_HOME   where the folder of history, journal and log is [default: ~/.local/state]
   NO_COLOR         no colours; every state also shows as text or symbol
 Exit status:
-  0 well, 1 a failure while running, 2 wrong arguments or a config with errors";
+  0 well, 1 a failure while running, 2 wrong arguments or a config with errors,
+  101 a fault of whimbrel's own: please report it with its log";
 
 // What each says of itself stands at its own type.
 #[derive(Debug, Subcommand)]
@@ -100,6 +110,9 @@ impl Sized {
 
 /// Dispatches to a subcommand.
 pub fn run(cli: Cli) -> ExitCode {
+    if let Err(why) = log::begin(cli.log.as_deref()) {
+        return refuse(&why);
+    }
     let done = match cli.command {
         Some(CliCommand::Check(check)) => return check.run(),
         Some(CliCommand::Run(run)) => run.run(),

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use color_eyre::eyre::{Result, WrapErr};
+use color_eyre::eyre::{Result, WrapErr, eyre};
 
 use crate::core::cluster::{Mode, Span};
 use crate::core::simulation::{START, Scenario};
 use crate::edge::config::{self, Config};
 use crate::runtime::{
-    Backroom, Ended, EngineHost, EventLoop, Format, HistoryBatcher, Pace, Printer, Show, Sink, keep_in, on_hangup,
+    Ended, EngineHost, EventLoop, Format, HistoryBatcher, Output, Outputs, Pace, Printer, Workers, keep_in, on_hangup,
     over, steady_clock, to_control,
 };
 
@@ -96,7 +96,9 @@ impl Run {
             },
             (None, None) => return Ok(super::refuse("there is no config: name one, whimbrel run CONFIG, or --demo")),
         };
+        let event_loop = event_loop.says_waiting_to(|what| eprintln!("whimbrel: {what}"));
         match event_loop.run(control, None).await {
+            Ended::Unsaved(what) => Err(eyre!(what)),
             Ended::Stopped | Ended::TimeUp => Ok(ExitCode::SUCCESS),
             // The reader has what it wanted: `whimbrel run … | head`.
             Ended::Unread(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -104,8 +106,8 @@ impl Run {
         }
     }
 
-    fn show(&self) -> Show {
-        Show::Print(Printer::new(self.format, Box::new(io::stdout())))
+    fn show(&self) -> Output {
+        Output::Print(Printer::new(self.format, Box::new(io::stdout())))
     }
 
     fn demo(&self, scenario: Scenario) -> Result<EventLoop> {
@@ -116,12 +118,12 @@ impl Run {
             Some(Speed::Max) => Pace::Unpaced,
             None => Pace::simulated(START, 60.0),
         };
-        let backroom = Backroom::default();
+        let mut workers = Workers::default();
         let batcher = match &self.history {
-            Some(path) => keep_in(path, &mut engine_host, &backroom)?,
+            Some(path) => keep_in(path, &mut engine_host, &mut workers)?,
             None => HistoryBatcher::none(),
         };
-        let event_loop = EventLoop::new(engine_host, pace, Sink::new(self.show(), batcher), backroom);
+        let event_loop = EventLoop::new(engine_host, pace, Outputs::new(self.show(), batcher), workers);
         Ok(event_loop.until(self.lasts.map(|span| START + span)))
     }
 
@@ -135,7 +137,7 @@ impl Run {
         let until = self.lasts.map(|span| steady_clock() + span);
         // A pager that stands still must not keep the engine from following a migration.
         let printer = Printer::that_never_waits(self.format, Box::new(io::stdout()))?;
-        Ok(over(loaded, Show::Print(printer), None)?.until(until))
+        Ok(over(loaded, Output::Print(printer), None)?.until(until))
     }
 }
 

@@ -45,6 +45,7 @@ pub use keymap::{Action, Binding, Context, Group, Key, dispatch, help};
 pub use listing::{ByName, Listing, SortBy, arrange, urgency};
 pub use run::{Left, Options, first_look, run};
 pub use shots::{Shot, shots};
+pub use term::has_terminal;
 pub use text::Zone;
 pub use theme::{Colours, Role, Theme, ThemeError, ThemeName};
 pub use ui::{ActivityUi, Notice, Overlay, Screen, Tone, Ui, VmUi};

@@ -57,6 +57,14 @@ pub struct Screen {
     state: Arc<State>,
 }
 
+/// A console has the terminal.
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// Whether a console has the terminal, so that nothing else may be written there.
+pub fn has_terminal() -> bool {
+    HELD.load(Ordering::SeqCst)
+}
+
 /// Whether the terminal is ours, shared with the panic hook.
 struct State {
     ours: AtomicBool,
@@ -67,6 +75,7 @@ impl State {
     /// Takes the terminal.
     fn enter(&self) -> io::Result<()> {
         self.ours.store(true, Ordering::SeqCst);
+        HELD.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
         execute!(&self.tty, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
     }
@@ -77,6 +86,7 @@ impl State {
             let _ =
                 execute!(&self.tty, EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
             let _ = disable_raw_mode();
+            HELD.store(false, Ordering::SeqCst);
         }
     }
 }
@@ -180,8 +190,8 @@ impl Drop for Screen {
     }
 }
 
-/// A panic in this thread gives the terminal back before it is reported. One in another thread, while the screen is
-/// up, is not: its report would land in the middle of the screen. Whoever started that task tells of it.
+/// A panic in this thread gives the terminal back before it is reported. One in another thread does not, and the hook
+/// before this one must not write into the screen: it asks [`has_terminal`].
 fn hook(state: &Arc<State>) {
     let before = panic::take_hook();
     let state = Arc::clone(state);
@@ -190,9 +200,7 @@ fn hook(state: &Arc<State>) {
         if thread::current().id() == ours {
             state.leave();
         }
-        if !state.ours.load(Ordering::SeqCst) {
-            before(info);
-        }
+        before(info);
     }));
 }
 

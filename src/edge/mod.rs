@@ -4,5 +4,7 @@ pub mod config;
 pub mod control;
 pub mod driver;
 pub mod history;
+pub mod journal;
 pub mod monitor;
 pub mod recording;
+pub mod supervisor;

@@ -55,6 +55,16 @@ impl Default for Drivers {
 }
 
 impl Drivers {
+    /// A driver that has said this.
+    #[cfg(test)]
+    pub fn saying(facts: impl IntoIterator<Item = DriverEvent>) -> Self {
+        let mut drivers = Self::default();
+        let config = ArrayDriverConfig { array: "a".to_owned(), driver: Driver::Simulator, fleet: Fleet::default() };
+        drivers.slots.push(Slot { crew: config, drive: Running::Simulated, id: 1 });
+        facts.into_iter().for_each(|fact| drop(drivers.tell.send((1, fact))));
+        drivers
+    }
+
     /// Starts what a config has and stops what it has no more. An array of the same name, driver, hosts and VMs keeps
     /// what it has. Says what could not be started.
     pub fn configure(&mut self, crews: Vec<ArrayDriverConfig>) -> Vec<String> {

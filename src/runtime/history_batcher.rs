@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
-use crate::core::engine::{Engine, Happened, InFlight, KeptCluster, Phase, Record};
+use crate::core::engine::{Engine, Happened, KeptCluster, Phase, Record};
 use crate::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom};
-use crate::edge::history::{Batch, HistoryWriter, Journalled};
+use crate::edge::history::{Batch, Flushed, HistoryWriter};
 use crate::view::told;
 
 use super::engine_host::{EngineHost, Listener};
@@ -15,6 +16,9 @@ use super::engine_host::{EngineHost, Listener};
 const MOST_WAITING: usize = 200_000;
 /// What happened and waits for it; the oldest go first.
 const MOST_TOLD: usize = 100_000;
+
+/// What has to be written at the end is given up after this.
+pub const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Gathers what is to be kept.
 pub struct HistoryBatcher {
@@ -26,6 +30,8 @@ pub struct HistoryBatcher {
     /// Migrations that ended: they are settled once the VM's new place is written. The last instant of the batch it is in,
     /// once that was handed on.
     ended: Vec<(Option<Timestamp>, RequestId, Phase)>,
+    /// Migrations of which the journal can be told that they have ended.
+    settled: Vec<(RequestId, Phase)>,
     /// What was kept of the cluster last.
     cluster: Option<KeptCluster>,
     /// Readings and happenings that were given up.
@@ -61,6 +67,7 @@ impl HistoryBatcher {
             urgent: false,
             names: Vec::new(),
             ended: Vec::new(),
+            settled: Vec::new(),
             cluster: None,
             lost: 0,
         }
@@ -95,15 +102,6 @@ impl HistoryBatcher {
         self.batch.readings.len()
     }
 
-    /// Has a migration written down before it starts. `false`: nobody does, and nobody will answer.
-    pub fn journal(&self, migration: &InFlight, now: Timestamp) -> bool {
-        let Keeping::By(keeper) = &self.keeper else { return false };
-        let body = serde_json::to_string(migration).unwrap_or_default();
-        let InFlight { id, vm, from, to, .. } = migration;
-        let name = |name: &str| Arc::from(name);
-        keeper.journal(Journalled { id: *id, at: now, vm: name(vm), from: name(from), to: name(to), body }).is_ok()
-    }
-
     /// Hands on what was gathered. If there is no room for it, it waits for the next time; with `wait` until there is.
     pub fn flush(&mut self, engine_host: &mut EngineHost, wait: bool) {
         if !matches!(self.keeper, Keeping::By(_)) {
@@ -129,22 +127,45 @@ impl HistoryBatcher {
 
     /// Everything up to this instant is written.
     pub fn written(&mut self, through: Timestamp) {
-        let Keeping::By(keeper) = &self.keeper else { return };
-        let is_written = |with: Option<Timestamp>| with.is_some_and(|with| with <= through);
-        let settled = self.ended.iter().filter(|(with, ..)| is_written(*with));
-        settled.for_each(|(_, id, phase)| keeper.settle(*id, phase.word()));
-        self.ended.retain(|(with, ..)| !is_written(*with));
+        let is_written = |ended: &mut (Option<Timestamp>, _, _)| ended.0.is_some_and(|with| with <= through);
+        let written = self.ended.extract_if(.., is_written);
+        self.settled.extend(written.map(|(_, id, phase)| (id, phase)));
     }
 
-    /// Everything that was handed on is written, and every migration that ended is settled; if it could not be written
-    /// none is, so that the next engine asks the hosts where the VM is.
-    pub fn close(&mut self) {
-        if let Keeping::By(keeper) = &self.keeper
-            && keeper.flush()
-            && self.batch.is_empty()
-        {
-            self.written(Timestamp::NEVER);
+    /// Migrations that ended, once what came of them is written: where nothing is kept, at once.
+    pub fn take_settled(&mut self) -> Vec<(RequestId, Phase)> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Waits until everything that was handed on is written, at most so long, and settles every migration that ended; if
+    /// it could not be written none is, so that the next engine asks the hosts where the VM is.
+    pub fn close(&mut self, within: Duration) -> Flushed {
+        let Keeping::By(keeper) = &self.keeper else { return Flushed::Written };
+        let began = Instant::now();
+        let flushed = keeper.flush(within);
+        if flushed != Flushed::Written {
+            return flushed;
         }
+        // What there was no room for is handed on now.
+        if !self.batch.is_empty() {
+            let left = within.saturating_sub(began.elapsed());
+            if let Err(back) = keeper.offer(std::mem::take(&mut self.batch)) {
+                self.batch = back;
+                return Flushed::Late;
+            }
+            let flushed = keeper.flush(left);
+            if flushed != Flushed::Written {
+                return flushed;
+            }
+            self.ended.iter_mut().for_each(|(with, ..)| *with = with.or(Some(Timestamp::from_millis(0))));
+        }
+        self.written(Timestamp::NEVER);
+        Flushed::Written
+    }
+
+    /// Rows that wait to be handed on.
+    pub fn rows(&self) -> usize {
+        self.batch.len()
     }
 
     /// Readings and happenings given up since this was last asked.
@@ -228,6 +249,11 @@ const fn is_over(phase: Phase) -> bool {
 impl Listener for HistoryBatcher {
     fn record(&mut self, record: &Record, engine: &Engine) {
         if !self.is_on() {
+            if let Happened::Migration { id, phase, .. } = record.what
+                && is_over(phase)
+            {
+                self.settled.push((id, phase));
+            }
             return;
         }
         if let Some(vm) = record.vm {
@@ -271,7 +297,7 @@ mod tests {
     use crate::edge::history::{Owner, Reader, Retention, Store};
     use crate::runtime::engine_host::Asked;
 
-    /// The thesis's first scenario, of which so much was told to an batcher without a keeper.
+    /// The thesis's first scenario, of which so much was told to a batcher without a keeper.
     fn gathered(batcher: fn(&Engine) -> HistoryBatcher) -> (EngineHost, HistoryBatcher) {
         let (cluster, monitors, plan) = Scenario::One.build(Size::default(), 1);
         let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
@@ -297,7 +323,7 @@ mod tests {
         batcher.keep_by(HistoryWriter::start(store, |_| ()).expect("a thread"));
         batcher.flush(&mut engine_host, true);
         assert_eq!(batcher.waiting(), 0);
-        batcher.close();
+        batcher.close(WRITTEN_WITHIN);
         drop(batcher);
         let reader = Reader::open(&path).expect("a history");
         let vms = engine_host.engine().cluster().vms.iter();
@@ -318,18 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_keeper_to_come_nothing_is_gathered_or_journalled() {
-        let (engine_host, batcher) = gathered(|_| HistoryBatcher::none());
+    fn without_a_writer_to_come_nothing_is_gathered() {
+        let (_, mut batcher) = gathered(|_| HistoryBatcher::none());
         assert!(batcher.batch.is_empty() && !batcher.is_on() && !batcher.is_urgent());
-        let migration = InFlight {
-            id: RequestId(1),
-            vm: "nii1".to_owned(),
-            from: "mln1".to_owned(),
-            to: "mln2".to_owned(),
-            action: crate::core::policy::Decision::Move,
-            by: crate::core::engine::By::Policy,
-        };
-        assert!(!batcher.journal(&migration, engine_host.now()), "nobody will answer");
+        assert!(!batcher.take_settled().is_empty(), "what ended is settled at once");
     }
 
     fn engine_host() -> EngineHost {
@@ -367,20 +385,15 @@ mod tests {
         let (mut engine_host, id) = (engine_host(), RequestId(1));
         let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
         batcher.keep_by(HistoryWriter::start(open(), |_| ()).expect("a thread"));
-        let migration = r#"{"id":1,"vm":"nii1","from":"mln1","to":"mln2","action":"move","by":"policy"}"#;
-        assert!(batcher.journal(&serde_json::from_str(migration).expect("a migration"), START));
         batcher.flush(&mut engine_host, false);
         let happened = |at| Told { at, vm: None, what: Story::Alarm { text: "a".to_owned() } };
         batcher.batch.told.push(happened(START));
         batcher.ended.push((None, id, Phase::Confirmed));
         batcher.written(START);
         assert_eq!(batcher.ended.len(), 1, "an earlier batch of the same instant does not have it");
-        batcher.close();
-        assert_eq!(batcher.ended.len(), 1, "where VMs are still waits to be handed on");
+        assert!(batcher.take_settled().is_empty());
         batcher.flush(&mut engine_host, false);
-        batcher.close();
-        assert!(batcher.ended.is_empty());
-        drop(batcher);
-        assert!(open().in_flight().expect("rows").is_empty());
+        assert_eq!(batcher.close(WRITTEN_WITHIN), Flushed::Written);
+        assert_eq!((batcher.ended.len(), batcher.take_settled()), (0, vec![(id, Phase::Confirmed)]));
     }
 }

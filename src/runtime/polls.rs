@@ -6,6 +6,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::core::cluster::{Monitor, Reading, VmId};
 use crate::edge::monitor::Client;
+use crate::edge::supervisor::fault;
 
 /// A reading that came back with the client that made it.
 struct Done {
@@ -53,7 +54,7 @@ impl Polls {
         let Some(mut client) = self.clients.get_mut(vm.index()).and_then(Option::take) else { return };
         let generation = self.generation;
         let handle = self.tasks.spawn(async move {
-            fault();
+            fault("monitor");
             let reading = client.read().await;
             Done { generation, vm, client, reading }
         });
@@ -93,10 +94,4 @@ impl Polls {
             },
         }
     }
-}
-
-/// A debug build can be told to panic in a monitor, so that a test sees what an operator would.
-fn fault() {
-    #[cfg(debug_assertions)]
-    assert!(std::env::var_os("WHIMBREL_FAULT").is_none_or(|fault| fault != "monitor"), "asked for by WHIMBREL_FAULT");
 }

@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    Alarm, Answer, ArrayView, Clock, DrainPlanView, HostView, Log, LogLine, Mark, MarkKind, Memory, Snapshot,
-    Subscription, Totals, VmRow, array_views, detail, drain_plan, drain_view, host_view, row,
+    ActivityView, Alarm, Answer, ArrayView, Clock, DraftView, DrainPlanView, Editing, HistoryView, HostView, Log,
+    LogLine, Mark, MarkKind, Memory, Origin, Past, Snapshot, Subscription, Totals, VmRow, array_views, detail,
+    drain_plan, drain_view, host_view, row,
 };
 
-use super::beside::Beside;
+use super::config_worker::ConfigAnswer;
 use super::engine_host::Listener;
 
 /// Log lines a console sees.
@@ -22,10 +23,41 @@ const ANSWERS_KEPT: usize = 8;
 /// Marks kept of one VM.
 const MARKS_KEPT: usize = 256;
 
+/// What a snapshot has that is not the engine's: from the history and the config file.
+#[derive(Default)]
+pub struct SnapshotExtras {
+    /// The past that was asked for last.
+    pub past: Option<Arc<Past>>,
+    /// What was done, as it was asked for last.
+    pub activity: Option<Arc<ActivityView>>,
+    /// What is known of the draft that was sent last.
+    pub draft: Option<Arc<DraftView>>,
+    /// Whether what happens is kept.
+    pub history: HistoryView,
+    /// Whether policies can be edited.
+    pub editing: Editing,
+    /// Where each VM's settings come from; empty without a file.
+    pub origins: Vec<Origin>,
+}
+
+impl SnapshotExtras {
+    /// Takes an answer of the config file's worker. What is not for a screen to show is given back.
+    pub fn take(&mut self, told: ConfigAnswer) -> Option<ConfigAnswer> {
+        match told {
+            ConfigAnswer::Past(past) => self.past = Some(past),
+            ConfigAnswer::Activity(activity) => self.activity = Some(activity),
+            ConfigAnswer::Draft(draft) => self.draft = Some(draft),
+            ConfigAnswer::Editing(editing, origins) => (self.editing, self.origins) = (editing, origins),
+            other => return Some(other),
+        }
+        None
+    }
+}
+
 /// Keeps what a console may see, and publishes it.
 pub struct Publisher {
-    /// Put beside what the engine says.
-    pub beside: Beside,
+    /// Put extras what the engine says.
+    pub extras: SnapshotExtras,
     sender: watch::Sender<Arc<Snapshot>>,
     seq: u64,
     clock: Clock,
@@ -91,7 +123,7 @@ impl Publisher {
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let (sender, receiver) = watch::channel(Arc::new(Snapshot::default()));
         let mut publisher = Self {
-            beside: Beside::default(),
+            extras: SnapshotExtras::default(),
             sender,
             seq: 0,
             clock,
@@ -204,11 +236,11 @@ impl Publisher {
             answers: self.answers.iter().cloned().collect(),
             detail: self.detail(engine, now),
             drain: self.drain(engine, now),
-            past: self.beside.past.clone(),
-            activity: self.beside.activity.clone(),
-            draft: self.beside.draft.clone(),
-            history: self.beside.history.clone(),
-            editing: self.beside.editing.clone(),
+            past: self.extras.past.clone(),
+            activity: self.extras.activity.clone(),
+            draft: self.extras.draft.clone(),
+            history: self.extras.history.clone(),
+            editing: self.extras.editing.clone(),
             banner: self.broken.clone().or_else(|| self.banner.clone()),
         };
         self.sender.send_replace(Arc::new(snapshot));
@@ -229,7 +261,7 @@ impl Publisher {
     fn detail(&self, engine: &Engine, now: Timestamp) -> Option<Arc<crate::view::Detail>> {
         let vm = engine.cluster().vm_named(self.look.vm.as_deref()?)?;
         let mut detail = detail(engine, vm, &self.memory[vm.index()], &self.look, now);
-        detail.origin = self.beside.origins.get(vm.index()).cloned().unwrap_or_default();
+        detail.origin = self.extras.origins.get(vm.index()).cloned().unwrap_or_default();
         Some(Arc::new(detail))
     }
 

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::Control;
+use super::{Control, WRITTEN_WITHIN};
 
 /// What a hang-up means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,9 @@ pub const fn on_hangup(has_config: bool) -> Hangup {
     if has_config { Hangup::Reload } else { Hangup::Stop }
 }
 
-/// How long the loop gets to end in order: a reader that stands still must not make the process deaf.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the loop gets to end in order, longer than what it writes at last may take: a reader that stands still must
+/// not make the process deaf. Told a second time, the process ends at once.
+const PATIENCE: Duration = Duration::from_secs(WRITTEN_WITHIN.as_secs() + 2);
 
 /// Sends on what signals say, from a thread of its own. Signals are caught from the moment this returns. A process that
 /// was told to stop and still runs some time later is ended.
@@ -79,7 +80,11 @@ impl Signals {
             // A full channel already holds what is wanted; a closed one has nobody who could do it.
             let _ = sender.try_send(word);
             if word == Control::Stop {
-                tokio::time::sleep(PATIENCE).await;
+                tokio::select! {
+                    () = tokio::time::sleep(PATIENCE) => {}
+                    _ = self.interrupt.recv() => {}
+                    _ = self.terminate.recv() => {}
+                }
                 process::exit(1);
             }
         }

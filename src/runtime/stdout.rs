@@ -1,9 +1,12 @@
 //! Standard output on a thread of its own: a reader that stands still must not stop the engine.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use crate::edge::supervisor::fault;
 
 /// What waits for a reader takes no more memory than this, in bytes.
 const MOST: usize = 16 << 20;
@@ -61,10 +64,17 @@ impl Shared {
     fn write_to(&self, mut out: Box<dyn Write + Send>) {
         loop {
             let Some(bytes) = self.next() else { return };
-            let written = out.write_all(&bytes).and_then(|()| out.flush());
+            let written = catch_unwind(AssertUnwindSafe(|| {
+                fault("output");
+                out.write_all(&bytes).and_then(|()| out.flush())
+            }));
             let mut state = self.lock();
             state.writing = 0;
-            state.failed = written.err();
+            match written {
+                Ok(written) => state.failed = written.err(),
+                // What it was about to write is given up, and said so; the next lines are written.
+                Err(_) => state.lost += lines(&bytes),
+            }
             self.changed.notify_all();
             if state.failed.is_some() {
                 return;
@@ -83,6 +93,10 @@ impl Shared {
     }
 }
 
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
 impl Write for NonBlockingStdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
@@ -90,7 +104,7 @@ impl Write for NonBlockingStdout {
             return Err(error);
         }
         if state.writing + state.waiting.len() + bytes.len() > MOST {
-            state.lost += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            state.lost += lines(bytes);
         } else {
             state.waiting.extend_from_slice(bytes);
             self.0.changed.notify_all();

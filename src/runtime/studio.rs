@@ -4,17 +4,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 
-use super::backroom::Backroom;
-use super::begin::{keep_demo, simulate};
-use super::desk::{Ask, Clerk, Papers, Told};
+use super::config_worker::{ConfigAnswer, ConfigInputs, ConfigThread, Question};
 use super::engine_host::{Asked, EngineHost};
 use super::history_batcher::HistoryBatcher;
+use super::outputs::{Output, Outputs};
 use super::pace::Pace;
 use super::publish::Publisher;
-use super::sink::{Show, Sink};
+use super::start::{keep_demo, simulate};
+use super::workers::Workers;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
@@ -23,13 +23,16 @@ use crate::view::{Clock, HistoryView, Snapshot, Subscription, UiCommand};
 /// Simulated seconds a second that its clock says, as a demo's does.
 const SPEED: f64 = 60.0;
 
+/// Each question has one answer or two, and they are taken before the next is asked.
+const ANSWERS: usize = 16;
+
 /// The cluster, and everything that answers for it.
 pub struct Studio {
     engine_host: EngineHost,
     publisher: Publisher,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    clerk: Clerk,
-    told: UnboundedReceiver<Told>,
+    clerk: ConfigThread,
+    told: Receiver<ConfigAnswer>,
     now: Timestamp,
 }
 
@@ -45,28 +48,31 @@ impl Studio {
         let (cluster, monitors, plan) = scenario.build(size, seed);
         let rendered = config::render(config::Parts::simulated(&cluster, &monitors, &plan));
         std::fs::write(&file, rendered).map_err(|why| format!("{} cannot be written: {why}", file.display()))?;
-        let papers = Papers { file: Some(file), untold: Some((cluster.clone(), plan.clone())), ..Papers::default() };
+        let inputs =
+            ConfigInputs { file: Some(file), untold: Some((cluster.clone(), plan.clone())), ..ConfigInputs::default() };
 
         let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
         let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, Clock::default(), None);
-        let mut sink = Sink::new(Show::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
+        let mut outputs = Outputs::new(Output::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
         let now = START + age;
         while engine_host.next_wake() <= now {
-            engine_host.wake(engine_host.next_wake(), &mut sink, &mut Asked::default());
+            engine_host.wake(engine_host.next_wake(), &mut outputs, &mut Asked::default());
         }
-        let keeper = keep_demo(&history, Backroom::default().bell()).map_err(|error| error.to_string())?;
-        sink.batcher.keep_by(simulate(scenario.before(size, seed), keeper));
-        sink.batcher.flush(&mut engine_host, true);
-        let Sink { show: Show::Publish(mut publisher), batcher } = sink else { unreachable!("it was made above") };
+        let keeper = keep_demo(&history, Workers::default().news()).map_err(|error| error.to_string())?;
+        outputs.batcher.keep_by(simulate(scenario.before(size, seed), keeper));
+        outputs.batcher.flush(&mut engine_host, true);
+        let Outputs { output: Output::Publish(mut publisher), batcher } = outputs else {
+            unreachable!("it was made above")
+        };
         // The keeper's end is that of its writing: from here on the past is whole.
         drop(batcher);
         publisher.set_clock(Pace::simulated(now, SPEED).clock());
         // Neither its place nor its size is anybody's: they would be others in every picture.
-        publisher.beside.history = HistoryView::On { path: "history.db".into(), size: 0 };
+        publisher.extras.history = HistoryView::On { path: "history.db".into(), size: 0 };
 
-        let (tell, told) = unbounded_channel();
-        let mut clerk = Clerk::new(papers, tell);
-        clerk.answer(Ask::History(history));
+        let (tell, told) = channel(ANSWERS);
+        let mut clerk = ConfigThread::new(inputs, tell);
+        clerk.answer(Question::History(history));
         let mut studio = Self { engine_host, publisher, snapshots, clerk, told, now };
         studio.publish();
         Ok(studio)
@@ -77,8 +83,8 @@ impl Studio {
         match say {
             UiCommand::Subscription(look) => self.look(look),
             UiCommand::Draft(draft) => {
-                self.publisher.beside.draft = None;
-                self.clerk.answer(Ask::Draft(draft, self.now));
+                self.publisher.extras.draft = None;
+                self.clerk.answer(Question::Draft(draft, self.now));
             }
             UiCommand::Command(_)
             | UiCommand::Save { .. }
@@ -91,10 +97,10 @@ impl Studio {
 
     fn look(&mut self, look: Subscription) {
         if let (Some(vm), Some(past)) = (&look.vm, look.past) {
-            self.clerk.answer(Ask::Past(Arc::clone(vm), past, self.now));
+            self.clerk.answer(Question::Past(Arc::clone(vm), past, self.now));
         }
         if let Some(activity) = &look.activity {
-            self.clerk.answer(Ask::Activity(activity.clone(), self.now));
+            self.clerk.answer(Question::Activity(activity.clone(), self.now));
         }
         self.publisher.set_look(look);
     }
@@ -102,7 +108,7 @@ impl Studio {
     fn publish(&mut self) -> Arc<Snapshot> {
         while let Ok(told) = self.told.try_recv() {
             // The file is nobody else's: there is nothing to be said of it but for the screen.
-            let _ = self.publisher.beside.take(told);
+            let _ = self.publisher.extras.take(told);
         }
         self.publisher.publish(self.engine_host.engine(), self.now);
         Arc::clone(&self.snapshots.borrow())

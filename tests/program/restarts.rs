@@ -1,13 +1,13 @@
 //! What lasts: the real binary stopped, killed and started again on one history, and histories that cannot be had.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::disk::Small;
 use crate::support::pty::Console;
 use crate::support::services::or_skip;
-use crate::support::{Config, Run, whimbrel};
+use crate::support::{Config, Run, STATE, whimbrel};
 use portable_pty::CommandBuilder;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -68,12 +68,30 @@ fn ids<'a>(events: impl IntoIterator<Item = &'a Value>, wanted: impl Fn(&Value) 
     events.into_iter().filter(|event| wanted(event)).filter_map(|event| event["id"].as_u64()).collect()
 }
 
-/// Every journalled migration and its outcome.
-fn journal(history: &Path) -> Vec<(u64, Option<String>)> {
-    let file = Connection::open(history).expect("a history");
-    let mut rows = file.prepare("SELECT id, outcome FROM journal ORDER BY number").expect("a journal");
-    let rows = rows.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?))).expect("rows");
-    rows.collect::<Result<_, _>>().expect("whole rows")
+/// Every migration in a journal, with its outcome, that was written since the journal was opened last.
+fn journal(path: &Path) -> Vec<(u64, Option<String>)> {
+    let text = std::fs::read_to_string(path).expect("a journal");
+    let mut all: Vec<(u64, Option<String>)> = Vec::new();
+    // A killed process may leave half a line.
+    for line in text.lines().map_while(|line| serde_json::from_str::<Value>(line).ok()) {
+        if let Some(id) = line["begin"]["migration"]["id"].as_u64() {
+            all.push((id, None));
+        }
+        if let Some(id) = line["settle"]["id"].as_u64() {
+            let of = all.iter_mut().find(|(begun, _)| *begun == id).expect("it began before");
+            of.1 = line["settle"]["outcome"].as_str().map(str::to_owned);
+        }
+    }
+    all
+}
+
+/// The journal of a config: wherever its history is, in the state folder.
+fn journal_of(config: &Config) -> PathBuf {
+    let opened = format!("\"config\":{}", Value::from(config.path().to_string_lossy()));
+    let files = std::fs::read_dir(Path::new(STATE).join("whimbrel")).expect("a state folder").flatten();
+    let journals = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "journal"));
+    let mut of_config = journals.filter(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(&opened)));
+    of_config.next().expect("a journal of this config")
 }
 
 fn told(history: &Path) -> Vec<Told> {
@@ -216,7 +234,8 @@ fn killed_while_it_writes_as_fast_as_it_can_nothing_acknowledged_is_lost() {
         run.kill();
 
         opens(&history);
-        let journalled: BTreeSet<u64> = journal(&history).into_iter().map(|(id, _)| id).collect();
+        let beside = PathBuf::from(format!("{}.journal", history.display()));
+        let journalled: BTreeSet<u64> = journal(&beside).into_iter().map(|(id, _)| id).collect();
         let running = ids(&run.events, phase("running"));
         assert!(running.len() > migrations);
         let lost: Vec<&u64> = running.iter().filter(|id| !journalled.contains(id)).collect();
@@ -241,17 +260,17 @@ fn killed_again_and_again_it_goes_on_each_time() {
         let requested = ids(&run.events, is("request"));
         assert!(requested.iter().all(|id| *id > last) && requested.is_sorted(), "{kind}: {requested:?} after {last}");
         let running = ids(&run.events, phase("running"));
-        let journalled: Vec<u64> = journal(&history).into_iter().map(|(id, _)| id).collect();
+        let journalled: Vec<u64> = journal(&journal_of(&config)).into_iter().map(|(id, _)| id).collect();
         assert!(running.iter().all(|id| journalled.contains(id)), "{running:?} {journalled:?}");
         let unique: BTreeSet<&u64> = journalled.iter().collect();
         assert_eq!(unique.len(), journalled.len(), "written down once: {journalled:?}");
         // A request of which nothing was written down was never carried out: its number may come again.
-        last = journalled.into_iter().max().unwrap_or(0);
+        last = journalled.into_iter().max().unwrap_or(last);
     }
     let mut run = Run::config(&config.path());
     run.until(phase("confirmed"));
     run.stop();
-    let open: Vec<_> = journal(&history).into_iter().filter(|(_, outcome)| outcome.is_none()).collect();
+    let open: Vec<_> = journal(&journal_of(&config)).into_iter().filter(|(_, outcome)| outcome.is_none()).collect();
     assert!(open.is_empty(), "all have an outcome: {open:?}");
 }
 
@@ -261,7 +280,7 @@ fn a_migration_in_mid_move_is_followed_to_its_outcome_and_never_started_twice() 
     let mut run = Run::config(&config.path());
     let begun = run.until(phase("running"));
     run.kill();
-    assert_eq!(journal(&config.beside("past.db")), [(1, None)]);
+    assert_eq!(journal(&journal_of(&config)), [(1, None)]);
 
     let mut run = Run::config(&config.path());
     let unknown = run.until(is("migration"));
@@ -277,7 +296,7 @@ fn a_migration_in_mid_move_is_followed_to_its_outcome_and_never_started_twice() 
     let next = run.until_type("request", "web");
     assert_eq!(next["id"], 2);
     run.kill();
-    assert_eq!(journal(&config.beside("past.db"))[0], (1, Some("failed".to_owned())));
+    assert_eq!(journal(&journal_of(&config))[0], (1, Some("failed".to_owned())));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

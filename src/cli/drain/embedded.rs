@@ -12,7 +12,7 @@ use crate::core::cluster::Mode;
 use crate::core::engine::Command;
 use crate::edge::config::Config;
 use crate::edge::control::{Caller, Request};
-use crate::runtime::{Control, Format, Printer, Show, over};
+use crate::runtime::{Control, Format, Output, Printer, over};
 
 /// Its door is open by then.
 const OPENS: Duration = Duration::from_secs(10);
@@ -40,17 +40,17 @@ impl Embedded {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
             let inside = runtime.enter();
-            let show = Show::Print(Printer::new(Format::Text, Box::new(io::sink())));
+            let show = Output::Print(Printer::new(Format::Text, Box::new(io::sink())));
             let mut event_loop = match over(loaded, show, None) {
                 Ok(event_loop) => event_loop,
                 // Whoever waits for it hears of it.
                 Err(why) => return drop(began.send(Err(why.to_string()))),
             };
             let mut mode = Mode::Observe;
-            event_loop.prepare(|engine_host, sink, asks| {
+            event_loop.prepare(|engine_host, outputs, asks| {
                 mode = engine_host.engine().cluster().mode;
                 if mode != Mode::Observe {
-                    engine_host.command(&by, Command::Mode { mode: Mode::Observe }, sink, asks);
+                    engine_host.command(&by, Command::Mode { mode: Mode::Observe }, outputs, asks);
                 }
             });
             drop(inside);

@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -47,12 +47,13 @@ impl Server {
     ///
     /// # Errors
     /// Another engine answers there, or there can be no socket: in words.
-    pub fn open(history: &Path, calls: UnboundedSender<Call>) -> Result<Self, String> {
+    pub fn open(history: &Path, calls: Sender<Call>) -> Result<Self, String> {
         let path = beside(history);
         let refused = |why: io::Error| format!("{}: {why}", path.display());
         let (listener, is) = listen(&path).map_err(refused)?;
         let (open, shut) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        // A caller whose task panics is a task of its own: the others do not notice.
         let work = move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -102,7 +103,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|socket| (socket.dev(), socket.ino()))
 }
 
-async fn welcome(listener: Listener, calls: UnboundedSender<Call>) {
+async fn welcome(listener: Listener, calls: Sender<Call>) {
     let Ok(listener) = UnixListener::from_std(listener) else { return };
     let places = Arc::new(Semaphore::new(CALLERS));
     loop {
@@ -123,7 +124,7 @@ async fn welcome(listener: Listener, calls: UnboundedSender<Call>) {
 }
 
 /// One caller: a question, and its answers.
-async fn attend(stream: UnixStream, calls: &UnboundedSender<Call>) {
+async fn attend(stream: UnixStream, calls: &Sender<Call>) {
     let (reader, writer) = stream.into_split();
     let mut line = Line { reader: BufReader::new(reader), writer };
     let Ok(Some(question)) = timeout(PATIENCE, line.question()).await else { return };
@@ -148,18 +149,20 @@ fn read(question: &[u8]) -> Result<Request, String> {
 }
 
 /// Asks the engine.
-async fn ask(calls: &UnboundedSender<Call>, ask: Ask) -> Reply {
+async fn ask(calls: &Sender<Call>, ask: Ask) -> Reply {
     let (answer, answered) = oneshot::channel();
-    if calls.send(Call { ask, answer }).is_ok()
-        && let Ok(Ok(reply)) = timeout(PATIENCE, answered).await
-    {
+    let asked = async {
+        calls.send(Call { ask, answer }).await.ok()?;
+        answered.await.ok()
+    };
+    if let Ok(Some(reply)) = timeout(PATIENCE, asked).await {
         return reply;
     }
     Reply::Done { ok: false, text: "the engine does not answer: it may be ending, or busy; see what it did".to_owned() }
 }
 
 /// Tells how a host is emptied, until it is or is not to be any more, or until the caller has gone.
-async fn follow(line: &mut Line, calls: &UnboundedSender<Call>, host: String) {
+async fn follow(line: &mut Line, calls: &Sender<Call>, host: String) {
     let mut told = None;
     loop {
         match ask(calls, Ask::Progress(host.clone())).await {

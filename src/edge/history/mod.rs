@@ -10,7 +10,7 @@
 //! | `lock` | one engine a file |
 //! | `schema` | what is in the file, and how an older form becomes the newest |
 //! | `codec` | readings as bytes |
-//! | `store` | the connection that writes; the journal |
+//! | `store` | the connection that writes |
 //! | `write` | one transaction's worth |
 //! | `maintenance` | sealing, rolling up, retiring, checkpoints: a bounded piece at a time |
 //! | `roll` | readings of a quarter of an hour in one |
@@ -36,12 +36,12 @@ use std::sync::Arc;
 
 pub use error::HistoryError;
 pub use lock::Owner;
-pub use place::default_path;
+pub use place::{default_path, state_folder, state_path};
 pub use reader::{Order, Reader};
 pub use store::Store;
-pub use writer::{HistoryWriter, Note};
+pub use writer::{Flushed, HistoryWriter, Note};
 
-use crate::core::cluster::{RequestId, Span, Timestamp};
+use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::{Entry, PlacedFrom, SettingsFrom, Told};
 
 /// How long things are kept.
@@ -103,21 +103,4 @@ impl Batch {
         self.kept.append(&mut later.kept);
         self.kept_cluster = later.kept_cluster.or(self.kept_cluster.take());
     }
-}
-
-/// A migration, written down before it starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Journalled {
-    /// The request's number.
-    pub id: RequestId,
-    /// When it passed the gates.
-    pub at: Timestamp,
-    /// This VM.
-    pub vm: Arc<str>,
-    /// From this host.
-    pub from: Arc<str>,
-    /// To that host.
-    pub to: Arc<str>,
-    /// The rest, in words of the engine's own.
-    pub body: String,
 }

@@ -12,6 +12,25 @@ pub fn default_path(cluster: &str, config: &Path) -> Option<PathBuf> {
     within(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"), cluster, &config).map(under_any_name)
 }
 
+/// `$XDG_STATE_HOME/whimbrel/XXXXXXXX.EXTENSION`, with the same digits: a file that does not move with the cluster's name.
+pub fn state_path(config: &Path, extension: &str) -> Option<PathBuf> {
+    let path = default_path("", config)?;
+    let name = path.file_stem()?.to_str()?.rsplit('-').next()?.to_owned();
+    Some(path.with_file_name(name).with_extension(extension))
+}
+
+/// `$XDG_STATE_HOME/whimbrel`, else under `~/.local/state`.
+pub fn state_folder() -> Option<PathBuf> {
+    folder_within(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"))
+}
+
+fn folder_within(state: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    // The XDG specification has relative paths ignored.
+    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let state = state.and_then(absolute).or_else(|| Some(home.and_then(absolute)?.join(".local/state")))?;
+    Some(state.join("whimbrel"))
+}
+
 /// The file that is there for the same config under an earlier name of the cluster's, the newest of them; else this one.
 fn under_any_name(path: PathBuf) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str());
@@ -26,14 +45,12 @@ fn under_any_name(path: PathBuf) -> PathBuf {
 }
 
 fn within(state: Option<OsString>, home: Option<OsString>, cluster: &str, config: &Path) -> Option<PathBuf> {
-    // The XDG specification has relative paths ignored.
-    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    let state = state.and_then(absolute).or_else(|| Some(home.and_then(absolute)?.join(".local/state")))?;
+    let folder = folder_within(state, home)?;
     let digits = config.as_os_str().as_encoded_bytes().iter().fold(0x811c_9dc5_u32, |hash, byte| {
         // FNV-1a: the same on every machine.
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     });
-    Some(state.join("whimbrel").join(format!("{}-{digits:08x}.db", safe(cluster))))
+    Some(folder.join(format!("{}-{digits:08x}.db", safe(cluster))))
 }
 
 /// The name with what a file's name should not have made `_`; never empty, at most 64 characters.

@@ -14,18 +14,18 @@ use super::lock::{Lock, Owner};
 use super::maintenance::MaintenanceSchedule;
 use super::schema::{self, Begin};
 use super::write::Head;
-use super::{HistoryError, Journalled, Retention};
-use crate::core::cluster::{RequestId, Timestamp};
+use super::{HistoryError, Retention};
+use crate::core::cluster::RequestId;
 
-/// MaintenanceSchedule of 64 VMs' readings in a head before they are sealed into chunks.
+/// Readings of 64 VMs in a head before they are sealed into chunks.
 const SEAL_AT: i64 = 128 * 64;
 /// A file up to this size is looked over whole when it is opened.
 const LOOKED_OVER: u64 = 4 << 20;
 
 /// A history opened for writing: single threaded, synchronous, and the only one on its file.
 ///
-/// What a call has answered with `Ok` is not lost if the process is killed. If the power fails, the last moments may be,
-/// but for [`journal`](Self::journal), which is on the disk before it returns. A call that fails has changed nothing.
+/// What a call has answered with `Ok` is not lost if the process is killed. If the power fails, the last moments may be.
+/// A call that fails has changed nothing.
 #[derive(Debug)]
 pub struct Store {
     pub(super) path: PathBuf,
@@ -78,26 +78,7 @@ impl Store {
         &self.path
     }
 
-    /// Writes down a migration that is about to start: on the disk when this returns.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn journal(&mut self, about: &Journalled) -> Result<(), HistoryError> {
-        self.still_there()?;
-        let row = "INSERT INTO journal(id, at, vm, origin, target, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
-        // Ids are numbers the engine counts up: they never come near the sign bit.
-        let (id, at) = (about.id.0.cast_signed(), about.at.millis());
-        let durable = || {
-            self.connection.pragma_update(None, "synchronous", "FULL")?;
-            let mut row = self.connection.prepare_cached(row)?;
-            row.execute(params![id, at, about.vm, about.from, about.to, about.body])
-        };
-        let done = durable();
-        let back = self.connection.pragma_update(None, "synchronous", "NORMAL");
-        done.and(back).map_err(|error| Fault::from(error).at(&self.path))
-    }
-
-    /// Writes down how a migration ended; it is no longer in flight.
+    /// Settles a migration of [`journal_rows`](Self::journal_rows).
     ///
     /// # Errors
     /// The file cannot be written.
@@ -109,27 +90,24 @@ impl Store {
         done.map(drop).map_err(|error| Fault::from(error).at(&self.path))
     }
 
-    /// Migrations written down and not settled, oldest first: under way when the engine last ended.
+    /// Migrations that an older version, which kept its journal here, wrote down and did not settle, oldest first.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn in_flight(&self) -> Result<Vec<Journalled>, HistoryError> {
-        let rows = "SELECT id, at, vm, origin, target, body FROM journal WHERE outcome IS NULL ORDER BY number";
+    pub fn journal_rows(&self) -> Result<Vec<String>, HistoryError> {
         let read = || {
-            let mut rows = self.connection.prepare(rows)?;
-            let rows = rows.query_map([], |row| {
-                Ok(Journalled {
-                    id: RequestId(row.get::<_, i64>(0)?.cast_unsigned()),
-                    at: Timestamp::from_millis(row.get(1)?),
-                    vm: row.get(2)?,
-                    from: row.get(3)?,
-                    to: row.get(4)?,
-                    body: row.get(5)?,
-                })
-            })?;
+            let mut rows = self.connection.prepare("SELECT body FROM journal WHERE outcome IS NULL ORDER BY number")?;
+            let rows = rows.query_map([], |row| row.get(0))?;
             rows.collect::<rusqlite::Result<_>>()
         };
         read().map_err(|error| Fault::from(error).at(&self.path))
+    }
+
+    /// Writes a migration as an older version did.
+    #[cfg(test)]
+    pub fn older_journal_row(&self, id: u64, body: &str) {
+        let row = "INSERT INTO journal(id, at, vm, origin, target, body) VALUES(?1, 0, 'a', 'b', 'c', ?2)";
+        self.connection.execute(row, params![id.cast_signed(), body]).expect("room");
     }
 
     /// What each VM's engine part asked to be kept across a restart, by name.

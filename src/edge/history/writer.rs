@@ -1,6 +1,7 @@
 //! The store on a thread of its own: whoever asks never waits for the disk.
 //!
-//! Two bounded queues, batches and what is urgent, and a bell that says that there is something in one of them.
+//! A bounded queue of batches, one of orders, and a bell that says that there is something in one of them. The thread
+//! begins again after a panic: what it had not written yet it tries again.
 
 use std::mem::Discriminant;
 use std::sync::Arc;
@@ -9,27 +10,39 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TryS
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Batch, HistoryError, Journalled, Store};
-use crate::core::cluster::{RequestId, Timestamp};
+use super::{Batch, HistoryError, Store};
+use crate::core::cluster::Timestamp;
+use crate::edge::supervisor::{fault, supervise};
 
 /// Batches that may wait.
 const BATCHES: usize = 64;
-/// Journal rows that may wait. No cluster's budget allows as many migrations at once.
-const URGENT: usize = 1_024;
+/// Orders that may wait.
+const ORDERS: usize = 16;
 /// Rows that are written in one transaction, if as many wait.
 const TOGETHER: usize = 1 << 15;
-/// The file is tended to so often while it is written.
+/// Maintenance interval while the file is written.
 const TEND: Duration = Duration::from_secs(30);
-/// After a failure, it is tried again so often.
+/// Retry interval after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// A flush is given up after this.
-const FLUSH: Duration = Duration::from_secs(2);
+/// A batch that made the thread panic so often is given up, and what comes after it is written.
+const PANICS: u32 = 3;
+/// How long dropping the writer waits for its last batches.
+const LAST: Duration = Duration::from_secs(10);
 
-/// What the keeper has to say.
+/// What became of a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything queued before is written.
+    Written,
+    /// It cannot be written: the trouble was told.
+    Failed,
+    /// It is not written yet.
+    Late,
+}
+
+/// What the writer has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// A migration is written down; or it could not be, and [`Note::Trouble`] said why before: it may start.
-    Journalled(RequestId),
     /// Everything offered up to this instant survives the process.
     Written {
         /// The latest instant in it.
@@ -43,22 +56,25 @@ pub enum Note {
     Size(u64),
 }
 
-enum Urgent {
-    Journal(Journalled),
-    Settle(RequestId, String),
+enum Order {
     Flush(SyncSender<bool>),
     End,
 }
 
-/// A [`Store`] on its own thread. Dropping it writes what is queued, once, and ends.
+/// A [`Store`] on its own thread. Dropping it writes what is queued, once, and ends; it waits 10 seconds for that at most,
+/// and not at all after a flush that came to nothing in time.
 #[derive(Debug)]
 pub struct HistoryWriter {
     batches: SyncSender<Batch>,
-    urgent: SyncSender<Urgent>,
+    orders: SyncSender<Order>,
     bell: SyncSender<()>,
     /// Rung by the thread when a batch has been taken out.
     room: Receiver<()>,
     troubled: Arc<AtomicBool>,
+    /// A flush came to nothing in time.
+    stuck: AtomicBool,
+    /// Closed by the thread's end.
+    ended: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -67,21 +83,26 @@ impl HistoryWriter {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(store: Store, notes: impl Fn(Note) + Send + 'static) -> Result<Self, HistoryError> {
+    pub fn start(store: Store, notes: impl Fn(Note) + Send + Sync + 'static) -> Result<Self, HistoryError> {
         let (batches, waiting) = sync_channel(BATCHES);
-        let (urgent, urgently) = sync_channel(URGENT);
+        let (orders, ordered) = sync_channel(ORDERS);
         let (bell, rung) = sync_channel(1);
         let (made, room) = sync_channel(1);
         let troubled = Arc::new(AtomicBool::new(false));
         let path = store.path().to_owned();
-        let desk = WriterThread {
+        let (running, ended) = sync_channel(0);
+        let notes = Arc::new(notes);
+        let mut writer = WriterThread {
             store,
-            notes,
+            notes: Arc::clone(&notes),
             batches: waiting,
-            urgent: urgently,
+            orders: ordered,
             room: made,
             troubled: Arc::clone(&troubled),
             pending: Batch::default(),
+            attempts: 0,
+            begun: false,
+            recovering: false,
             trouble: None,
             damaged: false,
             tended: Instant::now(),
@@ -89,9 +110,13 @@ impl HistoryWriter {
             now: None,
             size: 0,
         };
-        let thread = Builder::new().name("history".to_owned()).spawn(move || desk.work(&rung));
+        let work = move || {
+            let _running: SyncSender<()> = running;
+            supervise("the history", |text| notes(Note::Trouble(text)), || writer.work(&rung));
+        };
+        let thread = Builder::new().name("history".to_owned()).spawn(work);
         let thread = thread.map_err(|why| HistoryError::io(&path, &why))?;
-        Ok(Self { batches, urgent, bell, room, troubled, thread: Some(thread) })
+        Ok(Self { batches, orders, bell, room, troubled, stuck: AtomicBool::new(false), ended, thread: Some(thread) })
     }
 
     /// Queues a batch without ever waiting.
@@ -126,37 +151,18 @@ impl HistoryWriter {
         }
     }
 
-    /// Has a migration written down, ahead of all batches, and answers with [`Note::Journalled`]: also after a failure, as
-    /// the engine goes on without a history.
-    ///
-    /// # Errors
-    /// Gives it back if 1,024 are waiting or the thread has ended: nothing is answered then, and it may start.
-    pub fn journal(&self, about: Journalled) -> Result<(), Journalled> {
-        match self.send(Urgent::Journal(about)) {
-            Err(Urgent::Journal(about)) => Err(about),
-            _ => Ok(()),
-        }
-    }
-
-    /// Has a migration's end written down, after its begin. In trouble, or with 1,024 waiting, it is left out: a restarted
-    /// engine then asks the hosts how that one ended.
-    pub fn settle(&self, id: RequestId, outcome: &str) {
-        // Left out, as said.
-        let _ = self.send(Urgent::Settle(id, outcome.to_owned()));
-    }
-
-    /// Waits until everything queued before is written, or could not be; at most 2 seconds. `true`: it is written.
-    pub fn flush(&self) -> bool {
+    /// Waits until everything queued before is written, or could not be; at most so long.
+    pub fn flush(&self, within: Duration) -> Flushed {
         let (done, wait) = sync_channel(1);
-        self.send(Urgent::Flush(done)).is_ok() && wait.recv_timeout(FLUSH).unwrap_or(false)
-    }
-
-    fn send(&self, urgent: Urgent) -> Result<(), Urgent> {
-        let queued = self.urgent.try_send(urgent);
+        let ordered = self.orders.try_send(Order::Flush(done)).is_ok();
         self.ring();
-        queued.map_err(|refused| match refused {
-            TrySendError::Full(urgent) | TrySendError::Disconnected(urgent) => urgent,
-        })
+        let flushed = match wait.recv_timeout(if ordered { within } else { Duration::ZERO }) {
+            Ok(true) => Flushed::Written,
+            Ok(false) => Flushed::Failed,
+            Err(_) => Flushed::Late,
+        };
+        self.stuck.store(flushed == Flushed::Late, Ordering::Release);
+        flushed
     }
 
     fn ring(&self) {
@@ -171,12 +177,13 @@ impl HistoryWriter {
 
 impl Drop for HistoryWriter {
     fn drop(&mut self) {
-        // A full queue is being worked off: this may wait, as nothing comes after it.
-        let _ = self.bell.try_send(());
-        let _ = self.urgent.send(Urgent::End);
+        // A full queue has flushes that nobody waits for: the thread ends when the queue is closed as well.
+        let _ = self.orders.try_send(Order::End);
         self.ring();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been reported where it happened.
+        let patience = if self.stuck.load(Ordering::Acquire) { Duration::ZERO } else { LAST };
+        let has_ended = self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected);
+        // A thread that a disk holds up ends with the process.
+        if let Some(thread) = self.thread.take().filter(|_| has_ended) {
             let _ = thread.join();
         }
     }
@@ -185,13 +192,19 @@ impl Drop for HistoryWriter {
 /// The thread's side.
 struct WriterThread<N> {
     store: Store,
-    notes: N,
+    notes: Arc<N>,
     batches: Receiver<Batch>,
-    urgent: Receiver<Urgent>,
+    orders: Receiver<Order>,
     room: SyncSender<()>,
     troubled: Arc<AtomicBool>,
     /// What could not be written yet.
     pending: Batch,
+    /// How often that was begun to be written.
+    attempts: u32,
+    /// The work was begun before.
+    begun: bool,
+    /// It was begun again after a panic, and nothing was written since.
+    recovering: bool,
     /// The kind of error that keeps it from being written.
     trouble: Option<Discriminant<HistoryError>>,
     /// Damage was found while tending, and said.
@@ -205,7 +218,18 @@ struct WriterThread<N> {
 }
 
 impl<N: Fn(Note)> WriterThread<N> {
-    fn work(mut self, bell: &Receiver<()>) {
+    /// Works until it is told to end. Begun again after a panic it goes on with what was not written.
+    fn work(&mut self, bell: &Receiver<()>) {
+        if std::mem::replace(&mut self.begun, true) {
+            self.store.forget();
+            self.recovering = true;
+            if self.attempts >= PANICS {
+                let lost = std::mem::take(&mut self.pending).len();
+                self.attempts = 0;
+                (self.notes)(Note::Trouble(format!("{lost} rows of the history were given up: writing them fails")));
+            }
+            self.try_again();
+        }
         self.say_size();
         loop {
             let rung = match (self.trouble, self.dirty) {
@@ -228,24 +252,15 @@ impl<N: Fn(Note)> WriterThread<N> {
     /// Works both queues off. `true`: it is over.
     fn look(&mut self) -> bool {
         loop {
-            match self.urgent.try_recv() {
-                Ok(Urgent::Journal(about)) => {
-                    let (id, done) = (about.id, self.store.journal(&about));
-                    self.heard(done);
-                    (self.notes)(Note::Journalled(id));
-                }
-                Ok(Urgent::Settle(id, outcome)) => {
-                    let done = self.store.settle(id, &outcome);
-                    self.heard(done);
-                }
-                Ok(Urgent::Flush(done)) => {
+            match self.orders.try_recv() {
+                Ok(Order::Flush(done)) => {
                     while self.trouble.is_none() && self.take() {
                         self.write();
                     }
                     // Whoever asked may have gone.
                     let _ = done.try_send(self.trouble.is_none());
                 }
-                Ok(Urgent::End) | Err(TryRecvError::Disconnected) => return true,
+                Ok(Order::End) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) if self.trouble.is_none() && self.take() => self.write(),
                 Err(TryRecvError::Empty) => return false,
             }
@@ -263,7 +278,7 @@ impl<N: Fn(Note)> WriterThread<N> {
     }
 
     /// The last attempt: one transaction with all there is.
-    fn end(mut self) {
+    fn end(&mut self) {
         while let Ok(batch) = self.batches.try_recv() {
             self.pending.append(batch);
         }
@@ -283,7 +298,10 @@ impl<N: Fn(Note)> WriterThread<N> {
     }
 
     fn write(&mut self) {
+        self.attempts += 1;
+        fault("history");
         let done = self.store.write(&self.pending);
+        self.attempts = 0;
         if !self.heard(done) {
             return;
         }
@@ -315,7 +333,7 @@ impl<N: Fn(Note)> WriterThread<N> {
         match done {
             Ok(()) => {
                 self.troubled.store(false, Ordering::Release);
-                if self.trouble.take().is_some() {
+                if self.trouble.take().is_some() | std::mem::take(&mut self.recovering) {
                     (self.notes)(Note::Well);
                 }
                 true

@@ -1,21 +1,22 @@
-//! What the loop is told: by the console, by monitors and drivers, by other processes, by the desk, by the history.
+//! What the loop is told: by the console, by monitors and drivers, by other processes, by its workers.
 
 use super::{Event, EventLoop};
-use crate::core::cluster::{Reading, RequestId};
+use crate::core::cluster::Reading;
 use crate::core::engine::Command;
 use crate::edge::config::differences;
 use crate::edge::control::Call;
 use crate::edge::driver::DriverEvent;
 use crate::edge::history::Note;
-use crate::runtime::backroom::{News, Word};
+use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question, Save};
 use crate::runtime::control_endpoint;
-use crate::runtime::desk::{Ask, Changed, Edited, Save, Told};
 use crate::runtime::drivers::{self, crews};
 use crate::runtime::engine_host::Listener;
 use crate::runtime::history_batcher::HistoryBatcher;
+use crate::runtime::journal_writer::JournalNote;
+use crate::runtime::outputs::Output;
 use crate::runtime::pace::Pace;
 use crate::runtime::polls::Polled;
-use crate::runtime::sink::Show;
+use crate::runtime::workers::{HistoryNews, WorkerEvent};
 use crate::view::{HistoryView, UiCommand};
 
 impl EventLoop {
@@ -24,19 +25,19 @@ impl EventLoop {
         let deed = match say {
             // A look changes nothing: what is due waits for its own wake, so that the answer does not.
             UiCommand::Subscription(look) => {
-                if let Some(publisher) = self.sink.publisher() {
+                if let Some(publisher) = self.outputs.publisher() {
                     publisher.set_look(look.clone());
                 }
-                self.backroom.look(look, now);
+                self.workers.look(look, now);
                 None
             }
             UiCommand::Draft(draft) => {
                 if draft.is_none()
-                    && let Some(publisher) = self.sink.publisher()
+                    && let Some(publisher) = self.outputs.publisher()
                 {
-                    publisher.beside.draft = None;
+                    publisher.extras.draft = None;
                 }
-                self.backroom.ask(Ask::Draft(draft, now));
+                self.workers.ask(Question::Draft(draft, now));
                 None
             }
             UiCommand::Command(command) => self.allowed().then(|| {
@@ -45,15 +46,15 @@ impl EventLoop {
                 true
             }),
             UiCommand::Save { draft, why, over } => {
-                self.allowed().then(|| self.backroom.ask(Ask::Save(Save { draft, why, over })))
+                self.allowed().then(|| self.workers.ask(Question::Save(Save { draft, why, over })))
             }
-            UiCommand::SetValue(nudge) => self.allowed().then(|| self.backroom.ask(Ask::SetValue(nudge))),
-            UiCommand::Undo => self.allowed().then(|| self.backroom.ask(Ask::Undo)),
-            UiCommand::Reload => Some(self.backroom.ask(Ask::Reload)),
+            UiCommand::SetValue(nudge) => self.allowed().then(|| self.workers.ask(Question::SetValue(nudge))),
+            UiCommand::Undo => self.allowed().then(|| self.workers.ask(Question::Undo)),
+            UiCommand::Reload => Some(self.workers.ask(Question::Reload)),
         };
         if deed == Some(false) {
             let why =
-                if self.backroom.has_desk() { "too busy: not done, try again" } else { "there is no config file" };
+                if self.workers.has_config() { "too busy: not done, try again" } else { "there is no config file" };
             self.answer(false, why);
         }
         self.pass_on();
@@ -69,14 +70,14 @@ impl EventLoop {
     }
 
     fn answer(&mut self, ok: bool, text: &str) {
-        self.sink.answer(ok, text);
+        self.outputs.answer(ok, text);
     }
 
-    fn obey(&mut self, command: Command) {
+    pub(super) fn obey(&mut self, command: Command) {
         let by = self.operator.clone();
-        self.engine_host.command(&by, command.clone(), &mut self.sink, &mut self.asks);
+        self.engine_host.command(&by, command.clone(), &mut self.outputs, &mut self.asks);
         let engine = self.engine_host.engine();
-        if let Show::Publish(publisher) = &mut self.sink.show {
+        if let Output::Publish(publisher) = &mut self.outputs.output {
             publisher.touched_by(&command, engine);
         }
     }
@@ -103,79 +104,66 @@ impl EventLoop {
     /// Answers another process.
     pub(super) fn serve(&mut self, call: Call) {
         self.come_to_now();
-        control_endpoint::answer(call, &mut self.engine_host, &mut self.sink, &mut self.asks, self.read_only);
+        control_endpoint::answer(call, &mut self.engine_host, &mut self.outputs, &mut self.asks, self.read_only);
         self.stale = true;
         self.pass_on();
     }
 
     pub(super) fn reload(&mut self) {
-        self.backroom.ask(Ask::Reload);
+        self.workers.ask(Question::Reload);
     }
 
-    pub(super) fn hear(&mut self, word: Word) {
-        match word {
-            Word::News(news) => self.of_history(news),
-            Word::Told(told) => self.of_desk(told),
-            Word::Overdue(late) => {
-                let text = "the history's disk does not answer: migrations start without being written down".to_owned();
-                self.tell(Event::Trouble { vm: None, text });
-                late.into_iter().for_each(|id| self.written_down(id));
-            }
+    pub(super) fn hear(&mut self, event: WorkerEvent) {
+        match event {
+            WorkerEvent::History(news) => self.of_history(news),
+            WorkerEvent::Config(answer) => self.of_config(answer),
+            WorkerEvent::Journal(JournalNote::Begun(id)) => self.tell(Event::Journalled { id }),
+            WorkerEvent::Journal(JournalNote::Refused(id, why)) => self.tell(Event::NotJournalled { id, why }),
+            WorkerEvent::Journal(JournalNote::Trouble(text)) => self.tell(Event::Trouble { vm: None, text }),
         }
         self.stale = true;
     }
 
-    fn written_down(&mut self, id: RequestId) {
-        if self.backroom.paid(id) {
-            self.tell(Event::Journalled { id });
-        }
-    }
-
-    fn of_history(&mut self, news: News) {
+    fn of_history(&mut self, news: HistoryNews) {
         let view = match news {
-            News::HistoryWriter(keeper, path) => {
-                self.sink.batcher.keep_by(keeper);
-                self.engine_host.journal_outside(true);
+            HistoryNews::Writer(writer, path) => {
+                self.outputs.batcher.keep_by(writer);
                 let shown = path.to_string_lossy().into();
                 // A simulated past and a simulated time are nobody else's.
                 if let (Pace::Real, Err(text)) = (self.pace, self.control_endpoint.open(&path)) {
-                    self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
+                    self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.outputs, &mut self.asks);
                 }
-                self.backroom.ask(Ask::History(path));
+                self.workers.ask(Question::History(path));
                 Some(HistoryView::On { path: shown, size: 0 })
             }
-            News::None(why) => {
-                self.sink.batcher = HistoryBatcher::none();
-                self.engine_host.journal_outside(false);
+            HistoryNews::None(why) => {
+                self.outputs.batcher = HistoryBatcher::none();
                 Some(HistoryView::Off(why.into()))
             }
-            News::Note(Note::Journalled(id)) => {
-                self.written_down(id);
+            HistoryNews::Note(Note::Written { through }) => {
+                self.outputs.batcher.written(through);
+                self.settle_ended();
+                self.workers.refresh(self.pace.now(self.engine_host.now()));
                 None
             }
-            News::Note(Note::Written { through }) => {
-                self.sink.batcher.written(through);
-                self.backroom.refresh(self.pace.now(self.engine_host.now()));
-                None
-            }
-            News::Note(Note::Trouble(text)) => {
+            HistoryNews::Note(Note::Trouble(text)) => {
                 self.tell(Event::Trouble { vm: None, text: text.clone() });
                 self.history_fails(text)
             }
-            News::Note(Note::Well) => {
+            HistoryNews::Note(Note::Well) => {
                 self.losing = false;
                 self.history_view(|_| ())
             }
-            News::Note(Note::Size(bytes)) => self.history_view(|size| *size = bytes),
+            HistoryNews::Note(Note::Size(bytes)) => self.history_view(|size| *size = bytes),
         };
-        if let (Some(view), Some(publisher)) = (view, self.sink.publisher()) {
-            publisher.beside.history = view;
+        if let (Some(view), Some(publisher)) = (view, self.outputs.publisher()) {
+            publisher.extras.history = view;
         }
     }
 
     fn history_fails(&mut self, why: String) -> Option<HistoryView> {
-        let publisher = self.sink.publisher()?;
-        match &publisher.beside.history {
+        let publisher = self.outputs.publisher()?;
+        match &publisher.extras.history {
             HistoryView::On { path, size } | HistoryView::Failing { path, size, .. } => {
                 Some(HistoryView::Failing { path: path.clone(), size: *size, why: why.into() })
             }
@@ -184,7 +172,7 @@ impl EventLoop {
     }
 
     fn history_view(&mut self, change: impl FnOnce(&mut u64)) -> Option<HistoryView> {
-        match self.sink.publisher()?.beside.history.clone() {
+        match self.outputs.publisher()?.extras.history.clone() {
             HistoryView::On { path, mut size } | HistoryView::Failing { path, mut size, .. } => {
                 change(&mut size);
                 Some(HistoryView::On { path, size })
@@ -193,30 +181,33 @@ impl EventLoop {
         }
     }
 
-    fn of_desk(&mut self, told: Told) {
-        if let Told::Edited(edited) = told {
+    fn of_config(&mut self, told: ConfigAnswer) {
+        if let ConfigAnswer::Edited(edited) = told {
             return self.edited(edited);
         }
         match told {
-            Told::Changed(changed) => self.changed(*changed),
-            Told::Refused(why) => self.answer(false, &why),
-            Told::Failed => {
-                let text = "the history or the config file could not be dealt with: a fault of whimbrel's own, please report it";
-                self.answer(false, text);
-                self.tell(Event::Trouble { vm: None, text: text.to_owned() });
+            ConfigAnswer::Changed(changed) => self.changed(*changed),
+            ConfigAnswer::Refused(why) => self.answer(false, &why),
+            ConfigAnswer::Failed(why) => {
+                let text = format!(
+                    "the history or the config file could not be dealt with: {why}; this is a fault of whimbrel's own, please report it with its log"
+                );
+                self.answer(false, &text);
+                self.tell(Event::Trouble { vm: None, text });
             }
-            Told::Broken(why) => {
+            ConfigAnswer::Trouble(text) => self.tell(Event::Trouble { vm: None, text }),
+            ConfigAnswer::Broken(why) => {
                 if let Some(why) = &why {
                     self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") });
                 }
-                if let Some(publisher) = self.sink.publisher() {
+                if let Some(publisher) = self.outputs.publisher() {
                     publisher.set_broken(why);
                 }
             }
             told => {
-                let Some(publisher) = self.sink.publisher() else { return };
+                let Some(publisher) = self.outputs.publisher() else { return };
                 // What is not for the screen was seen to above.
-                let _ = publisher.beside.take(told);
+                let _ = publisher.extras.take(told);
             }
         }
         self.publish();
@@ -225,9 +216,9 @@ impl EventLoop {
     /// An edit is in the file: the engine follows.
     fn edited(&mut self, edited: Edited) {
         let Edited { changes, why, origins, draft } = edited;
-        if let Some(publisher) = self.sink.publisher() {
-            publisher.beside.origins = origins;
-            publisher.beside.draft = draft;
+        if let Some(publisher) = self.outputs.publisher() {
+            publisher.extras.origins = origins;
+            publisher.extras.draft = draft;
         }
         if changes.is_empty() {
             self.answer(true, "saved: it means the same as before");
@@ -258,17 +249,18 @@ impl EventLoop {
         let applied = stands.and_then(|()| {
             // Whoever is asked next is one of the new ones.
             let troubles = self.drivers.configure(crews);
-            self.engine_host.reconfigure(config, said, &mut self.sink, &mut self.asks).map(|()| troubles)
+            self.engine_host.reconfigure(config, said, &mut self.outputs, &mut self.asks).map(|()| troubles)
         });
         match applied {
             Ok(troubles) => {
                 self.refused = None;
+                // Before anything is told: that may start a poll, and a poll of the old config is answered by nobody.
+                self.polls.configure(self.engine_host.monitors());
                 for text in troubles {
                     self.tell(Event::Trouble { vm: None, text });
                 }
-                self.polls.configure(self.engine_host.monitors());
-                if let Some(publisher) = self.sink.publisher() {
-                    (publisher.beside.editing, publisher.beside.origins) = (editing, origins);
+                if let Some(publisher) = self.outputs.publisher() {
+                    (publisher.extras.editing, publisher.extras.origins) = (editing, origins);
                     publisher.set_broken(None);
                 }
             }
@@ -291,7 +283,7 @@ impl EventLoop {
         let engine = self.engine_host.engine();
         if under_way.iter().any(|id| !engine.migrations().any(|migration| migration.route.id == *id)) {
             under_way.clear();
-            self.backroom.ask(Ask::Reload);
+            self.workers.ask(Question::Reload);
         }
     }
 }

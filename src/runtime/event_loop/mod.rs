@@ -1,4 +1,4 @@
-//! The loop: wakes the engine_host when something is due, reads real services, takes commands, reloads, ends.
+//! The loop: wakes the engine host when something is due, reads real services, takes commands, reloads, ends.
 
 mod handlers;
 
@@ -6,21 +6,25 @@ use std::io;
 
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
+use tracing::{error, info};
 
 use crate::core::cluster::{RequestId, Timestamp};
 use crate::core::engine::{Engine, Event};
 use crate::edge::config::Config;
 use crate::edge::control::Call;
 use crate::edge::driver::DriverEvent;
+use crate::edge::history::Flushed;
+use crate::edge::supervisor::fault;
 use crate::view::UiCommand;
 
-use super::backroom::{Backroom, News, Word};
 use super::control_endpoint::ControlEndpoint;
 use super::drivers::{ArrayDriverConfig, Drivers};
 use super::engine_host::{Asked, EngineHost};
+use super::history_batcher::WRITTEN_WITHIN;
+use super::outputs::{Output, Outputs};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
-use super::sink::{Show, Sink};
+use super::workers::{HistoryNews, WorkerEvent, Workers};
 
 /// A console sees at most ten snapshots a second …
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -36,6 +40,11 @@ const FLUSH_LATE: Duration = Duration::from_secs(10);
 const FLUSH_SOON: Duration = Duration::from_millis(250);
 /// So many readings are handed on whatever the time: what waits takes memory.
 const LARGEST_BATCH: usize = 8_192;
+
+/// The end waits so long before it says what it waits for.
+const WAITS_SILENTLY: Duration = Duration::from_millis(250);
+/// The end waits so long for the journal's last lines, which only spare the next engine a question.
+const JOURNAL_WITHIN: Duration = Duration::from_secs(1);
 
 /// A word for the loop from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +64,26 @@ pub enum Ended {
     TimeUp,
     /// Nobody reads what it writes.
     Unread(io::Error),
+    /// It was asked to, or its time was up, and this could not be written.
+    Unsaved(String),
 }
+
+/// Shows an operator what the end waits for.
+type SayWaiting = Box<dyn Fn(&str) + Send>;
 
 /// The loop's owner.
 pub struct EventLoop {
     engine_host: EngineHost,
     pace: Pace,
-    sink: Sink,
-    backroom: Backroom,
+    outputs: Outputs,
+    workers: Workers,
     /// Who is at the console.
     operator: String,
     /// Why nothing is commanded here, if so.
     read_only: Option<&'static str>,
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
+    say_waiting: SayWaiting,
     polls: Polls,
     control_endpoint: ControlEndpoint,
     drivers: Drivers,
@@ -92,23 +107,24 @@ enum Woken {
     UiCommand(Option<UiCommand>),
     Polled(Polled),
     DriverEvent(DriverEvent),
-    Word(Word),
+    Worker(WorkerEvent),
     Call(Call),
 }
 
 impl EventLoop {
-    /// A loop over a engine_host.
-    pub fn new(engine_host: EngineHost, pace: Pace, sink: Sink, backroom: Backroom) -> Self {
+    /// A loop over an engine host.
+    pub fn new(engine_host: EngineHost, pace: Pace, outputs: Outputs, workers: Workers) -> Self {
         let mut polls = Polls::default();
         polls.configure(engine_host.monitors());
         Self {
             engine_host,
             pace,
-            sink,
-            backroom,
+            outputs,
+            workers,
             operator: "operator".to_owned(),
             read_only: None,
             until: None,
+            say_waiting: Box::new(|_| ()),
             polls,
             control_endpoint: ControlEndpoint::default(),
             drivers: Drivers::default(),
@@ -144,21 +160,28 @@ impl EventLoop {
         self
     }
 
-    /// Starts the drivers of the arrays that the engine_host has; before the loop begins.
+    /// What the end waits for is said to this.
+    #[must_use]
+    pub fn says_waiting_to(mut self, say: impl Fn(&str) + Send + 'static) -> Self {
+        self.say_waiting = Box::new(say);
+        self
+    }
+
+    /// Starts the drivers of the arrays that the engine has; before the loop begins.
     pub fn drive(&mut self, crews: Vec<ArrayDriverConfig>) {
         for text in self.drivers.configure(crews) {
-            self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.sink, &mut self.asks);
+            self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.outputs, &mut self.asks);
         }
     }
 
     /// What is known of the history before the loop begins.
-    pub fn hears(&mut self, news: News) {
-        self.hear(Word::News(news));
+    pub fn hears(&mut self, news: HistoryNews) {
+        self.hear(WorkerEvent::History(news));
     }
 
     /// What an earlier engine left behind, and what could not be had; before the loop begins.
-    pub fn prepare(&mut self, with: impl FnOnce(&mut EngineHost, &mut Sink, &mut Asked)) {
-        with(&mut self.engine_host, &mut self.sink, &mut self.asks);
+    pub fn prepare(&mut self, with: impl FnOnce(&mut EngineHost, &mut Outputs, &mut Asked)) {
+        with(&mut self.engine_host, &mut self.outputs, &mut self.asks);
     }
 
     /// Runs until told to stop, until its time is up, or until nobody reads what it writes. `says` are a console's.
@@ -168,7 +191,7 @@ impl EventLoop {
         mut says: Option<mpsc::Receiver<UiCommand>>,
     ) -> Ended {
         // The history first: what is decided at the first instant is written down too.
-        while let Some(word) = self.backroom.heard() {
+        while let Some(word) = self.workers.heard() {
             self.hear(word);
         }
         self.catch_up();
@@ -178,7 +201,7 @@ impl EventLoop {
             }
             let woken = match self.next_look() {
                 // Unpaced time stands still while a migration is being written down.
-                None if self.backroom.is_owing() => Woken::Word(self.backroom.word().await),
+                None if self.workers.is_journalling() => Woken::Worker(self.workers.next().await),
                 None => {
                     tokio::task::yield_now().await;
                     control.try_recv().map_or(Woken::Due, |word| Woken::Control(Some(word)))
@@ -193,7 +216,7 @@ impl EventLoop {
                 Woken::UiCommand(Some(say)) => self.listen(say),
                 Woken::Polled(polled) => self.take(polled),
                 Woken::DriverEvent(fact) => self.learn(fact),
-                Woken::Word(word) => self.hear(word),
+                Woken::Worker(event) => self.hear(event),
                 Woken::Call(call) => self.serve(call),
             }
         }
@@ -211,14 +234,15 @@ impl EventLoop {
                 None => std::future::pending().await,
             }
         };
+        // The facts of drivers before readings: a fleet's readings must not keep a migration's outcome waiting.
         let woken = tokio::select! {
             biased;
             word = control.recv() => Err(Woken::Control(word)),
             say = said => Err(Woken::UiCommand(say)),
-            word = self.backroom.word() => Err(Woken::Word(word)),
+            event = self.workers.next() => Err(Woken::Worker(event)),
+            fact = self.drivers.next() => Err(Woken::DriverEvent(fact)),
             call = self.control_endpoint.call() => Err(Woken::Call(call)),
             Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
-            fact = self.drivers.next() => Err(Woken::DriverEvent(fact)),
             () = sleep_until(at) => Err(Woken::Due),
         };
         woken.map_or_else(|woken| woken, |ended| Woken::Polled(self.polls.settle(ended, self.engine_host.monitors())))
@@ -228,12 +252,12 @@ impl EventLoop {
     fn next_look(&self) -> Option<Instant> {
         let due = self.engine_host.next_wake().min(self.until.unwrap_or(Timestamp::NEVER));
         let due = if due == Timestamp::NEVER { Some(Instant::now() + HEARTBEAT) } else { self.pace.wake_for(due) };
-        let batcher = &self.sink.batcher;
+        let batcher = &self.outputs.batcher;
         let waits = batcher.is_on() && (batcher.waiting() > 0 || batcher.is_urgent());
         let due = due.map(|due| if waits { due.min(self.flush_due()) } else { due });
-        match &self.sink.show {
-            Show::Print(_) => due,
-            Show::Publish(_) => {
+        match &self.outputs.output {
+            Output::Print(_) => due,
+            Output::Publish(_) => {
                 let show = self.published + if self.stale { PUBLISH_EVERY } else { HEARTBEAT };
                 due.map(|due| due.min(show))
             }
@@ -256,7 +280,7 @@ impl EventLoop {
         };
         for _ in 0..UNPACED_STEPS {
             let due = self.engine_host.next_wake();
-            if due > now || (self.backroom.is_owing() && matches!(self.pace, Pace::Unpaced)) {
+            if due > now || (self.workers.is_journalling() && matches!(self.pace, Pace::Unpaced)) {
                 break;
             }
             self.wake(due);
@@ -264,7 +288,8 @@ impl EventLoop {
     }
 
     fn wake(&mut self, now: Timestamp) {
-        self.engine_host.wake(now, &mut self.sink, &mut self.asks);
+        fault("engine");
+        self.engine_host.wake(now, &mut self.outputs, &mut self.asks);
         self.stale = true;
         self.pass_on();
     }
@@ -278,10 +303,23 @@ impl EventLoop {
             self.drivers.order(array, job);
         }
         for migration in std::mem::take(&mut self.asks.journal) {
-            if self.sink.batcher.journal(&migration, self.engine_host.now()) {
-                self.backroom.owes(migration.id);
-            } else {
-                self.engine_host.tell(Event::Journalled { id: migration.id }, &mut self.sink, &mut self.asks);
+            match &mut self.workers.journal {
+                Some(journal) => journal.begin(self.engine_host.now(), migration),
+                None => {
+                    let why = "there is no place for a journal".to_owned();
+                    let refused = Event::NotJournalled { id: migration.id, why };
+                    self.engine_host.tell(refused, &mut self.outputs, &mut self.asks);
+                }
+            }
+        }
+        self.settle_ended();
+    }
+
+    /// Tells the journal which migrations have ended.
+    fn settle_ended(&mut self) {
+        for (id, phase) in self.outputs.batcher.take_settled() {
+            if let Some(journal) = &self.workers.journal {
+                journal.settle(id, phase.word());
             }
         }
     }
@@ -289,7 +327,7 @@ impl EventLoop {
     /// Tells the engine something at the present instant.
     fn tell(&mut self, event: Event) {
         self.come_to_now();
-        self.engine_host.tell(event, &mut self.sink, &mut self.asks);
+        self.engine_host.tell(event, &mut self.outputs, &mut self.asks);
         self.stale = true;
         self.pass_on();
     }
@@ -300,7 +338,7 @@ impl EventLoop {
         while self.pace.is_simulated() && self.engine_host.next_wake() < now {
             self.wake(self.engine_host.next_wake());
         }
-        self.engine_host.wake(now, &mut self.sink, &mut self.asks);
+        self.engine_host.wake(now, &mut self.outputs, &mut self.asks);
     }
 
     const fn engine(&self) -> &Engine {
@@ -310,8 +348,8 @@ impl EventLoop {
     /// Hands on what happened. Says so if that cannot be done, or if the time is up.
     fn show(&mut self) -> Option<Ended> {
         let time_up = self.until.is_some_and(|end| self.is_over(end));
-        match &mut self.sink.show {
-            Show::Print(printer) => {
+        match &mut self.outputs.output {
+            Output::Print(printer) => {
                 let quick = matches!(self.pace, Pace::Unpaced) && !time_up && !printer.is_broken();
                 if !quick && let Err(error) = printer.flush() {
                     return Some(Ended::Unread(error));
@@ -322,7 +360,7 @@ impl EventLoop {
                     self.tell(Event::Trouble { vm: None, text });
                 }
             }
-            Show::Publish(_) => {
+            Output::Publish(_) => {
                 let age = self.published.elapsed();
                 if age >= HEARTBEAT || (self.stale && age >= PUBLISH_EVERY) {
                     self.publish();
@@ -338,7 +376,7 @@ impl EventLoop {
     fn flush_due(&self) -> Instant {
         // What a simulated cluster does is nobody's loss: it is kept when it suits.
         let simulated = self.pace.is_simulated();
-        let soon = self.backroom.is_looked_at() || (self.sink.batcher.is_urgent() && !simulated);
+        let soon = self.workers.is_looked_at() || (self.outputs.batcher.is_urgent() && !simulated);
         self.flushed
             + if soon {
                 FLUSH_SOON
@@ -351,14 +389,14 @@ impl EventLoop {
 
     fn keep(&mut self, at_last: bool) {
         let unpaced = matches!(self.pace, Pace::Unpaced);
-        let full = self.sink.batcher.waiting() >= LARGEST_BATCH;
+        let full = self.outputs.batcher.waiting() >= LARGEST_BATCH;
         let due = full || (!unpaced && self.flush_due() <= Instant::now());
-        if !self.sink.batcher.is_on() || !(due || at_last) {
+        if !self.outputs.batcher.is_on() || !(due || at_last) {
             return;
         }
-        self.sink.batcher.flush(&mut self.engine_host, unpaced);
+        self.outputs.batcher.flush(&mut self.engine_host, unpaced);
         self.flushed = Instant::now();
-        let lost = self.sink.batcher.take_lost();
+        let lost = self.outputs.batcher.take_lost();
         if lost > 0 && !self.losing {
             self.losing = true;
             let text = format!("the history does not keep up: {lost} rows were given up");
@@ -370,7 +408,7 @@ impl EventLoop {
     fn is_over(&self, end: Timestamp) -> bool {
         match self.pace {
             Pace::Real => self.pace.now(self.engine_host.now()) >= end,
-            Pace::Unpaced => self.engine_host.next_wake() > end && !self.backroom.is_owing(),
+            Pace::Unpaced => self.engine_host.next_wake() > end && !self.workers.is_journalling(),
             Pace::Simulated { .. } => {
                 self.engine_host.next_wake() > end && self.pace.now(self.engine_host.now()) >= end
             }
@@ -378,7 +416,7 @@ impl EventLoop {
     }
 
     fn publish(&mut self) {
-        if let Some(publisher) = self.sink.publisher() {
+        if let Some(publisher) = self.outputs.publisher() {
             publisher.publish(self.engine_host.engine(), self.pace.now(self.engine_host.now()));
             self.published = Instant::now();
             self.stale = false;
@@ -387,11 +425,42 @@ impl EventLoop {
 
     fn end(&mut self, ended: Ended) -> Ended {
         self.keep(true);
-        self.sink.batcher.close();
-        match &mut self.sink.show {
-            Show::Print(printer) => printer.flush().map_or_else(Ended::Unread, |()| ended),
-            Show::Publish(_) => ended,
+        let unsaved = self.write_the_rest();
+        let ended = match &mut self.outputs.output {
+            Output::Print(printer) => printer.flush().map_or_else(Ended::Unread, |()| ended),
+            Output::Publish(_) => ended,
+        };
+        info!(?ended, "end");
+        match (unsaved, ended) {
+            (Some(unsaved), Ended::Stopped | Ended::TimeUp) => Ended::Unsaved(unsaved),
+            (_, ended) => ended,
         }
+    }
+
+    /// Waits until what must outlive this engine is written. Says what was not.
+    fn write_the_rest(&mut self) -> Option<String> {
+        let mut flushed = self.outputs.batcher.close(WAITS_SILENTLY);
+        if flushed == Flushed::Late {
+            (self.say_waiting)("writing the history …");
+            flushed = self.outputs.batcher.close(WRITTEN_WITHIN - WAITS_SILENTLY);
+        }
+        self.settle_ended();
+        let journal = self.workers.journal.as_ref().is_none_or(|journal| journal.flush(JOURNAL_WITHIN));
+        let unsaved = match flushed {
+            Flushed::Written if journal => return None,
+            Flushed::Written => {
+                "the journal was not written: the next whimbrel asks the hosts how migrations ended".to_owned()
+            }
+            Flushed::Failed => {
+                "the history could not be written at the end: what happened since its last alarm is lost".to_owned()
+            }
+            Flushed::Late => format!(
+                "the history was not written within {} s: what happened last is lost; see after its disk",
+                WRITTEN_WITHIN.as_secs()
+            ),
+        };
+        error!("{unsaved}");
+        Some(unsaved)
     }
 }
 
@@ -402,7 +471,7 @@ mod tests {
     use crate::core::engine::{Command, Target};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::config;
-    use crate::runtime::desk::{Changed, Papers};
+    use crate::runtime::config_worker::{Changed, ConfigInputs};
     use crate::runtime::{Format, HistoryBatcher, Printer, Publisher};
     use crate::view::Editing;
 
@@ -415,8 +484,8 @@ mod tests {
         // Every VM's first reading is due by now.
         let began = Instant::now() - Duration::from_secs(2);
         let pace = Pace::Simulated { start: START, began, speed: 60.0 };
-        let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
-        EventLoop::new(engine_host, pace, Sink::new(show, HistoryBatcher::none()), Backroom::default())
+        let show = Output::Print(Printer::new(Format::Json, Box::new(io::sink())));
+        EventLoop::new(engine_host, pace, Outputs::new(show, HistoryBatcher::none()), Workers::default())
     }
 
     async fn polled(event_loop: &mut EventLoop) -> Vec<Polled> {
@@ -436,17 +505,8 @@ mod tests {
         assert!(matches!(&all[..], [Polled::Reading(VmId(0), Reading::Gap(why))] if why.contains("URL")));
     }
 
-    /// A config file, and the folder that goes with it.
-    fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("whimbrel.toml");
-        std::fs::write(&path, text).expect("a file");
-        (folder, path)
-    }
-
-    #[tokio::test]
-    async fn the_very_first_migration_is_written_down_before_it_starts() {
-        let text = r#"
+    /// A VM that always wants to move.
+    const BUSY: &str = r#"
             mode = "auto"
             [history]
             file = "a.db"
@@ -459,16 +519,28 @@ mod tests {
             monitor = { kind = "simulated", service = "apache" }
             policy = { kind = "threshold", threshold = 100000, tarry = 1 }
         "#;
-        let (_folder, path) = written(text);
-        let show = Show::Print(Printer::new(Format::Json, Box::new(io::sink())));
-        let mut event_loop =
-            crate::runtime::over(config::load_with_bytes(&path).expect("a config"), show, None).expect("a history");
+
+    /// A config file, and the folder that goes with it.
+    fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whimbrel.toml");
+        std::fs::write(&path, text).expect("a file");
+        (folder, path)
+    }
+
+    #[tokio::test]
+    async fn the_very_first_migration_is_written_down_before_it_starts() {
+        let (_folder, path) = written(BUSY);
+        let show = Output::Print(Printer::new(Format::Json, Box::new(io::sink())));
+        let journal = Some(path.with_extension("journal"));
+        let loaded = config::load_with_bytes(&path).expect("a config");
+        let mut event_loop = crate::runtime::start::over_with(loaded, journal, show, None).expect("a history");
         for _ in 0..20 {
             if event_loop.engine().migrations().next().is_none() {
                 event_loop.wake(event_loop.engine_host.next_wake());
             }
         }
-        assert!(event_loop.backroom.is_owing(), "it waits for its journal");
+        assert!(event_loop.workers.is_journalling(), "it waits for its journal");
         let stage = event_loop.engine().migrations().next().map(|migration| migration.stage());
         assert_eq!(stage, Some(crate::core::engine::StageKind::Journal));
     }
@@ -477,11 +549,11 @@ mod tests {
     async fn a_config_that_a_migration_stands_against_is_applied_when_that_is_done() {
         let (_folder, path) = written(include_str!("../../../config/first.toml"));
         let mut event_loop = event_loop();
-        let papers = Papers { file: Some(path.clone()), ..Papers::default() };
-        event_loop.backroom.open_desk(papers).expect("a desk");
+        let inputs = ConfigInputs { file: Some(path.clone()), ..ConfigInputs::default() };
+        event_loop.workers.start_config(inputs).expect("a worker");
         event_loop.come_to_now();
         let there = Command::Move { vm: "nii2".to_owned(), target: Target::Host("mln5".to_owned()) };
-        event_loop.engine_host.command("operator", there, &mut event_loop.sink, &mut event_loop.asks);
+        event_loop.engine_host.command("operator", there, &mut event_loop.outputs, &mut event_loop.asks);
         assert_eq!(event_loop.engine().migrations().count(), 1);
         let config = config::load(&path).expect("a config");
         event_loop.changed(reread(config, None));
@@ -491,8 +563,8 @@ mod tests {
         }
         event_loop.reload_refused();
         while event_loop.engine().cluster().vm_named("nii2").is_some() {
-            let word = event_loop.backroom.word().await;
-            event_loop.hear(word);
+            let event = event_loop.workers.next().await;
+            event_loop.hear(event);
         }
         assert!(event_loop.refused.is_none() && event_loop.engine().cluster().vm_named("web").is_some());
     }
@@ -507,7 +579,41 @@ mod tests {
         assert!(polled(&mut event_loop).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
     }
 
-    /// A changed file as the desk tells of it.
+    #[tokio::test]
+    async fn a_burst_of_readings_does_not_keep_a_drivers_fact_waiting() {
+        let mut event_loop = event_loop();
+        let fact = DriverEvent::Trouble("a fact".to_owned());
+        event_loop.drivers = Drivers::saying(std::iter::repeat_n(fact.clone(), 3));
+        event_loop.come_to_now();
+        event_loop.pass_on();
+        assert!(!event_loop.polls.is_empty());
+        // The poll ends as soon as its task has run.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let (_control, mut control) = mpsc::channel(1);
+        let far = Instant::now() + Duration::from_secs(3_600);
+        for _ in 0..3 {
+            let woken = event_loop.wait(far, &mut control, &mut None).await;
+            assert!(matches!(woken, Woken::DriverEvent(said) if said == fact), "the driver first");
+        }
+        assert!(matches!(event_loop.wait(far, &mut control, &mut None).await, Woken::Polled(Polled::Reading(..))));
+    }
+
+    #[tokio::test]
+    async fn without_a_place_for_a_journal_no_migration_starts() {
+        let (_folder, path) = written(BUSY);
+        let show = Output::Print(Printer::new(Format::Json, Box::new(io::sink())));
+        let loaded = config::load_with_bytes(&path).expect("a config");
+        let mut event_loop = crate::runtime::start::over_with(loaded, None, show, None).expect("an engine");
+        for _ in 0..20 {
+            event_loop.wake(event_loop.engine_host.next_wake());
+            assert_eq!(event_loop.engine().migrations().count(), 0, "asked for, refused at once");
+        }
+        assert!(event_loop.engine().live(VmId(0)).settles().is_some(), "one was asked for");
+    }
+
+    /// A changed file as its worker tells of it.
     fn reread(config: config::Config, before: Option<config::Config>) -> Changed {
         let said = before.as_ref().map_or_else(Vec::new, |before| config::differences(before, &config));
         Changed { config, before, said, editing: Editing::default(), origins: Vec::new() }
@@ -537,8 +643,8 @@ mod tests {
         let mut event_loop = EventLoop::new(
             engine_host,
             Pace::Unpaced,
-            Sink::new(Show::Publish(publisher), HistoryBatcher::none()),
-            Backroom::default(),
+            Outputs::new(Output::Publish(publisher), HistoryBatcher::none()),
+            Workers::default(),
         );
         event_loop.wake(event_loop.engine_host.next_wake());
         event_loop.listen(UiCommand::Command(Command::Move {

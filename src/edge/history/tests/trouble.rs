@@ -57,7 +57,7 @@ fn the_keeper_says_damage_once() {
     let keeper = HistoryWriter::start(store, move |note| say.send(note).expect("it listens")).expect("a thread");
     for n in 1..9 {
         keeper.put(readings("a", &[sample(minute(n), 1.0)])).expect("no trouble");
-        keeper.flush();
+        keeper.flush(PATIENCE);
     }
     drop(keeper);
     let notes: Vec<Note> = said.iter().collect();
@@ -78,7 +78,7 @@ fn a_file_that_was_removed_or_replaced_is_said_and_written_again_once_it_is_back
     std::fs::copy(&aside, &path).expect("room");
     assert!(matches!(store.write(&one(1)), Err(HistoryError::Gone(_))), "another file of its name");
     assert!(matches!(store.probe(), Err(HistoryError::Gone(_))));
-    assert!(matches!(store.settle(RequestId(1), "confirmed"), Err(HistoryError::Gone(_))));
+    assert!(matches!(store.settle(crate::core::cluster::RequestId(1), "confirmed"), Err(HistoryError::Gone(_))));
     std::fs::rename(&aside, &path).expect("a name");
     store.probe().expect("it is back");
     store.write(&one(1)).expect("it is back");
@@ -100,7 +100,7 @@ fn nobody_waits_for_a_file_that_cannot_be_written() {
     }
     let text = said.iter().find_map(|note| if let Note::Trouble(text) = note { Some(text) } else { None });
     assert!(text.is_some_and(|text| text.contains("a.db: locked by another program\nhelp: ")));
-    assert!(!keeper.flush(), "nothing of it is written");
+    assert_eq!(keeper.flush(PATIENCE), Flushed::Failed, "nothing of it is written");
     other.execute_batch("COMMIT").expect("it has it");
     let notes: Vec<Note> =
         said.iter().take_while(|note| *note != Note::Written { through: minute(accepted - 1) }).collect();

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
-
-use super::{Changed, Edited, Papers, Told};
+use super::{Changed, ConfigAnswer, ConfigInputs, Edited};
 use crate::core::cluster::{Cluster, VmId};
 use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
@@ -19,16 +17,17 @@ const UNDO_KEPT: usize = 100;
 const UNDO_BYTES: usize = 16 << 20;
 
 /// The config file as the engine has it.
-pub(super) struct File {
+pub(super) struct ConfigFile {
     path: Option<PathBuf>,
     locked: Option<&'static str>,
     bytes: Vec<u8>,
     config: Option<Config>,
     untold: Option<(Cluster, Plan)>,
     undo: Vec<Undo>,
+    /// What somebody else was seen to have done to it on the way to an edit.
+    noticed: Option<ConfigAnswer>,
     /// What was last said to be wrong with it.
     broken: Option<String>,
-    told: UnboundedSender<Told>,
 }
 
 /// How to take an edit back.
@@ -41,32 +40,28 @@ struct Undo {
 /// Why an edit was not made.
 pub(super) type Refusal = Arc<str>;
 
-impl File {
-    pub(super) fn new(papers: Papers, told: &UnboundedSender<Told>) -> Self {
-        let (config, bytes) = papers.loaded.unzip();
+impl ConfigFile {
+    /// The file as it is now, and what there is to be said of it.
+    pub(super) fn new(inputs: ConfigInputs) -> (Self, ConfigAnswer) {
+        let (config, bytes) = inputs.loaded.unzip();
         let mut file = Self {
-            path: papers.file,
-            locked: papers.locked,
+            path: inputs.file,
+            locked: inputs.locked,
             bytes: bytes.unwrap_or_default(),
             config,
-            untold: papers.untold,
+            untold: inputs.untold,
             undo: Vec::new(),
+            noticed: None,
             broken: None,
-            told: told.clone(),
         };
         let began = file.config.is_some();
-        match file.look(false) {
+        let said = match file.look(false) {
             // Between the engine's look at the file and this one it may have been changed.
-            Some(told @ Told::Changed(_)) if began => file.say(told),
-            Some(told @ Told::Broken(_)) => file.say(told),
-            _ => file.say(file.status()),
-        }
-        file
-    }
-
-    fn say(&self, told: Told) {
-        // Nobody listens any more: the engine has ended.
-        let _ = self.told.send(told);
+            Some(answer @ ConfigAnswer::Changed(_)) if began => answer,
+            Some(answer @ ConfigAnswer::Broken(_)) => answer,
+            _ => file.status(),
+        };
+        (file, said)
     }
 
     pub(super) const fn config(&self) -> Option<&Config> {
@@ -102,8 +97,8 @@ impl File {
     }
 
     /// Whether policies can be edited, and where each VM's settings come from.
-    fn status(&self) -> Told {
-        Told::Editing(self.editing(), self.origins())
+    fn status(&self) -> ConfigAnswer {
+        ConfigAnswer::Editing(self.editing(), self.origins())
     }
 
     fn editing(&self) -> Editing {
@@ -133,11 +128,11 @@ impl File {
     }
 
     /// Whether somebody else changed the file: takes it over if it is right. `anyway`: also if it is as it was.
-    pub(super) fn look(&mut self, anyway: bool) -> Option<Told> {
+    pub(super) fn look(&mut self, anyway: bool) -> Option<ConfigAnswer> {
         let path = self.path.clone()?;
         if !anyway && !self.bytes.is_empty() && matches!(Seen::look(&path, &self.bytes), Ok(Seen::Same)) {
             let was_broken = self.broken.take().is_some();
-            return was_broken.then_some(Told::Broken(None));
+            return was_broken.then_some(ConfigAnswer::Broken(None));
         }
         match config::load_with_bytes(&path) {
             Ok((config, bytes)) => {
@@ -150,15 +145,20 @@ impl File {
                 let before = self.config.replace(config.clone());
                 let said = before.as_ref().map_or_else(Vec::new, |before| config::differences(before, &config));
                 let (editing, origins) = (self.editing(), self.origins());
-                Some(Told::Changed(Box::new(Changed { config, before, said, editing, origins })))
+                Some(ConfigAnswer::Changed(Box::new(Changed { config, before, said, editing, origins })))
             }
             Err(report) => {
                 let text = in_short(&report);
                 let is_news = self.broken.as_ref() != Some(&text) || anyway;
                 self.broken = Some(text.clone());
-                is_news.then_some(Told::Broken(Some(text)))
+                is_news.then_some(ConfigAnswer::Broken(Some(text)))
             }
         }
+    }
+
+    /// What somebody else did to it, seen on the way to an edit: to be told before the edit's answer.
+    pub(super) fn take_noticed(&mut self) -> Option<ConfigAnswer> {
+        self.noticed.take()
     }
 
     /// Takes over first what somebody else changed in the meantime.
@@ -166,9 +166,7 @@ impl File {
         if let Editing::Off(why) = self.editing() {
             return Err(format!("policies cannot be edited: {why}").into());
         }
-        if let Some(told) = self.look(false) {
-            self.say(told);
-        }
+        self.noticed = self.look(false).or(self.noticed.take());
         match &self.broken {
             Some(why) => Err(format!("the file is broken: {why}").into()),
             None => Ok(()),
@@ -176,7 +174,7 @@ impl File {
     }
 
     /// Changes one number.
-    pub(super) fn nudge(&mut self, nudge: &SetValue) -> Told {
+    pub(super) fn nudge(&mut self, nudge: &SetValue) -> ConfigAnswer {
         let value = format!("{}", nudge.value);
         let key = |file: &Self| {
             let vm = file.vm(nudge.vms.first()?)?;
@@ -190,7 +188,7 @@ impl File {
                 config::amend_many(bytes, path, &vms, &[(key, Some(value.as_str()))], scope(nudge.scope))
             })
         });
-        done.map_or_else(|why| Told::Refused(why.to_string()), Told::Edited)
+        done.map_or_else(|why| ConfigAnswer::Refused(why.to_string()), ConfigAnswer::Edited)
     }
 
     /// Writes a draft: one VM's block, or single keys of several.
@@ -246,9 +244,9 @@ impl File {
     }
 
     /// Takes the last edit back: byte for byte if nobody changed the file since, else value by value.
-    pub(super) fn undo(&mut self) -> Told {
+    pub(super) fn undo(&mut self) -> ConfigAnswer {
         let done = self.catch_up().and_then(|()| self.take_back());
-        done.map_or_else(|why| Told::Refused(why.to_string()), Told::Edited)
+        done.map_or_else(|why| ConfigAnswer::Refused(why.to_string()), ConfigAnswer::Edited)
     }
 
     fn take_back(&mut self) -> Result<Edited, Refusal> {
@@ -331,45 +329,43 @@ pub(super) fn in_short(report: &config::Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
 
     const CONFIG: &str = include_str!("../../../config/first.toml");
 
     /// The desk's file, and the folder that holds it.
-    fn file(text: &str) -> (File, tempfile::TempDir) {
+    fn file(text: &str) -> (ConfigFile, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("whimbrel.toml");
         std::fs::write(&path, text).expect("a file");
-        let (told, _) = unbounded_channel();
-        (File::new(Papers { file: Some(path), ..Papers::default() }, &told), folder)
+        (ConfigFile::new(ConfigInputs { file: Some(path), ..ConfigInputs::default() }).0, folder)
     }
 
-    fn on_disk(file: &File) -> String {
+    fn on_disk(file: &ConfigFile) -> String {
         std::fs::read_to_string(file.path.as_ref().expect("a path")).expect("a file")
     }
 
-    fn write(file: &File, text: &str) {
+    fn write(file: &ConfigFile, text: &str) {
         std::fs::write(file.path.as_ref().expect("a path"), text).expect("a file");
     }
 
-    fn nudge(file: &mut File, value: f64) -> Told {
+    fn nudge(file: &mut ConfigFile, value: f64) -> ConfigAnswer {
         let vm = Arc::from(file.config().expect("a config").cluster.vms[0].name.as_str());
         file.nudge(&SetValue { vms: vec![vm], scope: Scope::Block, field: Field::Threshold, value })
     }
 
-    fn edited(told: Told) -> Edited {
+    fn edited(told: ConfigAnswer) -> Edited {
         match told {
-            Told::Edited(edited) => edited,
-            Told::Refused(why) => panic!("refused: {why}"),
+            ConfigAnswer::Edited(edited) => edited,
+            ConfigAnswer::Refused(why) => panic!("refused: {why}"),
             _ => panic!("another answer"),
         }
     }
 
-    fn refused(told: Told) -> String {
+    fn refused(told: ConfigAnswer) -> String {
         match told {
-            Told::Refused(why) => why,
+            ConfigAnswer::Refused(why) => why,
             _ => panic!("not refused"),
         }
     }
@@ -410,21 +406,21 @@ mod tests {
         let (mut file, _folder) = file(CONFIG);
         assert!(file.look(false).is_none(), "as it was");
         write(&file, "mode = \"atuo\"\n");
-        assert!(matches!(file.look(false), Some(Told::Broken(Some(why))) if why.contains("whimbrel.toml:1:")));
+        assert!(matches!(file.look(false), Some(ConfigAnswer::Broken(Some(why))) if why.contains("whimbrel.toml:1:")));
         assert!(file.look(false).is_none(), "said once");
-        assert!(matches!(file.look(true), Some(Told::Broken(Some(_)))), "and whenever it is asked");
+        assert!(matches!(file.look(true), Some(ConfigAnswer::Broken(Some(_)))), "and whenever it is asked");
         assert!(refused(nudge(&mut file, 777.0)).starts_with("the file is broken: "));
         assert!(file.config().is_some());
         write(&file, CONFIG);
-        assert!(matches!(file.look(false), Some(Told::Broken(None))), "right again, and nothing changed");
+        assert!(matches!(file.look(false), Some(ConfigAnswer::Broken(None))), "right again, and nothing changed");
     }
 
     #[test]
     fn what_somebody_else_changed_is_said_once_and_since_the_last_look() {
         let (mut file, _folder) = file(CONFIG);
         let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
-        let said = |told: Option<Told>| match told {
-            Some(Told::Changed(changed)) => changed.said.into_iter().map(|change| change.text).collect(),
+        let said = |told: Option<ConfigAnswer>| match told {
+            Some(ConfigAnswer::Changed(changed)) => changed.said.into_iter().map(|change| change.text).collect(),
             _ => vec!["nothing".to_owned()],
         };
         let limits = |moves: u32| format!("{CONFIG}\n[limits]\nmoves_per_hour = {moves}\n");
@@ -434,20 +430,19 @@ mod tests {
         edited(nudge(&mut file, 777.0));
         write(&file, &on_disk(&file).replace("hour = 6", "hour = 7"));
         assert_eq!(said(file.look(false)), ["moves_per_hour 6 → 7"]);
-        let (told, mut heard) = unbounded_channel();
-        File::new(Papers { file: file.path.clone(), loaded, ..Papers::default() }, &told);
-        assert_eq!(said(heard.try_recv().ok()), ["moves_per_hour off → 7"], "since the engine began");
+        let (_, first) = ConfigFile::new(ConfigInputs { file: file.path.clone(), loaded, ..ConfigInputs::default() });
+        assert_eq!(said(Some(first)), ["moves_per_hour off → 7"], "since the engine began");
     }
 
     #[test]
     fn nothing_is_written_where_that_is_not_allowed() {
         let (file, _folder) = file(CONFIG);
-        let (told, _) = unbounded_channel();
-        let mut locked = File::new(Papers { file: file.path, locked: Some("look only"), ..Papers::default() }, &told);
+        let locked = Some("look only");
+        let (mut locked, _) = ConfigFile::new(ConfigInputs { file: file.path, locked, ..ConfigInputs::default() });
         assert_eq!(refused(nudge(&mut locked, 777.0)), "policies cannot be edited: look only");
         assert_eq!(refused(locked.undo()), "policies cannot be edited: look only");
         assert_eq!(on_disk(&locked), CONFIG);
-        let mut none = File::new(Papers::default(), &told);
+        let (mut none, _) = ConfigFile::new(ConfigInputs::default());
         assert_eq!(refused(none.undo()), "policies cannot be edited: there is no config file to save to");
         assert!(none.look(true).is_none());
     }
@@ -464,7 +459,7 @@ mod tests {
     fn what_somebody_else_has_set_since_is_not_taken_back() {
         let (mut file, _folder) = file(CONFIG);
         edited(nudge(&mut file, 4321.5));
-        let by_others = |file: &File, from: &str, to: &str| {
+        let by_others = |file: &ConfigFile, from: &str, to: &str| {
             write(file, &format!("# hello\n{}", on_disk(file).replace(from, to)));
         };
         by_others(&file, "4321.5", "1234.5");
@@ -482,11 +477,10 @@ mod tests {
         let (mut file, _folder) = file(CONFIG);
         let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
         edited(nudge(&mut file, 777.0));
-        let (told, mut heard) = unbounded_channel();
-        File::new(Papers { file: file.path.clone(), loaded, ..Papers::default() }, &told);
-        assert!(matches!(heard.try_recv(), Ok(Told::Changed(_))));
+        let first =
+            |loaded| ConfigFile::new(ConfigInputs { file: file.path.clone(), loaded, ..ConfigInputs::default() }).1;
+        assert!(matches!(first(loaded), ConfigAnswer::Changed(_)));
         let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
-        File::new(Papers { file: file.path.clone(), loaded, ..Papers::default() }, &told);
-        assert!(matches!(heard.try_recv(), Ok(Told::Editing(Editing::On(_), _))));
+        assert!(matches!(first(loaded), ConfigAnswer::Editing(Editing::On(_), _)));
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::file::{File, Refusal, Written};
-use super::past::Library;
-use super::{Edited, Save, Told};
+use super::file::{ConfigFile, Refusal, Written};
+use super::past::CachedReader;
+use super::{ConfigAnswer, Edited, Save};
 use crate::core::cluster::{Span, Timestamp, VmId};
 use crate::core::insight::{ComparedSide, Comparison, Prices, Recording};
 use crate::core::policy::Settings;
@@ -45,8 +45,8 @@ impl Drafts {
         &mut self,
         draft: Option<Draft>,
         now: Timestamp,
-        file: &File,
-        library: &mut Library,
+        file: &ConfigFile,
+        reader: &mut CachedReader,
     ) -> Option<DraftView> {
         self.last = draft.clone().map(|draft| (draft, now));
         let Some(draft) = draft else {
@@ -74,7 +74,7 @@ impl Drafts {
             Err(problems) => view.problems = problems,
             Ok(new) => {
                 view.changes = changes(&old, &new);
-                view.what_if = open.what_if(&draft, now, &[&old, &new], file, library);
+                view.what_if = open.what_if(&draft, now, &[&old, &new], file, reader);
             }
         }
         if let Ok(current) = block(file, &draft.vms)
@@ -86,22 +86,22 @@ impl Drafts {
     }
 
     /// The draft that is open, seen against a file that is another now.
-    pub(super) fn again(&mut self, file: &File, library: &mut Library) -> Option<DraftView> {
+    pub(super) fn again(&mut self, file: &ConfigFile, reader: &mut CachedReader) -> Option<DraftView> {
         if let Some(open) = &mut self.open {
             open.past = None;
         }
         let (draft, now) = self.last.clone().filter(|(draft, _)| draft.text.is_some())?;
-        self.look(Some(draft), now, file, library)
+        self.look(Some(draft), now, file, reader)
     }
 
     /// The draft that is open, if it had no samples: there may be some now.
-    pub(super) fn recorded(&mut self, file: &File, library: &mut Library) -> Option<DraftView> {
+    pub(super) fn recorded(&mut self, file: &ConfigFile, reader: &mut CachedReader) -> Option<DraftView> {
         self.open.as_ref().filter(|open| open.lacks_samples())?;
         let (draft, now) = self.last.clone()?;
-        self.look(Some(draft), now, file, library)
+        self.look(Some(draft), now, file, reader)
     }
 
-    fn begin(&mut self, draft: &Draft, file: &File) -> Result<(), Refusal> {
+    fn begin(&mut self, draft: &Draft, file: &ConfigFile) -> Result<(), Refusal> {
         let same = self.open.as_ref().is_some_and(|open| open.vms == draft.vms && draft.text.is_some());
         if !same {
             let base = Arc::new(block(file, &draft.vms)?);
@@ -111,7 +111,7 @@ impl Drafts {
     }
 
     /// Saves a draft: into the file first, then the engine follows.
-    pub(super) fn save(&mut self, save: Save, file: &mut File) -> Told {
+    pub(super) fn save(&mut self, save: Save, file: &mut ConfigFile) -> ConfigAnswer {
         let Save { draft, why, over } = save;
         let base = self.open.as_ref().filter(|open| open.vms == draft.vms).map(|open| Arc::clone(&open.base));
         let base = base.unwrap_or_default();
@@ -119,18 +119,24 @@ impl Drafts {
             Ok(edited) => {
                 self.open = None;
                 self.last = None;
-                Told::Edited(edited)
+                ConfigAnswer::Edited(edited)
             }
-            Err(Stop::Refused(why)) => Told::Draft(Arc::new(refused(&draft, base, why))),
+            Err(Stop::Refused(why)) => ConfigAnswer::Draft(Arc::new(refused(&draft, base, why))),
             Err(Stop::Conflict(current)) => {
                 let mut view = refused(&draft, base, Refusal::default());
                 view.saving = Saving::Conflict(Arc::new(current));
-                Told::Draft(Arc::new(view))
+                ConfigAnswer::Draft(Arc::new(view))
             }
         }
     }
 
-    fn write(draft: &Draft, why: Option<String>, over: bool, base: &Block, file: &mut File) -> Result<Edited, Stop> {
+    fn write(
+        draft: &Draft,
+        why: Option<String>,
+        over: bool,
+        base: &Block,
+        file: &mut ConfigFile,
+    ) -> Result<Edited, Stop> {
         file.ready().map_err(Stop::Refused)?;
         let current = block(file, &draft.vms).map_err(Stop::Refused)?;
         if current.text != base.text && !over {
@@ -148,7 +154,7 @@ impl Drafts {
         let edited = edited.map_err(Stop::Refused)?;
         let after = block(file, &draft.vms).unwrap_or_default();
         let view = DraftView { saving: Saving::Done, ..refused(draft, Arc::new(after), Refusal::default()) };
-        Ok(File::with_draft(edited, view))
+        Ok(ConfigFile::with_draft(edited, view))
     }
 }
 
@@ -170,19 +176,19 @@ fn refused(draft: &Draft, block: Arc<Block>, why: Refusal) -> DraftView {
 }
 
 /// The policies of VMs as the file has them now.
-fn settings_of(file: &File, vms: &[Arc<str>]) -> Vec<Settings> {
+fn settings_of(file: &ConfigFile, vms: &[Arc<str>]) -> Vec<Settings> {
     let Some(config) = file.config() else { return Vec::new() };
     vms.iter().filter_map(|vm| config.cluster.vm_named(vm)).map(|vm| config.cluster.vm(vm).policy.clone()).collect()
 }
 
 /// What an hour costs where a VM may be.
-fn prices(file: &File, vm: &str) -> Prices {
+fn prices(file: &ConfigFile, vm: &str) -> Prices {
     let known = file.config().zip(file.vm(vm));
     known.map_or_else(Prices::default, |(config, vm)| Prices::of(&config.cluster, vm))
 }
 
 /// One VM's block; of several the keys that are written the same in all of them.
-fn block(file: &File, vms: &[Arc<str>]) -> Result<Block, Refusal> {
+fn block(file: &ConfigFile, vms: &[Arc<str>]) -> Result<Block, Refusal> {
     let mut blocks = file.blocks(vms)?.into_iter();
     let first = blocks.next().ok_or("no VM was named")?;
     let others: Vec<Block> = blocks.collect();
@@ -219,7 +225,7 @@ fn patch<'a>(from: &'a str, to: &'a str) -> Vec<(&'a str, Option<&'a str>)> {
     set.chain(gone).collect()
 }
 
-fn meant(text: &str, base: &Block, draft: &Draft, file: &File) -> Meant {
+fn meant(text: &str, base: &Block, draft: &Draft, file: &ConfigFile) -> Meant {
     let Some(config) = file.config() else { return Ok(Vec::new()) };
     let context = |vm: VmId| match draft.scope {
         Scope::Block => BlockContext::for_vm(config, vm),
@@ -290,13 +296,13 @@ impl Open {
         draft: &Draft,
         now: Timestamp,
         sides: &[&[Settings]; 2],
-        file: &File,
-        library: &mut Library,
+        file: &ConfigFile,
+        reader: &mut CachedReader,
     ) -> WhatIf {
         if self.lacks_samples() || self.past.as_ref().is_none_or(|(span, _)| *span != draft.span) {
             let from = now - draft.span;
             let played = draft.vms.iter().map(|vm| {
-                let recording = library.recording(vm, from, now);
+                let recording = reader.recording(vm, from, now);
                 Played { recording, prices: prices(file, vm), old: None }
             });
             self.past = Some((draft.span, played.collect()));
@@ -344,9 +350,8 @@ impl Played {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc::unbounded_channel;
 
-    use super::super::Papers;
+    use super::super::ConfigInputs;
     use super::*;
 
     const CONFIG: &str = include_str!("../../../config/first.toml");
@@ -354,8 +359,8 @@ mod tests {
 
     struct Scene {
         drafts: Drafts,
-        file: File,
-        library: Library,
+        file: ConfigFile,
+        reader: CachedReader,
         folder: tempfile::TempDir,
     }
 
@@ -363,9 +368,9 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a folder");
             std::fs::write(folder.path().join("w.toml"), CONFIG).expect("a file");
-            let (told, _) = unbounded_channel();
-            let file = File::new(Papers { file: Some(folder.path().join("w.toml")), ..Papers::default() }, &told);
-            Self { drafts: Drafts::default(), file, library: Library::default(), folder }
+            let path = Some(folder.path().join("w.toml"));
+            let (file, _) = ConfigFile::new(ConfigInputs { file: path, ..ConfigInputs::default() });
+            Self { drafts: Drafts::default(), file, reader: CachedReader::default(), folder }
         }
 
         fn on_disk(&self) -> String {
@@ -373,11 +378,11 @@ mod tests {
         }
 
         fn look(&mut self, text: Option<&str>) -> DraftView {
-            let view = self.drafts.look(Some(draft(text)), NOW, &self.file, &mut self.library);
+            let view = self.drafts.look(Some(draft(text)), NOW, &self.file, &mut self.reader);
             view.expect("something is known of it")
         }
 
-        fn save(&mut self, text: &str, over: bool) -> Told {
+        fn save(&mut self, text: &str, over: bool) -> ConfigAnswer {
             self.drafts.save(Save { draft: draft(Some(text)), why: None, over }, &mut self.file)
         }
     }
@@ -407,9 +412,9 @@ mod tests {
     fn a_draft_without_samples_asks_again_and_one_that_is_left_does_not() {
         let mut scene = Scene::new();
         scene.look(Some(BLOCK));
-        assert!(scene.drafts.recorded(&scene.file, &mut scene.library).is_some(), "still without");
-        assert!(scene.drafts.look(None, NOW, &scene.file, &mut scene.library).is_none());
-        assert!(scene.drafts.recorded(&scene.file, &mut scene.library).is_none());
+        assert!(scene.drafts.recorded(&scene.file, &mut scene.reader).is_some(), "still without");
+        assert!(scene.drafts.look(None, NOW, &scene.file, &mut scene.reader).is_none());
+        assert!(scene.drafts.recorded(&scene.file, &mut scene.reader).is_none());
     }
 
     #[test]
@@ -418,10 +423,10 @@ mod tests {
         scene.look(None);
         let theirs = CONFIG.replace("threshold = 50,", "threshold = 55,");
         std::fs::write(scene.folder.path().join("w.toml"), &theirs).expect("a file");
-        let Told::Draft(view) = scene.save(BLOCK, false) else { panic!("saved") };
+        let ConfigAnswer::Draft(view) = scene.save(BLOCK, false) else { panic!("saved") };
         assert!(matches!(&view.saving, Saving::Conflict(now) if now.text.contains("threshold = 55")));
         assert_eq!(scene.on_disk(), theirs);
-        let Told::Edited(edited) = scene.save(BLOCK, true) else { panic!("not saved") };
+        let ConfigAnswer::Edited(edited) = scene.save(BLOCK, true) else { panic!("not saved") };
         assert_eq!(edited.changes.len(), 1);
         assert_eq!(scene.on_disk(), CONFIG.replace("threshold = 50,", "threshold = 60,"));
     }
@@ -430,7 +435,9 @@ mod tests {
     fn what_is_wrong_is_not_saved() {
         let mut scene = Scene::new();
         scene.look(None);
-        let Told::Draft(view) = scene.save("kind = \"threshold\"\nthreshold = sixty\n", false) else { panic!("saved") };
+        let ConfigAnswer::Draft(view) = scene.save("kind = \"threshold\"\nthreshold = sixty\n", false) else {
+            panic!("saved")
+        };
         assert!(matches!(view.saving, Saving::Refused(_)));
         assert_eq!(scene.on_disk(), CONFIG);
     }

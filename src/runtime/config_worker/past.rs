@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::file::{File, Refusal};
+use super::file::{ConfigFile, Refusal};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::Phase;
 use crate::core::insight::{self, Activity, Entry, RecordedMove, Recording, SettingsFrom, Story, Told, activity};
@@ -18,8 +18,8 @@ const DECISIONS: usize = 100;
 const MOVES: usize = 100;
 /// So much of what happened to a VM is read for such lists.
 const TOLD: usize = 1_000;
-/// Rows of what happened to a whole cluster, at most.
-const ALL_TOLD: usize = 1_000_000;
+/// Rows of what happened that one screen is made of, at most: the newest ones.
+const ROWS: usize = 50_000;
 /// A rest is told when it begins: so far back its begin is looked for. Working hours come round each week.
 const LONGEST_REST: Span = Span::from_hours(8 * 24);
 /// Two readings further apart than this many intervals are not joined.
@@ -27,7 +27,7 @@ const JOINED: (i64, i64) = (5, 2);
 
 /// The history, read.
 #[derive(Default)]
-pub(super) struct Library {
+pub(super) struct CachedReader {
     path: Option<PathBuf>,
     reader: Option<Reader>,
 }
@@ -38,7 +38,7 @@ fn said(error: HistoryError) -> Refusal {
     Refusal::from(error.to_string())
 }
 
-impl Library {
+impl CachedReader {
     /// The history is in this file from now on.
     pub(super) fn open(&mut self, path: PathBuf) {
         self.path = Some(path);
@@ -60,7 +60,7 @@ impl Library {
     }
 
     /// What was done.
-    pub(super) fn activity(&mut self, file: &File, ask: ActivityAsk, now: Timestamp) -> ActivityView {
+    pub(super) fn activity(&mut self, file: &ConfigFile, ask: ActivityAsk, now: Timestamp) -> ActivityView {
         let read = self.read_activity(file, &ask, now);
         let (activity, trouble) = match read {
             Ok(activity) => (activity, None),
@@ -69,17 +69,22 @@ impl Library {
         ActivityView { ask, activity, trouble }
     }
 
-    fn read_activity(&mut self, file: &File, ask: &ActivityAsk, now: Timestamp) -> Read<Activity> {
+    fn read_activity(&mut self, file: &ConfigFile, ask: &ActivityAsk, now: Timestamp) -> Read<Activity> {
         let (from, reader) = (now - ask.span, self.reader()?);
-        let told = reader.told(ask.vm.as_deref(), from - LONGEST_REST, now, Order::OldestFirst, ALL_TOLD);
+        let told = newest(reader, ask.vm.as_deref(), from - LONGEST_REST, now)?;
+        if told.len() == ROWS {
+            return Err(
+                format!("more than {ROWS} events in this span: ask for a shorter one, or use whimbrel report").into()
+            );
+        }
         let mut placed = reader.placed(from - Span::from_hours(1), now).map_err(said)?;
         // As in `whimbrel report`: when a VM left that the config has no more is not known.
         placed.retain(|one| file.config().is_none() || file.vm(&one.vm).is_some());
-        Ok(activity(&told.map_err(said)?, &placed, from, now, ask.vm.as_deref()))
+        Ok(activity(&told, &placed, from, now, ask.vm.as_deref()))
     }
 
     /// A VM's past.
-    pub(super) fn past(&mut self, file: &File, vm: Arc<str>, ask: PastAsk, now: Timestamp) -> Past {
+    pub(super) fn past(&mut self, file: &ConfigFile, vm: Arc<str>, ask: PastAsk, now: Timestamp) -> Past {
         let to = ask.end.unwrap_or(now);
         let mut past = empty(vm, ask, to);
         past.longest_step = longest_step(file, &past);
@@ -101,7 +106,7 @@ impl Library {
         past.longest_step = past.longest_step.max(widest(past, !rolled.is_empty()));
         past.gaps = insight::gaps(&entries).into_iter().map(missed).collect();
         past.bounds = reader.settings(&vm, from, until).map_err(said)?.iter().map(bounds).collect();
-        let told = reader.told(Some(&vm), from - LONGEST_REST, until, Order::OldestFirst, ALL_TOLD).map_err(said)?;
+        let told = newest(reader, Some(&vm), from - LONGEST_REST, until)?;
         past.rests = insight::rests(&told, &vm, to).into_iter().filter(|rest| rest.to >= from).map(rest).collect();
         past.marks = told.iter().filter(|told| told.at >= from).filter_map(mark).collect();
         // The lists go back as far as there is something to list.
@@ -113,6 +118,13 @@ impl Library {
         past.decisions = decisions(&newest);
         Ok(())
     }
+}
+
+/// What happened in a span, oldest first; of more than a screen is made of, the newest.
+fn newest(reader: &Reader, vm: Option<&str>, from: Timestamp, to: Timestamp) -> Read<Vec<Told>> {
+    let mut told = reader.told(vm, from, to, Order::NewestFirst, ROWS).map_err(said)?;
+    told.reverse();
+    Ok(told)
 }
 
 fn empty(vm: Arc<str>, ask: PastAsk, to: Timestamp) -> Past {
@@ -134,7 +146,7 @@ fn empty(vm: Arc<str>, ask: PastAsk, to: Timestamp) -> Past {
     }
 }
 
-fn longest_step(file: &File, past: &Past) -> Span {
+fn longest_step(file: &ConfigFile, past: &Past) -> Span {
     let interval = file.config().zip(file.vm(&past.vm)).map(|(config, vm)| config.cluster.vm(vm).interval);
     interval.unwrap_or(Span::from_mins(1)).scaled(JOINED.0, JOINED.1)
 }
@@ -193,7 +205,7 @@ mod tests {
     use crate::core::insight::PlacedFrom;
     use crate::core::policy::Place;
     use crate::edge::history::{Batch, Owner, Retention, Store};
-    use crate::runtime::desk::Papers;
+    use crate::runtime::config_worker::ConfigInputs;
 
     const NOW: Timestamp = Timestamp::from_secs(1_241_611_200);
 
@@ -202,8 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (config, path) = (folder.path().join("whimbrel.toml"), folder.path().join("a.db"));
         std::fs::write(&config, include_str!("../../../config/first.toml")).expect("a file");
-        let (tell, _told) = tokio::sync::mpsc::unbounded_channel();
-        let file = File::new(Papers { file: Some(config), ..Papers::default() }, &tell);
+        let (file, _) = ConfigFile::new(ConfigInputs { file: Some(config), ..ConfigInputs::default() });
         let at = NOW - Span::from_hours(7 * 24);
         let placed = |vm: &str, place| {
             let (vm, host) = (Arc::from(vm), Arc::from("mln1"));
@@ -217,10 +228,10 @@ mod tests {
         };
         let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: NOW };
         Store::open(&path, Retention::default(), &owner).and_then(|mut store| store.write(&batch)).expect("room");
-        let mut library = Library::default();
-        library.open(path);
+        let mut reader = CachedReader::default();
+        reader.open(path);
         let ask = ActivityAsk { vm: None, span: Span::from_hours(48) };
-        let view = library.activity(&file, ask, NOW);
+        let view = reader.activity(&file, ask, NOW);
         assert_eq!(view.trouble, None);
         let stays = view.activity.stays;
         assert_eq!((stays.rest.hours, stays.base.hours, stays.ring.hours), (48.0, 0.0, 0.0));

@@ -1,0 +1,321 @@
+//! Slow questions, answered on a thread of their own so that neither the engine nor the screen waits for a disk: the
+//! past, what was done, drafts of policies, and the config file.
+//!
+//! | file | its story |
+//! | --- | --- |
+//! | `mod` | the worker: of most kinds of question only the newest is answered |
+//! | `file` | the config file: its blocks, edits, undo, what others did to it |
+//! | `draft` | what is known of a draft: what is wrong with it, what it would have done |
+//! | `past` | a VM's past for a screen, what was done over a span |
+
+mod draft;
+mod file;
+mod past;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use tokio::sync::mpsc;
+
+use crate::core::cluster::{Cluster, Timestamp};
+use crate::core::engine::{Change, ConfigChange};
+use crate::core::simulation::Plan;
+use crate::edge::config::{self, Config, Watch};
+use crate::edge::supervisor::{fault, panic_message, supervise};
+use crate::view::{ActivityAsk, ActivityView, Draft, DraftView, Editing, Origin, Past, PastAsk, SetValue};
+
+use draft::Drafts;
+use file::ConfigFile;
+use past::CachedReader;
+
+/// Questions that may wait; of most kinds only the newest is answered.
+const WAITING: usize = 256;
+/// Answers that may wait: the worker waits for room, the loop never waits for the worker.
+const ANSWERS: usize = 64;
+
+/// A question.
+pub enum Question {
+    /// A VM's past, up to now.
+    Past(Arc<str>, PastAsk, Timestamp),
+    /// What was done, up to now.
+    Activity(ActivityAsk, Timestamp),
+    /// What of this draft, with what-if up to now?
+    Draft(Option<Draft>, Timestamp),
+    /// Save it.
+    Save(Save),
+    /// Change one number.
+    SetValue(SetValue),
+    /// Take the last change back.
+    Undo,
+    /// The file may have changed on disk: read it again.
+    Reread,
+    /// An operator wants the file to be read again, changed or not.
+    Reload,
+    /// The history has come to be.
+    History(PathBuf),
+    /// There is more in it than before.
+    Recorded,
+}
+
+/// A draft to be saved.
+pub struct Save {
+    pub draft: Draft,
+    pub why: Option<String>,
+    pub over: bool,
+}
+
+/// An answer.
+pub enum ConfigAnswer {
+    Past(Arc<Past>),
+    Activity(Arc<ActivityView>),
+    Draft(Arc<DraftView>),
+    /// Policies are other now, in the file: the engine is to follow.
+    Edited(Edited),
+    /// Nothing was changed, and why.
+    Refused(String),
+    /// A question could not be answered, for a fault of the program's own: what it says.
+    Failed(String),
+    /// The worker itself failed and began again.
+    Trouble(String),
+    /// The file is another now.
+    Changed(Box<Changed>),
+    /// The file is broken, with the place; the last good config stays. `None`: it is right again.
+    Broken(Option<String>),
+    /// Whether policies can be edited, and where each VM's settings come from.
+    Editing(Editing, Vec<Origin>),
+}
+
+/// Policies that an edit changed.
+#[derive(Default)]
+pub struct Edited {
+    pub changes: Vec<Change>,
+    pub why: Option<String>,
+    pub origins: Vec<Origin>,
+    /// The draft that was saved, if it was one.
+    pub draft: Option<Arc<DraftView>>,
+}
+
+/// A config that somebody else changed.
+pub struct Changed {
+    pub config: Config,
+    /// The one before it, and what changed since then.
+    pub before: Option<Config>,
+    pub said: Vec<ConfigChange>,
+    pub editing: Editing,
+    pub origins: Vec<Origin>,
+}
+
+/// The loop's end of the worker.
+pub struct ConfigWorker {
+    questions: SyncSender<Question>,
+    answers: mpsc::Receiver<ConfigAnswer>,
+    /// Asks whenever the config file changes, as long as it lives.
+    _watch: Option<Watch>,
+}
+
+/// What the worker begins with.
+#[derive(Clone, Default)]
+pub struct ConfigInputs {
+    /// The config file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Why nothing is to be written into it.
+    pub locked: Option<&'static str>,
+    /// What the engine began with, and the bytes that said it; `None`: what the file says.
+    pub loaded: Option<(Config, Vec<u8>)>,
+    /// A simulated cluster, with what its file cannot say of it.
+    pub untold: Option<(Cluster, Plan)>,
+}
+
+impl ConfigWorker {
+    /// Starts the worker, and has the config file watched if there is one. The second result says why it is not watched.
+    ///
+    /// # Errors
+    /// There is no thread for it, in words.
+    pub fn start(inputs: ConfigInputs) -> Result<(Self, Result<(), String>), String> {
+        let (questions, asked) = sync_channel(WAITING);
+        let (tell, answers) = mpsc::channel(ANSWERS);
+        let (file, locked) = (inputs.file.clone(), inputs.locked);
+        let again = ConfigInputs { file: file.clone(), locked, ..ConfigInputs::default() };
+        let work = move || {
+            let (mut thread, mut inputs) = (None, Some(inputs));
+            let report = |text| drop(tell.blocking_send(ConfigAnswer::Trouble(text)));
+            supervise("the worker for config file and past", report, || {
+                let begin = || ConfigThread::new(inputs.take().unwrap_or_else(|| again.clone()), tell.clone());
+                thread.get_or_insert_with(begin).work(&asked);
+            });
+        };
+        let thread = thread::Builder::new().name("config".to_owned()).spawn(work);
+        thread.map_err(|error| format!("policies cannot be edited: {error}"))?;
+        let bell = questions.clone();
+        let watch = file.map(|path| config::watch(&path, move || drop(bell.try_send(Question::Reread)))).transpose();
+        // What changed after the worker's first look and before the watch began is nobody's to tell. A full queue has
+        // other questions that look at the file.
+        let _ = questions.try_send(Question::Reread);
+        let (watch, watched) = match watch {
+            Ok(watch) => (watch, Ok(())),
+            Err(error) => (None, Err(error.to_string())),
+        };
+        Ok((Self { questions, answers, _watch: watch }, watched))
+    }
+
+    /// Asks. `false`: there is no room.
+    pub fn ask(&self, question: Question) -> bool {
+        self.questions.try_send(question).is_ok()
+    }
+
+    /// The next answer. Never comes while there is none.
+    pub async fn next(&mut self) -> ConfigAnswer {
+        match self.answers.recv().await {
+            Some(answer) => answer,
+            // The thread holds the other end for as long as there are questions.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The thread's side.
+pub struct ConfigThread {
+    file: ConfigFile,
+    reader: CachedReader,
+    drafts: Drafts,
+    tell: mpsc::Sender<ConfigAnswer>,
+}
+
+/// What waits: of a kind only the newest.
+#[derive(Default)]
+struct QuestionQueue {
+    /// In the order in which they were asked: each has a consequence.
+    deeds: Vec<Question>,
+    draft: Option<Question>,
+    past: Option<Question>,
+    activity: Option<Question>,
+}
+
+impl QuestionQueue {
+    fn add(&mut self, ask: Question) {
+        match ask {
+            Question::Draft(..) => self.draft = Some(ask),
+            Question::Past(..) => self.past = Some(ask),
+            Question::Activity(..) => self.activity = Some(ask),
+            Question::Save(_)
+            | Question::SetValue(_)
+            | Question::Undo
+            | Question::Reread
+            | Question::Reload
+            | Question::History(_)
+            | Question::Recorded => {
+                self.deeds.push(ask);
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Question> {
+        if !self.deeds.is_empty() {
+            return Some(self.deeds.remove(0));
+        }
+        self.draft.take().or_else(|| self.past.take()).or_else(|| self.activity.take())
+    }
+}
+
+impl ConfigThread {
+    /// Reads the file, on the caller's thread. Answers go to `tell`.
+    pub fn new(inputs: ConfigInputs, tell: mpsc::Sender<ConfigAnswer>) -> Self {
+        let (file, first) = ConfigFile::new(inputs);
+        let thread = Self { file, reader: CachedReader::default(), drafts: Drafts::default(), tell };
+        thread.tell(first);
+        thread
+    }
+
+    fn work(&mut self, asked: &Receiver<Question>) {
+        let mut queue = QuestionQueue::default();
+        loop {
+            while let Ok(question) = asked.try_recv() {
+                queue.add(question);
+            }
+            let Some(question) = queue.next().or_else(|| asked.recv().ok()) else { return };
+            // One question that cannot be answered is answered so, and the others are not lost with it.
+            let answered = catch_unwind(AssertUnwindSafe(|| {
+                fault("config");
+                self.answer(question);
+            }));
+            if let Err(panic) = answered {
+                self.tell(ConfigAnswer::Failed(panic_message(&*panic)));
+            }
+        }
+    }
+
+    /// Somebody may have changed the file; a draft that is open is seen against it.
+    fn look(&mut self, anyway: bool) -> Option<ConfigAnswer> {
+        let told = self.file.look(anyway)?;
+        if matches!(told, ConfigAnswer::Changed(_))
+            && let Some(view) = self.drafts.again(&self.file, &mut self.reader)
+        {
+            self.tell(ConfigAnswer::Draft(Arc::new(view)));
+        }
+        Some(told)
+    }
+
+    /// There may be samples now that a draft was without.
+    fn recorded(&mut self) -> Option<ConfigAnswer> {
+        let view = self.drafts.recorded(&self.file, &mut self.reader)?;
+        Some(ConfigAnswer::Draft(Arc::new(view)))
+    }
+
+    fn tell(&self, told: ConfigAnswer) {
+        // Nobody listens any more: the engine has ended.
+        let _ = self.tell.blocking_send(told);
+    }
+
+    /// Answers one question.
+    pub fn answer(&mut self, ask: Question) {
+        let told = match ask {
+            Question::Past(vm, ask, now) => {
+                Some(ConfigAnswer::Past(Arc::new(self.reader.past(&self.file, vm, ask, now))))
+            }
+            Question::Activity(ask, now) => {
+                Some(ConfigAnswer::Activity(Arc::new(self.reader.activity(&self.file, ask, now))))
+            }
+            Question::Draft(draft, now) => {
+                let view = self.drafts.look(draft, now, &self.file, &mut self.reader);
+                view.map(|view| ConfigAnswer::Draft(Arc::new(view)))
+            }
+            Question::Save(save) => Some(self.drafts.save(save, &mut self.file)),
+            Question::SetValue(nudge) => Some(self.file.nudge(&nudge)),
+            Question::Undo => Some(self.file.undo()),
+            Question::Recorded => self.recorded(),
+            Question::Reread => self.look(false),
+            Question::Reload => {
+                let told = self.look(true);
+                told.or_else(|| Some(ConfigAnswer::Refused("there is no config file to read again".to_owned())))
+            }
+            Question::History(path) => {
+                self.reader.open(path);
+                self.recorded()
+            }
+        };
+        for answer in self.file.take_noticed().into_iter().chain(told) {
+            self.tell(answer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deeds_come_first_and_in_order_and_of_looks_only_the_newest() {
+        let mut queue = QuestionQueue::default();
+        let now = Timestamp::from_secs;
+        for ask in [Question::Draft(None, now(1)), Question::Undo, Question::Draft(None, now(2)), Question::Reload] {
+            queue.add(ask);
+        }
+        assert!(matches!(queue.next(), Some(Question::Undo)));
+        assert!(matches!(queue.next(), Some(Question::Reload)));
+        assert!(matches!(queue.next(), Some(Question::Draft(None, at)) if at == now(2)));
+        assert!(queue.next().is_none());
+    }
+}

@@ -1,0 +1,311 @@
+//! The journal on a thread of its own: the engine never waits for a disk, and a migration never starts without it.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::core::cluster::{RequestId, Timestamp};
+use crate::core::engine::InFlight;
+use crate::edge::journal::{Journal, JournalError};
+use crate::edge::supervisor::{fault, supervise};
+
+/// Orders and notes that may wait. No cluster's budget allows as many migrations at once.
+const WAITING: usize = 1_024;
+/// A migration that is not written down after this long does not start.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What became of a migration that was to be written down, or of the journal itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalNote {
+    /// It is on the disk and may start.
+    Begun(RequestId),
+    /// It is not, and must not start; why, in a short phrase.
+    Refused(RequestId, String),
+    /// What is wrong with the journal: the file, and the remedy. Once per cause.
+    Trouble(String),
+}
+
+enum Order {
+    Begin(Timestamp, InFlight),
+    Settle(RequestId, String),
+    Flush(SyncSender<()>),
+}
+
+/// A [`Journal`] on its own thread.
+pub struct JournalWriter {
+    path: PathBuf,
+    orders: SyncSender<Order>,
+    notes: mpsc::Receiver<JournalNote>,
+    /// Migrations that are being written down, and since when.
+    waiting: Vec<(RequestId, Instant)>,
+    /// Notes of its own, to be given out first.
+    ready: VecDeque<JournalNote>,
+}
+
+impl JournalWriter {
+    /// Starts the thread `journal`. Where the journal could not be opened, nothing starts until it can be.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(path: &Path, owner: &str, journal: Result<Journal, JournalError>) -> std::io::Result<Self> {
+        let (orders, ordered) = sync_channel(WAITING);
+        // Each order has at most two notes. One for which there is no room is made up for by the deadline.
+        let (tell, notes) = mpsc::channel(WAITING);
+        let mut ready = VecDeque::new();
+        if let Err(why) = &journal {
+            ready.push_back(JournalNote::Trouble(why.to_string()));
+        }
+        let said = journal.as_ref().err().map(ToString::to_string);
+        let mut thread =
+            JournalThread { path: path.to_owned(), owner: owner.to_owned(), journal: journal.ok(), said, tell };
+        let tell = thread.tell.clone();
+        let work = move || {
+            let report = |text| drop(tell.try_send(JournalNote::Trouble(text)));
+            supervise("the journal", report, || thread.work(&ordered));
+        };
+        thread::Builder::new().name("journal".to_owned()).spawn(work)?;
+        Ok(Self { path: path.to_owned(), orders, notes, waiting: Vec::new(), ready })
+    }
+
+    /// Has a migration written down. [`next`](Self::next) tells what became of it.
+    pub fn begin(&mut self, at: Timestamp, migration: InFlight) {
+        let id = migration.id;
+        info!(id = id.0, vm = migration.vm, from = migration.from, to = migration.to, "journal: begin");
+        match self.orders.try_send(Order::Begin(at, migration)) {
+            Ok(()) => self.waiting.push((id, Instant::now())),
+            Err(_) => self.ready.push_back(JournalNote::Refused(id, "the journal does not keep up".to_owned())),
+        }
+    }
+
+    /// Has a migration's end written down. Where there is no room this is left out: the next engine then asks both hosts.
+    pub fn settle(&self, id: RequestId, outcome: &str) {
+        info!(id = id.0, outcome, "journal: settle");
+        if self.orders.try_send(Order::Settle(id, outcome.to_owned())).is_err() {
+            warn!(id = id.0, "journal: the end of this migration was not written down");
+        }
+    }
+
+    /// Whether a migration waits to be written down.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.ready.is_empty()
+    }
+
+    /// The next note. Never comes while there is none.
+    pub async fn next(&mut self) -> JournalNote {
+        loop {
+            if let Some(note) = self.ready.pop_front() {
+                return note;
+            }
+            let due = self.waiting.first().map(|(_, since)| *since + DEADLINE);
+            let overdue = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(note) = self.notes.recv() => {
+                    if self.is_expected(&note) {
+                        return note;
+                    }
+                }
+                () = overdue => self.give_up(),
+            }
+        }
+    }
+
+    /// Waits until everything ordered before is done, at most so long. `true`: it is.
+    pub fn flush(&self, within: Duration) -> bool {
+        let (done, wait) = sync_channel(1);
+        // A thread that panics drops the order without an answer: that is no answer either.
+        self.orders.try_send(Order::Flush(done)).is_ok() && wait.recv_timeout(within).is_ok()
+    }
+
+    /// Takes an answer's migration off the list. An answer after the deadline counts for nothing: that migration ended.
+    fn is_expected(&mut self, note: &JournalNote) -> bool {
+        let (JournalNote::Begun(id) | JournalNote::Refused(id, _)) = note else { return true };
+        let before = self.waiting.len();
+        self.waiting.retain(|(waiting, _)| waiting != id);
+        let is_late = self.waiting.len() == before;
+        if is_late {
+            warn!(id = id.0, "journal: an answer came after its deadline");
+        }
+        !is_late
+    }
+
+    /// What waits for too long does not start. Should it be written down yet, it has ended right after.
+    fn give_up(&mut self) {
+        let now = Instant::now();
+        let late: Vec<_> = self.waiting.extract_if(.., |(_, since)| *since + DEADLINE <= now).collect();
+        self.ready.push_back(JournalNote::Trouble(format!(
+            "{}: not written within {} s, so no migration starts\nhelp: see after the disk; the next migration tries again",
+            self.path.display(),
+            DEADLINE.as_secs()
+        )));
+        for (id, _) in late {
+            self.settle(id, "not started");
+            self.ready.push_back(JournalNote::Refused(id, "the journal's disk does not answer".to_owned()));
+        }
+    }
+}
+
+/// The thread's side.
+struct JournalThread {
+    path: PathBuf,
+    owner: String,
+    /// `None`: it could not be opened.
+    journal: Option<Journal>,
+    /// What was last said to be wrong with it.
+    said: Option<String>,
+    tell: mpsc::Sender<JournalNote>,
+}
+
+impl JournalThread {
+    fn work(&mut self, orders: &Receiver<Order>) {
+        while let Ok(order) = orders.recv() {
+            fault("journal");
+            match order {
+                Order::Begin(at, migration) => {
+                    let id = migration.id;
+                    let done = self.begin(at, migration);
+                    self.tell(match done {
+                        Ok(()) => JournalNote::Begun(id),
+                        Err(why) => JournalNote::Refused(id, why),
+                    });
+                }
+                Order::Settle(id, outcome) => {
+                    let done = self.journal.as_mut().map_or(Ok(()), |journal| journal.settle(id, &outcome));
+                    if let Err(error) = done {
+                        self.complain(&error);
+                    }
+                }
+                // Whoever asked may have gone.
+                Order::Flush(done) => drop(done.try_send(())),
+            }
+        }
+    }
+
+    fn begin(&mut self, at: Timestamp, migration: InFlight) -> Result<(), String> {
+        let done = self.opened().and_then(|journal| journal.begin(at, migration));
+        match done {
+            Ok(()) => {
+                self.said = None;
+                Ok(())
+            }
+            Err(error) => {
+                self.complain(&error);
+                Err(error.short())
+            }
+        }
+    }
+
+    /// The journal; one that could not be opened is tried again.
+    fn opened(&mut self) -> Result<&mut Journal, JournalError> {
+        if self.journal.is_none() {
+            let journal = Journal::open(&self.path, &self.owner)?;
+            // Whoever began without knowing of these would start them a second time.
+            if journal.under_way().next().is_some() {
+                return Err(JournalError::Unknown(self.path.clone()));
+            }
+            self.journal = Some(journal);
+        }
+        Ok(self.journal.as_mut().expect("it was opened above"))
+    }
+
+    /// Says what is wrong, once per cause.
+    fn complain(&mut self, error: &JournalError) {
+        let text = error.to_string();
+        if self.said.as_ref() != Some(&text) {
+            self.said = Some(text.clone());
+            self.tell(JournalNote::Trouble(text));
+        }
+    }
+
+    fn tell(&self, note: JournalNote) {
+        // Without room the deadline answers; without a listener the engine has ended.
+        let _ = self.tell.try_send(note);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migration(id: u64) -> InFlight {
+        let text = format!(r#"{{"id":{id},"vm":"nii1","from":"mln1","to":"mln2","action":"move","by":"policy"}}"#);
+        serde_json::from_str(&text).expect("a migration")
+    }
+
+    fn started(path: &Path) -> JournalWriter {
+        JournalWriter::start(path, "a.toml", Journal::open(path, "a.toml")).expect("a thread")
+    }
+
+    const AT: Timestamp = Timestamp::from_secs(1_241_613_600);
+
+    #[tokio::test]
+    async fn what_is_written_down_is_answered_and_lasts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.journal");
+        let mut journal = started(&path);
+        assert!(!journal.is_waiting());
+        journal.begin(AT, migration(1));
+        journal.begin(AT, migration(2));
+        assert!(journal.is_waiting());
+        assert_eq!(journal.next().await, JournalNote::Begun(RequestId(1)));
+        assert_eq!(journal.next().await, JournalNote::Begun(RequestId(2)));
+        journal.settle(RequestId(1), "confirmed");
+        assert!(journal.flush(Duration::from_secs(60)) && !journal.is_waiting());
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert!(text.contains(r#""settle":{"id":1,"outcome":"confirmed"}"#), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_down_is_refused_and_said_once_with_the_file_and_the_remedy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.journal");
+        std::fs::create_dir(&path).expect("a folder in its place");
+        let mut journal = started(&path);
+        for id in [1, 2] {
+            journal.begin(AT, migration(id));
+        }
+        let JournalNote::Trouble(text) = journal.next().await else { panic!("no trouble") };
+        assert!(text.contains("a.journal: ") && text.contains("no migration starts\nhelp: "), "{text}");
+        for id in [1, 2] {
+            let JournalNote::Refused(refused, why) = journal.next().await else { panic!("not refused") };
+            assert!(refused == RequestId(id) && why.contains("cannot be written"), "{why}");
+        }
+        std::fs::remove_dir(&path).expect("a folder");
+        journal.begin(AT, migration(3));
+        assert_eq!(journal.next().await, JournalNote::Begun(RequestId(3)), "there is a place for it now");
+    }
+
+    #[tokio::test]
+    async fn after_the_deadline_it_does_not_start_and_an_answer_that_comes_later_counts_for_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = started(&folder.path().join("a.journal"));
+        let long_ago = Instant::now() - DEADLINE;
+        journal.waiting.push((RequestId(9), long_ago));
+        assert!(matches!(journal.next().await, JournalNote::Trouble(text) if text.contains("a.journal: not written")));
+        assert!(matches!(journal.next().await, JournalNote::Refused(RequestId(9), _)));
+        assert!(!journal.is_waiting() && !journal.is_expected(&JournalNote::Begun(RequestId(9))));
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_full_refuses_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = started(&folder.path().join("a.journal"));
+        // A thread that is no more takes as little as one that stands still.
+        let (orders, _) = sync_channel(0);
+        journal.orders = orders;
+        journal.begin(AT, migration(4));
+        assert!(matches!(journal.next().await, JournalNote::Refused(RequestId(4), _)));
+        assert!(!journal.flush(Duration::ZERO));
+    }
+}

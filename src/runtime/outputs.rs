@@ -1,0 +1,76 @@
+//! Where records go: to whoever watches, and into the history.
+
+use tracing::warn;
+
+use crate::core::cluster::{HostId, Timestamp};
+use crate::core::engine::{Engine, Happened, Record};
+
+use super::engine_host::Listener;
+use super::history_batcher::HistoryBatcher;
+use super::print::Printer;
+use super::publish::Publisher;
+
+/// Who watches.
+#[allow(clippy::large_enum_variant, reason = "there is one")]
+pub enum Output {
+    /// Lines on standard output.
+    Print(Printer),
+    /// A console.
+    Publish(Publisher),
+}
+
+impl Output {
+    /// Whichever it is.
+    pub fn listener(&mut self) -> &mut dyn Listener {
+        match self {
+            Self::Print(printer) => printer,
+            Self::Publish(publisher) => publisher,
+        }
+    }
+}
+
+/// Both.
+pub struct Outputs {
+    /// Who watches.
+    pub output: Output,
+    /// The history.
+    pub batcher: HistoryBatcher,
+}
+
+impl Outputs {
+    /// For a console or for standard output, and into a history.
+    pub const fn new(output: Output, batcher: HistoryBatcher) -> Self {
+        Self { output, batcher }
+    }
+
+    /// What a console sees; `None` where nobody has one.
+    pub const fn publisher(&mut self) -> Option<&mut Publisher> {
+        match &mut self.output {
+            Output::Publish(publisher) => Some(publisher),
+            Output::Print(_) => None,
+        }
+    }
+}
+
+impl Listener for Outputs {
+    fn record(&mut self, record: &Record, engine: &Engine) {
+        if let Happened::Alarm { text } = &record.what {
+            warn!("alarm: {text}");
+        }
+        self.output.listener().record(record, engine);
+        self.batcher.record(record, engine);
+    }
+
+    fn answer(&mut self, ok: bool, text: &str) {
+        self.output.listener().answer(ok, text);
+    }
+
+    fn host(&mut self, host: HostId) {
+        self.output.listener().host(host);
+    }
+
+    fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
+        self.output.listener().reconfigured(engine, now);
+        self.batcher.reconfigured(engine, now);
+    }
+}
