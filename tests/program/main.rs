@@ -7,6 +7,7 @@ mod policy_editor;
 mod reload;
 mod reports;
 mod restarts;
+mod runtime_faults;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;

@@ -1,0 +1,175 @@
+//! A fault inside the program: each thread panics in turn. An alarm, no hang, an exit status, nothing lost that was
+//! acknowledged. The hidden variable `WHIMBREL_FAULT` makes a debug build panic.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use portable_pty::CommandBuilder;
+use rustix::process::Signal;
+use serde_json::Value;
+use whimbrel::core::cluster::Timestamp;
+use whimbrel::edge::history::Reader;
+
+use crate::support::pty::Console;
+use crate::support::{Config, Run, whimbrel};
+
+/// Hosts of the simulator, and a VM that always wants to move.
+fn config() -> Config {
+    Config::new(
+        r#"
+mode = "auto"
+[limits]
+flap_window = "off"
+[history]
+file = "past.db"
+[[array]]
+name = "a"
+host = ["mln1", "mln2", "mln3", "mln4", "mln5", "mln6", "mln7", "mln8"]
+[[vm]]
+name = "web"
+host = "mln1"
+interval = "1s"
+monitor = { kind = "simulated", service = "http", memory_mb = 1, dirty_mb_s = 0 }
+policy = { kind = "threshold", threshold = 1, tarry = 1, settle = "1s", stale_after = 1000 }
+"#,
+    )
+}
+
+/// `whimbrel run` with this fault, logging beside the config.
+fn faulty(config: &Config, fault: &str) -> Command {
+    let mut command = whimbrel();
+    command.env("WHIMBREL_FAULT", fault).arg("run").arg(config.path()).args(["--format", "json", "--log"]);
+    command.arg(config.beside("whimbrel.log"));
+    command
+}
+
+fn alarm(text: &str) -> impl Fn(&Value) -> bool {
+    move |event| event["type"] == "alarm" && event["text"].as_str().is_some_and(|said| said.contains(text))
+}
+
+fn phase(phase: &str) -> impl Fn(&Value) -> bool {
+    move |event| event["type"] == "migration" && event["phase"] == phase
+}
+
+fn log(config: &Config) -> String {
+    std::fs::read_to_string(config.beside("whimbrel.log")).expect("a log")
+}
+
+/// The panic is in the log, with where it came from.
+#[track_caller]
+fn logged(config: &Config, thread: &str) {
+    let log = log(config);
+    let panic = format!("thread {thread}");
+    assert!(log.contains("panic: asked for by WHIMBREL_FAULT") && log.contains(&panic), "{log}");
+    assert!(log.lines().any(|line| line.trim_start().starts_with("0: ")), "with its backtrace: {log}");
+}
+
+fn samples(history: &Path) -> usize {
+    let reader = Reader::open(history).expect("a history");
+    reader.readings("web", Timestamp::from_millis(0), Timestamp::NEVER).expect("whole").len()
+}
+
+#[test]
+fn the_historys_thread_begins_again_and_what_it_had_not_written_is_written_then() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "history:once"));
+    run.until(alarm("the history failed and begins again: asked for by WHIMBREL_FAULT"));
+    run.until(phase("confirmed"));
+    run.stop();
+    let told = run.of("sample", "web").len() + run.of("gap", "web").len();
+    assert!(told > 0);
+    assert_eq!(samples(&config.beside("past.db")), told, "nothing is missing");
+    logged(&config, "history");
+}
+
+#[test]
+fn a_history_that_fails_each_time_is_said_and_stops_no_migration_and_the_end_says_what_is_not_written() {
+    let config = config();
+    let mut command = faulty(&config, "history");
+    let mut run = Run::start(command.stderr(Stdio::null()));
+    run.until(alarm("the history failed and begins again"));
+    run.until(phase("confirmed"));
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), Some(1));
+    let log = log(&config);
+    assert!(log.contains("the history was not written within 10 s"), "{log}");
+}
+
+#[test]
+fn a_journal_whose_thread_fails_starts_nothing() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "journal"));
+    run.until(alarm("the journal failed and begins again"));
+    let failed = run.until(|event| event["type"] == "migration");
+    assert_eq!(failed["phase"], "failed");
+    assert!(failed["detail"].as_str().is_some_and(|why| why.starts_with("not started: ")), "{failed}");
+    run.until(alarm(".journal: not written within 5 s, so no migration starts"));
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), Some(1), "what it was told at last is not written either");
+    assert!(log(&config).contains("the journal was not written: the next whimbrel asks the hosts"));
+    assert!(!run.events.iter().any(phase("running")), "nothing ran");
+    logged(&config, "journal");
+}
+
+#[test]
+fn a_journal_whose_thread_begins_again_takes_the_next_migration() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "journal:once"));
+    assert_eq!(run.until(|event| event["type"] == "migration")["phase"], "failed");
+    run.until(phase("confirmed"));
+    run.stop();
+}
+
+#[test]
+fn a_question_to_the_config_files_worker_that_fails_is_an_alarm_and_the_engine_goes_on() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "config:once"));
+    run.until(alarm("the history or the config file could not be dealt with: asked for by WHIMBREL_FAULT"));
+    run.until(phase("confirmed"));
+    config.write(&std::fs::read_to_string(config.path()).expect("a file").replace("tarry = 1", "tarry = 2"));
+    run.signal(Signal::HUP);
+    run.until(|event| event["type"] == "edit");
+    run.stop();
+    logged(&config, "config");
+}
+
+#[test]
+fn standard_outputs_thread_goes_on_and_says_what_is_missing() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "output:once"));
+    run.until(alarm("lines were given up"));
+    run.until(phase("confirmed"));
+    run.stop();
+    logged(&config, "output");
+}
+
+#[test]
+fn an_engine_that_fails_ends_the_program_with_one_line_and_its_own_status() {
+    let config = config();
+    let output = faulty(&config, "engine").output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(101));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 1 && lines[0].contains("asked for by WHIMBREL_FAULT"), "{said}");
+    assert!(lines[0].contains("whimbrel.log has the details"), "{said}");
+    logged(&config, "main");
+    // Its lock is free, and what it had begun is followed.
+    let mut run = Run::config(&config.path());
+    run.until(phase("confirmed"));
+    run.stop();
+}
+
+#[test]
+fn an_engine_that_fails_under_a_console_gives_the_terminal_back() {
+    let config = config();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
+    command.arg(config.path());
+    command.args(["--log", &config.beside("whimbrel.log").to_string_lossy()]);
+    command.env("LANG", "C.UTF-8");
+    command.env("WHIMBREL_FAULT", "engine");
+    let mut console = Console::spawn(command);
+    console.shows("whimbrel: the engine failed: asked for by WHIMBREL_FAULT");
+    console.until("the terminal as it was", Console::is_restored);
+    assert_eq!(console.child.wait().expect("an end").exit_code(), 101);
+    logged(&config, "engine");
+}
