@@ -10,6 +10,7 @@ use clap::Args;
 use color_eyre::eyre::{Result, WrapErr, eyre};
 
 use crate::core::engine::Presence;
+use crate::core::format::{counted, is_hostile, tame};
 use crate::edge::config;
 use crate::edge::driver::libvirt::{Discovered, DiscoveredDomain, DiscoveredHost, discover};
 
@@ -105,7 +106,7 @@ fn split(uri: &str) -> Option<(&str, &str, &str)> {
 /// A name as the config takes it.
 fn plain(name: &str) -> String {
     let kept: String =
-        name.chars().map(|c| if c.is_whitespace() || c.is_control() { '-' } else { c }).take(60).collect();
+        name.chars().map(|c| if c.is_whitespace() || is_hostile(c) { '-' } else { c }).take(60).collect();
     if kept.is_empty() { "unnamed".to_owned() } else { kept }
 }
 
@@ -166,7 +167,7 @@ fn array(text: &mut String, hosts: &[NamedHost<'_>], found: &[Discovered]) {
         push(text, format_args!("  {{ name = {}{uri} }},   # {cpus}, {memory} memory\n", quoted(&host.name)));
     }
     for silent in found.iter().filter(|found| found.host.is_err()) {
-        push(text, format_args!("  # {}: did not answer\n", remark(&silent.uri)));
+        push(text, format_args!("  # {}: did not answer\n", tame(&silent.uri)));
     }
     push(text, format_args!("]\n[array.driver]\nkind = \"libvirt\"\n"));
     if let Some(template) = template {
@@ -185,7 +186,7 @@ fn machines(text: &mut String, hosts: &[NamedHost<'_>]) {
             if !matches!(domain.presence, Presence::Runs | Presence::Paused) {
                 resting.push((host, domain));
             } else if let Some(other) = seen.insert(&domain.uuid, &host.name) {
-                let (name, here) = (remark(&domain.name), &host.name);
+                let (name, here) = (tame(&domain.name), &host.name);
                 push(
                     text,
                     format_args!("# !! {name} runs on {other} and on {here}: stop one before anything moves it.\n\n"),
@@ -200,7 +201,7 @@ fn machines(text: &mut String, hosts: &[NamedHost<'_>]) {
     }
     let resting = resting.into_iter().filter(|(_, domain)| !seen.contains_key(domain.uuid.as_str()));
     for (host, domain) in resting {
-        push(text, format_args!("# Not running, and left out: {} on {}.\n", remark(&domain.name), host.name));
+        push(text, format_args!("# Not running, and left out: {} on {}.\n", tame(&domain.name), host.name));
     }
     if first {
         let host = hosts.first().map_or("", |host| host.name.as_str());
@@ -218,26 +219,21 @@ fn machine(text: &mut String, host: &NamedHost<'_>, domain: &DiscoveredDomain, n
     push(text, format_args!("[[vm]]\nname = {}\n", quoted(name)));
     push(text, format_args!("host = {}\nuuid = {}\n", quoted(&host.name), quoted(&domain.uuid)));
     if name != domain.name {
-        push(text, format_args!("# libvirt calls it {}\n", remark(&domain.name)));
+        push(text, format_args!("# libvirt calls it {}\n", tame(&domain.name)));
     }
     let (cpus, memory) = (in_cpus(domain.cpus), in_gib(domain.memory));
     let kind = if domain.persistent { "defined there" } else { "not defined there: gone when it stops" };
     let still = if domain.presence == Presence::Paused { "; it is paused" } else { "" };
     push(text, format_args!("# {cpus}, {memory} memory, {kind}{still}\n"));
     for disk in &domain.disks {
-        let about = disk.remark.as_ref().map_or_else(|| "shared".to_owned(), |why| format!("! {}", remark(why)));
-        push(text, format_args!("# disk {} ({}): {about}\n", remark(&disk.source), remark(&disk.kind)));
+        let about = disk.remark.as_ref().map_or_else(|| "shared".to_owned(), |why| format!("! {}", tame(why)));
+        push(text, format_args!("# disk {} ({}): {about}\n", tame(&disk.source), tame(&disk.kind)));
     }
     push(text, format_args!("{WATCHED}\n"));
 }
 
-/// Somebody else's words in a comment: they stay on its line.
-fn remark(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 fn in_cpus(n: u32) -> String {
-    if n == 1 { "1 CPU".to_owned() } else { format!("{n} CPUs") }
+    counted(n, "CPU", "CPUs")
 }
 
 fn in_gib(bytes: u64) -> String {

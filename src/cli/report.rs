@@ -12,7 +12,8 @@ use color_eyre::eyre::{Result, WrapErr};
 use serde::Serialize;
 
 use super::{load, past, refuse, span};
-use crate::core::cluster::{Span, Timestamp, in_words};
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::format::{counted, measured};
 use crate::core::insight::{
     Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Story, Told, activity, whole_hour,
 };
@@ -324,14 +325,11 @@ fn hosts(out: &mut String, hosts: &[HostOccupancy]) {
 
 fn times(out: &mut String, activity: &Activity) {
     let Some(times) = activity.times else { return };
-    let s = |span: Span| if span < Span::from_mins(2) { format!("{:.1} s", span.secs_f64()) } else { in_words(span) };
-    let said = [s(times.mean), s(times.median), s(times.least), s(times.most)];
-    let [mean, median, least, most] = said;
+    let [mean, median, least, most] = [times.mean, times.median, times.least, times.most].map(measured);
     let _ = writeln!(
         out,
-        "\n{} confirmed migration{} took {mean} in the mean, {median} in the median, {least} to {most}",
-        times.count,
-        if times.count == 1 { "" } else { "s" }
+        "\n{} took {mean} in the mean, {median} in the median, {least} to {most}",
+        counted(times.count, "confirmed migration", "confirmed migrations")
     );
 }
 
@@ -405,7 +403,7 @@ VMS ON               MEAN   LEAST      MOST
 mln1                 0.50    0.00      1.00
 mln2                 0.50    0.00      1.00
 
-20 confirmed migrations took 9.0 s in the mean, 8.0 s in the median, 5.0 s to 4 min
+20 confirmed migrations took 9 s in the mean, 8 s in the median, 5 s to 3 min 10 s
 
 VM-HOURS            HOURS       COST
 in the ring          2.00       0.40

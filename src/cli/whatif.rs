@@ -11,7 +11,8 @@ use color_eyre::eyre::{Result, WrapErr, eyre};
 use serde::Serialize;
 
 use super::{load, past, refuse, span};
-use crate::core::cluster::{Direction, Span, Timestamp, in_words};
+use crate::core::cluster::{Direction, Span, Timestamp};
+use crate::core::format::{decimal, duration};
 use crate::core::insight::{ComparedSide, Comparison, NoWhatIf, Outcome, Prices, Recording, Variant, compare};
 use crate::core::policy::{Bound, DEFAULT_SETTLE, Decision, Resting, Rule, Settings, WorkingHours};
 use crate::edge::recording;
@@ -137,7 +138,7 @@ impl WhatIfCommand {
         let (to, back) = (steady_clock(), Span::from_hours(24 * i64::from(self.days.unwrap_or(DAYS))));
         let entries = past.reader.readings(name, to - back, to).wrap_err("the history cannot be read")?;
         let recording = Recording::of_entries(&entries).ok_or_else(|| {
-            let (file, span) = (past.path.display(), in_words(back));
+            let (file, span) = (past.path.display(), duration(back));
             eyre!("{file}: no sample of {name} within {span}\nhelp: let whimbrel run for a while, or give more --days")
         })?;
         let prices = Prices::of(&config.cluster, vm);
@@ -227,7 +228,7 @@ impl WantedSettings {
 /// What these settings would have done.
 pub(super) fn table(outcome: &Outcome, variants: &[Variant], recording: &Recording, settings: &Settings) -> String {
     let mut lines = vec![
-        ("samples", format!("{} every {}", outcome.samples, in_words(recording.median()))),
+        ("samples", format!("{} every {}", outcome.samples, duration(recording.median()))),
         ("gaps", outcome.gaps.to_string()),
         ("span", seconds(outcome.span_s)),
         ("ring moves", outcome.moves.to_string()),
@@ -253,23 +254,17 @@ pub(super) fn table(outcome: &Outcome, variants: &[Variant], recording: &Recordi
 pub(super) fn strip(out: &mut String, variants: &[Variant]) {
     let _ = writeln!(out, "\n{:>12} {:>6} {:>7}", "threshold", "tarry", "moves");
     for variant in variants {
-        let _ = writeln!(out, "{:>12} {:>6} {:>7}", round(variant.threshold), variant.tarry, variant.moves);
+        let _ = writeln!(out, "{:>12} {:>6} {:>7}", decimal(variant.threshold, 4), variant.tarry, variant.moves);
     }
     out.push_str("\nrecorded where it ran then: an estimate, not a promise\n");
 }
 
 pub(super) fn seconds(s: f64) -> String {
-    in_words(Span::from_millis((s * 1_000.0) as i64))
+    duration(Span::from_secs_f64(s))
 }
 
 pub(super) fn moment(at: Timestamp) -> String {
     at.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// At most four decimals, none that are needless.
-fn round(v: f64) -> String {
-    let text = format!("{v:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What was asked, and what came out.
@@ -351,7 +346,7 @@ impl SideBySide<'_> {
         let outcome = &told.new.outcome;
         // Writing into a String cannot fail.
         let _ = writeln!(out, "{}, {} to {}", self.vm, moment(told.from), moment(told.to));
-        let every = in_words(self.recording.median());
+        let every = duration(self.recording.median());
         let _ = writeln!(out, "{} samples, one every {every}, {} missing\n", outcome.samples, outcome.gaps);
         let mut row = |name: &str, now: &str, would_be: &str| {
             let line = format!("{name:<22}{now:>14}  {would_be:>14}");
@@ -386,7 +381,7 @@ impl SideBySide<'_> {
         figures.push(("beyond the threshold", sides.map(|s| seconds(s.outcome.beyond_s))));
         figures.push(("requests an hour", sides.map(|s| format!("{:.2}", s.requests_per_hour))));
         if has_base {
-            figures.push(("time at base", sides.map(|s| in_words(s.at_base))));
+            figures.push(("time at base", sides.map(|s| duration(s.at_base))));
         }
         if self.prices != Prices::default() {
             figures.push(("cost", sides.map(|s| format!("{:.2}", s.cost))));

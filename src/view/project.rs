@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::core::cluster::{Cluster, HostId, Mode, Timestamp, VmId, in_words};
+use crate::core::cluster::{Cluster, HostId, Mode, Timestamp, VmId};
 use crate::core::engine::{Ask, Engine, Gate, HoldCause, Live, Target, VmState};
+use crate::core::format::duration;
 use crate::core::insight::Series;
 use crate::core::policy::{Place, Rule, pays};
 
@@ -135,9 +136,9 @@ fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
     let verdict = if pays(&queue.hand(), site.margin) { "a move away pays" } else { "a move away does not pay" };
     let break_even = format!(
         "{verdict}: {} at home, {} move + {} away, margin {}",
-        in_words(queue.at_home),
-        in_words(queue.transfer),
-        in_words(queue.away),
+        duration(queue.at_home),
+        duration(queue.transfer),
+        duration(queue.away),
         site.margin
     );
     Some(QueueView {
@@ -254,7 +255,7 @@ fn move_option(engine: &Engine, vm: VmId, target: Target, now: Timestamp) -> Mov
 fn passes(engine: &Engine, vm: VmId, gate: Gate, to: Option<HostId>, now: Timestamp) -> String {
     let (cluster, live) = (engine.cluster(), engine.live(vm));
     let ago = |at: Option<Timestamp>, what: &str| {
-        at.map_or_else(|| format!("not {what} yet"), |at| format!("{what} {} ago", in_words(now.since(at))))
+        at.map_or_else(|| format!("not {what} yet"), |at| format!("{what} {} ago", duration(now.since(at))))
     };
     match gate {
         Gate::Quality => ago(live.last().at, "read"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::cluster::counted;
+use crate::core::format::{counted, percent};
 use crate::edge::control::{Plan, PlannedMove, Progress, Stays, Taker, Travels};
 
 /// A running migration's percentage is told in steps of so many.
@@ -50,8 +50,8 @@ fn taken(taker: &Taker, wide: usize) -> String {
     let Taker { host, vms, vms_after, capacity, load, load_after, overloaded } = taker;
     let of = capacity.map(|capacity| format!(" of {capacity}")).unwrap_or_default();
     let load = match (load, load_after) {
-        (Some(load), Some(after)) => format!(", load {:.0}% > {:.0}%", load * 100.0, after * 100.0),
-        (Some(load), None) => format!(", load {:.0}%", load * 100.0),
+        (Some(load), Some(after)) => format!(", load {} > {}", percent(*load), percent(*after)),
+        (Some(load), None) => format!(", load {}", percent(*load)),
         (None, _) => String::new(),
     };
     let much = if *overloaded { "  too much" } else { "" };

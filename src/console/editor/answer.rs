@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::ask::Ask;
 use super::text::Text;
 use super::{Editor, changes_in_words};
-use crate::console::text::tame;
 use crate::console::ui::{Overlay, Tone, Ui};
+use crate::core::format::tame;
 use crate::view::{DraftView, KeyChange, Saving, Snapshot, WhatIf};
 
 /// Takes what a snapshot says of the draft. The display may stand still; the editor does not.

@@ -8,11 +8,12 @@ use super::act::{Edit, saved, send_save};
 use super::nudge::{self, Nudging};
 use super::screen;
 use crate::console::keymap::{self, Action, Context};
-use crate::console::text::{tame, width, wrap};
+use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::console::update::Effect;
 use crate::console::widgets::Canvas;
+use crate::core::format::{is_hostile, tame};
 use crate::core::policy::Field;
 use crate::view::{Block, Scope, Snapshot};
 
@@ -72,7 +73,7 @@ impl Ask {
     pub fn typed(&mut self, action: &Action) {
         let (Self::Why(line) | Self::Number { typed: line, .. }) = self else { return };
         match action {
-            Action::Type(c) if !c.is_control() => line.push(*c),
+            Action::Type(c) if !is_hostile(*c) => line.push(*c),
             Action::Paste(pasted) => line.push_str(tame(pasted).trim()),
             Action::Erase => drop(line.pop()),
             Action::EraseWord => {

@@ -3,11 +3,12 @@
 use ratatui::layout::Rect;
 
 use super::Editor;
-use crate::console::text::{exact, width};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, History, Scale};
 use crate::core::cluster::Timestamp;
+use crate::core::format::exact;
 use crate::core::policy::Field;
 use crate::view::{BoundsFrom, Mark, MarkKind, Past, Snapshot};
 

@@ -4,10 +4,11 @@ use ratatui::layout::Rect;
 
 use super::act::rounded;
 use super::{DAYS, Editor};
-use crate::console::text::{Zone, counted, exact, number, width};
+use crate::console::text::{Zone, width};
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::format::{counted, duration, exact, number};
 use crate::core::insight::{ComparedSide, Comparison};
 use crate::core::policy::{Decision, Field};
 use crate::view::{WhatIf, what_if_word};
@@ -26,37 +27,27 @@ struct Line {
 const LINES: [Line; 7] = [
     Line { label: "moves", of: |tried| tried.outcome.moves.to_string(), is_there: |_| true },
     Line { label: "quick repeats", of: |tried| tried.outcome.quick_moves.to_string(), is_there: |_| true },
-    Line { label: "beyond (own bound)", of: |tried| time(tried.outcome.beyond_s), is_there: |_| true },
+    Line {
+        label: "beyond (own bound)",
+        of: |tried| duration(Span::from_secs_f64(tried.outcome.beyond_s)),
+        is_there: |_| true,
+    },
     Line { label: "requests an hour", of: |tried| number(tried.requests_per_hour), is_there: |_| true },
     Line {
         label: "moves to base",
         of: |tried| tried.outcome.moves_to_base.to_string(),
         is_there: |tried| tried.outcome.moves_to_base > 0,
     },
-    Line {
-        label: "time at base",
-        of: |tried| time(tried.at_base.secs_f64()),
-        is_there: |tried| tried.at_base > Span::ZERO,
-    },
+    Line { label: "time at base", of: |tried| duration(tried.at_base), is_there: |tried| tried.at_base > Span::ZERO },
     Line { label: "cost", of: |tried| number(tried.cost), is_there: |tried| tried.cost > 0.0 },
 ];
-
-/// `45 s`, `52 min`, `3.2 h`, `1.5 d`.
-fn time(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
-        s => format!("{:.1} d", s / 86_400.0),
-    }
-}
 
 /// `14 days`, or how much of them is recorded.
 fn days(editor: &Editor, comparison: &Comparison) -> String {
     let asked = counted(DAYS[editor.days] as usize, "day", "days");
     let seconds = comparison.new.outcome.span_s;
     if seconds < editor.span().secs_f64() * 0.95 {
-        return format!("{} of {asked} recorded", time(seconds));
+        return format!("{} of {asked} recorded", duration(Span::from_secs_f64(seconds)));
     }
     asked
 }

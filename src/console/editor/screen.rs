@@ -9,10 +9,11 @@ use super::lines::Lines;
 use super::{DAYS, Editor, changes_in_words, graph, panel};
 use crate::console::keymap::{self, Context};
 use crate::console::screens::footer;
-use crate::console::text::{counted, width};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
+use crate::core::format::{age, counted};
 use crate::view::{Block, Saving, Scope, Snapshot};
 
 /// Columns of the numbers beside a graph.
@@ -83,7 +84,7 @@ fn header(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot
     if ui.engine_gone {
         right.push((" engine stopped ".to_owned(), Role::Frozen));
     } else if let Some(quiet) = ui.quiet {
-        right.push((format!(" stale data {quiet} "), Role::Frozen));
+        right.push((format!(" stale data {} ", age(quiet)), Role::Frozen));
     }
     if !snapshot.alarms.is_empty() {
         right.push((format!("! {}", counted(snapshot.alarms.len(), "alarm", "alarms")), Role::Alarm));

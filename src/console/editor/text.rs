@@ -6,6 +6,7 @@ use std::ops::Range;
 use tui_textarea::{CursorMove, TextArea};
 
 use super::syntax;
+use crate::core::format::is_hostile;
 use crate::core::scanner::key_and_value;
 
 /// Edits kept for undo.
@@ -105,7 +106,7 @@ impl Text {
 
     /// Types a character in place of what is selected; a control character is none.
     pub fn type_char(&mut self, c: char) {
-        if c.is_control() {
+        if is_hostile(c) {
             return;
         }
         let joins = self.is_typing && self.selection().is_none();
@@ -309,7 +310,7 @@ impl Text {
 
 /// A line without what a terminal could be harmed by.
 fn harmless(line: &str) -> String {
-    line.strip_suffix('\r').unwrap_or(line).replace('\t', "  ").chars().filter(|c| !c.is_control()).collect()
+    line.strip_suffix('\r').unwrap_or(line).replace('\t', "  ").chars().filter(|c| !is_hostile(*c)).collect()
 }
 
 #[cfg(test)]

@@ -19,11 +19,12 @@ use ratatui::layout::Rect;
 
 use super::centred;
 use crate::console::screens::fleet::{drain_words, host_line, migrating, names_in};
-use crate::console::text::{counted, percent, width, wrap};
+use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::HostState;
+use crate::core::format::{age, counted, percent};
 use crate::view::{DrainPlanView, DrainView, HostView, PlannedView, Snapshot, TakerView};
 
 /// Hosts or VMs in a list, at most, if there is room.
@@ -185,7 +186,7 @@ fn progress(pen: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainView, 
         (_, false) => "by the config".to_owned(),
         (by, true) => format!("by {by}"),
     };
-    let since = format!("   {by}, {} ago", snapshot.at.since(drain.since));
+    let since = format!("   {by}, {} ago", age(snapshot.at.since(drain.since)));
     if drain.done {
         let x = pen.put(at.x, at.y, at.width, "drained: it takes no VMs until it is released", role);
         pen.put(x, at.y, right(x), &since, Role::Quiet);

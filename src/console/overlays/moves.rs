@@ -3,11 +3,12 @@
 use ratatui::layout::Rect;
 
 use super::centred;
-use crate::console::text::{counted, percent, width, wrap};
+use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, gauge};
 use crate::core::engine::Target;
+use crate::core::format::{counted, percent};
 use crate::view::{GateView, MoveOption, Snapshot, Verdict};
 
 /// Columns: the command, the host, the load now and after; the gates have the rest.

@@ -2,11 +2,12 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{counted, cut, number, width, wrap};
+use crate::console::text::{cut, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::Mode;
+use crate::core::format::{age, counted, number};
 use crate::view::{Clock, Snapshot};
 
 /// A piece of the header; the least important goes first when there is no room.
@@ -68,7 +69,7 @@ fn right(snapshot: &Snapshot, ui: &Ui) -> Vec<Piece> {
     if ui.engine_gone {
         pieces.push(piece(14, Role::Frozen, " engine stopped "));
     } else if let Some(quiet) = ui.quiet {
-        pieces.push(piece(14, Role::Frozen, format!(" stale data {quiet} ")));
+        pieces.push(piece(14, Role::Frozen, format!(" stale data {} ", age(quiet))));
     }
     if let Clock::Simulated { speed } = snapshot.clock {
         pieces.push(piece(7, Role::Quiet, format!("{}x", number(speed))));
@@ -138,7 +139,7 @@ fn newest_alarm(snapshot: &Snapshot) -> Option<(String, String)> {
     // Most alarms name their VM themselves.
     let unnamed = alarm.vm.as_ref().filter(|vm| !alarm.text.starts_with(&***vm));
     let who = unnamed.map_or(String::new(), |vm| format!("{vm}: "));
-    let age = snapshot.at.since(alarm.at).to_string();
+    let age = age(snapshot.at.since(alarm.at));
     let more = match snapshot.alarms.len() - 1 {
         0 => String::new(),
         n => format!("  + {n} more"),

@@ -11,11 +11,12 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{bytes, left, tame, width};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::widgets::{Canvas, gauge};
-use crate::core::cluster::{Span, Timestamp, Transfer};
+use crate::core::cluster::{Timestamp, Transfer};
 use crate::core::engine::{By, StageKind};
+use crate::core::format::{age, bytes, left, measured, tame};
 use crate::view::{MigrationView, Outlook, VmRow};
 
 /// Columns of one figure with its word, at least.
@@ -123,8 +124,8 @@ fn outlook(migration: &MigrationView, now: Timestamp) -> (Role, String) {
 
 fn phase(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
     let since = match migration.silent(now) {
-        Some(silent) => format!("   {} has told nothing for {silent}", migration.from),
-        None => format!("   for {}", now.since(migration.since)),
+        Some(silent) => format!("   {} has told nothing for {}", migration.from, age(silent)),
+        None => format!("   for {}", age(now.since(migration.since))),
     };
     let since_role = if migration.silent(now).is_some() { Role::Warning } else { Role::Quiet };
     let key = match migration {
@@ -189,7 +190,7 @@ fn figures(transfer: &Transfer, columns: u16) -> Vec<Vec<Figure>> {
         0 => String::new(),
         total => format!(" of {}", bytes(total)),
     };
-    let downtime = transfer.downtime.map_or_else(|| "-".to_owned(), |span| format!("{} expected", short(span)));
+    let downtime = transfer.downtime.map_or_else(|| "-".to_owned(), |span| format!("{} expected", measured(span)));
     let rounds = if transfer.rounds == 0 { "-".to_owned() } else { transfer.rounds.to_string() };
     let [to_send, sent, sends, writes, down, rounds] = [
         ("left", format!("{}{of}", bytes(transfer.left))),
@@ -203,13 +204,5 @@ fn figures(transfer: &Transfer, columns: u16) -> Vec<Vec<Figure>> {
         0 | 1 => [to_send, sends, writes, down, sent, rounds].map(|figure| vec![figure]).into(),
         2 => vec![vec![to_send, sends], vec![sent, writes], vec![down, rounds]],
         _ => vec![vec![to_send, sends, down], vec![sent, writes, rounds]],
-    }
-}
-
-/// `38 ms`, `1.2 s`.
-fn short(span: Span) -> String {
-    match span.millis() {
-        ms @ 0..1_000 => format!("{ms} ms"),
-        ms => format!("{:.1} s", ms as f64 / 1_000.0),
     }
 }

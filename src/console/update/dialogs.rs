@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{Effect, drain};
 use crate::console::keymap::{Action, is_in_doubt};
-use crate::console::text;
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::core::cluster::Mode;
 use crate::core::engine::{Command, Target};
+use crate::core::format::{counted, tame};
 use crate::view::{MoveOption, Snapshot, UiCommand, Verdict};
 
 pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
@@ -31,13 +31,13 @@ fn ask_move(ui: &mut Ui, vm: &Arc<str>, option: &MoveOption, snapshot: &Snapshot
     let blocking = option.gates.iter().find(|gate| gate.verdict == Verdict::Blocks);
     let (Some(to), None) = (&option.to, blocking) else {
         let why = blocking.map_or("there is no such host".to_owned(), |g| format!("{}: {}", g.gate.word(), g.detail));
-        return ui.say(Tone::Bad, text::tame(&why));
+        return ui.say(Tone::Bad, tame(&why));
     };
     let from = snapshot.rows.iter().find(|row| row.name == *vm).map_or("", |row| &row.host);
     let warns = option.gates.iter().filter(|gate| gate.verdict == Verdict::Warns).count();
     let warning = match warns {
         0 => String::new(),
-        n => format!(" ({} {})", text::counted(n, "gate", "gates"), if n == 1 { "warns" } else { "warn" }),
+        n => format!(" ({} {})", counted(n, "gate", "gates"), if n == 1 { "warns" } else { "warn" }),
     };
     let question = format!("move {vm} from {from} to {to}{warning}?");
     // The host that is shown is the host that is asked for: `next` may be another by the time of the answer.

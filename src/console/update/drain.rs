@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Effect;
 use super::dialogs::ask;
 use crate::console::keymap::Action;
-use crate::console::text::counted;
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::core::engine::Command;
+use crate::core::format::counted;
 use crate::view::{HostView, Snapshot};
 
 /// Opens it on the selected VM's host, unless that is calm and another one is just being emptied.

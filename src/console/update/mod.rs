@@ -15,10 +15,11 @@ use table::{follow, freeze, mark, narrow, relist, sort, type_filter};
 
 use super::editor;
 use super::keymap::Action;
+use super::overlays;
 use super::screens::fleet;
 use super::ui::{Overlay, Screen, Tone, Ui};
-use super::{overlays, text};
 use crate::core::cluster::Span;
+use crate::core::format::tame;
 use crate::view::{Snapshot, UiCommand};
 
 /// What has to be done outside the screen.
@@ -151,7 +152,7 @@ fn answers(ui: &mut Ui, snapshot: &Snapshot) {
     if !answer.ok {
         editor::refused(ui);
     }
-    ui.say(if answer.ok { Tone::Good } else { Tone::Bad }, text::tame(&answer.text));
+    ui.say(if answer.ok { Tone::Good } else { Tone::Bad }, tame(&answer.text));
 }
 
 fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {

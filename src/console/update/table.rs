@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::console::keymap::Action;
 use crate::console::listing::{Listing, SortBy, arrange};
-use crate::console::text;
 use crate::console::ui::{Overlay, Tone, Ui};
+use crate::core::format::tame;
 use crate::view::Snapshot;
 
 /// Closes a dialog about a VM that is gone.
@@ -61,7 +61,7 @@ pub(super) fn type_filter(ui: &mut Ui, snapshot: &Snapshot, action: Action) {
     let mut filter = ui.filter.clone();
     match action {
         Action::Type(c) => filter.push(c),
-        Action::Paste(pasted) => filter.push_str(text::tame(&pasted).trim()),
+        Action::Paste(pasted) => filter.push_str(tame(&pasted).trim()),
         Action::Erase => {
             filter.pop();
         }

@@ -7,8 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::console::glyph::Glyphs;
-use crate::console::text::{cut, tame, width};
+use crate::console::text::{cut, width};
 use crate::console::theme::{Role, Theme};
+use crate::core::format::tame;
 
 /// A buffer with a theme and characters.
 pub struct Canvas<'a> {

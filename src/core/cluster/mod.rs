@@ -7,13 +7,11 @@ mod model;
 mod source;
 mod time;
 mod transfer;
-mod words;
 
 pub use driver::{Commands, CopyStorage, Domain, Driver, Libvirt, Reach};
 pub use id::{ArrayId, HostId, RequestId, SiteId, VmId};
 pub use indicator::{Direction, Indicator, IndicatorKind, Reading, Value};
 pub use model::{Array, Cluster, Host, HostState, Limits, Mode, Pick, Site, Vm};
 pub use source::{Monitor, MysqlQuantity, OnTimeout, Secret, Source, Usage};
-pub use time::{Span, Timestamp, in_words, written};
+pub use time::{Span, Timestamp};
 pub use transfer::Transfer;
-pub use words::{counted, decimal};

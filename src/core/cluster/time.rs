@@ -1,6 +1,5 @@
 //! Instants and lengths of time, in whole milliseconds.
 
-use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -72,6 +71,11 @@ impl Span {
         Self::from_millis(s.saturating_mul(1_000))
     }
 
+    /// `s` seconds, rounded down to whole milliseconds; a negative number becomes zero.
+    pub fn from_secs_f64(s: f64) -> Self {
+        Self::from_millis((s * 1_000.0) as i64)
+    }
+
     /// `m` minutes.
     pub const fn from_mins(m: i64) -> Self {
         Self::from_secs(m.saturating_mul(60))
@@ -103,6 +107,13 @@ impl Span {
     }
 }
 
+/// What a timer measured, in whole milliseconds.
+impl From<std::time::Duration> for Span {
+    fn from(length: std::time::Duration) -> Self {
+        Self(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
 impl Add<Span> for Timestamp {
     type Output = Self;
     fn add(self, span: Span) -> Self {
@@ -130,61 +141,9 @@ impl Add for Span {
     }
 }
 
-/// One unit, rounded down, as an operator reads an age: `0s`, `45s`, `4m`, `2h`, `3d`.
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = self.0 / 1_000;
-        match s {
-            0..60 => write!(f, "{s}s"),
-            60..3_600 => write!(f, "{}m", s / 60),
-            3_600..172_800 => write!(f, "{}h", s / 3_600),
-            _ => write!(f, "{}d", s / 86_400),
-        }
-    }
-}
-
-/// A length as words in a sentence: `45 s`, `11 min`, `2 h 5 min`, `3 d`.
-pub fn in_words(span: Span) -> String {
-    // Rounded up: "1 min left" must not read as none.
-    let s = (span.0 + 999) / 1_000;
-    let m = (s + 59) / 60;
-    match s {
-        0..120 => format!("{s} s"),
-        120..7_200 => format!("{m} min"),
-        7_200..172_800 if m % 60 == 0 => format!("{} h", m / 60),
-        7_200..172_800 => format!("{} h {} min", m / 60, m % 60),
-        _ => format!("{} d", s / 86_400),
-    }
-}
-
-/// A length as the config writes it: `1m30s`.
-pub fn written(span: Span) -> String {
-    let mut ms = span.millis();
-    let mut text = String::new();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
-        if ms >= size {
-            text.push_str(&format!("{}{unit}", ms / size));
-            ms %= size;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ages_keep_one_unit() {
-        let ages = [0, 59, 60, 3_599, 3_600, 172_799, 172_800].map(|s| Span::from_secs(s).to_string());
-        assert_eq!(ages, ["0s", "59s", "1m", "59m", "1h", "47h", "2d"]);
-    }
-
-    #[test]
-    fn words_round_up() {
-        let words = [1_001, 119_000, 120_001, 660_000, 7_500_000].map(|ms| in_words(Span::from_millis(ms)));
-        assert_eq!(words, ["2 s", "119 s", "3 min", "11 min", "2 h 5 min"]);
-    }
 
     #[test]
     fn a_span_is_never_negative() {

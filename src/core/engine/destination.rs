@@ -1,6 +1,7 @@
 //! Picks the host that a move goes to.
 
-use crate::core::cluster::{Array, ArrayId, HostId, HostState, Pick, Span, Timestamp, VmId, in_words};
+use crate::core::cluster::{Array, ArrayId, HostId, HostState, Pick, Span, Timestamp, VmId};
+use crate::core::format::{duration, percent};
 use crate::core::policy::Decision;
 
 use super::live::FAILURE_MEMORY;
@@ -123,10 +124,10 @@ impl Engine {
         let compares = array.ring.contains(&here);
         match self.host(here).load.filter(|_| compares) {
             Some(now_at) if load >= now_at => Err(format!(
-                "no beneficial move: best is {} at {:.0}% load, here {:.0}%",
+                "no beneficial move: best is {} at {} load, here {}",
                 self.cluster.host(host).name,
-                load * 100.0,
-                now_at * 100.0
+                percent(load),
+                percent(now_at)
             )),
             _ => Ok(host),
         }
@@ -177,7 +178,7 @@ impl Engine {
         match self.live(vm).failed_on(host, now) {
             Some(at) => {
                 let left = (at + FAILURE_MEMORY).since(now);
-                Err(format!("the last move to {} failed, again in {}", self.cluster.host(host).name, in_words(left)))
+                Err(format!("the last move to {} failed, again in {}", self.cluster.host(host).name, duration(left)))
             }
             None => Ok(()),
         }
@@ -218,7 +219,7 @@ impl Engine {
             }
         }
         let ends = [array.ring.first()?, array.ring.last()?].map(|h| self.cluster.host(*h).name.as_str());
-        any.then(|| format!("{}-{} all tried within {}, never back in bounds", ends[0], ends[1], in_words(window)))
+        any.then(|| format!("{}-{} all tried within {}, never back in bounds", ends[0], ends[1], duration(window)))
     }
 }
 

@@ -10,7 +10,8 @@ use super::record::{By, Happened, Record};
 use super::reload::CONFIG;
 use super::spread::Given;
 use super::{Engine, host_word};
-use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, counted, in_words};
+use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId};
+use crate::core::format::{counted, duration};
 
 /// VMs that cannot leave are tried again after this time, even if nothing has changed.
 const TRY_AGAIN: Span = Span::from_secs(30);
@@ -239,7 +240,7 @@ impl Engine {
             return Err(Stays::Meant(format!("mode {}: an operator moves it", self.mode(vm).word())));
         }
         if let Some(until) = drain.spared.get(&vm).filter(|until| **until > now) {
-            return Err(Stays::Meant(format!("aborted by an operator, again in {}", in_words(until.since(now)))));
+            return Err(Stays::Meant(format!("aborted by an operator, again in {}", duration(until.since(now)))));
         }
         let planned = drain.planned.get(&vm).copied();
         if let Some(to) = planned.filter(|to| self.eligible(vm, *to, 0, now).is_ok()) {
@@ -339,5 +340,5 @@ impl Drain {
 }
 
 pub(super) fn in_vms(n: u32) -> String {
-    counted(n as usize, "VM", "VMs")
+    counted(n, "VM", "VMs")
 }

@@ -1,6 +1,7 @@
 //! The gates: what stops a decision from being carried out, and how far it is from passing.
 
-use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId, in_words};
+use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId};
+use crate::core::format::duration;
 use crate::core::policy::Decision;
 
 use super::live::HoldCause;
@@ -168,7 +169,7 @@ impl Engine {
     fn cooldown(&self, vm: VmId, now: Timestamp) -> Result<(), String> {
         let Some(last) = self.live(vm).last_move else { return Ok(()) };
         let left = (last + self.cluster.limits.cooldown).since(now);
-        if left == Span::ZERO { Ok(()) } else { Err(format!("{} left", in_words(left))) }
+        if left == Span::ZERO { Ok(()) } else { Err(format!("{} left", duration(left))) }
     }
 
     fn budget(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {
@@ -201,7 +202,7 @@ impl Engine {
         }
         let oldest = self.moves.iter().find(|at| now.since(**at) < HOUR);
         let next = oldest.map_or(HOUR, |at| (*at + HOUR).since(now));
-        Err(format!("{made} of {most} moves this hour, next in {}", in_words(next)))
+        Err(format!("{made} of {most} moves this hour, next in {}", duration(next)))
     }
 
     fn allowed(&self, vm: VmId) -> Result<(), String> {

@@ -16,7 +16,8 @@ use super::Engine;
 use super::message::{Effect, Presence, Route};
 use super::record::{By, Gate, Happened, Phase};
 use super::timers::Timer;
-use crate::core::cluster::{HostId, RequestId, Span, Timestamp, Transfer, in_words};
+use crate::core::cluster::{HostId, RequestId, Span, Timestamp, Transfer};
+use crate::core::format::duration;
 use crate::core::policy::Decision;
 
 /// The detail of a resumed migration until its driver says more.
@@ -436,11 +437,11 @@ impl Engine {
         let Some(migration) = self.migrations.get(&id).filter(|migration| migration.due() == due) else { return };
         match migration.stage {
             Stage::Preflight { .. } => {
-                let why = format!("the driver did not answer within {}", in_words(self.deadlines.preflight));
+                let why = format!("the driver did not answer within {}", duration(self.deadlines.preflight));
                 self.on_preflight(now, id, Some(why), None, out);
             }
             Stage::Journal { .. } => {
-                let (vm, limit) = (migration.route.vm, in_words(self.deadlines.journal));
+                let (vm, limit) = (migration.route.vm, duration(self.deadlines.journal));
                 let text = format!("{}: request #{} not started: no journal within {limit}", self.name(vm), id.0);
                 self.alarm(now, Some(vm), text, out);
                 self.on_not_journalled(now, id, &format!("no answer within {limit}"), out);

@@ -1,11 +1,12 @@
 //! Turns readings into observations, and feeds those to the policy, which may decide.
 
-use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId, in_words};
+use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId};
+use crate::core::format::{duration, plain};
 use crate::core::policy::{Decision, Look, Place, Resting, Rule, Verdict, What, decide};
 
 use super::message::{Effect, QueueReport};
 use super::record::{By, Gate, Happened, VmState};
-use super::why::{number, reason_of};
+use super::why::reason_of;
 use super::{Engine, Last};
 
 /// The reason recorded for a counter's baseline after a move. It is not a missed reading: the increase is just not known yet.
@@ -101,11 +102,11 @@ impl Engine {
         };
         let over = asked.since(then);
         if v < before {
-            Seen::Gap(format!("the counter fell from {} to {}: the service restarted", number(before), number(v)))
+            Seen::Gap(format!("the counter fell from {} to {}: the service restarted", plain(before), plain(v)))
         } else if baseline {
             Seen::Gap(BASELINE.to_owned())
         } else if over.millis() * 2 > interval.millis() * 3 {
-            Seen::Gap(format!("increase over {}, more than 1.5 intervals", in_words(over)))
+            Seen::Gap(format!("increase over {}, more than 1.5 intervals", duration(over)))
         } else {
             Seen::Value(Value::Exact(v - before))
         }

@@ -1,6 +1,7 @@
 //! Operators' commands. Each is answered at once.
 
-use crate::core::cluster::{HostId, Mode, Timestamp, VmId, in_words};
+use crate::core::cluster::{HostId, Mode, Timestamp, VmId};
+use crate::core::format::{counted, duration};
 
 use super::Engine;
 use super::live::{Hold, HoldCause};
@@ -171,7 +172,7 @@ impl Engine {
     fn acknowledge(&mut self) -> String {
         let n = self.alarms.len();
         self.alarms.clear();
-        format!("{n} {} acknowledged", if n == 1 { "alarm" } else { "alarms" })
+        format!("{} acknowledged", counted(n, "alarm", "alarms"))
     }
 }
 
@@ -188,7 +189,7 @@ impl Hold {
         if self.until == Timestamp::NEVER {
             format!("held until released, {cause}")
         } else {
-            format!("held {} more, {cause}", in_words(self.until.since(now)))
+            format!("held {} more, {cause}", duration(self.until.since(now)))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A decision becomes a request: through the gates, with an operator's approval where the mode wants it, to the preflight.
 
-use crate::core::cluster::{HostId, Mode, RequestId, Span, Timestamp, VmId, in_words};
+use crate::core::cluster::{HostId, Mode, RequestId, Span, Timestamp, VmId};
+use crate::core::format::duration;
 use crate::core::policy::Decision;
 
 use super::Engine;
@@ -69,7 +70,7 @@ impl Engine {
 
     pub(super) fn lapse(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         if let Some(waiting) = self.live_mut(vm).waiting.take() {
-            let detail = format!("nobody approved request #{} within {}", waiting.id.0, in_words(LAPSE));
+            let detail = format!("nobody approved request #{} within {}", waiting.id.0, duration(LAPSE));
             self.record(now, vm, Happened::Blocked { action: waiting.action, gate: Gate::Mode, detail }, out);
             self.say_state(now, vm, out);
         }

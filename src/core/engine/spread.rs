@@ -9,6 +9,7 @@ use super::gates::Ask;
 use super::message::Target;
 use super::record::Gate;
 use crate::core::cluster::{Array, HostId, Pick, Timestamp, VmId};
+use crate::core::format::percent;
 
 /// The plan avoids a load above this if another host can take the VM.
 const OVERLOAD: f64 = 0.9;
@@ -161,7 +162,7 @@ impl Engine {
     fn plan_warnings(&self, moves: &[PlannedMove], hosts: &[DrainedTo]) -> Vec<String> {
         let overloaded = hosts.iter().filter(|to| to.overloaded).map(|to| {
             let name = &self.cluster.host(to.host).name;
-            let load = to.load_after.map_or_else(String::new, |load| format!(", {:.0}% load", load * 100.0));
+            let load = to.load_after.map_or_else(String::new, |load| format!(", {} load", percent(load)));
             format!("{name} would have too much: {}{load}", in_vms(to.vms_after))
         });
         let staying = moves.iter().filter_map(|planned| {

@@ -1,6 +1,7 @@
 //! The why line: at every moment, one line that says why a VM is in the state it is in.
 
-use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId, in_words};
+use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId};
+use crate::core::format::{counted, duration, plain};
 use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
@@ -70,7 +71,7 @@ impl Engine {
             StageKind::Preflight => format!("{clause}, for {by}"),
             StageKind::Journal | StageKind::Confirming => clause,
             StageKind::Running => {
-                let since = in_words(now.since(migration.since));
+                let since = duration(now.since(migration.since));
                 let abort = if migration.aborting { "; abort asked" } else { "" };
                 let detail =
                     if migration.detail.is_empty() { String::new() } else { format!(", {}", migration.detail) };
@@ -91,12 +92,12 @@ impl Engine {
         if left == Span::ZERO {
             return "settled: reading the baseline".to_owned();
         }
-        format!("settling {} more after the move, then a baseline is read", in_words(left))
+        format!("settling {} more after the move, then a baseline is read", duration(left))
     }
 
     fn why_waiting(&self, vm: VmId, now: Timestamp) -> String {
         let Some(waiting) = &self.live(vm).waiting else { return String::new() };
-        let (to, left) = (self.host_name(waiting.to), in_words(waiting.lapses.since(now)));
+        let (to, left) = (self.host_name(waiting.to), duration(waiting.lapses.since(now)));
         format!("request #{} to {to} waits for approval, lapses in {left}", waiting.id.0)
     }
 
@@ -120,14 +121,14 @@ impl Engine {
 
     fn why_counts(&self, vm: VmId, rule: &Rule, now: Timestamp) -> String {
         let live = self.live(vm);
-        let next = in_words(live.next_read.since(now));
+        let next = duration(live.next_read.since(now));
         if let Some(high) = rule.high().filter(|_| live.policy.count > 0) {
             let goes = self.leads_to(vm, Decision::Move, By::Policy, now);
             return count_line(
                 "count",
                 live.policy.count,
                 high.tarry,
-                &format!("beyond {}", number(high.at)),
+                &format!("beyond {}", plain(high.at)),
                 &next,
                 &goes,
             );
@@ -142,12 +143,12 @@ impl Engine {
                 let blocked =
                     blocked.map_or_else(String::new, |(gate, why)| format!("; blocked by {}: {why}", gate.word()));
                 let unit = &self.cluster.vm(vm).indicator.unit;
-                format!("{} {unit} is beyond {}, counting from 0, next in {next}{blocked}", number(v), number(high.at))
+                format!("{} {unit} is beyond {}, counting from 0, next in {next}{blocked}", plain(v), plain(high.at))
             }
             (Some(v), Some(high)) => {
                 let side = if self.settings(vm).direction == Direction::HigherIsWorse { "at most" } else { "at least" };
                 let unit = &self.cluster.vm(vm).indicator.unit;
-                format!("in bounds: {} {unit}, {side} {} is fine; next in {next}", number(v), number(high.at))
+                format!("in bounds: {} {unit}, {side} {} is fine; next in {next}", plain(v), plain(high.at))
             }
             _ => format!("nothing counted yet; next in {next}"),
         }
@@ -155,7 +156,7 @@ impl Engine {
 
     fn past_low(&self, vm: VmId, low: Bound) -> String {
         let side = if self.settings(vm).direction == Direction::HigherIsWorse { "below" } else { "above" };
-        format!("{side} {}", number(low.at))
+        format!("{side} {}", plain(low.at))
     }
 
     fn leads_to(&self, vm: VmId, action: Decision, by: By, now: Timestamp) -> String {
@@ -220,23 +221,23 @@ pub fn reason_of(engine: &Engine, vm: VmId, verdict: Verdict) -> String {
     let live = engine.live(vm);
     let unit = &engine.cluster.vm(vm).indicator.unit;
     let value = |word: &str| match live.last.value {
-        Some(Value::Exact(v)) => format!("{} {unit} {word}", number(v)),
-        Some(Value::AtLeast(v)) => format!("≥{} {unit} {word}", number(v)),
+        Some(Value::Exact(v)) => format!("{} {unit} {word}", plain(v)),
+        Some(Value::AtLeast(v)) => format!("≥{} {unit} {word}", plain(v)),
         Some(Value::Busy) | None => format!("too busy to answer, {word}"),
     };
     let (over, under) = match settings.direction {
         Direction::HigherIsWorse => (">", "<"),
         Direction::LowerIsWorse => ("<", ">"),
     };
-    let samples = |n: u32| if n == 1 { "1 sample".to_owned() } else { format!("{n} samples") };
+    let samples = |n: u32| counted(n, "sample", "samples");
     match (verdict.decision, &settings.rule) {
         (Decision::Move, rule) => {
             let at = rule.high().map_or(0.0, |b| b.at);
-            format!("{} for {}", value(&format!("{over} {}", number(at))), samples(verdict.count))
+            format!("{} for {}", value(&format!("{over} {}", plain(at))), samples(verdict.count))
         }
         (Decision::MoveToBase, rule) => {
             let at = rule.low().map_or(0.0, |b| b.at);
-            format!("{} for {}", value(&format!("{under} {}", number(at))), samples(verdict.low_count))
+            format!("{} for {}", value(&format!("{under} {}", plain(at))), samples(verdict.low_count))
         }
         (Decision::MoveAway, Rule::Site(site)) => {
             let queue = live.queue.as_ref();
@@ -249,16 +250,6 @@ pub fn reason_of(engine: &Engine, vm: VmId, verdict: Verdict) -> String {
         },
         _ => String::new(),
     }
-}
-
-/// A number without needless decimals: `50`, `0.25`, `1234.6`.
-pub(super) fn number(v: f64) -> String {
-    if v.fract() == 0.0 && v.abs() < 1e15 {
-        return format!("{v:.0}");
-    }
-    let decimals = if v.abs() < 1.0 { 3 } else { 1 };
-    let text = format!("{v:.decimals$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Field {

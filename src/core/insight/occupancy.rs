@@ -1,11 +1,13 @@
 //! Where VMs were, how long, and what that cost (thesis 3.1–3.4); when they rested, and when readings were missed.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::entry::{Entry, PlacedFrom, Seen, Story, Told};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::{BASELINE, VmState};
+use crate::core::format::natural;
 use crate::core::policy::Place;
 
 /// The unit of the hour grid.
@@ -132,11 +134,24 @@ struct HostHours<'a> {
     whole: TimeRange,
     /// Before this nothing is known.
     begins: Timestamp,
-    spans: BTreeMap<InOrder<'a>, (Arc<str>, Vec<Span>)>,
+    spans: BTreeMap<HostName<'a>, (Arc<str>, Vec<Span>)>,
 }
 
-/// A name's word and number.
-type InOrder<'a> = (&'a str, u64);
+/// A host's name, in the order of names as people count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct HostName<'a>(&'a str);
+
+impl Ord for HostName<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        natural(self.0, other.0)
+    }
+}
+
+impl PartialOrd for HostName<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl<'a> HostHours<'a> {
     fn add(&mut self, host: &'a Arc<str>, stretch: TimeRange) {
@@ -144,7 +159,7 @@ impl<'a> HostHours<'a> {
             return;
         }
         let hours = count(self.whole.from, self.whole.to);
-        let (_, spans) = self.spans.entry(in_order(host)).or_insert_with(|| (host.clone(), vec![Span::ZERO; hours]));
+        let (_, spans) = self.spans.entry(HostName(host)).or_insert_with(|| (host.clone(), vec![Span::ZERO; hours]));
         let first = stretch.from.since(self.whole.from).millis() / HOUR.millis();
         let mut begin = self.whole.from + HOUR.scaled(first, 1);
         for hour in spans.iter_mut().skip(usize::try_from(first).unwrap_or_default()) {
@@ -170,16 +185,6 @@ impl<'a> HostHours<'a> {
             vms: spans.into_iter().enumerate().map(mean).collect(),
         };
         self.spans.into_values().map(mean_of).collect()
-    }
-}
-
-/// `mln2` before `mln10`.
-fn in_order(name: &str) -> InOrder<'_> {
-    let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    // A number with a leading zero or beyond 64 bits counts as part of the word, so that no two names are equal.
-    match name[word.len()..].parse() {
-        Ok(number) if !name[word.len()..].starts_with('0') => (word, number),
-        _ => (name, 0),
     }
 }
 

@@ -5,7 +5,8 @@
 //! rest is sent, and it resumes at the destination. With `V` the memory and `n` the rounds:
 //! `total = V/R · (1 − λⁿ⁺¹) / (1 − λ)`, `downtime = V·λⁿ/R + resume`.
 
-use crate::core::cluster::{Span, Transfer, counted, in_words as words};
+use crate::core::cluster::{Span, Transfer};
+use crate::core::format::{bytes, counted, measured};
 
 /// Xen stops the VM when 50 pages of 4 KiB or fewer remain, in MB.
 pub const SMALL_MB: f64 = 0.2;
@@ -65,12 +66,12 @@ pub fn in_words(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> String 
     if !converges {
         return format!("will not converge: writes {}, sends {}", rate(dirty_mb_s), rate(bandwidth_mb_s));
     }
-    let takes = if total < Span::from_mins(2) { format!("{:.1} s", total.secs_f64()) } else { words(total) };
-    format!("about {takes} in {}", counted(rounds as usize, "round", "rounds"))
+    let takes = measured(total);
+    format!("about {takes} in {}", counted(rounds, "round", "rounds"))
 }
 
 fn rate(mb_s: f64) -> String {
-    if mb_s < 10.0 { format!("{mb_s:.1} MB/s") } else { format!("{mb_s:.0} MB/s") }
+    format!("{}/s", bytes((mb_s * 1e6) as u64))
 }
 
 /// Where a migration stands `elapsed` after its start, in figures.
@@ -136,8 +137,8 @@ mod tests {
     #[test]
     fn a_forecast_is_a_short_phrase() {
         assert_eq!(in_words(512.0, 10.0, 117.0), "about 4.8 s in 4 rounds");
-        assert_eq!(in_words(1_170.0, 0.0, 117.0), "about 10.0 s in 1 round");
-        assert_eq!(in_words(4_096.0, 90.0, 117.0), "about 3 min in 29 rounds");
+        assert_eq!(in_words(1_170.0, 0.0, 117.0), "about 10 s in 1 round");
+        assert_eq!(in_words(4_096.0, 90.0, 117.0), "about 2 min 32 s in 29 rounds");
         assert_eq!(in_words(512.0, 120.0, 117.0), "will not converge: writes 120 MB/s, sends 117 MB/s");
     }
 

@@ -1,7 +1,8 @@
 //! The keys of a policy as the config writes them, and what differs between two policies.
 
 use super::{BreakEven, Resting, Rule, Settings, SiteRule};
-use crate::core::cluster::{Direction, decimal, written};
+use crate::core::cluster::Direction;
+use crate::core::format::{exact, exact_span};
 
 /// A key of the config that differs, its old value and its new one.
 pub type Changed = (&'static str, String, String);
@@ -59,9 +60,9 @@ impl Settings {
         Some(match (key, &self.rule) {
             ("kind", rule) => text(rule.kind()),
             ("threshold", Rule::Site(site)) => bare(site.threshold.to_string()),
-            ("threshold", rule) => bare(decimal(rule.high()?.at)),
+            ("threshold", rule) => bare(exact(rule.high()?.at)),
             ("tarry", rule) => bare(rule.high()?.tarry.to_string()),
-            ("low_threshold", rule) => bare(decimal(rule.low()?.at)),
+            ("low_threshold", rule) => bare(exact(rule.low()?.at)),
             ("low_tarry", rule) => bare(rule.low()?.tarry.to_string()),
             ("hours", Rule::Schedule { hours, .. }) => text(&hours.windows()),
             ("zone", Rule::Schedule { hours, .. }) => text(hours.zone().name()),
@@ -70,8 +71,8 @@ impl Settings {
             ("home_tarry", Rule::Site(site)) => bare(site.home_tarry.to_string()),
             ("break_even", Rule::Site(SiteRule { break_even: BreakEven::Show, .. })) => text("show"),
             ("break_even", Rule::Site(SiteRule { break_even: BreakEven::Require, .. })) => text("require"),
-            ("margin", Rule::Site(site)) => bare(decimal(site.margin)),
-            ("settle", _) => text(&written(self.settle)),
+            ("margin", Rule::Site(site)) => bare(exact(site.margin)),
+            ("settle", _) => text(&exact_span(self.settle)),
             ("stale_after", _) => bare(self.stale_after.to_string()),
             ("direction", _) if self.direction == Direction::LowerIsWorse => text("lower-is-worse"),
             ("direction", _) => text("higher-is-worse"),

@@ -1,7 +1,8 @@
 //! A simulated migration, from its start to its end. Whether the VM arrived is for the hosts to say.
 
-use crate::core::cluster::{Span, Timestamp, Transfer, in_words};
+use crate::core::cluster::{Span, Timestamp, Transfer};
 use crate::core::engine::Route;
+use crate::core::format::{bytes, duration, measured};
 use crate::core::insight::precopy::{self, Forecast};
 
 /// A live migration says how far it is this often.
@@ -108,14 +109,12 @@ impl SimulatedMigration {
         match self.way {
             TransferKind::Live { memory, dirty, bandwidth, forecast } => {
                 let figures = precopy::transfer(memory, dirty, bandwidth, elapsed);
-                let left = figures.left as f64 / 1e6;
-                let left = if left < 10.0 { format!("{left:.1}") } else { format!("{left:.0}") };
                 let round = figures.rounds.min(forecast.rounds);
-                (percent, format!("round {round} of {}, {left} MB left", forecast.rounds), Some(figures))
+                (percent, format!("round {round} of {}, {} left", forecast.rounds, bytes(figures.left)), Some(figures))
             }
             TransferKind::Between => {
                 let left = Span::from_millis(self.takes.millis() - elapsed.millis());
-                (percent, format!("stopped and copied, {} left", in_words(left)), None)
+                (percent, format!("stopped and copied, {} left", duration(left)), None)
             }
         }
     }
@@ -139,14 +138,14 @@ impl SimulatedMigration {
     pub(super) fn ending(&self) -> String {
         match (self.fate, self.way) {
             (MigrationFate::Completes, TransferKind::Live { forecast, .. }) if forecast.converges => {
-                format!("{:.1} s, {} ms down", self.takes.secs_f64(), forecast.downtime.millis())
+                format!("{}, {} down", measured(self.takes), measured(forecast.downtime))
             }
             (MigrationFate::Completes, TransferKind::Live { dirty, bandwidth, forecast, .. }) => {
                 let rounds = forecast.rounds;
                 format!("did not converge in {rounds} rounds: writes {dirty:.0} MB/s, sends {bandwidth:.0}")
             }
             (MigrationFate::Completes, TransferKind::Between) => {
-                format!("{}, down all the while", in_words(self.takes))
+                format!("{}, down all the while", measured(self.takes))
             }
             (MigrationFate::Aborted, _) => "aborted, runs on at the source".to_owned(),
             (MigrationFate::SourceFails, _) => "the source stopped answering".to_owned(),

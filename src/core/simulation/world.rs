@@ -9,8 +9,9 @@ use super::load::{self, RandomUse, step_of};
 use super::moving::{MigrationFate, SimulatedMigration};
 use super::plan::{Outage, Plan, Service, VmPlan};
 use super::queue::{BETWEEN_JOBS, WorkPace};
-use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId, in_words};
+use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Event, Names, Presence, QueueReport, Route};
+use crate::core::format::duration;
 use crate::core::insight::precopy;
 
 /// The CPU of a host that the plan does not list, in GHz.
@@ -126,7 +127,7 @@ impl Simulation {
             return precopy::in_words(memory, dirty, self.bandwidth_mb_s);
         }
         let takes = self.transfer(self.places[route.to.index()].1, 0.5);
-        format!("about {}, stopped all the while", in_words(takes))
+        format!("about {}, stopped all the while", duration(takes))
     }
 
     /// Whether the VM runs on while it is moved.

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::keys::{WrittenKey, word, write};
 use super::model::{Config, HistorySettings};
 use super::read;
-use super::words::written;
 use crate::core::cluster::{Array, Cluster, Host, HostId, Limits, Mode, Monitor, Pick, Vm, VmId};
 use crate::core::engine::ConfigChange;
+use crate::core::format::exact_span;
 use crate::core::simulation::VmPlan;
 
 /// What is there for a value that is not.
@@ -218,7 +218,7 @@ fn vm_keys(told: &mut Changes, (old, was): (&Config, VmId), (new, is): (&Config,
     if has_own_service(old, was) || has_own_service(new, is) {
         told.change("service", &before.service, &after.service);
     }
-    told.change("interval", &written(before.interval), &written(after.interval));
+    told.change("interval", &exact_span(before.interval), &exact_span(after.interval));
     told.change("mode", mode(before), mode(after));
     told.change("policy", &policy(old, was), &policy(new, is));
     let domain = |config: &Config, id: VmId| config.domains.get(id.index()).map(read::write_domain).unwrap_or_default();

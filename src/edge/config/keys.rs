@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use super::redact::Echo;
 use super::toml_reader::{Item, Table};
-use super::words::written;
 use crate::core::cluster::Span;
+use crate::core::format::{exact, exact_span};
 use crate::core::policy::TomlValue;
 
 /// What a key's value looks like.
@@ -87,17 +87,17 @@ pub(super) fn bare(value: impl ToString) -> Option<TomlValue> {
 
 /// A number without a needless `.0`.
 pub(super) fn decimal(x: f64) -> Option<TomlValue> {
-    Some(TomlValue::Bare(crate::core::cluster::decimal(x)))
+    Some(TomlValue::Bare(exact(x)))
 }
 
 /// A length of time.
 pub(super) fn duration(span: Span) -> Option<TomlValue> {
-    text(written(span))
+    text(exact_span(span))
 }
 
 /// A length of time, or `off`.
 pub(super) fn duration_or_off(span: Option<Span>) -> Option<TomlValue> {
-    text(span.map_or_else(|| "off".to_owned(), written))
+    text(span.map_or_else(|| "off".to_owned(), exact_span))
 }
 
 /// A list of texts.

@@ -8,10 +8,10 @@ use std::fmt::Write;
 use super::keys::{WrittenKey, bare_or_quoted, quoted, word, write};
 use super::model::Config;
 use super::read::{self, PICKS};
-use super::words::written;
 use crate::core::cluster::{
     ArrayId, Cluster, Domain, Driver, HostId, Limits, Monitor, Pick, Reach, Site, Span, Vm, VmId,
 };
+use crate::core::format::exact_span;
 use crate::core::policy::Settings;
 use crate::core::simulation::{Plan, VmPlan};
 
@@ -151,7 +151,7 @@ fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
     }
     push(text, format_args!("host = {}\n", quoted(&host.name)));
     if vm.interval != Span::from_mins(1) {
-        push(text, format_args!("interval = \"{}\"\n", written(vm.interval)));
+        push(text, format_args!("interval = \"{}\"\n", exact_span(vm.interval)));
     }
     if let Some(mode) = vm.mode {
         push(text, format_args!("mode = \"{}\"\n", mode.word()));

@@ -12,6 +12,7 @@ use super::diagnostics::Fault;
 use super::lines::Lines;
 use super::read;
 use super::redact::{ELLIPSIS, Redaction};
+use crate::core::format::is_hostile;
 
 /// One thing that is wrong in a config, and what would be right. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +189,5 @@ fn printable(text: &str) -> String {
 }
 
 fn printable_char(c: char) -> char {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns { char::REPLACEMENT_CHARACTER } else { c }
+    if is_hostile(c) { char::REPLACEMENT_CHARACTER } else { c }
 }

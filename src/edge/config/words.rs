@@ -1,6 +1,4 @@
-//! Words for errors: what was probably meant, lists, and lengths of time as the config writes them.
-
-pub(super) use crate::core::cluster::written;
+//! Words for errors: what was probably meant, and lists.
 
 use crate::core::cluster::Span;
 
@@ -98,6 +96,7 @@ fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::format::exact_span;
 
     #[test]
     fn a_slip_of_the_finger_is_understood() {
@@ -135,7 +134,7 @@ mod tests {
     #[test]
     fn a_written_duration_reads_back() {
         for text in ["0s", "45s", "1m30s", "500ms", "2d", "1h1s"] {
-            assert_eq!(duration(text, A_YEAR).map(written), Ok(text.to_owned()));
+            assert_eq!(duration(text, A_YEAR).map(exact_span), Ok(text.to_owned()));
         }
     }
 }

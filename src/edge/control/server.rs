@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::{Ask, Call, Progress, Reply, Request, Subject, beside, short};
-use crate::core::cluster::counted;
+use crate::core::format::counted;
 
 /// So many may ask at once.
 const CALLERS: usize = 16;

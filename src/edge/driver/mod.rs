@@ -7,9 +7,8 @@ pub mod libvirt;
 mod supervisor;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::core::cluster::{Domain, Driver, HostState, Reach, RequestId, Span, Transfer, in_words};
+use crate::core::cluster::{Domain, Driver, HostState, Reach, RequestId, Transfer};
 use crate::core::engine::Presence;
 
 use command::CommandDriver;
@@ -233,8 +232,3 @@ impl ArrayDriver {
 
 /// Where a driver's events go. Called on the driver's own threads; blocks only while the supervisor's queue is full.
 pub type Tell = Arc<dyn Fn(DriverEvent) + Send + Sync>;
-
-/// A length of time in words.
-fn duration_in_words(duration: Duration) -> String {
-    in_words(Span::from_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
-}

@@ -16,8 +16,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{DriverCommand, DriverEvent, OwedAnswer, Tell, duration_in_words};
+use super::{DriverCommand, DriverEvent, OwedAnswer, Tell};
 use crate::core::cluster::HostState;
+use crate::core::format::duration;
 
 /// Commands and events that wait for the supervisor at most. It never waits for a driver, so they are few. When it is full, a
 /// command is refused at once, and a driver's thread waits until there is room.
@@ -265,7 +266,7 @@ impl DriverSupervisor {
         let overdue: Vec<OwedAnswer> =
             self.owed.iter().filter(|(_, deadline)| **deadline <= now).map(|(owed, _)| owed.clone()).collect();
         for owed in overdue {
-            let limit = duration_in_words(self.limit(&owed));
+            let limit = duration(self.limit(&owed).into());
             let why = format!("{} has not answered within {limit}", self.name);
             self.answer_for(owed, why);
         }
@@ -289,7 +290,7 @@ impl DriverSupervisor {
         let back_off = self.limits.back_off.saturating_mul(1 << self.deaths.min(16)).min(LONGEST_BACK_OFF);
         self.deaths = self.deaths.saturating_add(1);
         self.restart = Some(Instant::now() + back_off);
-        let wait = duration_in_words(back_off);
+        let wait = duration(back_off.into());
         let alarm = format!("{} {what}; it is started again in {wait}", self.name);
         (self.tell)(DriverEvent::Trouble(alarm));
         for host in self.hosts.clone() {

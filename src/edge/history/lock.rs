@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::HistoryError;
 use crate::core::cluster::Timestamp;
+use crate::core::format::tame;
 
 /// Who has a history open for writing, for whoever comes second.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Owner {
 
 impl Owner {
     fn words(&self) -> String {
-        let config: String = self.config.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let config = tame(&self.config);
         format!("pid {}, config {config}, since {}", self.pid, self.since.rfc3339())
     }
 }
@@ -79,7 +80,7 @@ mod tests {
         let path = folder.path().join("a.db");
         let first = Lock::take(&path, &owner(7)).expect("nobody has it");
         let said = Lock::take(&path, &owner(8)).expect_err("7 has it").to_string();
-        assert!(said.contains("pid 7, config /etc/a?.toml, since 2009-05-06T12:40:00.000Z"), "{said}");
+        assert!(said.contains("pid 7, config /etc/a .toml, since 2009-05-06T12:40:00.000Z"), "{said}");
         drop(first);
         Lock::take(&path, &owner(8)).expect("it is free again");
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::reason;
+use crate::core::format::duration;
 
 /// After the first failure; each further one doubles it.
 const FIRST: Duration = Duration::from_millis(500);
@@ -43,7 +43,7 @@ impl Backoff {
     /// Why no attempt is made now; `None` if one may be.
     pub(super) fn holds(&self, now: Instant) -> Option<String> {
         let waiting = self.waiting.as_ref().filter(|w| now + SLACK < w.until)?;
-        Some(format!("{}, retrying in {}", waiting.reason, reason::time(waiting.until - now)))
+        Some(format!("{}, retrying in {}", waiting.reason, duration((waiting.until - now).into())))
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
                 backoff.holds(now).unwrap()
             })
             .collect();
-        assert_eq!(waits[0], "connection refused, retrying in 500 ms");
+        assert_eq!(waits[0], "connection refused, retrying in 1 s");
         assert_eq!(waits[1], "connection refused, retrying in 1 s");
         assert_eq!(waits[5], "connection refused, retrying in 16 s");
         assert_eq!(waits[6], "connection refused, retrying in 30 s");
@@ -83,7 +83,7 @@ mod tests {
         backoff.clear();
         assert_eq!(backoff.holds(now), None);
         backoff.fail(now, "x");
-        assert_eq!(backoff.holds(now).as_deref(), Some("x, retrying in 500 ms"));
+        assert_eq!(backoff.holds(now).as_deref(), Some("x, retrying in 1 s"));
     }
 
     #[test]

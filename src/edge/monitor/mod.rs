@@ -13,6 +13,8 @@
 //!                     └─ a number ─▶ Raw     wrong answer ─▶ Gap     unreachable ─▶ Gap, back off
 //! ```
 
+use crate::core::format::measured;
+
 mod apache;
 mod backoff;
 mod http;
@@ -130,7 +132,7 @@ impl Client {
 
     fn nothing_heard(&self) -> String {
         let what = if self.silence == Silence::As(OnTimeout::Gap) { "answer" } else { "connection" };
-        format!("no {what} within {}", reason::time(self.deadline))
+        format!("no {what} within {}", measured(self.deadline.into()))
     }
 }
 

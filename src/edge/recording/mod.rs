@@ -8,6 +8,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use thiserror::Error;
 
 use crate::core::cluster::Timestamp;
+use crate::core::format::one_line;
 use crate::core::insight::Recording;
 
 /// Why a file is no recording, and where.
@@ -73,11 +74,11 @@ pub fn read(path: &Path, input: impl Read) -> Result<Recording, RecordingError> 
         let line = row.position().map_or(0, csv::Position::line);
         let instant = row.get(at).and_then(instant);
         let text = row.get(at).unwrap_or_default();
-        let instant = instant.ok_or_else(|| wrong(line, format!("'{}' is no time", short(text)), TIMES))?;
+        let instant = instant.ok_or_else(|| wrong(line, format!("'{}' is no time", one_line(text, 40)), TIMES))?;
         let text = row.get(value).unwrap_or_default();
         let number = text.parse().ok().filter(|v: &f64| v.is_finite());
         let number =
-            number.ok_or_else(|| wrong(line, format!("'{}' is no number", short(text)), "one finite number"))?;
+            number.ok_or_else(|| wrong(line, format!("'{}' is no number", one_line(text, 40)), "one finite number"))?;
         if samples.last().is_some_and(|last| last.0 > instant) {
             return Err(wrong(line, "earlier than the line before".to_owned(), "sort the file by timestamp"));
         }
@@ -90,11 +91,6 @@ fn instant(text: &str) -> Option<Timestamp> {
     let rfc3339 = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());
     let plain = || NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|at| at.and_utc());
     rfc3339.or_else(|_| plain()).ok().map(|at: DateTime<Utc>| Timestamp::from(at))
-}
-
-fn short(text: &str) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { '?' } else { c });
-    clean.take(40).collect()
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn a_migration_that_stands_still_is_aborted() {
     let why = tale.phase("unknown");
     assert!(why.ends_with(&format!(" lab{to}")) || why == format!("lab{to} does not answer"), "{why}");
     tale.lab.thaw_guest(to, &name);
-    assert_eq!(tale.ends("failed", from), "stalled for 5.0 s: aborted");
+    assert_eq!(tale.ends("failed", from), "stalled for 5 s: aborted");
     tale.row("migration stalled: destination's guest process stopped");
 }
 
@@ -85,7 +85,7 @@ fn a_migration_whose_data_is_lost_on_the_way_is_aborted() {
     let (phase, why) = tale.one_of(&["failed", "unknown"]);
     tale.lab.join(from, to);
     let why = if phase == "unknown" { tale.outcome().1 } else { why };
-    assert_eq!(why, "stalled for 5.0 s: aborted");
+    assert_eq!(why, "stalled for 5 s: aborted");
     tale.has_told("failed", &why);
     tale.leaves(from);
     tale.row("migration stalled: no way from source to destination");

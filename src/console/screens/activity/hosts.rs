@@ -2,9 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{counted, number};
 use crate::console::theme::Role;
 use crate::console::widgets::{Canvas, Scale, hourly};
+use crate::core::format::{counted, number, percent};
 use crate::core::insight::HostOccupancy;
 use crate::view::ActivityView;
 
@@ -36,7 +36,7 @@ fn line(pen: &mut Canvas<'_>, area: Rect, y: u16, scale: &Scale, on: &HostOccupa
     pen.put(area.x + 1, y, plot.x.saturating_sub(area.x + 2), &on.host, Role::Text);
     hourly(pen, scale, y, &on.vms, most, Role::Graph);
     let told = |value: f32| match value {
-        value if alone => format!("{:.0}%", value * 100.0),
+        value if alone => percent(value),
         value => number((f64::from(value) * 10.0).round() / 10.0),
     };
     let now = on.vms.last().copied().unwrap_or(0.0);

@@ -23,11 +23,12 @@ use ratatui::layout::Rect;
 
 use super::{Rest, draw_top, footer, top};
 use crate::console::past;
-use crate::console::text::{counted, width};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::Span;
+use crate::core::format::{age, counted};
 use crate::view::{ActivityView, HistoryView, Snapshot};
 
 /// Columns of a host's numbers at the right of the plot.
@@ -116,11 +117,11 @@ fn title(pen: &mut Canvas<'_>, area: Rect, view: Option<&Arc<ActivityView>>, sna
     let stretch = if hours % 24 == 0 && hours > 48 { format!("{} d", hours / 24) } else { format!("{hours} h") };
     let mut right = format!("last {stretch}");
     if let Some(view) = told {
-        let age = snapshot.at.since(view.activity.to);
+        let old = snapshot.at.since(view.activity.to);
         if view.ask.span != ui.activity.span() {
             right = format!("reading the history   {right}");
-        } else if age > OLD {
-            right = format!("as of {age} ago   {right}");
+        } else if old > OLD {
+            right = format!("as of {} ago   {right}", age(old));
         }
     }
     pen.rule(area, &[(&whose, Role::Title), (&sums, Role::Quiet)], &right);

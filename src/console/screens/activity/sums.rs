@@ -2,10 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::counted;
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
-use crate::core::cluster::Span;
+use crate::core::format::{counted, measured, percent};
 use crate::core::insight::{Activity, HoursAndCost, MigrationTimes};
 
 /// Rows of both panels: a title, a head, four places and their sum.
@@ -32,26 +31,16 @@ fn times(pen: &mut Canvas<'_>, area: Rect, times: Option<MigrationTimes>) {
         pen.put(area.x + 1, area.y + 1, area.width - 2, "none was confirmed", Role::Quiet);
         return;
     };
-    let range = format!("{} to {}", took(times.least), took(times.most));
+    let range = format!("{} to {}", measured(times.least), measured(times.most));
     let lines = [
-        ("mean", took(times.mean)),
-        ("median", took(times.median)),
+        ("mean", measured(times.mean)),
+        ("median", measured(times.median)),
         ("range", range),
         ("of", counted(times.count, "move", "moves")),
     ];
     for (y, (word, text)) in (area.y + 1..area.bottom()).zip(&lines) {
         pen.put(area.x + 1, y, 8, word, Role::Quiet);
         pen.put(area.x + 9, y, area.width.saturating_sub(10), text, Role::Text);
-    }
-}
-
-/// Seconds with one decimal under a minute: migrations are compared by them.
-fn took(span: Span) -> String {
-    let seconds = span.secs_f64();
-    match seconds {
-        s if s < 60.0 => format!("{s:.1} s"),
-        s if s < 3_600.0 => format!("{} min {:02} s", s as u64 / 60, s as u64 % 60),
-        s => format!("{} h {:02} min", s as u64 / 3_600, s as u64 / 60 % 60),
     }
 }
 
@@ -82,7 +71,7 @@ fn stays(pen: &mut Canvas<'_>, area: Rect, activity: &Activity) {
         pen.put(area.x + 1, y, 20, word, if role == Role::Strong { role } else { Role::Quiet });
         pen.put_right(hours_at, y, 10, &format!("{:.1}", stay.hours), role);
         if all.hours > 0.0 {
-            pen.put_right(share_at, y, 6, &format!("{:.0}%", stay.hours / all.hours * 100.0), Role::Quiet);
+            pen.put_right(share_at, y, 6, &percent(stay.hours / all.hours), Role::Quiet);
         }
         pen.put_right(cost_at, y, 10, &format!("{:.2}", stay.cost), role);
     }

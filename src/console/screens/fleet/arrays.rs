@@ -2,11 +2,12 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{percent, width};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::HostState;
+use crate::core::format::{counted, percent};
 use crate::view::{ArrayView, DrainView, HostView, Snapshot};
 
 /// Draws the panel.
@@ -78,7 +79,7 @@ fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
             busiest = Some(host);
         }
     }
-    let mut text = format!("{count} more {}", if count == 1 { "host" } else { "hosts" });
+    let mut text = counted(count, "more host", "more hosts");
     // What is wrong is told by name before what is only full.
     if let [first, others @ ..] = &*ill {
         let and = if others.is_empty() { String::new() } else { format!(" and {}", others.len()) };

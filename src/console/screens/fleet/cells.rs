@@ -3,11 +3,12 @@
 use ratatui::layout::Rect;
 
 use super::columns::Column;
-use crate::console::text::{Zone, exact, left, value, width as columns_of};
+use crate::console::text::{Zone, value, width as columns_of};
 use crate::console::theme::Role;
 use crate::console::widgets::{Bounds, Canvas, count_bar, gauge, spark};
 use crate::core::cluster::{Direction, HostState, Span, Timestamp};
 use crate::core::engine::{StageKind, VmState};
+use crate::core::format::{age, exact, left};
 use crate::view::{MigrationView, Outlook, Snapshot, VmRow};
 
 /// Columns of the number in a value's cell; the unit follows.
@@ -55,8 +56,8 @@ pub fn draw(pen: &mut Canvas<'_>, column: Column, at: Rect, row: &VmRow, snapsho
             pen.put(x, y, at.right().saturating_sub(x), &row.host, role);
         }
         Column::State => state(pen, at, row, snapshot.at, zone),
-        Column::Read => age(pen, at, row.read_at, snapshot.at),
-        Column::Last => age(pen, at, row.last_move, snapshot.at),
+        Column::Read => last_move(pen, at, row.read_at, snapshot.at),
+        Column::Last => last_move(pen, at, row.last_move, snapshot.at),
         Column::Moves => {
             let role = if row.moves_24h > 0 { Role::Text } else { Role::Faint };
             pen.put_right(x, y, width, &row.moves_24h.to_string(), role);
@@ -64,9 +65,9 @@ pub fn draw(pen: &mut Canvas<'_>, column: Column, at: Rect, row: &VmRow, snapsho
     }
 }
 
-fn age(pen: &mut Canvas<'_>, at: Rect, then: Option<Timestamp>, now: Timestamp) {
+fn last_move(pen: &mut Canvas<'_>, at: Rect, then: Option<Timestamp>, now: Timestamp) {
     match then {
-        Some(then) => pen.put_right(at.x, at.y, at.width, &now.since(then).to_string(), Role::Quiet),
+        Some(then) => pen.put_right(at.x, at.y, at.width, &age(now.since(then)), Role::Quiet),
         None => pen.put_right(at.x, at.y, at.width, "-", Role::Faint),
     }
 }

@@ -11,6 +11,7 @@ use crate::console::update::active_field;
 use crate::console::widgets::{Canvas, Chart};
 use crate::console::{step, ui};
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::format::age;
 use crate::view::{Detail, Snapshot, VmRow};
 
 /// Rows of a graph with its title that still says something.
@@ -57,7 +58,7 @@ fn title(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui:
     let detail = ui.detail(snapshot);
     let what = detail.map_or_else(String::new, |detail| indicator(detail, row));
     let mut right = detail.map_or_else(String::new, |detail| changing(detail, ui));
-    let read = row.read_at.map_or_else(String::new, |at| format!("   read {} ago", snapshot.at.since(at)));
+    let read = row.read_at.map_or_else(String::new, |at| format!("   read {} ago", age(snapshot.at.since(at))));
     // The name of what is measured is worth more than its age, which a wide table shows too.
     if width(&row.name) + width(&what) + width(&right) + width(&read) + 9 <= usize::from(area.width) {
         right.push_str(&read);

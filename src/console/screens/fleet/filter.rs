@@ -2,10 +2,11 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{counted, width};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
+use crate::core::format::counted;
 use crate::view::Snapshot;
 
 /// Whether there is anything to say.

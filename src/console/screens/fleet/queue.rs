@@ -2,9 +2,10 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{counted, number, wrap};
+use crate::console::text::wrap;
 use crate::console::theme::Role;
 use crate::console::widgets::{Canvas, gauge};
+use crate::core::format::{counted, number};
 use crate::view::{QueueView, VmRow};
 
 /// Draws the queue, the most important lines first.

@@ -3,11 +3,12 @@
 use ratatui::layout::Rect;
 
 use crate::console::past::{Shown, Source};
-use crate::console::text::{counted, number};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
-use crate::core::cluster::{Span, Timestamp, in_words};
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::format::duration;
+use crate::core::format::{counted, number};
 use crate::core::insight::Band;
 use crate::view::{MarkKind, Snapshot, Stretch, VmRow};
 
@@ -79,7 +80,7 @@ fn happened(from: Timestamp, to: Timestamp, shown: &Shown<'_>) -> Vec<(String, R
         MarkKind::Edited => ("settings changed".to_owned(), Role::Mark),
     });
     let overlaps = |stretch: &&Stretch| stretch.from <= to && stretch.to >= from;
-    let length = |stretch: &Stretch| in_words(stretch.to.since(stretch.from));
+    let length = |stretch: &Stretch| duration(stretch.to.since(stretch.from));
     let gap = |stretch: &Stretch| match stretch.to == stretch.from {
         // One reading alone has no length.
         true => (format!("gap: {}", stretch.text), Role::Warning),
@@ -95,7 +96,7 @@ fn happened(from: Timestamp, to: Timestamp, shown: &Shown<'_>) -> Vec<(String, R
 
 /// How many, and how long together if they have a length.
 fn lengthy(many: String, length: Span) -> String {
-    if length == Span::ZERO { many } else { format!("{many}, {}", in_words(length)) }
+    if length == Span::ZERO { many } else { format!("{many}, {}", duration(length)) }
 }
 
 /// What is marked on the stretch shown, and how often.

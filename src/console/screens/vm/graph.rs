@@ -8,7 +8,8 @@ use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, History, Scale};
-use crate::core::cluster::{Span, Timestamp, in_words};
+use crate::core::cluster::{Span, Timestamp};
+use crate::core::format::duration;
 use crate::view::{Snapshot, VmRow};
 
 /// Columns before the plot, at least: `count` and the axis.
@@ -73,7 +74,7 @@ fn queue_beside(pen: &mut Canvas<'_>, area: Rect, row: &VmRow) -> Rect {
 /// What is measured and how far back, at the right; the number that `+` and `-` change.
 fn title(pen: &mut Canvas<'_>, area: Rect, shown: &Shown<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let stretch = match ui.vm.end {
-        None => format!("last {}", in_words(shown.span())),
+        None => format!("last {}", duration(shown.span())),
         Some(_) => {
             let (from, to) = (shown.from, shown.to);
             let format = if shown.span() < Span::from_hours(72) { "%-d %b %H:%M" } else { "%-d %b %Y" };

@@ -6,11 +6,12 @@ use ratatui::layout::Rect;
 
 use super::settings;
 use crate::console::past;
-use crate::console::text::{tame, width};
+use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
 use crate::core::engine::{By, Phase};
+use crate::core::format::{age, tame};
 use crate::view::{HistoryView, Level, LogLine, PastMove, Snapshot, VmRow};
 
 /// Side by side from this width on.
@@ -137,7 +138,7 @@ fn moves(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
             |took| match took.millis() {
                 // As the text behind it says it.
                 ms @ 1..10_000 => format!("{:.1}s", ms as f64 / 1_000.0),
-                _ => took.to_string(),
+                _ => age(took),
             },
         );
         pen.put_right(x, y, 4.min(room(x)), &took, Role::Quiet);

@@ -2,11 +2,12 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::text::{counted, exact, left, tame};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
-use crate::core::cluster::{Direction, in_words};
+use crate::core::cluster::Direction;
+use crate::core::format::duration;
+use crate::core::format::{bytes, counted, exact, left, tame};
 use crate::core::policy::{Bound, BreakEven, Rule};
 use crate::view::{Detail, HistoryView, Origin, Snapshot, VmRow};
 
@@ -62,10 +63,10 @@ fn lines(detail: &Detail, row: &VmRow, snapshot: &Snapshot, at_least: &str) -> V
         _ => {}
     }
     let stale = counted(settings.stale_after as usize, "gap", "gaps");
-    lines.push(("settle", format!("{} after a move", in_words(settings.settle))));
+    lines.push(("settle", format!("{} after a move", duration(settings.settle))));
     lines.push(("stale", format!("after {stale} in a row")));
     let next = detail.next_read.map_or_else(String::new, |at| format!(", next in {}", left(at.since(snapshot.at))));
-    lines.push(("read", format!("every {}{next}", in_words(detail.interval))));
+    lines.push(("read", format!("every {}{next}", duration(detail.interval))));
     lines.push(("from", origin(&detail.origin)));
     lines.push(("history", kept(&snapshot.history)));
     lines
@@ -94,24 +95,17 @@ fn bounds(detail: &Detail, row: &VmRow, at_least: &str) -> Vec<Line> {
 fn kept(history: &HistoryView) -> String {
     match history {
         HistoryView::On { path, size: 0 } => format!("in {}", tame(path)),
-        HistoryView::On { path, size } => format!("{} in {}", megabytes(*size), tame(path)),
+        HistoryView::On { path, size } => format!("{} in {}", bytes(*size), tame(path)),
         HistoryView::Failing { why, .. } => format!("fails: {}", tame(why)),
         HistoryView::Off(why) => format!("none: {}", tame(why)),
     }
-}
-
-/// `0.6 MB`, `48 MB`.
-fn megabytes(bytes: u64) -> String {
-    let mb = bytes as f64 / 1e6;
-    if mb < 10.0 { format!("{mb:.1} MB") } else { format!("{mb:.0} MB") }
 }
 
 /// Where settings come from, and who else has them.
 fn origin(origin: &Origin) -> String {
     let others = match origin.others {
         0 => "no other VM uses it".to_owned(),
-        1 => "1 other VM uses it".to_owned(),
-        n => format!("{n} other VMs use it"),
+        n => counted(n, "other VM uses it", "other VMs use it"),
     };
     match &origin.shared {
         Some(name) => format!("[policy.{}], {others}", tame(name)),
@@ -129,7 +123,7 @@ mod tests {
         let on = |size| HistoryView::On { path: "/s/a.db".into(), size };
         assert_eq!(
             [on(0), on(671_744), on(48_300_000)].map(|history| kept(&history)),
-            ["in /s/a.db", "0.7 MB in /s/a.db", "48 MB in /s/a.db"]
+            ["in /s/a.db", "672 kB in /s/a.db", "48 MB in /s/a.db"]
         );
         let failing = HistoryView::Failing { path: "/s/a.db".into(), size: 9, why: "the disk is full\x1b".into() };
         assert!(kept(&failing).starts_with("fails: the disk is full") && !kept(&failing).contains('\x1b'));

@@ -3,10 +3,11 @@
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
 use super::Scale;
-use crate::console::text::{Zone, number, width};
+use crate::console::text::{Zone, width};
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::format::number;
 
 /// The numbers beside the plot: top, middle, foot. Written as the bounds at its right are, while that is short.
 pub fn labels(bottom: f64, top: f64) -> [String; 3] {

@@ -3,10 +3,11 @@
 use ratatui::layout::Rect;
 
 use super::{Bounds, Dots, Scale, axis, marks, place, range};
-use crate::console::text::{Zone, exact, width};
+use crate::console::text::{Zone, width};
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::format::exact;
 use crate::core::insight::Band;
 use crate::view::{BoundsFrom, Mark, Stretch};
 

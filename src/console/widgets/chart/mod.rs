@@ -12,9 +12,10 @@ pub use scale::Scale;
 pub(super) use scale::range;
 
 use super::Canvas;
-use crate::console::text::{Zone, exact, width};
+use crate::console::text::{Zone, width};
 use crate::console::theme::Role;
 use crate::core::cluster::{Direction, Span, Timestamp};
+use crate::core::format::exact;
 use crate::view::{Mark, MarkKind, Point};
 
 /// The bounds a value is held against.

@@ -159,7 +159,7 @@ fn cooldown_and_budget_go_on() {
             _ => None,
         })
         .unwrap();
-    let expected = crate::core::cluster::in_words((moved + Span::from_mins(15)).since(at));
+    let expected = crate::core::format::duration((moved + Span::from_mins(15)).since(at));
     assert_eq!(left, format!("{expected} left"));
     let mut few = cluster(4, threshold());
     few.limits.moves_per_hour = Some(2);

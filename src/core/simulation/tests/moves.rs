@@ -47,7 +47,7 @@ fn progress_comes_twice_a_second_in_figures_too_and_rises() {
     assert_eq!(progress.len(), 20);
     assert!(progress.is_sorted_by_key(|(percent, ..)| *percent) && progress.iter().all(|(percent, ..)| *percent < 100));
     let (_, detail, figures) = &progress[0];
-    assert!(detail.starts_with("round 1 of ") && detail.ends_with(" MB left"), "{detail}");
+    assert!(detail.starts_with("round 1 of ") && detail.ends_with("B left"), "{detail}");
     assert_eq!((figures.total, figures.sent + figures.left, figures.rounds), (4_096_000_000, 4_096_000_000, 1));
     assert!(figures.downtime.is_some_and(|downtime| downtime > Span::from_secs(30)));
 }

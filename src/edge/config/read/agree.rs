@@ -1,9 +1,9 @@
 //! What must agree with what is around it: a policy with the service, the array, the deadline, alike in a whole file and
 //! in one block of it; and both with what moves the VM.
 
-use super::super::words::written;
 use super::policy::PolicyKind;
 use crate::core::cluster::{Driver, Source, Span};
+use crate::core::format::exact_span;
 use crate::core::simulation::{Service, VmPlan};
 
 /// What is wrong, and what would be right.
@@ -92,7 +92,7 @@ impl Deadline {
                 (deadline, "simulator's deadline", help)
             }
         };
-        let message = || format!("the {which} {} is not above the threshold of {threshold} ms", written(deadline));
+        let message = || format!("the {which} {} is not above the threshold of {threshold} ms", exact_span(deadline));
         (deadline.millis() as f64 <= threshold).then(|| (message(), help))
     }
 }

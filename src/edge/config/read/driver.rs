@@ -6,9 +6,9 @@ use super::super::keys::{
     Field, Form, Key, KindOfTable, WrittenKey, bare, duration, fill, list, set, shape, text, word, write,
 };
 use super::super::toml_reader::{Item, Shape, Table};
-use super::super::words::written;
 use super::{address, template};
 use crate::core::cluster::{Commands, CopyStorage, Driver, Libvirt, Span};
+use crate::core::format::exact_span;
 
 const COPIES: [(&str, CopyStorage); 3] =
     [("none", CopyStorage::None), ("all", CopyStorage::All), ("increment", CopyStorage::Increment)];
@@ -331,7 +331,7 @@ fn check_says(item: &Item<'_>, key: &str, command: &[String], one_of: &[&str]) {
 fn length(item: &Item<'_>, key: &str, least: Span) -> Option<Span> {
     let length = item.duration()?.value;
     if length < least {
-        let least = written(least);
+        let least = exact_span(least);
         item.wrong(format!("'{key}' must be at least {least}"), format!("write \"{least}\" or more"));
         return None;
     }

@@ -10,11 +10,11 @@ use super::super::keys::{
     Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, duration, fill, set, shape, text, word, write,
 };
 use super::super::toml_reader::{At, Item, Shape, Table};
-use super::super::words::written;
 use super::address;
 use crate::core::cluster::{
     Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage, Vm,
 };
+use crate::core::format::exact_span;
 use crate::core::simulation::{Service, VmPlan};
 
 /// A kind of monitor.
@@ -509,7 +509,7 @@ pub(super) fn read(
     let deadline = watch.as_ref().and_then(|watch| watch.deadline.as_ref());
     if let Some((deadline, interval)) = deadline.zip(interval).filter(|(deadline, interval)| deadline.value > *interval)
     {
-        let (long, short) = (written(deadline.value), written(interval));
+        let (long, short) = (exact_span(deadline.value), exact_span(interval));
         let message = format!("the deadline {long} is longer than the interval {short}");
         diagnostics.error(deadline.span.clone(), message, format!("write at most {short}, or a longer interval"));
     }
@@ -561,7 +561,7 @@ fn not_negative(item: &Item<'_>) -> Option<f64> {
 
 /// A counter's unit: its increase in so long.
 fn per(interval: Span) -> String {
-    match written(interval).as_str() {
+    match exact_span(interval).as_str() {
         "1m" => "/min".to_owned(),
         "1h" => "/h".to_owned(),
         "1d" => "/d".to_owned(),

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::super::keys::{Field, Form, Key, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text};
 use super::super::model::{HistoryFile, HistorySettings};
 use super::super::toml_reader::{Item, Shape, Table};
-use super::super::words::{TEN_YEARS, written};
+use super::super::words::TEN_YEARS;
 use crate::core::cluster::{Limits, Mode, Span};
+use crate::core::format::exact_span;
 
 pub(super) const MODES: [(&str, Mode); 3] = [("observe", Mode::Observe), ("ask", Mode::Ask), ("auto", Mode::Auto)];
 const SHORTEST: Span = Span::from_hours(1);
@@ -143,11 +144,11 @@ pub(super) fn history(table: Table<'_>, folder: Option<&Path>) -> HistorySetting
     if history.raw < SHORTEST
         && let Some(item) = &raw
     {
-        item.wrong(format!("'raw' must be at least {}", written(SHORTEST)), "write raw = \"14d\"");
+        item.wrong(format!("'raw' must be at least {}", exact_span(SHORTEST)), "write raw = \"14d\"");
     } else if history.rolled < history.raw
         && let Some(item) = rolled.as_ref().or(raw.as_ref())
     {
-        let (long, short) = (written(history.raw), written(history.rolled));
+        let (long, short) = (exact_span(history.raw), exact_span(history.rolled));
         let message = format!("raw samples are kept for {long}, longer than what is rolled up of them, {short}");
         item.wrong(message, "write a 'rolled' that is at least as long as 'raw'");
     }

@@ -8,7 +8,6 @@ use super::super::keys::{Form, Key, KindOfTable, shape};
 use super::super::lines::Lines;
 use super::super::model::Origin;
 use super::super::toml_reader::{At, Item, Shape, Table};
-use super::super::words::written;
 use super::agree;
 use super::arrays::Arrays;
 use super::domains::{self, Domains};
@@ -19,6 +18,7 @@ use super::sites::Sites;
 use super::top::MODES;
 use super::{check_unique, lookup};
 use crate::core::cluster::{ArrayId, Domain, Driver, Mode, Monitor, Span, Vm};
+use crate::core::format::exact_span;
 use crate::core::simulation::VmPlan;
 
 const DEFAULT_INTERVAL: Span = Span::from_mins(1);
@@ -234,7 +234,7 @@ fn interval(table: &Table<'_>) -> Option<Span> {
     let Some(item) = table.get("interval") else { return Some(DEFAULT_INTERVAL) };
     let interval = item.duration()?.value;
     if interval < SHORTEST_INTERVAL {
-        item.wrong(format!("the interval {} is too short", written(interval)), "write \"1s\" or more");
+        item.wrong(format!("the interval {} is too short", exact_span(interval)), "write \"1s\" or more");
         return None;
     }
     Some(interval)

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
-use super::process::{Output, Process, Streams, end_group, in_short, shown, signal, span, with_line, within};
+use super::process::{Output, Process, Streams, end_group, in_short, shown, signal, with_line, within};
 use super::{CommandContext, DriverEvent, Move};
-use crate::core::cluster::{in_words, written};
+use crate::core::format::{exact_span, measured};
 
 /// A migration that only `progress` knows of is over after so many calls in a row that do not mention it.
 const MISSES: u32 = 3;
@@ -123,7 +123,7 @@ impl Carrier {
             }
         }
         self.kill(process).await;
-        let detail = format!("killed after {}", written(self.context.settings.migrate_deadline));
+        let detail = format!("killed after {}", exact_span(self.context.settings.migrate_deadline));
         CommandEnd { detail, sure: false }
     }
 
@@ -134,7 +134,7 @@ impl Carrier {
         };
         let sure = status.code().is_some() && !self.signalled.get();
         let detail = if status.success() {
-            format!("ended well in {}", in_words(span(started.elapsed())))
+            format!("ended well in {}", measured(started.elapsed().into()))
         } else {
             with_printed(&in_short(status), process)
         };

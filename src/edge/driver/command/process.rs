@@ -13,7 +13,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::core::cluster::{Span, in_words};
+use crate::core::format::{measured, one_line};
 
 /// So many bytes of a stream are read at once.
 const PIECE: usize = 16 << 10;
@@ -104,7 +104,7 @@ impl Drop for Process {
 pub(super) async fn within(argv: &[String], deadline: Duration) -> Result<Process, String> {
     let mut process = Process::start(argv, None)?;
     let Ok(ended) = timeout(deadline, process.end()).await else {
-        return Err(format!("no answer within {}", in_words(span(deadline))));
+        return Err(format!("no answer within {}", measured(deadline.into())));
     };
     match ended {
         Ok(status) if status.success() => Ok(process),
@@ -126,10 +126,6 @@ pub(super) fn in_short(status: ExitStatus) -> String {
 pub(super) fn with_line(how: &str, output: &Output) -> String {
     let line = output.last_line();
     if line.is_empty() { how.to_owned() } else { format!("{how}: {line}") }
-}
-
-pub(super) fn span(duration: Duration) -> Span {
-    Span::from_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Sends a signal to a process group. An empty group is no error.
@@ -287,37 +283,9 @@ fn last(tail: &VecDeque<u8>) -> Option<String> {
     String::from_utf8_lossy(&bytes).split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty())
 }
 
-/// A line for people: without control characters, and cut.
+/// A line for people.
 pub(super) fn shown(line: &str) -> String {
-    let mut text = String::new();
-    let mut characters = line.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '\u{1b}' => skip_sequence(&mut characters),
-            '\t' => text.push(' '),
-            c if c.is_control() || turns_text(c) => {}
-            c => text.push(c),
-        }
-    }
-    let text = text.trim();
-    match text.char_indices().nth(LINE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// Skips an escape sequence, such as a colour or a cursor movement.
-fn skip_sequence(characters: &mut std::str::Chars<'_>) {
-    let mut ahead = characters.clone();
-    if ahead.next() == Some('[') {
-        ahead.by_ref().find(|c| ('@'..='~').contains(c));
-        *characters = ahead;
-    }
-}
-
-/// Characters that change the text's direction, or are invisible.
-const fn turns_text(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    one_line(line, LINE)
 }
 
 /// Replaces each `{name}` that has a value. Other text stays as it is, braces too. A value that was put in is not read again,
@@ -372,7 +340,7 @@ mod tests {
         assert_eq!(printed("one\ntwo \x1b[31mred\x1b[0m\x07\n\n").last_line(), "two red");
         assert_eq!(printed("Migration: [ 12 %]\rMigration: [ 97 %]\r").last_line(), "Migration: [ 97 %]");
         assert_eq!(printed(" \n\t\n").last_line(), "");
-        assert_eq!(printed("a\u{202e}b").last_line(), "ab");
+        assert_eq!(printed("a\u{202e}b").last_line(), "a b");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, HeldDomain, Hypervisor};
 use super::data::{Figures, LibvirtError};
 use super::job::{GLANCE, JobContext, LearnedRates};
-use super::words;
 use crate::core::cluster::{Span, Transfer};
+use crate::core::format::{bytes, measured};
 use crate::core::insight::precopy::ROUND_CAP;
 use crate::edge::driver::DriverEvent;
 
@@ -110,7 +110,7 @@ impl<'a> Follower<'a> {
         let stalled = standing.stalled;
         self.tell(standing);
         if stalled {
-            let stall = words::seconds(self.task.settings.stall.millis().unsigned_abs());
+            let stall = measured(self.task.settings.stall);
             self.stop(&format!("stalled for {stall}: aborted"));
         } else if self.abort.why.is_some() && !self.abort.taken {
             self.push_abort();
@@ -274,8 +274,8 @@ fn detail(job: &Figures, transfer: Option<&Transfer>) -> String {
     let disk = job.or_zero("disk_remaining");
     match transfer {
         None => "starting".to_owned(),
-        Some(transfer) if transfer.sent == 0 && disk > 0 => format!("copying disks, {} left", words::bytes(disk)),
-        Some(transfer) => format!("round {}, {} left", transfer.rounds, words::bytes(transfer.left)),
+        Some(transfer) if transfer.sent == 0 && disk > 0 => format!("copying disks, {} left", bytes(disk)),
+        Some(transfer) => format!("round {}, {} left", transfer.rounds, bytes(transfer.left)),
     }
 }
 

@@ -12,8 +12,9 @@ use super::data::{ErrorCode, Figures, LibvirtError};
 use super::follow::{Follower, MigrationCourse, OUT_OF_SIGHT, under_way};
 use super::job::{DEADLINE, DomainKey, FollowerSignal, GLANCE, JobContext, JobResult, LearnedRates, PACE};
 use super::{observation, words};
-use crate::core::cluster::{CopyStorage, Libvirt};
+use crate::core::cluster::{CopyStorage, Libvirt, Span};
 use crate::core::engine::Presence;
+use crate::core::format::measured;
 use crate::edge::driver::DriverEvent;
 
 /// `virDomainMigrateFlags`.
@@ -142,8 +143,7 @@ fn flags(settings: &Libvirt, persistent: bool) -> u32 {
 
 /// `4.5 s, 27 ms down`, from the destination. If that does not tell, the time alone.
 fn succeeded(task: &JobContext, begun: Instant) -> String {
-    let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    completed(task).unwrap_or_else(|| words::seconds(took))
+    completed(task).unwrap_or_else(|| measured(begun.elapsed().into()))
 }
 
 /// What the destination says of the migration that just ended there.
@@ -156,7 +156,8 @@ pub(super) fn completed(task: &JobContext) -> Option<String> {
     let figures = asked.and_then(|answer| answer.within(GLANCE)).ok().flatten()?;
     let elapsed = figures.get("time_elapsed")?;
     let downtime = figures.get("downtime").map(|ms| format!(", {ms} ms down"));
-    Some(words::seconds(elapsed) + downtime.as_deref().unwrap_or_default())
+    let elapsed = Span::from_millis(i64::try_from(elapsed).ok()?);
+    Some(measured(elapsed) + downtime.as_deref().unwrap_or_default())
 }
 
 /// Why it failed: the reason of its abort, or libvirt's words.

@@ -10,6 +10,7 @@ use super::data::{DomainIdent, LibvirtError, child};
 use super::job::{DEADLINE, DomainKey, JobContext, JobResult, LearnedRates};
 use super::{observation, words};
 use crate::core::engine::Presence;
+use crate::core::format::bytes;
 use crate::core::insight::precopy::in_words;
 use crate::edge::driver::DriverEvent;
 
@@ -173,7 +174,7 @@ fn may_arrive(task: &JobContext, leaving: &SourceCheck, arriving: &DestinationCh
         return Err(format!("{to} has another {} (uuid {uuid})", leaving.ident.name));
     }
     if let Some(room) = arriving.room.filter(|room| *room < leaving.memory) {
-        let (room, memory) = (words::bytes(room), words::bytes(leaving.memory));
+        let (room, memory) = (bytes(room), bytes(leaving.memory));
         return Err(format!("{to} has {room} of memory free, {vm} needs {memory}"));
     }
     if arriving.cpu { Ok(()) } else { Err(format!("the CPU of {to} lacks what {vm} was started with")) }
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn a_forecast_is_a_short_phrase() {
         assert_eq!(phrase(4_096_000_000, learned(117_000_000, 20_000_000)).unwrap(), "about 42.2 s in 6 rounds");
-        assert_eq!(phrase(90_000_000, learned(30_000_000, 0)).unwrap(), "about 3.0 s in 1 round");
+        assert_eq!(phrase(90_000_000, learned(30_000_000, 0)).unwrap(), "about 3 s in 1 round");
     }
 
     #[test]

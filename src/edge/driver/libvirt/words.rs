@@ -2,6 +2,7 @@
 
 use super::data::{ErrorCode, LibvirtError};
 use super::login;
+use crate::core::format::one_line;
 
 /// Why a host cannot be reached, with the remedy where there is one.
 pub(super) fn down(host: &str, uri: &str, error: &LibvirtError) -> String {
@@ -53,28 +54,9 @@ pub(super) fn failed(from: &str, to: &str, error: &LibvirtError) -> String {
     }
 }
 
-/// Bytes in MB, as a phrase: `41 MB`, `3.5 GB`, `0.4 MB`.
-pub(super) fn bytes(bytes: u64) -> String {
-    let mb = bytes as f64 / 1e6;
-    match mb {
-        0.0 => "0 MB".to_owned(),
-        mb if mb < 10.0 => format!("{mb:.1} MB"),
-        mb if mb < 10_000.0 => format!("{mb:.0} MB"),
-        mb => format!("{:.1} GB", mb / 1e3),
-    }
-}
-
-/// Milliseconds as a phrase: `4.5 s`, `2 min 5 s`.
-pub(super) fn seconds(ms: u64) -> String {
-    match ms / 1_000 {
-        s if s < 60 => format!("{:.1} s", ms as f64 / 1e3),
-        s => format!("{} min {} s", s / 60, s % 60),
-    }
-}
-
 /// A foreign text in one line of at most 300 characters.
 pub(super) fn line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+    one_line(text, 300)
 }
 
 #[cfg(test)]
@@ -130,9 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_times_are_phrases() {
-        assert_eq!([0, 400_000, 41_000_000, 35_000_000_000].map(bytes), ["0 MB", "0.4 MB", "41 MB", "35.0 GB"]);
-        assert_eq!([4_520, 125_000].map(seconds), ["4.5 s", "2 min 5 s"]);
+    fn text_of_several_lines_becomes_one() {
         assert_eq!(line(" a\n  b "), "a b");
     }
 }
