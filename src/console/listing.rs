@@ -135,7 +135,7 @@ pub fn urgency(row: &VmRow) -> u32 {
 
 fn is_beyond(row: &VmRow) -> bool {
     let bounds = Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: false };
-    row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| bounds.is_beyond(value as f32))
+    row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| bounds.is_beyond(value))
 }
 
 /// How far a value is beyond its threshold, in thousandths of the threshold; negative within it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whimbrel::console::{Action, Colours, SortBy, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, Colours, Role, SortBy, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::Value;
 use whimbrel::core::engine::VmState;
 use whimbrel::view::{Snapshot, VmRow};
@@ -38,6 +38,36 @@ fn a_vm_beyond_its_bound_is_near_its_decision_whatever_its_count() {
     let place = |name| names(&ui).iter().position(|n| *n == name);
     assert!(place("web12") < place("web07"), "after those that count");
     assert!(place("web07") < place("web02"), "before those that settle in bounds");
+}
+
+#[test]
+fn a_vm_exactly_at_its_bound_is_not_beyond_on_screen_nor_in_the_order() {
+    let mut snapshot = sample::snapshot();
+    let at = snapshot.rows.iter().position(|row| *row.name == *"web07").unwrap();
+    let in_bounds =
+        VmRow { high: Some(0.1), value: Some(Value::Exact(0.0)), count: Some((0, 3)), ..sample::row("web07") };
+    let mut shown = |value: f64| {
+        let row = VmRow { value: Some(Value::Exact(value)), spark: [value as f32; 4].into(), ..in_bounds.clone() };
+        Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(row);
+        let mut ui = screen(&snapshot);
+        let place = names(&ui).iter().position(|name| *name == "web07");
+        ui.size = (120, 40);
+        let theme = Theme::built_in(ThemeName::Dark, Colours::True);
+        let frame = render(&snapshot, &ui, &theme, 120, 40);
+        let row = frame.content().chunks(120).find(|cells| {
+            cells
+                .iter()
+                .map(|cell| cell.symbol())
+                .collect::<String>()
+                .trim_start_matches([' ', '│', '>'])
+                .starts_with("web07")
+        });
+        let beyond = theme.style(Role::Beyond).fg;
+        (place, row.expect("its row").iter().any(|cell| Some(cell.fg) == beyond))
+    };
+    let (at_zero, at_bound, past) = (shown(0.0), shown(0.1), shown(0.1000001));
+    assert_eq!(at_bound, at_zero);
+    assert!(past.0 < at_bound.0 && past.1 && !at_bound.1);
 }
 
 #[test]

@@ -13,6 +13,24 @@ pub enum Direction {
     LowerIsWorse,
 }
 
+impl Direction {
+    /// Whether a value is past a bound on the bad side. Equal is not. The policy, the screens and the order of the VMs ask
+    /// this one function, so that they agree.
+    #[inline]
+    pub const fn is_beyond(self, value: f64, bound: f64) -> bool {
+        match self {
+            Self::HigherIsWorse => value > bound,
+            Self::LowerIsWorse => value < bound,
+        }
+    }
+
+    /// Whether a value is past a bound on the good side. Equal is not.
+    #[inline]
+    pub const fn is_low(self, value: f64, bound: f64) -> bool {
+        self.is_beyond(bound, value)
+    }
+}
+
 /// How a raw reading becomes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

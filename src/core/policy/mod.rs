@@ -12,5 +12,5 @@ pub use differences::{Changed, TomlValue};
 pub use hours::{Edge, HoursError, Window, WorkingHours};
 pub use settings::{
     Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Field, Resting, Rule,
-    Settings, SettingsError, SiteRule, is_beyond,
+    Settings, SettingsError, SiteRule,
 };

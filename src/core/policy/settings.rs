@@ -203,16 +203,6 @@ impl Rule {
     }
 }
 
-/// Past the threshold in the worse direction; equal is not. Whoever shows or sorts a value by its bound asks this too, so
-/// that they say what the policy does.
-#[inline]
-pub const fn is_beyond(direction: Direction, value: f64, threshold: f64) -> bool {
-    match direction {
-        Direction::HigherIsWorse => value > threshold,
-        Direction::LowerIsWorse => value < threshold,
-    }
-}
-
 impl Settings {
     /// Settings with the default settle and staleness.
     pub const fn new(rule: Rule, direction: Direction) -> Self {
@@ -222,16 +212,13 @@ impl Settings {
     /// Past the threshold in the worse direction; equal is not.
     #[inline]
     pub fn is_beyond(&self, value: f64, high: Bound) -> bool {
-        is_beyond(self.direction, value, high.at)
+        self.direction.is_beyond(value, high.at)
     }
 
     /// Past the low threshold on the better side; equal is not.
     #[inline]
     pub fn is_low(&self, value: f64, low: Bound) -> bool {
-        match self.direction {
-            Direction::HigherIsWorse => value < low.at,
-            Direction::LowerIsWorse => value > low.at,
-        }
+        self.direction.is_low(value, low.at)
     }
 
     /// Whether these settings can stand.

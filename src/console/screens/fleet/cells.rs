@@ -100,8 +100,8 @@ fn read_value(pen: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     };
     let role = match read.number() {
         None => Role::Beyond,
-        Some(v) if bounds(row).is_beyond(v as f32) => Role::Beyond,
-        Some(v) if bounds(row).is_low(v as f32) => Role::Low,
+        Some(v) if bounds(row).is_beyond(v) => Role::Beyond,
+        Some(v) if bounds(row).is_low(v) => Role::Low,
         Some(_) => Role::Text,
     };
     let text = value(read, pen.glyphs.at_least);

@@ -113,13 +113,13 @@ impl History<'_> {
     fn bounds_at(&self, at: Timestamp) -> Bounds {
         let after = self.bounds.partition_point(|bounds| bounds.at <= at);
         let Some(then) = self.bounds.get(after.saturating_sub(1)) else { return Bounds::default() };
-        Bounds { high: then.high, low: then.low, direction: then.direction, inclusive: self.inclusive }
+        Bounds { high: then.high, low: then.low, direction: then.direction, inclusive: self.inclusive }.rounded()
     }
 
     /// The means as a line, from the least to the greatest value as a fill behind it.
     fn dots(&self, scale: &Scale) -> Dots {
         let mut dots = Dots::new(scale);
-        let mut last: Option<(u16, f32, Timestamp)> = None;
+        let mut last: Option<(u16, f64, Timestamp)> = None;
         for band in self.bands {
             let Some(x) = scale.x(band.at) else { continue };
             let bounds = self.bounds_at(band.at);
@@ -131,22 +131,23 @@ impl History<'_> {
                 last = None;
                 continue;
             }
-            let y = scale.y(f64::from(band.mean));
+            let mean = f64::from(band.mean);
+            let y = scale.y(mean);
             for y in scale.y(f64::from(band.max))..=scale.y(f64::from(band.min)) {
                 if band.max > band.min {
-                    dots.shade(x, y, bounds.is_beyond(scale.value(y) as f32));
+                    dots.shade(x, y, bounds.is_beyond(scale.value(y)));
                 }
             }
-            let beyond = bounds.is_beyond(band.mean);
+            let beyond = bounds.is_beyond(mean);
             match last.filter(|(_, _, at)| band.at.since(*at) <= self.longest_step) {
                 Some((x0, v0, _)) => {
                     let both = beyond && bounds.is_beyond(v0);
-                    let past = |y| both || bounds.is_beyond(scale.value(y) as f32);
-                    dots.join((x0, scale.y(f64::from(v0))), (x, y), past);
+                    let past = |y| both || bounds.is_beyond(scale.value(y));
+                    dots.join((x0, scale.y(v0)), (x, y), past);
                 }
                 None => dots.set(x, y, beyond),
             }
-            last = Some((x, band.mean, band.at));
+            last = Some((x, mean, band.at));
         }
         dots
     }

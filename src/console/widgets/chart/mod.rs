@@ -32,20 +32,22 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    fn past(self, value: f32, bound: Option<f64>, above: bool) -> bool {
-        let value = f64::from(value);
-        bound.is_some_and(|bound| if above { value > bound } else { value < bound })
+    /// Past the threshold, as the policy decides it.
+    pub fn is_beyond(self, value: f64) -> bool {
+        let past = |high| self.direction.is_beyond(value, high) || self.inclusive && value == high;
+        self.high.is_some_and(past)
     }
 
-    /// Past the threshold.
-    pub fn is_beyond(self, value: f32) -> bool {
-        let equal = self.inclusive && self.high.is_some_and(|bound| f64::from(value) >= bound);
-        equal || self.past(value, self.high, self.direction == Direction::HigherIsWorse)
+    /// Past the low threshold, as the policy decides it.
+    pub fn is_low(self, value: f64) -> bool {
+        self.low.is_some_and(|low| self.direction.is_low(value, low))
     }
 
-    /// Past the low threshold.
-    pub fn is_low(self, value: f32) -> bool {
-        self.past(value, self.low, self.direction == Direction::LowerIsWorse)
+    /// The bounds for readings that were rounded to an `f32`: rounded alike, so that a reading that equals a bound still
+    /// equals it.
+    pub fn rounded(self) -> Self {
+        let round = |bound: f64| f64::from(bound as f32);
+        Self { high: self.high.map(round), low: self.low.map(round), ..self }
     }
 }
 
@@ -102,20 +104,21 @@ impl Chart<'_> {
     /// Joins the readings, thinned out to what a column of dots can show, broken at gaps.
     fn line(&self, pen: &mut Canvas<'_>, scale: &Scale) {
         let mut dots = Dots::new(scale);
-        let mut last: Option<(u16, f32, Timestamp)> = None;
+        let bounds = self.bounds.rounded();
+        let mut last: Option<(u16, f64, Timestamp)> = None;
         for point in self.points {
             let (Some(value), Some(x)) = (point.value.filter(|value| value.is_finite()), scale.x(point.at)) else {
                 last = None;
                 continue;
             };
-            let beyond = self.bounds.is_beyond(value);
-            let y = scale.y(f64::from(value));
+            let value = f64::from(value);
+            let (beyond, y) = (bounds.is_beyond(value), scale.y(value));
             match last.filter(|(_, _, at)| point.at.since(*at) <= self.longest_step) {
                 Some((x0, v0, _)) => {
-                    let both = beyond && self.bounds.is_beyond(v0);
-                    let y0 = scale.y(f64::from(v0));
+                    let both = beyond && bounds.is_beyond(v0);
+                    let y0 = scale.y(v0);
                     // Between two readings the line is past the bound where it lies past it.
-                    let past = |y| both || self.bounds.is_beyond(scale.value(y) as f32);
+                    let past = |y| both || bounds.is_beyond(scale.value(y));
                     dots.join((x0, y0), (x, y), past);
                 }
                 None => dots.set(x, y, beyond),
@@ -171,5 +174,17 @@ mod tests {
         assert_eq!([80.0, 81.0].map(|v| down.is_low(v)), [false, true]);
         let big = Bounds { high: Some(2.0), inclusive: true, ..Bounds::default() };
         assert_eq!([1.0, 2.0].map(|v| big.is_beyond(v)), [false, true]);
+    }
+
+    #[test]
+    fn a_rounded_reading_that_equals_its_bound_is_not_beyond() {
+        let read = f64::from(0.1_f32);
+        for direction in [Direction::HigherIsWorse, Direction::LowerIsWorse] {
+            let bounds = Bounds { high: Some(0.1), low: Some(0.1), direction, inclusive: false };
+            assert!(!bounds.is_beyond(0.1) && !bounds.is_low(0.1), "{direction:?}");
+            assert!(!bounds.rounded().is_beyond(read) && !bounds.rounded().is_low(read), "{direction:?}");
+            let inclusive = Bounds { inclusive: true, ..bounds };
+            assert!(inclusive.is_beyond(0.1) && inclusive.rounded().is_beyond(read), "{direction:?}");
+        }
     }
 }
