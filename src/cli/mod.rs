@@ -11,7 +11,6 @@ mod log;
 mod past;
 mod report;
 mod run;
-mod screenshot;
 mod span;
 mod whatif;
 
@@ -71,7 +70,6 @@ enum CliCommand {
     Drain(drain::Drain),
     Report(report::ReportCommand),
     Whatif(whatif::WhatIfCommand),
-    Screenshot(screenshot::Screenshot),
 }
 
 /// How large a simulated cluster is.
@@ -121,7 +119,6 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(CliCommand::Demo(demo)) => demo.run(),
         Some(CliCommand::Report(report)) => report.run(),
         Some(CliCommand::Whatif(whatif)) => whatif.run(),
-        Some(CliCommand::Screenshot(screenshot)) => screenshot.run(),
         None => console::open(cli.config.as_deref(), cli.screen),
     };
     match done {
@@ -164,11 +161,11 @@ fn refuse(text: &str) -> ExitCode {
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {
-        Some("demo" | "run" | "check" | "discover" | "drain" | "report" | "whatif" | "screenshot") => {
+        Some("demo" | "run" | "check" | "discover" | "drain" | "report" | "whatif") => {
             "\nhelp: options go after the subcommand"
         }
         Some(word) if !word.contains(['.', '/']) => {
-            "\nhelp: subcommands are demo, run, check, discover, drain, report, whatif and screenshot"
+            "\nhelp: subcommands are demo, run, check, discover, drain, report and whatif"
         }
         _ => "",
     }

@@ -13,7 +13,6 @@
 //! overlays/ what lies over a screen: moves, a question, help
 //! widgets/  chart, sparkline, gauge, and the pen they are drawn with
 //! theme     roles and their styles       glyph  the characters
-//! picture   a frame as an SVG
 //! ```
 //! It knows `view` and the core's types in it, never an edge or the runtime.
 
@@ -23,10 +22,8 @@ mod keymap;
 mod listing;
 mod overlays;
 mod past;
-pub mod picture;
 mod run;
 mod screens;
-mod shots;
 mod step;
 mod term;
 mod text;
@@ -44,7 +41,6 @@ pub use glyph::Glyphs;
 pub use keymap::{Action, Binding, Context, Group, Key, dispatch, help};
 pub use listing::{ByName, Listing, SortBy, arrange, urgency};
 pub use run::{Left, Options, first_look, run};
-pub use shots::{Shot, shots};
 pub use term::has_terminal;
 pub use text::Zone;
 pub use theme::{Colours, Role, Theme, ThemeError, ThemeName};
@@ -62,7 +58,7 @@ pub fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, ui: &Ui, theme: &Theme) 
     paint(frame.buffer_mut(), area, snapshot, ui, theme);
 }
 
-/// One frame of a terminal that is not there, for pictures and tests.
+/// Draws one frame without a terminal, for screenshots and tests.
 pub fn render(snapshot: &Snapshot, ui: &Ui, theme: &Theme, width: u16, height: u16) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);

@@ -11,6 +11,7 @@ use whimbrel::core::cluster::{Span, Transfer};
 use whimbrel::core::engine::{StageKind, Target, VmState};
 use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Snapshot, UiCommand, VmRow};
 
+use crate::pictures::{Background, svg};
 use crate::{recorded, sample, screen_on, type_keys};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
@@ -530,7 +531,6 @@ fn pictures_can_be_drawn() {
 }
 
 pub fn picture(name: &str, snapshot: &Snapshot, ui: &Ui, width: u16, height: u16) {
-    use whimbrel::console::picture::{Background, svg};
     for (theme, background) in [(ThemeName::Dark, Background::Dark), (ThemeName::Light, Background::Light)] {
         let buffer = render(snapshot, ui, &Theme::built_in(theme, Colours::True), width, height);
         let path = format!("{}/{name}-{}-{width}.svg", env!("CARGO_TARGET_TMPDIR"), theme.word());

@@ -7,6 +7,7 @@ mod editor_frames;
 mod frames;
 mod keys;
 mod past;
+mod pictures;
 mod pty;
 mod recorded;
 mod sample;

@@ -1,5 +1,5 @@
 //! A frame as an SVG: a rectangle per run of background, a text per run of style. Block, gauge and braille characters
-//! are drawn as shapes, so that a picture looks the same whatever fonts there are.
+//! are drawn as shapes, so that a picture looks the same whatever fonts are installed.
 
 use std::fmt::Write;
 
@@ -79,21 +79,21 @@ impl Background {
     }
 }
 
-/// How a run of cells looks.
+/// The colours and modifiers of a run of cells.
 #[derive(PartialEq, Clone)]
-struct Look {
+struct RunStyle {
     fg: String,
     bg: Option<String>,
     modifiers: Modifier,
 }
 
-fn look(cell: &Cell, background: Background) -> Look {
+fn look(cell: &Cell, background: Background) -> RunStyle {
     let (text, paper) = background.defaults();
     let (fg, bg) = (background.resolve(cell.fg, text), background.resolve(cell.bg, paper));
     let reversed = cell.modifier.contains(Modifier::REVERSED);
     let (fg, bg) = if reversed { (bg, fg) } else { (fg, bg) };
     let modifiers = cell.modifier & (Modifier::BOLD | Modifier::DIM | Modifier::ITALIC | Modifier::UNDERLINED);
-    Look { fg, bg: (bg != paper).then_some(bg), modifiers }
+    RunStyle { fg, bg: (bg != paper).then_some(bg), modifiers }
 }
 
 /// A frame as an SVG.
@@ -117,9 +117,9 @@ pub fn svg(buffer: &Buffer, background: Background) -> String {
     out
 }
 
-/// A run of cells that look alike.
+/// Neighbouring cells of one style.
 struct Run {
-    look: Look,
+    look: RunStyle,
     x: u16,
     columns: u16,
     text: String,
@@ -133,7 +133,8 @@ fn runs(buffer: &Buffer, y: u16, background: Background) -> Vec<Run> {
         let look = look(cell, background);
         let columns = (cell.symbol().width().max(1) as u16).min(buffer.area.right() - x);
         match runs.last_mut() {
-            Some(run) if run.look == look && columns == 1 => {
+            // After a wide character begins a new run: within a run a character takes one column.
+            Some(run) if run.look == look && columns == 1 && usize::from(run.columns) == run.text.chars().count() => {
                 run.columns += 1;
                 run.text.push_str(cell.symbol());
             }
@@ -166,7 +167,7 @@ fn row(out: &mut String, buffer: &Buffer, y: u16, background: Background) {
 }
 
 fn words(out: &mut String, run: &Run, left: f64, top: f64) {
-    let Look { fg, modifiers, .. } = &run.look;
+    let RunStyle { fg, modifiers, .. } = &run.look;
     let opacity = if modifiers.contains(Modifier::DIM) { " opacity=\"0.55\"" } else { "" };
     let mut shapes = String::new();
     let mut text = String::new();
@@ -250,39 +251,4 @@ fn shape(path: &mut String, c: char, x: f64, y: f64) -> bool {
         _ => return false,
     }
     true
-}
-
-#[cfg(test)]
-mod tests {
-    use ratatui::layout::Rect;
-    use ratatui::style::Style;
-
-    use super::*;
-
-    #[test]
-    fn a_run_of_one_style_is_one_text_and_markup_is_escaped() {
-        let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 1));
-        buffer.set_string(0, 0, "a<b & ", Style::new().fg(Color::LightRed));
-        let svg = svg(&buffer, Background::Dark);
-        assert_eq!(svg.matches("<text").count(), 1);
-        assert!(svg.contains("a&lt;b &amp;") && svg.contains("#f2777a"));
-    }
-
-    #[test]
-    fn reversed_cells_have_a_background() {
-        let mut buffer = Buffer::empty(Rect::new(0, 0, 4, 1));
-        buffer.set_string(0, 0, "ab", Style::new().add_modifier(Modifier::REVERSED));
-        let (text, paper) = Background::Light.defaults();
-        let svg = svg(&buffer, Background::Light);
-        assert!(svg.contains(&format!("width=\"18\" height=\"19\" fill=\"{text}\"")));
-        assert!(svg.contains(&format!("fill=\"{paper}\">ab")));
-    }
-
-    #[test]
-    fn wide_characters_keep_their_columns() {
-        let mut buffer = Buffer::empty(Rect::new(0, 0, 6, 1));
-        buffer.set_string(0, 0, "東x", Style::new());
-        let runs = runs(&buffer, 0, Background::Dark);
-        assert_eq!(runs.iter().map(|run| run.columns).sum::<u16>(), 6);
-    }
 }
