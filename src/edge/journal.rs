@@ -246,11 +246,11 @@ fn read(path: &Path, text: &str) -> Result<Vec<(Timestamp, InFlight)>, JournalEr
 }
 
 fn owner(text: &str) -> String {
-    let opened = text.lines().filter_map(|line| match serde_json::from_str(line) {
+    let mut opened = text.lines().filter_map(|line| match serde_json::from_str(line) {
         Ok(Line::Opened { pid, config }) => Some(format!("pid {pid}, config {config}")),
         _ => None,
     });
-    opened.last().unwrap_or_else(|| "it does not say which".to_owned())
+    opened.next_back().unwrap_or_else(|| "it does not say which".to_owned())
 }
 
 fn bytes(line: &Line) -> Vec<u8> {
