@@ -51,7 +51,7 @@ pub(super) fn begin(named: Option<&Path>) -> Result<(), String> {
 
 /// A panic of any thread is in the log with its backtrace. Where no console has the terminal it is one line there too;
 /// where one has, that shows an alarm.
-fn report_panics() {
+pub fn report_panics() {
     panic::set_hook(Box::new(|info| {
         let thread = thread::current();
         let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));

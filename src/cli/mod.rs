@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
+pub use log::report_panics;
+
 use crate::core::simulation::{Scenario, Size};
 use crate::edge::config::{self, Config};
 

@@ -41,6 +41,7 @@ fn engine(
 /// What this program does in the processes that the tests start on a terminal.
 #[expect(clippy::print_stdout, reason = "what it prints is looked for on the terminal")]
 fn be_a_console() {
+    whimbrel::cli::report_panics();
     let (snapshots, seen) = watch::channel(Arc::new(sample::snapshot()));
     let (say, said) = channel::channel(64);
     let (breaks, broken) = oneshot::channel();

@@ -27,27 +27,33 @@ struct Line {
 const LINES: [Line; 7] = [
     Line { label: "moves", of: |tried| tried.outcome.moves.to_string(), is_there: |_| true },
     Line { label: "quick repeats", of: |tried| tried.outcome.quick_moves.to_string(), is_there: |_| true },
-    Line {
-        label: "beyond (own bound)",
-        of: |tried| duration(Span::from_secs_f64(tried.outcome.beyond_s)),
-        is_there: |_| true,
-    },
+    Line { label: "beyond (own bound)", of: |tried| measured_time(tried.outcome.beyond_s), is_there: |_| true },
     Line { label: "requests an hour", of: |tried| number(tried.requests_per_hour), is_there: |_| true },
     Line {
         label: "moves to base",
         of: |tried| tried.outcome.moves_to_base.to_string(),
         is_there: |tried| tried.outcome.moves_to_base > 0,
     },
-    Line { label: "time at base", of: |tried| duration(tried.at_base), is_there: |tried| tried.at_base > Span::ZERO },
+    Line {
+        label: "time at base",
+        of: |tried| measured_time(tried.at_base.secs_f64()),
+        is_there: |tried| tried.at_base > Span::ZERO,
+    },
     Line { label: "cost", of: |tried| number(tried.cost), is_there: |tried| tried.cost > 0.0 },
 ];
+
+/// A measured time of so many seconds, to the nearest second or minute: `duration` alone rounds up.
+fn measured_time(seconds: f64) -> String {
+    let step = if seconds < 120.0 { 1.0 } else { 60.0 };
+    duration(Span::from_secs_f64((seconds / step).round() * step))
+}
 
 /// `14 days`, or how much of them is recorded.
 fn days(editor: &Editor, comparison: &Comparison) -> String {
     let asked = counted(DAYS[editor.days] as usize, "day", "days");
     let seconds = comparison.new.outcome.span_s;
     if seconds < editor.span().secs_f64() * 0.95 {
-        return format!("{} of {asked} recorded", duration(Span::from_secs_f64(seconds)));
+        return format!("{} of {asked} recorded", measured_time(seconds));
     }
     asked
 }
