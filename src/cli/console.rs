@@ -52,7 +52,7 @@ pub(super) struct Screen {
     /// Clocks in UTC instead of local time
     #[arg(long)]
     utc: bool,
-    /// Subscription only: nothing is moved, held, approved or edited from here
+    /// Look only: nothing is moved, held, approved or edited from here
     #[arg(long)]
     read_only: bool,
 }
