@@ -151,7 +151,7 @@ pub fn crews(config: &Config) -> Vec<ArrayDriverConfig> {
         let (id, driver) = (ArrayId::at(n), driver.clone());
         // The simulator is told by the engine's own thread.
         let fleet = if driver == Driver::Simulator { Fleet::default() } else { fleet(config, id) };
-        ArrayDriverConfig { array: config.cluster.array(id).name.clone(), driver, fleet }
+        ArrayDriverConfig { array: config.cluster.array(id).name.to_string(), driver, fleet }
     };
     config.drivers.iter().enumerate().map(crew).collect()
 }
@@ -165,12 +165,13 @@ const fn is_driven(migration: &Migration) -> bool {
 fn fleet(config: &Config, id: ArrayId) -> Fleet {
     let (cluster, array) = (&config.cluster, config.cluster.array(id));
     let reach = |host: HostId| config.reaches.get(host.index()).cloned().unwrap_or_default();
-    let machine = |host: HostId, index| Machine { name: cluster.host(host).name.clone(), reach: reach(host), index };
+    let machine =
+        |host: HostId, index| Machine { name: cluster.host(host).name.to_string(), reach: reach(host), index };
     let ring = (1..).zip(&array.ring).map(|(place, host)| machine(*host, Some(place)));
     let base = array.base.map(|host| machine(host, None));
     let domain = |n: usize| config.domains.get(n).cloned().unwrap_or_default();
     let of_array = cluster.vms.iter().enumerate().filter(|(_, vm)| vm.array == id);
-    let guests = of_array.map(|(n, vm)| Guest { name: vm.name.clone(), domain: domain(n) }).collect();
+    let guests = of_array.map(|(n, vm)| Guest { name: vm.name.to_string(), domain: domain(n) }).collect();
     Fleet { hosts: ring.chain(base).collect(), guests }
 }
 

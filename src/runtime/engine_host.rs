@@ -203,7 +203,7 @@ impl EngineHost {
         let array = |host: HostId| cluster.host(host).array;
         if let Effect::Read { vm } = *effect {
             let asks_driver = matches!(self.monitors[vm.index()].source, Source::Hypervisor { .. });
-            let job = || DriverCommand::Measure { vm: cluster.vm(vm).name.clone() };
+            let job = || DriverCommand::Measure { vm: cluster.vm(vm).name.to_string() };
             return asks_driver.then(|| Ok((array(self.engine.live(vm).host()), job())));
         }
         let (Effect::Preflight(route) | Effect::Start(route) | Effect::Abort(route) | Effect::Confirm(route)) = *effect
@@ -233,8 +233,8 @@ impl EngineHost {
 
     fn way(&self, route: Route) -> Move {
         let cluster = self.engine.cluster();
-        let host = |host| cluster.host(host).name.clone();
-        Move { id: route.id, vm: cluster.vm(route.vm).name.clone(), from: host(route.from), to: host(route.to) }
+        let host = |host| cluster.host(host).name.to_string();
+        Move { id: route.id, vm: cluster.vm(route.vm).name.to_string(), from: host(route.from), to: host(route.to) }
     }
 
     /// An operator's command, if the monitors can live with it.
@@ -288,7 +288,7 @@ impl EngineHost {
         let after = config.cluster.vms.iter().zip(&config.monitors);
         let other =
             after.filter(|(vm, monitor)| before.get(vm.name.as_str()).is_some_and(|was| **was != monitor.source));
-        other.map(|(vm, _)| vm.name.clone()).collect()
+        other.map(|(vm, _)| vm.name.to_string()).collect()
     }
 }
 
@@ -372,7 +372,8 @@ mod tests {
         let back = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln2".to_owned()) };
         engine_host.command("operator", back, &mut told, &mut asks);
         let engine = engine_host.engine();
-        let kept: Vec<_> = engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect();
+        let kept: Vec<_> =
+            engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.to_string(), engine.keep(vm))).collect();
         let (whole, now) = (engine.keep_cluster(engine_host.now()), engine_host.now());
         let (cluster, monitors, plan) = scenario();
         let mut again = EngineHost::restored(cluster, monitors, plan, now, &kept, Some(whole));

@@ -205,7 +205,7 @@ impl HistoryBatcher {
 
     /// Where everything is, and under which settings: the history keeps what is new of it.
     fn begin(&mut self, engine: &Engine, now: Timestamp) {
-        self.names = engine.cluster().vms.iter().map(|vm| Arc::from(vm.name.as_str())).collect();
+        self.names = engine.cluster().vms.iter().map(|vm| vm.name.clone().into()).collect();
         for vm in engine.vm_ids() {
             self.settings(engine, vm, now);
             self.place(engine, vm, now);
@@ -219,7 +219,7 @@ impl HistoryBatcher {
 
     fn place(&mut self, engine: &Engine, vm: VmId, at: Timestamp) {
         let host = engine.cluster().host(engine.live(vm).host());
-        let (name, host_name) = (Arc::clone(&self.names[vm.index()]), Arc::from(host.name.as_str()));
+        let (name, host_name) = (Arc::clone(&self.names[vm.index()]), host.name.clone().into());
         let place = engine.place(vm);
         self.batch.placed.push(PlacedFrom { at, vm: name, host: host_name, place, price: host.price });
     }

@@ -347,7 +347,7 @@ impl Publisher {
 }
 
 fn alarm_of(engine: &Engine, (at, vm, text): (Timestamp, Option<VmId>, &str)) -> Alarm {
-    let vm = vm.map(|vm| Arc::from(engine.cluster().vm(vm).name.as_str()));
+    let vm = vm.map(|vm| engine.cluster().vm(vm).name.clone().into());
     Alarm { at, vm, text: text.to_owned() }
 }
 
@@ -366,7 +366,7 @@ impl Listener for Publisher {
             Happened::Sample { value, .. } => self.memory[vm.index()].series.push(record.at, value.number()),
             Happened::Gap { .. } => self.memory[vm.index()].series.push(record.at, None),
             Happened::Migration { phase: Phase::Confirmed, to, .. } => {
-                let to = Arc::from(engine.cluster().host(*to).name.as_str());
+                let to = engine.cluster().host(*to).name.clone().into();
                 self.mark(vm, record.at, MarkKind::Moved(to));
             }
             Happened::Edit { .. } => self.mark(vm, record.at, MarkKind::Edited),

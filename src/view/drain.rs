@@ -115,9 +115,9 @@ pub fn drain_plan(engine: &Engine, host: HostId, now: Timestamp) -> DrainPlanVie
 }
 
 fn vm_name(engine: &Engine, vm: VmId) -> Arc<str> {
-    Arc::from(engine.cluster().vm(vm).name.as_str())
+    engine.cluster().vm(vm).name.clone().into()
 }
 
 fn host_name(engine: &Engine, host: HostId) -> Arc<str> {
-    Arc::from(engine.cluster().host(host).name.as_str())
+    engine.cluster().host(host).name.clone().into()
 }

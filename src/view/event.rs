@@ -92,7 +92,7 @@ pub(super) fn ends(cluster: &Cluster, from: HostId, to: HostId) -> (String, Stri
     let across = cluster.array_of(from).site != cluster.array_of(to).site;
     let name = |host: HostId| {
         let plain = &cluster.host(host).name;
-        if across { format!("{}/{plain}", cluster.site_of(host).name) } else { plain.clone() }
+        if across { format!("{}/{plain}", cluster.site_of(host).name) } else { plain.to_string() }
     };
     (name(from), name(to))
 }

@@ -90,7 +90,7 @@ impl MigrationView {
 /// A VM's migration, if one is under way.
 pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
     let migration = engine.migration(vm)?;
-    let named = |host: HostId| Arc::from(engine.cluster().host(host).name.as_str());
+    let named = |host: HostId| engine.cluster().host(host).name.clone().into();
     Some(MigrationView {
         id: migration.route.id,
         from: named(migration.route.from),
@@ -110,5 +110,5 @@ pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
 /// How a VM leaves its host, if it does.
 pub fn leaving(engine: &Engine, vm: VmId) -> Option<Leaving> {
     let migration = engine.migration(vm)?;
-    Some(Leaving { to: Arc::from(engine.cluster().host(migration.route.to).name.as_str()), percent: migration.percent })
+    Some(Leaving { to: engine.cluster().host(migration.route.to).name.clone().into(), percent: migration.percent })
 }

@@ -39,7 +39,7 @@ impl Memory {
 }
 
 fn name_of(cluster: &Cluster, host: HostId) -> Arc<str> {
-    Arc::from(cluster.host(host).name.as_str())
+    cluster.host(host).name.clone().into()
 }
 
 /// One VM's line.
@@ -51,7 +51,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
     // A hold for that very reason says it itself.
     let trouble = engine.runs_once(vm).err().filter(|_| !is_broken(live)).map(Arc::from);
     VmRow {
-        name: Arc::from(described.name.as_str()),
+        name: described.name.clone().into(),
         service: Arc::from(described.service.as_str()),
         policy: rule.kind(),
         unit: Arc::from(described.indicator.unit.as_str()),
@@ -65,7 +65,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         count: rule.high().filter(|_| counts).map(|b| (live.policy().count, b.tarry)),
         low_count: rule.low().filter(|_| counts).map(|b| (live.policy().low_count, b.tarry)),
         host: name_of(cluster, live.host()),
-        array: Arc::from(cluster.array_of(live.host()).name.as_str()),
+        array: cluster.array_of(live.host()).name.clone().into(),
         host_state: engine.host_state(live.host()),
         state,
         note: Arc::from(note(engine, vm, state, now)),
@@ -156,9 +156,9 @@ fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
 pub fn host_view(engine: &Engine, host: HostId, vms: &[VmId]) -> HostView {
     let cluster = engine.cluster();
     let described = cluster.host(host);
-    let named = |vm: &VmId| (Arc::from(cluster.vm(*vm).name.as_str()), leaving(engine, *vm));
+    let named = |vm: &VmId| (cluster.vm(*vm).name.clone().into(), leaving(engine, *vm));
     HostView {
-        name: Arc::from(described.name.as_str()),
+        name: described.name.clone().into(),
         base: cluster.is_base(host),
         state: engine.host_state(host),
         load: engine.host(host).load().map(|load| load as f32),
@@ -173,8 +173,8 @@ pub fn array_views(cluster: &Cluster, hosts: &[Arc<HostView>]) -> Vec<ArrayView>
     let view = |array: &crate::core::cluster::Array| {
         let site = &cluster.sites[array.site.index()];
         ArrayView {
-            name: Arc::from(array.name.as_str()),
-            site: Arc::from(site.name.as_str()),
+            name: array.name.clone().into(),
+            site: site.name.clone().into(),
             home: site.home,
             hosts: array.ring.iter().chain(&array.base).map(|host| Arc::clone(&hosts[host.index()])).collect(),
         }
@@ -188,7 +188,7 @@ pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Subscription, n
     let from = now - look.window;
     let next = engine.live(vm).next_read();
     Detail {
-        vm: Arc::from(described.name.as_str()),
+        vm: described.name.clone().into(),
         host: name_of(engine.cluster(), engine.live(vm).host()),
         array: Arc::from(engine.cluster().array_of(engine.live(vm).host()).name.as_str()),
         indicator: Arc::from(described.indicator.name.as_str()),
@@ -220,7 +220,7 @@ fn move_options(engine: &Engine, vm: VmId, now: Timestamp) -> Vec<MoveOption> {
             seen.push(array);
             let array = cluster.array(array);
             let hosts = array.ring.iter().chain(&array.base).take(NAMED_HOSTS);
-            targets.extend(hosts.map(|host| Target::Host(cluster.host(*host).name.clone())));
+            targets.extend(hosts.map(|host| Target::Host(cluster.host(*host).name.to_string())));
         }
     }
     targets.into_iter().map(|target| move_option(engine, vm, target, now)).collect()

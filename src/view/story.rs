@@ -1,7 +1,5 @@
 //! What happened in names, for the history: readings aside.
 
-use std::sync::Arc;
-
 use super::event::ends;
 use crate::core::cluster::Cluster;
 use crate::core::engine::{Happened, Phase, Record};
@@ -14,7 +12,7 @@ pub fn told(record: &Record, cluster: &Cluster) -> Option<Told> {
         Happened::Migration { phase: Phase::Running, percent, .. } if percent > 0 => return None,
         _ => {}
     }
-    let vm = record.vm.map(|vm| Arc::from(cluster.vm(vm).name.as_str()));
+    let vm = record.vm.map(|vm| cluster.vm(vm).name.clone().into());
     Some(Told { at: record.at, vm, what: story(&record.what, cluster) })
 }
 

@@ -9,7 +9,7 @@ mod time;
 mod transfer;
 
 pub use driver::{Commands, CopyStorage, Domain, Driver, Libvirt, Reach};
-pub use id::{ArrayId, HostId, RequestId, SiteId, VmId};
+pub use id::{ArrayId, HostId, Name, RequestId, SiteId, VmId};
 pub use indicator::{Direction, Indicator, IndicatorKind, Reading, Value};
 pub use model::{Array, Cluster, Host, HostState, Limits, Mode, Pick, Site, Vm};
 pub use source::{Monitor, MysqlQuantity, OnTimeout, Secret, Source, Usage};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrayId, HostId, Indicator, SiteId, Span, VmId};
+use super::{ArrayId, HostId, Indicator, Name, SiteId, Span, VmId};
 use crate::core::policy::Settings;
 
 /// How far the engine may go on its own. Ordered: a VM may only be narrower than its cluster.
@@ -33,7 +33,7 @@ impl Mode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Site {
     /// Unique among sites.
-    pub name: String,
+    pub name: Name,
     /// Exactly one site is home.
     pub home: bool,
 }
@@ -53,7 +53,7 @@ pub enum Pick {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Array {
     /// Unique among arrays.
-    pub name: String,
+    pub name: Name,
     /// Where it stands.
     pub site: SiteId,
     /// The hosts in their order, without the base; later = better.
@@ -83,7 +83,7 @@ pub enum HostState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Host {
     /// Unique within the cluster.
-    pub name: String,
+    pub name: Name,
     /// The array it belongs to.
     pub array: ArrayId,
     /// How many VMs it takes; `None` has no bound.
@@ -98,7 +98,7 @@ pub struct Host {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Vm {
     /// Unique within the cluster.
-    pub name: String,
+    pub name: Name,
     /// The word in the SERVICE column: `mysql`, `apache`, `http`, `queue`.
     pub service: String,
     /// The array it lives in (its home array, for a VM of the site policy).
@@ -147,7 +147,8 @@ impl Default for Limits {
     }
 }
 
-/// Everything the engine is told about: what there is, and how it may act.
+/// Everything the engine is told about: what there is, and how it may act. Whoever names a site, an array, a host or a VM
+/// clones the name from here.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cluster {
     /// Shown in the header.

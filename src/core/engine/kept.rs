@@ -131,8 +131,8 @@ impl Engine {
     /// What is to be kept of a VM.
     pub fn keep(&self, vm: VmId) -> Kept {
         let (live, described) = (self.live(vm), self.cluster.vm(vm));
-        let host = |id: HostId| self.cluster.host(id).name.clone();
-        let array = |id: ArrayId| self.cluster.array(id).name.clone();
+        let host = |id: HostId| self.cluster.host(id).name.to_string();
+        let array = |id: ArrayId| self.cluster.array(id).name.to_string();
         let dated = |list: &[(Timestamp, HostId)]| list.iter().map(|(at, id)| (*at, host(*id))).collect();
         let waits = |waiting: &Waiting| {
             let Waiting { id, action, to, by, lapses } = *waiting;
@@ -166,7 +166,7 @@ impl Engine {
 
     /// What is to be kept of the cluster at this instant.
     pub fn keep_cluster(&self, now: Timestamp) -> KeptCluster {
-        let name = |vm: VmId| self.cluster.vm(vm).name.clone();
+        let name = |vm: VmId| self.cluster.vm(vm).name.to_string();
         let alarms = self.alarms.iter().map(|(at, vm, text)| (*at, vm.map(name), text.clone())).collect();
         let (says, is) = (self.config_mode, self.cluster.mode);
         let mode = (is < says).then_some((says, is));
@@ -176,7 +176,7 @@ impl Engine {
     fn keep_drains(&self) -> Vec<KeptDrain> {
         let kept = |(host, drain): (&HostId, &Drain)| {
             let Drain { since, commanded, paused, moved, done, told, .. } = *drain;
-            let (host, by) = (self.cluster.host(*host).name.clone(), drain.by.clone());
+            let (host, by) = (self.cluster.host(*host).name.to_string(), drain.by.clone());
             KeptDrain { host, by, since, commanded, paused, moved, done, told }
         };
         self.drains.iter().map(kept).collect()

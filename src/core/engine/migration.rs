@@ -493,9 +493,9 @@ impl Engine {
     /// A request's migration, for the journal; `None` if none is under way.
     pub fn in_flight(&self, id: RequestId) -> Option<InFlight> {
         let migration = self.migrations.get(&id)?;
-        let host = |host| self.cluster.host(host).name.clone();
+        let host = |host| self.cluster.host(host).name.to_string();
         let Route { vm, from, to, .. } = migration.route;
-        let vm = self.cluster.vm(vm).name.clone();
+        let vm = self.cluster.vm(vm).name.to_string();
         Some(InFlight { id, vm, from: host(from), to: host(to), action: migration.action, by: migration.by })
     }
 

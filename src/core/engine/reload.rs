@@ -160,7 +160,7 @@ impl Engine {
     fn forget_readings(&mut self, old: &Cluster, names: &Names, reread: &[String]) {
         for (from, was) in old.vms.iter().enumerate() {
             let Some(vm) = names.vms[from] else { continue };
-            if was.indicator != self.cluster.vm(vm).indicator || reread.contains(&was.name) {
+            if was.indicator != self.cluster.vm(vm).indicator || reread.iter().any(|name| was.name == *name) {
                 let live = self.live_mut(vm);
                 live.forget_readings();
             }

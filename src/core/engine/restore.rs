@@ -150,7 +150,7 @@ impl Engine {
             array == described.array || described.away == Some(array)
         });
         let why = match was {
-            Some(host) if kept.configured == *configured || kept.host == *configured => return host,
+            Some(host) if *configured == kept.configured || *configured == kept.host => return host,
             Some(_) => "the config says so since",
             None => "it cannot be there by the config",
         };

@@ -143,7 +143,7 @@ impl Engine {
     }
 
     fn warnings(&self, vm: VmId, to: HostId, now: Timestamp) -> Vec<String> {
-        let ask = Ask::Operator(Target::Host(self.cluster.host(to).name.clone()));
+        let ask = Ask::Operator(Target::Host(self.cluster.host(to).name.to_string()));
         let warns = [Gate::Quality, Gate::Schedule, Gate::Hold, Gate::Flapping, Gate::Cooldown];
         let shut = self.assess(vm, &ask, now).into_iter().filter(|(gate, _)| warns.contains(gate));
         shut.filter_map(|(gate, why)| Some(format!("{}: {}", gate.word(), why?))).collect()

@@ -27,10 +27,11 @@ const NEVER_READ: Span = Span::from_hours(24 * 365 * 40);
 
 /// A cluster in which nothing keeps a decision from being carried out.
 fn no_gates(policy: Settings) -> Cluster {
-    let host = |n| Host { name: format!("h{n}"), array: ArrayId(0), capacity: None, price: 0.0, draining: false };
+    let host =
+        |n| Host { name: format!("h{n}").into(), array: ArrayId(0), capacity: None, price: 0.0, draining: false };
     let indicator = Indicator { name: "load".to_owned(), unit: String::new(), kind: IndicatorKind::Gauge };
     let vm = Vm {
-        name: "nii1".to_owned(),
+        name: "nii1".into(),
         service: "mysql".to_owned(),
         array: ArrayId(0),
         host: HostId(0),
@@ -45,8 +46,8 @@ fn no_gates(policy: Settings) -> Cluster {
         name: "live".to_owned(),
         mode: Mode::Auto,
         limits: Limits { flap_window: None, ..Limits::default() },
-        sites: vec![Site { name: "home".to_owned(), home: true }],
-        arrays: vec![Array { name: "a".to_owned(), site: SiteId(0), ring, base, pick: Pick::Next }],
+        sites: vec![Site { name: "home".into(), home: true }],
+        arrays: vec![Array { name: "a".into(), site: SiteId(0), ring, base, pick: Pick::Next }],
         hosts: (1..=3).map(host).collect(),
         vms: vec![vm],
     }

@@ -132,12 +132,12 @@ fn named<T>(
 }
 
 fn array(told: &mut Changes, (old_cluster, old): (&Cluster, &Array), (new_cluster, new): (&Cluster, &Array)) {
-    let site = |cluster: &Cluster, array: &Array| cluster.sites[array.site.index()].name.clone();
+    let site = |cluster: &Cluster, array: &Array| cluster.sites[array.site.index()].name.to_string();
     let ring = |cluster: &Cluster, array: &Array| {
         array.ring.iter().map(|host| cluster.host(*host).name.as_str()).collect::<Vec<_>>().join(" ")
     };
     let base = |cluster: &Cluster, base: Option<HostId>| {
-        base.map_or_else(|| NONE.to_owned(), |host| cluster.host(host).name.clone())
+        base.map_or_else(|| NONE.to_owned(), |host| cluster.host(host).name.to_string())
     };
     let pick = |pick: Pick| word(&read::PICKS, pick);
     told.change("site", &site(old_cluster, old), &site(new_cluster, new));
@@ -186,7 +186,7 @@ fn vms(told: &mut Changes, old: &Config, new: &Config) {
     let before: HashMap<&str, usize> =
         old.cluster.vms.iter().enumerate().map(|(index, vm)| (vm.name.as_str(), index)).collect();
     for (index, vm) in new.cluster.vms.iter().enumerate() {
-        told.vm = Some(vm.name.clone());
+        told.vm = Some(vm.name.to_string());
         match before.get(vm.name.as_str()) {
             Some(before) => vm_keys(told, (old, VmId::at(*before)), (new, VmId::at(index))),
             None => told.say(&format!("added, on {}", new.cluster.host(vm.host).name)),
@@ -194,7 +194,7 @@ fn vms(told: &mut Changes, old: &Config, new: &Config) {
     }
     let after: HashSet<&str> = new.cluster.vms.iter().map(|vm| vm.name.as_str()).collect();
     for vm in old.cluster.vms.iter().filter(|vm| !after.contains(vm.name.as_str())) {
-        told.vm = Some(vm.name.clone());
+        told.vm = Some(vm.name.to_string());
         told.say("removed");
     }
     told.vm = None;
@@ -202,10 +202,11 @@ fn vms(told: &mut Changes, old: &Config, new: &Config) {
 
 fn vm_keys(told: &mut Changes, (old, was): (&Config, VmId), (new, is): (&Config, VmId)) {
     let (before, after) = (old.cluster.vm(was), new.cluster.vm(is));
-    let host = |cluster: &Cluster, vm: &Vm| cluster.host(vm.host).name.clone();
-    let array = |cluster: &Cluster, vm: &Vm| cluster.array(vm.array).name.clone();
-    let away =
-        |cluster: &Cluster, vm: &Vm| vm.away.map_or_else(|| NONE.to_owned(), |away| cluster.array(away).name.clone());
+    let host = |cluster: &Cluster, vm: &Vm| cluster.host(vm.host).name.to_string();
+    let array = |cluster: &Cluster, vm: &Vm| cluster.array(vm.array).name.to_string();
+    let away = |cluster: &Cluster, vm: &Vm| {
+        vm.away.map_or_else(|| NONE.to_owned(), |away| cluster.array(away).name.to_string())
+    };
     let mode = |vm: &Vm| vm.mode.map_or("the cluster's", Mode::word);
     let policy = |config: &Config, id: VmId| {
         let shared = config.origins.get(id.index()).and_then(|origin| origin.shared.clone());

@@ -99,10 +99,10 @@ impl Plan {
     /// What draining a host would mean; nothing is done.
     pub fn of(engine: &Engine, host: HostId, now: Timestamp) -> Self {
         let cluster = engine.cluster();
-        let name = |id: HostId| cluster.host(id).name.clone();
+        let name = |id: HostId| cluster.host(id).name.to_string();
         let plan = engine.drain_plan(host, now);
         let moves = plan.moves.into_iter().map(|planned| PlannedMove {
-            vm: cluster.vm(planned.vm).name.clone(),
+            vm: cluster.vm(planned.vm).name.to_string(),
             to: planned.to.as_ref().ok().map(|to| name(*to)),
             why: planned.to.err(),
             warnings: planned.warnings,
@@ -134,15 +134,15 @@ impl Progress {
     pub fn of(engine: &Engine, host: HostId) -> Option<Self> {
         let (cluster, drain) = (engine.cluster(), engine.drain(host)?);
         let under_way = engine.migrations().filter(|migration| migration.route.from == host).map(|migration| Travels {
-            vm: cluster.vm(migration.route.vm).name.clone(),
-            to: cluster.host(migration.route.to).name.clone(),
+            vm: cluster.vm(migration.route.vm).name.to_string(),
+            to: cluster.host(migration.route.to).name.to_string(),
             percent: migration.percent,
             detail: words(migration),
         });
         let stuck = drain.stuck.iter();
-        let stuck = stuck.map(|(vm, why)| Stays { vm: cluster.vm(*vm).name.clone(), why: why.clone() });
+        let stuck = stuck.map(|(vm, why)| Stays { vm: cluster.vm(*vm).name.to_string(), why: why.clone() });
         Some(Self {
-            host: cluster.host(host).name.clone(),
+            host: cluster.host(host).name.to_string(),
             of: drain.of,
             moved: drain.moved,
             paused: drain.paused,

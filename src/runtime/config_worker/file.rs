@@ -239,7 +239,7 @@ impl ConfigFile {
         let (Some(old), Some(new)) = (old, &self.config) else { return Edited::default() };
         let pairs = old.cluster.vms.iter().zip(&new.cluster.vms).filter(|(a, b)| a.policy != b.policy);
         let changes =
-            pairs.map(|(_, vm)| Change { vm: vm.name.clone(), settings: Box::new(vm.policy.clone()) }).collect();
+            pairs.map(|(_, vm)| Change { vm: vm.name.to_string(), settings: Box::new(vm.policy.clone()) }).collect();
         Edited { changes, why, origins: self.origins(), draft: None }
     }
 
@@ -301,7 +301,7 @@ fn value_by_value(
             BlockName::Vm(vm) => Some(vm.clone()),
             BlockName::Shared(name) => config
                 .as_ref()
-                .and_then(|config| config.sharing(name).next().map(|vm| config.cluster.vm(vm).name.clone())),
+                .and_then(|config| config.sharing(name).next().map(|vm| config.cluster.vm(vm).name.to_string())),
         };
         let vm = vm.ok_or("cannot be undone: the file was changed since, and the policy is not in it any more")?;
         let patch = [(change.key.as_str(), change.old.as_deref())];

@@ -180,7 +180,7 @@ fn a_changed_config_keeps_each_vms_graph_by_its_name() {
     assert!(points(&before).len() >= 4);
 
     let (mut cluster, mut monitors, mut plan) = scenario();
-    cluster.vms[NII3.index()].name = "nii9".to_owned();
+    cluster.vms[NII3.index()].name = "nii9".into();
     cluster.vms.reverse();
     monitors.reverse();
     plan.vms.reverse();
@@ -272,7 +272,7 @@ fn what_draining_a_host_would_mean_is_said_only_while_it_is_asked() {
     stage.run_until(Span::from_mins(1));
     assert!(stage.snapshot().drain.is_none());
     let here = stage.engine_host.engine().live(NII3).host();
-    let name: Arc<str> = Arc::from(stage.engine_host.engine().cluster().host(here).name.as_str());
+    let name: Arc<str> = stage.engine_host.engine().cluster().host(here).name.clone().into();
     stage.publisher.set_look(Subscription { drain: Some(Arc::clone(&name)), ..Subscription::default() });
     let plan = stage.snapshot().drain.clone().expect("a plan");
     assert_eq!((&plan.host, plan.at_once), (&name, 1));
@@ -288,7 +288,7 @@ fn a_host_that_is_drained_is_followed_to_its_end_and_its_release() {
     let mut stage = Stage::set();
     stage.run_until(Span::from_mins(1));
     let here = stage.engine_host.engine().live(NII3).host();
-    let host = stage.engine_host.engine().cluster().host(here).name.clone();
+    let host = stage.engine_host.engine().cluster().host(here).name.to_string();
     let drain =
         |snapshot: &Snapshot| snapshot.hosts().find(|view| *view.name == *host).and_then(|view| view.drain.clone());
     stage.say(Command::Drain { host: host.clone() });

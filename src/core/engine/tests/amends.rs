@@ -134,7 +134,7 @@ fn a_request_whose_destination_goes_is_dropped_and_that_is_said() {
     let mut world = World::new(old.clone(), always(60.0));
     world.run_for(Span::from_mins(3));
     let mut new = old;
-    new.hosts[1].name = "h9".to_owned();
+    new.hosts[1].name = "h9".into();
     world.tell(reloaded(new));
     assert_eq!(
         world.blocked(),

@@ -180,7 +180,7 @@ fn a_move_of_long_unknown_outcome_is_not_counted_among_the_moves_of_this_hour() 
 fn restarted(world: &mut World, journalled: &InFlight) {
     let engine = &world.engine;
     let kept: Vec<(String, Kept)> =
-        engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect();
+        engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.to_string(), engine.keep(vm))).collect();
     let whole = engine.keep_cluster(world.now);
     world.engine = Engine::restored(engine.cluster().clone(), world.now, &kept, Some(whole));
     world.under_way.clear();

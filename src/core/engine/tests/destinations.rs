@@ -23,7 +23,7 @@ fn an_operator_does_not_move_a_vm_into_an_array_that_shares_nothing_with_its_own
     other.array = ArrayId(1);
     cluster.hosts.push(other);
     let ring = vec![HostId(3)];
-    cluster.arrays.push(Array { name: "b".to_owned(), site: SiteId(0), ring, base: None, pick: Pick::Next });
+    cluster.arrays.push(Array { name: "b".into(), site: SiteId(0), ring, base: None, pick: Pick::Next });
     let mut world = World::new(cluster, always(10.0));
     let target = Target::Host("x1".to_owned());
     assert_eq!(world.engine.destination_of(VmId(0), &target, world.now), None);

@@ -28,7 +28,7 @@ fn drain(world: &mut World, host: &str) {
 
 fn under_way(world: &World) -> Vec<String> {
     let cluster = world.engine.cluster();
-    let name = |vm: VmId| cluster.vm(vm).name.clone();
+    let name = |vm: VmId| cluster.vm(vm).name.to_string();
     world.engine.migrations().map(|f| format!("{} to {}", name(f.route.vm), cluster.host(f.route.to).name)).collect()
 }
 
@@ -427,7 +427,7 @@ fn it_goes_on_after_a_restart_and_a_reload() {
     assert_eq!((drain.by.as_str(), drain.paused, drain.of, drain.moved), ("root", true, 3, 2));
     let engine = &world.engine;
     let kept: Vec<(String, Kept)> =
-        engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect();
+        engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.to_string(), engine.keep(vm))).collect();
     let whole = serde_json::to_string(&engine.keep_cluster(world.now)).unwrap();
     let whole = serde_json::from_str(&whole).unwrap();
     world.engine = Engine::restored(engine.cluster().clone(), world.now, &kept, Some(whole));

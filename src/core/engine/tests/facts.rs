@@ -27,7 +27,7 @@ fn by_driver(world: &World) -> Vec<String> {
 fn restart(world: &mut World) {
     let engine = &world.engine;
     let kept: Vec<(String, Kept)> =
-        engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect();
+        engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.to_string(), engine.keep(vm))).collect();
     let kept = serde_json::from_str::<Vec<(String, Kept)>>(&serde_json::to_string(&kept).unwrap()).unwrap();
     let whole = engine.keep_cluster(world.now);
     world.engine = Engine::restored(engine.cluster().clone(), world.now, &kept, Some(whole));
@@ -90,7 +90,7 @@ fn a_foreign_move_while_it_was_down_is_noticed_too() {
 fn where_it_is_found_after_its_host_left_the_config_is_no_foreign_move() {
     let mut world = located();
     let mut without = cluster(3, threshold());
-    without.hosts[0].name = "h9".to_owned();
+    without.hosts[0].name = "h9".into();
     world.tell(Event::Reconfigured { cluster: Box::new(without), reread: Vec::new(), said: Vec::new() });
     found(&mut world, &[1]);
     assert_eq!((world.host(), world.alarms().len()), ("h2", 0));

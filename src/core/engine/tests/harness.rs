@@ -254,9 +254,9 @@ pub fn cluster(ring: u32, policy: Settings) -> Cluster {
         name: "test".to_owned(),
         mode: Mode::Auto,
         limits: Limits { flap_window: None, ..Limits::default() },
-        sites: vec![Site { name: "home".to_owned(), home: true }],
+        sites: vec![Site { name: "home".into(), home: true }],
         arrays: vec![Array {
-            name: "a".to_owned(),
+            name: "a".into(),
             site: SiteId(0),
             ring: (0..ring).map(HostId).collect(),
             base: Some(HostId(ring)),
@@ -268,12 +268,12 @@ pub fn cluster(ring: u32, policy: Settings) -> Cluster {
 }
 
 pub fn host(name: &str) -> Host {
-    Host { name: name.to_owned(), array: ArrayId(0), capacity: None, price: 0.0, draining: false }
+    Host { name: name.into(), array: ArrayId(0), capacity: None, price: 0.0, draining: false }
 }
 
 pub fn vm(name: &str, policy: Settings) -> Vm {
     Vm {
-        name: name.to_owned(),
+        name: name.into(),
         service: "mysql".to_owned(),
         array: ArrayId(0),
         host: HostId(0),

@@ -29,7 +29,7 @@ fn a_reload_keeps_counts_holds_and_places_by_name() {
     let nii1 = world.engine.cluster().vm_named("nii1").unwrap();
     let other = world.engine.cluster().vm_named("other").unwrap();
     assert_eq!(nii1, VmId(1));
-    let named = |vm| world.engine.cluster().host(world.engine.live(vm).host()).name.clone();
+    let named = |vm| world.engine.cluster().host(world.engine.live(vm).host()).name.to_string();
     assert_eq!(named(nii1), "h2");
     assert_eq!(world.engine.state(other), VmState::Held);
     world.run_for(Span::from_mins(8));
@@ -70,12 +70,12 @@ fn a_reload_does_not_lose_a_vm_that_is_migrating() {
 
 fn two_sites(rule: SiteRule) -> Cluster {
     let mut cluster = cluster(2, Settings::new(Rule::Site(rule), Direction::HigherIsWorse));
-    cluster.sites.push(Site { name: "cloud".to_owned(), home: false });
+    cluster.sites.push(Site { name: "cloud".into(), home: false });
     let mut away = host("x1");
     away.array = ArrayId(1);
     cluster.hosts.push(away);
     let ring = vec![HostId(3)];
-    cluster.arrays.push(Array { name: "c".to_owned(), site: SiteId(1), ring, base: None, pick: Pick::Next });
+    cluster.arrays.push(Array { name: "c".into(), site: SiteId(1), ring, base: None, pick: Pick::Next });
     cluster.vms[0].away = Some(ArrayId(1));
     cluster
 }

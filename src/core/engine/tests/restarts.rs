@@ -11,7 +11,7 @@ const MIN: Span = Span::from_mins(1);
 const VM: VmId = VmId(0);
 
 fn kept(engine: &Engine) -> Vec<(String, Kept)> {
-    engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), engine.keep(vm))).collect()
+    engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.to_string(), engine.keep(vm))).collect()
 }
 
 /// Stops the engine, and begins again so long after, with this config.
@@ -263,7 +263,7 @@ fn it_is_where_it_was_unless_the_config_says_otherwise_since() {
     assert_eq!(of_config(&world), ["it was on h2: taken to be on h4, the config says so since"]);
     let mut world = moved();
     let mut without = cluster(4, threshold());
-    without.hosts[1].name = "h9".to_owned();
+    without.hosts[1].name = "h9".into();
     restart_with(&mut world, MIN, without);
     assert_eq!(world.host(), "h1");
     assert_eq!(of_config(&world), ["it was on h2: taken to be on h1, it cannot be there by the config"]);
@@ -432,7 +432,7 @@ fn a_resumed_migration_whose_host_is_gone_is_an_alarm_in_words() {
     let text = serde_json::to_string(&migration).unwrap();
     assert_eq!(serde_json::from_str::<InFlight>(&text).unwrap(), migration);
     let mut without = cluster(4, threshold());
-    without.hosts[1].name = "h9".to_owned();
+    without.hosts[1].name = "h9".into();
     restart_with(&mut world, MIN, without);
     resume(&mut world, &migration);
     let words = "request #1 was moving nii1 from h1 to h2 when whimbrel stopped, and host h2 is not in the config any \
@@ -509,7 +509,7 @@ fn a_request_that_waits_for_a_host_that_left_the_config_is_dropped() {
         world
     };
     let mut without = asking.clone();
-    without.hosts[1].name = "h9".to_owned();
+    without.hosts[1].name = "h9".into();
     let mut world = waits();
     restart_with(&mut world, Span::from_secs(1), without.clone());
     let why = "request #1 dropped: its destination is not in the config any more";

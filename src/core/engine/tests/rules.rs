@@ -149,7 +149,7 @@ fn two_arrays() -> Cluster {
     other.array = ArrayId(1);
     cluster.hosts.push(other);
     let ring = vec![HostId(3)];
-    cluster.arrays.push(Array { name: "b".to_owned(), site: SiteId(0), ring, base: None, pick: Pick::Next });
+    cluster.arrays.push(Array { name: "b".into(), site: SiteId(0), ring, base: None, pick: Pick::Next });
     cluster
 }
 

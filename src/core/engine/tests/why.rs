@@ -128,9 +128,9 @@ fn site(break_even: BreakEven) -> World {
     cluster.hosts.push(away);
     let ring = vec![HostId(3)];
     let pick = crate::core::cluster::Pick::Next;
-    let (name, site) = ("c".to_owned(), crate::core::cluster::SiteId(1));
+    let (name, site) = ("c".into(), crate::core::cluster::SiteId(1));
     cluster.arrays.push(crate::core::cluster::Array { name, site, ring, base: None, pick });
-    cluster.sites.push(crate::core::cluster::Site { name: "cloud".to_owned(), home: false });
+    cluster.sites.push(crate::core::cluster::Site { name: "cloud".into(), home: false });
     cluster.vms[0].away = Some(ArrayId(1));
     World::new(cluster, always(0.0))
 }

@@ -58,7 +58,7 @@ impl ClusterFixture {
     }
 
     pub(super) fn site(&mut self, name: &str, home: bool) -> SiteId {
-        self.cluster.sites.push(Site { name: name.to_owned(), home });
+        self.cluster.sites.push(Site { name: name.into(), home });
         SiteId::at(self.cluster.sites.len() - 1)
     }
 
@@ -72,13 +72,13 @@ impl ClusterFixture {
         let array = ArrayId::at(self.cluster.arrays.len());
         let ring = ring.into_iter().map(|machine| self.host(machine, array)).collect();
         let base = base.map(|machine| self.host(machine, array));
-        self.cluster.arrays.push(Array { name, site, ring, base, pick: Pick::Next });
+        self.cluster.arrays.push(Array { name: name.into(), site, ring, base, pick: Pick::Next });
         array
     }
 
     fn host(&mut self, machine: HostFixture, array: ArrayId) -> HostId {
         let HostFixture { name, ghz, capacity, price } = machine;
-        self.cluster.hosts.push(Host { name, array, capacity: Some(capacity), price, draining: false });
+        self.cluster.hosts.push(Host { name: name.into(), array, capacity: Some(capacity), price, draining: false });
         self.hosts_ghz.push(ghz);
         HostId::at(self.cluster.hosts.len() - 1)
     }
@@ -86,7 +86,7 @@ impl ClusterFixture {
     pub(super) fn vm(&mut self, host: HostId, vm: VmFixture) -> VmId {
         let (word, indicator, direction) = service(vm.plan.service);
         self.cluster.vms.push(Vm {
-            name: vm.name,
+            name: vm.name.into(),
             service: word.to_owned(),
             array: self.cluster.host(host).array,
             host,

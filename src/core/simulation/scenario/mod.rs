@@ -150,7 +150,7 @@ impl ScenarioPast {
         let raised = nii1.policy.clone();
         if let Ok(low) = raised.with(Field::Threshold, TOO_LOW) {
             nii1.policy = low;
-            self.edits.push((self.from + RAISED, nii1.name.clone(), raised));
+            self.edits.push((self.from + RAISED, nii1.name.to_string(), raised));
         }
     }
 }

@@ -17,7 +17,7 @@ fn a_host_is_emptied_and_stays_empty_until_it_is_released() {
         let mut playing = fleet(seed);
         playing.until(after(600));
         let host = HostId(0);
-        let name = playing.engine.cluster().host(host).name.clone();
+        let name = playing.engine.cluster().host(host).name.to_string();
         assert!(playing.engine.host(host).vms() > 1);
         let plan = playing.engine.drain_plan(host, after(600));
         assert!(plan.moves.iter().all(|planned| planned.to.is_ok()), "{:?}", plan.warnings);

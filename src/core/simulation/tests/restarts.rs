@@ -17,7 +17,7 @@ fn playing(scenario: Scenario, seed: u64) -> Playing {
 fn kept(engine: &Engine) -> Vec<(String, Kept)> {
     let written = |vm| serde_json::to_string(&engine.keep(vm)).expect("serialises");
     let read = |text: String| serde_json::from_str(&text).expect("reads back");
-    engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.clone(), read(written(vm)))).collect()
+    engine.vm_ids().map(|vm| (engine.cluster().vm(vm).name.to_string(), read(written(vm)))).collect()
 }
 
 fn in_flight(engine: &Engine) -> Vec<InFlight> {

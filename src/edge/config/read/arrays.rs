@@ -11,7 +11,7 @@ use super::driver;
 use super::reaches::{self, Entry};
 use super::sites::Sites;
 use super::{check_unique, lookup};
-use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Pick, Reach, SiteId};
+use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Name, Pick, Reach, SiteId};
 
 const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
 
@@ -77,8 +77,7 @@ const HOST_FIELDS: [Field<SimulatedHost>; 4] = [
 ];
 
 fn blank_host() -> SimulatedHost {
-    let name = String::new();
-    (Host { name, array: ArrayId::at(0), capacity: None, price: 0.0, draining: false }, DEFAULT_GHZ)
+    (Host { name: Name::default(), array: ArrayId::at(0), capacity: None, price: 0.0, draining: false }, DEFAULT_GHZ)
 }
 
 pub(super) fn host_kinds() -> Vec<KindOfTable> {
@@ -93,7 +92,7 @@ const HOST: Shape = shape!("a host", host_kinds);
 /// The keys of a host and of how it is reached, as a file has them. `ghz`: if it is a simulated one.
 pub(in super::super) fn write_host(host: &Host, ghz: Option<f64>, reach: Option<&Reach>) -> Vec<WrittenKey> {
     let mut keys: Vec<WrittenKey> =
-        text(&host.name).map(|name| WrittenKey::new(HOST_NAME, name, false)).into_iter().collect();
+        text(host.name.as_str()).map(|name| WrittenKey::new(HOST_NAME, name, false)).into_iter().collect();
     keys.extend(write(&HOST_FIELDS, &(host.clone(), ghz.unwrap_or(DEFAULT_GHZ)), &blank_host()));
     let uris = reach.into_iter().flat_map(|reach| [(HOST_URI, &reach.uri), (HOST_PEER_URI, &reach.peer_uri)]);
     keys.extend(uris.filter_map(|(key, uri)| Some(WrittenKey::new(key, text(uri.as_ref()?)?, false))));
@@ -197,7 +196,7 @@ impl<'a> Reader<'a> {
         });
         arrays.drivers.push(driver.map(|given| given.driver));
         arrays.list.push(Array {
-            name: name.map_or_else(String::new, |name| name.value.to_owned()),
+            name: name.map_or_else(Name::default, |name| name.value.into()),
             site: site.unwrap_or_else(|| self.sites.home()),
             ring: hosts.into_iter().filter(|host| Some(*host) != base).collect(),
             base,
@@ -242,7 +241,7 @@ impl<'a> Reader<'a> {
             name
         }?;
         check_unique(&mut self.hosts, "a host", &name, self.diagnostics);
-        host.0.name = name.value.to_owned();
+        host.0.name = name.value.into();
         Some((host, Entry { name, uri, peer_uri, cpu_ghz }))
     }
 }

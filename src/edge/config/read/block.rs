@@ -33,10 +33,10 @@ impl User {
         let array = cluster.array(vm.array);
         let is_set = monitor.deadline != Monitor::default_deadline(vm.interval);
         Self {
-            vm: vm.name.clone(),
+            vm: vm.name.to_string(),
             direction: vm.policy.direction,
             queue: plan.service == Some(Service::Queue),
-            array: array.name.clone(),
+            array: array.name.to_string(),
             base: array.base.is_some(),
             deadline: Deadline::of(&monitor.source, plan, monitor.deadline, is_set),
         }

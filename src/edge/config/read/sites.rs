@@ -36,7 +36,7 @@ impl Sites {
 /// Without any `[[site]]` there is one, named home.
 pub(super) fn read(top: &Table<'_>, diagnostics: &Diagnostics) -> Sites {
     let Some(item) = top.get("site").filter(|item| !item.is_empty_list()) else {
-        return Sites { list: vec![Site { name: "home".to_owned(), home: true }], whole: true };
+        return Sites { list: vec![Site { name: "home".into(), home: true }], whole: true };
     };
     let (mut list, mut seen, mut home) = (Vec::new(), HashSet::new(), None);
     let (entries, mut whole) = item.list("[[site]], in double brackets, once for each");
@@ -58,7 +58,7 @@ pub(super) fn read(top: &Table<'_>, diagnostics: &Diagnostics) -> Sites {
         }
         if let Some(name) = name {
             check_unique(&mut seen, "a site", &name, diagnostics);
-            list.push(Site { name: name.value.to_owned(), home: is_home });
+            list.push(Site { name: name.value.into(), home: is_home });
         }
         table.finish(None);
     }

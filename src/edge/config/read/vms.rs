@@ -140,7 +140,7 @@ impl<'a> Reader<'_, 'a> {
         check_deadline(policy, &watched, interval, &monitor);
         let (place, interval, watch) = (place?, interval?, watched.watch.filter(|_| watched.is_whole)?);
         let vm = Vm {
-            name: name?.value.to_owned(),
+            name: name?.value.into(),
             service: service.map_or_else(|| watch.service().to_owned(), |service| service.value.to_owned()),
             array: place.array,
             host: place.host,
