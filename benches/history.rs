@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use whimbrel::core::cluster::{Span, Timestamp, Value};
+use whimbrel::core::cluster::{Name, Span, Timestamp, Value};
 use whimbrel::core::engine::VmState;
 use whimbrel::core::insight::{Entry, Seen};
 use whimbrel::edge::history::{Batch, Owner, Reader, Retention, Store};
@@ -33,8 +33,8 @@ fn value(vm: usize, minute: i64) -> f64 {
 }
 
 /// A reading of each VM, a few milliseconds late, one in a hundred a gap.
-fn round(names: &[Arc<str>], minute: i64, gap: &Arc<str>) -> Batch {
-    let reading = |(vm, name): (usize, &Arc<str>)| {
+fn round(names: &[Name], minute: i64, gap: &Arc<str>) -> Batch {
+    let reading = |(vm, name): (usize, &Name)| {
         let late = (vm as i64 * 7 + minute * 13) % 5;
         let seen = match (vm as i64 + minute) % 100 {
             0 => Seen::Gap(Arc::clone(gap)),
@@ -42,12 +42,12 @@ fn round(names: &[Arc<str>], minute: i64, gap: &Arc<str>) -> Batch {
         };
         let at = BEGIN + Span::from_millis(60_000 * minute + 6 * vm as i64 + late);
         let count = u32::from((vm as i64 + minute) % 9 == 0);
-        (Arc::clone(name), Entry { at, seen, count, low_count: 0, state: VmState::Watching })
+        (name.clone(), Entry { at, seen, count, low_count: 0, state: VmState::Watching })
     };
     Batch { readings: names.iter().enumerate().map(reading).collect(), ..Batch::default() }
 }
 
-fn names(n: usize) -> Vec<Arc<str>> {
+fn names(n: usize) -> Vec<Name> {
     (0..n).map(|vm| format!("vm{vm:05}").into()).collect()
 }
 

@@ -5,15 +5,14 @@ mod support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use support::disk::Small;
 use support::services::or_skip;
-use whimbrel::core::cluster::{Direction, RequestId, Span, Timestamp, Value};
-use whimbrel::core::engine::{InFlight, VmState};
-use whimbrel::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom, Story, Told};
+use whimbrel::core::cluster::{Direction, Name, RequestId, Span, Timestamp, Value};
+use whimbrel::core::engine::{Happened, InFlight, Record, VmState};
+use whimbrel::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom};
 use whimbrel::core::policy::{Bound, Place, Rule, Settings};
 use whimbrel::edge::history::{
     Batch, Flushed, HistoryError, HistoryWriter, Note, Order, Owner, Reader, Retention, Store,
@@ -43,15 +42,15 @@ fn exact(at: Timestamp, value: f64) -> Entry {
     entry(at, Seen::Sample(Value::Exact(value)))
 }
 
-fn vm(n: usize) -> Arc<str> {
+fn vm(n: usize) -> Name {
     format!("vm{n}").into()
 }
 
 /// A reading of every VM, and an alarm that says the number.
 fn numbered(n: i64) -> Batch {
-    let told = Told { at: minute(n), vm: None, what: Story::Alarm { text: n.to_string() } };
+    let told = Record { at: minute(n), vm: None, what: Happened::Alarm { text: n.to_string() } };
     let readings = (0..VMS).map(|i| (vm(i), exact(minute(n), n as f64))).collect();
-    Batch { readings, told: vec![told], ..Batch::default() }
+    Batch { readings, records: vec![told], ..Batch::default() }
 }
 
 fn migration(n: i64) -> InFlight {
@@ -152,11 +151,11 @@ fn what_was_acknowledged_survives_a_kill() {
 
         let _store = open(&path).expect("the lock is free and the file whole");
         let reader = Reader::open(&path).expect("a history");
-        let told = reader.told(None, minute(first), FOREVER.1, Order::OldestFirst, usize::MAX).expect("whole");
+        let told = reader.records(None, minute(first), FOREVER.1, Order::OldestFirst, usize::MAX).expect("whole");
         let numbers: Vec<i64> = told
             .iter()
             .map(|told| match &told.what {
-                Story::Alarm { text } => text.parse().expect("a number"),
+                Happened::Alarm { text } => text.parse().expect("a number"),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -229,7 +228,7 @@ fn a_reader_sees_whole_batches_while_they_are_written() {
     for n in 0..400 {
         keeper.put(numbered(n)).expect("no trouble");
         if n % 10 == 0 {
-            let told = reader.told(None, FOREVER.0, FOREVER.1, Order::NewestFirst, 1).expect("whole");
+            let told = reader.records(None, FOREVER.0, FOREVER.1, Order::NewestFirst, 1).expect("whole");
             if let Some(last) = told.first() {
                 let readings = reader.readings(&vm(63), FOREVER.0, last.at + Span::from_millis(1)).expect("whole");
                 assert_eq!(readings.last().map(|entry| entry.at), Some(last.at));
@@ -343,12 +342,12 @@ fn made(path: &Path) {
             store.tend(minute(n)).expect("room");
         }
     }
-    let told = |n, what| Told { at: minute(n), vm: Some(vm(0)), what };
+    let told = |n, what| Record { at: minute(n), vm: Some(vm(0)), what };
     let text = "slow queries 31 over 20".to_owned();
     let batch = Batch {
-        told: vec![
-            told(1, Story::Alarm { text }),
-            told(2, Story::State { state: VmState::Held, why: "by hand".to_owned() }),
+        records: vec![
+            told(1, Happened::Alarm { text }),
+            told(2, Happened::State { state: VmState::Held, why: "by hand".to_owned() }),
         ],
         settings: vec![settings(20.0, 0), settings(50.0, 200)],
         placed: vec![place("mln1", Place::Ring, 0), place("mln2", Place::Base, 100)],
@@ -382,8 +381,8 @@ fn is_as_made(path: &Path) {
     assert_eq!((readings[1].seen.clone(), readings[1].count), (Seen::Sample(Value::Exact(21.1)), 1));
     let last = reader.readings("vm1", minute(299), FOREVER.1).expect("whole");
     assert_eq!((last[0].low_count, last[0].state), (3, VmState::Settling));
-    let told = reader.told(Some("vm0"), FOREVER.0, FOREVER.1, Order::OldestFirst, 9).expect("whole");
-    assert_eq!(told[1].what, Story::State { state: VmState::Held, why: "by hand".to_owned() });
+    let told = reader.records(Some("vm0"), FOREVER.0, FOREVER.1, Order::OldestFirst, 9).expect("whole");
+    assert_eq!(told[1].what, Happened::State { state: VmState::Held, why: "by hand".to_owned() });
     let settings = reader.settings("vm0", minute(100), FOREVER.1).expect("whole");
     let bounds = settings.iter().map(|from| (from.at, from.settings.rule.high().map(|high| high.at)));
     assert_eq!(bounds.collect::<Vec<_>>(), [(minute(0), Some(20.0)), (minute(200), Some(50.0))]);
@@ -463,7 +462,7 @@ fn read_all(path: &Path) -> Result<(), HistoryError> {
         reader.settings(&vm, FOREVER.0, FOREVER.1)?;
         reader.reach(&vm)?;
     }
-    reader.told(None, FOREVER.0, FOREVER.1, Order::OldestFirst, usize::MAX)?;
+    reader.records(None, FOREVER.0, FOREVER.1, Order::OldestFirst, usize::MAX)?;
     reader.placed(FOREVER.0, FOREVER.1).map(drop)
 }
 

@@ -13,10 +13,9 @@ use serde::Serialize;
 
 use super::{load, past, refuse, span};
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::engine::{Happened, Record};
 use crate::core::format::{counted, measured};
-use crate::core::insight::{
-    Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Story, Told, activity, whole_hour,
-};
+use crate::core::insight::{Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes, activity, whole_hour};
 use crate::core::policy::Rule;
 use crate::edge::config::Config;
 use crate::edge::history::{HistoryError, Order, Reader};
@@ -84,18 +83,18 @@ fn read(
     to: Timestamp,
 ) -> Result<Activity, HistoryError> {
     let mut told = rests_before(reader, config, from)?;
-    told.extend(reader.told(vm, from, to, Order::OldestFirst, usize::MAX)?);
+    told.extend(reader.records(vm, from, to, Order::OldestFirst, usize::MAX)?);
     let mut placed = reader.placed(from, to)?;
     placed.retain(|one| config.cluster.vm_named(&one.vm).is_some());
     Ok(activity(&told, &placed, from, to, vm))
 }
 
 /// The state each VM with working hours was in at an instant, oldest first: a rest may have begun long before.
-fn rests_before(reader: &Reader, config: &Config, at: Timestamp) -> Result<Vec<Told>, HistoryError> {
+fn rests_before(reader: &Reader, config: &Config, at: Timestamp) -> Result<Vec<Record>, HistoryError> {
     let mut states = Vec::new();
     for vm in config.cluster.vms.iter().filter(|vm| matches!(vm.policy.rule, Rule::Schedule { .. })) {
-        let newest = reader.told(Some(&vm.name), Timestamp::default(), at, Order::NewestFirst, LAST_WORDS)?;
-        states.extend(newest.into_iter().find(|one| matches!(one.what, Story::State { .. })));
+        let newest = reader.records(Some(&vm.name), Timestamp::default(), at, Order::NewestFirst, LAST_WORDS)?;
+        states.extend(newest.into_iter().find(|one| matches!(one.what, Happened::State { .. })));
     }
     states.sort_by_key(|one| one.at);
     Ok(states)
@@ -354,8 +353,6 @@ fn stays(out: &mut String, activity: &Activity) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::core::cluster::{Span, Timestamp};
     use crate::core::insight::{EditedSetting, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Occupancy};
@@ -365,7 +362,7 @@ mod tests {
     fn activity() -> Activity {
         let hour =
             |requests, by_hand, confirmed, failed, blocked| Hour { requests, by_hand, confirmed, failed, blocked };
-        let (at, vm) = (BEGIN + Span::from_mins(95), Arc::from("nii1"));
+        let (at, vm) = (BEGIN + Span::from_mins(95), "nii1".into());
         let secs = Span::from_secs;
         Activity {
             from: BEGIN,
@@ -373,8 +370,8 @@ mod tests {
             hours: vec![hour(14, 1, 13, 2, 3), hour(7, 0, 7, 0, 0), Hour::default()],
             edits: vec![EditedSetting { at, vm, text: "threshold 20 → 50".to_owned() }],
             hosts: vec![
-                HostOccupancy { host: Arc::from("mln1"), vms: vec![1.0, 0.5, 0.0] },
-                HostOccupancy { host: Arc::from("mln2"), vms: vec![0.0, 0.5, 1.0] },
+                HostOccupancy { host: "mln1".into(), vms: vec![1.0, 0.5, 0.0] },
+                HostOccupancy { host: "mln2".into(), vms: vec![0.0, 0.5, 1.0] },
             ],
             times: Some(MigrationTimes { count: 20, mean: secs(9), median: secs(8), least: secs(5), most: secs(190) }),
             stays: Occupancy {
@@ -416,7 +413,7 @@ all                  2.50       0.43
 
     #[test]
     fn hours_before_the_history_are_no_hours_without_vms() {
-        let hosts = vec![HostOccupancy { host: Arc::from("mln1"), vms: vec![0.0, 0.0, 2.0] }];
+        let hosts = vec![HostOccupancy { host: "mln1".into(), vms: vec![0.0, 0.0, 2.0] }];
         let times = activity().times.map(|times| MigrationTimes { count: 1, ..times });
         let said = report(&Activity { hosts, times, ..activity() }, None, ReportFormat::Table).unwrap();
         assert!(said.contains("\nmln1                 2.00    2.00      2.00\n"), "{said}");

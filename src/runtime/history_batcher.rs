@@ -1,14 +1,13 @@
 //! What happens, on its way into the history: gathered while it happens, handed on in batches.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::core::cluster::{HostId, RequestId, Timestamp, VmId};
+use crate::core::cluster::{HostId, Name, RequestId, Timestamp, VmId};
 use crate::core::engine::{Engine, Happened, KeptCluster, Phase, Record};
 use crate::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom};
+use crate::core::policy::State;
 use crate::edge::history::{Batch, Flushed, HistoryWriter};
-use crate::view::told;
 
 use super::engine_host::{EngineHost, Listener};
 
@@ -26,7 +25,8 @@ pub struct HistoryBatcher {
     batch: Batch,
     /// Something in the batch should not wait.
     urgent: bool,
-    names: Vec<Arc<str>>,
+    /// By VM: the host that the history has it on.
+    placed: Vec<HostId>,
     /// Migrations that ended: they are settled once the VM's new place is written. The last instant of the batch it is in,
     /// once that was handed on.
     ended: Vec<(Option<Timestamp>, RequestId, Phase)>,
@@ -65,7 +65,7 @@ impl HistoryBatcher {
             keeper,
             batch: Batch::default(),
             urgent: false,
-            names: Vec::new(),
+            placed: Vec::new(),
             ended: Vec::new(),
             settled: Vec::new(),
             cluster: None,
@@ -176,14 +176,14 @@ impl HistoryBatcher {
     fn bound(&mut self) {
         let over = self.batch.readings.len().saturating_sub(MOST_WAITING);
         self.batch.readings.drain(..over);
-        let untold = self.batch.told.len().saturating_sub(MOST_TOLD);
-        self.batch.told.drain(..untold);
+        let untold = self.batch.records.len().saturating_sub(MOST_TOLD);
+        self.batch.records.drain(..untold);
         self.lost += over + untold;
         // Of what is kept of a VM only the newest is written.
-        if self.batch.kept.len() > self.names.len() {
+        if self.batch.kept.len() > self.placed.len() {
             let mut seen = HashSet::new();
             self.batch.kept.reverse();
-            self.batch.kept.retain(|(vm, _)| seen.insert(Arc::clone(vm)));
+            self.batch.kept.retain(|(vm, _)| seen.insert(vm.clone()));
             self.batch.kept.reverse();
         }
     }
@@ -193,7 +193,7 @@ impl HistoryBatcher {
         let engine = engine_host.engine();
         for vm in &changed {
             let kept = serde_json::to_string(&engine.keep(*vm)).unwrap_or_default();
-            self.batch.kept.push((Arc::clone(&self.names[vm.index()]), kept));
+            self.batch.kept.push((engine.cluster().vm(*vm).name.clone(), kept));
         }
         let cluster = engine.keep_cluster(engine_host.now());
         let news = self.cluster.as_ref().is_none_or(|written| cluster.differs(written));
@@ -205,7 +205,7 @@ impl HistoryBatcher {
 
     /// Where everything is, and under which settings: the history keeps what is new of it.
     fn begin(&mut self, engine: &Engine, now: Timestamp) {
-        self.names = engine.cluster().vms.iter().map(|vm| vm.name.clone().into()).collect();
+        self.placed = engine.vm_ids().map(|vm| engine.live(vm).host()).collect();
         for vm in engine.vm_ids() {
             self.settings(engine, vm, now);
             self.place(engine, vm, now);
@@ -213,32 +213,28 @@ impl HistoryBatcher {
     }
 
     fn settings(&mut self, engine: &Engine, vm: VmId, at: Timestamp) {
-        let settings = engine.cluster().vm(vm).policy.clone();
-        self.batch.settings.push((Arc::clone(&self.names[vm.index()]), SettingsFrom { at, settings }));
+        let described = engine.cluster().vm(vm);
+        self.batch.settings.push((described.name.clone(), SettingsFrom { at, settings: described.policy.clone() }));
     }
 
     fn place(&mut self, engine: &Engine, vm: VmId, at: Timestamp) {
-        let host = engine.cluster().host(engine.live(vm).host());
-        let (name, host_name) = (Arc::clone(&self.names[vm.index()]), host.name.clone().into());
-        let place = engine.place(vm);
-        self.batch.placed.push(PlacedFrom { at, vm: name, host: host_name, place, price: host.price });
+        let (described, host) = (engine.cluster().vm(vm), engine.cluster().host(engine.live(vm).host()));
+        let (vm, host, place, price) = (described.name.clone(), host.name.clone(), engine.place(vm), host.price);
+        self.batch.placed.push(PlacedFrom { at, vm, host, place, price });
     }
 
-    /// Adds a reading, if the record is one.
-    fn reading(&mut self, record: &Record, vm: VmId, engine: &Engine) -> bool {
-        let (seen, count, low_count, state) = match &record.what {
-            Happened::Sample { value, count, low_count, state, .. } => {
-                (Seen::Sample(*value), *count, *low_count, *state)
-            }
-            Happened::Gap { reason, state } => {
-                let policy = engine.live(vm).policy();
-                (Seen::Gap(Arc::from(reason.as_str())), policy.count, policy.low_count, *state)
-            }
-            _ => return false,
-        };
-        let entry = Entry { at: record.at, seen, count, low_count, state };
-        self.batch.readings.push((Arc::clone(&self.names[vm.index()]), entry));
-        true
+    /// Whatever has brought the VM to another host (a migration, somebody else, a driver that found it there): the record
+    /// of it is the first that has the engine know the VM there.
+    fn follow(&mut self, engine: &Engine, vm: VmId, at: Timestamp) {
+        let host = engine.live(vm).host();
+        if self.placed.get(vm.index()).is_some_and(|known| *known != host) {
+            self.placed[vm.index()] = host;
+            self.place(engine, vm, at);
+        }
+    }
+
+    fn reading(&mut self, vm: &Name, entry: Entry) {
+        self.batch.readings.push((vm.clone(), entry));
     }
 }
 
@@ -248,32 +244,36 @@ const fn is_over(phase: Phase) -> bool {
 
 impl Listener for HistoryBatcher {
     fn record(&mut self, record: &Record, engine: &Engine) {
+        let over = match record.what {
+            Happened::Migration { id, phase, .. } if is_over(phase) => Some((id, phase)),
+            _ => None,
+        };
         if !self.is_on() {
-            if let Happened::Migration { id, phase, .. } = record.what
-                && is_over(phase)
-            {
-                self.settled.push((id, phase));
-            }
-            return;
+            return self.settled.extend(over);
         }
-        if let Some(vm) = record.vm {
-            if self.reading(record, vm, engine) {
-                return;
-            }
-            match record.what {
-                Happened::Migration { id, phase, .. } if is_over(phase) => {
-                    self.ended.push((None, id, phase));
-                    self.place(engine, vm, record.at);
+        self.ended.extend(over.map(|(id, phase)| (None, id, phase)));
+        if let Some((name, vm)) = record.vm.as_ref().and_then(|name| Some((name, engine.vm_named(name)?))) {
+            self.follow(engine, vm, record.at);
+            let at = record.at;
+            match &record.what {
+                Happened::Sample { value, count, low_count, state, .. } => {
+                    let (seen, count, low_count, state) = (Seen::Sample(*value), *count, *low_count, *state);
+                    self.reading(name, Entry { at, seen, count, low_count, state });
                 }
-                Happened::Edit { .. } => self.settings(engine, vm, record.at),
-                // A VM that somebody else moved.
-                Happened::Alarm { .. } => self.place(engine, vm, record.at),
+                Happened::Gap { reason, state } => {
+                    let State { count, low_count, .. } = *engine.live(vm).policy();
+                    self.reading(
+                        name,
+                        Entry { at, seen: Seen::Gap(reason.as_str().into()), count, low_count, state: *state },
+                    );
+                }
+                Happened::Edit { .. } => self.settings(engine, vm, at),
                 _ => {}
             }
         }
-        if let Some(told) = told(record, engine.cluster()) {
+        if record.is_kept() {
             self.urgent = true;
-            self.batch.told.push(told);
+            self.batch.records.push(record.clone());
         }
     }
 
@@ -292,7 +292,7 @@ impl Listener for HistoryBatcher {
 mod tests {
     use super::*;
     use crate::core::cluster::Span;
-    use crate::core::insight::{Story, Told};
+    use crate::core::engine::Event;
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::history::{Owner, Reader, Retention, Store};
     use crate::runtime::engine_host::Asked;
@@ -369,12 +369,36 @@ mod tests {
             newest = serde_json::to_string(&engine_host.engine().keep(VmId(0))).expect("it can be written");
         }
         let kept: Vec<&String> =
-            batcher.batch.kept.iter().filter(|(vm, _)| *vm == batcher.names[0]).map(|(_, body)| body).collect();
+            batcher.batch.kept.iter().filter(|(vm, _)| *vm == "nii1").map(|(_, body)| body).collect();
         assert!(kept.len() == 1 && kept[0].len() > 100 && newest.len() > 100, "the newest of each: {kept:?}");
-        let said = batcher.batch.told.last().cloned().expect("moves");
-        batcher.batch.told = vec![said; MOST_TOLD + 7];
+        let said = batcher.batch.records.last().cloned().expect("moves");
+        batcher.batch.records = vec![said; MOST_TOLD + 7];
         batcher.flush(&mut engine_host, false);
-        assert_eq!((batcher.batch.told.len(), batcher.take_lost()), (MOST_TOLD, 7));
+        assert_eq!((batcher.batch.records.len(), batcher.take_lost()), (MOST_TOLD, 7));
+    }
+
+    #[test]
+    fn where_a_driver_finds_a_vm_is_in_the_history() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: START };
+        let store = Store::open(&path, Retention::default(), &owner).expect("a history");
+        let mut engine_host = engine_host();
+        let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
+        batcher.keep_by(HistoryWriter::start(store, |_| ()).expect("a thread"));
+        let vm = VmId(0);
+        let before = engine_host.engine().live(vm).host();
+        let other = HostId(before.0 + 1);
+        let found = Event::Found { vm, hosts: vec![other] };
+        engine_host.wake(START + Span::from_secs(1), &mut batcher, &mut Asked::default());
+        engine_host.tell(found, &mut batcher, &mut Asked::default());
+        batcher.flush(&mut engine_host, false);
+        assert_eq!(batcher.close(WRITTEN_WITHIN), Flushed::Written);
+        let cluster = engine_host.engine().cluster();
+        let placed = Reader::open(&path).and_then(|reader| reader.placed(START, Timestamp::NEVER)).expect("whole");
+        let of_it = placed.iter().filter(|one| one.vm == cluster.vm(vm).name).map(|one| (one.at, &one.host));
+        let expected = [(START, before), (START + Span::from_secs(1), other)];
+        assert_eq!(of_it.collect::<Vec<_>>(), expected.map(|(at, host)| (at, &cluster.host(host).name)));
     }
 
     #[test]
@@ -386,8 +410,8 @@ mod tests {
         let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
         batcher.keep_by(HistoryWriter::start(open(), |_| ()).expect("a thread"));
         batcher.flush(&mut engine_host, false);
-        let happened = |at| Told { at, vm: None, what: Story::Alarm { text: "a".to_owned() } };
-        batcher.batch.told.push(happened(START));
+        let happened = |at| Record { at, vm: None, what: Happened::Alarm { text: "a".to_owned() } };
+        batcher.batch.records.push(happened(START));
         batcher.ended.push((None, id, Phase::Confirmed));
         batcher.written(START);
         assert_eq!(batcher.ended.len(), 1, "an earlier batch of the same instant does not have it");

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Engine, Record};
-use crate::view::{EventLine, Log};
+use crate::view::Log;
 
 use super::engine_host::Listener;
 use super::stdout::{Lost, NonBlockingStdout};
@@ -78,14 +78,14 @@ impl Printer {
         self.failed.is_some()
     }
 
-    fn write(&mut self, record: &Record, engine: &Engine) -> io::Result<()> {
+    fn write(&mut self, record: &Record) -> io::Result<()> {
         match self.format {
             Format::Json => {
-                serde_json::to_writer(&mut self.lines, &EventLine::new(record, engine.cluster()))?;
+                serde_json::to_writer(&mut self.lines, record)?;
                 self.lines.push(b'\n');
             }
             Format::Text => {
-                if let Some(line) = self.log.line(record, engine.cluster()) {
+                if let Some(line) = self.log.line(record) {
                     writeln!(self.lines, "{line}")?;
                 }
             }
@@ -95,9 +95,9 @@ impl Printer {
 }
 
 impl Listener for Printer {
-    fn record(&mut self, record: &Record, engine: &Engine) {
+    fn record(&mut self, record: &Record, _engine: &Engine) {
         if self.failed.is_none() {
-            self.failed = self.write(record, engine).err();
+            self.failed = self.write(record).err();
         }
     }
 

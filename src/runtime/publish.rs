@@ -80,7 +80,9 @@ pub struct Publisher {
     /// Hosts that were being emptied when they were last drawn.
     drained: BTreeSet<HostId>,
     words: Log,
-    log: Arc<Vec<Arc<LogLine>>>,
+    /// The newest lines, and the same list as snapshots share it; `None` if there are new ones.
+    log: VecDeque<Arc<LogLine>>,
+    log_shown: Option<Arc<Vec<Arc<LogLine>>>>,
     answers: VecDeque<Arc<Answer>>,
     answered: u64,
 }
@@ -142,7 +144,8 @@ impl Publisher {
             alarmed: HashSet::new(),
             drained: BTreeSet::new(),
             words: Log::default(),
-            log: Arc::default(),
+            log: VecDeque::new(),
+            log_shown: None,
             answers: VecDeque::new(),
             answered: 0,
         };
@@ -190,7 +193,7 @@ impl Publisher {
 
     /// A command was carried out, and answered: this much may have changed.
     pub fn touched_by(&mut self, command: &Command, engine: &Engine) {
-        let named = command.vm().and_then(|name| engine.cluster().vm_named(name));
+        let named = command.vm().and_then(|name| engine.vm_named(name));
         match (named, command) {
             (Some(vm), _) => self.stale_vms.mark(vm.index()),
             (None, Command::Drain { .. } | Command::Undrain { .. }) => {}
@@ -231,7 +234,7 @@ impl Publisher {
             rows: Arc::clone(&self.rows),
             moving: engine.migrations().map(|migration| Arc::clone(&self.rows[migration.route.vm.index()])).collect(),
             arrays: Arc::clone(&self.arrays),
-            log: Arc::clone(&self.log),
+            log: self.shown_log(),
             alarms: engine.alarms().map(|alarm| Arc::new(alarm_of(engine, alarm))).collect(),
             answers: self.answers.iter().cloned().collect(),
             detail: self.detail(engine, now),
@@ -244,6 +247,12 @@ impl Publisher {
             banner: self.broken.clone().or_else(|| self.banner.clone()),
         };
         self.sender.send_replace(Arc::new(snapshot));
+    }
+
+    /// The log as a list to share, made anew only after new lines.
+    fn shown_log(&mut self) -> Arc<Vec<Arc<LogLine>>> {
+        let log = &self.log;
+        Arc::clone(self.log_shown.get_or_insert_with(|| Arc::new(log.iter().cloned().collect())))
     }
 
     fn totals(&self, engine: &Engine, now: Timestamp) -> Totals {
@@ -259,7 +268,7 @@ impl Publisher {
     }
 
     fn detail(&self, engine: &Engine, now: Timestamp) -> Option<Arc<crate::view::Detail>> {
-        let vm = engine.cluster().vm_named(self.look.vm.as_deref()?)?;
+        let vm = engine.vm_named(self.look.vm.as_deref()?)?;
         let mut detail = detail(engine, vm, &self.memory[vm.index()], &self.look, now);
         detail.origin = self.extras.origins.get(vm.index()).cloned().unwrap_or_default();
         Some(Arc::new(detail))
@@ -353,21 +362,21 @@ fn alarm_of(engine: &Engine, (at, vm, text): (Timestamp, Option<VmId>, &str)) ->
 
 impl Listener for Publisher {
     fn record(&mut self, record: &Record, engine: &Engine) {
-        if let Some(line) = self.words.line(record, engine.cluster()) {
-            let log = Arc::make_mut(&mut self.log);
-            if log.len() == LOG_KEPT {
-                log.remove(0);
+        if let Some(line) = self.words.line(record) {
+            if self.log.len() == LOG_KEPT {
+                self.log.pop_front();
             }
-            log.push(Arc::new(line));
+            self.log.push_back(Arc::new(line));
+            self.log_shown = None;
         }
-        let Some(vm) = record.vm.filter(|vm| vm.index() < self.memory.len()) else { return };
+        let vm = record.vm.as_ref().and_then(|name| engine.vm_named(name));
+        let Some(vm) = vm.filter(|vm| vm.index() < self.memory.len()) else { return };
         self.stale_vms.mark(vm.index());
         match &record.what {
             Happened::Sample { value, .. } => self.memory[vm.index()].series.push(record.at, value.number()),
             Happened::Gap { .. } => self.memory[vm.index()].series.push(record.at, None),
             Happened::Migration { phase: Phase::Confirmed, to, .. } => {
-                let to = engine.cluster().host(*to).name.clone().into();
-                self.mark(vm, record.at, MarkKind::Moved(to));
+                self.mark(vm, record.at, MarkKind::Moved(to.clone().into()));
             }
             Happened::Edit { .. } => self.mark(vm, record.at, MarkKind::Edited),
             _ => {}

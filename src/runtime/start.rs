@@ -322,8 +322,6 @@ pub(super) fn simulate(before: ScenarioPast, keeper: HistoryWriter) -> HistoryWr
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::core::cluster::{Span, VmId};
     use crate::core::engine::Target;
@@ -382,7 +380,7 @@ mod tests {
         let mut journal = Journal::open(&folder.path().join("a.journal"), "a.toml").expect("a journal");
         journal.begin(START, migration(1)).expect("room");
         let mut left = |journal: &mut Journal, body| {
-            let batch = Batch { kept: vec![(Arc::from("nii3"), body)], ..Batch::default() };
+            let batch = Batch { kept: vec![("nii3".into(), body)], ..Batch::default() };
             store.write(&batch).expect("room");
             let left = Left::behind(&mut store).expect("what it left").take_over(journal, None, START);
             (ids(&left), journal.under_way().count())

@@ -2,68 +2,60 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
-use crate::core::cluster::Cluster;
-use crate::core::engine::{By, Phase, Record, VmState};
-use crate::core::insight::{Story, Told};
+use crate::core::cluster::Name;
+use crate::core::engine::{By, Happened, Phase, Record, VmState};
 use crate::core::policy::Decision;
 
-use super::story::told;
 use super::{Level, LogLine};
 
 /// Turns what happened into lines. Remembers each VM's last decision, so that a request can say why.
 #[derive(Debug, Default)]
 pub struct Log {
-    decided: HashMap<Arc<str>, String>,
+    decided: HashMap<Name, String>,
 }
 
 impl Log {
-    /// The record's line; `None` for what is only progress (samples, gaps, percents).
-    pub fn line(&mut self, record: &Record, cluster: &Cluster) -> Option<LogLine> {
-        told(record, cluster).and_then(|told| self.tell(&told))
-    }
-
-    /// The line of what the history tells, in the order of time; `None` for what has none.
-    pub fn tell(&mut self, told: &Told) -> Option<LogLine> {
-        let vm = told.vm.as_ref();
-        let (level, text) = match &told.what {
-            Story::Decision { reason, .. } => {
-                self.decided.insert(Arc::clone(vm?), reason.clone());
+    /// The record's line; `None` for what is only progress (samples, gaps, percents). Records come in the order of time.
+    pub fn line(&mut self, record: &Record) -> Option<LogLine> {
+        let vm = record.vm.as_ref();
+        let (level, text) = match &record.what {
+            Happened::Decision { reason, .. } => {
+                self.decided.insert(vm?.clone(), reason.clone());
                 return None;
             }
-            Story::Blocked { action, gate, detail } => {
+            Happened::Blocked { action, gate, detail } => {
                 let text = format!("{} blocked by {}: {detail}{}", action_words(*action), gate.word(), self.reason(vm));
                 (Level::Warning, text)
             }
-            Story::Request { id, from, to, by, .. } => {
+            Happened::Request { id, from, to, by, .. } => {
                 let why = if *by == By::Operator { String::new() } else { self.reason(vm) };
                 (Level::Info, format!("request #{}  {from} > {to}  by {}{why}", id.0, by_word(*by)))
             }
-            Story::Migration { phase: Phase::Running, .. } => return None,
-            Story::Migration { id, phase, from, to, detail, .. } => {
+            Happened::Migration { phase: Phase::Running, .. } => return None,
+            Happened::Migration { id, phase, from, to, detail, .. } => {
                 let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
                 (phase_level(*phase), format!("{} #{}  {from} > {to}{detail}", phase.word(), id.0))
             }
-            Story::State { state: VmState::Waiting, why } => (Level::Warning, format!("{why}{}", self.reason(vm))),
-            Story::State { state: VmState::Stale | VmState::Held, why } => (Level::Warning, why.clone()),
-            Story::State { state: VmState::Resting, why } => (Level::Info, why.clone()),
-            Story::State { .. } | Story::Other => return None,
+            Happened::State { state: VmState::Waiting, why } => (Level::Warning, format!("{why}{}", self.reason(vm))),
+            Happened::State { state: VmState::Stale | VmState::Held, why } => (Level::Warning, why.clone()),
+            Happened::State { state: VmState::Resting, why } => (Level::Info, why.clone()),
+            Happened::State { .. } | Happened::Sample { .. } | Happened::Gap { .. } | Happened::Other => return None,
             // The line has the VM's name beside the text.
-            Story::Alarm { text } => {
-                let bare = vm.and_then(|vm| text.strip_prefix(&**vm)?.strip_prefix([' ', ':']));
+            Happened::Alarm { text } => {
+                let bare = vm.and_then(|vm| text.strip_prefix(vm.as_str())?.strip_prefix([' ', ':']));
                 (Level::Alarm, bare.unwrap_or(text).trim_start().to_owned())
             }
-            Story::Edit { by, key, old, new, why } => {
+            Happened::Edit { by, key, old, new, why } => {
                 let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
                 (Level::Info, format!("{} by {by}{why}", edit_words(key, old, new)))
             }
-            Story::Operator { by, text } => (Level::Info, format!("{by}: {text}")),
+            Happened::Operator { by, text } => (Level::Info, format!("{by}: {text}")),
         };
-        Some(LogLine { at: told.at, vm: vm.cloned(), level, text })
+        Some(LogLine { at: record.at, vm: vm.cloned().map(Into::into), level, text })
     }
 
-    fn reason(&self, vm: Option<&Arc<str>>) -> String {
+    fn reason(&self, vm: Option<&Name>) -> String {
         vm.and_then(|vm| self.decided.get(vm)).map_or_else(String::new, |reason| format!(": {reason}"))
     }
 }

@@ -9,26 +9,21 @@
 //! | `moving` | a migration under way |
 //! | `drain` | a host that is emptied, and what that would mean |
 //! | `project` | the engine's state as rows, arrays and details |
-//! | `event` | what happened as a line of JSON (the event contract) |
-//! | `story` | what happened in names, as the history keeps it |
 //! | `log` | what happened as a line for people |
 
 mod draft;
 mod drain;
-mod event;
 mod log;
 mod moving;
 mod past;
 mod project;
 mod snapshot;
-mod story;
 #[cfg(test)]
 mod tests;
 mod ui_command;
 
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
 pub use drain::{DrainPlanView, DrainView, PlannedView, TakerView, drain_plan, drain_view};
-pub use event::EventLine;
 pub use log::{Log, action_words, what_if_word};
 pub use moving::{Leaving, MigrationView, Outlook};
 pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
@@ -37,7 +32,6 @@ pub use snapshot::{
     Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Point,
     QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
-pub use story::told;
 pub use ui_command::{Subscription, UiCommand};
 
 pub use crate::core::engine::{Command, Target};

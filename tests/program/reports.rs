@@ -7,9 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::support::whimbrel;
 use serde_json::Value as Json;
-use whimbrel::core::cluster::{RequestId, Span, Timestamp, Value};
-use whimbrel::core::engine::{By, Phase, VmState};
-use whimbrel::core::insight::{Entry, PlacedFrom, Seen, Story, Told, whole_hour};
+use whimbrel::core::cluster::{Name, RequestId, Span, Timestamp, Value};
+use whimbrel::core::engine::{By, Happened, Phase, Record, VmState};
+use whimbrel::core::insight::{Entry, PlacedFrom, Seen, whole_hour};
 use whimbrel::core::policy::{Decision, Place};
 use whimbrel::edge::history::{Batch, Owner, Retention, Store};
 
@@ -33,12 +33,12 @@ fn now() -> Timestamp {
     Timestamp::from_millis(now.as_millis() as i64)
 }
 
-fn vm() -> Arc<str> {
-    Arc::from("nii1")
+fn vm() -> Name {
+    "nii1".into()
 }
 
-fn told(at: Timestamp, what: Story) -> Told {
-    Told { at, vm: Some(vm()), what }
+fn told(at: Timestamp, what: Happened) -> Record {
+    Record { at, vm: Some(vm()), what }
 }
 
 /// From `begin` on, an overload of 30 minutes: the policy moved nii1 every 10 of them, until its threshold was raised.
@@ -53,21 +53,21 @@ fn story(begin: Timestamp) -> Batch {
         (vm(), Entry { at: minute(n), seen, count: 0, low_count: 0, state: VmState::Watching })
     };
     let mut batch = Batch { readings: (0..90).map(reading).collect(), ..Batch::default() };
-    let (from, to) = ("mln1".to_owned(), "mln2".to_owned());
+    let (from, to) = (Name::from("mln1"), Name::from("mln2"));
     for n in 1..=3 {
         let (id, action, by) = (RequestId(n), Decision::Move, By::Policy);
         let at = minute(10 * n as i64);
         let migration = |phase| {
             let (from, to, detail) = (from.clone(), to.clone(), String::new());
-            Story::Migration { id, phase, percent: 0, from, to, detail }
+            Happened::Migration { id, phase, percent: 0, from, to, detail }
         };
-        batch.told.push(told(at, Story::Request { id, action, from: from.clone(), to: to.clone(), by }));
-        batch.told.push(told(at, migration(Phase::Running)));
-        batch.told.push(told(at + Span::from_secs(8), migration(Phase::Confirmed)));
+        batch.records.push(told(at, Happened::Request { id, action, from: from.clone(), to: to.clone(), by }));
+        batch.records.push(told(at, migration(Phase::Running)));
+        batch.records.push(told(at + Span::from_secs(8), migration(Phase::Confirmed)));
     }
     let [by, key, old, new] = ["eve", "threshold", "20", "50"].map(str::to_owned);
-    batch.told.push(told(minute(31), Story::Edit { by, key, old, new, why: None }));
-    batch.placed = vec![PlacedFrom { at: begin, vm: vm(), host: Arc::from("mln1"), place: Place::Ring, price: 0.2 }];
+    batch.records.push(told(minute(31), Happened::Edit { by, key, old, new, why: None }));
+    batch.placed = vec![PlacedFrom { at: begin, vm: vm(), host: "mln1".into(), place: Place::Ring, price: 0.2 }];
     batch
 }
 

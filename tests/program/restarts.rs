@@ -12,7 +12,7 @@ use portable_pty::CommandBuilder;
 use rusqlite::Connection;
 use serde_json::Value;
 use whimbrel::core::cluster::Timestamp;
-use whimbrel::core::insight::Told;
+use whimbrel::core::engine::Record;
 use whimbrel::edge::history::{Order, Owner, Reader, Retention, Store};
 
 /// A moment in which a VM without much memory is over.
@@ -94,9 +94,9 @@ fn journal_of(config: &Config) -> PathBuf {
     of_config.next().expect("a journal of this config")
 }
 
-fn told(history: &Path) -> Vec<Told> {
+fn told(history: &Path) -> Vec<Record> {
     let reader = Reader::open(history).expect("a history");
-    reader.told(None, Timestamp::from_millis(0), Timestamp::NEVER, Order::OldestFirst, usize::MAX).expect("whole")
+    reader.records(None, Timestamp::from_millis(0), Timestamp::NEVER, Order::OldestFirst, usize::MAX).expect("whole")
 }
 
 /// The lock is free and the file is whole.

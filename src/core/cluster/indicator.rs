@@ -67,9 +67,10 @@ pub enum Reading {
     Gap(String),
 }
 
-/// A sample's value as it is shown and recorded.
+/// A sample's value as it is shown and recorded. In JSON two keys of whatever has it: `value`, which is `null` without a
+/// number, and `at_least`, which is there only if it is true.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "ValueKeys", into = "ValueKeys")]
 pub enum Value {
     /// A number that was read.
     Exact(f64),
@@ -85,6 +86,29 @@ impl Value {
         match self {
             Self::Exact(v) | Self::AtLeast(v) => Some(v),
             Self::Busy => None,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ValueKeys {
+    value: Option<f64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    at_least: bool,
+}
+
+impl From<Value> for ValueKeys {
+    fn from(value: Value) -> Self {
+        Self { value: value.number(), at_least: matches!(value, Value::AtLeast(_)) }
+    }
+}
+
+impl From<ValueKeys> for Value {
+    fn from(keys: ValueKeys) -> Self {
+        match keys.value {
+            None => Self::Busy,
+            Some(number) if keys.at_least => Self::AtLeast(number),
+            Some(number) => Self::Exact(number),
         }
     }
 }

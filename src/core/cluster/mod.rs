@@ -13,5 +13,5 @@ pub use id::{ArrayId, HostId, Name, RequestId, SiteId, VmId};
 pub use indicator::{Direction, Indicator, IndicatorKind, Reading, Value};
 pub use model::{Array, Cluster, Host, HostState, Limits, Mode, Pick, Site, Vm};
 pub use source::{Monitor, MysqlQuantity, OnTimeout, Secret, Source, Usage};
-pub use time::{Span, Timestamp};
+pub use time::{Span, Timestamp, rfc3339};
 pub use transfer::Transfer;

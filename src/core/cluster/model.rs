@@ -193,6 +193,16 @@ impl Cluster {
         &self.sites[self.array_of(host).site.index()]
     }
 
+    /// The hosts at both ends of a move, as events have them: `site/host` if they stand at different sites.
+    pub fn ends(&self, from: HostId, to: HostId) -> (Name, Name) {
+        let across = self.array_of(from).site != self.array_of(to).site;
+        let name = |host: HostId| {
+            let plain = &self.host(host).name;
+            if across { format!("{}/{plain}", self.site_of(host).name).into() } else { plain.clone() }
+        };
+        (name(from), name(to))
+    }
+
     /// Whether the host is the base of its array.
     pub fn is_base(&self, host: HostId) -> bool {
         self.array_of(host).base == Some(host)

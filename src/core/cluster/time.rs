@@ -51,6 +51,33 @@ impl Timestamp {
     }
 }
 
+/// An instant in JSON as the event contract has it: for serde's `with`.
+pub mod rfc3339 {
+    use chrono::DateTime;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    use super::Timestamp;
+
+    /// Writes it in UTC with milliseconds.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&at.rfc3339())
+    }
+
+    /// Reads it, in any zone.
+    ///
+    /// # Errors
+    /// It is no such time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        let at = DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?;
+        Ok(Timestamp::from_millis(at.timestamp_millis()))
+    }
+}
+
 impl From<DateTime<Utc>> for Timestamp {
     fn from(at: DateTime<Utc>) -> Self {
         Self(at.timestamp_millis())

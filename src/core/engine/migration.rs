@@ -339,9 +339,11 @@ impl Engine {
         migration.forecast = forecast.unwrap_or_default();
         migration.detail.clone_from(&migration.forecast);
         let (action, by, Route { vm, from, to, .. }) = (migration.action, migration.by, migration.route);
+        let route = migration.route;
+        let (from, to) = self.cluster.ends(from, to);
         self.record(now, vm, Happened::Request { id, action, from, to, by: by.in_events() }, out);
         self.enter(id, Stage::Journal { until, found });
-        out.push(Effect::Journal(Route { id, vm, from, to }));
+        out.push(Effect::Journal(route));
     }
 
     fn refused(&mut self, now: Timestamp, id: RequestId, refusal: String, found: FoundHosts, out: &mut Vec<Effect>) {
@@ -467,7 +469,8 @@ impl Engine {
         detail: String,
         out: &mut Vec<Effect>,
     ) {
-        let Route { id, vm, from, to } = route;
+        let Route { id, vm, .. } = route;
+        let (from, to) = self.cluster.ends(route.from, route.to);
         self.record(at, vm, Happened::Migration { id, phase, percent, from, to, detail }, out);
     }
 }

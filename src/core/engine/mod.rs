@@ -46,9 +46,9 @@ mod tests;
 mod timers;
 mod why;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::core::cluster::{Cluster, HostId, HostState, Mode, RequestId, Span, Timestamp, VmId};
+use crate::core::cluster::{Cluster, HostId, HostState, Mode, Name, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
 pub use drain::Drain;
@@ -73,6 +73,7 @@ const ALARMS_KEPT: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Engine {
     cluster: Cluster,
+    by_name: HashMap<Name, VmId>,
     /// The mode that the config has; an operator may have set another.
     config_mode: Mode,
     vms: Vec<Live>,
@@ -101,6 +102,7 @@ impl Engine {
             vms: cluster.vms.iter().map(|vm| Live::new(vm.host)).collect(),
             hosts: vec![HostLive { state: HostState::Unknown, ..HostLive::default() }; cluster.hosts.len()],
             config_mode: cluster.mode,
+            by_name: by_name(&cluster),
             cluster,
             migrations: BTreeMap::new(),
             deadlines: Deadlines::default(),
@@ -162,6 +164,11 @@ impl Engine {
     /// The cluster as it runs: with the bounds and the mode that operators set.
     pub const fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// The VM of this name.
+    pub fn vm_named(&self, name: &str) -> Option<VmId> {
+        self.by_name.get(name).copied()
     }
 
     /// What is known of a VM.
@@ -307,7 +314,7 @@ impl Engine {
     }
 
     fn record(&self, at: Timestamp, vm: VmId, what: Happened, out: &mut Vec<Effect>) {
-        out.push(Effect::Record(Record { at, vm: Some(vm), what }));
+        out.push(Effect::Record(Record { at, vm: Some(self.cluster.vm(vm).name.clone()), what }));
     }
 
     fn alarm(&mut self, at: Timestamp, vm: Option<VmId>, text: String, out: &mut Vec<Effect>) {
@@ -315,6 +322,7 @@ impl Engine {
             self.alarms.pop_front();
         }
         self.alarms.push_back((at, vm, text.clone()));
+        let vm = vm.map(|vm| self.cluster.vm(vm).name.clone());
         out.push(Effect::Record(Record { at, vm, what: Happened::Alarm { text } }));
     }
 
@@ -331,6 +339,10 @@ impl Engine {
 }
 
 const HOUR: Span = Span::from_hours(1);
+
+fn by_name(cluster: &Cluster) -> HashMap<Name, VmId> {
+    cluster.vms.iter().enumerate().map(|(at, vm)| (vm.name.clone(), VmId::at(at))).collect()
+}
 
 /// A host state's word.
 pub const fn host_word(state: HostState) -> &'static str {

@@ -15,7 +15,7 @@ pub(super) type Said = Result<String, String>;
 
 impl Engine {
     pub(super) fn on_command(&mut self, now: Timestamp, by: &str, command: Command, out: &mut Vec<Effect>) {
-        let vm = command.vm().and_then(|name| self.cluster.vm_named(name));
+        let vm = command.vm().and_then(|name| self.vm_named(name));
         // An amendment has one record for each setting that changes.
         let is_told = matches!(command, Command::Amend { .. });
         let said = self.obey(now, by, command, out);
@@ -27,6 +27,7 @@ impl Engine {
             // The record has the VM's name in a field of its own.
             let name = vm.map_or_else(String::new, |vm| format!("{}: ", self.name(vm)));
             let what = Happened::Operator { by: by.to_owned(), text: text.replacen(&name, "", 1) };
+            let vm = vm.map(|vm| self.cluster.vm(vm).name.clone());
             out.push(Effect::Record(Record { at: now, vm, what }));
         }
         out.push(Effect::Answer { ok, text });
@@ -51,7 +52,7 @@ impl Engine {
     }
 
     pub(super) fn named(&self, vm: &str) -> Result<VmId, String> {
-        self.cluster.vm_named(vm).ok_or_else(|| format!("there is no VM {vm}"))
+        self.vm_named(vm).ok_or_else(|| format!("there is no VM {vm}"))
     }
 
     pub(super) fn name(&self, vm: VmId) -> &str {

@@ -1,8 +1,9 @@
-//! What happened, and its words: states, gates, phases. For the event stream, the log and the history.
+//! What happened, in names, and its words: states, gates, phases. The event stream, the log and the history have it as it is
+//! here; its JSON is docs/events.md.
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cluster::{HostId, RequestId, Timestamp, Value, VmId};
+use crate::core::cluster::{Name, RequestId, Timestamp, Value, rfc3339};
 use crate::core::policy::Decision;
 
 /// A VM's state, by precedence. Only *watching* counts.
@@ -144,24 +145,40 @@ impl Phase {
     }
 }
 
-/// Something that happened, for the event stream, the log and the history.
+/// Something that happened. As JSON it is one line of the event stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// When.
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
     /// To which VM; `None` for the cluster.
-    pub vm: Option<VmId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<Name>,
     /// What.
+    #[serde(flatten)]
     pub what: Happened,
+}
+
+impl Record {
+    /// Whether it is worth a row of its own in the history: readings have a form of their own there, and a migration that
+    /// merely goes on is not kept.
+    pub const fn is_kept(&self) -> bool {
+        match self.what {
+            Happened::Sample { .. } | Happened::Gap { .. } => false,
+            Happened::Migration { phase: Phase::Running, percent, .. } => percent == 0,
+            _ => true,
+        }
+    }
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Happened {
     /// A value was read.
     Sample {
         /// The value.
+        #[serde(flatten)]
         value: Value,
         /// Samples beyond in a row, as this one made them.
         count: u32,
@@ -203,10 +220,10 @@ pub enum Happened {
         id: RequestId,
         /// What is carried out.
         action: Decision,
-        /// From here.
-        from: HostId,
-        /// To there.
-        to: HostId,
+        /// From this host; `site/host` across sites.
+        from: Name,
+        /// To that host.
+        to: Name,
         /// Who wanted it.
         by: By,
     },
@@ -218,10 +235,10 @@ pub enum Happened {
         phase: Phase,
         /// 0 to 100.
         percent: u8,
-        /// From here.
-        from: HostId,
-        /// To there.
-        to: HostId,
+        /// From this host; `site/host` across sites.
+        from: Name,
+        /// To that host.
+        to: Name,
         /// In words.
         detail: String,
     },
@@ -248,6 +265,7 @@ pub enum Happened {
         /// What it is; empty if it is gone.
         new: String,
         /// Why, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
     /// An operator did something, or the config changed.
@@ -257,4 +275,7 @@ pub enum Happened {
         /// In words: what, old and new.
         text: String,
     },
+    /// Something that a later version wrote into the history.
+    #[serde(other)]
+    Other,
 }

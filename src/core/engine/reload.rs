@@ -55,6 +55,7 @@ impl Engine {
         }
         let names = Names::between(&self.cluster, &new);
         let old = std::mem::replace(&mut self.cluster, new);
+        self.by_name = super::by_name(&self.cluster);
         let stood: Vec<HostId> = self.vms.iter().map(Live::host).collect();
         self.carry_hosts(&names);
         self.carry_drains(now, &names);
@@ -135,7 +136,7 @@ impl Engine {
         let more = said.len().saturating_sub(LINES_SAID);
         let more = (more > 0).then(|| ConfigChange { vm: None, text: format!("and {more} changes more") });
         for ConfigChange { vm: name, text } in said.into_iter().take(LINES_SAID).chain(more) {
-            let vm = name.as_ref().and_then(|name| self.cluster.vm_named(name));
+            let vm = name.as_ref().and_then(|name| self.vm_named(name)).map(|vm| self.cluster.vm(vm).name.clone());
             // One that is gone has no id any more.
             let text = match name.filter(|_| vm.is_none()) {
                 Some(name) => format!("VM {name}: {text}"),

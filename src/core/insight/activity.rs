@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::entry::{PlacedFrom, Story, Told};
+use super::entry::PlacedFrom;
 use super::occupancy::{HOUR, HostOccupancy, Occupancy, count, stays};
-use crate::core::cluster::{RequestId, Span, Timestamp};
-use crate::core::engine::{By, Phase};
+use crate::core::cluster::{Name, RequestId, Span, Timestamp};
+use crate::core::engine::{By, Happened, Phase, Record};
 
 /// What was done over a span (the thesis's figures 4.1, 4.3, 4.4, 4.6 and its costs 3.1–3.4).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,7 +48,7 @@ pub struct EditedSetting {
     /// When.
     pub at: Timestamp,
     /// Of which VM; empty: of none.
-    pub vm: Arc<str>,
+    pub vm: Name,
     /// In words: `threshold 20 → 50`. Settings that were changed together are separated by commas.
     pub text: String,
 }
@@ -62,9 +62,10 @@ pub fn whole_hour(at: Timestamp) -> Timestamp {
 ///
 /// Both lists are in the order of time. They reach back before the first hour, because a VM's last placement and state before it
 /// still hold in it. A migration whose beginning is not in `told` has no duration.
-pub fn activity(told: &[Told], placed: &[PlacedFrom], from: Timestamp, to: Timestamp, vm: Option<&str>) -> Activity {
+pub fn activity(told: &[Record], placed: &[PlacedFrom], from: Timestamp, to: Timestamp, vm: Option<&str>) -> Activity {
     let from = whole_hour(from);
-    let told: Vec<&Told> = told.iter().filter(|one| one.at < to && (vm.is_none() || one.vm.as_deref() == vm)).collect();
+    let told: Vec<&Record> =
+        told.iter().filter(|one| one.at < to && (vm.is_none() || one.vm.as_deref() == vm)).collect();
     let inside = || told.iter().copied().filter(|one| one.at >= from);
     let confirmed = past_moves(told.iter().copied()).into_iter();
     let confirmed = confirmed.filter(|moved| moved.phase == Phase::Confirmed && moved.ended >= from);
@@ -73,28 +74,28 @@ pub fn activity(told: &[Told], placed: &[PlacedFrom], from: Timestamp, to: Times
     Activity { from, to, hours: hours(inside(), from, to), edits: edits(inside()), hosts, times, stays }
 }
 
-fn hours<'a>(told: impl Iterator<Item = &'a Told>, from: Timestamp, to: Timestamp) -> Vec<Hour> {
+fn hours<'a>(told: impl Iterator<Item = &'a Record>, from: Timestamp, to: Timestamp) -> Vec<Hour> {
     let mut hours = vec![Hour::default(); count(from, to)];
     for one in told {
         let place = one.at.since(from).millis() / HOUR.millis();
         let Some(hour) = usize::try_from(place).ok().and_then(|place| hours.get_mut(place)) else { continue };
         match &one.what {
-            Story::Request { by: By::Operator, .. } => hour.by_hand += 1,
-            Story::Request { by: By::Policy | By::Schedule, .. } => hour.requests += 1,
-            Story::Migration { phase: Phase::Confirmed, .. } => hour.confirmed += 1,
-            Story::Migration { phase: Phase::Running | Phase::Unknown, .. } => {}
-            Story::Migration { .. } => hour.failed += 1,
-            Story::Blocked { .. } => hour.blocked += 1,
+            Happened::Request { by: By::Operator, .. } => hour.by_hand += 1,
+            Happened::Request { by: By::Policy | By::Schedule, .. } => hour.requests += 1,
+            Happened::Migration { phase: Phase::Confirmed, .. } => hour.confirmed += 1,
+            Happened::Migration { phase: Phase::Running | Phase::Unknown, .. } => {}
+            Happened::Migration { .. } => hour.failed += 1,
+            Happened::Blocked { .. } => hour.blocked += 1,
             _ => {}
         }
     }
     hours
 }
 
-fn edits<'a>(told: impl Iterator<Item = &'a Told>) -> Vec<EditedSetting> {
+fn edits<'a>(told: impl Iterator<Item = &'a Record>) -> Vec<EditedSetting> {
     let mut edits: Vec<EditedSetting> = Vec::new();
     for one in told {
-        let Story::Edit { key, old, new, .. } = &one.what else { continue };
+        let Happened::Edit { key, old, new, .. } = &one.what else { continue };
         let text = match (old.as_str(), new.as_str()) {
             ("", new) => format!("{key} {new}"),
             (old, "") => format!("{key} {old} taken away"),
@@ -114,13 +115,13 @@ fn edits<'a>(told: impl Iterator<Item = &'a Told>) -> Vec<EditedSetting> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedMove {
     /// This VM.
-    pub vm: Arc<str>,
+    pub vm: Name,
     /// The request's number.
     pub id: RequestId,
     /// From this host.
-    pub from: Arc<str>,
+    pub from: Name,
     /// To that host.
-    pub to: Arc<str>,
+    pub to: Name,
     /// Who wanted it; `None` if its request is older than what is known.
     pub by: Option<By>,
     /// How it ended: never running, never unknown.
@@ -176,22 +177,22 @@ struct OpenMigration {
 }
 
 /// Migrations that ended, newest first. `told` is in the order of time.
-pub fn past_moves<'a>(told: impl IntoIterator<Item = &'a Told>) -> Vec<RecordedMove> {
+pub fn past_moves<'a>(told: impl IntoIterator<Item = &'a Record>) -> Vec<RecordedMove> {
     // A new request with the same id is another migration: after a restart ids may begin at 1 again.
     let mut known: HashMap<(&str, RequestId), OpenMigration> = HashMap::new();
     let mut ended = Vec::new();
     for one in told {
         let Some(vm) = &one.vm else { continue };
         match &one.what {
-            Story::Request { id, by, .. } => {
+            Happened::Request { id, by, .. } => {
                 known.insert((vm, *id), OpenMigration { by: Some(*by), began: None });
             }
-            Story::Migration { id, phase: Phase::Running | Phase::Unknown, .. } => {
+            Happened::Migration { id, phase: Phase::Running | Phase::Unknown, .. } => {
                 known.entry((vm, *id)).or_default().began.get_or_insert(one.at);
             }
-            Story::Migration { id, phase, from, to, detail, .. } => {
-                let OpenMigration { by, began } = known.remove(&(&**vm, *id)).unwrap_or_default();
-                let (from, to, detail) = (Arc::from(from.as_str()), Arc::from(to.as_str()), Arc::from(detail.as_str()));
+            Happened::Migration { id, phase, from, to, detail, .. } => {
+                let OpenMigration { by, began } = known.remove(&(vm.as_str(), *id)).unwrap_or_default();
+                let (from, to, detail) = (from.clone(), to.clone(), Arc::from(detail.as_str()));
                 let (vm, id, phase) = (vm.clone(), *id, *phase);
                 ended.push(RecordedMove { vm, id, from, to, by, phase, began, ended: one.at, detail });
             }
@@ -219,22 +220,22 @@ mod activity_tests {
         Timestamp::from_secs(BEGIN + 60 * minute)
     }
 
-    fn told(at: Timestamp, vm: &str, what: Story) -> Told {
-        Told { at, vm: Some(Arc::from(vm)), what }
+    fn told(at: Timestamp, vm: &str, what: Happened) -> Record {
+        Record { at, vm: Some(vm.into()), what }
     }
 
-    fn request(id: u64, action: Decision, by: By) -> Story {
-        Story::Request { id: RequestId(id), action, from: "mln1".to_owned(), to: "mln2".to_owned(), by }
+    fn request(id: u64, action: Decision, by: By) -> Happened {
+        Happened::Request { id: RequestId(id), action, from: "mln1".into(), to: "mln2".into(), by }
     }
 
-    fn migration(id: u64, phase: Phase) -> Story {
-        let (from, to, detail) = ("mln1".to_owned(), "mln2".to_owned(), String::new());
-        Story::Migration { id: RequestId(id), phase, percent: 0, from, to, detail }
+    fn migration(id: u64, phase: Phase) -> Happened {
+        let (from, to, detail) = ("mln1".into(), "mln2".into(), String::new());
+        Happened::Migration { id: RequestId(id), phase, percent: 0, from, to, detail }
     }
 
-    fn edit(key: &str, old: &str, new: &str) -> Story {
+    fn edit(key: &str, old: &str, new: &str) -> Happened {
         let [by, key, old, new] = ["eve", key, old, new].map(str::to_owned);
-        Story::Edit { by, key, old, new, why: None }
+        Happened::Edit { by, key, old, new, why: None }
     }
 
     #[test]
@@ -247,7 +248,7 @@ mod activity_tests {
 
     #[test]
     fn what_happens_is_counted_in_its_hour() {
-        let blocked = Story::Blocked { action: Decision::Move, gate: Gate::Cooldown, detail: String::new() };
+        let blocked = Happened::Blocked { action: Decision::Move, gate: Gate::Cooldown, detail: String::new() };
         let story = [
             told(at(-1), "nii1", request(1, Decision::Move, By::Policy)),
             told(at(0), "nii1", request(2, Decision::Move, By::Policy)),
@@ -278,7 +279,7 @@ mod activity_tests {
             told(at(1), "nii2", edit("threshold", "20", "50")),
             told(at(1), "nii1", edit("settle", "", "1m")),
             told(at(2), "nii1", edit("settle", "1m", "")),
-            Told { at: at(3), vm: None, what: edit("cooldown", "", "5m") },
+            Record { at: at(3), vm: None, what: edit("cooldown", "", "5m") },
         ];
         let said = |vm| {
             let edits = activity(&story, &[], at(0), at(10), vm).edits;
@@ -302,7 +303,7 @@ mod activity_tests {
             text if text.contains("Now using nii3..mln") => Some((at, Decision::MoveToBase)),
             _ => None,
         });
-        let story: Vec<Told> =
+        let story: Vec<Record> =
             requests.zip(1..).map(|((at, action), id)| told(at, "nii3", request(id, action, By::Policy))).collect();
         let (from, to) = (story[0].at, story[story.len() - 1].at + Span::from_millis(1));
         let activity = activity(&story, &[], from, to, Some("nii3"));
@@ -315,7 +316,7 @@ mod activity_tests {
     #[test]
     fn an_edit_stands_in_the_hour_in_which_the_loop_ends() {
         let every = (0..48 * 60).step_by(4).filter(|minute| *minute < 15 * 60 + 30).zip(1..);
-        let mut story: Vec<Told> =
+        let mut story: Vec<Record> =
             every.map(|(minute, id)| told(at(minute), "nii1", request(id, Decision::Move, By::Policy))).collect();
         story.push(told(at(15 * 60 + 30), "nii1", edit("threshold", "20", "50")));
         let activity = activity(&story, &[], at(0), at(48 * 60), Some("nii1"));
@@ -332,7 +333,7 @@ mod activity_tests {
             from in 0_i64..300, length in 0_i64..2_000,
         ) {
             let mut minute = 0;
-            let story: Vec<Told> = story.into_iter().zip(1..).map(|((step, what, vm), id)| {
+            let story: Vec<Record> = story.into_iter().zip(1..).map(|((step, what, vm), id)| {
                 minute += step;
                 let what = match what {
                     0 => request(id, Decision::Move, By::Policy),
@@ -340,7 +341,7 @@ mod activity_tests {
                     2 => migration(id, Phase::Running),
                     3 => migration(id, Phase::Confirmed),
                     4 => migration(id, Phase::Lost),
-                    _ => Story::Blocked { action: Decision::Move, gate: Gate::Budget, detail: String::new() },
+                    _ => Happened::Blocked { action: Decision::Move, gate: Gate::Budget, detail: String::new() },
                 };
                 told(at(minute), if vm == 0 { "nii1" } else { "nii2" }, what)
             }).collect();
@@ -351,17 +352,17 @@ mod activity_tests {
                 prop_assert_eq!(activity.from, at(first));
                 for (n, hour) in activity.hours.iter().enumerate() {
                     let begin = first + 60 * n as i64;
-                    let here: Vec<&Told> = story.iter().filter(|one| {
+                    let here: Vec<&Record> = story.iter().filter(|one| {
                         let mine = vm.is_none() || one.vm.as_deref() == vm;
                         mine && at(begin) <= one.at && one.at < at(to.min(begin + 60))
                     }).collect();
-                    let many = |is: fn(&Story) -> bool| here.iter().filter(|one| is(&one.what)).count() as u32;
+                    let many = |is: fn(&Happened) -> bool| here.iter().filter(|one| is(&one.what)).count() as u32;
                     let plain = Hour {
-                        requests: many(|w| matches!(w, Story::Request { by: By::Policy, .. })),
-                        by_hand: many(|w| matches!(w, Story::Request { by: By::Operator, .. })),
-                        confirmed: many(|w| matches!(w, Story::Migration { phase: Phase::Confirmed, .. })),
-                        failed: many(|w| matches!(w, Story::Migration { phase: Phase::Lost, .. })),
-                        blocked: many(|w| matches!(w, Story::Blocked { .. })),
+                        requests: many(|w| matches!(w, Happened::Request { by: By::Policy, .. })),
+                        by_hand: many(|w| matches!(w, Happened::Request { by: By::Operator, .. })),
+                        confirmed: many(|w| matches!(w, Happened::Migration { phase: Phase::Confirmed, .. })),
+                        failed: many(|w| matches!(w, Happened::Migration { phase: Phase::Lost, .. })),
+                        blocked: many(|w| matches!(w, Happened::Blocked { .. })),
                     };
                     prop_assert_eq!(*hour, plain);
                 }
@@ -379,18 +380,18 @@ mod move_tests {
         Timestamp::from_secs(1_241_613_600 + second)
     }
 
-    fn told(second: i64, what: Story) -> Told {
-        Told { at: at(second), vm: Some(Arc::from("nii1")), what }
+    fn told(second: i64, what: Happened) -> Record {
+        Record { at: at(second), vm: Some("nii1".into()), what }
     }
 
-    fn request(second: i64, id: u64, by: By) -> Told {
-        let (from, to) = ("mln1".to_owned(), "mln2".to_owned());
-        told(second, Story::Request { id: RequestId(id), action: Decision::Move, from, to, by })
+    fn request(second: i64, id: u64, by: By) -> Record {
+        let (from, to) = ("mln1".into(), "mln2".into());
+        told(second, Happened::Request { id: RequestId(id), action: Decision::Move, from, to, by })
     }
 
-    fn migration(second: i64, id: u64, phase: Phase, detail: &str) -> Told {
-        let (from, to, detail) = ("mln1".to_owned(), "mln2".to_owned(), detail.to_owned());
-        told(second, Story::Migration { id: RequestId(id), phase, percent: 0, from, to, detail })
+    fn migration(second: i64, id: u64, phase: Phase, detail: &str) -> Record {
+        let (from, to, detail) = ("mln1".into(), "mln2".into(), detail.to_owned());
+        told(second, Happened::Migration { id: RequestId(id), phase, percent: 0, from, to, detail })
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod tests;
 
 pub use activity::{Activity, EditedSetting, Hour, MigrationTimes, RecordedMove, activity, past_moves, whole_hour};
 pub use compare::{ComparedSide, Comparison, DIFFERENCES, Difference, NoWhatIf, Prices, compare};
-pub use entry::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom, Story, Told};
+pub use entry::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom};
 pub use occupancy::{HostOccupancy, HoursAndCost, MissedReadings, Occupancy, ScheduledRest, gaps, rests};
 pub use recording::Recording;
 pub use replay::{Outcome, ReplayedMove, Variant};

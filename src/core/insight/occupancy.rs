@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::entry::{Entry, PlacedFrom, Seen, Story, Told};
-use crate::core::cluster::{Span, Timestamp};
-use crate::core::engine::{BASELINE, VmState};
+use super::entry::{Entry, PlacedFrom, Seen};
+use crate::core::cluster::{Name, Span, Timestamp};
+use crate::core::engine::{BASELINE, Happened, Record, VmState};
 use crate::core::format::natural;
 use crate::core::policy::Place;
 
@@ -17,7 +17,7 @@ pub(super) const HOUR: Span = Span::from_hours(1);
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostOccupancy {
     /// Its name.
-    pub host: Arc<str>,
+    pub host: Name,
     /// The mean number of VMs there, hour by hour, over the part of the hour that has passed and is known.
     pub vms: Vec<f32>,
 }
@@ -85,7 +85,7 @@ impl TimeRange {
 
 /// VMs on each host hour by hour, and the time and cost of all stays, of one VM or of all.
 pub(super) fn stays(
-    told: &[&Told],
+    told: &[&Record],
     placed: &[PlacedFrom],
     from: Timestamp,
     to: Timestamp,
@@ -134,7 +134,7 @@ struct HostHours<'a> {
     whole: TimeRange,
     /// Before this nothing is known.
     begins: Timestamp,
-    spans: BTreeMap<HostName<'a>, (Arc<str>, Vec<Span>)>,
+    spans: BTreeMap<HostName<'a>, (Name, Vec<Span>)>,
 }
 
 /// A host's name, in the order of names as people count.
@@ -154,7 +154,7 @@ impl PartialOrd for HostName<'_> {
 }
 
 impl<'a> HostHours<'a> {
-    fn add(&mut self, host: &'a Arc<str>, stretch: TimeRange) {
+    fn add(&mut self, host: &'a Name, stretch: TimeRange) {
         if stretch.length() == Span::ZERO {
             return;
         }
@@ -180,7 +180,7 @@ impl<'a> HostHours<'a> {
             let known = TimeRange { from: begin, to: begin + HOUR }.and(whole).length();
             if span == Span::ZERO { 0.0 } else { (span.secs_f64() / known.secs_f64()) as f32 }
         };
-        let mean_of = |(host, spans): (Arc<str>, Vec<Span>)| HostOccupancy {
+        let mean_of = |(host, spans): (Name, Vec<Span>)| HostOccupancy {
             host,
             vms: spans.into_iter().enumerate().map(mean).collect(),
         };
@@ -231,20 +231,20 @@ pub fn gaps(entries: &[Entry]) -> Vec<MissedReadings> {
 
 /// When one VM was resting, oldest first, up to an instant. `told` is in the order of time. A rest is known from the moment at
 /// which the VM's state became resting, so `told` must reach back to that.
-pub fn rests(told: &[Told], vm: &str, until: Timestamp) -> Vec<ScheduledRest> {
+pub fn rests(told: &[Record], vm: &str, until: Timestamp) -> Vec<ScheduledRest> {
     let of_vm = told.iter().filter(|one| one.vm.as_deref() == Some(vm));
     resting(of_vm, until).remove(vm).unwrap_or_default()
 }
 
 /// When each VM was resting.
 pub(super) fn resting<'a>(
-    told: impl Iterator<Item = &'a Told>,
+    told: impl Iterator<Item = &'a Record>,
     until: Timestamp,
 ) -> HashMap<&'a str, Vec<ScheduledRest>> {
     let mut found: HashMap<&str, Vec<ScheduledRest>> = HashMap::new();
     let mut since: HashMap<&str, Timestamp> = HashMap::new();
     for one in told.filter(|one| one.at < until) {
-        let (Some(vm), Story::State { state, .. }) = (&one.vm, &one.what) else { continue };
+        let (Some(vm), Happened::State { state, .. }) = (&one.vm, &one.what) else { continue };
         if *state == VmState::Resting {
             since.entry(vm).or_insert(one.at);
         } else if let Some(from) = since.remove(&**vm) {
@@ -263,7 +263,7 @@ mod occupancy_tests {
 
     use super::*;
     use crate::core::engine::VmState;
-    use crate::core::insight::{Activity, Story, activity};
+    use crate::core::insight::{Activity, activity};
 
     /// A whole hour of UTC.
     const BEGIN: i64 = 1_241_611_200;
@@ -273,11 +273,11 @@ mod occupancy_tests {
     }
 
     fn placed(minute: i64, vm: &str, host: &str, place: Place, price: f64) -> PlacedFrom {
-        PlacedFrom { at: at(minute), vm: Arc::from(vm), host: Arc::from(host), place, price }
+        PlacedFrom { at: at(minute), vm: vm.into(), host: host.into(), place, price }
     }
 
-    fn state(minute: i64, vm: &str, state: VmState) -> Told {
-        Told { at: at(minute), vm: Some(Arc::from(vm)), what: Story::State { state, why: String::new() } }
+    fn state(minute: i64, vm: &str, state: VmState) -> Record {
+        Record { at: at(minute), vm: Some(vm.into()), what: Happened::State { state, why: String::new() } }
     }
 
     fn vms(activity: &Activity) -> Vec<(&str, Vec<f32>)> {
@@ -348,7 +348,7 @@ mod occupancy_tests {
                 placed(minute, VMS[*vm], HOSTS[*host], place, f64::from(*price) / 8.0)
             }).collect();
             minute = 0;
-            let story: Vec<Told> = states.iter().map(|(step, vm, rests)| {
+            let story: Vec<Record> = states.iter().map(|(step, vm, rests)| {
                 minute += step;
                 state(minute, VMS[*vm], if *rests { VmState::Resting } else { VmState::Watching })
             }).collect();
@@ -360,9 +360,9 @@ mod occupancy_tests {
                 for vm in VMS.iter().enumerate().filter(|(n, _)| only.is_none_or(|only| only == *n)).map(|(_, vm)| *vm) {
                     let mine = |one: &&PlacedFrom| &*one.vm == vm && one.at <= at(minute);
                     let Some(here) = placements.iter().rfind(mine) else { continue };
-                    let mine = |one: &&Told| one.vm.as_deref() == Some(vm) && one.at <= at(minute);
+                    let mine = |one: &&Record| one.vm.as_deref() == Some(vm) && one.at <= at(minute);
                     let resting = story.iter().rfind(mine).is_some_and(|one| {
-                        matches!(one.what, Story::State { state: VmState::Resting, .. })
+                        matches!(one.what, Happened::State { state: VmState::Resting, .. })
                     });
                     let kind = match here.place {
                         Place::Ring => 0,
@@ -429,8 +429,8 @@ mod stretch_tests {
     #[test]
     fn a_rest_lasts_until_the_next_state_of_that_vm() {
         let told = |minute, vm: &str, state| {
-            let what = Story::State { state, why: String::new() };
-            Told { at: at(minute), vm: Some(Arc::from(vm)), what }
+            let what = Happened::State { state, why: String::new() };
+            Record { at: at(minute), vm: Some(vm.into()), what }
         };
         let story = [
             told(0, "nii5", VmState::Watching),

@@ -32,8 +32,6 @@ mod tests;
 mod write;
 mod writer;
 
-use std::sync::Arc;
-
 pub use error::HistoryError;
 pub use lock::Owner;
 pub use place::{default_path, state_folder, state_path};
@@ -41,8 +39,9 @@ pub use reader::{Order, Reader};
 pub use store::Store;
 pub use writer::{Flushed, HistoryWriter, Note};
 
-use crate::core::cluster::{Span, Timestamp};
-use crate::core::insight::{Entry, PlacedFrom, SettingsFrom, Told};
+use crate::core::cluster::{Name, Span, Timestamp};
+use crate::core::engine::Record;
+use crate::core::insight::{Entry, PlacedFrom, SettingsFrom};
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +62,15 @@ impl Default for Retention {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
     /// Readings by VM.
-    pub readings: Vec<(Arc<str>, Entry)>,
-    /// What happened.
-    pub told: Vec<Told>,
+    pub readings: Vec<(Name, Entry)>,
+    /// What happened, readings aside.
+    pub records: Vec<Record>,
     /// Settings by VM; written only if they differ from the VM's last.
-    pub settings: Vec<(Arc<str>, SettingsFrom)>,
+    pub settings: Vec<(Name, SettingsFrom)>,
     /// Where VMs are; written only if it differs from the VM's last.
     pub placed: Vec<PlacedFrom>,
     /// What survives a restart, by VM, in words of the engine's own. The newest is kept.
-    pub kept: Vec<(Arc<str>, String)>,
+    pub kept: Vec<(Name, String)>,
     /// The same for the engine itself.
     pub kept_cluster: Option<String>,
 }
@@ -84,20 +83,21 @@ impl Batch {
 
     /// Rows in it.
     pub fn len(&self) -> usize {
-        let lists = self.readings.len() + self.told.len() + self.settings.len() + self.placed.len() + self.kept.len();
+        let lists =
+            self.readings.len() + self.records.len() + self.settings.len() + self.placed.len() + self.kept.len();
         lists + usize::from(self.kept_cluster.is_some())
     }
 
     /// The latest instant of a reading or a happening in it.
     pub fn through(&self) -> Option<Timestamp> {
         let readings = self.readings.iter().map(|(_, entry)| entry.at).max();
-        readings.max(self.told.iter().map(|told| told.at).max())
+        readings.max(self.records.iter().map(|record| record.at).max())
     }
 
     /// Adds what came after it.
     pub fn append(&mut self, mut later: Self) {
         self.readings.append(&mut later.readings);
-        self.told.append(&mut later.told);
+        self.records.append(&mut later.records);
         self.settings.append(&mut later.settings);
         self.placed.append(&mut later.placed);
         self.kept.append(&mut later.kept);

@@ -12,8 +12,9 @@ use super::schema::{self, Begin};
 use super::store::wal;
 use super::write::{bucket, rows};
 use super::{HistoryError, chunks};
-use crate::core::cluster::Timestamp;
-use crate::core::insight::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom, Told};
+use crate::core::cluster::{Name, Timestamp};
+use crate::core::engine::Record;
+use crate::core::insight::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom};
 
 /// Which end of a span comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,14 +156,14 @@ impl Reader {
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
-    pub fn told(
+    pub fn records(
         &self,
         vm: Option<&str>,
         from: Timestamp,
         to: Timestamp,
         order: Order,
         limit: usize,
-    ) -> Result<Vec<Told>, HistoryError> {
+    ) -> Result<Vec<Record>, HistoryError> {
         self.read(|within| {
             let word = match order {
                 Order::OldestFirst => "ASC",
@@ -186,7 +187,8 @@ impl Reader {
             let mut all = Vec::new();
             while let Some(row) = found.next()? {
                 let what = serde_json::from_str(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
-                all.push(Told { at: Timestamp::from_millis(row.get(0)?), vm: row.get(1)?, what });
+                let vm: Option<Arc<str>> = row.get(1)?;
+                all.push(Record { at: Timestamp::from_millis(row.get(0)?), vm: vm.map(Name::from), what });
             }
             Ok(all)
         })
@@ -230,7 +232,8 @@ impl Reader {
             while let Some(row) = found.next()? {
                 let place = serde_json::from_str(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?)?;
                 let at = Timestamp::from_millis(row.get(0)?);
-                all.push(PlacedFrom { at, vm: row.get(1)?, host: row.get(2)?, place, price: row.get(4)? });
+                let (vm, host): (Arc<str>, Arc<str>) = (row.get(1)?, row.get(2)?);
+                all.push(PlacedFrom { at, vm: vm.into(), host: host.into(), place, price: row.get(4)? });
             }
             Ok(all)
         })
@@ -240,10 +243,10 @@ impl Reader {
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
-    pub fn vms(&self) -> Result<Vec<Arc<str>>, HistoryError> {
+    pub fn vms(&self) -> Result<Vec<Name>, HistoryError> {
         self.read(|within| {
             let mut rows = within.prepare_cached("SELECT name FROM vm ORDER BY name")?;
-            let rows = rows.query_map([], |row| row.get(0))?;
+            let rows = rows.query_map([], |row| row.get(0).map(|name: Arc<str>| name.into()))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }

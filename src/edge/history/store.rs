@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Transaction, params};
@@ -15,7 +14,7 @@ use super::maintenance::MaintenanceSchedule;
 use super::schema::{self, Begin};
 use super::write::Head;
 use super::{HistoryError, Retention};
-use crate::core::cluster::RequestId;
+use crate::core::cluster::{Name, RequestId};
 
 /// Readings of 64 VMs in a head before they are sealed into chunks.
 const SEAL_AT: i64 = 128 * 64;
@@ -34,7 +33,7 @@ pub struct Store {
     pub(super) connection: Connection,
     pub(super) retention: Retention,
     /// Every VM's number, as far as they were needed. Forgotten when a transaction is.
-    pub(super) names: HashMap<Arc<str>, i64>,
+    pub(super) names: HashMap<Name, i64>,
     pub(super) heads: HashMap<i64, Head>,
     /// Buckets to be sealed.
     pub(super) full: VecDeque<i64>,
@@ -161,22 +160,23 @@ impl Store {
 }
 
 /// The number of a VM, which it is given when it is first heard of.
-pub(super) fn number(names: &mut HashMap<Arc<str>, i64>, within: &Transaction, name: &Arc<str>) -> Result<i64, Fault> {
+pub(super) fn number(names: &mut HashMap<Name, i64>, within: &Transaction, name: &Name) -> Result<i64, Fault> {
     if let Some(id) = names.get(name) {
         return Ok(*id);
     }
-    let known = within.prepare_cached("SELECT id FROM vm WHERE name = ?1")?.query_row([name], |row| row.get(0));
+    let known =
+        within.prepare_cached("SELECT id FROM vm WHERE name = ?1")?.query_row([name.as_str()], |row| row.get(0));
     let id = match known.optional()? {
         Some(id) => id,
         None => {
-            within.prepare_cached("INSERT INTO vm(name) VALUES(?1)")?.execute([name])?;
+            within.prepare_cached("INSERT INTO vm(name) VALUES(?1)")?.execute([name.as_str()])?;
             within.last_insert_rowid()
         }
     };
     if !(1..schema::VMS).contains(&id) {
         return Err(Fault::TooMany);
     }
-    names.insert(Arc::clone(name), id);
+    names.insert(name.clone(), id);
     Ok(id)
 }
 

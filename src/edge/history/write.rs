@@ -1,7 +1,5 @@
 //! One transaction's worth of what happened.
 
-use std::sync::Arc;
-
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::codec::head;
@@ -9,7 +7,8 @@ use super::error::Fault;
 use super::schema::TIMES;
 use super::store::{Store, number};
 use super::{Batch, HistoryError};
-use crate::core::insight::{Entry, PlacedFrom, SettingsFrom, Told};
+use crate::core::engine::Record;
+use crate::core::insight::{Entry, PlacedFrom, SettingsFrom};
 
 /// A row of readings takes no more when it has this many bytes.
 const ROW: i64 = 2_048;
@@ -76,9 +75,9 @@ impl Store {
             }
             self.heads.insert(bucket, head);
         }
-        for told in &batch.told {
-            let vm = told.vm.as_ref().map(|vm| number(&mut self.names, &within, vm)).transpose()?;
-            tell(&within, vm, told)?;
+        for record in &batch.records {
+            let vm = record.vm.as_ref().map(|vm| number(&mut self.names, &within, vm)).transpose()?;
+            put_record(&within, vm, record)?;
         }
         for (name, from) in &batch.settings {
             set(&within, number(&mut self.names, &within, name)?, from)?;
@@ -151,10 +150,10 @@ fn append<'a>(
     Ok(head)
 }
 
-fn tell(within: &Transaction, vm: Option<i64>, told: &Told) -> Result<(), Fault> {
-    let body = serde_json::to_string(&told.what)?;
+fn put_record(within: &Transaction, vm: Option<i64>, record: &Record) -> Result<(), Fault> {
+    let body = serde_json::to_string(&record.what)?;
     let row = "INSERT INTO told(at, vm, body) VALUES(?1, ?2, ?3)";
-    within.prepare_cached(row)?.execute(params![told.at.millis(), vm, body])?;
+    within.prepare_cached(row)?.execute(params![record.at.millis(), vm, body])?;
     Ok(())
 }
 
@@ -174,11 +173,11 @@ fn place(within: &Transaction, vm: i64, from: &PlacedFrom) -> Result<(), Fault> 
     let place = serde_json::to_string(&from.place)?;
     let last = "SELECT host, place, price FROM placed WHERE vm = ?1 ORDER BY at DESC LIMIT 1";
     let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let last: Option<(Arc<str>, String, f64)> = within.prepare_cached(last)?.query_row([vm], row).optional()?;
-    let same = |last: &(Arc<str>, String, f64)| last.0 == from.host && last.1 == place && last.2 == from.price;
+    let last: Option<(String, String, f64)> = within.prepare_cached(last)?.query_row([vm], row).optional()?;
+    let same = |last: &(String, String, f64)| from.host == last.0 && last.1 == place && last.2 == from.price;
     if !last.as_ref().is_some_and(same) {
         let row = "INSERT OR REPLACE INTO placed(vm, at, host, place, price) VALUES(?1, ?2, ?3, ?4, ?5)";
-        within.prepare_cached(row)?.execute(params![vm, from.at.millis(), from.host, place, from.price])?;
+        within.prepare_cached(row)?.execute(params![vm, from.at.millis(), from.host.as_str(), place, from.price])?;
     }
     Ok(())
 }

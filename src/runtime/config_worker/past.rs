@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::file::{ConfigFile, Refusal};
 use crate::core::cluster::{Span, Timestamp};
-use crate::core::engine::Phase;
-use crate::core::insight::{self, Activity, Entry, RecordedMove, Recording, SettingsFrom, Story, Told, activity};
+use crate::core::engine::{Happened, Phase, Record};
+use crate::core::insight::{self, Activity, Entry, RecordedMove, Recording, SettingsFrom, activity};
 use crate::edge::history::{HistoryError, Order, Reader};
 use crate::view::{
     ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
@@ -111,7 +111,7 @@ impl CachedReader {
         past.marks = told.iter().filter(|told| told.at >= from).filter_map(mark).collect();
         // The lists go back as far as there is something to list.
         let mut newest = reader
-            .told(Some(&vm), Timestamp::from_millis(0), until.min(now), Order::NewestFirst, TOLD)
+            .records(Some(&vm), Timestamp::from_millis(0), until.min(now), Order::NewestFirst, TOLD)
             .map_err(said)?;
         newest.reverse();
         past.moves = insight::past_moves(&newest).into_iter().take(MOVES).map(moved).collect();
@@ -121,8 +121,8 @@ impl CachedReader {
 }
 
 /// What happened in a span, oldest first; of more than a screen is made of, the newest.
-fn newest(reader: &Reader, vm: Option<&str>, from: Timestamp, to: Timestamp) -> Read<Vec<Told>> {
-    let mut told = reader.told(vm, from, to, Order::NewestFirst, ROWS).map_err(said)?;
+fn newest(reader: &Reader, vm: Option<&str>, from: Timestamp, to: Timestamp) -> Read<Vec<Record>> {
+    let mut told = reader.records(vm, from, to, Order::NewestFirst, ROWS).map_err(said)?;
     told.reverse();
     Ok(told)
 }
@@ -176,10 +176,10 @@ fn bounds(from: &SettingsFrom) -> BoundsFrom {
     }
 }
 
-fn mark(told: &Told) -> Option<Mark> {
+fn mark(told: &Record) -> Option<Mark> {
     let kind = match &told.what {
-        Story::Migration { phase: Phase::Confirmed, to, .. } => MarkKind::Moved(Arc::from(to.as_str())),
-        Story::Edit { .. } => MarkKind::Edited,
+        Happened::Migration { phase: Phase::Confirmed, to, .. } => MarkKind::Moved(to.clone().into()),
+        Happened::Edit { .. } => MarkKind::Edited,
         _ => return None,
     };
     Some(Mark { at: told.at, kind })
@@ -188,13 +188,13 @@ fn mark(told: &Told) -> Option<Mark> {
 fn moved(moved: RecordedMove) -> PastMove {
     let took = moved.took();
     let RecordedMove { id, from, to, by, phase, ended, detail, .. } = moved;
-    PastMove { at: ended, id: id.0, from, to, by, phase, took, detail }
+    PastMove { at: ended, id: id.0, from: from.into(), to: to.into(), by, phase, took, detail }
 }
 
 /// Newest first.
-fn decisions(told: &[Told]) -> Vec<Arc<LogLine>> {
+fn decisions(told: &[Record]) -> Vec<Arc<LogLine>> {
     let mut log = Log::default();
-    let lines: Vec<LogLine> = told.iter().filter_map(|told| log.tell(told)).collect();
+    let lines: Vec<LogLine> = told.iter().filter_map(|told| log.line(told)).collect();
     lines.into_iter().rev().take(DECISIONS).map(Arc::new).collect()
 }
 
@@ -217,13 +217,13 @@ mod tests {
         let (file, _) = ConfigFile::new(ConfigInputs { file: Some(config), ..ConfigInputs::default() });
         let at = NOW - Span::from_hours(7 * 24);
         let placed = |vm: &str, place| {
-            let (vm, host) = (Arc::from(vm), Arc::from("mln1"));
+            let (vm, host) = (vm.into(), "mln1".into());
             PlacedFrom { at, vm, host, place, price: 1.0 }
         };
-        let what = Story::State { state: VmState::Resting, why: String::new() };
+        let what = Happened::State { state: VmState::Resting, why: String::new() };
         let batch = Batch {
             placed: vec![placed("web", Place::Base), placed("gone", Place::Ring)],
-            told: vec![Told { at, vm: Some(Arc::from("web")), what }],
+            records: vec![Record { at, vm: Some("web".into()), what }],
             ..Batch::default()
         };
         let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: NOW };

@@ -199,9 +199,9 @@ fn a_changed_config_keeps_each_vms_graph_by_its_name() {
 #[test]
 fn a_changed_config_gives_no_vm_the_reason_of_another() {
     let mut stage = Stage::set();
-    let record = |what| Record { at: START, vm: Some(NII3), what };
+    let record = |vm: &str, what| Record { at: START, vm: Some(vm.into()), what };
     let decision = Happened::Decision { action: Decision::Move, reason: "62 /min > 50 for 3 samples".to_owned() };
-    stage.publisher.record(&record(decision), stage.engine_host.engine());
+    stage.publisher.record(&record("nii3", decision), stage.engine_host.engine());
     let (mut cluster, mut monitors, mut plan) = scenario();
     cluster.vms.reverse();
     monitors.reverse();
@@ -209,7 +209,7 @@ fn a_changed_config_gives_no_vm_the_reason_of_another() {
     stage.reconfigure((cluster, monitors, plan));
     let (gate, detail) = (Gate::Cooldown, "4 min left".to_owned());
     let blocked = Happened::Blocked { action: Decision::Move, gate, detail };
-    stage.publisher.record(&record(blocked), stage.engine_host.engine());
+    stage.publisher.record(&record("nii5", blocked), stage.engine_host.engine());
     let last = stage.snapshot().log.last().cloned().expect("a line");
     assert_eq!((last.vm.as_deref(), last.text.as_str()), (Some("nii5"), "move blocked by cooldown: 4 min left"));
 }

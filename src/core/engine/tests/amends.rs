@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use crate::core::cluster::{Cluster, Direction, Mode, Span, VmId};
-use crate::core::engine::{Change, Command, ConfigChange, Event, Gate, Happened, Record, VmState};
+use crate::core::engine::{Change, Command, ConfigChange, Event, Gate, Happened, VmState};
 use crate::core::policy::{Bound, Decision, Field, Resting, Rule, Settings, WorkingHours};
 
 const MIN: Span = Span::from_mins(1);
@@ -187,19 +187,19 @@ fn a_reload_says_line_by_line_what_it_changed() {
     ];
     world.tell(Event::Reconfigured { cluster: Box::new(new), reread: vec!["nii1".to_owned()], said });
     assert_eq!(world.edits(), ["tarry 3 > 5 by config"]);
-    let of_vm = |record: &Record| match &record.what {
-        Happened::Operator { text, .. } => Some((record.vm, text.clone())),
+    let lines = world.records.iter().filter_map(|record| match &record.what {
+        Happened::Operator { text, .. } => Some((record.vm.as_deref(), text.as_str())),
         _ => None,
-    };
-    let lines: Vec<_> = world.records.iter().filter_map(of_vm).collect();
+    });
+    let lines: Vec<_> = lines.collect();
     let expected = [
         (None, "mode ask → auto"),
-        (Some(VmId(0)), "monitor url a → b"),
-        (Some(VmId(1)), "added, on h1"),
+        (Some("nii1"), "monitor url a → b"),
+        (Some("nii4"), "added, on h1"),
         (None, "VM nii2: removed"),
         (None, "applied: 2 VMs, 4 hosts"),
     ];
-    assert_eq!(lines, expected.map(|(vm, text)| (vm, text.to_owned())));
+    assert_eq!(lines, expected);
 }
 
 fn line(vm: Option<&str>, text: &str) -> ConfigChange {

@@ -172,11 +172,10 @@ impl World {
 
     /// Requests so far: when, and to which host.
     pub fn requests(&self) -> Vec<(Timestamp, &str)> {
-        let name = |to: HostId| self.engine.cluster().host(to).name.as_str();
         self.records
             .iter()
             .filter_map(|r| match &r.what {
-                Happened::Request { to, .. } => Some((r.at, name(*to))),
+                Happened::Request { to, .. } => Some((r.at, to.as_str())),
                 _ => None,
             })
             .collect()

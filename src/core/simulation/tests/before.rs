@@ -1,5 +1,5 @@
 use super::play::Playing;
-use crate::core::cluster::{Span, VmId};
+use crate::core::cluster::Span;
 use crate::core::engine::{Change, Command, Engine, Event, Happened};
 use crate::core::simulation::{START, Scenario, ScenarioPast, Simulation, Size};
 
@@ -21,7 +21,7 @@ fn requests(before: ScenarioPast) -> Vec<usize> {
     playing.until(START);
     let mut hours = vec![0; (START.since(from).millis() / 3_600_000) as usize];
     for record in playing.records.iter().filter(|record| record.at < START) {
-        if record.vm == Some(VmId(0)) && matches!(record.what, Happened::Request { .. }) {
+        if record.vm.as_deref() == Some("nii1") && matches!(record.what, Happened::Request { .. }) {
             hours[(record.at.since(from).millis() / 3_600_000) as usize] += 1;
         }
     }

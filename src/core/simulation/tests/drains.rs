@@ -21,7 +21,7 @@ fn a_host_is_emptied_and_stays_empty_until_it_is_released() {
         assert!(playing.engine.host(host).vms() > 1);
         let plan = playing.engine.drain_plan(host, after(600));
         assert!(plan.moves.iter().all(|planned| planned.to.is_ok()), "{:?}", plan.warnings);
-        let command = Command::Drain { host: name };
+        let command = Command::Drain { host: name.clone() };
         playing.tell(after(600), Event::Command { by: "root".to_owned(), command });
         playing.until(after(600 + 900));
         let drain = playing.engine.drain(host).expect("a drain").clone();
@@ -29,8 +29,8 @@ fn a_host_is_emptied_and_stays_empty_until_it_is_released() {
         let since = playing.records.len();
         playing.until(after(6 * 3_600));
         assert_eq!(playing.engine.host_state(host), HostState::Draining);
-        let arrivals = playing.records[since..].iter().filter(|record| match record.what {
-            Happened::Request { to, .. } => to == host,
+        let arrivals = playing.records[since..].iter().filter(|record| match &record.what {
+            Happened::Request { to, .. } => *to == name,
             _ => false,
         });
         assert_eq!(arrivals.count(), 0);

@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::core::cluster::{Cluster, Timestamp};
+use crate::core::cluster::Timestamp;
 use crate::core::engine::{Effect, Engine, Event, Happened, Record};
 use crate::core::simulation::{START, Scenario, Simulation, Size};
 
 /// What an engine made of a simulation.
 pub(super) struct Played {
-    pub(super) cluster: Cluster,
     pub(super) engine: Engine,
     pub(super) records: Vec<Record>,
 }
@@ -17,9 +16,9 @@ pub(super) struct Played {
 pub(super) fn play(scenario: Scenario, size: Size, seed: u64, until: Timestamp) -> Played {
     let (cluster, _, plan) = scenario.build(size, seed);
     let simulation = Simulation::new(&cluster, plan, START);
-    let mut playing = Playing { engine: Engine::new(cluster.clone(), START), simulation, records: Vec::new() };
+    let mut playing = Playing { engine: Engine::new(cluster, START), simulation, records: Vec::new() };
     playing.until(until);
-    Played { cluster, engine: playing.engine, records: playing.records }
+    Played { engine: playing.engine, records: playing.records }
 }
 
 /// An engine and the simulation it lives with.
@@ -70,10 +69,10 @@ impl Playing {
 impl Played {
     /// When and which VM, of all that happened that `pick` picks.
     pub(super) fn times<T>(&self, pick: impl Fn(&Happened) -> Option<T>) -> Vec<(i64, &str, T)> {
-        let line = |record: &Record| {
-            let vm = record.vm.map_or("", |vm| self.cluster.vm(vm).name.as_str());
+        let lines = self.records.iter().filter_map(|record| {
+            let vm = record.vm.as_deref().unwrap_or_default();
             pick(&record.what).map(|t| (record.at.since(START).millis() / 1_000, vm, t))
-        };
-        self.records.iter().filter_map(line).collect()
+        });
+        lines.collect()
     }
 }

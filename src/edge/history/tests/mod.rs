@@ -4,15 +4,14 @@ mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::codec::strategy::entry;
 use super::*;
 use crate::core::cluster::{Direction, Value};
-use crate::core::engine::VmState;
-use crate::core::insight::{Seen, Story};
+use crate::core::engine::{Happened, VmState};
+use crate::core::insight::Seen;
 use crate::core::policy::{Bound, Place, Rule, Settings};
 
 /// What takes this long has failed: far more than any machine needs.
@@ -34,16 +33,16 @@ fn sample(at: Timestamp, value: f64) -> Entry {
 }
 
 fn readings(vm: &str, entries: &[Entry]) -> Batch {
-    let vm: Arc<str> = vm.into();
-    Batch { readings: entries.iter().map(|entry| (Arc::clone(&vm), entry.clone())).collect(), ..Batch::default() }
+    let vm = Name::from(vm);
+    Batch { readings: entries.iter().map(|entry| (vm.clone(), entry.clone())).collect(), ..Batch::default() }
 }
 
 fn minute(n: i64) -> Timestamp {
     BEGIN + Span::from_mins(n)
 }
 
-fn alarm(at: Timestamp, vm: Option<&str>, text: &str) -> Told {
-    Told { at, vm: vm.map(Into::into), what: Story::Alarm { text: text.to_owned() } }
+fn alarm(at: Timestamp, vm: Option<&str>, text: &str) -> Record {
+    Record { at, vm: vm.map(Into::into), what: Happened::Alarm { text: text.to_owned() } }
 }
 
 fn settings(at: f64) -> Settings {
@@ -71,7 +70,7 @@ fn what_is_written_is_read_head_and_chunks_and_after_a_restart() {
     assert_eq!(reader.samples("a", minute(500), minute(501)).expect("whole"), [(minute(500), Some(3.0))]);
     assert_eq!(reader.reach("a").expect("whole"), Some((minute(0), minute(999))));
     assert_eq!(reader.readings("c", FOREVER.0, FOREVER.1).expect("whole"), []);
-    assert_eq!(reader.vms().expect("whole"), ["a".into(), "b".into()]);
+    assert_eq!(reader.vms().expect("whole"), ["a", "b"]);
 }
 
 proptest! {
@@ -160,7 +159,7 @@ fn raw_then_quarters_then_nothing() {
     for n in 0..days {
         if n % 60 == 0 {
             let hour: Vec<Entry> = (n..n + 60).map(|n| sample(minute(n), n as f64)).collect();
-            store.write(&Batch { told: vec![alarm(minute(n), None, "x")], ..readings("a", &hour) }).expect("room");
+            store.write(&Batch { records: vec![alarm(minute(n), None, "x")], ..readings("a", &hour) }).expect("room");
             store.tend(minute(n + 59)).expect("room");
         }
     }
@@ -176,7 +175,7 @@ fn raw_then_quarters_then_nothing() {
     // A chunk of quarters goes when its last one is too old.
     assert!((48 * 4..96 * 4).contains(&quarters), "{quarters}");
     assert_eq!(reader.reach("a").expect("whole"), Some((rolled[0].at, minute(days - 1))));
-    let told = reader.told(None, FOREVER.0, FOREVER.1, Order::OldestFirst, 1_000).expect("whole");
+    let told = reader.records(None, FOREVER.0, FOREVER.1, Order::OldestFirst, 1_000).expect("whole");
     assert_eq!(told.len(), 72);
 }
 
@@ -184,8 +183,8 @@ fn raw_then_quarters_then_nothing() {
 fn what_is_free_goes_back_to_the_disk_a_piece_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = open(folder.path());
-    let told = (0..2_000).map(|n| alarm(minute(n), None, &"x".repeat(900))).collect();
-    store.write(&Batch { told, ..readings("a", &[sample(minute(2_000), 1.0)]) }).expect("room");
+    let records = (0..2_000).map(|n| alarm(minute(n), None, &"x".repeat(900))).collect();
+    store.write(&Batch { records, ..readings("a", &[sample(minute(2_000), 1.0)]) }).expect("room");
     let pages = |store: &Store| -> i64 {
         store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a number")
     };
@@ -223,15 +222,15 @@ fn what_happened_is_read_by_vm_span_and_order() {
         alarm(minute(2), Some("b"), "three"),
         alarm(minute(3), Some("a"), "four"),
     ];
-    store.write(&Batch { told: told.clone(), ..Batch::default() }).expect("room");
+    store.write(&Batch { records: told.clone(), ..Batch::default() }).expect("room");
     let reader = reader(folder.path());
-    let all = reader.told(None, FOREVER.0, FOREVER.1, Order::OldestFirst, usize::MAX).expect("whole");
+    let all = reader.records(None, FOREVER.0, FOREVER.1, Order::OldestFirst, usize::MAX).expect("whole");
     assert_eq!(all, told);
-    let last = reader.told(Some("a"), FOREVER.0, FOREVER.1, Order::NewestFirst, 1).expect("whole");
+    let last = reader.records(Some("a"), FOREVER.0, FOREVER.1, Order::NewestFirst, 1).expect("whole");
     assert_eq!(last, told[3..]);
-    let span = reader.told(None, minute(2), minute(3), Order::OldestFirst, 9).expect("whole");
+    let span = reader.records(None, minute(2), minute(3), Order::OldestFirst, 9).expect("whole");
     assert_eq!(span, told[1..3]);
-    assert_eq!(reader.told(Some("x"), FOREVER.0, FOREVER.1, Order::OldestFirst, 9).expect("whole"), []);
+    assert_eq!(reader.records(Some("x"), FOREVER.0, FOREVER.1, Order::OldestFirst, 9).expect("whole"), []);
 }
 
 #[test]
