@@ -474,12 +474,13 @@ proptest! {
 }
 
 #[test]
-fn the_list_of_keys_in_the_docs_is_the_tables() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md");
-    let made = whimbrel::edge::config::reference();
-    if std::env::var_os("WHIMBREL_BLESS").is_some() {
-        std::fs::write(&path, &made).expect("the docs can be written");
+fn the_list_of_keys_and_the_sample_are_made_from_the_table() {
+    for (name, made) in [("docs/config.md", config::reference()), ("config/whimbrel.toml", config::sample())] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        if std::env::var_os("WHIMBREL_BLESS").is_some() {
+            fs::write(&path, &made).expect("the file can be written");
+        }
+        let written = fs::read_to_string(&path).expect("the file is there");
+        assert!(written == made, "{name} is not what the table of keys says: WHIMBREL_BLESS=1 writes it anew");
     }
-    let written = std::fs::read_to_string(&path).expect("docs/config.md is there");
-    assert!(written == made, "docs/config.md is not what the table of keys says: WHIMBREL_BLESS=1 writes it anew");
 }

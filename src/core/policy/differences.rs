@@ -37,7 +37,7 @@ impl TomlValue {
 
 impl Settings {
     /// The keys that settings can have, in the order of a file.
-    pub const KEYS: [&str; 14] = [
+    const KEYS: [&str; 14] = [
         "kind",
         "threshold",
         "tarry",

@@ -34,6 +34,16 @@ pub(super) enum Form {
     Table,
 }
 
+/// The words of a table of words and their values.
+pub(super) const fn words_of<T, const N: usize>(table: &[(&'static str, T); N]) -> [&'static str; N] {
+    let (mut words, mut n) = ([""; N], 0);
+    while n < N {
+        words[n] = table[n].0;
+        n += 1;
+    }
+    words
+}
+
 /// One key of the config.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
@@ -43,15 +53,40 @@ pub(super) struct Key {
     pub doc: &'static str,
     /// What it is if it is left out, where its row does not say that by itself.
     pub default: &'static str,
+    /// A value as TOML, for the sample and for the help of an error.
+    example: &'static str,
 }
 
 impl Key {
     pub const fn new(name: &'static str, form: Form, doc: &'static str) -> Self {
-        Self { name, form, doc, default: "" }
+        Self { name, form, doc, default: "", example: "" }
     }
 
     pub const fn default(self, default: &'static str) -> Self {
         Self { default, ..self }
+    }
+
+    pub const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// A value that could stand, as TOML: the row's example, its default, or the first of its words.
+    pub fn sample(&self, default: Option<&str>) -> String {
+        match (self.example, default, self.form) {
+            ("", Some(default), _) => default.to_owned(),
+            ("", None, Form::Words([first, ..])) if self.default.is_empty() => quoted(first),
+            ("", None, _) => self.default.to_owned(),
+            (example, ..) => example.to_owned(),
+        }
+    }
+
+    /// How the key could be written: `tarry = 3`, or `kind = "mysql", or apache, http`.
+    pub fn how(&self) -> String {
+        let others = match self.form {
+            Form::Words([_, others @ ..]) if !others.is_empty() => format!(", or {}", others.join(", ")),
+            _ => String::new(),
+        };
+        format!("{} = {}{others}", self.name, self.sample(None))
     }
 
     /// What an error report may show of its value.
@@ -67,8 +102,8 @@ impl Key {
 /// A key whose value is a part of `T`.
 pub(super) struct Field<T> {
     pub key: Key,
-    /// How it could be written, if it must be there.
-    pub needs: Option<&'static str>,
+    /// It must be there.
+    pub is_needed: bool,
     /// Puts the value in its place; `None`: it is wrong, which is recorded.
     pub read: fn(&Item<'_>, &mut T) -> Option<()>,
     /// The value as a file has it; `None`: a file has no such key.
@@ -120,12 +155,9 @@ pub(super) fn set<T>(place: &mut T, value: Option<T>) -> Option<()> {
 pub(super) fn fill<T>(fields: &[Field<T>], table: &Table<'_>, into: &mut T) -> Option<()> {
     let mut whole = Some(());
     for field in fields {
-        let item = match field.needs {
-            Some(example) => table.need(field.key.name, example),
-            None => table.get(field.key.name),
-        };
+        let item = if field.is_needed { table.need(&field.key) } else { table.get(field.key.name) };
         let read = item.map(|item| (field.read)(&item, into));
-        if field.needs.is_some() && read != Some(Some(())) {
+        if field.is_needed && read != Some(Some(())) {
             whole = None;
         }
     }
@@ -167,7 +199,7 @@ impl WrittenKey {
 pub(super) fn write<T>(fields: &[Field<T>], value: &T, default: &T) -> Vec<WrittenKey> {
     let key = |field: &Field<T>| {
         let value = (field.write)(value)?;
-        let is_default = field.needs.is_none() && Some(&value) == (field.write)(default).as_ref();
+        let is_default = !field.is_needed && Some(&value) == (field.write)(default).as_ref();
         Some(WrittenKey::new(field.key, value, is_default))
     };
     fields.iter().filter_map(key).collect()
@@ -207,7 +239,7 @@ impl KindOfTable {
     /// The rows of these fields, with their defaults.
     pub fn rows<T>(fields: &[Field<T>], default: &T) -> Vec<(Key, Option<String>)> {
         let row = |field: &Field<T>| {
-            let value = (field.write)(default).filter(|_| field.needs.is_none() && field.key.default.is_empty());
+            let value = (field.write)(default).filter(|_| !field.is_needed && field.key.default.is_empty());
             let toml = value.map(|value| value.toml());
             (field.key, toml)
         };

@@ -37,7 +37,7 @@ pub use edit::{
 };
 pub use find::find;
 pub use model::{Config, HistoryFile, HistorySettings, Origin};
-pub use reference::reference;
+pub use reference::{reference, sample};
 pub use render::{Parts, render};
 pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};

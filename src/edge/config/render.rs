@@ -8,9 +8,7 @@ use std::fmt::Write;
 use super::keys::{WrittenKey, bare_or_quoted, quoted, word, write};
 use super::model::Config;
 use super::read::{self, PICKS};
-use crate::core::cluster::{
-    ArrayId, Cluster, Domain, Driver, HostId, Limits, Monitor, Pick, Reach, Site, Span, Vm, VmId,
-};
+use crate::core::cluster::{ArrayId, Cluster, Domain, Driver, HostId, Limits, Monitor, Pick, Reach, Site, Vm, VmId};
 use crate::core::format::exact_span;
 use crate::core::policy::Settings;
 use crate::core::simulation::{Plan, VmPlan};
@@ -150,7 +148,7 @@ fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
         push(text, format_args!("array = {}\n", quoted(&cluster.array(vm.array).name)));
     }
     push(text, format_args!("host = {}\n", quoted(&host.name)));
-    if vm.interval != Span::from_mins(1) {
+    if vm.interval != read::DEFAULT_INTERVAL {
         push(text, format_args!("interval = \"{}\"\n", exact_span(vm.interval)));
     }
     if let Some(mode) = vm.mode {

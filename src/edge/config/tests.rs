@@ -73,32 +73,6 @@ fn the_sample_has_every_key() {
 }
 
 #[test]
-fn what_the_sample_calls_defaults_are_the_defaults() {
-    let sample = read(SAMPLE);
-    let (vm, _, plan) = one("60s", "kind = \"simulated\", service = \"mysql\"", THRESHOLD);
-    let demo = sample.cluster.vm_named("demo1").map(|id| &sample.plan.vms[id.index()]);
-    assert_eq!(demo, Some(&plan));
-    let web = sample.cluster.vm_named("nii3").map(|id| &sample.cluster.vm(id).policy);
-    assert_eq!(web.map(|policy| (policy.settle, policy.stale_after)), Some((vm.policy.settle, vm.policy.stale_after)));
-    let limits = Limits { moves_per_hour: Some(20), cooldown: Span::from_mins(10), ..Limits::default() };
-    assert_eq!(sample.cluster.limits, limits);
-    let libvirt = sample.drivers.iter().find_map(|driver| match driver {
-        Driver::Libvirt(libvirt) => {
-            Some((libvirt.stall, libvirt.copy_storage, libvirt.post_copy, libvirt.allow_unsafe))
-        }
-        _ => None,
-    });
-    assert_eq!(libvirt, Some((Libvirt::STALL, CopyStorage::default(), false, false)));
-    let command = sample.drivers.iter().find_map(|driver| match driver {
-        Driver::Command(command) => Some((command.migrate_deadline, command.deadline)),
-        _ => None,
-    });
-    assert_eq!(command, Some((Commands::MIGRATE_DEADLINE, Commands::DEADLINE)));
-    let default = HistorySettings::default();
-    assert_eq!((sample.history.raw, sample.history.rolled), (default.raw, default.rolled));
-}
-
-#[test]
 fn the_history_is_kept_where_the_config_says() {
     let history = |keys: &str| read(&format!("history = {{ {keys} }}\n{MINIMAL}")).history;
     assert_eq!((read(MINIMAL).history, history("")), (HistorySettings::default(), HistorySettings::default()));

@@ -6,6 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Diagnostics;
+use super::keys::Key;
 use super::words::{A_YEAR, did_you_mean, duration};
 use crate::core::cluster::Span;
 
@@ -75,14 +76,11 @@ impl<'a> Table<'a> {
     }
 
     /// The value of a key that must be there.
-    pub fn need(&self, key: &'static str, example: &str) -> Option<Item<'a>> {
-        let found = self.get(key);
+    pub fn need(&self, key: &Key) -> Option<Item<'a>> {
+        let found = self.get(key.name);
         if found.is_none() {
-            self.diagnostics.absent(
-                self.span(),
-                format!("{} needs '{key}'", self.shape.name),
-                format!("add {example}"),
-            );
+            let message = format!("{} needs '{}'", self.shape.name, key.name);
+            self.diagnostics.absent(self.span(), message, format!("add {}", key.how()));
         }
         found
     }

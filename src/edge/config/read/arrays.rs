@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::diagnostics::Diagnostics;
-use super::super::keys::{Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, text, write};
+use super::super::keys::{
+    Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, text, words_of, write,
+};
 use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
 use super::driver;
@@ -13,14 +15,19 @@ use super::sites::Sites;
 use super::{check_unique, lookup};
 use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Name, Pick, Reach, SiteId};
 
-const EXAMPLE: &str = "host = [{ name = \"mln1\" }, { name = \"mln2\" }]";
+const EXAMPLE: &str = "[{ name = \"mln1\" }, { name = \"mln2\" }]";
 
 /// CPU of a simulated host, in GHz, unless its key says otherwise.
 const DEFAULT_GHZ: f64 = 8.0;
 pub(in super::super) const PICKS: [(&str, Pick); 2] = [("next", Pick::Next), ("best", Pick::Best)];
 
+const NAME: Key = Key::new("name", Form::Text, "Its name, without blanks").example("\"a\"");
+const HOSTS: Key =
+    Key::new("host", Form::Table, "The hosts, in the order of their ring: later = better; a name alone is enough")
+        .example(EXAMPLE);
+
 const ARRAY_KEYS: [Key; 6] = [
-    Key::new("name", Form::Text, "Its name, without blanks"),
+    NAME,
     Key::new("site", Form::Text, "The site it is at").default("the home site"),
     Key::new("driver", Form::Words(&["simulator", "libvirt"]), "What moves the VMs: a word, or a table of its own")
         .default("\"simulator\""),
@@ -28,11 +35,11 @@ const ARRAY_KEYS: [Key; 6] = [
         .default("none"),
     Key::new(
         "pick",
-        Form::Words(&["next", "best"]),
+        Form::Words(const { &words_of(&PICKS) }),
         "Where a move goes: to the next host of the ring, or to the best one, if it is better",
     )
     .default("\"next\""),
-    Key::new("host", Form::Table, "The hosts, in the order of their ring: later = better; a name alone is enough"),
+    HOSTS,
 ];
 
 pub(super) fn kinds() -> Vec<KindOfTable> {
@@ -41,7 +48,7 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
 
 const ARRAY: Shape = shape!("an array", kinds);
 
-const HOST_NAME: Key = Key::new("name", Form::Text, "Its name, without blanks");
+const HOST_NAME: Key = Key::new("name", Form::Text, "Its name, without blanks").example("\"mln1\"");
 const HOST_URI: Key = Key::new("uri", Form::Address, "How libvirt reaches this host from here").default("the driver's");
 const HOST_PEER_URI: Key =
     Key::new("peer_uri", Form::Address, "How libvirt reaches it from the other hosts").default("the driver's");
@@ -51,26 +58,26 @@ type SimulatedHost = (Host, f64);
 
 const HOST_FIELDS: [Field<SimulatedHost>; 4] = [
     Field {
-        key: Key::new("capacity", Form::Number, "How many VMs it takes").default("no bound"),
-        needs: None,
+        key: Key::new("capacity", Form::Number, "How many VMs it takes").default("no bound").example("4"),
+        is_needed: false,
         read: |item, (host, _)| set(&mut host.capacity, item.whole(1..=u32::MAX).map(Some)),
         write: |(host, _)| bare(host.capacity?),
     },
     Field {
         key: Key::new("price", Form::Number, "What it costs an hour"),
-        needs: None,
+        is_needed: false,
         read: |item, (host, _)| set(&mut host.price, item.number_in(0.0..=f64::MAX, "0 or more")),
         write: |(host, _)| decimal(host.price),
     },
     Field {
         key: Key::new("draining", Form::Flag, "It takes no more VMs; in mode \"auto\" the engine moves its VMs away"),
-        needs: None,
+        is_needed: false,
         read: |item, (host, _)| set(&mut host.draining, item.flag()),
         write: |(host, _)| bare(host.draining),
     },
     Field {
         key: Key::new("cpu_ghz", Form::Number, "Its cores together; of a simulated host only"),
-        needs: None,
+        is_needed: false,
         read: |item, (_, ghz)| set(ghz, item.positive()),
         write: |(_, ghz)| decimal(*ghz),
     },
@@ -145,7 +152,7 @@ impl Arrays {
 pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, diagnostics: &Diagnostics) -> Arrays {
     let mut arrays = Arrays::default();
     let Some(item) = top.get("array").filter(|item| !item.is_empty_list()) else {
-        diagnostics.absent(0..0, "there is no [[array]]", format!("add [[array]] with a name, and {EXAMPLE}"));
+        diagnostics.absent(0..0, "there is no [[array]]", format!("add [[array]] with a name, and host = {EXAMPLE}"));
         return arrays;
     };
     let (entries, whole) = item.list("[[array]], in double brackets, once for each");
@@ -174,7 +181,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn array(&mut self, table: Table<'a>, arrays: &mut Arrays) {
         let id = ArrayId::at(arrays.list.len());
-        let name = table.need("name", "name = \"a\"").and_then(|item| item.name());
+        let name = table.need(&NAME).and_then(|item| item.name());
         match &name {
             Some(name) => check_unique(&mut self.names, "an array", name, self.diagnostics),
             None => arrays.whole = false,
@@ -208,10 +215,10 @@ impl<'a> Reader<'a> {
     /// The hosts as they were given, and whether all could be read.
     fn hosts(&mut self, table: &Table<'a>, array: ArrayId, arrays: &mut Arrays) -> (Vec<Entry<'a>>, bool) {
         let mut hosts = Vec::new();
-        let Some(item) = table.need("host", EXAMPLE) else { return (hosts, false) };
-        let (entries, mut whole) = item.list(EXAMPLE);
+        let Some(item) = table.need(&HOSTS) else { return (hosts, false) };
+        let (entries, mut whole) = item.list(&HOSTS.how());
         if entries.is_empty() && whole {
-            item.wrong("an array needs a host", format!("write {EXAMPLE}"));
+            item.wrong("an array needs a host", format!("write {}", HOSTS.how()));
         }
         for entry in entries {
             match self.host(&entry, array) {
@@ -236,7 +243,7 @@ impl<'a> Reader<'a> {
             let table = entry.table_or("a name or a table", HOST)?;
             fill(&HOST_FIELDS, &table, &mut host);
             (uri, peer_uri, cpu_ghz) = (table.get("uri"), table.get("peer_uri"), table.get("cpu_ghz"));
-            let name = table.need("name", "name = \"mln1\"").and_then(|item| item.name());
+            let name = table.need(&HOST_NAME).and_then(|item| item.name());
             table.finish(None);
             name
         }?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::keys::{
-    Field, Form, Key, KindOfTable, WrittenKey, bare, duration, fill, list, set, shape, text, word, write,
+    Field, Form, Key, KindOfTable, WrittenKey, bare, duration, fill, list, set, shape, text, word, words_of, write,
 };
 use super::super::toml_reader::{Item, Shape, Table};
 use super::{address, template};
@@ -15,14 +15,14 @@ const COPIES: [(&str, CopyStorage); 3] =
 const SHORTEST: Span = Span::from_millis(1);
 const SHORTEST_STALL: Span = Span::from_secs(5);
 
-const MIGRATE: &str = "migrate = [\"move-vm\", \"{vm}\", \"{from}\", \"{to}\"]";
-const LOCATE: &str = "locate = [\"where-is\", \"{vm}\"]";
+const MIGRATE: &str = "[\"move-vm\", \"{vm}\", \"{from}\", \"{to}\"]";
+const LOCATE: &str = "[\"where-is\", \"{vm}\"]";
 /// What a command about one migration knows.
 const OF_A_MOVE: [&str; 4] = ["{vm}", "{from}", "{to}", "{index}"];
 
 const KIND: Key = Key::new(
     "kind",
-    Form::Words(&["simulator", "libvirt", "command"]),
+    Form::Words(&["libvirt", "simulator", "command"]),
     "What moves the VMs; driver = \"KIND\" is short for a driver of which nothing else is said",
 )
 .default("\"simulator\"");
@@ -74,15 +74,17 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
             Form::Address,
             "A host's uri as it is reached from here; {host} is its name. Never with a password in it",
         )
-        .default("each host has its own"),
-        needs: None,
+        .default("each host has its own")
+        .example("\"qemu+ssh://root@{host}/system\""),
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.uri, address::template(item, "uri").map(Some)),
         write: |libvirt| text(libvirt.uri.as_ref()?),
     },
     Field {
         key: Key::new("peer_uri", Form::Address, "A destination's uri, as the source reaches it")
-            .default("the same as from here"),
-        needs: None,
+            .default("the same as from here")
+            .example("\"qemu+tcp://{host}/system\""),
+        is_needed: false,
         read: |item, libvirt| {
             let peer = address::template(item, "peer_uri")?;
             check_peer(item, &peer);
@@ -92,34 +94,39 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
     },
     Field {
         key: Key::new("tunnelled", Form::Flag, "Memory goes through the daemons' own connection"),
-        needs: None,
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.tunnelled, item.flag()),
         write: |libvirt| bare(libvirt.tunnelled),
     },
     Field {
         key: Key::new("persistent", Form::Flag, "The VM is defined at the destination")
-            .default("if it is so at the source"),
-        needs: None,
+            .default("if it is so at the source")
+            .example("true"),
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.persistent, item.flag().map(Some)),
         write: |libvirt| bare(libvirt.persistent?),
     },
     Field {
         key: Key::new("undefine_source", Form::Flag, "The VM is not defined at the source any more")
-            .default("if it is defined at the destination"),
-        needs: None,
+            .default("if it is defined at the destination")
+            .example("true"),
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.undefine_source, item.flag().map(Some)),
         write: |libvirt| bare(libvirt.undefine_source?),
     },
     Field {
-        key: Key::new("bandwidth", Form::Number, "MiB/s for memory, at least 1").default("as the hypervisor is set"),
-        needs: None,
+        key: Key::new("bandwidth", Form::Number, "MiB/s for memory, at least 1")
+            .default("as the hypervisor is set")
+            .example("500"),
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.bandwidth, item.whole(1..=u32::MAX).map(|most| Some(u64::from(most)))),
         write: |libvirt| bare(libvirt.bandwidth?),
     },
     Field {
         key: Key::new("downtime", Form::Duration, "How long a VM may stand still at the end, at least \"1ms\"")
-            .default("as the hypervisor is set"),
-        needs: None,
+            .default("as the hypervisor is set")
+            .example("\"300ms\""),
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.downtime, length(item, "downtime", SHORTEST).map(Some)),
         write: |libvirt| duration(libvirt.downtime?),
     },
@@ -129,23 +136,23 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
             Form::Flag,
             "A VM that changes too fast is started at the destination first. If the network fails then, the VM is lost",
         ),
-        needs: None,
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.post_copy, item.flag()),
         write: |libvirt| bare(libvirt.post_copy),
     },
     Field {
         key: Key::new("auto_converge", Form::Flag, "A VM that changes too fast is slowed down"),
-        needs: None,
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.auto_converge, item.flag()),
         write: |libvirt| bare(libvirt.auto_converge),
     },
     Field {
         key: Key::new(
             "copy_storage",
-            Form::Words(&["none", "all", "increment"]),
+            Form::Words(const { &words_of(&COPIES) }),
             "Which disks that are not shared are copied: none, all, or the increment over a base image that both hosts have",
         ),
-        needs: None,
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.copy_storage, item.choice(&COPIES)),
         write: |libvirt| text(word(&COPIES, libvirt.copy_storage)),
     },
@@ -155,7 +162,7 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
             Form::Flag,
             "Moves even where libvirt takes the storage for not shared: that can destroy a VM's disk",
         ),
-        needs: None,
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.allow_unsafe, item.flag()),
         write: |libvirt| bare(libvirt.allow_unsafe),
     },
@@ -165,7 +172,7 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
             Form::Duration,
             "A migration that moves nothing for so long is aborted, at least \"5s\"",
         ),
-        needs: None,
+        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.stall, length(item, "stall", SHORTEST_STALL)),
         write: |libvirt| duration(libvirt.stall),
     },
@@ -173,8 +180,9 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
 
 const COMMANDS: [Field<Commands>; 7] = [
     Field {
-        key: Key::new("migrate", Form::Program, "Moves {vm} to {to} or {index}, and ends when that is done"),
-        needs: Some(MIGRATE),
+        key: Key::new("migrate", Form::Program, "Moves {vm} to {to} or {index}, and ends when that is done")
+            .example(MIGRATE),
+        is_needed: true,
         read: |item, commands| {
             let needs: [&[&str]; 2] = [&["{vm}"], &["{to}", "{index}"]];
             set(&mut commands.migrate, command(item, "migrate", &OF_A_MOVE, &needs))
@@ -188,8 +196,9 @@ const COMMANDS: [Field<Commands>; 7] = [
             "Without {host}: prints the names of the hosts on which {vm} runs, one a line. With it, asked of each host: prints \
              the names of the VMs that run there. A status other than 0 means that it cannot be told, never that the VM is not \
              there",
-        ),
-        needs: Some(LOCATE),
+        )
+        .example(LOCATE),
+        is_needed: true,
         read: |item, commands| {
             set(&mut commands.locate, command(item, "locate", &["{vm}", "{host}"], &[&["{vm}", "{host}"]]))
         },
@@ -197,22 +206,22 @@ const COMMANDS: [Field<Commands>; 7] = [
     },
     Field {
         key: Key::new("progress", Form::Program, "Prints a number from 0 to 100, and whatever is to be shown")
-            .default("not asked"),
-        needs: None,
+            .default("not asked").example(r#"["./progress", "{vm}", "{from}"]"#),
+        is_needed: false,
         read: |item, commands| {
             set(&mut commands.progress, command(item, "progress", &OF_A_MOVE, &[&["{vm}"]]).map(Some))
         },
         write: |commands| list(commands.progress.as_ref()?),
     },
     Field {
-        key: Key::new("abort", Form::Program, "Stops the migration of {vm}").default("it cannot be stopped"),
-        needs: None,
+        key: Key::new("abort", Form::Program, "Stops the migration of {vm}").default("it cannot be stopped").example(r#"["./abort", "{vm}", "{from}"]"#),
+        is_needed: false,
         read: |item, commands| set(&mut commands.abort, command(item, "abort", &OF_A_MOVE, &[&["{vm}"]]).map(Some)),
         write: |commands| list(commands.abort.as_ref()?),
     },
     Field {
-        key: Key::new("host_state", Form::Program, "Ends with status 0 if {host} is up").default("not asked"),
-        needs: None,
+        key: Key::new("host_state", Form::Program, "Ends with status 0 if {host} is up").default("not asked").example(r#"["ssh", "-o", "BatchMode=yes", "root@{host}", "true"]"#),
+        is_needed: false,
         read: |item, commands| {
             set(&mut commands.host_state, command(item, "host_state", &["{host}"], &[&["{host}"]]).map(Some))
         },
@@ -220,13 +229,13 @@ const COMMANDS: [Field<Commands>; 7] = [
     },
     Field {
         key: Key::new("migrate_deadline", Form::Duration, "`migrate` is ended after so long"),
-        needs: None,
+        is_needed: false,
         read: |item, commands| set(&mut commands.migrate_deadline, length(item, "migrate_deadline", SHORTEST)),
         write: |commands| duration(commands.migrate_deadline),
     },
     Field {
         key: Key::new("deadline", Form::Duration, "Each of the other commands is ended after so long"),
-        needs: None,
+        is_needed: false,
         read: |item, commands| set(&mut commands.deadline, length(item, "deadline", SHORTEST)),
         write: |commands| duration(commands.deadline),
     },
@@ -256,13 +265,13 @@ pub(super) fn read<'a>(array: &Table<'a>, folder: Option<&Path>) -> Option<Given
     if !item.is_table() {
         let driver = kind(&item)?;
         if let Driver::Command(_) = driver {
-            let help = format!("write driver = {{ kind = \"command\", {MIGRATE}, {LOCATE} }}");
+            let help = format!("write driver = {{ kind = \"command\", migrate = {MIGRATE}, locate = {LOCATE} }}");
             item.wrong("a driver of kind 'command' needs 'migrate' and 'locate'", help);
         }
         return Some(given(driver));
     }
     let table = item.table(DRIVER)?;
-    let driver = table.need("kind", "kind = \"libvirt\", or simulator, command").and_then(|item| kind(&item));
+    let driver = table.need(&KIND).and_then(|item| kind(&item));
     let given = driver.map(|mut driver| {
         match &mut driver {
             Driver::Simulator => {}

@@ -45,7 +45,8 @@ pub(super) use domains::write_domain;
 pub(super) use driver::write_driver;
 pub(super) use monitor::{service, write_monitor};
 pub(super) use policy::write_policy;
-pub(super) use top::{HISTORY, LIMITS};
+pub(super) use top::{HISTORY, LIMITS, TOP_KEYS};
+pub(super) use vms::DEFAULT_INTERVAL;
 
 /// The config a tree says, its faults recorded in `diagnostics`.
 pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, diagnostics: &Diagnostics) -> Config {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::super::diagnostics::Diagnostics;
 use super::super::keys::{
-    Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, duration, fill, set, shape, text, word, write,
+    Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, duration, fill, set, shape, text, word, words_of, write,
 };
 use super::super::toml_reader::{At, Item, Shape, Table};
 use super::address;
@@ -33,19 +33,20 @@ pub(super) struct MonitorKind {
     measure: fn(&Watch) -> Measure,
 }
 
-/// All kinds.
-const KINDS: [&MonitorKind; 5] = [&MYSQL, &APACHE, &HTTP, &HYPERVISOR, &SIMULATED];
+/// Lists the kinds, and finds the kind of a source. The compiler finds a source that is not listed.
+macro_rules! kinds {
+    ($($source:ident: $kind:ident),+) => {
+        const KINDS: [(&str, &MonitorKind); [$(stringify!($kind)),+].len()] = [$(($kind.word, &$kind)),+];
 
-/// The kind of a source.
-fn kind_of(source: &Source) -> &'static MonitorKind {
-    match source {
-        Source::Mysql { .. } => &MYSQL,
-        Source::Apache { .. } => &APACHE,
-        Source::Http { .. } => &HTTP,
-        Source::Hypervisor { .. } => &HYPERVISOR,
-        Source::Simulated => &SIMULATED,
-    }
+        fn kind_of(source: &Source) -> &'static MonitorKind {
+            match source {
+                $(Source::$source { .. } => &$kind,)+
+            }
+        }
+    };
 }
+
+kinds!(Mysql: MYSQL, Apache: APACHE, Http: HTTP, Hypervisor: HYPERVISOR, Simulated: SIMULATED);
 
 /// What is measured.
 struct Measure {
@@ -98,8 +99,9 @@ const MYSQL: MonitorKind = MonitorKind {
     },
     fields: &[
         Field {
-            key: Key::new("url", Form::Address, "The server, never with a password in it"),
-            needs: Some("url = \"mysql://watch@127.0.0.1:3306\""),
+            key: Key::new("url", Form::Address, "The server, never with a password in it")
+                .example("\"mysql://watch@127.0.0.1:3306\""),
+            is_needed: true,
             read: |item, watch| {
                 let Source::Mysql { url, .. } = &mut watch.source else { return None };
                 set(url, address::mysql(item))
@@ -108,8 +110,9 @@ const MYSQL: MonitorKind = MonitorKind {
         },
         Field {
             key: Key::new("password_env", Form::SecretPlace, "The password is in this variable of the environment")
-                .default("no password"),
-            needs: None,
+                .default("no password")
+                .example("\"VM_PASSWORD\""),
+            is_needed: false,
             read: |item, watch| {
                 let name = item.text()?;
                 if !is_variable(name.value) {
@@ -130,8 +133,9 @@ const MYSQL: MonitorKind = MonitorKind {
                 Form::SecretPlace,
                 "Or it is in this file; its name is relative to the config's folder",
             )
-            .default("no password"),
-            needs: None,
+            .default("no password")
+            .example("\"vm.password\""),
+            is_needed: false,
             read: |item, watch| {
                 let file = item.line()?;
                 let Source::Mysql { password, .. } = &mut watch.source else { return None };
@@ -144,7 +148,7 @@ const MYSQL: MonitorKind = MonitorKind {
         },
         Field {
             key: Key::new("variable", Form::Text, "A variable of SHOW GLOBAL STATUS"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| {
                 let name = item.name()?.value;
                 let name = if name.eq_ignore_ascii_case(SLOW_QUERIES) { SLOW_QUERIES } else { name };
@@ -158,8 +162,9 @@ const MYSQL: MonitorKind = MonitorKind {
         },
         Field {
             key: Key::new("query", Form::Program, "Instead of a variable: a query that gives one number")
-                .default("the variable"),
-            needs: None,
+                .default("the variable")
+                .example("\"SELECT COUNT(*) FROM orders WHERE state = 'open'\""),
+            is_needed: false,
             read: |item, watch| {
                 let query = item.text()?;
                 if query.value.trim().is_empty() {
@@ -191,8 +196,9 @@ const APACHE: MonitorKind = MonitorKind {
     blank: || Source::Apache { url: String::new(), field: IDLE_WORKERS.to_owned(), on_timeout: OnTimeout::default() },
     fields: &[
         Field {
-            key: Key::new("url", Form::Address, "The status page, without a user and a password"),
-            needs: Some("url = \"http://127.0.0.1/server-status?auto\""),
+            key: Key::new("url", Form::Address, "The status page, without a user and a password")
+                .example("\"http://127.0.0.1/server-status?auto\""),
+            is_needed: true,
             read: |item, watch| {
                 let Source::Apache { url, .. } = &mut watch.source else { return None };
                 set(url, address::page(item, STATUS_PAGE))
@@ -201,7 +207,7 @@ const APACHE: MonitorKind = MonitorKind {
         },
         Field {
             key: Key::new("field", Form::Text, "The line of the page"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| {
                 let Source::Apache { field, .. } = &mut watch.source else { return None };
                 set(field, item.line().map(|line| line.value.to_owned()))
@@ -224,8 +230,9 @@ const HTTP: MonitorKind = MonitorKind {
     blank: || Source::Http { url: String::new(), expect: 200 },
     fields: &[
         Field {
-            key: Key::new("url", Form::Address, "The page, without a user and a password"),
-            needs: Some("url = \"http://127.0.0.1/\""),
+            key: Key::new("url", Form::Address, "The page, without a user and a password")
+                .example("\"http://127.0.0.1/\""),
+            is_needed: true,
             read: |item, watch| {
                 let Source::Http { url, .. } = &mut watch.source else { return None };
                 set(url, address::page(item, PAGE))
@@ -234,7 +241,7 @@ const HTTP: MonitorKind = MonitorKind {
         },
         Field {
             key: Key::new("expect", Form::Number, "The status that counts as an answer"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| {
                 let Source::Http { expect, .. } = &mut watch.source else { return None };
                 set(expect, item.whole(100..=599).and_then(|status| u16::try_from(status).ok()))
@@ -251,8 +258,12 @@ const HYPERVISOR: MonitorKind = MonitorKind {
     doc: "What libvirt knows of the VM, in percent. Only where libvirt moves it",
     blank: || Source::Hypervisor { field: Usage::Cpu },
     fields: &[Field {
-        key: Key::new("field", Form::Words(&["cpu", "memory"]), "Of what its CPUs can have, or of the memory it has"),
-        needs: Some("field = \"cpu\", or memory"),
+        key: Key::new(
+            "field",
+            Form::Words(const { &words_of(&USAGES) }),
+            "Of what its CPUs can have, or of the memory it has",
+        ),
+        is_needed: true,
         read: |item, watch| {
             let Source::Hypervisor { field } = &mut watch.source else { return None };
             set(field, item.choice(&USAGES))
@@ -276,44 +287,44 @@ const SIMULATED: MonitorKind = MonitorKind {
     blank: || Source::Simulated,
     fields: &[
         Field {
-            key: Key::new("service", Form::Words(&["mysql", "apache", "http", "queue"]), "What it is"),
-            needs: Some("service = \"mysql\", or apache, http, queue"),
+            key: Key::new("service", Form::Words(const { &words_of(&SERVICES) }), "What it is"),
+            is_needed: true,
             read: |item, watch| set(&mut watch.plan.service, item.choice(&SERVICES).map(Some)),
             write: |watch| text(word(&SERVICES, watch.plan.service.unwrap_or(Service::Mysql))),
         },
         Field {
             key: Key::new("demand_ghz", Form::Number, "CPU it wants on an ordinary day"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| set(&mut watch.plan.demand_ghz, item.positive()),
             write: |watch| decimal(watch.plan.demand_ghz),
         },
         Field {
             key: Key::new("swing", Form::Number, "How far that rises and falls in a day, 0 to 1"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| set(&mut watch.plan.swing, item.number_in(0.0..=1.0, "from 0 to 1")),
             write: |watch| decimal(watch.plan.swing),
         },
         Field {
             key: Key::new("bursts_a_day", Form::Number, "How often a day it wants more"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| set(&mut watch.plan.bursts_a_day, not_negative(item)),
             write: |watch| decimal(watch.plan.bursts_a_day),
         },
         Field {
             key: Key::new("burst", Form::Number, "It wants so many times the ordinary demand then, at least 1"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| set(&mut watch.plan.burst, item.number_in(1.0..=f64::MAX, "at least 1")),
             write: |watch| decimal(watch.plan.burst),
         },
         Field {
             key: Key::new("memory_mb", Form::Number, "Its memory"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| set(&mut watch.plan.memory_mb, item.positive()),
             write: |watch| decimal(watch.plan.memory_mb),
         },
         Field {
             key: Key::new("dirty_mb_s", Form::Number, "Memory it writes to in a second on an ordinary day"),
-            needs: None,
+            is_needed: false,
             read: |item, watch| set(&mut watch.plan.dirty_mb_s, not_negative(item)),
             write: |watch| decimal(watch.plan.dirty_mb_s),
         },
@@ -330,10 +341,10 @@ const SIMULATED: MonitorKind = MonitorKind {
 const ON_TIMEOUT: Field<Watch> = Field {
     key: Key::new(
         "on_timeout",
-        Form::Words(&["gap", "beyond"]),
+        Form::Words(const { &words_of(&TIMEOUTS) }),
         "What a read past the deadline is: a gap, or beyond the threshold",
     ),
-    needs: None,
+    is_needed: false,
     read: |item, watch| match &mut watch.source {
         Source::Mysql { on_timeout, .. } | Source::Apache { on_timeout, .. } => set(on_timeout, item.choice(&TIMEOUTS)),
         _ => None,
@@ -346,8 +357,9 @@ const ON_TIMEOUT: Field<Watch> = Field {
 
 const DEADLINE: Field<Watch> = Field {
     key: Key::new("deadline", Form::Duration, "How long one reading may take")
-        .default("a quarter of the interval, at most \"10s\""),
-    needs: None,
+        .default("a quarter of the interval, at most \"10s\"")
+        .example("\"10s\""),
+    is_needed: false,
     read: |item, watch| {
         let deadline = item.duration()?;
         if deadline.value == Span::ZERO {
@@ -360,13 +372,10 @@ const DEADLINE: Field<Watch> = Field {
 };
 
 const DIRECTION: Field<Watch> = Field {
-    key: Key::new(
-        "direction",
-        Form::Words(&["higher-is-worse", "lower-is-worse"]),
-        "Which way of the indicator is bad",
-    )
-    .default("what fits the kind"),
-    needs: None,
+    key: Key::new("direction", Form::Words(const { &words_of(&DIRECTIONS) }), "Which way of the indicator is bad")
+        .default("what fits the kind")
+        .example("\"higher-is-worse\""),
+    is_needed: false,
     read: |item, watch| set(&mut watch.direction, item.choice(&DIRECTIONS).map(Some)),
     write: |watch| text(word(&DIRECTIONS, watch.direction?)),
 };
@@ -374,11 +383,12 @@ const DIRECTION: Field<Watch> = Field {
 const INDICATOR_KIND: Field<Watch> = Field {
     key: Key::new(
         "indicator_kind",
-        Form::Words(&["gauge", "counter"]),
+        Form::Words(const { &words_of(&INDICATOR_KINDS) }),
         "The number itself counts, or its increase in an interval",
     )
-    .default("\"counter\" for a variable of MySQL, else \"gauge\""),
-    needs: None,
+    .default("\"counter\" for a variable of MySQL, else \"gauge\"")
+    .example("\"counter\""),
+    is_needed: false,
     read: |item, watch| set(&mut watch.indicator_kind, item.choice(&INDICATOR_KINDS).map(Some)),
     write: |watch| text(word(&INDICATOR_KINDS, watch.indicator_kind?)),
 };
@@ -386,11 +396,10 @@ const INDICATOR_KIND: Field<Watch> = Field {
 /// What most real monitors have.
 const COMMON: [Field<Watch>; 3] = [DEADLINE, DIRECTION, INDICATOR_KIND];
 
-const KIND: Key =
-    Key::new("kind", Form::Words(&["mysql", "apache", "http", "hypervisor", "simulated"]), "What reads the indicator");
+const KIND: Key = Key::new("kind", Form::Words(const { &words_of(&KINDS) }), "What reads the indicator");
 
 pub(super) fn kinds() -> Vec<KindOfTable> {
-    let kind = |kind: &&MonitorKind| {
+    let kind = |(_, kind): &(&str, &MonitorKind)| {
         let blank = Watch::of((kind.blank)());
         let mut keys = vec![(KIND, None)];
         keys.extend(KindOfTable::rows(kind.fields, &blank));
@@ -489,9 +498,8 @@ pub(super) fn read(
     interval: Option<Span>,
     diagnostics: &Diagnostics,
 ) -> GivenMonitor {
-    let kind = table.need("kind", "kind = \"mysql\", or apache, http, hypervisor, simulated");
-    let words = KINDS.map(|kind| (kind.word, kind));
-    let chosen = kind.as_ref().and_then(|item| item.choice(&words));
+    let kind = table.need(&KIND);
+    let chosen = kind.as_ref().and_then(|item| item.choice(&KINDS));
     let mut is_whole = chosen.is_some();
     let watch = chosen.map(|kind| {
         let mut watch = Watch::of((kind.blank)());

@@ -7,7 +7,7 @@ use super::super::words::{did_you_mean, if_near};
 use super::agree;
 use super::lookup;
 use super::policy::{Policy, PolicyKind};
-use super::vms::Context;
+use super::vms::{Context, HOST};
 use crate::core::cluster::{ArrayId, Host, HostId};
 
 /// Where one VM is.
@@ -34,7 +34,7 @@ impl<'c, 'a> Places<'c, 'a> {
     pub fn place(&mut self, table: &Table<'a>, policy: Option<(&Policy, &Item<'a>)>) -> Option<Place> {
         let named = table.get("array");
         let array = named.as_ref().and_then(|item| item.text()).and_then(|name| self.array(&name));
-        let host = table.need("host", "host = \"mln1\", where the VM is").and_then(|item| item.text());
+        let host = table.need(&HOST).and_then(|item| item.text());
         let host = host.and_then(|name| Some(At::new(self.host(&name, array)?, name.span)));
         // Without an array named, the host says which; with a wrong one, nothing does.
         let array = match (array, named, &host) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::super::diagnostics::Diagnostics;
-use super::super::keys::{Form, Key, KindOfTable, WrittenKey, shape};
+use super::super::keys::{Form, Key, KindOfTable, WrittenKey, shape, words_of};
 use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
@@ -30,6 +30,9 @@ const KINDS: [(&str, PolicyKind); 4] = [
     ("schedule", PolicyKind::Schedule),
     ("site", PolicyKind::Site),
 ];
+
+const RESTINGS: [(&str, Resting); 2] = [("record", Resting::Record), ("off", Resting::Off)];
+const BREAK_EVENS: [(&str, BreakEven); 2] = [("show", BreakEven::Show), ("require", BreakEven::Require)];
 
 /// A key of a policy. What it is in a file, the core says: [`Settings::written`].
 struct PolicyKey {
@@ -57,47 +60,40 @@ const BASED: &[PolicyKind] = &[PolicyKind::Base, PolicyKind::Schedule];
 const SCHEDULE: &[PolicyKind] = &[PolicyKind::Schedule];
 const SITE: &[PolicyKind] = &[PolicyKind::Site];
 
-const KEYS: [PolicyKey; 15] = [
-    PolicyKey::needed(
-        ALL,
-        Key::new("kind", Form::Words(&["threshold", "base", "schedule", "site"]), "Which of the four policies"),
-    ),
-    PolicyKey::needed(
-        ALL,
-        Key::new(
-            "threshold",
-            Form::Number,
-            "A sample past it is beyond, a value equal to it is not. Of a site policy: so many big jobs in a queue as it is \
-             claimed",
-        ),
-    ),
-    PolicyKey::needed(RANGED, Key::new("tarry", Form::Number, "So many samples in a row beyond the threshold")),
-    PolicyKey::needed(BASED, Key::new("low_threshold", Form::Number, "A sample past it on the other side is low")),
-    PolicyKey::needed(BASED, Key::new("low_tarry", Form::Number, "So many low samples in a row")),
-    PolicyKey::optional(ALL, Key::new("settle", Form::Duration, "After a move nothing counts for so long")),
-    PolicyKey::optional(
-        ALL,
-        Key::new("stale_after", Form::Number, "So many readings without a value in a row, and the counts fall to 0"),
-    ),
-    PolicyKey::needed(
-        SCHEDULE,
-        Key::new("hours", Form::Text, "The working hours: windows parted by commas; 22:00-06:00 goes across midnight"),
-    ),
+const KIND: Key = Key::new("kind", Form::Words(const { &words_of(&KINDS) }), "Which of the four policies");
+const THRESHOLD: Key =
+    Key::new("threshold", Form::Number, "A sample past it is beyond, a value equal to it is not").example("50");
+const BIG_JOBS: Key = Key::new("threshold", Form::Number, "So many big jobs in a queue as it is claimed").example("2");
+const TARRY: Key = Key::new("tarry", Form::Number, "So many samples in a row beyond the threshold").example("3");
+const LOW_THRESHOLD: Key =
+    Key::new("low_threshold", Form::Number, "A sample past it on the other side is low").example("1");
+const LOW_TARRY: Key = Key::new("low_tarry", Form::Number, "So many low samples in a row").example("20");
+const HOURS: Key =
+    Key::new("hours", Form::Text, "The working hours: windows parted by commas; 22:00-06:00 goes across midnight")
+        .example("\"Mon-Fri 09:00-16:00\"");
+const WORKSTART: Key = Key::new("workstart", Form::Number, "Instead of hours: the first 5-minute slot of the UTC day")
+    .default("the hours")
+    .example("108");
+const WORKSTOP: Key = Key::new("workstop", Form::Number, "Instead of hours: the slot in which they end")
+    .default("the hours")
+    .example("170");
+
+const KEYS: [PolicyKey; 16] = [
+    PolicyKey::needed(ALL, KIND),
+    PolicyKey::needed(RANGED, THRESHOLD),
+    PolicyKey::needed(SITE, BIG_JOBS),
+    PolicyKey::needed(RANGED, TARRY),
+    PolicyKey::needed(BASED, LOW_THRESHOLD),
+    PolicyKey::needed(BASED, LOW_TARRY),
+    PolicyKey::needed(SCHEDULE, HOURS),
     PolicyKey::optional(SCHEDULE, Key::new("zone", Form::Zone, "Their zone: a name of the tz database")),
-    PolicyKey::optional(
-        SCHEDULE,
-        Key::new("workstart", Form::Number, "Instead of hours: the first 5-minute slot of the UTC day")
-            .default("the hours"),
-    ),
-    PolicyKey::optional(
-        SCHEDULE,
-        Key::new("workstop", Form::Number, "Instead of hours: the slot in which they end").default("the hours"),
-    ),
+    PolicyKey::optional(SCHEDULE, WORKSTART),
+    PolicyKey::optional(SCHEDULE, WORKSTOP),
     PolicyKey::optional(
         SCHEDULE,
         Key::new(
             "resting",
-            Form::Words(&["record", "off"]),
+            Form::Words(const { &words_of(&RESTINGS) }),
             "Readings outside the hours: recorded, or not made at all",
         ),
     ),
@@ -107,11 +103,20 @@ const KEYS: [PolicyKey; 15] = [
     ),
     PolicyKey::optional(
         SITE,
-        Key::new("break_even", Form::Words(&["show", "require"]), "Whether a move away must pay: shown, or required"),
+        Key::new(
+            "break_even",
+            Form::Words(const { &words_of(&BREAK_EVENS) }),
+            "Whether a move away must pay: shown, or required",
+        ),
     ),
     PolicyKey::optional(
         SITE,
         Key::new("margin", Form::Number, "How much better than staying a move away must be, at least 1"),
+    ),
+    PolicyKey::optional(ALL, Key::new("settle", Form::Duration, "After a move nothing counts for so long")),
+    PolicyKey::optional(
+        ALL,
+        Key::new("stale_after", Form::Number, "So many readings without a value in a row, and the counts fall to 0"),
     ),
 ];
 
@@ -160,13 +165,12 @@ pub(in super::super) fn write_policy(settings: &Settings) -> Vec<WrittenKey> {
         Rule::Site(_) => PolicyKind::Site,
     };
     let blank = blank(kind);
-    let row = |name: &str| KEYS.iter().find(|row| row.key.name == name);
-    let key = |name: &&'static str| {
-        let (row, value) = (row(name)?, settings.written(name)?);
-        let is_default = !row.is_needed && blank.written(name).as_ref() == Some(&value);
+    let key = |row: &PolicyKey| {
+        let value = settings.written(row.key.name).filter(|_| row.kinds.contains(&kind))?;
+        let is_default = !row.is_needed && blank.written(row.key.name).as_ref() == Some(&value);
         Some(WrittenKey::new(row.key, value, is_default))
     };
-    Settings::KEYS.iter().filter_map(key).collect()
+    KEYS.iter().filter_map(key).collect()
 }
 
 /// Its keys are the policies' names.
@@ -199,23 +203,23 @@ pub(super) struct Policy {
 }
 
 pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
-    let kind = table.need("kind", "kind = \"threshold\", or base, schedule, site");
+    let kind = table.need(&KIND);
     let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
     let is = |wanted: &[PolicyKind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
     // Of a policy whose kind cannot be read, all that is there is read, and nothing is missing.
     let unknown = kind.is_none();
-    let ask = |key, wanted: &[PolicyKind], example: &str| match (is(wanted), unknown) {
-        (true, _) => table.need(key, example),
-        (false, true) => table.get(key),
+    let ask = |key: Key, wanted: &[PolicyKind]| match (is(wanted), unknown) {
+        (true, _) => table.need(&key),
+        (false, true) => table.get(key.name),
         (false, false) => None,
     };
     let whole = |item: Item<'_>| item.whole(1..=u32::MAX);
     let policy = Policy {
         place: table.span(),
-        high: ask("threshold", RANGED, "threshold = 50").and_then(|item| item.number()),
-        tarry: ask("tarry", RANGED, "tarry = 3").and_then(whole),
-        low: ask("low_threshold", BASED, "low_threshold = 1").and_then(|item| item.number()),
-        low_tarry: ask("low_tarry", BASED, "low_tarry = 20").and_then(whole),
+        high: ask(THRESHOLD, RANGED).and_then(|item| item.number()),
+        tarry: ask(TARRY, RANGED).and_then(whole),
+        low: ask(LOW_THRESHOLD, BASED).and_then(|item| item.number()),
+        low_tarry: ask(LOW_TARRY, BASED).and_then(whole),
         hours: if is(SCHEDULE) || unknown { hours(&table, unknown, diagnostics) } else { None },
         resting: if is(SCHEDULE) || unknown { resting(&table) } else { Resting::default() },
         site: if is(SITE) { site(&table) } else { None },
@@ -302,21 +306,17 @@ impl Policy {
 }
 
 fn resting(table: &Table<'_>) -> Resting {
-    let words = [("record", Resting::Record), ("off", Resting::Off)];
-    table.get("resting").and_then(|item| item.choice(&words)).unwrap_or_default()
+    table.get("resting").and_then(|item| item.choice(&RESTINGS)).unwrap_or_default()
 }
 
 fn site(table: &Table<'_>) -> Option<SiteRule> {
     let whole = |item: Item<'_>| item.whole(1..=u32::MAX);
-    let words = [("show", BreakEven::Show), ("require", BreakEven::Require)];
     let home_tarry = table.get("home_tarry").map_or(Some(DEFAULT_HOME_TARRY), whole);
-    let break_even = table.get("break_even").map_or(Some(BreakEven::default()), |item| item.choice(&words));
+    let break_even = table.get("break_even").map_or(Some(BreakEven::default()), |item| item.choice(&BREAK_EVENS));
     let margin = table.get("margin").map_or(Some(DEFAULT_MARGIN), |item| item.number_in(1.0..=f64::MAX, "at least 1"));
-    let threshold = table.need("threshold", "threshold = 2, of big jobs").and_then(whole);
+    let threshold = table.need(&BIG_JOBS).and_then(whole);
     Some(SiteRule { threshold: threshold?, home_tarry: home_tarry?, break_even: break_even?, margin: margin? })
 }
-
-const HOURS: &str = "hours = \"Mon-Fri 09:00-16:00\"";
 
 fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option<WorkingHours> {
     let [hours, zone, start, stop] = ["hours", "zone", "workstart", "workstop"].map(|key| table.get(key));
@@ -335,7 +335,7 @@ fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option
     let Some(item) = hours else {
         if !optional {
             let message = "a policy of kind 'schedule' needs 'hours'";
-            diagnostics.absent(table.span(), message, format!("add {HOURS}, and zone = \"Europe/Oslo\""));
+            diagnostics.absent(table.span(), message, format!("add {}, and zone = \"Europe/Oslo\"", HOURS.how()));
         }
         return None;
     };
@@ -352,8 +352,8 @@ fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option
 
 fn slots_hours<'a>(table: &Table<'a>, start: Option<Item<'a>>, stop: Option<Item<'a>>) -> Option<WorkingHours> {
     let slot = |item: &Item<'_>| item.whole(0..=288);
-    let start = start.or_else(|| table.need("workstart", "workstart = 108, in 5-minute slots of the UTC day"));
-    let item = stop.or_else(|| table.need("workstop", "workstop = 170, in 5-minute slots of the UTC day"));
+    let start = start.or_else(|| table.need(&WORKSTART));
+    let item = stop.or_else(|| table.need(&WORKSTOP));
     let (start, stop) = (start.as_ref().and_then(slot), item.as_ref().and_then(slot));
     let (start, stop, item) = (start?, stop?, item?);
     let hours = WorkingHours::from_slots(i64::from(start), i64::from(stop));
@@ -378,7 +378,7 @@ fn read_zone(item: &Item<'_>) -> Option<Tz> {
 
 fn hours_wrong(place: Range<usize>, error: &HoursError, diagnostics: &Diagnostics) {
     let (message, help) = match error {
-        HoursError::Empty => ("there is no window in these hours".to_owned(), format!("write {HOURS}")),
+        HoursError::Empty => ("there is no window in these hours".to_owned(), format!("write {}", HOURS.how())),
         HoursError::Day(day) => {
             let day = if_near(day, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]);
             let what = if day.is_empty() { "one of these days" } else { day.trim() };

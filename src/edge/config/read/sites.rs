@@ -8,10 +8,10 @@ use super::super::toml_reader::{Shape, Table};
 use super::check_unique;
 use crate::core::cluster::{Site, SiteId};
 
-const KEYS: [Key; 2] = [
-    Key::new("name", Form::Text, "Its name, without blanks"),
-    Key::new("home", Form::Flag, "The others are away from this one; exactly one is home").default("false"),
-];
+const NAME: Key = Key::new("name", Form::Text, "Its name, without blanks").example("\"oslo\"");
+
+const KEYS: [Key; 2] =
+    [NAME, Key::new("home", Form::Flag, "The others are away from this one; exactly one is home").default("false")];
 
 pub(super) fn kinds() -> Vec<KindOfTable> {
     KindOfTable::plain(&KEYS)
@@ -45,7 +45,7 @@ pub(super) fn read(top: &Table<'_>, diagnostics: &Diagnostics) -> Sites {
             whole = false;
             continue;
         };
-        let name = table.need("name", "name = \"oslo\"").and_then(|item| item.name());
+        let name = table.need(&NAME).and_then(|item| item.name());
         let flag = table.get("home");
         let is_home = flag.as_ref().is_some_and(|item| item.flag() == Some(true));
         whole &= name.is_some() && (is_home || flag.as_ref().is_none_or(|item| item.as_flag().is_some()));

@@ -2,29 +2,32 @@
 
 use std::path::Path;
 
-use super::super::keys::{Field, Form, Key, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text};
+use super::super::keys::{
+    Field, Form, Key, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text, words_of,
+};
 use super::super::model::{HistoryFile, HistorySettings};
 use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::TEN_YEARS;
 use crate::core::cluster::{Limits, Mode, Span};
 use crate::core::format::exact_span;
 
-pub(super) const MODES: [(&str, Mode); 3] = [("observe", Mode::Observe), ("ask", Mode::Ask), ("auto", Mode::Auto)];
+pub(super) const MODES: [(&str, Mode); 3] =
+    [(Mode::Observe.word(), Mode::Observe), (Mode::Ask.word(), Mode::Ask), (Mode::Auto.word(), Mode::Auto)];
 const SHORTEST: Span = Span::from_hours(1);
 
-const TOP_KEYS: [Key; 8] = [
+pub(in super::super) const TOP_KEYS: [Key; 8] = [
     Key::new("name", Form::Text, "Shown in the header").default("the file's name without its ending"),
     Key::new(
         "mode",
-        Form::Words(&["observe", "ask", "auto"]),
+        Form::Words(const { &words_of(&MODES) }),
         "How far the engine goes on its own: it decides and logs only, or an operator approves each request, or it acts",
     )
     .default("\"ask\""),
-    Key::new("limits", Form::Table, "Bounds on all moves"),
+    Key::new("limits", Form::Table, "Bounds on all moves; an operator's own commands are only held to the first two"),
     Key::new("history", Form::Table, "What is kept of samples, decisions, moves and edits across restarts"),
-    Key::new("site", Form::Table, "Providers or data centres").default("one, named \"home\""),
-    Key::new("array", Form::Table, "Hosts at one site that share storage and network"),
-    Key::new("policy", Form::Table, "Named settings that VMs share"),
+    Key::new("site", Form::Table, "Providers or data centres. One is home").default("one, named \"home\""),
+    Key::new("array", Form::Table, "Hosts at one site that share storage and network. Between sites only the simulator moves VMs so far"),
+    Key::new("policy", Form::Table, "Named settings that VMs share: policy = \"web\". A VM may have its own instead: policy = { kind = … }"),
     Key::new("vm", Form::Table, "The VMs"),
 ];
 
@@ -37,19 +40,19 @@ pub(super) const TOP: Shape = shape!("the config", top_kinds);
 pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
     Field {
         key: Key::new("at_once", Form::Number, "Migrations at once in the cluster"),
-        needs: None,
+        is_needed: false,
         read: |item, limits| set(&mut limits.at_once, item.whole(1..=u32::MAX)),
         write: |limits| bare(limits.at_once),
     },
     Field {
         key: Key::new("at_once_per_host", Form::Number, "Migrations at once on one host, as source or destination"),
-        needs: None,
+        is_needed: false,
         read: |item, limits| set(&mut limits.at_once_per_host, item.whole(1..=u32::MAX)),
         write: |limits| bare(limits.at_once_per_host),
     },
     Field {
-        key: Key::new("moves_per_hour", Form::Number, "Moves in an hour in the cluster, or \"off\""),
-        needs: None,
+        key: Key::new("moves_per_hour", Form::Number, "Moves in an hour in the cluster, or \"off\"").example("20"),
+        is_needed: false,
         read: |item, limits| {
             limits.moves_per_hour = if item.is_off() { None } else { Some(item.whole(1..=u32::MAX)?) };
             Some(())
@@ -57,8 +60,9 @@ pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
         write: |limits| limits.moves_per_hour.map_or_else(|| text("off"), bare),
     },
     Field {
-        key: Key::new("cooldown", Form::Duration, "Least time between two moves of one VM, or \"off\""),
-        needs: None,
+        key: Key::new("cooldown", Form::Duration, "Least time between two moves of one VM, or \"off\"")
+            .example("\"10m\""),
+        is_needed: false,
         read: |item, limits| set(&mut limits.cooldown, item.duration_or_off().map(|span| span.unwrap_or(Span::ZERO))),
         write: |limits| duration_or_off(Some(limits.cooldown).filter(|cooldown| *cooldown != Span::ZERO)),
     },
@@ -68,7 +72,7 @@ pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
             Form::Duration,
             "A VM that was on every host within it and never well is held, or \"off\"",
         ),
-        needs: None,
+        is_needed: false,
         read: |item, limits| {
             let window = item.duration_or_off()?;
             if window == Some(Span::ZERO) {
@@ -80,7 +84,7 @@ pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
     },
     Field {
         key: Key::new("hold_after_manual", Form::Duration, "A VM stays so long where an operator put it"),
-        needs: None,
+        is_needed: false,
         read: |item, limits| set(&mut limits.hold_after_manual, item.duration().map(|hold| hold.value)),
         write: |limits| duration(limits.hold_after_manual),
     },
@@ -103,7 +107,7 @@ pub(in super::super) const HISTORY: [Field<HistorySettings>; 3] = [
     Field {
         key: Key::new("file", Form::Text, "The history's file, relative to the config's folder, or \"off\"")
             .default("one in $XDG_STATE_HOME/whimbrel"),
-        needs: None,
+        is_needed: false,
         read: |item, history| {
             history.file = if item.is_off() { HistoryFile::Off } else { HistoryFile::At(item.line()?.value.into()) };
             Some(())
@@ -116,13 +120,13 @@ pub(in super::super) const HISTORY: [Field<HistorySettings>; 3] = [
     },
     Field {
         key: Key::new("raw", Form::Duration, "Samples are kept as they were read for so long, at least \"1h\""),
-        needs: None,
+        is_needed: false,
         read: |item, history| set(&mut history.raw, kept(item)),
         write: |history| duration(history.raw),
     },
     Field {
         key: Key::new("rolled", Form::Duration, "Least, mean and most of each quarter of an hour are kept for so long"),
-        needs: None,
+        is_needed: false,
         read: |item, history| set(&mut history.rolled, kept(item)),
         write: |history| duration(history.rolled),
     },

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::diagnostics::Diagnostics;
-use super::super::keys::{Form, Key, KindOfTable, shape};
+use super::super::keys::{Form, Key, KindOfTable, shape, words_of};
 use super::super::lines::Lines;
 use super::super::model::Origin;
 use super::super::toml_reader::{At, Item, Shape, Table};
@@ -21,17 +21,24 @@ use crate::core::cluster::{ArrayId, Domain, Driver, Mode, Monitor, Span, Vm};
 use crate::core::format::exact_span;
 use crate::core::simulation::VmPlan;
 
-const DEFAULT_INTERVAL: Span = Span::from_mins(1);
+pub(in super::super) const DEFAULT_INTERVAL: Span = Span::from_mins(1);
 const SHORTEST_INTERVAL: Span = Span::from_secs(1);
 
+const NAME: Key = Key::new("name", Form::Text, "Its name, without blanks").example("\"nii1\"");
+pub(super) const HOST: Key = Key::new("host", Form::Text, "Where it is, if the driver can't tell").example("\"mln1\"");
+const MONITOR: Key = Key::new("monitor", Form::Table, "What is measured, and where")
+    .example("{ kind = \"mysql\", url = \"mysql://watch@127.0.0.1\" }");
+const POLICY: Key = Key::new("policy", Form::Table, "The name of a shared policy, or its own: policy = { kind = … }")
+    .example("{ kind = \"threshold\", threshold = 50, tarry = 3 }");
+
 const KEYS: [Key; 11] = [
-    Key::new("name", Form::Text, "Its name, without blanks"),
+    NAME,
     Key::new("array", Form::Text, "Its array; of a VM with a site policy, that at home").default("its host's"),
-    Key::new("host", Form::Text, "Where it is, if the driver can't tell"),
-    Key::new("interval", Form::Duration, "Between two readings, at least \"1s\"").default("\"60s\""),
-    Key::new("monitor", Form::Table, "What is measured, and where"),
-    Key::new("policy", Form::Table, "The name of a shared policy, or its own: policy = { kind = … }"),
-    Key::new("mode", Form::Words(&["observe", "ask", "auto"]), "Narrower than the cluster's").default("the cluster's"),
+    HOST,
+    Key::new("interval", Form::Duration, "Between two readings, at least \"1s\"").default("\"1m\""),
+    MONITOR,
+    POLICY,
+    Key::new("mode", Form::Words(const { &words_of(&MODES) }), "Narrower than the cluster's").default("the cluster's"),
     Key::new("away", Form::Text, "The array that a site policy sends it to")
         .default("the only one that is not at the home site"),
     Key::new("service", Form::Text, "Shown beside its name").default("the kind of its monitor"),
@@ -111,15 +118,15 @@ struct Reader<'c, 'a> {
 impl<'a> Reader<'_, 'a> {
     fn vm(&mut self, table: Table<'a>) -> Option<Read> {
         let context = self.context;
-        let name = table.need("name", "name = \"nii1\"").and_then(|item| item.name());
+        let name = table.need(&NAME).and_then(|item| item.name());
         if let Some(name) = &name {
             check_unique(&mut self.names, "a VM", name, context.diagnostics);
         }
         let interval = interval(&table);
-        let monitor = table.need("monitor", "monitor = { kind = \"mysql\", url = \"mysql://watch@127.0.0.1\" }");
+        let monitor = table.need(&MONITOR);
         let watched = monitor.as_ref().and_then(|item| item.table(monitor::MONITOR));
         let watched = watched.map(|table| monitor::read(table, context.folder, interval, context.diagnostics));
-        let given = table.need("policy", "policy = { kind = \"threshold\", threshold = 50, tarry = 3 }");
+        let given = table.need(&POLICY);
         let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(policy::POLICY));
         let own = own.map(|table| policy::read(table, context.diagnostics));
         let policy = own.as_ref().or_else(|| given.as_ref().and_then(|item| self.named_policy(item)));
