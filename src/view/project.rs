@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::core::cluster::{Cluster, HostId, Mode, Timestamp, VmId};
-use crate::core::engine::{Ask, Engine, Gate, HoldCause, Live, Target, VmState};
+use crate::core::engine::{Ask, Engine, Gate, HoldCause, Target, VmMemory, VmState};
 use crate::core::format::duration;
 use crate::core::insight::Series;
 use crate::core::policy::{Place, Rule, pays};
@@ -58,9 +58,9 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         direction: described.policy.direction,
         high: rule.high().map(|b| b.at).or_else(|| site_threshold(rule)),
         low: rule.low().map(|b| b.at),
-        value: live.last().value,
-        gap: live.last().gap.as_deref().map(Arc::from),
-        read_at: live.last().at,
+        value: live.readings().value,
+        gap: live.readings().gap.as_deref().map(Arc::from),
+        read_at: live.readings().at,
         spark: memory.series.newest(SPARK).collect(),
         count: rule.high().filter(|_| counts).map(|b| (live.policy().count, b.tarry)),
         low_count: rule.low().filter(|_| counts).map(|b| (live.policy().low_count, b.tarry)),
@@ -81,11 +81,11 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
 }
 
 /// Acknowledged or not: lost, double and flapping last until somebody does something.
-fn needs_a_human(live: &Live, state: VmState) -> bool {
+fn needs_a_human(live: &VmMemory, state: VmState) -> bool {
     is_broken(live) || state == VmState::Flapping
 }
 
-fn is_broken(live: &Live) -> bool {
+fn is_broken(live: &VmMemory) -> bool {
     live.hold().is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double))
 }
 
@@ -102,7 +102,7 @@ fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
         // How long is in `until`; the cause comes last.
         VmState::Held | VmState::Resting => last_clause(&engine.why(vm, now)),
         VmState::Migrating => String::new(),
-        VmState::Stale => engine.out_of_order(vm).or_else(|| live.last().gap.clone()).unwrap_or_default(),
+        VmState::Stale => engine.out_of_order(vm).or_else(|| live.readings().gap.clone()).unwrap_or_default(),
         _ => engine.out_of_order(vm).unwrap_or_default(),
     }
 }
@@ -111,7 +111,7 @@ fn last_clause(text: &str) -> String {
     text.rsplit(", ").next().unwrap_or_default().to_owned()
 }
 
-fn until(live: &Live, state: VmState) -> Option<Timestamp> {
+fn until(live: &VmMemory, state: VmState) -> Option<Timestamp> {
     match state {
         VmState::Held => live.hold().map(|hold| hold.until).filter(|until| *until < Timestamp::NEVER),
         VmState::Resting => live.policy().hours.map(|edge| edge.until),
@@ -121,7 +121,7 @@ fn until(live: &Live, state: VmState) -> Option<Timestamp> {
     }
 }
 
-fn waiting(engine: &Engine, live: &Live) -> Option<WaitingView> {
+fn waiting(engine: &Engine, live: &VmMemory) -> Option<WaitingView> {
     live.waiting().map(|waiting| WaitingView {
         id: waiting.id,
         action: action_words(waiting.action),
@@ -186,7 +186,7 @@ pub fn array_views(cluster: &Cluster, hosts: &[Arc<HostView>]) -> Vec<ArrayView>
 pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Subscription, now: Timestamp) -> Detail {
     let described = engine.cluster().vm(vm);
     let from = now - look.window;
-    let next = engine.live(vm).next_read();
+    let next = engine.live(vm).readings().next;
     Detail {
         vm: described.name.clone().into(),
         host: name_of(engine.cluster(), engine.live(vm).host()),
@@ -258,7 +258,7 @@ fn passes(engine: &Engine, vm: VmId, gate: Gate, to: Option<HostId>, now: Timest
         at.map_or_else(|| format!("not {what} yet"), |at| format!("{what} {} ago", duration(now.since(at))))
     };
     match gate {
-        Gate::Quality => ago(live.last().at, "read"),
+        Gate::Quality => ago(live.readings().at, "read"),
         Gate::Schedule if matches!(cluster.vm(vm).policy.rule, Rule::Schedule { .. }) => "in working hours".to_owned(),
         Gate::Schedule => "its policy has no working hours".to_owned(),
         Gate::Hold => "not held".to_owned(),

@@ -5,13 +5,10 @@ use crate::core::cluster::{Timestamp, VmId};
 use crate::core::policy::{Changed, Rule, Settings};
 
 use super::Engine;
-use super::live::Live;
+use super::memory::VmMemory;
 use super::message::{Change, Effect};
 use super::operate::Said;
 use super::record::{Gate, Happened};
-
-/// What is said of a request that waits while its VM's settings change.
-pub(super) const POLICY_CHANGED: &str = "its policy was changed";
 
 impl Engine {
     /// Every change, or none if one of them cannot stand.
@@ -75,9 +72,13 @@ impl Engine {
 
     /// The VM goes on under the settings it has now, and not under `old` any more.
     fn take_over(&mut self, now: Timestamp, vm: VmId, old: &Settings, out: &mut Vec<Effect>) {
-        edited(&mut self.vms[vm.index()], old, &self.cluster.vms[vm.index()].policy);
+        let memory = &mut self.vms[vm.index()];
+        let waiting = memory.waiting;
+        let dropped = memory.take_over(old, &self.cluster.vms[vm.index()].policy, waiting.is_some());
         self.is_worth_keeping(vm);
-        self.drop_waiting(now, vm, Gate::Mode, POLICY_CHANGED, out);
+        if let (Some(waiting), Some((gate, why))) = (waiting, dropped) {
+            self.say_dropped(now, vm, &waiting, gate, why, out);
+        }
         if matches!(self.settings(vm).rule, Rule::Schedule { .. }) && self.live(vm).policy.hours.is_none() {
             self.hours_at(vm, now);
         }
@@ -110,22 +111,32 @@ impl Engine {
     }
 }
 
-/// What a VM remembers of its past under other settings.
-pub(super) fn edited(live: &mut Live, old: &Settings, new: &Settings) {
-    let policy = &mut live.policy;
-    if old.rule.kind() != new.rule.kind() {
-        policy.reset_counts();
-        policy.hours = None;
-        return;
-    }
-    if hours_of(old) != hours_of(new) {
-        policy.hours = None;
-    }
-    if old.rule.high().map(|b| b.at) != new.rule.high().map(|b| b.at) || old.direction != new.direction {
-        policy.count = 0;
-    }
-    if old.rule.low().map(|b| b.at) != new.rule.low().map(|b| b.at) || old.direction != new.direction {
-        policy.low_count = 0;
+impl VmMemory {
+    /// Goes on under changed settings. `waited`: a request waited before the config changed. Tells which gate stops that
+    /// request now and why, if it does not wait any more: its policy has changed, or its destination is gone.
+    pub(super) fn take_over(&mut self, old: &Settings, new: &Settings, waited: bool) -> Option<(Gate, &'static str)> {
+        let policy = &mut self.policy;
+        if old.rule.kind() != new.rule.kind() {
+            policy.reset_counts();
+            policy.hours = None;
+        }
+        if hours_of(old) != hours_of(new) {
+            policy.hours = None;
+        }
+        if old.rule.high().map(|b| b.at) != new.rule.high().map(|b| b.at) || old.direction != new.direction {
+            policy.count = 0;
+        }
+        if old.rule.low().map(|b| b.at) != new.rule.low().map(|b| b.at) || old.direction != new.direction {
+            policy.low_count = 0;
+        }
+        if old != new {
+            self.waiting = None;
+        }
+        match self.waiting {
+            None if waited && old != new => Some((Gate::Mode, "its policy was changed")),
+            None if waited => Some((Gate::Destination, "its destination is not in the config any more")),
+            _ => None,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::core::cluster::{Array, ArrayId, HostId, HostState, Pick, Span, Timest
 use crate::core::format::{duration, percent};
 use crate::core::policy::Decision;
 
-use super::live::FAILURE_MEMORY;
+use super::memory::FAILURE_MEMORY;
 use super::message::Target;
 use super::{Engine, host_word};
 

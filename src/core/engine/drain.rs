@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::live::FAILURE_MEMORY;
+use serde::{Deserialize, Serialize};
+
+use super::memory::FAILURE_MEMORY;
 use super::message::{Effect, Route};
 use super::operate::Said;
 use super::record::{By, Happened, Record};
@@ -18,8 +20,8 @@ const TRY_AGAIN: Span = Span::from_secs(30);
 /// Before any instant a clock can show.
 const LONG_AGO: Timestamp = Timestamp::from_millis(i64::MIN);
 
-/// A host that is being emptied, or is kept empty.
-#[derive(Debug, Clone, PartialEq)]
+/// A host that is being emptied, or is kept empty. Fields that are skipped do not survive a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drain {
     /// Who wants it: an operator, or `config`.
     pub by: String,
@@ -28,20 +30,25 @@ pub struct Drain {
     /// No further VM is moved away for now.
     pub paused: bool,
     /// VMs on it when the drain began, and those that came later.
+    #[serde(skip)]
     pub of: u32,
     /// VMs that have left it.
     pub moved: u32,
     /// VMs that cannot leave it at present, and why.
+    #[serde(skip)]
     pub stuck: Vec<(VmId, String)>,
     /// It is empty.
     pub done: bool,
     /// An operator wants it, and not only the config.
     pub commanded: bool,
     /// Where its VMs go, as it was shown when it began.
+    #[serde(skip)]
     pub(super) planned: BTreeMap<VmId, HostId>,
     /// VMs whose move an operator aborted, and until when they are left alone.
+    #[serde(skip)]
     pub(super) spared: BTreeMap<VmId, Timestamp>,
     /// Since when no VM moves although some should.
+    #[serde(skip)]
     pub(super) stuck_since: Option<Timestamp>,
     /// An alarm has said that it cannot be drained.
     pub(super) told: bool,
@@ -180,7 +187,7 @@ impl Engine {
             let (leaving, staying): (Vec<VmId>, Vec<VmId>) = self
                 .vm_ids()
                 .filter(|vm| self.live(*vm).host == host)
-                .partition(|vm| self.live(*vm).migration.is_some());
+                .partition(|vm| self.live(*vm).transient.migration.is_some());
             let sent = if self.drains[&host].paused { Sent::default() } else { self.send(now, host, &staying, out) };
             if !self.drains[&host].paused && !staying.is_empty() {
                 self.drains_at = now + TRY_AGAIN;
@@ -247,7 +254,7 @@ impl Engine {
             return Ok(to);
         }
         let mut given = Given::new();
-        for other in staying.iter().filter(|other| **other != vm && self.live(**other).migration.is_none()) {
+        for other in staying.iter().filter(|other| **other != vm && self.live(**other).transient.migration.is_none()) {
             if let Some(to) = drain.planned.get(other) {
                 *given.entry(*to).or_default() += 1;
             }
@@ -321,6 +328,12 @@ impl Engine {
 }
 
 impl Drain {
+    /// What survives a restart.
+    pub(super) fn kept(&self) -> Self {
+        let Self { paused, moved, done, commanded, told, .. } = *self;
+        Self { paused, moved, done, commanded, told, ..Self::begun(&self.by, self.since) }
+    }
+
     pub(super) fn begun(by: &str, now: Timestamp) -> Self {
         Self {
             by: by.to_owned(),

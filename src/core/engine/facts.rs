@@ -2,7 +2,7 @@
 //! VM back that somebody else has moved.
 
 use super::drain::in_vms;
-use super::live::{Hold, HoldCause, Location};
+use super::memory::{Hold, HoldCause, Location};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
 use super::{Engine, host_word};
@@ -47,7 +47,7 @@ impl Engine {
     /// Handles where a driver found a VM. While the VM migrates, the migration's outcome says where it is; what was found
     /// before the start counts only if the migration does not start.
     pub(super) fn on_found(&mut self, now: Timestamp, vm: VmId, hosts: &[HostId], out: &mut Vec<Effect>) {
-        if let Some(id) = self.live(vm).migration {
+        if let Some(id) = self.live(vm).transient.migration {
             return self.found_meanwhile(id, hosts);
         }
         match hosts {

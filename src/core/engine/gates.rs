@@ -4,7 +4,7 @@ use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId};
 use crate::core::format::duration;
 use crate::core::policy::Decision;
 
-use super::live::HoldCause;
+use super::memory::HoldCause;
 use super::message::Target;
 use super::record::{By, Gate};
 use super::{Engine, HOUR, host_word};

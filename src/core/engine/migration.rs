@@ -273,7 +273,7 @@ impl Engine {
         let (route, due) = (migration.route, migration.due());
         self.migrations.insert(route.id, migration);
         let live = self.live_mut(route.vm);
-        live.migration = Some(route.id);
+        live.transient.migration = Some(route.id);
         live.policy.reset_counts();
         self.timers.set(due, route.vm, Timer::Migration);
     }
@@ -281,7 +281,7 @@ impl Engine {
     /// The migration is over; its hosts are free for another.
     pub(super) fn finish(&mut self, id: RequestId) -> Option<Migration> {
         let migration = self.migrations.remove(&id)?;
-        self.live_mut(migration.route.vm).migration = None;
+        self.live_mut(migration.route.vm).transient.migration = None;
         self.look_at_drains();
         Some(migration)
     }
@@ -291,6 +291,13 @@ impl Engine {
         if let Some(migration) = self.migrations.get_mut(&id) {
             self.timers.set(stage.due(), migration.route.vm, Timer::Migration);
             migration.stage = stage;
+        }
+    }
+
+    /// The driver moves it, until it has been silent for too long.
+    fn runs(&mut self, id: RequestId, asked: bool) {
+        if let Some(migration) = self.migrations.get(&id) {
+            self.enter(id, Stage::Running { check: migration.told + self.deadlines.silence, asked });
         }
     }
 
@@ -366,14 +373,13 @@ impl Engine {
     }
 
     pub(super) fn on_journalled(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
-        let check = now + self.deadlines.silence;
         let Some(migration) = self.migrations.get_mut(&id) else { return };
         if migration.stage() != StageKind::Journal {
             return;
         }
         migration.told = now;
         let (route, aborting, forecast) = (migration.route, migration.aborting, migration.detail.clone());
-        self.enter(id, Stage::Running { check, asked: false });
+        self.runs(id, false);
         self.record_migration(now, route, Phase::Running, 0, forecast, out);
         self.say_state(now, route.vm, out);
         out.push(Effect::Start(route));
@@ -383,7 +389,8 @@ impl Engine {
     }
 
     /// A migration that the journal does not hold could be started twice after a crash, so it does not start. No host is
-    /// to blame: none is passed over.
+    /// to blame, so none is passed over; and nothing has moved, so nothing settles: tried again and again, it would put
+    /// the VM's next reading off without an end.
     pub(super) fn on_not_journalled(&mut self, now: Timestamp, id: RequestId, why: &str, out: &mut Vec<Effect>) {
         if self.migrations.get(&id).is_none_or(|migration| migration.stage() != StageKind::Journal) {
             return;
@@ -401,7 +408,6 @@ impl Engine {
         if let Stage::Journal { found: Some(hosts), .. } = migration.stage {
             self.on_found(now, route.vm, &hosts, out);
         }
-        self.settle(now, route.vm);
         self.say_state(now, route.vm, out);
     }
 
@@ -414,7 +420,6 @@ impl Engine {
         transfer: Option<Transfer>,
         out: &mut Vec<Effect>,
     ) {
-        let check = now + self.deadlines.silence;
         let Some(migration) = self.migrations.get_mut(&id) else { return };
         let before = migration.stage();
         if matches!(before, StageKind::Preflight | StageKind::Journal) {
@@ -426,7 +431,7 @@ impl Engine {
         migration.detail.clone_from(&detail);
         let route = migration.route;
         if before != StageKind::Running {
-            self.enter(id, Stage::Running { check, asked: true });
+            self.runs(id, true);
         }
         // An answer that only says that it still goes on was asked for by nobody but the engine.
         if is_news || before != StageKind::Confirming {
@@ -449,9 +454,8 @@ impl Engine {
                 self.on_not_journalled(now, id, &format!("no answer within {limit}"), out);
             }
             Stage::Running { asked, .. } => {
-                let silent = migration.told + self.deadlines.silence;
-                if silent > now {
-                    self.enter(id, Stage::Running { check: silent, asked });
+                if now.since(migration.told) < self.deadlines.silence {
+                    self.runs(id, asked);
                 } else {
                     self.confirm(now, id, out);
                 }
@@ -539,7 +543,7 @@ impl Engine {
         let host = |name: &str| self.cluster.host_named(name).ok_or_else(|| gone("host", name));
         let vm = self.cluster.vm_named(vm).ok_or_else(|| gone("VM", vm))?;
         let (from, to) = (host(from)?, host(to)?);
-        match self.live(vm).migration {
+        match self.live(vm).transient.migration {
             Some(other) => Err(format!("request #{} was under way as well", other.0)),
             None => Ok(Route { id: *id, vm, from, to }),
         }

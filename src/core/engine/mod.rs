@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `message` | events, commands, effects |
 //! | `record` | what happened, and its words |
-//! | `live` | what is known of a VM and a host |
+//! | `memory` | what is known of a VM and a host |
 //! | `timers` | what is due when |
 //! | `observe` | a reading becomes an observation, an observation a decision |
 //! | `gates` | what keeps a decision from being carried out, and how far it is from passing |
@@ -20,7 +20,6 @@
 //! | `reload` | a changed config |
 //! | `kept` | what outlives a restart |
 //! | `restore` | an engine that goes on where another one stopped |
-//! | `names` | where the ids of one cluster are in the next |
 //! | `why` | the why line |
 
 mod amend;
@@ -29,10 +28,9 @@ mod drain;
 mod facts;
 mod gates;
 mod kept;
-mod live;
+mod memory;
 mod message;
 mod migration;
-mod names;
 mod observe;
 mod operate;
 mod outcome;
@@ -54,12 +52,12 @@ use crate::core::policy::{Observation, Place, Rule, Settings, What};
 pub use drain::Drain;
 pub use gates::Ask;
 pub use kept::{Kept, KeptCluster, KeptDrain};
-pub use live::{Hold, HoldCause, HostLive, Last, Live, Waiting};
+pub use memory::{Hold, HoldCause, HostLive, Readings, VmMemory, Waiting};
 pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
 pub use migration::{Deadlines, InFlight, Migration, StageKind};
-pub(in crate::core) use names::Names;
 pub use observe::BASELINE;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
+pub(in crate::core) use reload::Names;
 pub use spread::{DrainPlan, DrainedTo, PlannedMove};
 use timers::{Timer, Timers};
 pub use why::reason_of;
@@ -76,7 +74,7 @@ pub struct Engine {
     by_name: HashMap<Name, VmId>,
     /// The mode that the config has; an operator may have set another.
     config_mode: Mode,
-    vms: Vec<Live>,
+    vms: Vec<VmMemory>,
     hosts: Vec<HostLive>,
     migrations: BTreeMap<RequestId, Migration>,
     drains: BTreeMap<HostId, Drain>,
@@ -99,7 +97,7 @@ impl Engine {
     /// An engine over a checked cluster, with every VM where the config says it is.
     pub fn new(cluster: Cluster, now: Timestamp) -> Self {
         let mut engine = Self {
-            vms: cluster.vms.iter().map(|vm| Live::new(vm.host)).collect(),
+            vms: cluster.vms.iter().map(|vm| VmMemory::new(vm.host)).collect(),
             hosts: vec![HostLive { state: HostState::Unknown, ..HostLive::default() }; cluster.hosts.len()],
             config_mode: cluster.mode,
             by_name: by_name(&cluster),
@@ -172,7 +170,7 @@ impl Engine {
     }
 
     /// What is known of a VM.
-    pub fn live(&self, vm: VmId) -> &Live {
+    pub fn live(&self, vm: VmId) -> &VmMemory {
         &self.vms[vm.index()]
     }
 
@@ -191,7 +189,7 @@ impl Engine {
 
     /// A VM's migration, if one is under way.
     pub fn migration(&self, vm: VmId) -> Option<&Migration> {
-        self.live(vm).migration.and_then(|id| self.migrations.get(&id))
+        self.live(vm).transient.migration.and_then(|id| self.migrations.get(&id))
     }
 
     /// Every migration under way, oldest request first.
@@ -217,7 +215,7 @@ impl Engine {
     /// The VM's state, by precedence.
     pub fn state(&self, vm: VmId) -> VmState {
         let live = self.live(vm);
-        if live.migration.is_some() {
+        if live.transient.migration.is_some() {
             VmState::Migrating
         } else if live.hold.is_some() {
             VmState::Held
@@ -252,7 +250,7 @@ impl Engine {
         &self.cluster.vm(vm).policy
     }
 
-    fn live_mut(&mut self, vm: VmId) -> &mut Live {
+    fn live_mut(&mut self, vm: VmId) -> &mut VmMemory {
         &mut self.vms[vm.index()]
     }
 
@@ -273,12 +271,12 @@ impl Engine {
     }
 
     fn hours_at(&mut self, vm: VmId, at: Timestamp) {
-        self.live_mut(vm).next_hours = at;
+        self.live_mut(vm).transient.next_hours = at;
         self.timers.set(at, vm, Timer::Hours);
     }
 
     fn read_at(&mut self, vm: VmId, at: Timestamp) {
-        self.live_mut(vm).next_read = at;
+        self.live_mut(vm).readings.next = at;
         self.timers.set(at, vm, Timer::Read);
     }
 
@@ -298,12 +296,12 @@ impl Engine {
                 Timer::Hold if live.hold.is_some_and(|hold| hold.until == at) => self.end_hold(now, vm, out),
                 Timer::Lapse if live.waiting.as_ref().is_some_and(|w| w.lapses == at) => self.lapse(now, vm, out),
                 Timer::Migration => {
-                    if let Some(id) = live.migration {
+                    if let Some(id) = live.transient.migration {
                         self.on_overdue(now, at, id, out);
                     }
                 }
-                Timer::Hours if live.next_hours == at => self.on_hours(now, vm, out),
-                Timer::Read if live.next_read == at => self.on_read_due(now, vm, out),
+                Timer::Hours if live.transient.next_hours == at => self.on_hours(now, vm, out),
+                Timer::Read if live.readings.next == at => self.on_read_due(now, vm, out),
                 Timer::Hold | Timer::Hours | Timer::Lapse | Timer::Read => {}
             }
         }

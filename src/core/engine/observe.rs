@@ -4,10 +4,10 @@ use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId};
 use crate::core::format::{duration, plain};
 use crate::core::policy::{Decision, Look, Place, Resting, Rule, Verdict, What, decide};
 
+use super::Engine;
 use super::message::{Effect, QueueReport};
 use super::record::{By, Gate, Happened, VmState};
 use super::why::reason_of;
-use super::{Engine, Last};
 
 /// The reason recorded for a counter's baseline after a move. It is not a missed reading: the increase is just not known yet.
 pub const BASELINE: &str = "baseline after the move";
@@ -25,27 +25,27 @@ impl Engine {
     pub(super) fn on_read_due(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let interval = self.cluster.vm(vm).interval;
         // Missed readings are not repeated, and the VM keeps its slot in the interval.
-        let due = self.live(vm).next_read;
+        let due = self.live(vm).readings.next;
         let missed = now.since(due).millis() / interval.millis();
         self.read_at(vm, due + interval.scaled(missed + 1, 1));
         // Without this, a VM whose answer is lost would never be read again.
         let limit = interval + interval.max(self.deadlines.reading);
-        if self.live(vm).asked.is_some_and(|asked| now.since(asked) >= limit) {
+        if self.live(vm).transient.asked.is_some_and(|asked| now.since(asked) >= limit) {
             self.on_reading(now, vm, Reading::Gap(NO_ANSWER.to_owned()), out);
         }
         if self.rests_unread(vm) {
             return;
         }
         self.stood_still(vm, missed);
-        if self.live(vm).asked.is_none() {
-            self.live_mut(vm).asked = Some(now);
+        if self.live(vm).transient.asked.is_none() {
+            self.live_mut(vm).transient.asked = Some(now);
             out.push(Effect::Read { vm });
         }
     }
 
     /// Counts readings that were missed because the process was stopped or the machine asleep as gaps, as after a restart.
     fn stood_still(&mut self, vm: VmId, missed: i64) {
-        if self.live(vm).settle.is_some() || self.live(vm).migration.is_some() {
+        if self.live(vm).settle.is_some() || self.live(vm).transient.migration.is_some() {
             return;
         }
         let stale_after = self.settings(vm).stale_after;
@@ -60,11 +60,11 @@ impl Engine {
     }
 
     pub(super) fn on_reading(&mut self, now: Timestamp, vm: VmId, reading: Reading, out: &mut Vec<Effect>) {
-        let asked = self.live_mut(vm).asked.take().unwrap_or(now);
+        let asked = self.live_mut(vm).transient.asked.take().unwrap_or(now);
         let baseline = self.ends_settle(vm, asked);
         if baseline && !matches!(reading, Reading::Raw(_)) {
             // Otherwise the next increase would reach back to before the move.
-            self.live_mut(vm).raw = None;
+            self.live_mut(vm).readings.raw = None;
         }
         let seen = self.interpret(vm, asked, baseline, reading);
         self.take(now, vm, seen, baseline, out);
@@ -77,7 +77,7 @@ impl Engine {
 
     /// Whether a reading asked for at this instant is the baseline after a move.
     fn ends_settle(&self, vm: VmId, asked: Timestamp) -> bool {
-        self.live(vm).migration.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
+        self.live(vm).transient.migration.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
     }
 
     fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Seen {
@@ -97,7 +97,7 @@ impl Engine {
     /// The value of a counter is its increase per interval. Where there is no such increase, the reading is a gap.
     fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Seen {
         let interval = self.cluster.vm(vm).interval;
-        let Some((then, before)) = self.live_mut(vm).raw.replace((asked, v)) else {
+        let Some((then, before)) = self.live_mut(vm).readings.raw.replace((asked, v)) else {
             return Seen::Gap("first reading of the counter".to_owned());
         };
         let over = asked.since(then);
@@ -146,7 +146,7 @@ impl Engine {
         state: VmState,
         out: &mut Vec<Effect>,
     ) {
-        self.live_mut(vm).last = Last { at: Some(now), value: Some(value), gap: None };
+        self.live_mut(vm).readings.came(now, Ok(value));
         if !counts {
             self.live_mut(vm).policy.heard();
             return self.record_sample(now, vm, value, self.standing(vm), state, out);
@@ -189,7 +189,7 @@ impl Engine {
         state: VmState,
         out: &mut Vec<Effect>,
     ) {
-        self.live_mut(vm).last = Last { at: Some(now), value: None, gap: Some(reason.clone()) };
+        self.live_mut(vm).readings.came(now, Err(reason.clone()));
         if counts {
             self.feed(now, vm, What::Gap);
         }
@@ -219,7 +219,7 @@ impl Engine {
     }
 
     pub(super) fn on_queue(&mut self, now: Timestamp, vm: VmId, report: Option<QueueReport>, out: &mut Vec<Effect>) {
-        let asked = self.live_mut(vm).asked.take();
+        let asked = self.live_mut(vm).transient.asked.take();
         let baseline = self.ends_settle(vm, asked.unwrap_or(now));
         let mut state = self.state(vm);
         let look = Look { hand: report.as_ref().map(QueueReport::hand) };
@@ -228,9 +228,9 @@ impl Engine {
         if baseline {
             live.settle = None;
         }
-        let known = live.queue.is_some();
-        live.queue = report;
-        live.last = Last { at: Some(now), value: Some(value), gap: None };
+        let known = live.transient.queue.is_some();
+        live.transient.queue = report;
+        live.readings.came(now, Ok(value));
         let mut verdict = self.standing(vm);
         // The end of a queue is not yet an empty poll.
         let is_look = look.hand.is_some() || asked.is_some();
@@ -262,7 +262,7 @@ impl Engine {
             self.drop_waiting(now, vm, Gate::Schedule, &format!("working hours {word}"), out);
         }
         // If a reading is due at this instant, the move follows the reading.
-        if !edge.open && self.live(vm).next_read != now {
+        if !edge.open && self.live(vm).readings.next != now {
             self.after_hours(now, vm, out);
         }
         self.say_state(now, vm, out);
@@ -277,7 +277,7 @@ impl Engine {
 
     fn go_to_rest(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
         let live = self.live(vm);
-        if live.migration.is_some() || live.waiting.is_some() {
+        if live.transient.migration.is_some() || live.waiting.is_some() {
             return;
         }
         let kept_by = live.kept_by;

@@ -4,7 +4,7 @@ use crate::core::cluster::{HostId, Mode, Timestamp, VmId};
 use crate::core::format::{counted, duration};
 
 use super::Engine;
-use super::live::{Hold, HoldCause};
+use super::memory::{Hold, HoldCause};
 use super::message::{Command, Effect, Target};
 use super::migration::StageKind;
 use super::record::{By, Gate, Happened, Record};
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     fn move_by_hand(&mut self, now: Timestamp, vm: VmId, target: &Target, out: &mut Vec<Effect>) -> Said {
-        if self.live(vm).migration.is_some() {
+        if self.live(vm).transient.migration.is_some() {
             return Err(format!("{} is migrating already", self.name(vm)));
         }
         let to = self.operator_gates(vm, target, now).map_err(|(gate, why)| match gate {
@@ -144,7 +144,7 @@ impl Engine {
 
     fn abort(&mut self, vm: VmId, out: &mut Vec<Effect>) -> Said {
         let name = self.name(vm).to_owned();
-        let id = self.live(vm).migration.ok_or_else(|| format!("{name} is not migrating"))?;
+        let id = self.live(vm).transient.migration.ok_or_else(|| format!("{name} is not migrating"))?;
         let migration = self.migrations.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
         let may_be_over = match migration.stage() {
             StageKind::Confirming if migration.ended.is_some() => {

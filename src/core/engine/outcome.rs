@@ -4,7 +4,7 @@
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Rule};
 
-use super::live::{Hold, HoldCause, Location};
+use super::memory::{Hold, HoldCause, Location};
 use super::message::{Effect, Presence, Route};
 use super::migration::{HostsQuestion, NO_ANSWER, Sides, Stage, StageKind};
 use super::operate::Said;
@@ -73,10 +73,7 @@ impl Engine {
     pub(super) fn ask_again(&mut self, now: Timestamp, id: RequestId, out: &mut Vec<Effect>) {
         let Some(migration) = self.migrations.get(&id) else { return };
         let (route, mut stage) = (migration.route, migration.stage.clone());
-        let (sides, alarmed) = match stage {
-            Stage::Unknown { sides, alarmed, .. } => (sides, alarmed),
-            _ => (None, false),
-        };
+        let sides = if let Stage::Unknown { sides, .. } = stage { sides } else { None };
         let (Stage::Confirming { question } | Stage::Unknown { question, .. }) = &mut stage else { return };
         let alarm_at = question.since + self.deadlines.unknown;
         question.again = now + question.wait;
@@ -85,7 +82,7 @@ impl Engine {
             let question = *question;
             self.cannot_tell(now, id, question, sides, out);
         } else {
-            question.again = if alarmed { question.again } else { question.again.min(alarm_at) };
+            question.again = question.again.min(alarm_at);
             self.enter(id, stage);
         }
         out.push(Effect::Confirm(route));
@@ -137,7 +134,7 @@ impl Engine {
         let said = self.doubtful(route, sides);
         let is_news = migration.stage() != StageKind::Unknown || migration.detail != said;
         let was_alarmed = migration.is_long_unknown();
-        let alarmed = was_alarmed || now.since(question.since) >= self.deadlines.unknown;
+        let alarmed = now.since(question.since) >= self.deadlines.unknown;
         if let Some(migration) = self.migrations.get_mut(&id) {
             migration.detail.clone_from(&said);
         }

@@ -1,14 +1,14 @@
 //! A changed config: VMs, hosts and arrays keep their state by name.
 
-use crate::core::cluster::{Cluster, HostId, HostState, Timestamp, VmId};
-use crate::core::policy::{Rule, Settings};
+use std::collections::HashMap;
+
+use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, Timestamp, VmId};
+use crate::core::policy::Rule;
 
 use super::Engine;
-use super::amend::{POLICY_CHANGED, edited};
-use super::live::{HostLive, Live, Location, Waiting};
-use super::message::{ConfigChange, Effect};
+use super::memory::{HostLive, VmMemory, Waiting};
+use super::message::{ConfigChange, Effect, Route};
 use super::migration::{Migration, Stage};
-use super::names::Names;
 use super::record::{Gate, Happened, Record};
 use super::timers::{Timer, Timers};
 
@@ -17,8 +17,19 @@ pub(super) const CONFIG: &str = "config";
 /// Lines about what is no policy's, at most.
 const LINES_SAID: usize = 50;
 
-/// A request that waits no more: the gate that is said to have stopped it, and why.
-type Dropped = (Waiting, Gate, &'static str);
+/// The reason of a gap where a changed config ended a reading that was under way.
+const CUT_SHORT: &str = "the config was changed while it was read";
+
+/// VMs of a changed config about which something is left to say, by their new ids.
+#[derive(Default)]
+struct LeftOver {
+    /// They were not there before. In order.
+    fresh: Vec<VmId>,
+    /// A reading of them was under way.
+    unread: Vec<VmId>,
+    /// Their requests do not wait any more; which gate is said to have stopped them, and why.
+    dropped: Vec<(VmId, Waiting, Gate, &'static str)>,
+}
 
 impl Engine {
     /// Whether a cluster can take this one's place now: every VM and host of a running migration must still be in it.
@@ -56,10 +67,10 @@ impl Engine {
         let names = Names::between(&self.cluster, &new);
         let old = std::mem::replace(&mut self.cluster, new);
         self.by_name = super::by_name(&self.cluster);
-        let stood: Vec<HostId> = self.vms.iter().map(Live::host).collect();
+        let stood: Vec<HostId> = self.vms.iter().map(VmMemory::host).collect();
         self.carry_hosts(&names);
         self.carry_drains(now, &names);
-        let (new_vms, dropped) = self.carry_vms(&old, &names);
+        let LeftOver { fresh, unread, dropped } = self.carry_vms(&old, &names);
         self.carry_migrations(now, &names);
         self.forget_readings(&old, &names, reread);
         self.tell_of_lost_hosts(now, &old, &stood, &names, out);
@@ -68,14 +79,18 @@ impl Engine {
         }
         self.count_placed();
         self.marks.clear();
-        self.set_timers(now, &new_vms);
+        self.set_timers(now, &fresh);
         self.say_changes(now, &old, &names, said, out);
-        for (vm, (waiting, gate, why)) in dropped {
+        for (vm, waiting, gate, why) in dropped {
             self.say_dropped(now, vm, &waiting, gate, why, out);
         }
         let text = format!("applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
         let what = Happened::Operator { by: CONFIG.to_owned(), text };
         out.push(Effect::Record(Record { at: now, vm: None, what }));
+        // Whoever was asked may be nobody now.
+        for vm in unread {
+            self.on_reading(now, vm, Reading::Gap(CUT_SHORT.to_owned()), out);
+        }
         for vm in self.vm_ids() {
             self.say_state(now, vm, out);
         }
@@ -107,26 +122,31 @@ impl Engine {
         self.drains_at = now;
     }
 
-    /// The VMs that were not there before, in the order of their ids, and the requests that do not wait any more.
-    fn carry_vms(&mut self, old: &Cluster, names: &Names) -> (Vec<VmId>, Vec<(VmId, Dropped)>) {
-        let mut before: Vec<Option<Live>> = self.cluster.vms.iter().map(|_| None).collect();
-        let mut gone = Vec::new();
-        for (from, live) in std::mem::take(&mut self.vms).into_iter().enumerate() {
-            if let Some(to) = names.vms[from] {
-                let described = self.cluster.vm(to);
-                let (live, dropped) = carried(live, &old.vms[from].policy, &described.policy, names, described.host);
-                before[to.index()] = Some(live);
-                gone.extend(dropped.map(|dropped| (to, dropped)));
-            }
+    fn carry_vms(&mut self, old: &Cluster, names: &Names) -> LeftOver {
+        let mut before: Vec<Option<VmMemory>> = self.cluster.vms.iter().map(|_| None).collect();
+        let mut left = LeftOver::default();
+        for (from, memory) in std::mem::take(&mut self.vms).into_iter().enumerate() {
+            let Some(to) = names.vms[from] else { continue };
+            let (described, waited) = (self.cluster.vm(to), memory.waiting);
+            let mut memory = memory.map(|id| names.hosts[id.index()], |id| names.arrays[id.index()], described.host);
+            left.unread.extend(memory.transient.asked.take().map(|_| to));
+            let dropped = memory.take_over(&old.vms[from].policy, &described.policy, waited.is_some());
+            left.dropped.extend(waited.zip(dropped).map(|(waiting, (gate, why))| (to, waiting, gate, why)));
+            before[to.index()] = Some(memory);
         }
-        let fresh = before.iter().enumerate().filter(|(_, live)| live.is_none()).map(|(p, _)| VmId::at(p)).collect();
-        let described = &self.cluster.vms;
-        self.vms =
-            before.into_iter().zip(described).map(|(live, vm)| live.unwrap_or_else(|| Live::new(vm.host))).collect();
-        (fresh, gone)
+        let known = before.into_iter().zip(&self.cluster.vms).enumerate();
+        self.vms = known
+            .map(|(at, (known, vm))| {
+                known.unwrap_or_else(|| {
+                    left.fresh.push(VmId::at(at));
+                    VmMemory::new(vm.host)
+                })
+            })
+            .collect();
+        left
     }
 
-    /// What is another now: each setting, then the rest line by line.
+    /// Records what has changed: each setting, then the rest line by line.
     fn say_changes(&self, at: Timestamp, old: &Cluster, names: &Names, said: Vec<ConfigChange>, out: &mut Vec<Effect>) {
         for (was, vm) in old.vms.iter().zip(&names.vms) {
             if let Some(vm) = *vm {
@@ -190,9 +210,9 @@ impl Engine {
                 continue;
             }
             let live = self.live(vm);
-            let (next, hold) = (live.next_read, live.hold.map(|hold| hold.until));
+            let (next, hold) = (live.readings.next, live.hold.map(|hold| hold.until));
             let lapse = live.waiting.as_ref().map(|waiting| waiting.lapses);
-            let due = live.migration.and_then(|id| self.migrations.get(&id)).map(Migration::due);
+            let due = live.transient.migration.and_then(|id| self.migrations.get(&id)).map(Migration::due);
             // A shorter interval is not waited for as long as the old one.
             let soonest = now + self.cluster.vm(vm).interval;
             let settling = live.settle.is_some();
@@ -207,36 +227,30 @@ impl Engine {
     }
 }
 
-/// A VM's state under a new config: where its host is gone it is where the config says, and edited bounds zero their
-/// counts. A request that waits is dropped with its policy or its destination.
-fn carried(
-    mut live: Live,
-    old: &Settings,
-    new: &Settings,
-    names: &Names,
-    configured: HostId,
-) -> (Live, Option<Dropped>) {
-    live.asked = None;
-    live.host = names.hosts[live.host.index()].unwrap_or_else(|| {
-        live.location = Location::Unreported;
-        configured
-    });
-    live.last_ring = live
-        .last_ring
-        .iter()
-        .filter_map(|(array, host)| Some((names.arrays[array.index()]?, names.hosts[host.index()]?)))
-        .collect();
-    for list in [&mut live.tried, &mut live.failed] {
-        *list = list.iter().filter_map(|(at, host)| Some((*at, names.hosts[host.index()]?))).collect();
-    }
-    edited(&mut live, old, new);
-    let dropped = live.waiting.take().and_then(|waiting| match names.hosts[waiting.to.index()] {
-        _ if old != new => Some((waiting, Gate::Mode, POLICY_CHANGED)),
-        None => Some((waiting, Gate::Destination, "its destination is not in the new config")),
-        Some(to) => {
-            live.waiting = Some(Waiting { to, ..waiting });
-            None
+/// The new id of each old one, if its name is still there: only names outlive a changed config.
+pub(in crate::core) struct Names {
+    pub(in crate::core) vms: Vec<Option<VmId>>,
+    pub(in crate::core) hosts: Vec<Option<HostId>>,
+    pub(in crate::core) arrays: Vec<Option<ArrayId>>,
+}
+
+impl Names {
+    pub(in crate::core) fn between(old: &Cluster, new: &Cluster) -> Self {
+        Self {
+            vms: paired(&old.vms, &new.vms, |vm| &vm.name, VmId::at),
+            hosts: paired(&old.hosts, &new.hosts, |host| &host.name, HostId::at),
+            arrays: paired(&old.arrays, &new.arrays, |array| &array.name, ArrayId::at),
         }
-    });
-    (live, dropped)
+    }
+
+    /// The route in the new ids, if its VM and both its hosts are still there.
+    pub(in crate::core) fn route(&self, route: Route) -> Option<Route> {
+        let (vm, from) = (self.vms[route.vm.index()]?, self.hosts[route.from.index()]?);
+        Some(Route { vm, from, to: self.hosts[route.to.index()]?, ..route })
+    }
+}
+
+fn paired<T, I: Copy>(old: &[T], new: &[T], name: impl Fn(&T) -> &str, id: impl Fn(usize) -> I) -> Vec<Option<I>> {
+    let places: HashMap<&str, I> = new.iter().enumerate().map(|(place, thing)| (name(thing), id(place))).collect();
+    old.iter().map(|thing| places.get(name(thing)).copied()).collect()
 }

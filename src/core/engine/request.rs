@@ -5,7 +5,7 @@ use crate::core::format::duration;
 use crate::core::policy::Decision;
 
 use super::Engine;
-use super::live::Waiting;
+use super::memory::Waiting;
 use super::message::{Effect, Route};
 use super::migration::Migration;
 use super::record::{By, Gate, Happened};
@@ -83,11 +83,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn say_dropped(
+    pub(super) fn say_dropped<H>(
         &self,
         now: Timestamp,
         vm: VmId,
-        waiting: &Waiting,
+        waiting: &Waiting<H>,
         gate: Gate,
         why: &str,
         out: &mut Vec<Effect>,

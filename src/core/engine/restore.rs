@@ -3,16 +3,14 @@
 
 use std::collections::HashMap;
 
-use super::amend::{POLICY_CHANGED, edited};
-use super::drain::Drain;
-use super::kept::{Kept, KeptCluster, KeptDrain, KeptWaiting};
-use super::live::{Live, Location, Waiting};
+use super::kept::{Kept, KeptCluster, KeptDrain};
+use super::memory::{Location, Readings};
 use super::message::Effect;
-use super::record::{Gate, Happened, Record};
+use super::record::{Happened, Record};
 use super::reload::CONFIG;
 use super::timers::Timer;
-use super::{Engine, HOUR, Last};
-use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Span, Timestamp, VmId};
+use super::{Engine, HOUR};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Name, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Resting, Rule, Settings};
 
 /// Ids by name.
@@ -30,10 +28,6 @@ impl<'a> Ids<'a> {
 
     fn host(&self, name: &str) -> Option<HostId> {
         self.hosts.get(name).copied()
-    }
-
-    fn dated(&self, list: &[(Timestamp, String)]) -> Vec<(Timestamp, HostId)> {
-        list.iter().filter_map(|(at, name)| Some((*at, self.host(name)?))).collect()
     }
 }
 
@@ -60,7 +54,7 @@ impl Engine {
             engine.last_id = engine.last_id.max(whole.last_id);
             engine.stay_narrow(now, whole.mode, &mut unsaid);
             engine.go_on_draining_as(now, whole.drains, &ids);
-            let known = |name: &String| vms.get(name.as_str()).copied();
+            let known = |name: &Name| vms.get(name.as_str()).copied();
             let alarms = whole.alarms.into_iter();
             engine.alarms = alarms.map(|(at, vm, text)| (at, vm.as_ref().and_then(known), text)).collect();
         }
@@ -84,11 +78,9 @@ impl Engine {
 
     /// Hosts go on being drained, but for those that the config alone wanted drained and does not any more.
     fn go_on_draining_as(&mut self, now: Timestamp, kept: Vec<KeptDrain>, ids: &Ids<'_>) {
-        for kept in kept {
-            let KeptDrain { since, commanded, paused, moved, done, told, .. } = kept;
-            let still = |host: &HostId| commanded || self.cluster.host(*host).draining;
-            if let Some(host) = ids.host(&kept.host).filter(still) {
-                let drain = Drain { commanded, paused, moved, done, told, ..Drain::begun(&kept.by, since) };
+        for KeptDrain { host, drain } in kept {
+            let still = |host: &HostId| drain.commanded || self.cluster.host(*host).draining;
+            if let Some(host) = ids.host(&host).filter(still) {
                 self.drains.insert(host, drain);
                 self.drains_at = now;
             }
@@ -96,47 +88,28 @@ impl Engine {
     }
 
     fn go_on_as(&mut self, now: Timestamp, vm: VmId, kept: &Kept, ids: &Ids<'_>, out: &mut Vec<Effect>) {
+        let described = self.cluster.vm(vm);
+        let array = |name: &Name| ids.arrays.get(name.as_str()).copied();
+        let mut memory = kept.memory.clone().map(|name| ids.host(name), array, described.host);
         let host = self.host_after(now, vm, kept, ids, out);
-        let (waiting, dropped) = self.still_waits(vm, kept, ids);
-        let mut live = Live {
-            policy: kept.policy,
-            last_ring: kept
-                .rings
-                .iter()
-                .filter_map(|(a, h)| Some((*ids.arrays.get(a.as_str())?, ids.host(h)?)))
-                .collect(),
-            raw: kept.raw,
-            settle: kept.settle,
-            hold: kept.hold,
+        if host != memory.host {
             // Where the config puts it is not where a driver found it.
-            location: if ids.host(&kept.host) == Some(host) { kept.location } else { Location::Unreported },
-            flapping: kept.flapping,
-            tried: ids.dated(&kept.tried),
-            failed: ids.dated(&kept.failed),
-            waiting,
-            landed: kept.landed,
-            moves: kept.moves.iter().copied().collect(),
-            last_move: kept.last_move,
-            kept_by: kept.kept_by,
-            blocked: kept.blocked.clone(),
-            last: Last::was_at(kept.seen),
-            state: kept.state,
-            next_hours: self.live(vm).next_hours,
-            ..Live::new(host)
-        };
-        edited(&mut live, &kept.settings, self.settings(vm));
-        if kept.indicator != self.cluster.vm(vm).indicator {
-            live.forget_readings();
+            (memory.host, memory.location) = (host, Location::Unreported);
         }
-        self.last_id = self.last_id.max(live.waiting.as_ref().map_or(0, |waiting| waiting.id.0));
-        self.vms[vm.index()] = live;
+        let dropped = memory.take_over(&kept.settings, &described.policy, kept.memory.waiting.is_some());
+        if kept.indicator != described.indicator {
+            memory.forget_readings();
+        }
+        memory.transient = std::mem::take(&mut self.live_mut(vm).transient);
+        self.last_id = self.last_id.max(memory.waiting.map_or(0, |waiting| waiting.id.0));
+        self.vms[vm.index()] = memory;
         let array = self.cluster.host(host).array;
         if self.cluster.array(array).ring.contains(&host) {
             self.live_mut(vm).remember_ring(array, host);
         }
         self.say_edits(now, vm, CONFIG, None, &kept.settings, out);
-        if let Some((waiting, gate, why)) = dropped {
-            self.say_dropped(now, vm, &waiting, gate, why, out);
+        if let (Some(waiting), Some((gate, why))) = (&kept.memory.waiting, dropped) {
+            self.say_dropped(now, vm, waiting, gate, why, out);
         }
         self.time_again(now, vm, kept);
     }
@@ -144,47 +117,29 @@ impl Engine {
     /// Where it is: where it was, unless that cannot be or the config has said otherwise since.
     fn host_after(&self, now: Timestamp, vm: VmId, kept: &Kept, ids: &Ids<'_>, out: &mut Vec<Effect>) -> HostId {
         let described = self.cluster.vm(vm);
-        let configured = &self.cluster.host(described.host).name;
-        let was = ids.host(&kept.host).filter(|host| {
+        let (then, configured) = (&kept.memory.host, &self.cluster.host(described.host).name);
+        let was = ids.host(then).filter(|host| {
             let array = self.cluster.host(*host).array;
             array == described.array || described.away == Some(array)
         });
         let why = match was {
-            Some(host) if *configured == kept.configured || *configured == kept.host => return host,
+            Some(host) if kept.configured == *configured || then == configured => return host,
             Some(_) => "the config says so since",
             None => "it cannot be there by the config",
         };
-        let text = format!("it was on {}: taken to be on {configured}, {why}", kept.host);
+        let text = format!("it was on {then}: taken to be on {configured}, {why}");
         self.record(now, vm, Happened::Operator { by: CONFIG.to_owned(), text }, out);
         described.host
-    }
-
-    fn still_waits(
-        &self,
-        vm: VmId,
-        kept: &Kept,
-        ids: &Ids<'_>,
-    ) -> (Option<Waiting>, Option<(Waiting, Gate, &'static str)>) {
-        let Some(KeptWaiting { id, action, to, by, lapses }) = &kept.waiting else { return (None, None) };
-        let found = ids.host(to);
-        let to = found.unwrap_or(self.cluster.vm(vm).host);
-        let waiting = Waiting { id: *id, action: *action, to, by: *by, lapses: *lapses };
-        if kept.settings != *self.settings(vm) {
-            (None, Some((waiting, Gate::Mode, POLICY_CHANGED)))
-        } else if found.is_none() {
-            (None, Some((waiting, Gate::Destination, "its destination is not in the config any more")))
-        } else {
-            (Some(waiting), None)
-        }
     }
 
     /// Its timers; it keeps its own slot between two readings.
     fn time_again(&mut self, now: Timestamp, vm: VmId, kept: &Kept) {
         let interval = self.cluster.vm(vm).interval;
-        let late = (now.since(kept.due).millis() + interval.millis() - 1) / interval.millis();
-        let next = match kept.settle {
+        let Readings { next: due, .. } = kept.memory.readings;
+        let late = (now.since(due).millis() + interval.millis() - 1) / interval.millis();
+        let next = match kept.memory.settle {
             Some(end) => end.max(now),
-            None => (kept.due + interval.scaled(late, 1)).min(now + interval),
+            None => (due + interval.scaled(late, 1)).min(now + interval),
         };
         self.read_at(vm, next);
         let hold = self.live(vm).hold.map(|hold| (hold.until, Timer::Hold));
@@ -197,11 +152,12 @@ impl Engine {
     /// The readings that were missed while nobody was there are gaps.
     fn miss(&mut self, now: Timestamp, vm: VmId, kept: &Kept, alive: Option<Timestamp>) {
         let interval = self.cluster.vm(vm).interval;
-        let Some(mut newest) = kept.seen else { return };
-        if let Some(alive) = alive.filter(|alive| *alive >= kept.due) {
+        let Readings { at, next: due, .. } = kept.memory.readings;
+        let Some(mut newest) = at else { return };
+        if let Some(alive) = alive.filter(|alive| *alive >= due) {
             // What is kept of a steady VM is older than its newest reading, which was in its slot before that.
-            let slots = alive.since(kept.due).millis() / interval.millis();
-            newest = newest.max(kept.due + interval.scaled(slots, 1));
+            let slots = alive.since(due).millis() / interval.millis();
+            newest = newest.max(due + interval.scaled(slots, 1));
         }
         let live = self.live(vm);
         newest = newest.max(live.settle.unwrap_or(newest));
@@ -212,15 +168,6 @@ impl Engine {
         for _ in 0..missed(now.since(newest), interval).min(stale_after) {
             self.live_mut(vm).policy.missed(stale_after);
         }
-    }
-}
-
-impl Live {
-    /// What was read says nothing of what will be.
-    pub(super) const fn forget_readings(&mut self) {
-        self.raw = None;
-        self.policy.reset_counts();
-        self.policy.heard();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::core::format::{counted, duration, plain};
 use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
-use super::live::{Hold, HoldCause, Location};
+use super::memory::{Hold, HoldCause, Location};
 use super::migration::StageKind;
 use super::record::{By, VmState};
 
@@ -83,7 +83,7 @@ impl Engine {
 
     fn why_stale(&self, vm: VmId) -> String {
         let live = self.live(vm);
-        let reason = live.last.gap.as_deref().unwrap_or("no reading");
+        let reason = live.readings.gap.as_deref().unwrap_or("no reading");
         format!("stale: no value {} times in a row ({reason}); the first good sample counts", live.policy.gaps)
     }
 
@@ -109,7 +109,7 @@ impl Engine {
                 goes.map_or_else(|(gate, why)| format!("blocked by {}: {why}", gate.word()), |_| "asking".to_owned());
             return format!("working hours ended: to the base, {how}");
         }
-        if let Some(gap) = live.last.gap.as_ref().filter(|_| live.policy.gaps > 0) {
+        if let Some(gap) = live.readings.gap.as_ref().filter(|_| live.policy.gaps > 0) {
             let left = self.settings(vm).stale_after.saturating_sub(live.policy.gaps);
             return format!("no value: {gap}; counts stand, stale after {left} more");
         }
@@ -121,7 +121,7 @@ impl Engine {
 
     fn why_counts(&self, vm: VmId, rule: &Rule, now: Timestamp) -> String {
         let live = self.live(vm);
-        let next = duration(live.next_read.since(now));
+        let next = duration(live.readings.next.since(now));
         if let Some(high) = rule.high().filter(|_| live.policy.count > 0) {
             let goes = self.leads_to(vm, Decision::Move, By::Policy, now);
             return count_line(
@@ -137,7 +137,7 @@ impl Engine {
             let goes = self.leads_to(vm, Decision::MoveToBase, By::Policy, now);
             return count_line("low count", live.policy.low_count, low.tarry, &self.past_low(vm, low), &next, &goes);
         }
-        match (live.last.value.and_then(Value::number), rule.high()) {
+        match (live.readings.value.and_then(Value::number), rule.high()) {
             (Some(v), Some(high)) if self.settings(vm).is_beyond(v, high) => {
                 let blocked = live.blocked.as_ref();
                 let blocked =
@@ -173,7 +173,7 @@ impl Engine {
         let SiteRule { threshold, home_tarry, .. } = *site;
         let live = self.live(vm);
         let away = self.place(vm) == Place::Away;
-        match (&live.queue, away) {
+        match (&live.transient.queue, away) {
             (Some(queue), true) => format!(
                 "working {} away: {} big jobs of {}, at or above {threshold}",
                 queue.name,
@@ -220,7 +220,7 @@ pub fn reason_of(engine: &Engine, vm: VmId, verdict: Verdict) -> String {
     let settings = engine.settings(vm);
     let live = engine.live(vm);
     let unit = &engine.cluster.vm(vm).indicator.unit;
-    let value = |word: &str| match live.last.value {
+    let value = |word: &str| match live.readings.value {
         Some(Value::Exact(v)) => format!("{} {unit} {word}", plain(v)),
         Some(Value::AtLeast(v)) => format!("≥{} {unit} {word}", plain(v)),
         Some(Value::Busy) | None => format!("too busy to answer, {word}"),
@@ -240,11 +240,11 @@ pub fn reason_of(engine: &Engine, vm: VmId, verdict: Verdict) -> String {
             format!("{} for {}", value(&format!("{under} {}", plain(at))), samples(verdict.low_count))
         }
         (Decision::MoveAway, Rule::Site(site)) => {
-            let queue = live.queue.as_ref();
+            let queue = live.transient.queue.as_ref();
             let (big, total) = queue.map_or((0, 0), |q| (q.big, q.total()));
             format!("{big} big jobs of {total}, at or above {}", site.threshold)
         }
-        (Decision::MoveHome, Rule::Site(site)) => match &live.queue {
+        (Decision::MoveHome, Rule::Site(site)) => match &live.transient.queue {
             Some(queue) => format!("{} big jobs, under {}: the rest is worked at home", queue.big, site.threshold),
             None => format!("{} empty polls", verdict.low_count),
         },

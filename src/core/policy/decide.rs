@@ -1,6 +1,8 @@
 //! One observation in, one decision out. No clock, no I/O, no randomness: the same inputs give the same decisions in
 //! the live engine, in a what-if replay, in the simulator and in a test.
 
+use std::hash::{Hash, Hasher};
+
 use serde::{Deserialize, Serialize};
 
 use super::settings::{Bound, BreakEven, Rule, Settings, SiteRule};
@@ -85,7 +87,7 @@ pub struct Observation {
 }
 
 /// What a policy remembers from one observation to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
     /// Samples beyond, in a row.
     pub count: u32,
@@ -108,6 +110,14 @@ pub struct Verdict {
     pub count: u32,
     /// Low samples in a row.
     pub low_count: u32,
+}
+
+/// Once the VM is stale, one gap more changes nothing that matters.
+impl Hash for State {
+    fn hash<S: Hasher>(&self, state: &mut S) {
+        let Self { count, low_count, gaps, stale, hours } = *self;
+        (count, low_count, if stale { 0 } else { gaps }, stale, hours).hash(state);
+    }
 }
 
 impl State {

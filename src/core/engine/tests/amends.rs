@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use crate::core::cluster::{Cluster, Direction, Mode, Span, VmId};
-use crate::core::engine::{Change, Command, ConfigChange, Event, Gate, Happened, VmState};
+use crate::core::engine::{Change, Command, ConfigChange, Effect, Event, Gate, Happened, VmState};
 use crate::core::policy::{Bound, Decision, Field, Resting, Rule, Settings, WorkingHours};
 
 const MIN: Span = Span::from_mins(1);
@@ -138,7 +138,7 @@ fn a_request_whose_destination_goes_is_dropped_and_that_is_said() {
     world.tell(reloaded(new));
     assert_eq!(
         world.blocked(),
-        [(Gate::Destination, "request #1 dropped: its destination is not in the new config".to_owned())]
+        [(Gate::Destination, "request #1 dropped: its destination is not in the config any more".to_owned())]
     );
 }
 
@@ -234,4 +234,46 @@ fn hours_that_are_edited_often_are_still_looked_at_once() {
     world.run_for(Span::from_hours(24));
     let days = world.events.iter().filter(|(_, event)| *event == Event::Tick).count() - ticks;
     assert!(days < 24 * 60 + 10, "{days} ticks");
+}
+
+#[test]
+fn a_reading_that_a_reload_cuts_short_is_a_gap_and_the_vm_is_read_in_its_next_slot() {
+    let mut world = World::new(two(), always(10.0));
+    world.run_for(MIN);
+    let due = world.engine.live(VmId(0)).readings().next;
+    world.lost = Box::new(|effect| matches!(effect, Effect::Read { vm: VmId(0) }));
+    world.run_for(MIN);
+    world.lost = Box::new(|_| false);
+    assert!(world.gaps().is_empty());
+    world.tell(reloaded(two()));
+    assert_eq!(world.gaps(), ["the config was changed while it was read"]);
+    world.tell(reloaded(two()));
+    assert_eq!(world.gaps().len(), 1, "nothing was under way any more");
+    assert_eq!(world.engine.live(VmId(0)).readings().next, due + MIN);
+    world.run_for(MIN);
+    assert_eq!((world.gaps().len(), world.counts().len()), (1, 5), "one of six is missing");
+}
+
+#[test]
+fn a_vm_that_a_reload_brings_is_read_and_the_others_keep_their_slots() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.run_for(MIN);
+    let due = world.engine.live(VmId(0)).readings().next;
+    let mut more = two();
+    more.vms.swap(0, 1);
+    world.tell(reloaded(more));
+    assert_eq!(world.engine.live(VmId(1)).readings().next, due, "nii1, wherever it stands now");
+    let fresh = world.engine.live(VmId(0)).readings().next;
+    assert!(fresh.since(world.now) <= MIN, "nii2 is read within its first interval");
+}
+
+#[test]
+fn a_reload_does_not_read_a_vm_before_it_has_settled() {
+    let mut slow = cluster(3, threshold());
+    slow.vms[0].policy.settle = MIN + MIN + MIN;
+    let mut world = World::new(slow.clone(), always(10.0));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: crate::core::engine::Target::Next });
+    let settled = world.engine.live(VmId(0)).settles().expect("it has just moved");
+    world.tell(reloaded(slow));
+    assert_eq!(world.engine.live(VmId(0)).readings().next, settled);
 }

@@ -1,8 +1,8 @@
 //! Operators' commands: what each of them does, refuses and records.
 
 use super::harness::*;
-use crate::core::cluster::{Mode, Span, VmId};
-use crate::core::engine::{Command, Gate, Happened, HoldCause, Presence, Target, VmState};
+use crate::core::cluster::{Mode, RequestId, Span, VmId};
+use crate::core::engine::{Command, Effect, Event, Gate, Happened, HoldCause, Presence, Target, VmState};
 use crate::core::policy::Field;
 
 const VM: VmId = VmId(0);
@@ -87,7 +87,7 @@ fn an_operators_hold_outlasts_the_hold_after_a_move_by_hand() {
 #[test]
 fn an_operators_hold_does_not_hide_that_a_vm_is_lost() {
     let mut world = calm();
-    world.moves = Moves::UiCommand(Presence::Absent, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Absent, Presence::Absent);
     world.command(move_to(Target::Next));
     world.command(hold());
     assert_eq!(world.engine.live(VM).hold().map(|hold| hold.cause), Some(HoldCause::Lost));
@@ -132,4 +132,17 @@ fn alarms_are_acknowledged_with_their_number() {
     }
     let kept: Vec<&str> = world.engine.alarms().map(|(_, _, text)| text).collect();
     assert_eq!((kept.len(), kept[0], kept[99]), (100, "trouble 1", "trouble 100"), "the newest hundred");
+}
+
+#[test]
+fn an_abort_while_it_is_written_down_is_passed_on_when_it_starts() {
+    let mut world = calm();
+    world.moves = Moves::Hang;
+    world.lost = Box::new(|effect| matches!(effect, Effect::Journal(_) | Effect::Abort(_)));
+    world.command(move_to(Target::Next));
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    let aborts = |world: &World| world.effects.iter().filter(|effect| matches!(effect, Effect::Abort(_))).count();
+    assert_eq!((answer(&world).0, aborts(&world)), (true, 0), "there is nothing yet to be aborted");
+    world.tell(Event::Journalled { id: RequestId(1) });
+    assert_eq!(aborts(&world), 1);
 }

@@ -1,7 +1,11 @@
 //! Every wait ends: whatever answer is lost, a migration comes to an outcome or is an alarm, and each VM is read again.
 
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
 use super::harness::*;
-use crate::core::cluster::{HostId, RequestId, Span, VmId};
+use crate::core::cluster::{HostId, Name, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{
     By, Command, Effect, Engine, Event, Gate, Happened, HoldCause, InFlight, Kept, Phase, Presence, StageKind, Target,
     VmState,
@@ -72,7 +76,7 @@ fn a_migration_that_only_says_nothing_goes_on_and_can_be_aborted() {
     world.run_for(Span::from_mins(30));
     assert_eq!(world.phases(), [Phase::Running, Phase::Running], "what is asked for and no news is not said again");
     assert!(world.alarms().is_empty());
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
     world.command(Command::Abort { vm: "nii1".to_owned() });
     assert_eq!(world.phases().last(), Some(&Phase::Aborted));
 }
@@ -168,7 +172,7 @@ fn a_move_of_long_unknown_outcome_is_not_counted_among_the_moves_of_this_hour() 
     cluster.vms[1].host = HostId(2);
     cluster.limits.moves_per_hour = Some(1);
     let mut world = World::new(cluster, move |vm, _| crate::core::cluster::Reading::Raw(f64::from(vm.0) * 60.0));
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Unknown);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Unknown);
     world.command(next("nii1"));
     world.run_for(Span::from_mins(4));
     assert!(world.blocked().iter().all(|(_, why)| why.starts_with("1 of 1 moves this hour")), "{:?}", world.blocked());
@@ -219,4 +223,140 @@ fn whose_move_it_is_is_in_the_journal_and_an_old_journal_is_still_read() {
     assert_eq!(serde_json::from_str::<InFlight>(old).expect("an old one").by, By::Operator);
     restarted(&mut world, &journalled);
     assert_eq!((world.host(), world.engine.live(VM).hold()), ("h2", None), "no hold as after a move by hand");
+}
+
+#[test]
+fn a_migration_that_tells_how_far_it_is_is_asked_for_only_after_a_minute_of_silence() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::Slow;
+    world.command(next("nii1"));
+    let asked = |world: &World| world.effects.iter().filter(|effect| matches!(effect, Effect::Confirm(_))).count();
+    let progress = |percent| Event::Progress { id: ID, percent, detail: String::new(), transfer: None };
+    world.run_for(Span::from_secs(50));
+    world.tell(progress(40));
+    world.run_for(Span::from_secs(59));
+    assert_eq!(asked(&world), 0);
+    world.run_for(Span::from_secs(1));
+    assert_eq!(asked(&world), 1, "a minute after it was last heard of");
+    world.run_for(Span::from_secs(59));
+    assert_eq!(asked(&world), 1, "it was still under way");
+    world.run_for(Span::from_secs(1));
+    assert_eq!(asked(&world), 2);
+}
+
+#[test]
+fn an_end_that_is_told_before_the_start_says_nothing() {
+    for lost in [
+        |effect: &Effect| matches!(effect, Effect::Preflight(_)),
+        |effect: &Effect| matches!(effect, Effect::Journal(_)),
+    ] {
+        let mut world = moved_while(lost);
+        let stage = world.engine.migration(VM).map(|migration| migration.stage());
+        world.tell(Event::Ended { id: ID, detail: "done".to_owned() });
+        assert_eq!(world.engine.migration(VM).map(|migration| migration.stage()), stage);
+        assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Confirm(_))));
+    }
+}
+
+#[test]
+fn hosts_that_cannot_tell_are_asked_after_a_second_then_every_five_and_a_lost_answer_does_not_end_that() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Unknown);
+    world.command(next("nii1"));
+    let asked = |world: &World| world.effects.iter().filter(|effect| matches!(effect, Effect::Confirm(_))).count();
+    for (seconds, times) in [(0, 1), (1, 2), (4, 2), (1, 3), (5, 4)] {
+        world.run_for(Span::from_secs(seconds));
+        assert_eq!(asked(&world), times, "{seconds} s later");
+    }
+    world.lost = Box::new(|effect| matches!(effect, Effect::Confirm(_)));
+    for (seconds, times) in [(5, 5), (14, 5), (1, 6), (28, 6), (1, 7)] {
+        world.run_for(Span::from_secs(seconds));
+        assert_eq!(asked(&world), times, "{seconds} s later, not answered; the last one when the alarm is due");
+    }
+}
+
+/// What goes wrong in one minute: which of the engine's effects are never answered, by their kinds, how moves end, and
+/// what an operator says.
+#[derive(Debug, Clone)]
+struct BadMinute {
+    lost: [bool; 6],
+    moves: u8,
+    command: u8,
+}
+
+fn bad_minutes() -> impl Strategy<Value = Vec<BadMinute>> {
+    let lost = prop::array::uniform6(prop::bool::weighted(0.3));
+    let minute = (lost, 0_u8..8, 0_u8..12).prop_map(|(lost, moves, command)| BadMinute { lost, moves, command });
+    // Trouble lasts a while, so that it can be as long as any deadline.
+    let spell = (minute, 1_usize..20).prop_map(|(minute, times)| vec![minute; times]);
+    prop::collection::vec(spell, 1..12).prop_map(|spells| spells.concat())
+}
+
+fn kind(effect: &Effect) -> usize {
+    match effect {
+        Effect::Read { .. } => 0,
+        Effect::Preflight(_) => 1,
+        Effect::Journal(_) => 2,
+        Effect::Start(_) => 3,
+        Effect::Abort(_) => 4,
+        Effect::Confirm(_) | Effect::Record(_) | Effect::Answer { .. } => 5,
+    }
+}
+
+/// Every VM is read, or its gap recorded, within this.
+const READ_WITHIN: Span = Span::from_mins(5);
+/// Every migration has an outcome, or an alarm says that it has none, within this: each stage's deadline, one after the
+/// other.
+const ENDS_WITHIN: Span = Span::from_secs(300 + 15 + 60 + 60);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_lost_each_vm_is_read_each_migration_ends_and_slots_are_freed(minutes in bad_minutes()) {
+        use Presence::{Absent, Runs, Unknown};
+        let mut cluster = cluster(4, threshold());
+        cluster.vms.push(vm("nii2", threshold()));
+        let mut world = World::new(cluster, |vm, _| Reading::Raw(if vm == VM { 60.0 } else { 10.0 }));
+        let vms = &world.engine.cluster().vms;
+        let mut read: HashMap<Name, Timestamp> = vms.iter().map(|vm| (vm.name.clone(), world.now)).collect();
+        for minute in minutes {
+            let BadMinute { lost, moves, command } = minute;
+            world.lost = Box::new(move |effect| lost[kind(effect)]);
+            world.moves = match moves {
+                0 => Moves::Refuse,
+                1 | 2 => Moves::NotJournalled,
+                3 => Moves::HostsSay(Runs, Absent),
+                4 => Moves::HostsSay(Absent, Unknown),
+                _ => Moves::Confirm,
+            };
+            match command {
+                0 => world.command(Command::Drain { host: "h1".to_owned() }),
+                1 => world.command(Command::Drain { host: "h2".to_owned() }),
+                2 => world.command(Command::Undrain { host: "h1".to_owned() }),
+                3 => world.command(Command::Abort { vm: "nii2".to_owned() }),
+                4 => world.command(Command::Release { vm: "nii1".to_owned() }),
+                _ => {}
+            }
+            world.records.clear();
+            world.run_for(Span::from_mins(1));
+            for record in &world.records {
+                if let (Some(vm), Happened::Sample { .. } | Happened::Gap { .. }) = (&record.vm, &record.what) {
+                    read.insert(vm.clone(), record.at);
+                }
+            }
+            for (vm, at) in &read {
+                prop_assert!(world.now.since(*at) <= READ_WITHIN, "{vm} was read last at {at:?}");
+            }
+            for migration in world.engine.migrations() {
+                let age = world.now.since(migration.since);
+                prop_assert!(age <= ENDS_WITHIN || migration.is_long_unknown(), "{migration:?}");
+            }
+        }
+        world.lost = Box::new(|_| false);
+        world.moves = Moves::Refuse;
+        world.run_for(ENDS_WITHIN);
+        prop_assert_eq!(world.engine.migrations().count(), 0);
+        prop_assert_eq!(world.engine.slots_taken(), 0);
+    }
 }

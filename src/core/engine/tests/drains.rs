@@ -272,7 +272,7 @@ fn hosts_that_are_down_or_draining_get_none() {
 #[test]
 fn what_fails_is_tried_elsewhere_and_again_after_ten_minutes() {
     let mut world = calm(crowded(3, 1));
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
     drain(&mut world, "h1");
     let to: Vec<&str> = world.requests().iter().map(|(_, to)| *to).collect();
     assert_eq!(to, ["h2", "h3"]);
@@ -324,7 +324,7 @@ fn a_move_that_an_operator_aborts_is_not_begun_again_at_once() {
 #[test]
 fn a_vm_that_is_lost_is_not_touched() {
     let mut world = calm(crowded(3, 2));
-    world.moves = Moves::UiCommand(Presence::Absent, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Absent, Presence::Absent);
     world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
     world.moves = Moves::Confirm;
     drain(&mut world, "h1");
@@ -532,12 +532,50 @@ proptest! {
                 continue;
             }
             let fails = !outcomes.next().unwrap_or(&true);
-            world.moves = if fails { Moves::UiCommand(Presence::Runs, Presence::Absent) } else { Moves::Slow };
+            world.moves = if fails { Moves::HostsSay(Presence::Runs, Presence::Absent) } else { Moves::Slow };
             arrive(&mut world);
             world.moves = Moves::Slow;
         }
         let drain = world.engine.drain(H1).unwrap();
         prop_assert_eq!(drain.moved as usize, room, "{:?}", drain);
         prop_assert_eq!(drain.done, room == story.vms as usize);
+    }
+}
+
+#[test]
+fn after_a_reload_its_vms_go_where_the_new_config_leads_and_not_to_what_has_the_old_ids() {
+    let mut cluster = crowded(3, 2);
+    cluster.limits.at_once = 1;
+    let mut world = calm(cluster.clone());
+    world.moves = Moves::Slow;
+    drain(&mut world, "h1");
+    let plan = world.engine.drain_plan(H1, world.now);
+    assert_eq!(destinations(&world, &plan), ["nii1 h2", "nii2 h3"]);
+    cluster.hosts.swap(1, 2);
+    world.tell(Event::Reconfigured { cluster: Box::new(cluster), reread: Vec::new(), said: Vec::new() });
+    arrive(&mut world);
+    assert_eq!(under_way(&world), ["nii2 to h3"], "the ring is h1, h3, h2 now");
+}
+
+#[test]
+fn a_plan_that_was_made_before_a_vm_was_lost_does_not_move_it() {
+    let mut cluster = crowded(3, 2);
+    cluster.limits.at_once = 1;
+    let mut world = calm(cluster);
+    world.moves = Moves::Slow;
+    drain(&mut world, "h1");
+    world.tell(Event::Found { vm: VmId(1), hosts: Vec::new() });
+    let plan = world.engine.drain_plan(H1, world.now);
+    assert_eq!(plan.moves[1].to, Err("it runs nowhere".to_owned()));
+}
+
+#[test]
+fn the_base_is_offered_only_if_it_takes_the_vm() {
+    for (capacity, offered) in [(Some(1), true), (Some(0), false)] {
+        let mut cluster = crowded(1, 1);
+        cluster.hosts[1].capacity = capacity;
+        let world = calm(cluster);
+        let to = world.engine.drain_plan(H1, world.now).moves[0].to.clone();
+        assert_eq!(to.unwrap_err().contains("only the base base is left"), offered);
     }
 }

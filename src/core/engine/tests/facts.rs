@@ -173,7 +173,7 @@ fn one_that_was_lost_and_is_found_stays_held_until_released() {
         [(Presence::Absent, Presence::Absent, "lost"), (Presence::Runs, Presence::Runs, "double")]
     {
         let mut world = located();
-        world.moves = Moves::UiCommand(source, destination);
+        world.moves = Moves::HostsSay(source, destination);
         world.run_for(Span::from_mins(3));
         assert_eq!(world.alarms().len(), 1);
         found(&mut world, &[]);
@@ -238,7 +238,7 @@ fn a_host_that_is_down_from_the_start_is_an_alarm_too() {
 fn one_that_runs_twice_or_nowhere_again_is_an_alarm_again() {
     for (outcome, hosts) in [(Presence::Runs, &[0, 1][..]), (Presence::Absent, &[])] {
         let mut world = located();
-        world.moves = Moves::UiCommand(outcome, outcome);
+        world.moves = Moves::HostsSay(outcome, outcome);
         world.run_for(Span::from_mins(3));
         found(&mut world, hosts);
         assert_eq!(world.alarms().len(), 1, "the outcome said it");
@@ -251,7 +251,7 @@ fn one_that_runs_twice_or_nowhere_again_is_an_alarm_again() {
 #[test]
 fn a_second_copy_that_turns_up_after_a_failed_move_is_an_alarm() {
     let mut world = located();
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
     world.run_for(Span::from_mins(3));
     found(&mut world, &[0]);
     assert!(world.alarms().is_empty());

@@ -86,7 +86,7 @@ fn hosts_that_are_down_draining_or_full_are_passed_over() {
 #[test]
 fn a_host_where_it_failed_is_passed_over_for_ten_minutes() {
     let mut world = busy(cluster(3, threshold()));
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
     world.run_for(Span::from_mins(3));
     assert_eq!(world.host(), "h1");
     world.moves = Moves::Confirm;

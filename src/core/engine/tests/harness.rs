@@ -21,7 +21,7 @@ pub enum Moves {
     /// Under way until a test ends it, then confirmed.
     Slow,
     /// Ended, and the hosts say this.
-    UiCommand(Presence, Presence),
+    HostsSay(Presence, Presence),
     /// Refused at preflight.
     Refuse,
     /// Refused by the journal.
@@ -123,7 +123,7 @@ impl World {
             }
             Effect::Confirm(route) => {
                 let (source, destination) = match self.moves {
-                    Moves::UiCommand(source, destination) => (source, destination),
+                    Moves::HostsSay(source, destination) => (source, destination),
                     Moves::Hang => (Presence::Runs, Presence::Absent),
                     Moves::Confirm | Moves::Slow | Moves::Refuse | Moves::NotJournalled => {
                         (Presence::Absent, Presence::Runs)

@@ -206,7 +206,7 @@ fn at_their_start_counting_begins_from_nothing() {
 fn the_move_to_base_is_repeated_until_it_is_confirmed() {
     use crate::core::engine::Presence;
     let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
     world.run_for(Span::from_mins(30));
     let failed = world.requests().len();
     assert!(failed >= 3, "{failed}");
@@ -220,7 +220,7 @@ fn the_move_to_base_is_repeated_until_it_is_confirmed() {
 fn a_move_to_base_that_failed_is_not_repeated_before_it_has_settled() {
     use crate::core::engine::Presence;
     let mut world = World::starting_at(BEFORE_CLOSING, cluster(3, schedule(Resting::Record)), always(25.0));
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
     world.run_for(Span::from_mins(20) + Span::from_secs(10));
     assert_eq!((world.requests().len(), world.engine.state(VmId(0))), (1, VmState::Settling));
     // A reading that was asked for before the move comes late.
@@ -358,4 +358,15 @@ fn the_move_at_the_end_of_the_hours_comes_after_the_reading_of_that_instant() {
         assert!(order(&pair[0].what) <= order(&pair[1].what), "{pair:?}");
     }
     assert!(!world.blocked().is_empty());
+}
+
+#[test]
+fn gaps_while_it_moves_do_not_make_it_stale() {
+    let mut world = World::new(cluster(3, threshold()), values(&[10.0, f64::NAN]));
+    world.run_for(Span::from_mins(1));
+    world.moves = Moves::Slow;
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    world.run_for(Span::from_mins(6));
+    assert!(world.gaps().len() > 3, "{:?}", world.gaps());
+    assert_eq!(world.engine.live(VmId(0)).policy().gaps, 0);
 }

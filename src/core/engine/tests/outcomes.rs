@@ -10,7 +10,7 @@ const UNKNOWN: Presence = Presence::Unknown;
 
 fn moved(source: Presence, destination: Presence) -> World {
     let mut world = World::new(cluster(3, threshold()), always(60.0));
-    world.moves = Moves::UiCommand(source, destination);
+    world.moves = Moves::HostsSay(source, destination);
     world.run_for(Span::from_mins(3));
     world
 }
@@ -53,7 +53,7 @@ fn a_move_whose_outcome_stays_unknown_keeps_its_hosts_and_not_the_cluster() {
     cluster.vms[1].host = HostId(2);
     cluster.limits.at_once = 1;
     let mut world = World::new(cluster, always(10.0));
-    world.moves = Moves::UiCommand(RUNS, UNKNOWN);
+    world.moves = Moves::HostsSay(RUNS, UNKNOWN);
     let to = |world: &mut World, vm: &str, host: &str| {
         world.command(Command::Move { vm: vm.to_owned(), target: Target::Host(host.to_owned()) });
         world.answers.last().expect("an answer").clone()
@@ -90,7 +90,7 @@ fn a_host_that_is_off_for_good_ends_a_doubt_by_an_operators_word() {
         assert_eq!(world.engine.state(VmId(0)), VmState::Migrating);
     }
     let mut world = World::new(cluster(3, threshold()), always(10.0));
-    world.moves = Moves::UiCommand(RUNS, UNKNOWN);
+    world.moves = Moves::HostsSay(RUNS, UNKNOWN);
     world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
     world.command(Command::Release { vm: "nii1".to_owned() });
     assert_eq!(world.answers.last(), Some(&(false, "nii1: both hosts are asked for a minute first".to_owned())));
@@ -161,7 +161,7 @@ fn what_cannot_be_written_down_does_not_start() {
     world.run_for(Span::from_mins(3));
     assert_eq!((world.requests().len(), world.phases()), (1, vec![Phase::Failed]));
     assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Start(_))), "nothing is started");
-    assert!(world.engine.live(VmId(0)).settles().is_some(), "it settles, as after any outcome");
+    assert!(world.engine.live(VmId(0)).settles().is_none(), "nothing has moved, so nothing settles");
     let said = world.records.iter().find_map(|record| match &record.what {
         Happened::Migration { detail, .. } => Some(detail.clone()),
         _ => None,
@@ -216,7 +216,7 @@ fn a_vm_that_stands_still_neither_runs_nor_is_absent() {
 /// At the instant at which it has ended.
 fn just_moved(source: Presence, destination: Presence) -> World {
     let mut world = World::new(cluster(3, threshold()), always(60.0));
-    world.moves = Moves::UiCommand(source, destination);
+    world.moves = Moves::HostsSay(source, destination);
     while world.requests().is_empty() {
         world.run_for(Span::from_millis(100));
     }
@@ -258,7 +258,7 @@ fn after_a_minute_there_is_one_alarm_that_says_what_to_do() {
 #[test]
 fn other_words_are_said_when_another_side_keeps_it_unknown() {
     let mut world = moved(ABSENT, UNKNOWN);
-    world.moves = Moves::UiCommand(ABSENT, PAUSED);
+    world.moves = Moves::HostsSay(ABSENT, PAUSED);
     world.run_for(Span::from_secs(20));
     let details = world.pick(|what| match what {
         Happened::Migration { phase: Phase::Unknown, detail, .. } => Some(detail.clone()),
@@ -281,7 +281,7 @@ fn what_was_thought_over_and_goes_on_is_followed_and_can_be_aborted() {
     let asked = world.effects.len();
     world.run_for(Span::from_secs(30));
     assert!(!world.effects[asked..].iter().any(|effect| matches!(effect, Effect::Confirm(_))), "nobody is asked");
-    world.moves = Moves::UiCommand(RUNS, ABSENT);
+    world.moves = Moves::HostsSay(RUNS, ABSENT);
     world.command(Command::Abort { vm: "nii1".to_owned() });
     assert_eq!(world.phases().last(), Some(&Phase::Aborted));
 }
@@ -330,7 +330,7 @@ fn an_abort_while_the_outcome_is_unknown_is_passed_on_and_the_outcome_still_read
 #[test]
 fn an_outcome_has_the_words_of_its_end_and_not_the_doubt_before_it() {
     let mut world = just_moved(RUNS, UNKNOWN);
-    world.moves = Moves::UiCommand(RUNS, ABSENT);
+    world.moves = Moves::HostsSay(RUNS, ABSENT);
     world.run_for(Span::from_secs(10));
     let told = world.pick(|what| match what {
         Happened::Migration { phase: phase @ (Phase::Unknown | Phase::Failed), detail, .. } => {

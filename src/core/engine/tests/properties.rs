@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::harness::*;
 use crate::core::cluster::{Cluster, HostId, HostState, Name, Reading, Span, Timestamp, VmId};
-use crate::core::engine::{By, Command, Effect, Engine, Event, Happened, Phase, Record, Target, VmState};
+use crate::core::engine::{By, Command, Effect, Engine, Event, Happened, Kept, Phase, Record, Target, VmState};
 use crate::core::policy::Decision;
 
 /// A run somebody could have had: three VMs, four hosts and a base, services that come and go.
@@ -91,6 +91,11 @@ fn found(n: u8) -> Vec<HostId> {
 }
 
 fn play(story: &Story, extra_ticks: bool) -> World {
+    play_and(story, extra_ticks, |_| ())
+}
+
+/// Plays a story; `look` sees the world after each minute.
+fn play_and(story: &Story, extra_ticks: bool, mut look: impl FnMut(&mut World)) -> World {
     use crate::core::engine::Presence::{Absent, Paused, Runs, Unknown};
     let mut polls: HashMap<VmId, usize> = HashMap::new();
     let readings = story.readings.clone();
@@ -102,11 +107,11 @@ fn play(story: &Story, extra_ticks: bool) -> World {
     for minute in 0..120_u16 {
         let n = story.moves[usize::from(minute) % story.moves.len()];
         world.moves = match n {
-            0 => Moves::UiCommand(Runs, Absent),
-            1 => Moves::UiCommand(Absent, Unknown),
+            0 => Moves::HostsSay(Runs, Absent),
+            1 => Moves::HostsSay(Absent, Unknown),
             2 => Moves::Hang,
             3 => Moves::Refuse,
-            4 => Moves::UiCommand(Paused, Absent),
+            4 => Moves::HostsSay(Paused, Absent),
             _ => Moves::Confirm,
         };
         let down = if minute % 40 > 30 { HostState::Down } else { HostState::Up };
@@ -127,8 +132,17 @@ fn play(story: &Story, extra_ticks: bool) -> World {
         } else {
             world.run_for(Span::from_mins(1));
         }
+        look(&mut world);
     }
     world
+}
+
+/// What is kept of a VM without what every reading changes.
+fn without_readings(mut kept: Kept) -> Kept {
+    let memory = &mut kept.memory;
+    (memory.readings.at, memory.readings.raw, memory.readings.next) = (None, None, T0);
+    memory.policy.gaps = if memory.policy.stale { 0 } else { memory.policy.gaps };
+    kept
 }
 
 fn text(records: &[Record]) -> String {
@@ -247,6 +261,19 @@ proptest! {
             }));
         }
         prop_assert_eq!(text(&records), text(&world.records));
+    }
+
+    #[test]
+    fn a_vm_that_is_not_saved_again_is_what_was_saved_of_it_but_for_its_readings(story in stories()) {
+        let mut saved: HashMap<VmId, Kept> = HashMap::new();
+        play_and(&story, false, |world| {
+            for vm in world.engine.take_changed() {
+                saved.insert(vm, without_readings(world.engine.keep(vm)));
+            }
+            for (vm, saved) in &saved {
+                assert_eq!(without_readings(world.engine.keep(*vm)), *saved);
+            }
+        });
     }
 
     #[test]

@@ -208,7 +208,7 @@ fn flapping_survives_and_so_does_what_was_tried() {
 #[test]
 fn a_host_where_it_failed_is_still_passed_over() {
     let mut world = busy();
-    world.moves = Moves::UiCommand(Presence::Runs, Presence::Absent);
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
     world.run_for(Span::from_mins(3));
     world.moves = Moves::Confirm;
     restart(&mut world, Span::from_secs(10));
@@ -224,9 +224,9 @@ fn settle_goes_on_and_one_that_is_over_is_followed_by_its_baseline() {
     }
     let settled = world.engine.live(VM).settles().unwrap();
     restart(&mut world, Span::from_secs(10));
-    assert_eq!((world.engine.state(VM), world.engine.live(VM).next_read()), (VmState::Settling, settled));
+    assert_eq!((world.engine.state(VM), world.engine.live(VM).readings().next), (VmState::Settling, settled));
     restart(&mut world, Span::from_secs(50));
-    assert_eq!(world.engine.live(VM).next_read(), world.now);
+    assert_eq!(world.engine.live(VM).readings().next, world.now);
     world.run_for(Span::from_secs(59));
     assert_eq!((count(&world), world.engine.state(VM)), (0, VmState::Watching), "the baseline does not count");
     world.run_for(Span::from_secs(1));
@@ -404,7 +404,7 @@ fn what_was_under_way_is_followed_to_what_both_hosts_say() {
         world.under_way.clear();
         resume(&mut world, &migration);
         assert_eq!(world.engine.state(VM), VmState::Migrating);
-        world.moves = Moves::UiCommand(source, destination);
+        world.moves = Moves::HostsSay(source, destination);
         hosts_up(&mut world);
         world.run_for(Span::from_secs(1));
         assert_eq!((world.phases().last(), world.host()), (Some(&phase), host));
@@ -517,7 +517,7 @@ fn a_request_that_waits_for_a_host_that_left_the_config_is_dropped() {
     let reload = |cluster| Event::Reconfigured { cluster: Box::new(cluster), reread: Vec::new(), said: Vec::new() };
     let mut world = waits();
     world.tell(reload(without));
-    let why = "request #1 dropped: its destination is not in the new config";
+    let why = "request #1 dropped: its destination is not in the config any more";
     assert_eq!(world.blocked(), [(Gate::Destination, why.to_owned())]);
     let mut turned = asking.clone();
     turned.hosts.swap(1, 2);
@@ -526,4 +526,45 @@ fn a_request_that_waits_for_a_host_that_left_the_config_is_dropped() {
     world.tell(reload(turned));
     let to = world.engine.live(VM).waiting().map(|waiting| waiting.to);
     assert_eq!(to, Some(HostId(2)), "h2, wherever it stands now");
+}
+
+#[test]
+fn of_two_migrations_of_one_vm_in_the_journal_one_is_followed_and_the_other_is_an_alarm() {
+    let mut world = in_mid_move();
+    let migration = journalled(&world);
+    restart(&mut world, MIN);
+    world.under_way.clear();
+    resume(&mut world, &migration);
+    resume(&mut world, &InFlight { id: RequestId(2), to: "h3".to_owned(), ..migration.clone() });
+    assert_eq!(world.engine.migrations().map(|migration| migration.route.id).collect::<Vec<_>>(), [RequestId(1)]);
+    assert!(world.alarms()[0].contains("request #1 was under way as well"), "{:?}", world.alarms());
+}
+
+#[test]
+fn its_slot_is_kept_unless_the_new_interval_is_shorter_than_the_wait_for_it() {
+    let mut world = busy();
+    world.run_for(MIN + MIN);
+    let due = world.engine.live(VM).readings().next;
+    let next = |world: &World| world.engine.live(VM).readings().next;
+    let left = due.since(world.now);
+    restart(&mut world, left);
+    assert_eq!(next(&world), due, "just in time");
+    restart(&mut world, MIN + MIN + Span::from_secs(1));
+    assert_eq!(next(&world), due + MIN + MIN + MIN, "its slot, not the instant of the start");
+    let mut seldom = cluster(4, threshold());
+    seldom.vms[0].interval = Span::from_hours(1);
+    let mut world = World::new(seldom, always(60.0));
+    restart_with(&mut world, Span::from_secs(1), cluster(4, threshold()));
+    assert!(next(&world).since(world.now) <= MIN);
+}
+
+#[test]
+fn readings_that_settling_put_off_were_not_missed() {
+    let mut slow = cluster(4, threshold());
+    slow.vms[0].policy.settle = Span::from_mins(20);
+    let mut world = World::new(slow, always(10.0));
+    world.run_for(MIN + MIN);
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    restart(&mut world, Span::from_mins(10));
+    assert_eq!((world.engine.live(VM).policy().gaps, world.engine.state(VM)), (0, VmState::Held));
 }

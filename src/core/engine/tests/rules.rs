@@ -200,20 +200,6 @@ fn a_migration_found_after_a_restart_has_its_vm_at_its_source() {
 }
 
 #[test]
-fn a_host_is_not_drained_while_a_vm_is_on_its_way_to_it() {
-    let mut world = World::new(cluster(3, threshold()), always(10.0));
-    world.moves = Moves::Slow;
-    world.command(move_to(Target::Host("h2".to_owned())));
-    world.command(Command::Drain { host: "h2".to_owned() });
-    let done = |world: &World| world.engine.drain(HostId(1)).map(|drain| drain.done);
-    assert_eq!(done(&world), Some(false));
-    for id in [1, 2] {
-        world.tell(Event::Ended { id: RequestId(id), detail: "done".to_owned() });
-    }
-    assert_eq!((world.host(), done(&world)), ("h3", Some(true)));
-}
-
-#[test]
 fn a_move_that_is_aborted_while_it_is_checked_does_not_start() {
     let mut world = World::new(cluster(3, threshold()), always(10.0));
     world.lost = Box::new(|effect| matches!(effect, Effect::Preflight(_)));
