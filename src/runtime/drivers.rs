@@ -1,26 +1,29 @@
 //! The drivers of a config's arrays, and what they find as events for the engine.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
 use crate::core::engine::{Engine, Event, Migration, StageKind};
 use crate::edge::config::Config;
 use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, MeasuredUsage};
 
-/// A fact, and the drive it comes from.
-type Told = (u64, DriverEvent);
+/// Events that wait for the loop at most. When it is full, the drivers' supervisors wait, and with them the drivers.
+const QUEUE: usize = 1_024;
 
 /// Every array's driver.
 pub struct Drivers {
     /// By `ArrayId`.
     slots: Vec<Slot>,
-    /// Grows with every drive: what one says that is no more means nothing.
+    /// Counts the drivers that were started; an event of one that was stopped since says nothing any more.
     started: u64,
-    facts: UnboundedReceiver<Told>,
-    /// Each drive says no more than it is asked, and what changes at its hosts.
-    tell: UnboundedSender<Told>,
+    /// With the number of the driver that they come from.
+    events: Receiver<(u64, DriverEvent)>,
+    tell: Sender<(u64, DriverEvent)>,
+    /// Answers to commands that a driver did not take. The loop may not wait for room in its own queue.
+    refused: VecDeque<(u64, DriverEvent)>,
 }
 
 /// One array, and what its driver is told of it.
@@ -49,19 +52,19 @@ enum Running {
 
 impl Default for Drivers {
     fn default() -> Self {
-        let (tell, facts) = unbounded_channel();
-        Self { slots: Vec::new(), started: 0, facts, tell }
+        let (tell, events) = channel(QUEUE);
+        Self { slots: Vec::new(), started: 0, events, tell, refused: VecDeque::new() }
     }
 }
 
 impl Drivers {
     /// A driver that has said this.
     #[cfg(test)]
-    pub fn saying(facts: impl IntoIterator<Item = DriverEvent>) -> Self {
+    pub fn saying(events: impl IntoIterator<Item = DriverEvent>) -> Self {
         let mut drivers = Self::default();
         let config = ArrayDriverConfig { array: "a".to_owned(), driver: Driver::Simulator, fleet: Fleet::default() };
         drivers.slots.push(Slot { crew: config, drive: Running::Simulated, id: 1 });
-        facts.into_iter().for_each(|fact| drop(drivers.tell.send((1, fact))));
+        drivers.refused.extend(events.into_iter().map(|event| (1, event)));
         drivers
     }
 
@@ -84,8 +87,8 @@ impl Drivers {
     fn start(&mut self, crew: ArrayDriverConfig) -> Slot {
         self.started += 1;
         let (id, tell) = (self.started, self.tell.clone());
-        // Nobody listens any more: the engine has ended.
-        let tell = Arc::new(move |fact| drop(tell.send((id, fact))));
+        // Nobody listens once the engine has ended.
+        let tell = Arc::new(move |event| drop(tell.blocking_send((id, event))));
         let drive = match ArrayDriver::start(&crew.array, &crew.driver, crew.fleet.clone(), tell) {
             Ok(Some(drive)) => Running::Well(drive),
             Ok(None) => Running::Simulated,
@@ -119,24 +122,26 @@ impl Drivers {
         Ok(())
     }
 
-    /// Has a driver do something. One that could not be started says so.
-    pub fn order(&self, array: ArrayId, job: DriverCommand) {
-        match self.slots.get(array.index()) {
-            Some(Slot { drive: Running::Well(drive), .. }) => drive.order(job),
-            Some(Slot { drive: Running::Broken(why), id, .. }) => {
-                if let Some(fact) = job.refused(why.clone()) {
-                    drop(self.tell.send((*id, fact)));
-                }
-            }
-            Some(Slot { drive: Running::Simulated, .. }) | None => {}
-        }
+    /// Has a driver do something. If it does not take the command, the next event says so.
+    pub fn order(&mut self, array: ArrayId, command: DriverCommand) {
+        let Some(slot) = self.slots.get(array.index()) else { return };
+        let refused = match &slot.drive {
+            Running::Well(driver) => driver.order(command),
+            Running::Broken(why) => command.refused(why.clone()),
+            Running::Simulated => None,
+        };
+        self.refused.extend(refused.map(|event| (slot.id, event)));
     }
 
-    /// Waits for the next fact of a drive that still runs.
+    /// Waits for the next event of a driver that still runs.
     pub async fn next(&mut self) -> DriverEvent {
         loop {
-            match self.facts.recv().await {
-                Some((id, fact)) if self.slots.iter().any(|slot| slot.id == id) => return fact,
+            let next = match self.refused.pop_front() {
+                Some(refused) => Some(refused),
+                None => self.events.recv().await,
+            };
+            match next {
+                Some((id, event)) if self.slots.iter().any(|slot| slot.id == id) => return event,
                 Some(_) => {}
                 // It holds a sender itself.
                 None => std::future::pending().await,

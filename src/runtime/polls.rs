@@ -22,7 +22,7 @@ pub enum Polled {
     Reading(VmId, Reading),
     /// The monitor panicked: no reading, and a human should know.
     Panicked(VmId),
-    /// It belongs to a config that is no more.
+    /// It belongs to an earlier config. The engine has recorded a gap for it, when it took the new one over.
     Outdated,
 }
 

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,6 @@ pub(super) struct AnswerLimits {
 pub struct ArrayDriver {
     inbox: SyncSender<SupervisorMessage>,
     stop: Arc<AtomicBool>,
-    tell: Tell,
 }
 
 impl ArrayDriver {
@@ -83,27 +82,23 @@ impl ArrayDriver {
             restart: None,
             owed: BTreeMap::new(),
             inbox: inbox.clone(),
-            tell: Arc::clone(&tell),
+            tell,
             stop: Arc::clone(&stop),
         };
         supervisor.start_driver()?;
         let named = thread::Builder::new().name("driver supervisor".to_owned());
         named.spawn(move || supervisor.run(&messages)).map_err(|why| format!("no thread for a driver: {why}"))?;
-        Ok(Self { inbox, stop, tell })
+        Ok(Self { inbox, stop })
     }
 
-    /// Has the driver do something. Never blocks.
-    pub fn order(&self, command: DriverCommand) {
-        // The message comes back if the queue is full or the supervisor is gone.
-        if let Err(unsent) = self.inbox.try_send(SupervisorMessage::Command(command))
-            && let (SupervisorMessage::Command(command), why) = match unsent {
-                std::sync::mpsc::TrySendError::Full(message) => (message, "the driver is too busy"),
-                std::sync::mpsc::TrySendError::Disconnected(message) => (message, "the driver does not run"),
-            }
-            && let Some(answer) = command.refused(why.to_owned())
-        {
-            (self.tell)(answer);
-        }
+    /// Has the driver do something. Never blocks. Returns the answer to a command that it cannot take.
+    pub fn order(&self, command: DriverCommand) -> Option<DriverEvent> {
+        let (message, why) = match self.inbox.try_send(SupervisorMessage::Command(command)).err()? {
+            TrySendError::Full(message) => (message, "the driver is too busy"),
+            TrySendError::Disconnected(message) => (message, "the driver does not run"),
+        };
+        let SupervisorMessage::Command(command) = message else { return None };
+        command.refused(why.to_owned())
     }
 }
 

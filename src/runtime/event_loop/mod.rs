@@ -610,7 +610,8 @@ mod tests {
             event_loop.wake(event_loop.engine_host.next_wake());
             assert_eq!(event_loop.engine().migrations().count(), 0, "asked for, refused at once");
         }
-        assert!(event_loop.engine().live(VmId(0)).settles().is_some(), "one was asked for");
+        let last = event_loop.engine().keep(VmId(0)).outcome(RequestId(1));
+        assert!(last.is_some(), "one was asked for");
     }
 
     /// A changed file as its worker tells of it.
