@@ -2,8 +2,8 @@
 
 use reqwest::Url;
 
-use super::patience::Door;
-use super::{Failure, number, reason, web};
+use super::attempt::Endpoint;
+use super::{Failure, http, text};
 
 /// A busy server's page has a scoreboard of some kilobytes.
 const LONGEST_PAGE: usize = 64 << 10;
@@ -19,19 +19,19 @@ impl Apache {
         Self { url, field }
     }
 
-    pub(super) fn door(&self) -> Option<Door> {
-        web::door(&self.url)
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        http::endpoint_of(&self.url)
     }
 
     pub(super) async fn read(&self) -> Result<f64, Failure> {
-        let reply = web::get(for_machines(web::parse(&self.url)?)).await?;
+        let reply = http::get(for_machines(http::parse(&self.url)?)).await?;
         let status = reply.status();
         if status != reqwest::StatusCode::OK {
             let what = if status.is_redirection() { "a redirect" } else { "an error" };
             return Err(Failure::Answered(format!("{what} (status {}), not a status page", status.as_u16())));
         }
         let mut page = Vec::new();
-        web::body(reply, LONGEST_PAGE, |chunk| page.extend_from_slice(chunk)).await?;
+        http::body(reply, LONGEST_PAGE, |chunk| page.extend_from_slice(chunk)).await?;
         find(&String::from_utf8_lossy(&page), &self.field).map_err(Failure::Answered)
     }
 }
@@ -54,20 +54,20 @@ fn for_machines(mut url: Url) -> Url {
 fn find(page: &str, field: &str) -> Result<f64, String> {
     let lines = || page.lines().filter_map(|line| line.split_once(": "));
     if let Some((_, text)) = lines().find(|(key, _)| *key == field) {
-        return match number::parse(text) {
-            Ok(value) if value < 0.0 => Err(format!("{}: {value} is below zero", reason::short(field))),
+        return match text::number(text) {
+            Ok(value) if value < 0.0 => Err(format!("{}: {value} is below zero", text::short(field))),
             Ok(value) => Ok(value),
-            Err(why) => Err(format!("{}: {why}", reason::short(field))),
+            Err(why) => Err(format!("{}: {why}", text::short(field))),
         };
     }
     if lines().any(|(key, _)| matches!(key, "BusyWorkers" | "Scoreboard" | "Total Accesses")) {
-        return Err(format!("the status page has no {}", reason::short(field)));
+        return Err(format!("the status page has no {}", text::short(field)));
     }
     let start = page.trim_start();
     Err(match start.lines().next() {
         None => "an empty reply, not a status page".to_owned(),
         Some(_) if start.starts_with('<') => "an HTML page, not a status page".to_owned(),
-        Some(line) => format!("'{}', not a status page", reason::short(line)),
+        Some(line) => format!("'{}', not a status page", text::short(line)),
     })
 }
 

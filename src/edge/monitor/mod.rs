@@ -1,29 +1,23 @@
-//! Read a service's indicator: a number of a MySQL or MariaDB server, a line of Apache's status page, a response time.
+//! Reads a service's indicator: a number of a MySQL or MariaDB server, a line of Apache's status page, a response time.
 //!
-//! A [`Client`] is made for each VM whose indicator a real service holds. Whatever the service does (refuse, hang, talk
-//! nonsense, die half-way), [`Client::read`] ends within the deadline with a [`Reading`]: a number, or a gap that says
-//! why there is none. Reasons are one short line, never hold a password or a URL, and are an operator's status text.
+//! Each VM whose indicator is in a real service has a [`Client`]. [`Client::read`] ends within the deadline, even if the
+//! service refuses, hangs, sends nonsense or dies in the middle. It gives a [`Reading`]: a number, or a gap with the reason.
+//! A reason is one short line for the operator; it never holds a password or a URL.
 //!
 //! ```text
-//!  Client::read ─▶ backoff: not yet? ──▶ Gap("connection refused, retrying in 12 s")
+//!  Client::read ─▶ backoff: too early? ──▶ Gap("connection refused, retrying in 12 s")
 //!                     │
-//!                  patience: the deadline, and half-way a knock on the door, if silence may be a sample
-//!                     │        silent, door open ─▶ AtLeast / Busy    door shut, or no knock ─▶ Gap, back off
+//!                  attempt: the deadline; after half of it a probe of the endpoint, if silence may be a sample
+//!                     │        silent, endpoint open ─▶ AtLeast / Busy    endpoint closed, or no probe ─▶ Gap, back off
 //!                  mysql │ apache │ http
 //!                     └─ a number ─▶ Raw     wrong answer ─▶ Gap     unreachable ─▶ Gap, back off
 //! ```
 
-use crate::core::format::measured;
-
 mod apache;
-mod backoff;
+mod attempt;
 mod http;
 mod mysql;
-mod number;
-mod patience;
-mod reason;
-mod secret;
-mod web;
+mod text;
 
 #[cfg(test)]
 mod tests;
@@ -33,34 +27,34 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::apache::Apache;
-use self::backoff::Backoff;
+use self::attempt::{Attempt, Backoff, Endpoint};
 use self::http::Http;
 use self::mysql::Mysql;
-use self::patience::{Door, Heard};
 use crate::core::cluster::{Monitor, OnTimeout, Reading, Source, Span};
+use crate::core::format::measured;
 
-pub use self::web::init_tls;
+pub use self::http::init_tls;
 
-/// What came of a read that ended in time without a number.
+/// Why a read that ended in time gave no number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Failure {
-    /// There is no connection: the next attempts are spaced out.
+    /// There is no connection. The next attempts are made at longer and longer intervals.
     Unreachable(String),
     /// The service answered, but not with a number.
     Answered(String),
 }
 
-/// What a service that is there but silent means.
+/// What it means if a service is there but says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Silence {
-    /// The value is the time waited, or more.
+enum OnSilence {
+    /// The value is at least the time waited.
     AtLeast,
     /// As the config says.
     As(OnTimeout),
 }
 
-/// The services a monitor can read.
-enum Service {
+/// A client of one kind of service.
+enum ServiceClient {
     Mysql(Mysql),
     Apache(Apache),
     Http(Http),
@@ -68,58 +62,57 @@ enum Service {
 
 /// Reads one VM's indicator, again and again.
 ///
-/// Must be used within a tokio runtime that has I/O and time enabled. It may be dropped at any moment, also in the
-/// middle of a read.
+/// It needs a tokio runtime with I/O and time. It may be dropped at any moment, also in the middle of a read.
 pub struct Client {
-    service: Service,
+    service: ServiceClient,
     deadline: Duration,
-    silence: Silence,
+    on_silence: OnSilence,
     backoff: Backoff,
 }
 
 impl Client {
-    /// A client for this monitor; `None` for what only the array's driver can read.
+    /// A client for this monitor; `None` if only the array's driver can read it.
     ///
     /// Nothing is looked up, connected or checked before the first [`read`](Self::read).
     pub fn new(monitor: &Monitor) -> Option<Self> {
         let deadline = duration(monitor.deadline);
-        let (service, silence) = match &monitor.source {
+        let (service, on_silence) = match &monitor.source {
             Source::Mysql { url, password, quantity, on_timeout } => {
                 let mysql = Mysql::new(url.clone(), password.clone(), quantity.clone(), deadline);
-                (Service::Mysql(mysql), Silence::As(*on_timeout))
+                (ServiceClient::Mysql(mysql), OnSilence::As(*on_timeout))
             }
             Source::Apache { url, field, on_timeout } => {
-                (Service::Apache(Apache::new(url.clone(), field.clone())), Silence::As(*on_timeout))
+                (ServiceClient::Apache(Apache::new(url.clone(), field.clone())), OnSilence::As(*on_timeout))
             }
-            Source::Http { url, expect } => (Service::Http(Http::new(url.clone(), *expect)), Silence::AtLeast),
+            Source::Http { url, expect } => (ServiceClient::Http(Http::new(url.clone(), *expect)), OnSilence::AtLeast),
             Source::Hypervisor { .. } | Source::Simulated => return None,
         };
-        Some(Self { service, deadline, silence, backoff: Backoff::default() })
+        Some(Self { service, deadline, on_silence, backoff: Backoff::default() })
     }
 
-    /// One look at the service. Ends within the monitor's deadline, whatever the service does.
+    /// Reads once. It ends within the monitor's deadline, whatever the service does.
     pub async fn read(&mut self) -> Reading {
         if let Some(reason) = self.backoff.holds(Instant::now()) {
             return Reading::Gap(reason);
         }
-        // If silence is a gap anyway, nobody needs to know what is behind it.
-        let door = if self.silence == Silence::As(OnTimeout::Gap) { None } else { self.service.door() };
-        let heard = patience::within(self.deadline, door, self.service.read()).await;
-        if let Heard::Answer { knocked: true, .. } = heard {
-            self.service.knocked();
+        // If silence is a gap in any case, the probe would tell nothing.
+        let endpoint = if self.on_silence == OnSilence::As(OnTimeout::Gap) { None } else { self.service.endpoint() };
+        let attempt = attempt::within(self.deadline, endpoint, self.service.read()).await;
+        if let Attempt::Ended { probed: true, .. } = attempt {
+            self.service.on_probe();
         }
-        match heard {
-            Heard::Answer { answer: Err(Failure::Unreachable(reason)), .. } => self.unreachable(reason),
-            Heard::Nothing { door_open: false } => self.unreachable(self.nothing_heard()),
-            Heard::Answer { answer, .. } => {
+        match attempt {
+            Attempt::Ended { answer: Err(Failure::Unreachable(reason)), .. } => self.unreachable(reason),
+            Attempt::Silent { is_open: false } => self.unreachable(self.no_answer()),
+            Attempt::Ended { answer, .. } => {
                 self.backoff.clear();
                 answer.map_or_else(Failure::into_gap, Reading::Raw)
             }
-            Heard::Nothing { door_open: true } => {
+            Attempt::Silent { is_open: true } => {
                 self.backoff.clear();
-                match self.silence {
-                    Silence::AtLeast => Reading::AtLeast(self.deadline.as_secs_f64() * 1_000.0),
-                    Silence::As(_) => Reading::Busy,
+                match self.on_silence {
+                    OnSilence::AtLeast => Reading::AtLeast(self.deadline.as_secs_f64() * 1_000.0),
+                    OnSilence::As(_) => Reading::Busy,
                 }
             }
         }
@@ -130,8 +123,8 @@ impl Client {
         Reading::Gap(reason)
     }
 
-    fn nothing_heard(&self) -> String {
-        let what = if self.silence == Silence::As(OnTimeout::Gap) { "answer" } else { "connection" };
+    fn no_answer(&self) -> String {
+        let what = if self.on_silence == OnSilence::As(OnTimeout::Gap) { "answer" } else { "connection" };
         format!("no {what} within {}", measured(self.deadline.into()))
     }
 }
@@ -144,16 +137,17 @@ impl Failure {
     }
 }
 
-impl Service {
-    fn door(&self) -> Option<Door> {
+impl ServiceClient {
+    fn endpoint(&self) -> Option<Endpoint> {
         match self {
-            Self::Mysql(mysql) => mysql.door(),
-            Self::Apache(apache) => apache.door(),
-            Self::Http(http) => http.door(),
+            Self::Mysql(mysql) => mysql.endpoint(),
+            Self::Apache(apache) => apache.endpoint(),
+            Self::Http(http) => http.endpoint(),
         }
     }
 
-    fn knocked(&mut self) {
+    /// The endpoint was probed.
+    fn on_probe(&mut self) {
         if let Self::Mysql(mysql) = self {
             mysql.hang_up();
         }

@@ -1,21 +1,24 @@
 //! `mysql`: a global status variable, or a query that gives one number.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, Row, UrlError, Value};
 
-use super::patience::Door;
-use super::{Failure, init_tls, number, reason, secret};
+use super::attempt::Endpoint;
+use super::{Failure, init_tls, text};
 use crate::core::cluster::{MysqlQuantity, Secret};
 
-/// One number is asked for; a packet that is longer is none.
+/// The answer is one number; a longer packet is an error.
 const LONGEST_PACKET: usize = 64 << 10;
-/// The server drops idle connections by its own time; this keeps the client from asking for it.
+/// Set so that the client does not ask the server for it; the server closes idle connections by its own time.
 const WAIT_TIMEOUT_S: usize = 28_800;
 
-/// Errors by which a server says goodbye: shutdown, killed, idle for too long.
+/// Errors by which a server closes a connection: shutdown, killed, idle for too long.
 const GOODBYES: [u16; 3] = [1053, 1927, 4031];
 const ACCESS_DENIED: [u16; 2] = [1045, 1698];
 
@@ -25,27 +28,27 @@ pub(super) struct Mysql {
     password: Option<Secret>,
     quantity: MysqlQuantity,
     deadline: Duration,
-    kept: Option<Line>,
+    kept: Option<KeptConnection>,
 }
 
-/// A connection that hangs up at once when it is dropped. (Its own drop would first wait for the reply it is owed, and
-/// so hold on to a server that hangs.)
-struct Line(Option<Conn>);
+/// A connection that closes at once when it is dropped. `Conn` by itself would first wait for an outstanding reply, and so
+/// keep a connection to a server that hangs.
+struct KeptConnection(Option<Conn>);
 
-impl Drop for Line {
+impl Drop for KeptConnection {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
-            // Says goodbye if that takes no waiting.
+            // Sends the closing packet only if that takes no waiting.
             let _ = conn.disconnect().now_or_never();
         }
     }
 }
 
-/// Why a question had no number for an answer.
-enum Wrong {
+/// Why a query gave no number.
+enum QueryError {
     /// The connection broke.
     Lost(String),
-    /// The server said so.
+    /// The server reports this error.
     Answer(String),
 }
 
@@ -59,72 +62,72 @@ impl Mysql {
         Self { url, password, quantity, deadline, kept: None }
     }
 
-    pub(super) fn door(&self) -> Option<Door> {
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
         let opts = options(&self.url).ok()?;
         Some(match opts.socket() {
-            Some(path) => Door::Socket(path.into()),
-            None => Door::Tcp(opts.ip_or_hostname().to_owned(), opts.tcp_port()),
+            Some(path) => Endpoint::Socket(path.into()),
+            None => Endpoint::Tcp(opts.ip_or_hostname().to_owned(), opts.tcp_port()),
         })
     }
 
-    /// Asks over the kept connection; if that one has died meanwhile, over a new one. The connection is out of `self`
-    /// while a reply is owed, so that an abandoned read takes it along.
+    /// Asks over the kept connection, or over a new one if that broke. While a reply is outstanding the connection is not in
+    /// `self`, so that a read that is dropped closes it.
     pub(super) async fn read(&mut self) -> Result<f64, Failure> {
         let question = question(&self.quantity).map_err(Failure::Answered)?;
         if let Some(line) = self.kept.take() {
             match self.ask_over(line, &question).await {
-                Err(Wrong::Lost(_)) => (),
-                answer => return answer.map_err(Wrong::into_failure),
+                Err(QueryError::Lost(_)) => (),
+                answer => return answer.map_err(QueryError::into_failure),
             }
         }
         let line = self.connect().await?;
-        self.ask_over(line, &question).await.map_err(Wrong::into_failure)
+        self.ask_over(line, &question).await.map_err(QueryError::into_failure)
     }
 
-    /// Ends the connection, so that the next read logs in. Servers shut out a host after many connections in a row that
-    /// did not log in, as knocks are; a login ends the row.
+    /// Closes the connection, so that the next read logs in. A server blocks a client host after many connections in a row
+    /// without a login, which is what probes are; one login resets that count.
     pub(super) fn hang_up(&mut self) {
         self.kept = None;
     }
 
-    /// Keeps the connection only after a whole answer: of a longer one the rest is still to come.
-    async fn ask_over(&mut self, mut line: Line, question: &str) -> Result<f64, Wrong> {
-        let Some(conn) = &mut line.0 else { return Err(Wrong::Lost("connection closed".to_owned())) };
+    /// Keeps the connection only after a complete answer; otherwise the rest of the answer would still be in it.
+    async fn ask_over(&mut self, mut line: KeptConnection, question: &str) -> Result<f64, QueryError> {
+        let Some(conn) = &mut line.0 else { return Err(QueryError::Lost("connection closed".to_owned())) };
         let value = ask(conn, question, &self.quantity).await?;
         self.kept = Some(line);
         Ok(value)
     }
 
-    async fn connect(&self) -> Result<Line, Failure> {
+    async fn connect(&self) -> Result<KeptConnection, Failure> {
         init_tls();
         let mut opts = OptsBuilder::from_opts(options(&self.url).map_err(Failure::Answered)?);
         if let Some(password) = &self.password {
-            opts = opts.pass(Some(secret::reveal(password).await.map_err(Failure::Answered)?));
+            opts = opts.pass(Some(reveal(password).await.map_err(Failure::Answered)?));
         }
         let opts = Opts::from(opts);
         let user = opts.user().unwrap_or_default().to_owned();
         let conn = Conn::new(opts).await.map_err(|error| Failure::Unreachable(connecting(&error, &user)))?;
-        let mut line = Line(Some(conn));
+        let mut line = KeptConnection(Some(conn));
         if let (MysqlQuantity::Query(_), Some(conn)) = (&self.quantity, &mut line.0) {
             self.bound_queries(conn).await?;
         }
         Ok(line)
     }
 
-    /// A query that was given up must not go on in the server, or a slow one piles up there. Servers without the
-    /// setting are asked as they are.
+    /// Limits the time of a query in the server, so that abandoned slow queries do not pile up there. Servers without the
+    /// setting are used without it.
     async fn bound_queries(&self, conn: &mut Conn) -> Result<(), Failure> {
-        // Twice the deadline: it is the deadline that ends a read, never this.
+        // Twice the deadline, so that the deadline always ends a read first.
         let (s, ms) = ((self.deadline * 2).as_secs_f64(), (self.deadline * 2).as_millis());
         let set = format!("SET SESSION /*!50708 max_execution_time={ms} *//*M!100101 max_statement_time={s} */");
         match conn.query_drop(set).await {
             Ok(()) | Err(Error::Server(_)) => Ok(()),
-            Err(error) => Err(Failure::Unreachable(reason::of(&error))),
+            Err(error) => Err(Failure::Unreachable(text::reason(&error))),
         }
     }
 }
 
-impl Wrong {
+impl QueryError {
     fn into_failure(self) -> Failure {
         match self {
             Self::Lost(reason) | Self::Answer(reason) => Failure::Answered(reason),
@@ -132,12 +135,12 @@ impl Wrong {
     }
 }
 
-impl From<Error> for Wrong {
+impl From<Error> for QueryError {
     fn from(error: Error) -> Self {
         match &error {
-            Error::Server(said) if GOODBYES.contains(&said.code) => Self::Lost(reason::short(&said.message)),
-            Error::Server(said) => Self::Answer(reason::short(&said.message)),
-            _ => Self::Lost(reason::of(&error)),
+            Error::Server(said) if GOODBYES.contains(&said.code) => Self::Lost(text::short(&said.message)),
+            Error::Server(said) => Self::Answer(text::short(&said.message)),
+            _ => Self::Lost(text::reason(&error)),
         }
     }
 }
@@ -145,14 +148,14 @@ impl From<Error> for Wrong {
 /// What the URL says, without the password.
 fn options(url: &str) -> Result<Opts, String> {
     let opts = Opts::from_url(url).map_err(|error| match error {
-        UrlError::InvalidParamValue { param, .. } => format!("the monitor's URL has a wrong {}", reason::short(&param)),
-        UrlError::UnknownParameter { param } => format!("the monitor's URL has an unknown {}", reason::short(&param)),
+        UrlError::InvalidParamValue { param, .. } => format!("the monitor's URL has a wrong {}", text::short(&param)),
+        UrlError::UnknownParameter { param } => format!("the monitor's URL has an unknown {}", text::short(&param)),
         UrlError::UnsupportedScheme { .. } => "the monitor's URL is not mysql".to_owned(),
         _ => "the monitor's URL is not one".to_owned(),
     })?;
     let host = opts.ip_or_hostname().trim_matches(['[', ']']).to_owned();
     let opts = OptsBuilder::from_opts(opts)
-        // Said once more, or the library looks the name up by a blocking call.
+        // Set again, because otherwise the library looks the name up by a blocking call.
         .ip_or_hostname(host)
         .prefer_socket(false)
         .stmt_cache_size(0)
@@ -164,25 +167,25 @@ fn options(url: &str) -> Result<Opts, String> {
 fn question(quantity: &MysqlQuantity) -> Result<String, String> {
     match quantity {
         MysqlQuantity::Query(query) => Ok(query.clone()),
-        // `=`, as `_` stands for any character in a pattern.
+        // `=` and not LIKE: in a pattern `_` stands for any character.
         MysqlQuantity::Variable(name) if is_name(name) => {
             Ok(format!("SHOW GLOBAL STATUS WHERE Variable_name = '{name}'"))
         }
-        MysqlQuantity::Variable(name) => Err(format!("'{}' is not a status variable's name", reason::short(name))),
+        MysqlQuantity::Variable(name) => Err(format!("'{}' is not a status variable's name", text::short(name))),
     }
 }
 
-/// Nothing that could end the quotes it is put in.
+/// Whether the name has no character that could end the quotes around it.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '$'))
 }
 
 /// Reads no more than two rows, whatever the query gives.
-async fn ask(conn: &mut Conn, question: &str, quantity: &MysqlQuantity) -> Result<f64, Wrong> {
+async fn ask(conn: &mut Conn, question: &str, quantity: &MysqlQuantity) -> Result<f64, QueryError> {
     let mut result = conn.query_iter(question).await?;
     let first: Option<Row> = result.next().await?;
     let second = if first.is_some() { result.next().await? } else { None };
-    single(first, second, quantity).map_err(Wrong::Answer)
+    single(first, second, quantity).map_err(QueryError::Answer)
 }
 
 fn single(first: Option<Row>, second: Option<Row>, quantity: &MysqlQuantity) -> Result<f64, String> {
@@ -204,11 +207,11 @@ fn no_value() -> String {
 
 fn number_of(value: &Value) -> Result<f64, String> {
     match value {
-        Value::Bytes(text) => number::parse(&String::from_utf8_lossy(text)),
+        Value::Bytes(text) => text::number(&String::from_utf8_lossy(text)),
         Value::Int(value) => Ok(*value as f64),
         Value::UInt(value) => Ok(*value as f64),
-        Value::Float(value) => number::parse(&value.to_string()),
-        Value::Double(value) => number::parse(&value.to_string()),
+        Value::Float(value) => text::number(&value.to_string()),
+        Value::Double(value) => text::number(&value.to_string()),
         Value::NULL => Err("NULL is not a number".to_owned()),
         Value::Date(..) | Value::Time(..) => Err("a date or time is not a number".to_owned()),
     }
@@ -217,12 +220,50 @@ fn number_of(value: &Value) -> Result<f64, String> {
 fn connecting(error: &Error, user: &str) -> String {
     match error {
         Error::Server(said) if ACCESS_DENIED.contains(&said.code) => {
-            format!("access denied for user '{}'", reason::short(user))
+            format!("access denied for user '{}'", text::short(user))
         }
-        Error::Server(said) => reason::short(&said.message),
+        Error::Server(said) => text::short(&said.message),
         Error::Driver(DriverError::NoClientSslFlagFromServer) => "the server has no TLS".to_owned(),
-        _ => reason::of(error),
+        _ => text::reason(error),
     }
+}
+
+/// Longer than any password, shorter than a file that was named by mistake.
+const LONGEST_PASSWORD: u64 = 4_096;
+
+/// The password a [`Secret`] stands for.
+///
+/// # Errors
+/// It is not there, or is no password. The reason names the place, never what was found.
+pub(super) async fn reveal(secret: &Secret) -> Result<String, String> {
+    match secret {
+        Secret::Env(name) => match std::env::var(name) {
+            Ok(password) => Ok(password),
+            Err(_) => Err(format!("environment variable {} is not set", text::short(name))),
+        },
+        Secret::File(path) => {
+            let path = path.clone();
+            let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+            read.unwrap_or_else(|_| Err("the password file could not be read".to_owned()))
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LONGEST_PASSWORD + 1).read_to_end(&mut bytes)).map_err(|e| {
+        let why = match e.kind() {
+            ErrorKind::NotFound => "it does not exist".to_owned(),
+            _ => text::reason(&e),
+        };
+        format!("cannot read the password file: {why}")
+    })?;
+    if bytes.len() as u64 > LONGEST_PASSWORD {
+        return Err("the password file is too long".to_owned());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "the password file is not UTF-8 text".to_owned())?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
 #[cfg(test)]
@@ -271,10 +312,41 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_a_door_too() {
-        let door = |url: &str| Mysql::new(url.to_owned(), None, variable("x"), Duration::ZERO).door();
-        assert_eq!(door("mysql://h/?socket=%2Frun%2Fdb.sock"), Some(Door::Socket("/run/db.sock".into())));
-        assert_eq!(door("mysql://h"), Some(Door::Tcp("h".to_owned(), 3306)));
-        assert_eq!(door("nonsense"), None);
+    fn a_socket_is_an_endpoint_too() {
+        let endpoint = |url: &str| Mysql::new(url.to_owned(), None, variable("x"), Duration::ZERO).endpoint();
+        assert_eq!(endpoint("mysql://h/?socket=%2Frun%2Fdb.sock"), Some(Endpoint::Socket("/run/db.sock".into())));
+        assert_eq!(endpoint("mysql://h"), Some(Endpoint::Tcp("h".to_owned(), 3306)));
+        assert_eq!(endpoint("nonsense"), None);
+    }
+
+    async fn from_file(content: &[u8]) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        std::fs::write(&path, content).unwrap();
+        reveal(&Secret::File(path)).await
+    }
+
+    #[tokio::test]
+    async fn one_trailing_line_end_is_cut() {
+        for content in ["s3cret ø", "s3cret ø\n", "s3cret ø\r\n"] {
+            assert_eq!(from_file(content.as_bytes()).await.as_deref(), Ok("s3cret ø"));
+        }
+        assert_eq!(from_file(b"two\n\n").await.as_deref(), Ok("two\n"));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said_without_the_content() {
+        assert_eq!(from_file(b"s3cret\xff").await.unwrap_err(), "the password file is not UTF-8 text");
+        assert_eq!(from_file(&[b'x'; 5_000]).await.unwrap_err(), "the password file is too long");
+        let missing = Secret::File("/nowhere/password".into());
+        assert_eq!(reveal(&missing).await.unwrap_err(), "cannot read the password file: it does not exist");
+        let unset = Secret::Env("WHIMBREL_TEST_UNSET".to_owned());
+        assert_eq!(reveal(&unset).await.unwrap_err(), "environment variable WHIMBREL_TEST_UNSET is not set");
+    }
+
+    #[tokio::test]
+    async fn the_environment_is_read() {
+        let path = Secret::Env("PATH".to_owned());
+        assert_eq!(reveal(&path).await, Ok(std::env::var("PATH").unwrap()));
     }
 }
