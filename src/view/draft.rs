@@ -5,16 +5,7 @@ use std::sync::Arc;
 use crate::core::cluster::Span;
 use crate::core::insight::Comparison;
 use crate::core::policy::Field;
-
-/// Which block an edit goes into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Scope {
-    /// The block the settings come from; a shared one changes every VM that uses it.
-    #[default]
-    Block,
-    /// A block of the VM's own, made if it has none.
-    Own,
-}
+pub use crate::core::policy::Scope;
 
 /// A policy as it is being edited.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use whimbrel::core::cluster::{Source, VmId};
-use whimbrel::core::policy::Settings;
+use whimbrel::core::policy::{Scope, Settings};
 use whimbrel::edge::config::{
-    self, AmendError, Amended, BlockContext, Config, Scope, Target, amend, amend_many, block_of, blocks_of, check_block,
+    self, AmendError, Amended, BlockContext, Config, EditTarget, amend, amend_many, block_of, blocks_of, check_block,
 };
 
 const FILES: [&str; 9] =
@@ -45,13 +45,13 @@ fn block(text: &str, vm: &str) -> String {
 #[track_caller]
 fn own(file: &str, vm: &str, old: &str, new: &str) -> String {
     let block = with(&block(file, vm), old, new);
-    text(amend(file.as_bytes(), Path::new(PATH), Target::Own(vm), &block))
+    text(amend(file.as_bytes(), Path::new(PATH), EditTarget::Own(vm), &block))
 }
 
 #[track_caller]
 fn shared(file: &str, name: &str, vm: &str, old: &str, new: &str) -> String {
     let block = with(&block(file, vm), old, new);
-    text(amend(file.as_bytes(), Path::new(PATH), Target::Shared(name), &block))
+    text(amend(file.as_bytes(), Path::new(PATH), EditTarget::Shared(name), &block))
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_changed_value_is_the_only_change() {
 #[test]
 fn a_new_key_stands_as_its_neighbours_do() {
     let settle = |file: &str, vm: &str| {
-        text(amend_many(file.as_bytes(), Path::new(PATH), &[vm], &[("settle", Some("\"1m\""))], Scope::Shared))
+        text(amend_many(file.as_bytes(), Path::new(PATH), &[vm], &[("settle", Some("\"1m\""))], Scope::Block))
     };
     let inline = file("inline");
     assert_eq!(settle(&inline, "db"), with(&inline, "tarry = 3 }      #", "tarry = 3, settle = \"1m\" }      #"));
@@ -261,7 +261,7 @@ fn a_comment_after_a_key_is_edited_with_it() {
 /// What of a base policy a threshold policy has not.
 fn to_threshold(file: &str, vm: &str) -> String {
     let patch = [("kind", Some("\"threshold\"")), ("low_threshold", None), ("low_tarry", None)];
-    text(amend_many(file.as_bytes(), Path::new(PATH), &[vm], &patch, Scope::Shared))
+    text(amend_many(file.as_bytes(), Path::new(PATH), &[vm], &patch, Scope::Block))
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_vm_gets_its_own_block_in_place_of_the_shared_ones_name() {
     let block = with(&block(&headers, "nii3"), "threshold = 50\n", "threshold = 51\n");
     let own = "{ kind = \"schedule\", threshold = 51, low_threshold = 1, tarry = 3, low_tarry = 20, \
                hours = \"Mon-Fri 09:00-16:00\", zone = 'Europe/Oslo' }";
-    let amended = amend(headers.as_bytes(), Path::new(PATH), Target::Apart(&["nii3"]), &block).unwrap();
+    let amended = amend(headers.as_bytes(), Path::new(PATH), EditTarget::Apart(&["nii3"]), &block).unwrap();
     assert_eq!(String::from_utf8(amended.bytes.clone()).unwrap(), with(&headers, "'office'", own));
     let changed: Vec<_> =
         amended.changed.iter().map(|c| (c.key.as_str(), c.old.as_deref(), c.new.as_deref())).collect();
@@ -319,8 +319,7 @@ fn a_vm_gets_its_own_block_in_place_of_the_shared_ones_name() {
 fn several_vms_change_at_once_and_a_shared_block_once() {
     let headers = file("headers");
     let all = ["nii1", "nii2", "nii3", "nii4", "nii4"];
-    let amended =
-        amend_many(headers.as_bytes(), Path::new(PATH), &all, &[("tarry", Some("4"))], Scope::Shared).unwrap();
+    let amended = amend_many(headers.as_bytes(), Path::new(PATH), &all, &[("tarry", Some("4"))], Scope::Block).unwrap();
     assert_eq!(amended.changed.len(), 3);
     assert_eq!(
         text(Ok(amended)),
@@ -338,7 +337,7 @@ fn a_value_that_is_meant_already_is_not_touched() {
         let file = file(name);
         for vm in read(&file).cluster.vms {
             let block = block_of(&file, &vm.name).unwrap();
-            let target = block.shared.as_deref().map_or(Target::Own(&vm.name), Target::Shared);
+            let target = block.shared.as_deref().map_or(EditTarget::Own(&vm.name), EditTarget::Shared);
             assert_eq!(text(amend(file.as_bytes(), Path::new(PATH), target, &block.text)), file, "{name}: {}", vm.name);
         }
     }
@@ -348,18 +347,22 @@ fn a_value_that_is_meant_already_is_not_touched() {
 fn what_cannot_stand_is_refused() {
     let (headers, path) = (file("headers"), Path::new(PATH));
     let refused = |target, block: &str| amend(headers.as_bytes(), path, target, block).unwrap_err();
-    let AmendError::Block(problems) = refused(Target::Own("nii1"), "kind = \"threshold\"\n  treshold = 5\ntarry = 3")
+    let AmendError::Block(problems) =
+        refused(EditTarget::Own("nii1"), "kind = \"threshold\"\n  treshold = 5\ntarry = 3")
     else {
         panic!("not refused for its block")
     };
     let places: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.length, p.message.as_str())).collect();
     assert_eq!(places, [(1, 1, 1, "a policy needs 'threshold'"), (2, 3, 8, "unknown key 'treshold'")]);
-    let missing =
-        [refused(Target::Own("nobody"), ""), refused(Target::Shared("nothing"), ""), refused(Target::Own("nii2"), "")];
+    let missing = [
+        refused(EditTarget::Own("nobody"), ""),
+        refused(EditTarget::Shared("nothing"), ""),
+        refused(EditTarget::Own("nii2"), ""),
+    ];
     assert!(missing.iter().all(|error| matches!(error, AmendError::Missing(_))), "{missing:?}");
-    let broken = amend(b"[[vm]\n", path, Target::Own("nii1"), "").unwrap_err();
+    let broken = amend(b"[[vm]\n", path, EditTarget::Own("nii1"), "").unwrap_err();
     assert!(matches!(&broken, AmendError::Broken(report) if report.problems()[0].line == 1), "{broken}");
-    assert!(matches!(amend(b"\xff", path, Target::Own("nii1"), ""), Err(AmendError::Broken(_))));
+    assert!(matches!(amend(b"\xff", path, EditTarget::Own("nii1"), ""), Err(AmendError::Broken(_))));
     for more in ["4\nstale_after = 9", "4 # four", " 4", "4, settle = \"1s\"", "", "four"] {
         let refused = amend_many(headers.as_bytes(), path, &["nii1"], &[("tarry", Some(more))], Scope::Own);
         assert_eq!(refused, Err(AmendError::Strayed), "{more}");
@@ -406,7 +409,7 @@ proptest! {
         let (path, old) = (Path::new(PATH), file(name));
         let config = read(&old);
         let vm = &config.cluster.vms[which % config.cluster.vms.len()].name;
-        let scope = if own { Scope::Own } else { Scope::Shared };
+        let scope = if own { Scope::Own } else { Scope::Block };
         let asked: Vec<(&str, Option<&str>)> = patch.iter().map(|(key, value)| (*key, value.as_deref())).collect();
         let at_once = amend_many(old.as_bytes(), path, &[vm], &asked, scope).unwrap();
 
@@ -454,7 +457,7 @@ proptest! {
         let mut seen = Vec::new();
         for turn in 0..6 {
             let patch = if (turn % 2 == 0) == first { &base } else { &threshold };
-            let amended = amend_many(text.as_bytes(), path, &[vm], patch, Scope::Shared).unwrap();
+            let amended = amend_many(text.as_bytes(), path, &[vm], patch, Scope::Block).unwrap();
             prop_assert_eq!(settings(&amended.config, vm).rule.kind(), patch.iter().find_map(|(key, value)| {
                 value.filter(|_| *key == "kind").map(|value| value.trim_matches('"'))
             }).unwrap());
@@ -475,9 +478,9 @@ proptest! {
         // A key that goes takes its comment along: what it leaves cannot be undone but by its bytes.
         let asked: Vec<(&str, Option<&str>)> =
             patch.iter().filter(|(_, value)| value.is_some()).map(|(key, value)| (*key, value.as_deref())).collect();
-        let new = amend_many(old.as_bytes(), path, &[vm], &asked, Scope::Shared).unwrap();
+        let new = amend_many(old.as_bytes(), path, &[vm], &asked, Scope::Block).unwrap();
         let origin = block_of(&old, vm).unwrap().shared;
-        let target = origin.as_deref().map_or(Target::Own(vm), Target::Shared);
+        let target = origin.as_deref().map_or(EditTarget::Own(vm), EditTarget::Shared);
         prop_assert_eq!(text(amend(&new.bytes, path, target, &had)), old);
     }
 
@@ -498,7 +501,7 @@ proptest! {
         let wanted = lines.join("\n");
         let checked = check_block(&wanted, &BlockContext::for_vm(&config, id));
         let shared = config.origins[id.index()].shared.as_deref();
-        let target = shared.map_or(Target::Own(vm), Target::Shared);
+        let target = shared.map_or(EditTarget::Own(vm), EditTarget::Shared);
         match (amend(old.as_bytes(), path, target, &wanted), checked) {
             (Ok(amended), Ok(settings)) => prop_assert_eq!(&amended.config.cluster.vm(id).policy, &settings),
             (Err(AmendError::Block(told)), Err(problems)) => {
@@ -530,6 +533,6 @@ proptest! {
             let lines = text.lines().count().max(1);
             prop_assert!(problems.iter().all(|p| p.line >= 1 && p.line <= lines + 1 && p.column >= 1 && p.length >= 1));
         }
-        let _ = (block_of(&text, "nii1"), amend(text.as_bytes(), Path::new(PATH), Target::Own("nii1"), &text));
+        let _ = (block_of(&text, "nii1"), amend(text.as_bytes(), Path::new(PATH), EditTarget::Own("nii1"), &text));
     }
 }

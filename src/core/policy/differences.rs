@@ -2,7 +2,17 @@
 
 use super::{BreakEven, Resting, Rule, Settings, SiteRule};
 use crate::core::cluster::Direction;
-use crate::core::format::{exact, exact_span};
+use crate::core::format::{exact, exact_span, is_hostile};
+
+/// Which block an edit of a VM's policy goes into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Scope {
+    /// The block the settings come from; a shared one changes every VM that uses it.
+    #[default]
+    Block,
+    /// A block of the VM's own, made if it has none.
+    Own,
+}
 
 /// A key of the config that differs, its old value and its new one.
 pub type Changed = (&'static str, String, String);
@@ -27,7 +37,7 @@ impl TomlValue {
         for c in text.chars() {
             match c {
                 '"' | '\\' => quoted.extend(['\\', c]),
-                c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+                c if is_hostile(c) => quoted.push_str(&format!("\\U{:08X}", u32::from(c))),
                 c => quoted.push(c),
             }
         }

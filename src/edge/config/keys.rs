@@ -6,33 +6,11 @@
 
 use std::borrow::Cow;
 
-use super::redact::Echo;
+pub(super) use super::toml_reader::{ConfigKey, Form};
 use super::toml_reader::{Item, Table};
 use crate::core::cluster::Span;
 use crate::core::format::{exact, exact_span};
 use crate::core::policy::TomlValue;
-
-/// What a key's value looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Number,
-    Flag,
-    Duration,
-    /// One of these words.
-    Words(&'static [&'static str]),
-    /// A name of the tz database.
-    Zone,
-    /// A name, or any other text that is no secret.
-    Text,
-    /// A url. Its query may hold a secret.
-    Address,
-    /// The name of a variable or of a file with a secret in it.
-    SecretPlace,
-    /// SQL, or a program with its arguments: it may hold a secret.
-    Program,
-    /// A table, a list of tables, or the name of one.
-    Table,
-}
 
 /// The words of a table of words and their values.
 pub(super) const fn words_of<T, const N: usize>(table: &[(&'static str, T); N]) -> [&'static str; N] {
@@ -44,64 +22,9 @@ pub(super) const fn words_of<T, const N: usize>(table: &[(&'static str, T); N]) 
     words
 }
 
-/// One key of the config.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
-    pub name: &'static str,
-    pub form: Form,
-    /// What it means, for the reference: one sentence without a full stop.
-    pub doc: &'static str,
-    /// What it is if it is left out, where its row does not say that by itself.
-    pub default: &'static str,
-    /// A value as TOML, for the sample and for the help of an error.
-    example: &'static str,
-}
-
-impl Key {
-    pub const fn new(name: &'static str, form: Form, doc: &'static str) -> Self {
-        Self { name, form, doc, default: "", example: "" }
-    }
-
-    pub const fn default(self, default: &'static str) -> Self {
-        Self { default, ..self }
-    }
-
-    pub const fn example(self, example: &'static str) -> Self {
-        Self { example, ..self }
-    }
-
-    /// A value that could stand, as TOML: the row's example, its default, or the first of its words.
-    pub fn sample(&self, default: Option<&str>) -> String {
-        match (self.example, default, self.form) {
-            ("", Some(default), _) => default.to_owned(),
-            ("", None, Form::Words([first, ..])) if self.default.is_empty() => quoted(first),
-            ("", None, _) => self.default.to_owned(),
-            (example, ..) => example.to_owned(),
-        }
-    }
-
-    /// How the key could be written: `tarry = 3`, or `kind = "mysql", or apache, http`.
-    pub fn how(&self) -> String {
-        let others = match self.form {
-            Form::Words([_, others @ ..]) if !others.is_empty() => format!(", or {}", others.join(", ")),
-            _ => String::new(),
-        };
-        format!("{} = {}{others}", self.name, self.sample(None))
-    }
-
-    /// What an error report may show of its value.
-    pub fn echo(&self) -> Echo {
-        match self.form {
-            Form::Words(_) | Form::Zone => Echo::Words,
-            Form::Address | Form::SecretPlace => Echo::Nothing,
-            Form::Number | Form::Flag | Form::Duration | Form::Text | Form::Program | Form::Table => Echo::Plain,
-        }
-    }
-}
-
 /// A key whose value is a part of `T`.
-pub(super) struct Field<T> {
-    pub key: Key,
+pub(super) struct KeyField<T> {
+    pub key: ConfigKey,
     /// It must be there.
     pub is_needed: bool,
     /// Puts the value in its place; `None`: it is wrong, which is recorded.
@@ -152,7 +75,7 @@ pub(super) fn set<T>(place: &mut T, value: Option<T>) -> Option<()> {
 }
 
 /// Reads the keys of a table into their places. `None`: one that must be there is not, or is wrong; that is recorded.
-pub(super) fn fill<T>(fields: &[Field<T>], table: &Table<'_>, into: &mut T) -> Option<()> {
+pub(super) fn fill<T>(fields: &[KeyField<T>], table: &Table<'_>, into: &mut T) -> Option<()> {
     let mut whole = Some(());
     for field in fields {
         let item = if field.is_needed { table.need(&field.key) } else { table.get(field.key.name) };
@@ -175,7 +98,7 @@ pub(super) struct WrittenKey {
 }
 
 impl WrittenKey {
-    pub fn new(key: Key, value: TomlValue, is_default: bool) -> Self {
+    pub fn new(key: ConfigKey, value: TomlValue, is_default: bool) -> Self {
         Self { key: key.name, value, form: key.form, is_default }
     }
 
@@ -196,8 +119,8 @@ impl WrittenKey {
 }
 
 /// The keys of `T`. What is as in `default` need not be written.
-pub(super) fn write<T>(fields: &[Field<T>], value: &T, default: &T) -> Vec<WrittenKey> {
-    let key = |field: &Field<T>| {
+pub(super) fn write<T>(fields: &[KeyField<T>], value: &T, default: &T) -> Vec<WrittenKey> {
+    let key = |field: &KeyField<T>| {
         let value = (field.write)(value)?;
         let is_default = !field.is_needed && Some(&value) == (field.write)(default).as_ref();
         Some(WrittenKey::new(field.key, value, is_default))
@@ -222,23 +145,23 @@ pub(super) struct KindOfTable {
     pub kind: &'static str,
     pub doc: &'static str,
     /// Each with its default as it is written, if it has one.
-    pub keys: Vec<(Key, Option<String>)>,
+    pub keys: Vec<(ConfigKey, Option<String>)>,
 }
 
 impl KindOfTable {
     /// A table without kinds, whose keys stand for more than a value.
-    pub fn plain(keys: &[Key]) -> Vec<Self> {
+    pub fn plain(keys: &[ConfigKey]) -> Vec<Self> {
         vec![Self { kind: "", doc: "", keys: keys.iter().map(|key| (*key, None)).collect() }]
     }
 
     /// A table without kinds.
-    pub fn one<T>(fields: &[Field<T>], default: &T) -> Vec<Self> {
+    pub fn one<T>(fields: &[KeyField<T>], default: &T) -> Vec<Self> {
         vec![Self { kind: "", doc: "", keys: Self::rows(fields, default) }]
     }
 
     /// The rows of these fields, with their defaults.
-    pub fn rows<T>(fields: &[Field<T>], default: &T) -> Vec<(Key, Option<String>)> {
-        let row = |field: &Field<T>| {
+    pub fn rows<T>(fields: &[KeyField<T>], default: &T) -> Vec<(ConfigKey, Option<String>)> {
+        let row = |field: &KeyField<T>| {
             let value = (field.write)(default).filter(|_| !field.is_needed && field.key.default.is_empty());
             let toml = value.map(|value| value.toml());
             (field.key, toml)
@@ -279,8 +202,9 @@ mod tests {
 
     #[test]
     fn texts_read_back() {
-        let text = "a \"b\" \\ 漢\u{7f}\n\t";
+        let text = "a \"b\" \\ 漢\u{7f}\n\t\u{202e}\u{e0001}";
         let table: toml::Table = toml::from_str(&format!("{} = {}", bare_or_quoted("a b"), quoted(text))).unwrap();
         assert_eq!(table["a b"].as_str(), Some(text));
+        assert!(!quoted(text).chars().any(crate::core::format::is_hostile));
     }
 }

@@ -5,13 +5,9 @@
 //! together. All errors of a file come back in one [`Report`], in order of position; `redact` says what of the file it
 //! may show.
 
-mod clip;
-mod diagnostics;
 mod differences;
 mod edit;
-mod find;
 mod keys;
-mod lines;
 mod model;
 mod read;
 mod redact;
@@ -19,36 +15,67 @@ mod reference;
 mod render;
 mod report;
 mod save;
-mod syntax;
 mod toml_reader;
 mod watch;
 mod words;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 pub use differences::differences;
 pub use edit::{
-    AmendError, Amended, Block, BlockContext, BlockName, KeyChange, Patch, Scope, Target, amend, amend_many, block_of,
-    blocks_of, check_block,
+    AmendError, Amended, BlockChange, BlockContext, BlockName, EditTarget, Patch, PolicyBlock, amend, amend_many,
+    block_of, blocks_of, check_block,
 };
-pub use find::find;
-pub use model::{Config, HistoryFile, HistorySettings, Origin};
+pub use model::{Config, HistoryFile, HistorySettings, PolicyOrigin};
 pub use reference::{reference, sample};
 pub use render::{Parts, render};
 pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};
-pub use watch::{Seen, Watch, WatchError, watch};
+pub use watch::{FileContent, Watch, WatchError, watch};
 
-use diagnostics::Diagnostics;
-use lines::Lines;
 use redact::Redaction;
+use report::{Diagnostics, LineIndex};
 
 /// No config has more bytes than this.
 const LONGEST: u64 = 16 << 20;
+
+/// The config to read: the one named, else `$WHIMBREL_CONFIG`, `./whimbrel.toml`, `$XDG_CONFIG_HOME/whimbrel/whimbrel.toml`
+/// (or the same under `~/.config`). A file named by hand or by the environment is taken even if it is not there, so that
+/// reading it says so.
+pub fn find(explicit: Option<&Path>) -> Option<PathBuf> {
+    find_in(explicit, |name| std::env::var_os(name), is_there)
+}
+
+/// A file that may not be looked at is there, and so is a link that leads nowhere: reading it will say why not.
+fn is_there(path: &Path) -> bool {
+    let absent = |error: io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    path.symlink_metadata().map_or_else(|error| !absent(error), |_| true)
+}
+
+fn find_in(
+    explicit: Option<&Path>,
+    env: impl Fn(&str) -> Option<OsString>,
+    exists: impl Fn(&Path) -> bool,
+) -> Option<PathBuf> {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(path) = explicit {
+        return Some(path.to_owned());
+    }
+    if let Some(path) = set("WHIMBREL_CONFIG") {
+        return Some(path);
+    }
+    // The XDG specification: a relative path is to be ignored.
+    let xdg = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let folder = xdg.or_else(|| set("HOME").map(|home| home.join(".config")));
+    let local = PathBuf::from("whimbrel.toml");
+    let candidates = [Some(local), folder.map(|folder| folder.join("whimbrel").join("whimbrel.toml"))];
+    candidates.into_iter().flatten().find(|path| exists(path))
+}
 
 /// Reads a config file whole.
 ///
@@ -74,8 +101,13 @@ pub fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), Report> {
 pub fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Config, Report> {
     match std::str::from_utf8(bytes) {
         Ok(text) => parse(path, text),
-        Err(error) => Err(Report::not_utf8(path, bytes, error.valid_up_to())),
+        Err(error) => Err(not_utf8(path, bytes, error.valid_up_to())),
     }
+}
+
+/// What is wrong with bytes that are not UTF-8 from this place on.
+fn not_utf8(path: &Path, bytes: &[u8], at: usize) -> Report {
+    Report::not_utf8(path, bytes, at, |text| Redaction::of(text, true, read::echo))
 }
 
 /// The bytes of a file, or of one without end no more than a config may have.
@@ -94,13 +126,13 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
 /// Everything that is wrong with it.
 pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mended, mut errors) = syntax::mended(text);
+    let (mended, mut errors) = report::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
     let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty(), read::echo));
-    let config = read::config(path, tree.get_ref(), &Lines::of(text), &diagnostics);
+    let config = read::config(path, tree.get_ref(), &LineIndex::of(text), &diagnostics);
     let (found, redaction) = diagnostics.into_parts();
-    let faults = syntax::join(text, &errors, found, &redaction);
+    let faults = report::join(text, &errors, found, &redaction);
     if faults.is_empty() { Ok(config) } else { Err(Report::new(path, text, faults, &redaction)) }
 }
 

@@ -8,7 +8,7 @@ use crate::core::simulation::{Outage, Plan, Service, VmPlan};
 
 /// Where a VM's policy stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct PolicyOrigin {
     /// The NAME of the `[policy.NAME]` it shares with others; `None`: its own.
     pub shared: Option<String>,
     /// The line on which the policy block begins, from 1.
@@ -55,7 +55,7 @@ pub struct Config {
     /// By `VmId`.
     pub monitors: Vec<Monitor>,
     /// By `VmId`: where its policy stands.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<PolicyOrigin>,
     /// By `ArrayId`.
     pub drivers: Vec<Driver>,
     /// By `HostId`: how its array's driver reaches it.
@@ -71,7 +71,7 @@ pub struct Config {
 impl Config {
     /// The VMs whose policy is the shared block of this name, in the file's order.
     pub fn sharing(&self, name: &str) -> impl Iterator<Item = VmId> {
-        let of_name = move |(_, origin): &(usize, &Origin)| origin.shared.as_deref() == Some(name);
+        let of_name = move |(_, origin): &(usize, &PolicyOrigin)| origin.shared.as_deref() == Some(name);
         self.origins.iter().enumerate().filter(of_name).map(|(index, _)| VmId::at(index))
     }
 

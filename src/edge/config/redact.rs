@@ -101,7 +101,7 @@ impl Echo {
 
 /// How a token is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum TokenEcho {
     Whole,
     /// Only the bytes at its beginning and at its end: quotes, or the sign of a comment.
     Ends(usize, usize),
@@ -144,27 +144,27 @@ impl<'t> Redactor<'t> {
             let mut shown = if is_header { self.in_header(token) } else { self.shown(token) };
             let is_unknown = token.kind == TokenKind::Key && self.echo == Echo::Unknown;
             if is_unknown && !(shows_unknown && is_word(self.raw(token))) {
-                shown = Shown::Nothing;
+                shown = TokenEcho::Nothing;
             }
             if wrong.is_some_and(|wrong| index >= wrong) {
                 let is_quote = token.kind == TokenKind::OpenText && wrong == Some(index) && self.echo != Echo::Unknown;
-                shown = if is_quote { Shown::Ends(quotes(self.raw(token)), 0) } else { Shown::Nothing };
+                shown = if is_quote { TokenEcho::Ends(quotes(self.raw(token)), 0) } else { TokenEcho::Nothing };
             }
             match shown {
-                Shown::Whole => {}
-                Shown::Ends(head, tail) if head + tail >= token.span.len() => {}
-                Shown::Ends(head, tail) => self.hidden.push(token.span.start + head..token.span.end - tail),
+                TokenEcho::Whole => {}
+                TokenEcho::Ends(head, tail) if head + tail >= token.span.len() => {}
+                TokenEcho::Ends(head, tail) => self.hidden.push(token.span.start + head..token.span.end - tail),
                 // What is hidden side by side is one part.
-                Shown::Nothing => match self.hidden.last_mut().filter(|_| is_run) {
+                TokenEcho::Nothing => match self.hidden.last_mut().filter(|_| is_run) {
                     Some(last) => last.end = token.span.end,
                     None => self.hidden.push(token.span.clone()),
                 },
             }
-            is_run = shown == Shown::Nothing || wrong == Some(index) && shown != Shown::Whole;
+            is_run = shown == TokenEcho::Nothing || wrong == Some(index) && shown != TokenEcho::Whole;
         }
     }
 
-    fn in_header(&mut self, token: &Token) -> Shown {
+    fn in_header(&mut self, token: &Token) -> TokenEcho {
         match token.kind {
             TokenKind::Key => self.key(token),
             TokenKind::Comment => self.comment(token),
@@ -174,14 +174,14 @@ impl<'t> Redactor<'t> {
             }
             TokenKind::Sign => {
                 self.section = self.echo.opened();
-                Shown::Whole
+                TokenEcho::Whole
             }
             // A header that is torn may run into a value.
             _ => self.shown(token),
         }
     }
 
-    fn shown(&mut self, token: &Token) -> Shown {
+    fn shown(&mut self, token: &Token) -> TokenEcho {
         let raw = self.raw(token);
         match (token.kind, raw) {
             (TokenKind::Key, _) => self.key(token),
@@ -204,31 +204,31 @@ impl<'t> Redactor<'t> {
                 self.echo = self.inside();
                 self.by(within)
             }
-            (TokenKind::Text, _) if self.echo == Echo::Unknown => Shown::Nothing,
-            (TokenKind::Text, _) if self.echo == Echo::Words => Shown::Whole,
-            (TokenKind::Text, _) => Shown::Ends(quotes(raw), quotes(raw)),
+            (TokenKind::Text, _) if self.echo == Echo::Unknown => TokenEcho::Nothing,
+            (TokenKind::Text, _) if self.echo == Echo::Words => TokenEcho::Whole,
+            (TokenKind::Text, _) => TokenEcho::Ends(quotes(raw), quotes(raw)),
             (TokenKind::Number | TokenKind::Word, _) if self.echo != Echo::Name && is_plain(raw) => self.by(self.echo),
             (TokenKind::OpenText, _) => {
                 self.open.clear();
-                Shown::Nothing
+                TokenEcho::Nothing
             }
-            _ => Shown::Nothing,
+            _ => TokenEcho::Nothing,
         }
     }
 
-    fn key(&mut self, token: &Token) -> Shown {
+    fn key(&mut self, token: &Token) -> TokenEcho {
         let around = if self.is_dotted { self.echo.opened() } else { self.inside() };
         self.echo = around.of_key((self.known)(self.raw(token).trim_matches(['"', '\''])));
         self.by(around)
     }
 
-    fn comment(&self, token: &Token) -> Shown {
+    fn comment(&self, token: &Token) -> TokenEcho {
         let raw = self.raw(token);
-        Shown::Ends(raw.len() - raw.trim_start_matches('#').trim_start().len(), 0)
+        TokenEcho::Ends(raw.len() - raw.trim_start_matches('#').trim_start().len(), 0)
     }
 
-    fn by(&self, echo: Echo) -> Shown {
-        if echo.is_closed() { Shown::Nothing } else { Shown::Whole }
+    fn by(&self, echo: Echo) -> TokenEcho {
+        if echo.is_closed() { TokenEcho::Nothing } else { TokenEcho::Whole }
     }
 
     /// What may be shown of a key's neighbours.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use super::keys::{Form, Key, KindOfTable};
+use super::keys::{ConfigKey, Form, KindOfTable};
 use super::read::{self, TABLES};
 use crate::core::scanner::key_and_value;
 
@@ -43,7 +43,7 @@ fn table(text: &mut String, table: &KindOfTable) {
     }
 }
 
-fn form(key: &Key) -> String {
+fn form(key: &ConfigKey) -> String {
     match key.form {
         Form::Number => "number".to_owned(),
         Form::Flag => "`true`, `false`".to_owned(),
@@ -315,7 +315,7 @@ impl Sample {
         table: &'t KindOfTable,
         given: &[&str],
         without: &str,
-    ) -> Vec<(&'t Key, Option<&'t str>)> {
+    ) -> Vec<(&'t ConfigKey, Option<&'t str>)> {
         let rows = table.keys.iter().map(|(key, default)| (key, default.as_deref()));
         rows.filter(|(key, default)| {
             let is_due = default_of(key, *default).is_empty() || !self.shown.contains(&(name, key.doc));
@@ -335,7 +335,7 @@ impl Sample {
     }
 
     /// Writes a key, the first time with its meaning: after it where there is room, else before it.
-    fn key(&mut self, table: &'static str, (key, default): (&Key, Option<&str>), line: &str) {
+    fn key(&mut self, table: &'static str, (key, default): (&ConfigKey, Option<&str>), line: &str) {
         if !self.shown.insert((table, key.doc)) {
             return self.line(line);
         }
@@ -367,12 +367,12 @@ impl Sample {
 }
 
 /// What a key is if it is left out; empty: it must be there, or another key says the same.
-fn default_of(key: &Key, default: Option<&str>) -> String {
+fn default_of(key: &ConfigKey, default: Option<&str>) -> String {
     default.map_or_else(|| key.default.to_owned(), str::to_owned)
 }
 
 /// What a key means, and what it is if it is left out.
-fn meaning(key: &Key, default: Option<&str>) -> String {
+fn meaning(key: &ConfigKey, default: Option<&str>) -> String {
     let words = match key.form {
         Form::Words(words) => format!(" ({})", words.join(", ")),
         _ => String::new(),

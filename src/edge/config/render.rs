@@ -64,7 +64,7 @@ pub fn render(parts: Parts<'_>) -> String {
     for index in 0..cluster.arrays.len() {
         array(&mut text, parts, ArrayId::at(index));
     }
-    let shared = Shared::of(cluster);
+    let shared = SharedPolicies::of(cluster);
     shared.write(&mut text);
     for index in 0..cluster.vms.len() {
         machine(&mut text, parts, VmId::at(index), &shared);
@@ -136,7 +136,7 @@ fn host(parts: Parts<'_>, id: HostId) -> String {
     joined(&read::write_host(parts.cluster.host(id), ghz, parts.reaches.get(id.index())), ", ")
 }
 
-fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
+fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &SharedPolicies<'_>) {
     let (cluster, vm) = (parts.cluster, parts.cluster.vm(id));
     push(text, format_args!("[[vm]]\nname = {}\n", quoted(&vm.name)));
     let domain = parts.domains.get(id.index()).map(read::write_domain).unwrap_or_default();
@@ -172,14 +172,14 @@ fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &Shared<'_>) {
 }
 
 /// Policies that several VMs of one service have.
-struct Shared<'c> {
+struct SharedPolicies<'c> {
     /// By service and settings as they are written: the name, and the first VM that has it.
     names: HashMap<(&'c str, String), (String, &'c Vm)>,
     /// The most common one first.
     order: Vec<(&'c str, String)>,
 }
 
-impl<'c> Shared<'c> {
+impl<'c> SharedPolicies<'c> {
     fn of(cluster: &'c Cluster) -> Self {
         let mut users: HashMap<(&str, String), (u32, &Vm)> = HashMap::new();
         let (mut order, mut taken) = (Vec::new(), HashSet::new());

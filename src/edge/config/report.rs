@@ -1,16 +1,15 @@
-//! Every error of a config, as an operator reads it.
+//! What is wrong with a config: the faults that reading found, joined with what the TOML parser says, as an operator reads
+//! them.
 
-use std::fmt;
-use std::io;
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
+use toml::de::{DeTable, Error};
 use unicode_width::UnicodeWidthChar;
 
-use super::clip::{clipped, shortened};
-use super::diagnostics::Fault;
-use super::lines::Lines;
-use super::read;
 use super::redact::{ELLIPSIS, Redaction};
 use crate::core::format::is_hostile;
 
@@ -44,8 +43,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(path: &Path, text: &str, faults: Vec<Fault>, redaction: &Redaction) -> Self {
-        let page = Page { text, lines: Lines::of(text), redaction };
+    pub(super) fn new(path: &Path, text: &str, faults: Vec<ConfigFault>, redaction: &Redaction) -> Self {
+        let page = Page { text, lines: LineIndex::of(text), redaction };
         Self { path: path.to_owned(), problems: faults.into_iter().map(|fault| page.problem(fault)).collect() }
     }
 
@@ -67,18 +66,18 @@ impl Report {
         Self { path: path.to_owned(), problems: vec![problem] }
     }
 
-    pub(super) fn not_utf8(path: &Path, bytes: &[u8], at: usize) -> Self {
+    pub(super) fn not_utf8(path: &Path, bytes: &[u8], at: usize, redact: impl Fn(&str) -> Redaction) -> Self {
         // Bad bytes are replaced, the first of them too: its place stays right.
         let text = String::from_utf8_lossy(bytes);
         let shown = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let start = at.saturating_sub(text.len() - shown.len());
-        let fault = Fault {
+        let fault = ConfigFault {
             span: start..start + 1,
             message: "not UTF-8 from here on".to_owned(),
             help: "save the file as UTF-8".to_owned(),
             absence: false,
         };
-        Self::new(path, shown, vec![fault], &Redaction::of(shown, true, read::echo))
+        Self::new(path, shown, vec![fault], &redact(shown))
     }
 
     /// The file.
@@ -119,12 +118,12 @@ impl fmt::Display for Report {
 /// A text whose lines can be found and shown.
 struct Page<'t> {
     text: &'t str,
-    lines: Lines,
+    lines: LineIndex,
     redaction: &'t Redaction,
 }
 
 impl Page<'_> {
-    fn problem(&self, fault: Fault) -> Problem {
+    fn problem(&self, fault: ConfigFault) -> Problem {
         let start = floor(self.text, fault.span.start);
         let (index, begin) = self.lines.at(start);
         let line = self.text.get(begin..).unwrap_or_default().split('\n').next().unwrap_or_default();
@@ -190,4 +189,263 @@ fn printable(text: &str) -> String {
 
 fn printable_char(c: char) -> char {
     if is_hostile(c) { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// Something wrong at a place of the text, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ConfigFault {
+    /// The bytes it is about; only its first line is marked.
+    pub span: Range<usize>,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+    /// It says that something is not there: not to be trusted when part of the file could not be parsed.
+    pub absence: bool,
+}
+
+/// All faults of one file, in the order in which they were found.
+#[derive(Debug, Default)]
+pub(super) struct Diagnostics {
+    faults: RefCell<Vec<ConfigFault>>,
+    redaction: Redaction,
+}
+
+impl Diagnostics {
+    /// Faults of a text of which these parts are not shown.
+    pub fn new(redaction: Redaction) -> Self {
+        Self { faults: RefCell::default(), redaction }
+    }
+
+    /// Something that is there is wrong.
+    pub fn error(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ConfigFault { span, message: message.into(), help: help.into(), absence: false });
+    }
+
+    /// Something is not there.
+    pub fn absent(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ConfigFault { span, message: message.into(), help: help.into(), absence: true });
+    }
+
+    /// A key that stands at this place, in quotes for a message: ` 'x'`. Empty if the key may not be shown.
+    pub fn key(&self, span: &Range<usize>, key: &str) -> String {
+        self.redaction.key(span, key)
+    }
+
+    fn push(&self, fault: ConfigFault) {
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// What was found, and which parts of the text are not shown.
+    pub fn into_parts(self) -> (Vec<ConfigFault>, Redaction) {
+        (self.faults.into_inner(), self.redaction)
+    }
+}
+
+/// Where each line of a text begins.
+#[derive(Debug)]
+pub(super) struct LineIndex(Vec<usize>);
+
+impl LineIndex {
+    /// The lines of a text, parted by `\n`.
+    pub fn of(text: &str) -> Self {
+        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// The line, from 0, that a byte is in, and the byte at which it begins.
+    pub fn at(&self, offset: usize) -> (usize, usize) {
+        let index = self.0.partition_point(|&begin| begin <= offset).saturating_sub(1);
+        (index, self.0.get(index).copied().unwrap_or(0))
+    }
+}
+
+/// Columns of a printed line of the file.
+const WIDEST: usize = 160;
+/// In characters.
+const LONGEST_MESSAGE: usize = 400;
+
+/// The part of a line, and of the marks under it, that is near the first mark.
+pub(super) fn clipped(source: String, marks: String) -> (String, String) {
+    let width: usize = source.chars().map(columns).sum();
+    if width <= WIDEST {
+        return (source, marks);
+    }
+    let first: usize = marks.chars().take_while(|c| *c != '^').map(columns).sum();
+    let begin = first.saturating_sub(WIDEST / 2).min(width - WIDEST);
+    let (head, blank) = if begin > 0 { (ELLIPSIS, " ") } else { ("", "") };
+    let tail = if begin + WIDEST < width { ELLIPSIS } else { "" };
+    (format!("{head}{}{tail}", part(&source, begin)), format!("{blank}{}", part(&marks, begin)))
+}
+
+/// What of a text is in the columns from here on; half a wide character is a blank.
+fn part(text: &str, begin: usize) -> String {
+    let (mut at, mut part) = (0, String::new());
+    for c in text.chars() {
+        let next = at + columns(c);
+        if at >= begin && next <= begin + WIDEST {
+            part.push(c);
+        } else if at < begin && next > begin {
+            part.push(' ');
+        }
+        at = next;
+    }
+    part
+}
+
+fn columns(c: char) -> usize {
+    if c == '\t' { 1 } else { c.width().unwrap_or(1) }
+}
+
+/// A message without the rest of a name that is too long to be read.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}{ELLIPSIS}", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+const DUPLICATE: &str = "duplicate key";
+const NO_VALUE: &str = "key with no value";
+/// A file with more such lines than this is no config.
+const MOST_MENDED: usize = 50;
+
+/// The text with the lines blanked out at which the parser would give up, and what it says of them.
+pub(super) fn mended(text: &str) -> (Cow<'_, str>, Vec<Error>) {
+    let (mut text, mut torn) = (Cow::Borrowed(text), Vec::new());
+    while torn.len() < MOST_MENDED {
+        let (_, errors) = DeTable::parse_recoverable(&text);
+        let Some(error) = errors.into_iter().find(|error| error.message().starts_with(NO_VALUE)) else { break };
+        let begin = LineIndex::of(&text).at(error.span().map_or(0, |span| span.start)).1;
+        let end = next_line(&text, begin).saturating_sub(1).min(text.len());
+        // Bytes for bytes, so that all places stay.
+        let (Some(head), Some(tail)) = (text.get(..begin), text.get(end..)) else { break };
+        text = Cow::Owned([head, &" ".repeat(end - begin), tail].concat());
+        torn.push(error);
+    }
+    (text, torn)
+}
+
+/// Both kinds of fault in order of position, without those that merely follow from a syntax error: faults where the
+/// parser lost its way, and, if it may have lost keys or tables there, whatever is said to be missing.
+pub(super) fn join(text: &str, errors: &[Error], found: Vec<ConfigFault>, redaction: &Redaction) -> Vec<ConfigFault> {
+    let lines = LineIndex::of(text);
+    // The parser tells them level by level, not in order.
+    let mut told: Vec<ConfigFault> = errors.iter().map(|error| fault(text, error, redaction)).collect();
+    told.sort_by_key(|fault| fault.span.start);
+    let (mut faults, mut lost, mut doubled, mut whole) = (Vec::new(), Vec::<Range<usize>>::new(), 0..0, true);
+    for fault in told {
+        let (line, place) = (lines.at(fault.span.start).1, fault.span.start);
+        let duplicate = fault.message.starts_with(DUPLICATE);
+        // What follows from an open bracket, or from a table that stands twice, is no news.
+        if lost.last().is_some_and(|lost| lost.contains(&place)) || duplicate && doubled.contains(&place) {
+            continue;
+        }
+        match duplicate {
+            true if is_header(text, line) => doubled = line..next_header(text, line),
+            true => {}
+            false => {
+                let slip = is_slip(&fault.message) && !is_header(text, line);
+                let mended = fault.message.starts_with(NO_VALUE);
+                lost.push(line..if slip || mended { next_line(text, line) } else { next_header(text, line) });
+                whole &= slip;
+            }
+        }
+        faults.push(fault);
+    }
+    let credible = |fault: &ConfigFault| (whole || !fault.absence) && !covers(&lost, fault.span.start);
+    faults.extend(found.into_iter().filter(credible));
+    faults.sort_by_key(|fault| fault.span.start);
+    faults
+}
+
+/// A slip within one value, after which the parser goes on as if it were right. After any other it may take what
+/// follows for something else.
+fn is_slip(message: &str) -> bool {
+    const SLIPS: [&str; 5] = ["string values", "invalid", "extra comma", "unexpected leading zero", "`_` may"];
+    SLIPS.iter().any(|slip| message.starts_with(slip)) && !message.contains("key") && !message.contains("element")
+}
+
+fn next_line(text: &str, line: usize) -> usize {
+    text.get(line..).and_then(|rest| rest.find('\n')).map_or(text.len() + 1, |at| line + at + 1)
+}
+
+/// Whether one of these ranges holds the place; they are in order and do not overlap.
+fn covers(ranges: &[Range<usize>], at: usize) -> bool {
+    let before = ranges.partition_point(|range| range.start <= at);
+    before.checked_sub(1).and_then(|last| ranges.get(last)).is_some_and(|range| range.contains(&at))
+}
+
+fn is_header(text: &str, line: usize) -> bool {
+    text.get(line..).is_some_and(|rest| rest.trim_start().starts_with('['))
+}
+
+fn next_header(text: &str, line: usize) -> usize {
+    let next = text.get(line..).and_then(|rest| rest.find("\n["));
+    next.map_or(text.len() + 1, |at| line + at + 1)
+}
+
+fn fault(text: &str, error: &Error, redaction: &Redaction) -> ConfigFault {
+    let span = error.span().unwrap_or(0..0);
+    let message = error.message();
+    let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let help = match remedy(message) {
+        Some(remedy) => remedy.to_owned(),
+        None if expected.is_empty() || expected == "nothing" => "this is not TOML: see https://toml.io".to_owned(),
+        None => format!("expected {expected}"),
+    };
+    let message = if message == DUPLICATE { duplicate(text, &span, redaction) } else { message.to_owned() };
+    ConfigFault { span, message, help, absence: false }
+}
+
+fn duplicate(text: &str, span: &Range<usize>, redaction: &Redaction) -> String {
+    let key = text.get(span.clone()).unwrap_or_default();
+    format!("{DUPLICATE}{}", redaction.key(span, key))
+}
+
+fn remedy(message: &str) -> Option<&'static str> {
+    Some(match message {
+        DUPLICATE => "a key or table may stand only once here: remove or rename one of them",
+        "string values must be quoted" => "put the text in double quotes",
+        "invalid basic string" | "invalid literal string" => "close the text with the quote that opened it",
+        NO_VALUE => "write it as: key = value",
+        "extra `=`" => "write it as: key = value, with a single =",
+        "unexpected key or value" => "begin a new line here, or mend the quotes before it",
+        m if m.starts_with("carriage return") => "save the file with Unix or Windows line ends",
+        m if m.starts_with("missing") && (m.contains("comma") || m.contains("inline table element")) => {
+            "part the entries by commas, and close the bracket that was opened before"
+        }
+        m if m.contains("comma") => "part the entries by single commas",
+        m if m.starts_with("unexpected leading zero") => "write the number without zeros before it",
+        m if m.starts_with("invalid") && !m.contains("key") => "write a number, true, false, or text in double quotes",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn column(text: &str, wanted: char) -> Option<usize> {
+        text.find(wanted).map(|at| text[..at].chars().map(columns).sum())
+    }
+
+    #[test]
+    fn a_short_line_is_whole() {
+        assert_eq!(clipped("x = 1".into(), "    ^".into()), ("x = 1".into(), "    ^".into()));
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"é".repeat(200_000)).chars().count(), LONGEST_MESSAGE + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_marks_stay_under_their_place(before in "[a漢\t]{0,300}", after in "[a漢\t]{0,300}", marks in 1usize..400) {
+            let line = format!("{before}!{after}");
+            let blanks: usize = before.chars().map(columns).sum();
+            let (source, marks) = clipped(line, " ".repeat(blanks) + &"^".repeat(marks.min(1 + after.len())));
+            prop_assert_eq!(column(&source, '!'), column(&marks, '^'));
+            prop_assert!(source.chars().map(columns).sum::<usize>() <= WIDEST + 2);
+        }
+    }
 }

@@ -342,8 +342,59 @@ fn a_vm_may_be_narrower_than_the_cluster() {
 }
 
 #[test]
+fn a_name_that_misleads_its_reader_is_refused() {
+    let text = MINIMAL.replace("name = \"v\"", "name = \"v\u{202e}\"");
+    let report = parse(Path::new("w.toml"), &text).unwrap_err();
+    assert!(report.problems()[0].message.contains("invisible"), "{report}");
+}
+
+#[test]
 fn terminal_controls_of_the_file_are_not_printed() {
     let report = parse(Path::new("w\u{1b}.toml"), "\"na\u{7f}me\u{202e}\" = 1 # \u{1b}[31m\n").unwrap_err();
     let printed = report.to_string();
     assert!(!printed.contains(['\u{1b}', '\u{7f}', '\u{202e}']), "{printed:?}");
+}
+
+fn found(explicit: Option<&str>, env: &[(&str, &str)], files: &[&str]) -> Option<String> {
+    let value = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
+    let exists = |path: &Path| files.iter().any(|file| Path::new(file) == path);
+    find_in(explicit.map(Path::new), value, exists).map(|path| path.display().to_string())
+}
+
+#[test]
+fn the_nearer_place_wins() {
+    let env = [("WHIMBREL_CONFIG", "/etc/w.toml"), ("XDG_CONFIG_HOME", "/x"), ("HOME", "/home/me")];
+    let files =
+        ["/etc/w.toml", "whimbrel.toml", "/x/whimbrel/whimbrel.toml", "/home/me/.config/whimbrel/whimbrel.toml"];
+    assert_eq!(found(Some("my.toml"), &env, &files).as_deref(), Some("my.toml"));
+    assert_eq!(found(None, &env, &files).as_deref(), Some("/etc/w.toml"));
+    assert_eq!(found(None, &env[1..], &files).as_deref(), Some("whimbrel.toml"));
+    assert_eq!(found(None, &env[1..], &files[2..]).as_deref(), Some("/x/whimbrel/whimbrel.toml"));
+    assert_eq!(found(None, &env[2..], &files[2..]).as_deref(), Some("/home/me/.config/whimbrel/whimbrel.toml"));
+    assert_eq!(found(None, &env[1..], &[]), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_not_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("whimbrel.toml");
+    assert!(!is_there(&link));
+    std::os::unix::fs::symlink("gone.toml", &link).unwrap();
+    assert!(is_there(&link));
+    assert!(!is_there(&link.join("below.toml")) && !is_there(Path::new("/dev/null/.config/whimbrel.toml")));
+}
+
+#[test]
+fn a_named_file_is_never_silently_skipped() {
+    let files = ["whimbrel.toml"];
+    assert_eq!(found(None, &[("WHIMBREL_CONFIG", "/gone.toml")], &files).as_deref(), Some("/gone.toml"));
+    assert_eq!(found(Some("gone.toml"), &[], &files).as_deref(), Some("gone.toml"));
+}
+
+#[test]
+fn empty_and_relative_variables_are_unset() {
+    let env = [("WHIMBREL_CONFIG", ""), ("XDG_CONFIG_HOME", "rel"), ("HOME", "/h")];
+    let files = ["rel/whimbrel/whimbrel.toml", "/h/.config/whimbrel/whimbrel.toml"];
+    assert_eq!(found(None, &env, &files).as_deref(), Some("/h/.config/whimbrel/whimbrel.toml"));
 }

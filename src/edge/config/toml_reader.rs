@@ -5,13 +5,91 @@ use std::ops::{Range, RangeInclusive};
 
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::Diagnostics;
-use super::keys::Key;
+use super::redact::Echo;
+use super::report::Diagnostics;
 use super::words::{A_YEAR, did_you_mean, duration};
 use crate::core::cluster::Span;
+use crate::core::format::is_hostile;
 
 /// In characters; more would leave no room for anything else on a screen.
 const LONGEST_NAME: usize = 64;
+
+/// What a key's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Number,
+    Flag,
+    Duration,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A name of the tz database.
+    Zone,
+    /// A name, or any other text that is no secret.
+    Text,
+    /// A url. Its query may hold a secret.
+    Address,
+    /// The name of a variable or of a file with a secret in it.
+    SecretPlace,
+    /// SQL, or a program with its arguments: it may hold a secret.
+    Program,
+    /// A table, a list of tables, or the name of one.
+    Table,
+}
+
+/// One key of the config.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConfigKey {
+    pub name: &'static str,
+    pub form: Form,
+    /// What it means, for the reference: one sentence without a full stop.
+    pub doc: &'static str,
+    /// What it is if it is left out, where its row does not say that by itself.
+    pub default: &'static str,
+    /// A value as TOML, for the sample and for the help of an error.
+    example: &'static str,
+}
+
+impl ConfigKey {
+    pub const fn new(name: &'static str, form: Form, doc: &'static str) -> Self {
+        Self { name, form, doc, default: "", example: "" }
+    }
+
+    pub const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    pub const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// A value that could stand, as TOML: the row's example, its default, or the first of its words.
+    pub fn sample(&self, default: Option<&str>) -> String {
+        match (self.example, default, self.form) {
+            ("", Some(default), _) => default.to_owned(),
+            ("", None, Form::Words([first, ..])) if self.default.is_empty() => format!("\"{first}\""),
+            ("", None, _) => self.default.to_owned(),
+            (example, ..) => example.to_owned(),
+        }
+    }
+
+    /// How the key could be written: `tarry = 3`, or `kind = "mysql", or apache, http`.
+    pub fn how(&self) -> String {
+        let others = match self.form {
+            Form::Words([_, others @ ..]) if !others.is_empty() => format!(", or {}", others.join(", ")),
+            _ => String::new(),
+        };
+        format!("{} = {}{others}", self.name, self.sample(None))
+    }
+
+    /// What an error report may show of its value.
+    pub fn echo(&self) -> Echo {
+        match self.form {
+            Form::Words(_) | Form::Zone => Echo::Words,
+            Form::Address | Form::SecretPlace => Echo::Nothing,
+            Form::Number | Form::Flag | Form::Duration | Form::Text | Form::Program | Form::Table => Echo::Plain,
+        }
+    }
+}
 
 /// A table of the config.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +154,7 @@ impl<'a> Table<'a> {
     }
 
     /// The value of a key that must be there.
-    pub fn need(&self, key: &Key) -> Option<Item<'a>> {
+    pub fn need(&self, key: &ConfigKey) -> Option<Item<'a>> {
         let found = self.get(key.name);
         if found.is_none() {
             let message = format!("{} needs '{}'", self.shape.name, key.name);
@@ -197,8 +275,11 @@ impl<'a> Item<'a> {
         let text = self.text()?;
         if text.value.trim().is_empty() {
             self.wrong(format!("'{}' is empty", self.key), "write something between the quotes, or leave the key out");
-        } else if text.value.chars().any(char::is_control) {
-            self.wrong(format!("'{}' has a control character in it", self.key), "write printable characters only");
+        } else if text.value.chars().any(is_hostile) {
+            self.wrong(
+                format!("'{}' has a control or an invisible character in it", self.key),
+                "write printable characters only",
+            );
         }
         Some(text)
     }
@@ -399,7 +480,7 @@ pub(super) fn check_name(name: &At<&str>, diagnostics: &Diagnostics) {
             let message = format!("a name must have at most {LONGEST_NAME} characters");
             diagnostics.error(name.span.clone(), message, "write a shorter name");
         }
-        n if n.chars().any(char::is_control) => wrong("a name must not have control characters in it"),
+        n if n.chars().any(is_hostile) => wrong("a name must not have control or invisible characters in it"),
         n if n.chars().any(char::is_whitespace) => wrong("a name must not have a blank in it"),
         _ => {}
     }

@@ -22,7 +22,7 @@ use super::bounded;
 
 /// How patient a watch is.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct WatchPace {
     /// A change is told when nothing has happened for so long,
     quiet: Duration,
     /// but not later than this after its beginning.
@@ -31,8 +31,8 @@ struct Pace {
     look: Duration,
 }
 
-const PACE: Pace =
-    Pace { quiet: Duration::from_millis(100), most: Duration::from_secs(1), look: Duration::from_secs(5) };
+const PACE: WatchPace =
+    WatchPace { quiet: Duration::from_millis(100), most: Duration::from_secs(1), look: Duration::from_secs(5) };
 /// So many links on the way to a file, and it is no way.
 const MOST_LINKS: usize = 40;
 
@@ -63,7 +63,12 @@ pub fn watch(path: &Path, tell: impl Fn() + Send + 'static) -> Result<Watch, Wat
     watch_with(path, PACE, true, tell)
 }
 
-fn watch_with(path: &Path, pace: Pace, reports: bool, tell: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
+fn watch_with(
+    path: &Path,
+    pace: WatchPace,
+    reports: bool,
+    tell: impl Fn() + Send + 'static,
+) -> Result<Watch, WatchError> {
     let (signals, inbox) = sync_channel(16);
     let touched = signals.clone();
     let report = move |event: notify::Result<Event>| {
@@ -98,7 +103,7 @@ fn is_change(kind: EventKind) -> bool {
     !kind.is_access() || kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
 }
 
-fn run(inbox: &Receiver<Signal>, pace: Pace, mut aim: Aim, mut known: Known, tell: impl Fn()) {
+fn run(inbox: &Receiver<Signal>, pace: WatchPace, mut aim: Aim, mut known: Known, tell: impl Fn()) {
     loop {
         let touched = match inbox.recv_timeout(pace.look) {
             Ok(Signal::Touched) if settled(inbox, pace) => true,
@@ -121,7 +126,7 @@ fn run(inbox: &Receiver<Signal>, pace: Pace, mut aim: Aim, mut known: Known, tel
 }
 
 /// Waits until it is quiet; false: it is to stop.
-fn settled(inbox: &Receiver<Signal>, pace: Pace) -> bool {
+fn settled(inbox: &Receiver<Signal>, pace: WatchPace) -> bool {
     let end = Instant::now() + pace.most;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -240,14 +245,14 @@ fn steps(path: &Path) -> Vec<OsString> {
 
 /// What a look at a file says of bytes that are known: a save of one's own is no news.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum FileContent {
     /// It still is these.
     Same,
     /// It is others.
     Changed(Vec<u8>),
 }
 
-impl Seen {
+impl FileContent {
     /// Looks at a file.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Ask, Call, Progress, Reply, Request, Subject, beside, short};
 use crate::core::format::counted;
+use crate::core::format::is_hostile;
 
 /// So many may ask at once.
 const CALLERS: usize = 16;
@@ -141,7 +142,7 @@ async fn attend(stream: UnixStream, calls: &Sender<Call>) {
 fn read(question: &[u8]) -> Result<Request, String> {
     let request = serde_json::from_slice(question).map_err(|why| format!("this is no request: {why}"))?;
     if let Request::Command { by, .. } = &request
-        && (by.is_empty() || by.chars().count() > LONGEST_NAME || by.chars().any(char::is_control))
+        && (by.is_empty() || by.chars().count() > LONGEST_NAME || by.chars().any(is_hostile))
     {
         return Err(format!("'by' is a name of at most {LONGEST_NAME} characters"));
     }

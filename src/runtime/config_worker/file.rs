@@ -8,7 +8,9 @@ use crate::core::cluster::{Cluster, VmId};
 use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
 use crate::core::simulation::Plan;
-use crate::edge::config::{self, AmendError, Amended, BlockName, Config, KeyChange, SaveError, Seen, Target};
+use crate::edge::config::{
+    self, AmendError, Amended, BlockChange, BlockName, Config, EditTarget, FileContent, SaveError,
+};
 use crate::view::{Block, DraftView, Editing, Origin, Scope, SetValue};
 
 /// Edits that can be taken back.
@@ -34,7 +36,7 @@ pub(super) struct ConfigFile {
 struct Undo {
     before: Vec<u8>,
     after: Vec<u8>,
-    changed: Vec<KeyChange>,
+    changed: Vec<BlockChange>,
 }
 
 /// Why an edit was not made.
@@ -84,7 +86,7 @@ impl ConfigFile {
     /// The VMs' policy blocks as the file has them; of those that share one the first has the others.
     pub(super) fn blocks(&self, vms: &[Arc<str>]) -> Result<Vec<Block>, Refusal> {
         let names: Vec<&str> = vms.iter().map(|vm| &**vm).collect();
-        let block = |(found, vm): (Option<config::Block>, &Arc<str>)| {
+        let block = |(found, vm): (Option<config::PolicyBlock>, &Arc<str>)| {
             let found = found.ok_or_else(|| format!("{vm} has no policy in {}", self.file_name()))?;
             Ok(Block {
                 text: Arc::from(found.text.as_str()),
@@ -119,7 +121,7 @@ impl ConfigFile {
         for shared in config.origins.iter().filter_map(|origin| origin.shared.as_deref()) {
             *users.entry(shared).or_insert(0_usize) += 1;
         }
-        let origin = |origin: &config::Origin| Origin {
+        let origin = |origin: &config::PolicyOrigin| Origin {
             place: Arc::from(format!("{name}:{}", origin.line)),
             shared: origin.shared.as_deref().map(Arc::from),
             others: origin.shared.as_deref().map_or(0, |shared| users.get(shared).copied().unwrap_or(1) - 1),
@@ -130,7 +132,7 @@ impl ConfigFile {
     /// Whether somebody else changed the file: takes it over if it is right. `anyway`: also if it is as it was.
     pub(super) fn look(&mut self, anyway: bool) -> Option<ConfigAnswer> {
         let path = self.path.clone()?;
-        if !anyway && !self.bytes.is_empty() && matches!(Seen::look(&path, &self.bytes), Ok(Seen::Same)) {
+        if !anyway && !self.bytes.is_empty() && matches!(FileContent::look(&path, &self.bytes), Ok(FileContent::Same)) {
             let was_broken = self.broken.take().is_some();
             return was_broken.then_some(ConfigAnswer::Broken(None));
         }
@@ -185,7 +187,7 @@ impl ConfigFile {
             let key = key(self).ok_or_else(|| Refusal::from("that VM is not in the config any more"))?;
             self.change(None, |bytes, path| {
                 let vms: Vec<&str> = nudge.vms.iter().map(|vm| &**vm).collect();
-                config::amend_many(bytes, path, &vms, &[(key, Some(value.as_str()))], scope(nudge.scope))
+                config::amend_many(bytes, path, &vms, &[(key, Some(value.as_str()))], nudge.scope)
             })
         });
         done.map_or_else(|why| ConfigAnswer::Refused(why.to_string()), ConfigAnswer::Edited)
@@ -197,13 +199,13 @@ impl ConfigFile {
             Written::Block { vm, block, scope, text } => {
                 let apart = [*vm];
                 let target = match (&block.shared, scope) {
-                    (None, _) => Target::Own(vm),
-                    (Some(name), Scope::Block) => Target::Shared(name),
-                    (Some(_), Scope::Own) => Target::Apart(&apart),
+                    (None, _) => EditTarget::Own(vm),
+                    (Some(name), Scope::Block) => EditTarget::Shared(name),
+                    (Some(_), Scope::Own) => EditTarget::Apart(&apart),
                 };
                 config::amend(bytes, path, target, text)
             }
-            Written::Keys { vms, patch, scope: s } => config::amend_many(bytes, path, vms, patch, scope(*s)),
+            Written::Keys { vms, patch, scope: s } => config::amend_many(bytes, path, vms, patch, *s),
         })
     }
 
@@ -280,19 +282,12 @@ pub(super) enum Written<'a> {
     Keys { vms: &'a [&'a str], patch: &'a [(&'a str, Option<&'a str>)], scope: Scope },
 }
 
-const fn scope(scope: Scope) -> config::Scope {
-    match scope {
-        Scope::Block => config::Scope::Shared,
-        Scope::Own => config::Scope::Own,
-    }
-}
-
 /// The old values of an edit, set again one by one in a file that was changed since.
 fn value_by_value(
     bytes: &[u8],
     path: &std::path::Path,
     config: &Option<Config>,
-    changed: &[KeyChange],
+    changed: &[BlockChange],
 ) -> Result<Amended, Refusal> {
     let mut bytes = bytes.to_vec();
     let mut last = None;
@@ -305,7 +300,7 @@ fn value_by_value(
         };
         let vm = vm.ok_or("cannot be undone: the file was changed since, and the policy is not in it any more")?;
         let patch = [(change.key.as_str(), change.old.as_deref())];
-        let amended = config::amend_many(&bytes, path, &[vm.as_str()], &patch, config::Scope::Shared)
+        let amended = config::amend_many(&bytes, path, &[vm.as_str()], &patch, Scope::Block)
             .map_err(|error| Refusal::from(format!("cannot be undone: {error}")))?;
         if let Some(now) = amended.changed.iter().find(|now| now.key == change.key && now.old != change.new) {
             let now = now.old.as_deref().unwrap_or("not there");

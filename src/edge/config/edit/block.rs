@@ -1,24 +1,185 @@
-//! A policy block as a text of its own: what an operator edits, and whether it could stand.
+//! A policy block: where it stands in a file's text, in whichever of TOML's notations, and as a text of its own that an
+//! operator edits.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::super::diagnostics::Diagnostics;
 use super::super::model::Config;
+use super::super::redact::Redaction;
+use super::super::report::Diagnostics;
+use super::super::report::LineIndex;
 use super::super::report::{Problem, Report};
-use super::super::{lines::Lines, read, redact::Redaction, syntax};
-use super::place::{self, Given, Place};
-use super::splice::line_end;
+use super::super::{read, report};
+use super::splice::{Element, InlineTable, TextEdit, elements, eol, is_blank, line_end, line_start, next_line};
 use crate::core::cluster::VmId;
 use crate::core::policy::Settings;
 
+/// A key of a block and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BlockKey {
+    /// The key, unquoted.
+    pub name: String,
+    /// The last piece of the key, as it is written.
+    pub key: Range<usize>,
+    pub value: Range<usize>,
+}
+
+/// A policy block in a file's text.
+pub(super) struct BlockPlace<'t> {
+    text: &'t str,
+    /// Its header, its brace or its first key.
+    pub start: usize,
+    /// In the file's order.
+    pub entries: Vec<BlockKey>,
+    /// The elements of the inline table it is, or is in; `None`: its keys have lines of their own.
+    elements: Option<Vec<Element>>,
+}
+
+/// What stands in a VM's `policy`.
+pub(super) enum PolicyValue<'t> {
+    /// The name of a shared one.
+    Name(String, Range<usize>),
+    /// Its own.
+    Own(BlockPlace<'t>),
+}
+
+/// The policy of each VM of a parsed text, by name.
+pub(super) fn of_vms<'t>(text: &'t str, tree: &DeTable<'_>) -> Vec<(String, PolicyValue<'t>)> {
+    let vms = tree.get("vm").and_then(|vms| vms.get_ref().as_array());
+    let tables =
+        vms.into_iter().flat_map(|vms| vms.iter()).filter_map(|vm| Some((vm.get_ref().as_table()?, vm.span())));
+    let given = |(vm, span): (&DeTable<'_>, Range<usize>)| {
+        let name = vm.get("name")?.get_ref().as_str()?.to_owned();
+        let policy = vm.get("policy")?;
+        let given = match policy.get_ref() {
+            DeValue::String(shared) => PolicyValue::Name(shared.clone().into_owned(), policy.span()),
+            DeValue::Table(table) => PolicyValue::Own(BlockPlace::of(text, table, policy.span().start, span.start)?),
+            _ => return None,
+        };
+        Some((name, given))
+    };
+    tables.filter_map(given).collect()
+}
+
+/// The shared block of this name.
+pub(super) fn of_shared<'t>(text: &'t str, tree: &DeTable<'_>, name: &str) -> Option<BlockPlace<'t>> {
+    let policies = tree.get("policy")?;
+    let policy = policies.get_ref().as_table()?.get(name)?;
+    BlockPlace::of(text, policy.get_ref().as_table()?, policy.span().start, policies.span().start)
+}
+
+impl<'t> BlockPlace<'t> {
+    /// `start` and `parent`: where the table and the one around it stand.
+    fn of(text: &'t str, table: &DeTable<'_>, start: usize, parent: usize) -> Option<Self> {
+        let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+            let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
+            BlockKey { name: key.get_ref().clone().into_owned(), key: key.span(), value: value.span() }
+        };
+        let mut entries: Vec<BlockKey> = table.iter().map(entry).collect();
+        entries.sort_by_key(|entry| entry.key.start);
+        let brace = |at: usize| text.as_bytes().get(at) == Some(&b'{');
+        let header = text.as_bytes().get(start) == Some(&b'[');
+        let open = [start, parent].into_iter().find(|at| brace(*at)).filter(|_| !header);
+        let elements = open.map(|open| elements(text, open));
+        Some(Self { text, start, entries, elements })
+    }
+
+    /// What is written in a range.
+    pub fn raw(&self, range: &Range<usize>) -> &'t str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    /// The keys, each with its value as it is written.
+    pub fn written(&self) -> Vec<(String, String)> {
+        self.entries.iter().map(|entry| (entry.name.clone(), self.raw(&entry.value).to_owned())).collect()
+    }
+
+    /// Whether its keys have lines of their own, with room for a comment after each.
+    pub fn has_lines(&self) -> bool {
+        self.elements.is_none()
+    }
+
+    /// The comment after a key with a line of its own, with the blanks before it.
+    pub fn comment(&self, entry: &BlockKey) -> &'t str {
+        let rest = self.raw(&(entry.value.end..line_end(self.text, entry.value.end)));
+        if self.has_lines() && rest.contains('#') && is_blank(rest) { rest } else { "" }
+    }
+
+    /// Puts another comment after a key with a line of its own, or none.
+    pub fn commented(&self, entry: &BlockKey, comment: &str) -> Option<TextEdit> {
+        let old = self.comment(entry);
+        if !self.has_lines() || old.trim() == comment {
+            return None;
+        }
+        let blanks = old.split('#').next().filter(|blanks| !blanks.is_empty()).unwrap_or(" ");
+        let text = if comment.is_empty() { String::new() } else { format!("{blanks}{comment}") };
+        Some(TextEdit { range: entry.value.end..entry.value.end + old.len(), text })
+    }
+
+    /// Takes keys out and puts others in, after the last that stays.
+    pub fn reshaped(&self, gone: &[&str], new: &[(String, String)]) -> Vec<TextEdit> {
+        let goes = |entry: &BlockKey| gone.contains(&entry.name.as_str());
+        let Some(anchor) = self.entries.iter().rfind(|entry| !goes(entry)) else { return Vec::new() };
+        let written = |begin: usize| -> Vec<String> {
+            let path = self.raw(&(begin..anchor.key.start));
+            new.iter().map(|(key, value)| format!("{path}{key}{}{value}", self.sign(anchor, key))).collect()
+        };
+        let Some(elements) = &self.elements else {
+            let begin = line_start(self.text, anchor.key.start);
+            let eol = eol(self.text, anchor.value.end);
+            let lines: String = written(begin).iter().map(|line| format!("{eol}{line}")).collect();
+            let mut edits = self.without_lines(self.entries.iter().filter(|entry| goes(entry)));
+            edits.push(TextEdit::insert(line_end(self.text, anchor.value.end), lines));
+            return edits;
+        };
+        let holds = |element: &Element, entry: &BlockKey| element.range.contains(&entry.key.start);
+        let gone = elements.iter().map(|element| self.entries.iter().any(|e| goes(e) && holds(element, e))).collect();
+        let table = InlineTable { text: self.text, elements: elements.clone(), gone };
+        let mut edits = table.removals();
+        if let Some(at) = elements.iter().position(|element| holds(element, anchor)).filter(|_| !new.is_empty()) {
+            edits.extend(table.insertion(at, &written(elements[at].range.start)));
+        }
+        edits
+    }
+
+    /// Takes whole lines out; a file without a last line end keeps none.
+    fn without_lines<'e>(&self, entries: impl Iterator<Item = &'e BlockKey>) -> Vec<TextEdit> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for entry in entries {
+            let line = line_start(self.text, entry.key.start)..next_line(self.text, entry.value.end);
+            match ranges.last_mut() {
+                Some(last) if last.end == line.start => last.end = line.end,
+                _ => ranges.push(line),
+            }
+        }
+        if let Some(last) = ranges.last_mut().filter(|last| last.end == self.text.len() && !self.text.ends_with('\n')) {
+            let head = self.text.get(..last.start).unwrap_or_default();
+            let head = head.strip_suffix('\n').unwrap_or(head);
+            last.start = head.strip_suffix('\r').unwrap_or(head).len();
+        }
+        ranges.into_iter().map(TextEdit::remove).collect()
+    }
+
+    /// What stands between a new key and its value: as at the anchor, its sign in the same column if blanks led to it.
+    fn sign(&self, anchor: &BlockKey, key: &str) -> String {
+        let gap = self.raw(&(anchor.key.end..anchor.value.start));
+        let blanks = gap.len() - gap.trim_start().len();
+        if blanks < 2 {
+            return gap.to_owned();
+        }
+        let column = anchor.key.len() + blanks;
+        format!("{}{}", " ".repeat(column.saturating_sub(key.len()).max(1)), gap.trim_start())
+    }
+}
+
 /// A VM's policy block, one key a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub struct PolicyBlock {
     /// TOML, `KEY = VALUE` in the file's order and notation, with the comments after keys that have lines of their own;
     /// lines end with `\n`.
     pub text: String,
@@ -31,45 +192,45 @@ pub struct Block {
 }
 
 /// The policy block of a VM, if the text is TOML and has that VM with a policy.
-pub fn block_of(text: &str, vm: &str) -> Option<Block> {
+pub fn block_of(text: &str, vm: &str) -> Option<PolicyBlock> {
     blocks_of(text, &[vm]).pop()?
 }
 
 /// The policy blocks of some VMs, read from the text once. Of VMs that share a block the first has the others.
-pub fn blocks_of(text: &str, vms: &[&str]) -> Vec<Option<Block>> {
+pub fn blocks_of(text: &str, vms: &[&str]) -> Vec<Option<PolicyBlock>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Ok(tree) = DeTable::parse(text) else { return vec![None; vms.len()] };
-    let (all, lines) = (place::of_vms(text, tree.get_ref()), Lines::of(text));
-    let mut by_name: HashMap<&str, &Given<'_>> = HashMap::new();
+    let (all, lines) = (of_vms(text, tree.get_ref()), LineIndex::of(text));
+    let mut by_name: HashMap<&str, &PolicyValue<'_>> = HashMap::new();
     for (name, given) in &all {
         by_name.entry(name).or_insert(given);
     }
-    let mut seen: HashMap<&str, Block> = HashMap::new();
+    let mut seen: HashMap<&str, PolicyBlock> = HashMap::new();
     let mut block = |vm: &&str| {
-        let block = |place: &Place<'_>, shared: Option<&str>, others: Vec<String>| {
+        let block = |place: &BlockPlace<'_>, shared: Option<&str>, others: Vec<String>| {
             let line = u32::try_from(lines.at(place.start).0 + 1).unwrap_or(u32::MAX);
-            Block { text: lines_of(place), line, shared: shared.map(str::to_owned), others }
+            PolicyBlock { text: lines_of(place), line, shared: shared.map(str::to_owned), others }
         };
         let shared = match *by_name.get(vm)? {
-            Given::Own(place) => return Some(block(place, None, Vec::new())),
-            Given::Name(shared, _) => shared,
+            PolicyValue::Own(place) => return Some(block(place, None, Vec::new())),
+            PolicyValue::Name(shared, _) => shared,
         };
         if let Some(block) = seen.get(shared.as_str()) {
             return Some(block.clone());
         }
-        let shares = |given: &Given<'_>| matches!(given, Given::Name(name, _) if name == shared);
+        let shares = |given: &PolicyValue<'_>| matches!(given, PolicyValue::Name(name, _) if name == shared);
         let others = all.iter().filter(|(name, given)| name != vm && shares(given)).map(|(name, _)| name.clone());
-        let found = block(&place::of_shared(text, tree.get_ref(), shared)?, Some(shared), others.collect());
-        seen.insert(shared, Block { others: Vec::new(), ..found.clone() });
+        let found = block(&of_shared(text, tree.get_ref(), shared)?, Some(shared), others.collect());
+        seen.insert(shared, PolicyBlock { others: Vec::new(), ..found.clone() });
         Some(found)
     };
     vms.iter().map(&mut block).collect()
 }
 
 /// A block's keys, one a line.
-fn lines_of(place: &Place<'_>) -> String {
+fn lines_of(place: &BlockPlace<'_>) -> String {
     let line =
-        |entry: &place::Entry| format!("{} = {}{}\n", entry.name, unix(place.raw(&entry.value)), place.comment(entry));
+        |entry: &BlockKey| format!("{} = {}{}\n", entry.name, unix(place.raw(&entry.value)), place.comment(entry));
     place.entries.iter().map(line).collect()
 }
 
@@ -109,7 +270,7 @@ impl BlockContext {
 /// Everything that is wrong with it, in order of position; never empty.
 pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mended, mut errors) = syntax::mended(text);
+    let (mended, mut errors) = report::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
     let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty(), read::echo));
@@ -118,7 +279,7 @@ pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<P
     let (mut found, redaction) = diagnostics.into_parts();
     found.sort_by_key(|fault| fault.span.start);
     found.dedup();
-    let faults = syntax::join(text, &errors, found, &redaction);
+    let faults = report::join(text, &errors, found, &redaction);
     match settings {
         Some(settings) if faults.is_empty() => Ok(settings),
         _ => Err(Report::new(Path::new(""), text, faults, &redaction).into_problems()),
@@ -127,7 +288,7 @@ pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<P
 
 /// A key of a block's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct BlockLine {
     pub key: String,
     /// As it is written.
     pub value: String,
@@ -136,7 +297,7 @@ pub(super) struct Line {
 }
 
 /// The keys of a block that was checked, in its order.
-pub(super) fn lines(text: &str) -> Vec<Line> {
+pub(super) fn lines(text: &str) -> Vec<BlockLine> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Ok(tree) = DeTable::parse(text) else { return Vec::new() };
     let mut entries: Vec<_> = tree.get_ref().iter().collect();
@@ -146,7 +307,7 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
         let rest = text.get(span.end..line_end(text, span.end)).unwrap_or_default().trim();
         let value = text.get(span).unwrap_or_default().to_owned();
         let comment = if rest.starts_with('#') { rest.to_owned() } else { String::new() };
-        Line { key: key.get_ref().clone().into_owned(), value, comment }
+        BlockLine { key: key.get_ref().clone().into_owned(), value, comment }
     };
     entries.into_iter().map(line).collect()
 }

@@ -4,8 +4,6 @@
 //! is given out only if the policies that were to change did, and nothing else.
 
 mod block;
-mod inline;
-mod place;
 mod splice;
 mod work;
 
@@ -14,31 +12,23 @@ use std::path::Path;
 
 use thiserror::Error;
 
-pub use block::{Block, BlockContext, block_of, blocks_of, check_block};
+pub use block::{BlockContext, PolicyBlock, block_of, blocks_of, check_block};
 
-use self::place::Given;
-use self::work::{File, Found, Wanted, Work};
+use self::block::PolicyValue;
+use self::work::{Found, ParsedFile, Wanted, Work};
 use super::model::Config;
 use super::report::{Problem, Report};
+use crate::core::policy::Scope;
 
 /// Which policy block is to be what an operator wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum EditTarget<'a> {
     /// This VM's own.
     Own(&'a str),
     /// The shared one of this name.
     Shared(&'a str),
     /// One each for these VMs, instead of those they share.
     Apart(&'a [&'a str]),
-}
-
-/// What a change of single keys does to VMs with a shared block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// It changes the block, for all that share it.
-    Shared,
-    /// It gives each of the VMs a block of its own.
-    Own,
 }
 
 /// Keys to be set to these values, as TOML, or to be taken out.
@@ -55,7 +45,7 @@ pub enum BlockName {
 
 /// One key that changed, its values as the file writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyChange {
+pub struct BlockChange {
     /// In this block. Where a VM got its own, the old values are those of the block it shared.
     pub block: BlockName,
     /// This key.
@@ -72,7 +62,7 @@ pub struct Amended {
     /// The whole file.
     pub bytes: Vec<u8>,
     /// Which values changed, block by block; empty if none did, though comments may have.
-    pub changed: Vec<KeyChange>,
+    pub changed: Vec<BlockChange>,
     /// What the changed file says.
     pub config: Config,
 }
@@ -108,17 +98,19 @@ fn first(problems: &[Problem]) -> String {
 ///
 /// # Errors
 /// Why the file stays as it is.
-pub fn amend(bytes: &[u8], path: &Path, target: Target<'_>, block_text: &str) -> Result<Amended, AmendError> {
-    let file = File::read(bytes, path)?;
+pub fn amend(bytes: &[u8], path: &Path, target: EditTarget<'_>, block_text: &str) -> Result<Amended, AmendError> {
+    let file = ParsedFile::read(bytes, path)?;
     let found = Found::of(&file)?;
     let (mut work, wanted) = (Work::new(&file), Wanted::Block(block_text));
     match target {
-        Target::Own(vm) => match found.given(vm)? {
-            Given::Own(place) => work.own(vm, place, &wanted)?,
-            Given::Name(..) => return Err(AmendError::Missing(format!("VM '{vm}' has no policy block of its own"))),
+        EditTarget::Own(vm) => match found.given(vm)? {
+            PolicyValue::Own(place) => work.own(vm, place, &wanted)?,
+            PolicyValue::Name(..) => {
+                return Err(AmendError::Missing(format!("VM '{vm}' has no policy block of its own")));
+            }
         },
-        Target::Shared(name) => work.shared(name, &found.shared(name)?, &wanted)?,
-        Target::Apart(vms) => vms.iter().try_for_each(|vm| work.apart(vm, &found, &wanted))?,
+        EditTarget::Shared(name) => work.shared(name, &found.shared(name)?, &wanted)?,
+        EditTarget::Apart(vms) => vms.iter().try_for_each(|vm| work.apart(vm, &found, &wanted))?,
     }
     work.finish()
 }
@@ -134,15 +126,15 @@ pub fn amend_many(
     patch: &Patch<'_>,
     scope: Scope,
 ) -> Result<Amended, AmendError> {
-    let file = File::read(bytes, path)?;
+    let file = ParsedFile::read(bytes, path)?;
     let found = Found::of(&file)?;
     let (mut work, wanted) = (Work::new(&file), Wanted::Patch(patch));
     let mut done: HashSet<&str> = HashSet::new();
     for vm in vms {
         match (found.given(vm)?, scope) {
-            (Given::Own(place), _) if done.insert(vm) => work.own(vm, place, &wanted)?,
-            (Given::Name(..), Scope::Own) if done.insert(vm) => work.apart(vm, &found, &wanted)?,
-            (Given::Name(name, _), Scope::Shared) if done.insert(name) => {
+            (PolicyValue::Own(place), _) if done.insert(vm) => work.own(vm, place, &wanted)?,
+            (PolicyValue::Name(..), Scope::Own) if done.insert(vm) => work.apart(vm, &found, &wanted)?,
+            (PolicyValue::Name(name, _), Scope::Block) if done.insert(name) => {
                 work.shared(name, &found.shared(name)?, &wanted)?;
             }
             _ => {}

@@ -7,11 +7,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::model::Config;
-use super::super::report::Report;
-use super::block::{BlockContext, check_block, lines, unix};
-use super::place::{self, Given, Place};
-use super::splice::{Edit, eol, spliced};
-use super::{AmendError, Amended, BlockName, KeyChange, Patch};
+use super::block::{self, BlockContext, BlockPlace, PolicyValue, check_block, lines, unix};
+use super::splice::{TextEdit, eol, spliced};
+use super::{AmendError, Amended, BlockChange, BlockName, Patch};
 use crate::core::cluster::VmId;
 use crate::core::policy::Settings;
 
@@ -19,7 +17,7 @@ use crate::core::policy::Settings;
 type Keys = Vec<(String, String)>;
 
 /// A file to be changed.
-pub(super) struct File<'a> {
+pub(super) struct ParsedFile<'a> {
     path: &'a Path,
     /// Without its byte order mark.
     text: &'a str,
@@ -28,10 +26,10 @@ pub(super) struct File<'a> {
     config: Config,
 }
 
-impl<'a> File<'a> {
+impl<'a> ParsedFile<'a> {
     pub fn read(bytes: &'a [u8], path: &'a Path) -> Result<Self, AmendError> {
         let whole = std::str::from_utf8(bytes)
-            .map_err(|error| AmendError::Broken(Report::not_utf8(path, bytes, error.valid_up_to())))?;
+            .map_err(|error| AmendError::Broken(super::super::not_utf8(path, bytes, error.valid_up_to())))?;
         let config = super::super::parse(path, whole).map_err(AmendError::Broken)?;
         let (mark, text) = match whole.strip_prefix('\u{feff}') {
             Some(text) => ("\u{feff}", text),
@@ -44,25 +42,25 @@ impl<'a> File<'a> {
 
 /// Where the policies of a file stand.
 pub(super) struct Found<'f> {
-    file: &'f File<'f>,
-    vms: HashMap<String, Given<'f>>,
+    file: &'f ParsedFile<'f>,
+    vms: HashMap<String, PolicyValue<'f>>,
 }
 
 impl<'f> Found<'f> {
-    pub fn of(file: &'f File<'f>) -> Result<Self, AmendError> {
-        let vms: HashMap<_, _> = place::of_vms(file.text, file.tree.get_ref()).into_iter().collect();
+    pub fn of(file: &'f ParsedFile<'f>) -> Result<Self, AmendError> {
+        let vms: HashMap<_, _> = block::of_vms(file.text, file.tree.get_ref()).into_iter().collect();
         // The reader saw as many.
         if vms.len() == file.config.cluster.vms.len() { Ok(Self { file, vms }) } else { Err(AmendError::Strayed) }
     }
 
     /// The policy of a VM.
-    pub fn given(&self, vm: &str) -> Result<&Given<'f>, AmendError> {
+    pub fn given(&self, vm: &str) -> Result<&PolicyValue<'f>, AmendError> {
         self.vms.get(vm).ok_or_else(|| AmendError::Missing(format!("the config has no VM '{vm}'")))
     }
 
     /// The shared policy of a name.
-    pub fn shared(&self, name: &str) -> Result<Place<'f>, AmendError> {
-        let found = place::of_shared(self.file.text, self.file.tree.get_ref(), name);
+    pub fn shared(&self, name: &str) -> Result<BlockPlace<'f>, AmendError> {
+        let found = block::of_shared(self.file.text, self.file.tree.get_ref(), name);
         found.ok_or_else(|| AmendError::Missing(format!("the config has no [policy.{name}]")))
     }
 }
@@ -139,33 +137,33 @@ fn is_same(one: &str, other: &str) -> bool {
 
 /// A change in the making.
 pub(super) struct Work<'f> {
-    file: &'f File<'f>,
-    edits: Vec<Edit>,
-    changed: Vec<KeyChange>,
+    file: &'f ParsedFile<'f>,
+    edits: Vec<TextEdit>,
+    changed: Vec<BlockChange>,
     /// What the changed file must say.
     expected: Config,
 }
 
 impl<'f> Work<'f> {
-    pub fn new(file: &'f File<'f>) -> Self {
+    pub fn new(file: &'f ParsedFile<'f>) -> Self {
         Self { file, edits: Vec::new(), changed: Vec::new(), expected: file.config.clone() }
     }
 
     /// Changes a VM's own block.
-    pub fn own(&mut self, vm: &str, place: &Place<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
+    pub fn own(&mut self, vm: &str, place: &BlockPlace<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
         let id = self.file.config.cluster.vm_named(vm);
         self.reshape(&BlockName::Vm(vm.to_owned()), id.into_iter().collect(), place, wanted)
     }
 
     /// Changes a shared block.
-    pub fn shared(&mut self, name: &str, place: &Place<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
+    pub fn shared(&mut self, name: &str, place: &BlockPlace<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
         let vms = self.file.config.sharing(name).collect();
         self.reshape(&BlockName::Shared(name.to_owned()), vms, place, wanted)
     }
 
     /// Gives a VM its own block.
     pub fn apart(&mut self, vm: &str, found: &Found<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
-        let Given::Name(shared, given) = found.given(vm)? else {
+        let PolicyValue::Name(shared, given) = found.given(vm)? else {
             return Err(AmendError::Missing(format!("VM '{vm}' has a policy block of its own already")));
         };
         let old = found.shared(shared)?.written();
@@ -180,14 +178,14 @@ impl<'f> Work<'f> {
         let table = format!("{{ {} }}", keys.join(", "));
         let block = BlockName::Vm(vm.to_owned());
         let name = self.file.text.get(given.clone()).map(str::to_owned);
-        self.changed.push(KeyChange {
+        self.changed.push(BlockChange {
             block: block.clone(),
             key: "policy".to_owned(),
             old: name,
             new: Some(table.clone()),
         });
         self.note(&block, &old, &new);
-        self.edits.push(Edit { range: given.clone(), text: table });
+        self.edits.push(TextEdit { range: given.clone(), text: table });
         Ok(())
     }
 
@@ -195,7 +193,7 @@ impl<'f> Work<'f> {
         &mut self,
         block: &BlockName,
         vms: Vec<VmId>,
-        place: &Place<'_>,
+        place: &BlockPlace<'_>,
         wanted: &Wanted<'_>,
     ) -> Result<(), AmendError> {
         let old = place.written();
@@ -210,7 +208,7 @@ impl<'f> Work<'f> {
                 Some(entry) if unix(place.raw(&entry.value)) == unix(value) => {}
                 Some(entry) => {
                     let text = self.ended(value, entry.value.end);
-                    self.edits.push(Edit { range: entry.value.clone(), text });
+                    self.edits.push(TextEdit { range: entry.value.clone(), text });
                 }
                 None => {
                     let comment = comment.filter(|comment| !comment.is_empty());
@@ -246,7 +244,7 @@ impl<'f> Work<'f> {
         for (key, _) in new.iter().chain(gone) {
             let (old, new) = (value(old, key), value(new, key));
             if old.as_deref().map(unix) != new.as_deref().map(unix) {
-                self.changed.push(KeyChange { block: block.clone(), key: key.clone(), old, new });
+                self.changed.push(BlockChange { block: block.clone(), key: key.clone(), old, new });
             }
         }
     }
@@ -262,7 +260,7 @@ impl<'f> Work<'f> {
         let Self { file, edits, changed, mut expected } = self;
         let text = file.mark.to_owned() + &spliced(file.text, edits);
         let config = super::super::parse(file.path, &text).map_err(AmendError::Refused)?;
-        // Lines may move, the rest of where a policy stands may not.
+        // LineIndex may move, the rest of where a policy stands may not.
         let shared =
             |config: &Config| -> Vec<Option<String>> { config.origins.iter().map(|o| o.shared.clone()).collect() };
         if shared(&config) != shared(&expected) {

@@ -1,9 +1,12 @@
-//! Addresses: a monitor's url and a hypervisor's uri, of the right scheme and without a password.
+//! Addresses: a monitor's url and a hypervisor's uri, of the right scheme and without a password; and `{word}` in a text, which
+//! stands for something else.
 
 use url::Url;
 
 use super::super::toml_reader::Item;
-use super::template;
+use super::super::words::{did_you_mean, if_near};
+
+use crate::core::format::is_hostile;
 
 const PASSWORD: &str = "a password stands in the url";
 
@@ -81,14 +84,14 @@ pub(super) const TEMPLATE: &str = "qemu+ssh://root@{host}/system";
 /// A driver's uri, in which `{host}` may stand for a host's name.
 pub(super) fn template(item: &Item<'_>, key: &str) -> Option<String> {
     let text = item.text()?.value;
-    let known = template::check(item, text, key, &[HOST]);
+    let known = check_placeholders(item, text, key, &[HOST]);
     (check_uri(item, &text.replace(HOST, "host"), TEMPLATE) && known).then(|| text.to_owned())
 }
 
 /// A host's own uri.
 pub(super) fn own(item: &Item<'_>, host: &str) -> Option<String> {
     let text = item.text()?.value;
-    if template::placeholders(text).next().is_some() {
+    if placeholders(text).next().is_some() {
         let help = format!("write {}: {HOST} belongs in the driver's uri", example(host));
         item.wrong("a host's own uri has no placeholders", help);
         return None;
@@ -127,12 +130,40 @@ fn check_uri(item: &Item<'_>, uri: &str, example: &str) -> bool {
         _ if secret => item.wrong("a password stands in the uri", SECRET),
         _ if !uri.contains("://") => item.wrong("this is no uri: it has no ://", example),
         Err(error) => item.wrong(format!("this is no uri: {error}"), example),
-        Ok(_) if uri.chars().any(|c| c.is_whitespace() || c.is_control()) => {
-            item.wrong("this is no uri: it has a blank or a control character in it", example);
+        Ok(_) if uri.chars().any(|c| c.is_whitespace() || is_hostile(c)) => {
+            item.wrong("this is no uri: it has a blank, a control or an invisible character in it", example);
         }
         Ok(_) => return true,
     }
     false
+}
+
+/// The words in braces of a text, with their braces, in order.
+pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('{').filter_map(|(at, _)| {
+        let tail = text.get(at..)?;
+        let whole = tail.get(..=tail.find('}')?)?;
+        let word = whole.strip_prefix('{')?.strip_suffix('}')?;
+        let begins = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let goes_on = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        (begins && goes_on).then_some(whole)
+    })
+}
+
+/// Records the placeholders of a text that stand for nothing in this key; whether there are none.
+pub(super) fn check_placeholders(item: &Item<'_>, text: &str, key: &str, known: &[&str]) -> bool {
+    let mut right = true;
+    for unknown in placeholders(text).filter(|word| !known.contains(word)) {
+        let help = match known {
+            [only] => format!("write {only}"),
+            _ => did_you_mean(unknown, known.iter().copied()),
+        };
+        let near = if_near(unknown, known.iter().copied());
+        let unknown = if near.is_empty() { "with this name" } else { unknown };
+        item.wrong(format!("'{key}' has no placeholder {unknown}"), help);
+        right = false;
+    }
+    right
 }
 
 #[cfg(test)]
@@ -147,5 +178,13 @@ mod tests {
         for uri in ["qemu+tcp://mln1/system", "qemu+ssh://root@[::1]:22/system", "test:///default", "test://"] {
             assert!(!is_local(uri), "{uri}");
         }
+    }
+
+    #[test]
+    fn a_word_in_braces_is_a_placeholder_and_nothing_else() {
+        let found = |text| placeholders(text).collect::<Vec<_>>();
+        assert_eq!(found("{vm}@{host_state}{x1}"), ["{vm}", "{host_state}", "{x1}"]);
+        assert_eq!(found("{{vm}} ${HOME}"), ["{vm}", "{HOME}"]);
+        assert_eq!(found("{} { vm } {print $1} a{3} {vm é{to"), Vec::<&str>::new());
     }
 }

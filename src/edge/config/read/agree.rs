@@ -1,16 +1,24 @@
-//! What must agree with what is around it: a policy with the service, the array, the deadline, alike in a whole file and
-//! in one block of it; and both with what moves the VM.
+//! What a policy must agree with: the service, the array, the deadline and the driver. The rules are the same for a whole file
+//! and for one block of it.
 
-use super::policy::PolicyKind;
-use crate::core::cluster::{Driver, Source, Span};
+use std::hash::Hash;
+
+use toml::de::DeTable;
+
+use super::super::report::Diagnostics;
+use super::super::toml_reader::Table;
+use super::policy;
+use super::policy::{Policy, PolicyKind};
+use crate::core::cluster::{Cluster, Direction, Driver, Monitor, Source, Span, VmId};
 use crate::core::format::exact_span;
+use crate::core::policy::Settings;
 use crate::core::simulation::{Service, VmPlan};
 
 /// What is wrong, and what would be right.
-type Fault<M> = Option<(M, &'static str)>;
+type ConfigFault<M> = Option<(M, &'static str)>;
 
 /// A site policy works through queues, the others watch an indicator.
-pub(super) fn with_service(kind: PolicyKind, queue: bool) -> Fault<&'static str> {
+pub(super) fn with_service(kind: PolicyKind, queue: bool) -> ConfigFault<&'static str> {
     match (kind == PolicyKind::Site, queue) {
         (true, false) => Some((
             "a site policy needs a monitor that reports job queues",
@@ -25,7 +33,7 @@ pub(super) fn with_service(kind: PolicyKind, queue: bool) -> Fault<&'static str>
 }
 
 /// A policy that moves to the base needs one.
-pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> Fault<String> {
+pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> ConfigFault<String> {
     let needs = matches!(kind, PolicyKind::Base | PolicyKind::Schedule);
     (needs && !base).then(|| {
         let message = format!("this policy moves to the base, and array '{array}' has none");
@@ -34,7 +42,7 @@ pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> Fault<Str
 }
 
 /// Whose figures a monitor reads must move the VM too.
-pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> Fault<String> {
+pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> ConfigFault<String> {
     let (what, needed, help) = match (source, driver) {
         (Source::Hypervisor { .. }, Driver::Simulator | Driver::Command(_)) => (
             "a monitor of kind 'hypervisor'",
@@ -51,7 +59,7 @@ pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> Faul
 }
 
 /// Between two sites only the simulator moves VMs so far.
-pub(super) fn between_sites(array: &str, driver: &Driver) -> Fault<String> {
+pub(super) fn between_sites(array: &str, driver: &Driver) -> ConfigFault<String> {
     (*driver != Driver::Simulator).then(|| {
         let message = format!("moves between sites need the simulator, and array '{array}' has '{}'", driver.word());
         (message, "use another policy: no other driver moves VMs between sites yet")
@@ -81,7 +89,7 @@ impl Deadline {
     }
 
     /// An http check that times out is a sample of its deadline: at or under the threshold it would never count.
-    pub(super) fn and_threshold(self, threshold: f64) -> Fault<String> {
+    pub(super) fn and_threshold(self, threshold: f64) -> ConfigFault<String> {
         const LONGER: &str =
             "a check that times out counts as its deadline: write a longer deadline, or a lower threshold";
         let (deadline, which, help) = match self {
@@ -94,5 +102,72 @@ impl Deadline {
         };
         let message = || format!("the {which} {} is not above the threshold of {threshold} ms", exact_span(deadline));
         (deadline.millis() as f64 <= threshold).then(|| (message(), help))
+    }
+}
+
+/// What a VM brings that its policy must agree with.
+#[derive(Debug, Clone)]
+pub(in super::super) struct User {
+    vm: String,
+    direction: Direction,
+    /// It reports job queues.
+    queue: bool,
+    array: String,
+    /// Its array has a base.
+    base: bool,
+    /// Of an http check.
+    deadline: Option<Deadline>,
+}
+
+impl User {
+    /// A VM of a cluster that was read.
+    pub fn of(cluster: &Cluster, id: VmId, monitor: &Monitor, plan: &VmPlan) -> Self {
+        let vm = cluster.vm(id);
+        let array = cluster.array(vm.array);
+        let is_set = monitor.deadline != Monitor::default_deadline(vm.interval);
+        Self {
+            vm: vm.name.to_string(),
+            direction: vm.policy.direction,
+            queue: plan.service == Some(Service::Queue),
+            array: array.name.to_string(),
+            base: array.base.is_some(),
+            deadline: Deadline::of(&monitor.source, plan, monitor.deadline, is_set),
+        }
+    }
+
+    /// What tells VMs apart to a policy: of two with the same, one is enough.
+    pub fn needs(&self) -> impl Hash + Eq + use<> {
+        (self.direction == Direction::LowerIsWorse, self.queue, self.array.clone(), self.deadline)
+    }
+
+    fn check(&self, policy: &Policy, diagnostics: &Diagnostics) {
+        if let Some(kind) = &policy.kind {
+            if let Some((message, help)) = with_service(kind.value, self.queue) {
+                diagnostics.error(kind.span.clone(), message, help);
+            }
+            if let Some((message, help)) = with_array(kind.value, &self.array, self.base) {
+                diagnostics.error(kind.span.clone(), message, help);
+            }
+        }
+        let Some((high, deadline)) = policy.high.as_ref().zip(self.deadline) else { return };
+        if let Some((message, help)) = deadline.and_threshold(high.value) {
+            diagnostics.error(high.span.clone(), message, help);
+        }
+    }
+}
+
+/// What the first of these VMs gets of a block, the faults it has for any of them recorded in `diagnostics`; without VMs, what one
+/// would get for which higher is worse. Another VM gets the same, but for its direction.
+pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], diagnostics: &Diagnostics) -> Option<Settings> {
+    let policy = policy::read(Table::root(tree, policy::POLICY, diagnostics), diagnostics);
+    let settings = |user: &User| {
+        user.check(&policy, diagnostics);
+        policy.settings(user.direction, &user.vm, diagnostics)
+    };
+    let all: Vec<Option<Settings>> = users.iter().map(settings).collect();
+    policy.check_alone(diagnostics);
+    match all.into_iter().next() {
+        Some(first) => first,
+        None => policy.settings(Direction::default(), "", &Diagnostics::default()),
     }
 }

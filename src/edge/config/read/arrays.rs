@@ -1,19 +1,18 @@
-//! `[[array]]`: arrays, their hosts in ring order, and their drivers.
+//! `[[array]]`: arrays, their hosts in ring order, their drivers, and how the drivers reach the hosts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::super::diagnostics::Diagnostics;
 use super::super::keys::{
-    Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, text, words_of, write,
+    ConfigKey, Form, KeyField, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, text, words_of, write,
 };
-use super::super::toml_reader::{Item, Shape, Table};
+use super::super::report::Diagnostics;
+use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
-use super::driver;
-use super::reaches::{self, Entry};
-use super::sites::Sites;
-use super::{check_unique, lookup};
-use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Name, Pick, Reach, SiteId};
+use super::driver::GivenDriver;
+use super::top::Sites;
+use super::{address, check_unique, driver, lookup};
+use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Libvirt, Name, Pick, Reach, SiteId};
 
 const EXAMPLE: &str = "[{ name = \"mln1\" }, { name = \"mln2\" }]";
 
@@ -21,19 +20,30 @@ const EXAMPLE: &str = "[{ name = \"mln1\" }, { name = \"mln2\" }]";
 const DEFAULT_GHZ: f64 = 8.0;
 pub(in super::super) const PICKS: [(&str, Pick); 2] = [("next", Pick::Next), ("best", Pick::Best)];
 
-const NAME: Key = Key::new("name", Form::Text, "Its name, without blanks").example("\"a\"");
-const HOSTS: Key =
-    Key::new("host", Form::Table, "The hosts, in the order of their ring: later = better; a name alone is enough")
-        .example(EXAMPLE);
+const NAME: ConfigKey = ConfigKey::new("name", Form::Text, "Its name, without blanks").example("\"a\"");
+const HOSTS: ConfigKey = ConfigKey::new(
+    "host",
+    Form::Table,
+    "The hosts, in the order of their ring: later = better; a name alone is enough",
+)
+.example(EXAMPLE);
 
-const ARRAY_KEYS: [Key; 6] = [
+const ARRAY_KEYS: [ConfigKey; 6] = [
     NAME,
-    Key::new("site", Form::Text, "The site it is at").default("the home site"),
-    Key::new("driver", Form::Words(&["simulator", "libvirt"]), "What moves the VMs: a word, or a table of its own")
-        .default("\"simulator\""),
-    Key::new("base", Form::Text, "A cheap host of the array outside the ring: VMs go there only by a move to base")
-        .default("none"),
-    Key::new(
+    ConfigKey::new("site", Form::Text, "The site it is at").default("the home site"),
+    ConfigKey::new(
+        "driver",
+        Form::Words(&["simulator", "libvirt"]),
+        "What moves the VMs: a word, or a table of its own",
+    )
+    .default("\"simulator\""),
+    ConfigKey::new(
+        "base",
+        Form::Text,
+        "A cheap host of the array outside the ring: VMs go there only by a move to base",
+    )
+    .default("none"),
+    ConfigKey::new(
         "pick",
         Form::Words(const { &words_of(&PICKS) }),
         "Where a move goes: to the next host of the ring, or to the best one, if it is better",
@@ -48,35 +58,40 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
 
 const ARRAY: Shape = shape!("an array", kinds);
 
-const HOST_NAME: Key = Key::new("name", Form::Text, "Its name, without blanks").example("\"mln1\"");
-const HOST_URI: Key = Key::new("uri", Form::Address, "How libvirt reaches this host from here").default("the driver's");
-const HOST_PEER_URI: Key =
-    Key::new("peer_uri", Form::Address, "How libvirt reaches it from the other hosts").default("the driver's");
+const HOST_NAME: ConfigKey = ConfigKey::new("name", Form::Text, "Its name, without blanks").example("\"mln1\"");
+const HOST_URI: ConfigKey =
+    ConfigKey::new("uri", Form::Address, "How libvirt reaches this host from here").default("the driver's");
+const HOST_PEER_URI: ConfigKey =
+    ConfigKey::new("peer_uri", Form::Address, "How libvirt reaches it from the other hosts").default("the driver's");
 
 /// A host, and its CPU in GHz.
 type SimulatedHost = (Host, f64);
 
-const HOST_FIELDS: [Field<SimulatedHost>; 4] = [
-    Field {
-        key: Key::new("capacity", Form::Number, "How many VMs it takes").default("no bound").example("4"),
+const HOST_FIELDS: [KeyField<SimulatedHost>; 4] = [
+    KeyField {
+        key: ConfigKey::new("capacity", Form::Number, "How many VMs it takes").default("no bound").example("4"),
         is_needed: false,
         read: |item, (host, _)| set(&mut host.capacity, item.whole(1..=u32::MAX).map(Some)),
         write: |(host, _)| bare(host.capacity?),
     },
-    Field {
-        key: Key::new("price", Form::Number, "What it costs an hour"),
+    KeyField {
+        key: ConfigKey::new("price", Form::Number, "What it costs an hour"),
         is_needed: false,
         read: |item, (host, _)| set(&mut host.price, item.number_in(0.0..=f64::MAX, "0 or more")),
         write: |(host, _)| decimal(host.price),
     },
-    Field {
-        key: Key::new("draining", Form::Flag, "It takes no more VMs; in mode \"auto\" the engine moves its VMs away"),
+    KeyField {
+        key: ConfigKey::new(
+            "draining",
+            Form::Flag,
+            "It takes no more VMs; in mode \"auto\" the engine moves its VMs away",
+        ),
         is_needed: false,
         read: |item, (host, _)| set(&mut host.draining, item.flag()),
         write: |(host, _)| bare(host.draining),
     },
-    Field {
-        key: Key::new("cpu_ghz", Form::Number, "Its cores together; of a simulated host only"),
+    KeyField {
+        key: ConfigKey::new("cpu_ghz", Form::Number, "Its cores together; of a simulated host only"),
         is_needed: false,
         read: |item, (_, ghz)| set(ghz, item.positive()),
         write: |(_, ghz)| decimal(*ghz),
@@ -157,7 +172,7 @@ pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, diagno
     };
     let (entries, whole) = item.list("[[array]], in double brackets, once for each");
     (arrays.whole, arrays.entries_whole) = (whole, whole);
-    let mut reader = Reader { folder, sites, diagnostics, names: HashSet::new(), hosts: HashSet::new() };
+    let mut reader = ArraysReader { folder, sites, diagnostics, names: HashSet::new(), hosts: HashSet::new() };
     for entry in &entries {
         match entry.table(ARRAY) {
             Some(table) => reader.array(table, &mut arrays),
@@ -170,7 +185,7 @@ pub(super) fn read(top: &Table<'_>, folder: Option<&Path>, sites: &Sites, diagno
     arrays
 }
 
-struct Reader<'a> {
+struct ArraysReader<'a> {
     folder: Option<&'a Path>,
     sites: &'a Sites,
     diagnostics: &'a Diagnostics,
@@ -178,7 +193,7 @@ struct Reader<'a> {
     hosts: HashSet<&'a str>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ArraysReader<'a> {
     fn array(&mut self, table: Table<'a>, arrays: &mut Arrays) {
         let id = ArrayId::at(arrays.list.len());
         let name = table.need(&NAME).and_then(|item| item.name());
@@ -198,7 +213,7 @@ impl<'a> Reader<'a> {
         arrays.based.push(table.key_span("base").is_some());
         let driver = driver::read(&table, self.folder);
         arrays.reaches.extend(match &driver {
-            Some(driver) => reaches::read(&entries, driver, self.diagnostics),
+            Some(driver) => read_reaches(&entries, driver, self.diagnostics),
             None => vec![Reach::default(); entries.len()],
         });
         arrays.drivers.push(driver.map(|given| given.driver));
@@ -213,7 +228,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The hosts as they were given, and whether all could be read.
-    fn hosts(&mut self, table: &Table<'a>, array: ArrayId, arrays: &mut Arrays) -> (Vec<Entry<'a>>, bool) {
+    fn hosts(&mut self, table: &Table<'a>, array: ArrayId, arrays: &mut Arrays) -> (Vec<GivenHost<'a>>, bool) {
         let mut hosts = Vec::new();
         let Some(item) = table.need(&HOSTS) else { return (hosts, false) };
         let (entries, mut whole) = item.list(&HOSTS.how());
@@ -233,7 +248,7 @@ impl<'a> Reader<'a> {
         (hosts, whole)
     }
 
-    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<(SimulatedHost, Entry<'a>)> {
+    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<(SimulatedHost, GivenHost<'a>)> {
         let mut host = blank_host();
         host.0.array = array;
         let (mut uri, mut peer_uri, mut cpu_ghz) = (None, None, None);
@@ -249,7 +264,7 @@ impl<'a> Reader<'a> {
         }?;
         check_unique(&mut self.hosts, "a host", &name, self.diagnostics);
         host.0.name = name.value.into();
-        Some((host, Entry { name, uri, peer_uri, cpu_ghz }))
+        Some((host, GivenHost { name, uri, peer_uri, cpu_ghz }))
     }
 }
 
@@ -272,4 +287,143 @@ fn base(item: &Item<'_>, hosts: &[HostId], arrays: &Arrays, whole: bool, diagnos
         item.wrong(message, "add another host, or remove the base");
     }
     hosts.get(found).copied()
+}
+
+/// A host as it was given.
+pub(super) struct GivenHost<'a> {
+    pub name: At<&'a str>,
+    pub uri: Option<Item<'a>>,
+    pub peer_uri: Option<Item<'a>>,
+    pub cpu_ghz: Option<Item<'a>>,
+}
+
+/// How these hosts of one array are reached by its driver.
+fn read_reaches(hosts: &[GivenHost<'_>], driver: &GivenDriver<'_>, diagnostics: &Diagnostics) -> Vec<Reach> {
+    let word = driver.driver.word();
+    if driver.driver != Driver::Simulator {
+        for item in hosts.iter().filter_map(|host| host.cpu_ghz.as_ref()) {
+            item.wrong(format!("only a simulated host has 'cpu_ghz', and the driver is '{word}'"), "remove it");
+        }
+    }
+    if let (Driver::Libvirt(libvirt), Some(item)) = (&driver.driver, &driver.item) {
+        return by_libvirt(hosts, driver, libvirt, item, diagnostics);
+    }
+    for item in hosts.iter().flat_map(|host| [&host.uri, &host.peer_uri]).flatten() {
+        let message = format!("only libvirt reaches a host by a uri, and the driver is '{word}'");
+        item.wrong(message, "remove it, or write driver = \"libvirt\" in the array");
+    }
+    vec![Reach::default(); hosts.len()]
+}
+
+fn by_libvirt(
+    hosts: &[GivenHost<'_>],
+    given: &GivenDriver<'_>,
+    libvirt: &Libvirt,
+    item: &Item<'_>,
+    diagnostics: &Diagnostics,
+) -> Vec<Reach> {
+    let reach = |host: &GivenHost<'_>| Reach {
+        uri: host.uri.as_ref().and_then(|item| address::own(item, host.name.value)),
+        peer_uri: host.peer_uri.as_ref().and_then(|item| {
+            let peer = address::own(item, host.name.value)?;
+            driver::check_peer(item, &peer);
+            Some(peer)
+        }),
+    };
+    let reaches: Vec<Reach> = hosts.iter().map(reach).collect();
+    if given.uri.is_none() {
+        check_reached(hosts, item, diagnostics);
+    }
+    let here = Side {
+        what: "uri",
+        template: libvirt.uri.as_deref().zip(given.uri.as_ref()),
+        hosts: hosts
+            .iter()
+            .zip(&reaches)
+            .map(|(host, reach)| (host, host.uri.as_ref(), reach.uri.as_deref()))
+            .collect(),
+    };
+    here.check(diagnostics);
+    let peers = Side {
+        what: "peer_uri",
+        template: libvirt.peer_uri.as_deref().zip(given.peer_uri.as_ref()),
+        hosts: hosts
+            .iter()
+            .zip(&reaches)
+            .map(|(host, reach)| (host, host.peer_uri.as_ref(), reach.peer_uri.as_deref()))
+            .collect(),
+    };
+    peers.check(diagnostics);
+    if hosts.len() > 1 && given.peer_uri.is_none() {
+        hosts.iter().zip(&reaches).for_each(|(host, reach)| check_local(host, reach));
+    }
+    reaches
+}
+
+/// Without a template each host needs a uri.
+fn check_reached(hosts: &[GivenHost<'_>], driver: &Item<'_>, diagnostics: &Diagnostics) {
+    let none = hosts.iter().all(|host| host.uri.is_none());
+    if none && hosts.len() > 1 {
+        let uri = address::TEMPLATE;
+        let help = format!("write driver = {{ kind = \"libvirt\", uri = \"{uri}\" }}, or give each host its uri");
+        diagnostics.absent(driver.span(), "libvirt is not told how to reach the hosts", help);
+        return;
+    }
+    for host in hosts.iter().filter(|host| host.uri.is_none()) {
+        let message = format!("libvirt is not told how to reach host '{}'", host.name.value);
+        let help =
+            format!("add uri = \"{}\" to it, or a uri for all hosts to the driver", address::example(host.name.value));
+        diagnostics.absent(host.name.span.clone(), message, help);
+    }
+}
+
+/// A host whose uri says "here" is not reached by it from another one.
+fn check_local(host: &GivenHost<'_>, reach: &Reach) {
+    let Some(item) = host.uri.as_ref().filter(|_| host.peer_uri.is_none()) else { return };
+    if reach.uri.as_deref().is_some_and(address::is_local) {
+        let help = format!("add peer_uri = \"{}\", as another host reaches it", address::example(host.name.value));
+        item.wrong("this uri names no host: another host would reach itself by it", help);
+    }
+}
+
+/// The uris of an array's hosts as they are reached from one side.
+struct Side<'r, 'a> {
+    what: &'static str,
+    /// The driver's, if there is a right one.
+    template: Option<(&'r str, &'r Item<'a>)>,
+    /// Each host, with its own if it has one, as it was given and as it was read.
+    hosts: Vec<(&'r GivenHost<'a>, Option<&'r Item<'a>>, Option<&'r str>)>,
+}
+
+impl Side<'_, '_> {
+    fn check(&self, diagnostics: &Diagnostics) {
+        let sharing = || self.hosts.iter().filter(|(_, item, _)| item.is_none()).map(|(host, ..)| host);
+        let Some((template, item)) = self.template else { return self.check_distinct(None, diagnostics) };
+        let open = template.contains(address::HOST);
+        if !open && sharing().count() > 1 {
+            let message = format!("by this {} all hosts are the same host", self.what);
+            item.wrong(message, format!("write {} for the host's name: {}", address::HOST, address::TEMPLATE));
+        }
+        for host in sharing().filter(|host| open && !address::fits(template, host.name.value)) {
+            let message = format!("the name '{}' cannot stand in the driver's {}", host.name.value, self.what);
+            let help = format!("give the host its own {} = \"{}\"", self.what, address::example("ADDRESS"));
+            diagnostics.error(host.name.span.clone(), message, help);
+        }
+        self.check_distinct(Some(template).filter(|_| open || sharing().count() == 1), diagnostics);
+    }
+
+    fn check_distinct(&self, template: Option<&str>, diagnostics: &Diagnostics) {
+        let mut seen: HashMap<String, &str> = HashMap::new();
+        for (host, item, own) in &self.hosts {
+            let name = host.name.value;
+            let shared = || template.filter(|_| item.is_none()).map(|template| template.replace(address::HOST, name));
+            let Some(uri) = own.map(str::to_owned).or_else(shared) else { continue };
+            // A host that stands twice was told.
+            if let Some(first) = seen.insert(uri.clone(), name).filter(|first| *first != name) {
+                let place = item.map_or_else(|| host.name.span.clone(), Item::span);
+                let message = format!("'{first}' and '{name}' have the same {}: these are the same host", self.what);
+                diagnostics.error(place, message, "give one of them another, or remove it");
+            }
+        }
+    }
 }

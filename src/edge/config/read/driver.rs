@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::super::keys::{
-    Field, Form, Key, KindOfTable, WrittenKey, bare, duration, fill, list, set, shape, text, word, words_of, write,
+    ConfigKey, Form, KeyField, KindOfTable, WrittenKey, bare, duration, fill, list, set, shape, text, word, words_of,
+    write,
 };
 use super::super::toml_reader::{Item, Shape, Table};
-use super::{address, template};
+use super::address;
 use crate::core::cluster::{Commands, CopyStorage, Driver, Libvirt, Span};
 use crate::core::format::exact_span;
 
@@ -20,7 +21,7 @@ const LOCATE: &str = "[\"where-is\", \"{vm}\"]";
 /// What a command about one migration knows.
 const OF_A_MOVE: [&str; 4] = ["{vm}", "{from}", "{to}", "{index}"];
 
-const KIND: Key = Key::new(
+const KIND: ConfigKey = ConfigKey::new(
     "kind",
     Form::Words(&["libvirt", "simulator", "command"]),
     "What moves the VMs; driver = \"KIND\" is short for a driver of which nothing else is said",
@@ -67,9 +68,9 @@ pub(in super::super) fn write_driver(driver: &Driver) -> Vec<WrittenKey> {
     kind.into_iter().chain(rest).collect()
 }
 
-const LIBVIRT: [Field<Libvirt>; 12] = [
-    Field {
-        key: Key::new(
+const LIBVIRT: [KeyField<Libvirt>; 12] = [
+    KeyField {
+        key: ConfigKey::new(
             "uri",
             Form::Address,
             "A host's uri as it is reached from here; {host} is its name. Never with a password in it",
@@ -80,8 +81,8 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
         read: |item, libvirt| set(&mut libvirt.uri, address::template(item, "uri").map(Some)),
         write: |libvirt| text(libvirt.uri.as_ref()?),
     },
-    Field {
-        key: Key::new("peer_uri", Form::Address, "A destination's uri, as the source reaches it")
+    KeyField {
+        key: ConfigKey::new("peer_uri", Form::Address, "A destination's uri, as the source reaches it")
             .default("the same as from here")
             .example("\"qemu+tcp://{host}/system\""),
         is_needed: false,
@@ -92,46 +93,46 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
         },
         write: |libvirt| text(libvirt.peer_uri.as_ref()?),
     },
-    Field {
-        key: Key::new("tunnelled", Form::Flag, "Memory goes through the daemons' own connection"),
+    KeyField {
+        key: ConfigKey::new("tunnelled", Form::Flag, "Memory goes through the daemons' own connection"),
         is_needed: false,
         read: |item, libvirt| set(&mut libvirt.tunnelled, item.flag()),
         write: |libvirt| bare(libvirt.tunnelled),
     },
-    Field {
-        key: Key::new("persistent", Form::Flag, "The VM is defined at the destination")
+    KeyField {
+        key: ConfigKey::new("persistent", Form::Flag, "The VM is defined at the destination")
             .default("if it is so at the source")
             .example("true"),
         is_needed: false,
         read: |item, libvirt| set(&mut libvirt.persistent, item.flag().map(Some)),
         write: |libvirt| bare(libvirt.persistent?),
     },
-    Field {
-        key: Key::new("undefine_source", Form::Flag, "The VM is not defined at the source any more")
+    KeyField {
+        key: ConfigKey::new("undefine_source", Form::Flag, "The VM is not defined at the source any more")
             .default("if it is defined at the destination")
             .example("true"),
         is_needed: false,
         read: |item, libvirt| set(&mut libvirt.undefine_source, item.flag().map(Some)),
         write: |libvirt| bare(libvirt.undefine_source?),
     },
-    Field {
-        key: Key::new("bandwidth", Form::Number, "MiB/s for memory, at least 1")
+    KeyField {
+        key: ConfigKey::new("bandwidth", Form::Number, "MiB/s for memory, at least 1")
             .default("as the hypervisor is set")
             .example("500"),
         is_needed: false,
         read: |item, libvirt| set(&mut libvirt.bandwidth, item.whole(1..=u32::MAX).map(|most| Some(u64::from(most)))),
         write: |libvirt| bare(libvirt.bandwidth?),
     },
-    Field {
-        key: Key::new("downtime", Form::Duration, "How long a VM may stand still at the end, at least \"1ms\"")
+    KeyField {
+        key: ConfigKey::new("downtime", Form::Duration, "How long a VM may stand still at the end, at least \"1ms\"")
             .default("as the hypervisor is set")
             .example("\"300ms\""),
         is_needed: false,
         read: |item, libvirt| set(&mut libvirt.downtime, length(item, "downtime", SHORTEST).map(Some)),
         write: |libvirt| duration(libvirt.downtime?),
     },
-    Field {
-        key: Key::new(
+    KeyField {
+        key: ConfigKey::new(
             "post_copy",
             Form::Flag,
             "A VM that changes too fast is started at the destination first. If the network fails then, the VM is lost",
@@ -140,14 +141,14 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
         read: |item, libvirt| set(&mut libvirt.post_copy, item.flag()),
         write: |libvirt| bare(libvirt.post_copy),
     },
-    Field {
-        key: Key::new("auto_converge", Form::Flag, "A VM that changes too fast is slowed down"),
+    KeyField {
+        key: ConfigKey::new("auto_converge", Form::Flag, "A VM that changes too fast is slowed down"),
         is_needed: false,
         read: |item, libvirt| set(&mut libvirt.auto_converge, item.flag()),
         write: |libvirt| bare(libvirt.auto_converge),
     },
-    Field {
-        key: Key::new(
+    KeyField {
+        key: ConfigKey::new(
             "copy_storage",
             Form::Words(const { &words_of(&COPIES) }),
             "Which disks that are not shared are copied: none, all, or the increment over a base image that both hosts have",
@@ -156,8 +157,8 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
         read: |item, libvirt| set(&mut libvirt.copy_storage, item.choice(&COPIES)),
         write: |libvirt| text(word(&COPIES, libvirt.copy_storage)),
     },
-    Field {
-        key: Key::new(
+    KeyField {
+        key: ConfigKey::new(
             "unsafe",
             Form::Flag,
             "Moves even where libvirt takes the storage for not shared: that can destroy a VM's disk",
@@ -166,8 +167,8 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
         read: |item, libvirt| set(&mut libvirt.allow_unsafe, item.flag()),
         write: |libvirt| bare(libvirt.allow_unsafe),
     },
-    Field {
-        key: Key::new(
+    KeyField {
+        key: ConfigKey::new(
             "stall",
             Form::Duration,
             "A migration that moves nothing for so long is aborted, at least \"5s\"",
@@ -178,9 +179,9 @@ const LIBVIRT: [Field<Libvirt>; 12] = [
     },
 ];
 
-const COMMANDS: [Field<Commands>; 7] = [
-    Field {
-        key: Key::new("migrate", Form::Program, "Moves {vm} to {to} or {index}, and ends when that is done")
+const COMMANDS: [KeyField<Commands>; 7] = [
+    KeyField {
+        key: ConfigKey::new("migrate", Form::Program, "Moves {vm} to {to} or {index}, and ends when that is done")
             .example(MIGRATE),
         is_needed: true,
         read: |item, commands| {
@@ -189,8 +190,8 @@ const COMMANDS: [Field<Commands>; 7] = [
         },
         write: |commands| list(&commands.migrate),
     },
-    Field {
-        key: Key::new(
+    KeyField {
+        key: ConfigKey::new(
             "locate",
             Form::Program,
             "Without {host}: prints the names of the hosts on which {vm} runs, one a line. With it, asked of each host: prints \
@@ -204,8 +205,8 @@ const COMMANDS: [Field<Commands>; 7] = [
         },
         write: |commands| list(&commands.locate),
     },
-    Field {
-        key: Key::new("progress", Form::Program, "Prints a number from 0 to 100, and whatever is to be shown")
+    KeyField {
+        key: ConfigKey::new("progress", Form::Program, "Prints a number from 0 to 100, and whatever is to be shown")
             .default("not asked").example(r#"["./progress", "{vm}", "{from}"]"#),
         is_needed: false,
         read: |item, commands| {
@@ -213,28 +214,28 @@ const COMMANDS: [Field<Commands>; 7] = [
         },
         write: |commands| list(commands.progress.as_ref()?),
     },
-    Field {
-        key: Key::new("abort", Form::Program, "Stops the migration of {vm}").default("it cannot be stopped").example(r#"["./abort", "{vm}", "{from}"]"#),
+    KeyField {
+        key: ConfigKey::new("abort", Form::Program, "Stops the migration of {vm}").default("it cannot be stopped").example(r#"["./abort", "{vm}", "{from}"]"#),
         is_needed: false,
         read: |item, commands| set(&mut commands.abort, command(item, "abort", &OF_A_MOVE, &[&["{vm}"]]).map(Some)),
         write: |commands| list(commands.abort.as_ref()?),
     },
-    Field {
-        key: Key::new("host_state", Form::Program, "Ends with status 0 if {host} is up").default("not asked").example(r#"["ssh", "-o", "BatchMode=yes", "root@{host}", "true"]"#),
+    KeyField {
+        key: ConfigKey::new("host_state", Form::Program, "Ends with status 0 if {host} is up").default("not asked").example(r#"["ssh", "-o", "BatchMode=yes", "root@{host}", "true"]"#),
         is_needed: false,
         read: |item, commands| {
             set(&mut commands.host_state, command(item, "host_state", &["{host}"], &[&["{host}"]]).map(Some))
         },
         write: |commands| list(commands.host_state.as_ref()?),
     },
-    Field {
-        key: Key::new("migrate_deadline", Form::Duration, "`migrate` is ended after so long"),
+    KeyField {
+        key: ConfigKey::new("migrate_deadline", Form::Duration, "`migrate` is ended after so long"),
         is_needed: false,
         read: |item, commands| set(&mut commands.migrate_deadline, length(item, "migrate_deadline", SHORTEST)),
         write: |commands| duration(commands.migrate_deadline),
     },
-    Field {
-        key: Key::new("deadline", Form::Duration, "Each of the other commands is ended after so long"),
+    KeyField {
+        key: ConfigKey::new("deadline", Form::Duration, "Each of the other commands is ended after so long"),
         is_needed: false,
         read: |item, commands| set(&mut commands.deadline, length(item, "deadline", SHORTEST)),
         write: |commands| duration(commands.deadline),
@@ -320,7 +321,7 @@ fn arguments(item: &Item<'_>, key: &str, known: &[&str]) -> Option<Vec<String>> 
             Some("") => item.wrong(format!("an argument of '{key}' is empty"), "write it, or remove its quotes"),
             Some(text) if text.contains('\0') => item.wrong("no argument can have a NUL in it", "remove it"),
             Some(text) => {
-                template::check(item, text, key, known);
+                address::check_placeholders(item, text, key, known);
                 return Some(text.to_owned());
             }
         }

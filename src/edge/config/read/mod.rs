@@ -6,15 +6,9 @@
 mod address;
 mod agree;
 mod arrays;
-mod block;
-mod domains;
 mod driver;
 mod monitor;
-mod places;
 mod policy;
-mod reaches;
-mod sites;
-mod template;
 mod top;
 mod vms;
 
@@ -24,11 +18,11 @@ use std::sync::LazyLock;
 
 use toml::de::DeTable;
 
-use super::diagnostics::Diagnostics;
 use super::keys::KindOfTable;
-use super::lines::Lines;
 use super::model::{Config, HistorySettings};
 use super::redact::Echo;
+use super::report::Diagnostics;
+use super::report::LineIndex;
 use super::toml_reader::{At, Table, check_name};
 use super::words;
 use crate::core::cluster::{Cluster, Driver, Limits, Mode, Span};
@@ -39,17 +33,16 @@ const BANDWIDTH_MB_S: f64 = 117.0;
 /// Simulated moves between sites, as in the thesis (listing 4.5).
 const BETWEEN_SITES: (Span, Span) = (Span::from_mins(3), Span::from_mins(22));
 
+pub(super) use agree::{User, block};
 pub(super) use arrays::{PICKS, write_host};
-pub(super) use block::{User, block};
-pub(super) use domains::write_domain;
 pub(super) use driver::write_driver;
 pub(super) use monitor::{service, write_monitor};
 pub(super) use policy::write_policy;
 pub(super) use top::{HISTORY, LIMITS, TOP_KEYS};
-pub(super) use vms::DEFAULT_INTERVAL;
+pub(super) use vms::{DEFAULT_INTERVAL, write_domain};
 
 /// The config a tree says, its faults recorded in `diagnostics`.
-pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, diagnostics: &Diagnostics) -> Config {
+pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &LineIndex, diagnostics: &Diagnostics) -> Config {
     let file = Table::root(tree, top::TOP, diagnostics);
     let name = file.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
     // A mode that cannot be read says nothing on the VMs' modes.
@@ -58,10 +51,10 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &Lines, diagnostics
         file.get("limits").and_then(|item| item.table(top::LIMITS_SHAPE)).map_or_else(Limits::default, top::limits);
     let history = file.get("history").and_then(|item| item.table(top::HISTORY_SHAPE));
     let history = history.map_or_else(HistorySettings::default, |table| top::history(table, path.parent()));
-    let sites = sites::read(&file, diagnostics);
+    let sites = top::read_sites(&file, diagnostics);
     let arrays = arrays::read(&file, path.parent(), &sites, diagnostics);
     let policies = policies(&file, diagnostics);
-    let context = vms::Context {
+    let context = vms::VmContext {
         diagnostics,
         folder: path.parent(),
         mode,
@@ -133,7 +126,7 @@ pub(super) const TABLES: [TableOfKeys; 10] = [
     ("The top of the file", top::top_kinds),
     ("[limits]", top::limits_kinds),
     ("[history]", top::history_kinds),
-    ("[[site]]", sites::kinds),
+    ("[[site]]", top::site_kinds),
     ("[[array]]", arrays::kinds),
     ("[[array.host]], or host = [{ … }]", arrays::host_kinds),
     ("[array.driver], or driver = { … }", driver::kinds),

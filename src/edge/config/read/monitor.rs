@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use super::super::diagnostics::Diagnostics;
 use super::super::keys::{
-    Field, Form, Key, KindOfTable, WrittenKey, bare, decimal, duration, fill, set, shape, text, word, words_of, write,
+    ConfigKey, Form, KeyField, KindOfTable, WrittenKey, bare, decimal, duration, fill, set, shape, text, word,
+    words_of, write,
 };
+use super::super::report::Diagnostics;
 use super::super::toml_reader::{At, Item, Shape, Table};
 use super::address;
 use crate::core::cluster::{
@@ -26,11 +27,11 @@ pub(super) struct MonitorKind {
     /// A source of this kind, with the defaults of its keys.
     blank: fn() -> Source,
     /// Its own keys, in the order of a file.
-    fields: &'static [Field<Watch>],
+    fields: &'static [KeyField<MonitorSpec>],
     /// Whether [`COMMON`] keys go with it.
-    common: &'static [Field<Watch>],
+    common: &'static [KeyField<MonitorSpec>],
     /// What it measures, unless the config says otherwise.
-    measure: fn(&Watch) -> Measure,
+    measure: fn(&MonitorSpec) -> Measure,
 }
 
 /// Lists the kinds, and finds the kind of a source. The compiler finds a source that is not listed.
@@ -98,8 +99,8 @@ const MYSQL: MonitorKind = MonitorKind {
         on_timeout: OnTimeout::default(),
     },
     fields: &[
-        Field {
-            key: Key::new("url", Form::Address, "The server, never with a password in it")
+        KeyField {
+            key: ConfigKey::new("url", Form::Address, "The server, never with a password in it")
                 .example("\"mysql://watch@127.0.0.1:3306\""),
             is_needed: true,
             read: |item, watch| {
@@ -108,10 +109,14 @@ const MYSQL: MonitorKind = MonitorKind {
             },
             write: |watch| if let Source::Mysql { url, .. } = &watch.source { text(url) } else { None },
         },
-        Field {
-            key: Key::new("password_env", Form::SecretPlace, "The password is in this variable of the environment")
-                .default("no password")
-                .example("\"VM_PASSWORD\""),
+        KeyField {
+            key: ConfigKey::new(
+                "password_env",
+                Form::SecretPlace,
+                "The password is in this variable of the environment",
+            )
+            .default("no password")
+            .example("\"VM_PASSWORD\""),
             is_needed: false,
             read: |item, watch| {
                 let name = item.text()?;
@@ -127,8 +132,8 @@ const MYSQL: MonitorKind = MonitorKind {
                 _ => None,
             },
         },
-        Field {
-            key: Key::new(
+        KeyField {
+            key: ConfigKey::new(
                 "password_file",
                 Form::SecretPlace,
                 "Or it is in this file; its name is relative to the config's folder",
@@ -146,8 +151,8 @@ const MYSQL: MonitorKind = MonitorKind {
                 _ => None,
             },
         },
-        Field {
-            key: Key::new("variable", Form::Text, "A variable of SHOW GLOBAL STATUS"),
+        KeyField {
+            key: ConfigKey::new("variable", Form::Text, "A variable of SHOW GLOBAL STATUS"),
             is_needed: false,
             read: |item, watch| {
                 let name = item.name()?.value;
@@ -160,8 +165,8 @@ const MYSQL: MonitorKind = MonitorKind {
                 _ => None,
             },
         },
-        Field {
-            key: Key::new("query", Form::Program, "Instead of a variable: a query that gives one number")
+        KeyField {
+            key: ConfigKey::new("query", Form::Program, "Instead of a variable: a query that gives one number")
                 .default("the variable")
                 .example("\"SELECT COUNT(*) FROM orders WHERE state = 'open'\""),
             is_needed: false,
@@ -195,8 +200,8 @@ const APACHE: MonitorKind = MonitorKind {
     doc: "A line of Apache's status page (mod_status)",
     blank: || Source::Apache { url: String::new(), field: IDLE_WORKERS.to_owned(), on_timeout: OnTimeout::default() },
     fields: &[
-        Field {
-            key: Key::new("url", Form::Address, "The status page, without a user and a password")
+        KeyField {
+            key: ConfigKey::new("url", Form::Address, "The status page, without a user and a password")
                 .example("\"http://127.0.0.1/server-status?auto\""),
             is_needed: true,
             read: |item, watch| {
@@ -205,8 +210,8 @@ const APACHE: MonitorKind = MonitorKind {
             },
             write: |watch| if let Source::Apache { url, .. } = &watch.source { text(url) } else { None },
         },
-        Field {
-            key: Key::new("field", Form::Text, "The line of the page"),
+        KeyField {
+            key: ConfigKey::new("field", Form::Text, "The line of the page"),
             is_needed: false,
             read: |item, watch| {
                 let Source::Apache { field, .. } = &mut watch.source else { return None };
@@ -229,8 +234,8 @@ const HTTP: MonitorKind = MonitorKind {
           above the threshold",
     blank: || Source::Http { url: String::new(), expect: 200 },
     fields: &[
-        Field {
-            key: Key::new("url", Form::Address, "The page, without a user and a password")
+        KeyField {
+            key: ConfigKey::new("url", Form::Address, "The page, without a user and a password")
                 .example("\"http://127.0.0.1/\""),
             is_needed: true,
             read: |item, watch| {
@@ -239,8 +244,8 @@ const HTTP: MonitorKind = MonitorKind {
             },
             write: |watch| if let Source::Http { url, .. } = &watch.source { text(url) } else { None },
         },
-        Field {
-            key: Key::new("expect", Form::Number, "The status that counts as an answer"),
+        KeyField {
+            key: ConfigKey::new("expect", Form::Number, "The status that counts as an answer"),
             is_needed: false,
             read: |item, watch| {
                 let Source::Http { expect, .. } = &mut watch.source else { return None };
@@ -257,8 +262,8 @@ const HYPERVISOR: MonitorKind = MonitorKind {
     word: "hypervisor",
     doc: "What libvirt knows of the VM, in percent. Only where libvirt moves it",
     blank: || Source::Hypervisor { field: Usage::Cpu },
-    fields: &[Field {
-        key: Key::new(
+    fields: &[KeyField {
+        key: ConfigKey::new(
             "field",
             Form::Words(const { &words_of(&USAGES) }),
             "Of what its CPUs can have, or of the memory it has",
@@ -286,44 +291,44 @@ const SIMULATED: MonitorKind = MonitorKind {
     doc: "A service of the simulator, and only where that moves the VM",
     blank: || Source::Simulated,
     fields: &[
-        Field {
-            key: Key::new("service", Form::Words(const { &words_of(&SERVICES) }), "What it is"),
+        KeyField {
+            key: ConfigKey::new("service", Form::Words(const { &words_of(&SERVICES) }), "What it is"),
             is_needed: true,
             read: |item, watch| set(&mut watch.plan.service, item.choice(&SERVICES).map(Some)),
             write: |watch| text(word(&SERVICES, watch.plan.service.unwrap_or(Service::Mysql))),
         },
-        Field {
-            key: Key::new("demand_ghz", Form::Number, "CPU it wants on an ordinary day"),
+        KeyField {
+            key: ConfigKey::new("demand_ghz", Form::Number, "CPU it wants on an ordinary day"),
             is_needed: false,
             read: |item, watch| set(&mut watch.plan.demand_ghz, item.positive()),
             write: |watch| decimal(watch.plan.demand_ghz),
         },
-        Field {
-            key: Key::new("swing", Form::Number, "How far that rises and falls in a day, 0 to 1"),
+        KeyField {
+            key: ConfigKey::new("swing", Form::Number, "How far that rises and falls in a day, 0 to 1"),
             is_needed: false,
             read: |item, watch| set(&mut watch.plan.swing, item.number_in(0.0..=1.0, "from 0 to 1")),
             write: |watch| decimal(watch.plan.swing),
         },
-        Field {
-            key: Key::new("bursts_a_day", Form::Number, "How often a day it wants more"),
+        KeyField {
+            key: ConfigKey::new("bursts_a_day", Form::Number, "How often a day it wants more"),
             is_needed: false,
             read: |item, watch| set(&mut watch.plan.bursts_a_day, not_negative(item)),
             write: |watch| decimal(watch.plan.bursts_a_day),
         },
-        Field {
-            key: Key::new("burst", Form::Number, "It wants so many times the ordinary demand then, at least 1"),
+        KeyField {
+            key: ConfigKey::new("burst", Form::Number, "It wants so many times the ordinary demand then, at least 1"),
             is_needed: false,
             read: |item, watch| set(&mut watch.plan.burst, item.number_in(1.0..=f64::MAX, "at least 1")),
             write: |watch| decimal(watch.plan.burst),
         },
-        Field {
-            key: Key::new("memory_mb", Form::Number, "Its memory"),
+        KeyField {
+            key: ConfigKey::new("memory_mb", Form::Number, "Its memory"),
             is_needed: false,
             read: |item, watch| set(&mut watch.plan.memory_mb, item.positive()),
             write: |watch| decimal(watch.plan.memory_mb),
         },
-        Field {
-            key: Key::new("dirty_mb_s", Form::Number, "Memory it writes to in a second on an ordinary day"),
+        KeyField {
+            key: ConfigKey::new("dirty_mb_s", Form::Number, "Memory it writes to in a second on an ordinary day"),
             is_needed: false,
             read: |item, watch| set(&mut watch.plan.dirty_mb_s, not_negative(item)),
             write: |watch| decimal(watch.plan.dirty_mb_s),
@@ -338,8 +343,8 @@ const SIMULATED: MonitorKind = MonitorKind {
     },
 };
 
-const ON_TIMEOUT: Field<Watch> = Field {
-    key: Key::new(
+const ON_TIMEOUT: KeyField<MonitorSpec> = KeyField {
+    key: ConfigKey::new(
         "on_timeout",
         Form::Words(const { &words_of(&TIMEOUTS) }),
         "What a read past the deadline is: a gap, or beyond the threshold",
@@ -355,8 +360,8 @@ const ON_TIMEOUT: Field<Watch> = Field {
     },
 };
 
-const DEADLINE: Field<Watch> = Field {
-    key: Key::new("deadline", Form::Duration, "How long one reading may take")
+const DEADLINE: KeyField<MonitorSpec> = KeyField {
+    key: ConfigKey::new("deadline", Form::Duration, "How long one reading may take")
         .default("a quarter of the interval, at most \"10s\"")
         .example("\"10s\""),
     is_needed: false,
@@ -371,17 +376,21 @@ const DEADLINE: Field<Watch> = Field {
     write: |watch| duration(watch.deadline.as_ref()?.value),
 };
 
-const DIRECTION: Field<Watch> = Field {
-    key: Key::new("direction", Form::Words(const { &words_of(&DIRECTIONS) }), "Which way of the indicator is bad")
-        .default("what fits the kind")
-        .example("\"higher-is-worse\""),
+const DIRECTION: KeyField<MonitorSpec> = KeyField {
+    key: ConfigKey::new(
+        "direction",
+        Form::Words(const { &words_of(&DIRECTIONS) }),
+        "Which way of the indicator is bad",
+    )
+    .default("what fits the kind")
+    .example("\"higher-is-worse\""),
     is_needed: false,
     read: |item, watch| set(&mut watch.direction, item.choice(&DIRECTIONS).map(Some)),
     write: |watch| text(word(&DIRECTIONS, watch.direction?)),
 };
 
-const INDICATOR_KIND: Field<Watch> = Field {
-    key: Key::new(
+const INDICATOR_KIND: KeyField<MonitorSpec> = KeyField {
+    key: ConfigKey::new(
         "indicator_kind",
         Form::Words(const { &words_of(&INDICATOR_KINDS) }),
         "The number itself counts, or its increase in an interval",
@@ -394,13 +403,13 @@ const INDICATOR_KIND: Field<Watch> = Field {
 };
 
 /// What most real monitors have.
-const COMMON: [Field<Watch>; 3] = [DEADLINE, DIRECTION, INDICATOR_KIND];
+const COMMON: [KeyField<MonitorSpec>; 3] = [DEADLINE, DIRECTION, INDICATOR_KIND];
 
-const KIND: Key = Key::new("kind", Form::Words(const { &words_of(&KINDS) }), "What reads the indicator");
+const KIND: ConfigKey = ConfigKey::new("kind", Form::Words(const { &words_of(&KINDS) }), "What reads the indicator");
 
 pub(super) fn kinds() -> Vec<KindOfTable> {
     let kind = |(_, kind): &(&str, &MonitorKind)| {
-        let blank = Watch::of((kind.blank)());
+        let blank = MonitorSpec::of((kind.blank)());
         let mut keys = vec![(KIND, None)];
         keys.extend(KindOfTable::rows(kind.fields, &blank));
         keys.extend(KindOfTable::rows(kind.common, &blank));
@@ -412,7 +421,7 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
 pub(super) const MONITOR: Shape = shape!("a monitor", kinds);
 
 /// A monitor before the VM around it is known.
-pub(super) struct Watch {
+pub(super) struct MonitorSpec {
     pub source: Source,
     /// Of a simulated service.
     pub plan: VmPlan,
@@ -422,7 +431,7 @@ pub(super) struct Watch {
     indicator_kind: Option<IndicatorKind>,
 }
 
-impl Watch {
+impl MonitorSpec {
     fn of(source: Source) -> Self {
         Self { source, plan: VmPlan::default(), deadline: None, direction: None, indicator_kind: None }
     }
@@ -476,7 +485,7 @@ pub(in super::super) fn service(source: &Source, plan: &VmPlan) -> &'static str 
 /// A monitor as it was given.
 pub(super) struct GivenMonitor {
     /// As far as its kind could be read: what it watches, with the defaults of what could not.
-    pub watch: Option<Watch>,
+    pub watch: Option<MonitorSpec>,
     /// Where its kind is.
     pub kind: std::ops::Range<usize>,
     /// All that it needs could be read.
@@ -502,7 +511,7 @@ pub(super) fn read(
     let chosen = kind.as_ref().and_then(|item| item.choice(&KINDS));
     let mut is_whole = chosen.is_some();
     let watch = chosen.map(|kind| {
-        let mut watch = Watch::of((kind.blank)());
+        let mut watch = MonitorSpec::of((kind.blank)());
         is_whole &= fill(kind.fields, &table, &mut watch).is_some();
         fill(kind.common, &table, &mut watch);
         if let Source::Mysql { password: Some(Secret::File(file)), .. } = &mut watch.source {
@@ -538,7 +547,7 @@ fn one_of(table: &Table<'_>, keys: [&'static str; 2], what: &str, diagnostics: &
 /// The keys of a VM's monitor, as a file has them.
 pub(in super::super) fn write_monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan) -> Vec<WrittenKey> {
     let kind = kind_of(&monitor.source);
-    let watch = |source, deadline, direction, indicator_kind| Watch {
+    let watch = |source, deadline, direction, indicator_kind| MonitorSpec {
         source,
         plan: plan.clone(),
         deadline: Some(At::new(deadline, 0..0)),
@@ -548,7 +557,7 @@ pub(in super::super) fn write_monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan)
     let said = watch(monitor.source.clone(), monitor.deadline, vm.policy.direction, vm.indicator.kind);
     let measure = said.measure();
     let blank = watch((kind.blank)(), Monitor::default_deadline(vm.interval), measure.direction, measure.kind);
-    let blank = Watch { plan: VmPlan::default(), ..blank };
+    let blank = MonitorSpec { plan: VmPlan::default(), ..blank };
     let word = text(kind.word).map(|value| WrittenKey::new(KIND, value, false));
     let mut keys: Vec<WrittenKey> = word.into_iter().collect();
     keys.extend(write(kind.fields, &said, &blank));

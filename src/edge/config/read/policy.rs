@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::super::diagnostics::Diagnostics;
-use super::super::keys::{Form, Key, KindOfTable, WrittenKey, shape, words_of};
+use super::super::keys::{ConfigKey, Form, KindOfTable, WrittenKey, shape, words_of};
+use super::super::report::Diagnostics;
 use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
@@ -36,18 +36,18 @@ const BREAK_EVENS: [(&str, BreakEven); 2] = [("show", BreakEven::Show), ("requir
 
 /// A key of a policy. What it is in a file, the core says: [`Settings::written`].
 struct PolicyKey {
-    key: Key,
+    key: ConfigKey,
     kinds: &'static [PolicyKind],
     /// It has no default.
     is_needed: bool,
 }
 
 impl PolicyKey {
-    const fn needed(kinds: &'static [PolicyKind], key: Key) -> Self {
+    const fn needed(kinds: &'static [PolicyKind], key: ConfigKey) -> Self {
         Self { key, kinds, is_needed: true }
     }
 
-    const fn optional(kinds: &'static [PolicyKind], key: Key) -> Self {
+    const fn optional(kinds: &'static [PolicyKind], key: ConfigKey) -> Self {
         Self { key, kinds, is_needed: false }
     }
 }
@@ -60,21 +60,27 @@ const BASED: &[PolicyKind] = &[PolicyKind::Base, PolicyKind::Schedule];
 const SCHEDULE: &[PolicyKind] = &[PolicyKind::Schedule];
 const SITE: &[PolicyKind] = &[PolicyKind::Site];
 
-const KIND: Key = Key::new("kind", Form::Words(const { &words_of(&KINDS) }), "Which of the four policies");
-const THRESHOLD: Key =
-    Key::new("threshold", Form::Number, "A sample past it is beyond, a value equal to it is not").example("50");
-const BIG_JOBS: Key = Key::new("threshold", Form::Number, "So many big jobs in a queue as it is claimed").example("2");
-const TARRY: Key = Key::new("tarry", Form::Number, "So many samples in a row beyond the threshold").example("3");
-const LOW_THRESHOLD: Key =
-    Key::new("low_threshold", Form::Number, "A sample past it on the other side is low").example("1");
-const LOW_TARRY: Key = Key::new("low_tarry", Form::Number, "So many low samples in a row").example("20");
-const HOURS: Key =
-    Key::new("hours", Form::Text, "The working hours: windows parted by commas; 22:00-06:00 goes across midnight")
-        .example("\"Mon-Fri 09:00-16:00\"");
-const WORKSTART: Key = Key::new("workstart", Form::Number, "Instead of hours: the first 5-minute slot of the UTC day")
-    .default("the hours")
-    .example("108");
-const WORKSTOP: Key = Key::new("workstop", Form::Number, "Instead of hours: the slot in which they end")
+const KIND: ConfigKey = ConfigKey::new("kind", Form::Words(const { &words_of(&KINDS) }), "Which of the four policies");
+const THRESHOLD: ConfigKey =
+    ConfigKey::new("threshold", Form::Number, "A sample past it is beyond, a value equal to it is not").example("50");
+const BIG_JOBS: ConfigKey =
+    ConfigKey::new("threshold", Form::Number, "So many big jobs in a queue as it is claimed").example("2");
+const TARRY: ConfigKey =
+    ConfigKey::new("tarry", Form::Number, "So many samples in a row beyond the threshold").example("3");
+const LOW_THRESHOLD: ConfigKey =
+    ConfigKey::new("low_threshold", Form::Number, "A sample past it on the other side is low").example("1");
+const LOW_TARRY: ConfigKey = ConfigKey::new("low_tarry", Form::Number, "So many low samples in a row").example("20");
+const HOURS: ConfigKey = ConfigKey::new(
+    "hours",
+    Form::Text,
+    "The working hours: windows parted by commas; 22:00-06:00 goes across midnight",
+)
+.example("\"Mon-Fri 09:00-16:00\"");
+const WORKSTART: ConfigKey =
+    ConfigKey::new("workstart", Form::Number, "Instead of hours: the first 5-minute slot of the UTC day")
+        .default("the hours")
+        .example("108");
+const WORKSTOP: ConfigKey = ConfigKey::new("workstop", Form::Number, "Instead of hours: the slot in which they end")
     .default("the hours")
     .example("170");
 
@@ -86,12 +92,12 @@ const KEYS: [PolicyKey; 16] = [
     PolicyKey::needed(BASED, LOW_THRESHOLD),
     PolicyKey::needed(BASED, LOW_TARRY),
     PolicyKey::needed(SCHEDULE, HOURS),
-    PolicyKey::optional(SCHEDULE, Key::new("zone", Form::Zone, "Their zone: a name of the tz database")),
+    PolicyKey::optional(SCHEDULE, ConfigKey::new("zone", Form::Zone, "Their zone: a name of the tz database")),
     PolicyKey::optional(SCHEDULE, WORKSTART),
     PolicyKey::optional(SCHEDULE, WORKSTOP),
     PolicyKey::optional(
         SCHEDULE,
-        Key::new(
+        ConfigKey::new(
             "resting",
             Form::Words(const { &words_of(&RESTINGS) }),
             "Readings outside the hours: recorded, or not made at all",
@@ -99,11 +105,11 @@ const KEYS: [PolicyKey; 16] = [
     ),
     PolicyKey::optional(
         SITE,
-        Key::new("home_tarry", Form::Number, "Empty polls in a row, away, before the VM goes home"),
+        ConfigKey::new("home_tarry", Form::Number, "Empty polls in a row, away, before the VM goes home"),
     ),
     PolicyKey::optional(
         SITE,
-        Key::new(
+        ConfigKey::new(
             "break_even",
             Form::Words(const { &words_of(&BREAK_EVENS) }),
             "Whether a move away must pay: shown, or required",
@@ -111,12 +117,16 @@ const KEYS: [PolicyKey; 16] = [
     ),
     PolicyKey::optional(
         SITE,
-        Key::new("margin", Form::Number, "How much better than staying a move away must be, at least 1"),
+        ConfigKey::new("margin", Form::Number, "How much better than staying a move away must be, at least 1"),
     ),
-    PolicyKey::optional(ALL, Key::new("settle", Form::Duration, "After a move nothing counts for so long")),
+    PolicyKey::optional(ALL, ConfigKey::new("settle", Form::Duration, "After a move nothing counts for so long")),
     PolicyKey::optional(
         ALL,
-        Key::new("stale_after", Form::Number, "So many readings without a value in a row, and the counts fall to 0"),
+        ConfigKey::new(
+            "stale_after",
+            Form::Number,
+            "So many readings without a value in a row, and the counts fall to 0",
+        ),
     ),
 ];
 
@@ -208,7 +218,7 @@ pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
     let is = |wanted: &[PolicyKind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
     // Of a policy whose kind cannot be read, all that is there is read, and nothing is missing.
     let unknown = kind.is_none();
-    let ask = |key: Key, wanted: &[PolicyKind]| match (is(wanted), unknown) {
+    let ask = |key: ConfigKey, wanted: &[PolicyKind]| match (is(wanted), unknown) {
         (true, _) => table.need(&key),
         (false, true) => table.get(key.name),
         (false, false) => None,

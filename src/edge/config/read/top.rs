@@ -1,34 +1,37 @@
-//! The top of the file, `[limits]` and `[history]`.
+//! The top of the file, `[limits]`, `[history]` and `[[site]]`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::keys::{
-    Field, Form, Key, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text, words_of,
+    ConfigKey, Form, KeyField, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text, words_of,
 };
 use super::super::model::{HistoryFile, HistorySettings};
+use super::super::report::Diagnostics;
 use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::TEN_YEARS;
-use crate::core::cluster::{Limits, Mode, Span};
+use super::check_unique;
+use crate::core::cluster::{Limits, Mode, Site, SiteId, Span};
 use crate::core::format::exact_span;
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [(Mode::Observe.word(), Mode::Observe), (Mode::Ask.word(), Mode::Ask), (Mode::Auto.word(), Mode::Auto)];
 const SHORTEST: Span = Span::from_hours(1);
 
-pub(in super::super) const TOP_KEYS: [Key; 8] = [
-    Key::new("name", Form::Text, "Shown in the header").default("the file's name without its ending"),
-    Key::new(
+pub(in super::super) const TOP_KEYS: [ConfigKey; 8] = [
+    ConfigKey::new("name", Form::Text, "Shown in the header").default("the file's name without its ending"),
+    ConfigKey::new(
         "mode",
         Form::Words(const { &words_of(&MODES) }),
         "How far the engine goes on its own: it decides and logs only, or an operator approves each request, or it acts",
     )
     .default("\"ask\""),
-    Key::new("limits", Form::Table, "Bounds on all moves; an operator's own commands are only held to the first two"),
-    Key::new("history", Form::Table, "What is kept of samples, decisions, moves and edits across restarts"),
-    Key::new("site", Form::Table, "Providers or data centres. One is home").default("one, named \"home\""),
-    Key::new("array", Form::Table, "Hosts at one site that share storage and network. Between sites only the simulator moves VMs so far"),
-    Key::new("policy", Form::Table, "Named settings that VMs share: policy = \"web\". A VM may have its own instead: policy = { kind = … }"),
-    Key::new("vm", Form::Table, "The VMs"),
+    ConfigKey::new("limits", Form::Table, "Bounds on all moves; an operator's own commands are only held to the first two"),
+    ConfigKey::new("history", Form::Table, "What is kept of samples, decisions, moves and edits across restarts"),
+    ConfigKey::new("site", Form::Table, "Providers or data centres. One is home").default("one, named \"home\""),
+    ConfigKey::new("array", Form::Table, "Hosts at one site that share storage and network. Between sites only the simulator moves VMs so far"),
+    ConfigKey::new("policy", Form::Table, "Named settings that VMs share: policy = \"web\". A VM may have its own instead: policy = { kind = … }"),
+    ConfigKey::new("vm", Form::Table, "The VMs"),
 ];
 
 pub(super) fn top_kinds() -> Vec<KindOfTable> {
@@ -37,21 +40,26 @@ pub(super) fn top_kinds() -> Vec<KindOfTable> {
 
 pub(super) const TOP: Shape = shape!("the config", top_kinds);
 
-pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
-    Field {
-        key: Key::new("at_once", Form::Number, "Migrations at once in the cluster"),
+pub(in super::super) const LIMITS: [KeyField<Limits>; 6] = [
+    KeyField {
+        key: ConfigKey::new("at_once", Form::Number, "Migrations at once in the cluster"),
         is_needed: false,
         read: |item, limits| set(&mut limits.at_once, item.whole(1..=u32::MAX)),
         write: |limits| bare(limits.at_once),
     },
-    Field {
-        key: Key::new("at_once_per_host", Form::Number, "Migrations at once on one host, as source or destination"),
+    KeyField {
+        key: ConfigKey::new(
+            "at_once_per_host",
+            Form::Number,
+            "Migrations at once on one host, as source or destination",
+        ),
         is_needed: false,
         read: |item, limits| set(&mut limits.at_once_per_host, item.whole(1..=u32::MAX)),
         write: |limits| bare(limits.at_once_per_host),
     },
-    Field {
-        key: Key::new("moves_per_hour", Form::Number, "Moves in an hour in the cluster, or \"off\"").example("20"),
+    KeyField {
+        key: ConfigKey::new("moves_per_hour", Form::Number, "Moves in an hour in the cluster, or \"off\"")
+            .example("20"),
         is_needed: false,
         read: |item, limits| {
             limits.moves_per_hour = if item.is_off() { None } else { Some(item.whole(1..=u32::MAX)?) };
@@ -59,15 +67,15 @@ pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
         },
         write: |limits| limits.moves_per_hour.map_or_else(|| text("off"), bare),
     },
-    Field {
-        key: Key::new("cooldown", Form::Duration, "Least time between two moves of one VM, or \"off\"")
+    KeyField {
+        key: ConfigKey::new("cooldown", Form::Duration, "Least time between two moves of one VM, or \"off\"")
             .example("\"10m\""),
         is_needed: false,
         read: |item, limits| set(&mut limits.cooldown, item.duration_or_off().map(|span| span.unwrap_or(Span::ZERO))),
         write: |limits| duration_or_off(Some(limits.cooldown).filter(|cooldown| *cooldown != Span::ZERO)),
     },
-    Field {
-        key: Key::new(
+    KeyField {
+        key: ConfigKey::new(
             "flap_window",
             Form::Duration,
             "A VM that was on every host within it and never well is held, or \"off\"",
@@ -82,8 +90,8 @@ pub(in super::super) const LIMITS: [Field<Limits>; 6] = [
         },
         write: |limits| duration_or_off(limits.flap_window),
     },
-    Field {
-        key: Key::new("hold_after_manual", Form::Duration, "A VM stays so long where an operator put it"),
+    KeyField {
+        key: ConfigKey::new("hold_after_manual", Form::Duration, "A VM stays so long where an operator put it"),
         is_needed: false,
         read: |item, limits| set(&mut limits.hold_after_manual, item.duration().map(|hold| hold.value)),
         write: |limits| duration(limits.hold_after_manual),
@@ -103,9 +111,9 @@ pub(super) fn limits(table: Table<'_>) -> Limits {
     limits
 }
 
-pub(in super::super) const HISTORY: [Field<HistorySettings>; 3] = [
-    Field {
-        key: Key::new("file", Form::Text, "The history's file, relative to the config's folder, or \"off\"")
+pub(in super::super) const HISTORY: [KeyField<HistorySettings>; 3] = [
+    KeyField {
+        key: ConfigKey::new("file", Form::Text, "The history's file, relative to the config's folder, or \"off\"")
             .default("one in $XDG_STATE_HOME/whimbrel"),
         is_needed: false,
         read: |item, history| {
@@ -118,14 +126,18 @@ pub(in super::super) const HISTORY: [Field<HistorySettings>; 3] = [
             HistoryFile::At(path) => text(path.display().to_string()),
         },
     },
-    Field {
-        key: Key::new("raw", Form::Duration, "Samples are kept as they were read for so long, at least \"1h\""),
+    KeyField {
+        key: ConfigKey::new("raw", Form::Duration, "Samples are kept as they were read for so long, at least \"1h\""),
         is_needed: false,
         read: |item, history| set(&mut history.raw, kept(item)),
         write: |history| duration(history.raw),
     },
-    Field {
-        key: Key::new("rolled", Form::Duration, "Least, mean and most of each quarter of an hour are kept for so long"),
+    KeyField {
+        key: ConfigKey::new(
+            "rolled",
+            Form::Duration,
+            "Least, mean and most of each quarter of an hour are kept for so long",
+        ),
         is_needed: false,
         read: |item, history| set(&mut history.rolled, kept(item)),
         write: |history| duration(history.rolled),
@@ -162,4 +174,69 @@ pub(super) fn history(table: Table<'_>, folder: Option<&Path>) -> HistorySetting
 
 fn kept(item: &Item<'_>) -> Option<Span> {
     item.duration_to(TEN_YEARS).map(|span| span.value)
+}
+
+const SITE_NAME: ConfigKey = ConfigKey::new("name", Form::Text, "Its name, without blanks").example("\"oslo\"");
+
+const SITE_KEYS: [ConfigKey; 2] = [
+    SITE_NAME,
+    ConfigKey::new("home", Form::Flag, "The others are away from this one; exactly one is home").default("false"),
+];
+
+pub(super) fn site_kinds() -> Vec<KindOfTable> {
+    KindOfTable::plain(&SITE_KEYS)
+}
+
+const SITE: Shape = shape!("a site", site_kinds);
+
+/// The sites of a file.
+pub(super) struct Sites {
+    pub list: Vec<Site>,
+    /// All of them could be read.
+    pub whole: bool,
+}
+
+impl Sites {
+    /// The site the others are away from.
+    pub fn home(&self) -> SiteId {
+        SiteId::at(self.list.iter().position(|site| site.home).unwrap_or(0))
+    }
+}
+
+/// Without any `[[site]]` there is one, named home.
+pub(super) fn read_sites(top: &Table<'_>, diagnostics: &Diagnostics) -> Sites {
+    let Some(item) = top.get("site").filter(|item| !item.is_empty_list()) else {
+        return Sites { list: vec![Site { name: "home".into(), home: true }], whole: true };
+    };
+    let (mut list, mut seen, mut home) = (Vec::new(), HashSet::new(), None);
+    let (entries, mut whole) = item.list("[[site]], in double brackets, once for each");
+    for entry in &entries {
+        let Some(table) = entry.table(SITE) else {
+            whole = false;
+            continue;
+        };
+        let name = table.need(&SITE_NAME).and_then(|item| item.name());
+        let flag = table.get("home");
+        let is_home = flag.as_ref().is_some_and(|item| item.flag() == Some(true));
+        whole &= name.is_some() && (is_home || flag.as_ref().is_none_or(|item| item.as_flag().is_some()));
+        match (&flag, &home) {
+            (Some(flag), Some(first)) if is_home => {
+                flag.wrong(format!("site '{first}' is home already"), "let exactly one site have home = true");
+            }
+            _ if is_home => home = Some(name.as_ref().map_or("", |name| name.value)),
+            _ => {}
+        }
+        if let Some(name) = name {
+            check_unique(&mut seen, "a site", &name, diagnostics);
+            list.push(Site { name: name.value.into(), home: is_home });
+        }
+        table.finish(None);
+    }
+    if let (None, true, Some(first)) = (home, whole, entries.first()) {
+        diagnostics.absent(first.span(), "no site is home", "add home = true to one [[site]]");
+    }
+    if list.len() > usize::from(u16::MAX) {
+        item.wrong("there are too many sites", format!("have at most {}", u16::MAX));
+    }
+    Sites { list, whole }
 }

@@ -24,7 +24,7 @@ fn scene(reports: bool, prepare: impl Fn(&Path) -> PathBuf) -> Scene {
     let path = prepare(folder.path());
     let (tell, told) = channel();
     let look = if reports { NEVER } else { Duration::from_millis(10) };
-    let pace = Pace { quiet: Duration::from_millis(20), look, ..PACE };
+    let pace = WatchPace { quiet: Duration::from_millis(20), look, ..PACE };
     let watch = watch_with(&path, pace, reports, move || {
         let _ = tell.send(());
     })
@@ -165,7 +165,7 @@ fn a_watch_that_is_dropped_leaves_no_thread() {
 fn a_look_knows_its_own_bytes() {
     let folder = tempdir().unwrap();
     let path = plain(folder.path());
-    assert_eq!(Seen::look(&path, b"0").unwrap(), Seen::Same);
-    assert_eq!(Seen::look(&path, b"1").unwrap(), Seen::Changed(b"0".to_vec()));
-    assert!(Seen::look(&folder.path().join("gone"), b"0").is_err());
+    assert_eq!(FileContent::look(&path, b"0").unwrap(), FileContent::Same);
+    assert_eq!(FileContent::look(&path, b"1").unwrap(), FileContent::Changed(b"0".to_vec()));
+    assert!(FileContent::look(&folder.path().join("gone"), b"0").is_err());
 }
