@@ -1,10 +1,9 @@
 //! The command driver through the real binary: virsh's commands move a real VM between the lab's hosts.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 
-use crate::support::lab::{Disk, Guest, Lab, wait};
+use crate::setting::{command, run, send};
+use crate::support::lab::{Disk, Guest, Lab};
 use crate::support::services::or_skip;
 use crate::support::{Config, Run};
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,8 +38,9 @@ host_state = [{VIRSH}, "qemu+tcp://{{host}}/system", "hostname"]
 name = "{vm}"
 domain = "{name}"
 host = "{one}"
-monitor = {{ kind = "http", url = "{url}" }}
-policy = {{ kind = "threshold", threshold = 4000, tarry = 100, settle = "1s" }}
+interval = "1s"
+monitor = {{ kind = "http", url = "{url}", deadline = "900ms" }}
+policy = {{ kind = "threshold", threshold = 800, tarry = 100000, settle = "1s" }}
 "#,
         name = guest.name,
         url = guest.url("/cgi-bin/stat"),
@@ -54,25 +54,9 @@ fn by_virsh() -> String {
 }
 
 fn engine(lab: &Lab, config: &Config) -> Run {
-    let mut run = Run::start(lab.whimbrel().arg("run").arg(config.path()).args(["--format", "json"]));
+    let mut run = run(lab, config);
     run.until(|event| event["vm"].is_string());
     run
-}
-
-/// A console's command, from another process.
-fn command(config: &Config, command: &Value) -> Value {
-    let socket = config.beside("history.db.sock");
-    let mut stream = wait("the engine's socket", || UnixStream::connect(&socket).ok());
-    writeln!(stream, "{}", json!({ "command": command })).expect("an engine that listens");
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).expect("an answer");
-    serde_json::from_str(&line).expect("JSON")
-}
-
-/// Moves the VM to a host, as soon as its hosts are known to be up.
-fn send(lab: &Lab, config: &Config, vm: &str, to: usize) {
-    let there = json!({ "move": { "vm": vm, "target": { "host": lab.address(to) } } });
-    wait("the move is taken", || (command(config, &there)["ok"] == true).then_some(()));
 }
 
 fn phase(run: &mut Run, phase: &str) -> Value {
@@ -102,7 +86,7 @@ fn virsh_moves_a_vm_and_what_it_says_is_not_the_outcome() {
     let config_of_virsh = config(&lab, "shop", &guest, &by_virsh());
     let mut run = engine(&lab, &config_of_virsh);
     lab.speed(1, "web1", 12);
-    send(&lab, &config_of_virsh, "shop", 2);
+    send(&config_of_virsh, "shop", &lab.address(2));
     let seen = run.until(|event| event["phase"] == "running" && event["percent"].as_u64() > Some(0));
     assert!(seen["detail"].as_str().is_some_and(|detail| detail.ends_with("MiB left")), "{seen}");
     let confirmed = phase(&mut run, "confirmed");
@@ -110,7 +94,7 @@ fn virsh_moves_a_vm_and_what_it_says_is_not_the_outcome() {
     assert_eq!((lab.executing_on("web1"), guest.boot_id()), (vec![2], boot.clone()));
 
     lab.speed(2, "web1", 1);
-    send(&lab, &config_of_virsh, "shop", 1);
+    send(&config_of_virsh, "shop", &lab.address(1));
     lab.await_move(2, "web1");
     assert_eq!(command(&config_of_virsh, &json!({ "abort": { "vm": "shop" } }))["ok"], true);
     phase(&mut run, "aborted");
@@ -127,7 +111,7 @@ fn virsh_moves_a_vm_and_what_it_says_is_not_the_outcome() {
     let lies = config(&lab, "shop", &guest, r#"["true", "{vm}", "{to}"]"#);
     let mut run = engine(&lab, &lies);
     // It finds the VM where it is, and not where the config has it.
-    send(&lab, &lies, "shop", 1);
+    send(&lies, "shop", &lab.address(1));
     let failed = phase(&mut run, "failed");
     assert!(failed["detail"].as_str().is_some_and(|detail| detail.starts_with("ended well in ")), "{failed}");
     assert_eq!((lab.executing_on("web1"), guest.boot_id()), (vec![2], boot.clone()));
@@ -154,7 +138,7 @@ fn a_move_outlives_whimbrel_and_its_command_and_is_made_once() {
     // Whimbrel is killed; its command goes on, is found and followed.
     let mut run = engine(&lab, &config);
     lab.speed(1, "web1", 8);
-    send(&lab, &config, "store", 2);
+    send(&config, "store", &lab.address(2));
     lab.await_move(1, "web1");
     run.kill();
     assert_eq!((requests(&run), commands("store").len()), (1, 1), "{:?}", commands("store"));
@@ -166,7 +150,7 @@ fn a_move_outlives_whimbrel_and_its_command_and_is_made_once() {
 
     // Its command is killed too, while virsh's hosts go on: progress still tells of it.
     lab.speed(2, "web1", 8);
-    send(&lab, &config, "store", 1);
+    send(&config, "store", &lab.address(1));
     lab.await_move(2, "web1");
     run.kill();
     for (pid, _) in commands("store") {

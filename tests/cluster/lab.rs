@@ -77,6 +77,21 @@ fn a_guest_can_be_made_to_run_twice() {
 }
 
 #[test]
+fn guests_of_one_name_have_one_disk() {
+    let Some(lab) = or_skip("guests_of_one_name_have_one_disk", Lab::up(1)) else { return };
+    let first = lab.guest(1, "web1").disk(Disk::Nbd).start();
+    wait("its disk is written", || (first.tick() > 1).then_some(()));
+    let port = || fs::read_to_string(lab.folder().join("web1.port")).expect("it is served");
+    let before = port();
+    lab.kill_guest(1, "web1");
+    let second = lab.guest(1, "web1").disk(Disk::Nbd).start();
+    assert_ne!(first.ip, second.ip);
+    wait("its disk is written", || (second.tick() > 1).then_some(()));
+    second.tick_on_disk();
+    assert_eq!(port(), before);
+}
+
+#[test]
 fn libvirt_refuses_what_the_lab_gives_it_to_refuse() {
     let Some(lab) = or_skip("libvirt_refuses_what_the_lab_gives_it_to_refuse", Lab::up(2)) else { return };
     let (db1, namesake) = (lab.guest(1, "db1").disk(Disk::LocalFile).start(), lab.guest(2, "web1").start());

@@ -1,11 +1,13 @@
-//! The lab that all tests share, configs over it, and what is read off the events.
+//! Configs over a lab, and what is read off the events.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 
 use portable_pty::CommandBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::lab::{Guest, Lab, wait};
+use crate::support::moves::is_outcome;
 use crate::support::pty::Console;
 use crate::support::services::or_skip;
 use crate::support::{Config, Run};
@@ -23,29 +25,11 @@ pub const SLOW: &str = ", bandwidth = 1";
 /// MiB/s, as good as no limit.
 pub const FAST: u32 = 1_000;
 
-static SHARED: LazyLock<Mutex<Result<Lab, String>>> = LazyLock::new(|| Mutex::new(Lab::up(3)));
-
-/// Nobody else uses the processors meanwhile.
-pub fn alone() -> MutexGuard<'static, Result<Lab, String>> {
-    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs a test over the lab, with nothing on its hosts.
+/// Runs a test over a lab of three hosts.
 pub fn in_lab(test: &str, work: impl FnOnce(&Lab)) {
-    let shared = alone();
-    let Some(lab) = or_skip(test, shared.as_ref().map_err(Clone::clone)) else { return };
-    (1..=lab.hosts()).for_each(|host| empty(lab, host));
-    work(lab);
-}
-
-/// What a test left on a host has nothing to do with the next one.
-fn empty(lab: &Lab, host: usize) {
-    let guests = || lab.virsh(host, &["list", "--all", "--name"]).expect("the host answers");
-    for guest in guests().lines() {
-        // It may be off already, or not defined.
-        let _ = (lab.virsh(host, &["destroy", guest]), lab.virsh(host, &["undefine", guest]));
+    if let Some(lab) = or_skip(test, Lab::up(3)) {
+        work(&lab);
     }
-    wait("nothing is on the host", || guests().is_empty().then_some(()));
 }
 
 /// The name of a host in the configs.
@@ -103,7 +87,34 @@ pub fn watched(guest: &Guest, on: usize, monitor: &str, policy: &str) -> String 
 
 /// The engine over a config, at the desk, with its events.
 pub fn run(lab: &Lab, config: &Config) -> Run {
-    Run::start(lab.whimbrel().arg("run").arg(config.path()).args(["--format", "json"]))
+    run_with(lab, config, &[])
+}
+
+/// The same with these variables in its environment.
+pub fn run_with(lab: &Lab, config: &Config, variables: &[(&str, String)]) -> Run {
+    let mut command = lab.whimbrel();
+    command
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .arg("run")
+        .arg(config.path())
+        .args(["--format", "json"]);
+    Run::start(command.arg("--log").arg(config.beside("whimbrel.log")))
+}
+
+/// Has the engine over a config do something, from another process. Its history is `history.db`.
+pub fn command(config: &Config, command: &Value) -> Value {
+    let socket = config.beside("history.db.sock");
+    let mut stream = wait("the engine's socket", || UnixStream::connect(&socket).ok());
+    writeln!(stream, "{}", json!({ "command": command })).expect("an engine that listens");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("an answer");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+/// Moves a VM to a host, as soon as its hosts are known to be up.
+pub fn send(config: &Config, vm: &str, to: &str) {
+    let there = json!({ "move": { "vm": vm, "target": { "host": to } } });
+    wait("the move is taken", || (command(config, &there)["ok"] == true).then_some(()));
 }
 
 /// The console over a config, at the desk.
@@ -115,11 +126,6 @@ pub fn console(lab: &Lab, config: &Config) -> Console {
     command.arg(config.path());
     command.env("LANG", "C.UTF-8");
     Console::spawn(command)
-}
-
-/// Whether this is the outcome of a migration.
-pub fn is_outcome(event: &Value) -> bool {
-    event["type"] == "migration" && event["phase"] != "running" && event["phase"] != "unknown"
 }
 
 /// Reads on to the outcome of this VM's migration.

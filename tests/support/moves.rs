@@ -8,8 +8,11 @@ use super::Run;
 
 /// Far more than any outcome takes.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// What a migration can end as.
-pub const OUTCOMES: [&str; 5] = ["confirmed", "failed", "aborted", "lost", "double"];
+
+/// Whether this is the outcome of a migration.
+pub fn is_outcome(event: &Value) -> bool {
+    event["type"] == "migration" && event["phase"] != "running" && event["phase"] != "unknown"
+}
 
 /// A run, read for the moves in it.
 pub struct Moves {
@@ -89,8 +92,7 @@ impl Moves {
 
     /// Reads on to the outcome: its phase and detail.
     pub fn outcome(&mut self) -> (String, String) {
-        let is = |event: &Value| event["type"] == "migration" && OUTCOMES.iter().any(|phase| event["phase"] == *phase);
-        let event = self.until("an outcome", is);
+        let event = self.until("an outcome", is_outcome);
         self.answered = Some(Instant::now());
         (text_of(&event, "phase"), text_of(&event, "detail"))
     }

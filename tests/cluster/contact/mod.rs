@@ -1,7 +1,5 @@
 //! First contact with a cluster: hosts over ssh and what keeps them from answering, a config made from what is there, and
 //! a machine without libvirt.
-//!
-//! The tests share one lab and run one at a time, like those of `migrations`.
 
 mod discover;
 mod late;

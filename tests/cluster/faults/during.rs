@@ -1,12 +1,14 @@
 //! Daemons and guests that die or stop in the middle of a migration.
 
-use super::stand::Stand;
-use super::tale::{SLOW, Tale};
+use super::tale::Tale;
+use crate::setting::SLOW;
+use crate::support::lab::Lab;
+use crate::support::services::or_skip;
 
 #[test]
 fn a_destinations_daemon_that_dies_leaves_the_vm_at_the_source() {
-    let Some(mut stand) = Stand::take("a_destinations_daemon_that_dies_leaves_the_vm_at_the_source") else { return };
-    let mut tale = Tale::under_way(&mut stand, SLOW);
+    let Some(lab) = or_skip("a_destinations_daemon_that_dies_leaves_the_vm_at_the_source", Lab::up(2)) else { return };
+    let mut tale = Tale::under_way(&lab, SLOW);
     let (from, to) = (tale.from, tale.to);
     tale.lab.stop_daemon(to);
     assert_eq!(tale.phase("unknown"), format!("lab{to} does not answer"));
@@ -17,8 +19,8 @@ fn a_destinations_daemon_that_dies_leaves_the_vm_at_the_source() {
 
 #[test]
 fn a_destinations_guest_that_dies_leaves_the_vm_at_the_source() {
-    let Some(mut stand) = Stand::take("a_destinations_guest_that_dies_leaves_the_vm_at_the_source") else { return };
-    let mut tale = Tale::under_way(&mut stand, SLOW);
+    let Some(lab) = or_skip("a_destinations_guest_that_dies_leaves_the_vm_at_the_source", Lab::up(2)) else { return };
+    let mut tale = Tale::under_way(&lab, SLOW);
     let (from, boot) = (tale.from, tale.guest.boot_id());
     tale.lab.kill_guest(tale.to, &tale.guest.name);
     let why = tale.ends("failed", from);
@@ -29,8 +31,10 @@ fn a_destinations_guest_that_dies_leaves_the_vm_at_the_source() {
 
 #[test]
 fn a_sources_daemon_that_dies_leaves_all_unknown_until_it_is_back() {
-    let Some(mut stand) = Stand::take("a_sources_daemon_that_dies_leaves_all_unknown_until_it_is_back") else { return };
-    let mut tale = Tale::under_way(&mut stand, SLOW);
+    let Some(lab) = or_skip("a_sources_daemon_that_dies_leaves_all_unknown_until_it_is_back", Lab::up(2)) else {
+        return;
+    };
+    let mut tale = Tale::under_way(&lab, SLOW);
     let from = tale.from;
     tale.lab.stop_daemon(from);
     assert_eq!(tale.phase("unknown"), format!("lab{from} does not answer"));
@@ -42,8 +46,8 @@ fn a_sources_daemon_that_dies_leaves_all_unknown_until_it_is_back() {
 
 #[test]
 fn a_sources_guest_that_dies_is_lost_with_an_alarm_that_stays() {
-    let Some(mut stand) = Stand::take("a_sources_guest_that_dies_is_lost_with_an_alarm_that_stays") else { return };
-    let mut tale = Tale::under_way(&mut stand, SLOW);
+    let Some(lab) = or_skip("a_sources_guest_that_dies_is_lost_with_an_alarm_that_stays", Lab::up(2)) else { return };
+    let mut tale = Tale::under_way(&lab, SLOW);
     let (name, from, to) = (tale.guest.name.clone(), tale.from, tale.to);
     tale.lab.kill_guest(from, &name);
     assert_eq!(tale.outcome().0, "lost", "{:#?}", tale.story());
@@ -55,16 +59,16 @@ fn a_sources_guest_that_dies_is_lost_with_an_alarm_that_stays() {
     // Neither a whimbrel that is started again nor a VM that is booted again ends that.
     tale.run.stop();
     tale.start_again();
-    let (guest, ..) = stand.guest();
+    lab.guest(from, &name).uuid(&tale.guest.uuid).start();
     tale.said("again: held until released");
-    assert_eq!((tale.lab.executing_on(&guest.name).len(), tale.requests()), (1, 1));
+    assert_eq!((tale.lab.executing_on(&name), tale.requests()), (vec![from], 1));
     tale.row("source's guest process killed during");
 }
 
 #[test]
 fn a_migration_that_stands_still_is_aborted() {
-    let Some(mut stand) = Stand::take("a_migration_that_stands_still_is_aborted") else { return };
-    let mut tale = Tale::under_way(&mut stand, r#"driver = { kind = "libvirt", bandwidth = 1, stall = "5s" }"#);
+    let Some(lab) = or_skip("a_migration_that_stands_still_is_aborted", Lab::up(2)) else { return };
+    let mut tale = Tale::under_way(&lab, ", bandwidth = 1, stall = \"5s\"");
     let (name, from, to) = (tale.guest.name.clone(), tale.from, tale.to);
     tale.lab.freeze_guest(to, &name);
     let why = tale.phase("unknown");
@@ -76,8 +80,8 @@ fn a_migration_that_stands_still_is_aborted() {
 
 #[test]
 fn a_migration_whose_data_is_lost_on_the_way_is_aborted() {
-    let Some(mut stand) = Stand::take("a_migration_whose_data_is_lost_on_the_way_is_aborted") else { return };
-    let mut tale = Tale::under_way(&mut stand, r#"driver = { kind = "libvirt", bandwidth = 1, stall = "5s" }"#);
+    let Some(lab) = or_skip("a_migration_whose_data_is_lost_on_the_way_is_aborted", Lab::up(2)) else { return };
+    let mut tale = Tale::under_way(&lab, ", bandwidth = 1, stall = \"5s\"");
     let (from, to) = (tale.from, tale.to);
     tale.lab.part(from, to);
     // Both answers are right. The source aborts either way; but the copy at the destination may still wait for data when

@@ -8,5 +8,5 @@ mod cables;
 mod during;
 mod handover;
 mod instant;
-mod stand;
+mod standstill;
 mod tale;

@@ -1,38 +1,36 @@
 //! A VM's move under whimbrel, its fault, and what is told of it.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::stand::Stand;
+use rustix::process::Signal;
+
+use crate::setting::{FAST, host, pair, run_with, send, watched};
+use crate::support::Config;
 use crate::support::lab::{Guest, Lab, wait};
 use crate::support::moves::Moves;
-use crate::support::{Config, Run};
 
-/// A driver that keeps a migration going for more than a minute.
-pub const SLOW: &str = r#"driver = { kind = "libvirt", bandwidth = 1 }"#;
-/// A driver that moves as fast as it can.
-pub const FAST: &str = r#"driver = "libvirt""#;
+const TOP: &str = "[limits]\nflap_window = \"off\"\nat_once = 1\n[history]\nfile = \"history.db\"";
 /// Samples in a row until it is to be moved: at the first one, as every answer takes more than a millisecond; or never.
-const AT_ONCE: u32 = 1;
+pub const AT_ONCE: u32 = 1;
 const NEVER: u32 = 1_000_000;
 
-/// A VM that whimbrel is to move from one host to another.
-pub struct Tale {
-    pub lab: &'static Lab,
+/// A VM that whimbrel is to move from one of two hosts to the other.
+pub struct Tale<'l> {
+    pub lab: &'l Lab,
     pub guest: Guest,
     pub from: usize,
     pub to: usize,
     config: Config,
-    /// The config's line about the driver.
+    /// Keys of the driver.
     driver: String,
-    /// And one about the VM.
-    of_vm: String,
+    variables: Vec<(&'static str, String)>,
     moves: Moves,
     /// When the fault came.
     struck: Instant,
 }
 
-impl Deref for Tale {
+impl Deref for Tale<'_> {
     type Target = Moves;
 
     fn deref(&self) -> &Moves {
@@ -40,44 +38,57 @@ impl Deref for Tale {
     }
 }
 
-impl DerefMut for Tale {
+impl DerefMut for Tale<'_> {
     fn deref_mut(&mut self) -> &mut Moves {
         &mut self.moves
     }
 }
 
-impl Tale {
-    /// Whimbrel begins with the pair's VM, which it wants to move at once and never again.
-    pub fn begin(stand: &mut Stand, driver: &str) -> Self {
-        let (guest, from, to) = stand.guest();
-        Self::of(stand.lab, guest, [from, to], driver, "")
+impl<'l> Tale<'l> {
+    /// Whimbrel begins with a VM on host 1, which it wants to move at once and never again. `driver`: keys of its driver.
+    pub fn begin(lab: &'l Lab, driver: &str) -> Self {
+        Self::of(lab, lab.guest(1, "web1").start(), [1, 2], driver)
     }
 
-    /// As `begin`, for any VM, with a line about it.
-    pub fn of(lab: &'static Lab, guest: Guest, way: [usize; 2], driver: &str, of_vm: &str) -> Self {
-        Self::with(lab, guest, way, [driver, of_vm], AT_ONCE)
+    /// As `begin`, for a VM that is there.
+    pub fn of(lab: &'l Lab, guest: Guest, way: [usize; 2], driver: &str) -> Self {
+        Self::with(lab, guest, way, driver, AT_ONCE, &[])
     }
 
-    /// As `begin`, and it does not want to move before that is [changed](Self::wants_to_move).
-    pub fn at_rest(stand: &mut Stand) -> Self {
-        let (guest, from, to) = stand.guest();
-        Self::with(stand.lab, guest, [from, to], [FAST, ""], NEVER)
+    /// As `begin`, and it does not want to move before that is [changed](Self::wants_to_move). These variables are in
+    /// whimbrel's environment.
+    pub fn at_rest(lab: &'l Lab, driver: &str, variables: &[(&'static str, &str)]) -> Self {
+        Self::with(lab, lab.guest(1, "web1").start(), [1, 2], driver, NEVER, variables)
     }
 
-    fn with(lab: &'static Lab, guest: Guest, way: [usize; 2], lines: [&str; 2], tarry: u32) -> Self {
-        let config = Config::new(&text(lab, &guest, way, lines, tarry));
-        let ([from, to], [driver, of_vm]) = (way, lines.map(str::to_owned));
-        let moves = Moves::of(start(lab, &config));
-        Self { lab, guest, from, to, config, driver, of_vm, moves, struck: Instant::now() }
+    /// As `begin`, with all of it said.
+    pub fn with(
+        lab: &'l Lab,
+        guest: Guest,
+        [from, to]: [usize; 2],
+        driver: &str,
+        tarry: u32,
+        variables: &[(&'static str, &str)],
+    ) -> Self {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let config = Config::new(&text(lab, &guest, from, driver, tarry));
+        let moves = Moves::of(run_with(lab, &config, &variables));
+        let driver = driver.to_owned();
+        Self { lab, guest, from, to, config, driver, variables, moves, struck: Instant::now() }
     }
 
     /// As `begin`, and returns in the middle of its migration.
-    pub fn under_way(stand: &mut Stand, driver: &str) -> Self {
-        let mut tale = Self::begin(stand, driver);
-        tale.phase("running");
-        tale.lab.await_move(tale.from, &tale.guest.name);
-        tale.strikes();
+    pub fn under_way(lab: &'l Lab, driver: &str) -> Self {
+        let mut tale = Self::begin(lab, driver);
+        tale.gets_under_way();
         tale
+    }
+
+    /// Reads on to the middle of its migration: there the fault comes.
+    pub fn gets_under_way(&mut self) {
+        self.phase("running");
+        self.lab.await_move(self.from, &self.guest.name);
+        self.strikes();
     }
 
     /// The fault comes now.
@@ -87,14 +98,35 @@ impl Tale {
 
     /// Whimbrel is started again on what it had written down.
     pub fn start_again(&mut self) {
-        self.moves.go_on(start(self.lab, &self.config));
+        self.moves.go_on(run_with(self.lab, &self.config, &self.variables));
     }
 
     /// It wants to move from now on, and whimbrel knows.
     pub fn wants_to_move(&mut self) {
-        let (way, lines) = ([self.from, self.to], [self.driver.as_str(), self.of_vm.as_str()]);
-        self.config.write(&text(self.lab, &self.guest, way, lines, AT_ONCE));
+        self.config.write(&text(self.lab, &self.guest, self.from, &self.driver, AT_ONCE));
         self.moves.said("applied");
+    }
+
+    /// The process stands still while this is done, and for so long after it.
+    pub fn stands_still(&mut self, meanwhile: impl FnOnce(&Lab), long: Duration) {
+        self.strikes();
+        self.run.signal(Signal::STOP);
+        meanwhile(self.lab);
+        // Nothing tells that a deadline is over but the time.
+        std::thread::sleep(long);
+        self.run.signal(Signal::CONT);
+    }
+
+    /// Nothing holds up the next migration, which an operator asks for.
+    pub fn moves_again(&mut self, to: usize) {
+        let (from, name) = (3 - to, &self.guest.name);
+        send(&self.config, name, &host(to));
+        if !self.driver.is_empty() {
+            self.lab.await_move(from, name);
+            self.lab.speed(from, name, FAST);
+        }
+        assert_eq!(self.outcome().0, "confirmed", "{:#?}", self.story());
+        self.leaves(to);
     }
 
     /// The hosts that run it, by libvirt's word, are these, and by its processes' own word too.
@@ -147,32 +179,10 @@ impl Tale {
     }
 }
 
-fn start(lab: &Lab, config: &Config) -> Run {
-    Run::start(lab.whimbrel().arg("run").arg(config.path()).args(["--format", "json"]))
-}
-
-fn text(lab: &Lab, guest: &Guest, way: [usize; 2], [driver, of_vm]: [&str; 2], tarry: u32) -> String {
-    let host = |n: usize| format!(r#"{{ name = "lab{n}", uri = "{}", peer_uri = "{}" }}"#, lab.uri(n), lab.peer_uri(n));
-    let [from, to] = way.map(host);
-    let (name, url, here) = (&guest.name, guest.url("/"), way[0]);
-    format!(
-        r#"
-mode = "auto"
-[limits]
-flap_window = "off"
-[history]
-file = "past.db"
-[[array]]
-name = "a"
-host = [{from}, {to}]
-{driver}
-[[vm]]
-name = "{name}"
-host = "lab{here}"
-{of_vm}
-interval = "1s"
-monitor = {{ kind = "http", url = "{url}", deadline = "900ms" }}
-policy = {{ kind = "threshold", threshold = 1, tarry = {tarry}, settle = "1h" }}
-"#
-    )
+/// The VM is known by its UUID, so that another one of its name is not taken for it.
+fn text(lab: &Lab, guest: &Guest, on: usize, driver: &str, tarry: u32) -> String {
+    let monitor = format!("kind = \"http\", url = \"{}\", deadline = \"900ms\"", guest.url("/"));
+    let policy = format!("kind = \"threshold\", threshold = 1, tarry = {tarry}, settle = \"1h\"");
+    let vm = watched(guest, on, &monitor, &policy);
+    pair(lab, TOP, driver, &[format!("{vm}uuid = \"{}\"\n", guest.uuid)])
 }

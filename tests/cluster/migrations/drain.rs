@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use crate::setting::{
-    CALM, FAST, RESTLESS, SLOW, config, console, draining, in_lab, is_outcome, most_at_once, outcome, run,
-    runs_only_on, undisturbed, vm, way,
+    CALM, FAST, RESTLESS, SLOW, config, console, draining, in_lab, most_at_once, outcome, run, runs_only_on,
+    undisturbed, vm, way,
 };
 use crate::support::lab::{Guest, Lab, wait};
+use crate::support::moves::is_outcome;
 use crate::support::pty::Console;
 use crate::support::{Config, Run};
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset};
 use serde_json::Value;
 
-use crate::setting::{RESTLESS, config, in_lab, is_outcome, number, run, vm};
+use crate::setting::{RESTLESS, config, in_lab, number, run, vm};
 use crate::support::lab::{Guest, Lab};
+use crate::support::moves::is_outcome;
 use crate::support::{Config, Run};
 
 const MOVES: usize = 5;

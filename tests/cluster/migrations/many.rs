@@ -1,9 +1,8 @@
 //! Several migrations: as many at once as the config allows, and no more.
 
-use crate::setting::{
-    ONCE, RESTLESS, config, in_lab, is_outcome, most_at_once, number, run, runs_only_on, undisturbed, vm,
-};
+use crate::setting::{ONCE, RESTLESS, config, in_lab, most_at_once, number, run, runs_only_on, undisturbed, vm};
 use crate::support::Config;
+use crate::support::moves::is_outcome;
 
 #[test]
 fn two_vms_move_at_once_and_a_third_has_to_wait() {

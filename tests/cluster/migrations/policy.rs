@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::setting::{
-    CALM, ONCE, RESTLESS, alone, config, host, in_lab, number, outcome, run, runs_only_on, undisturbed, vm, watched,
-    way,
+    CALM, ONCE, RESTLESS, config, host, in_lab, number, outcome, run, runs_only_on, undisturbed, vm, watched, way,
 };
 use crate::support::lab::{Disk, Guest, Lab, wait};
 use crate::support::services::or_skip;
@@ -52,7 +51,6 @@ fn is_fast_again(run: &mut Run, bound: f64) -> bool {
 #[test]
 fn a_service_slowed_by_its_neighbours_moves_its_vm_and_is_fast_again() {
     let test = "a_service_slowed_by_its_neighbours_moves_its_vm_and_is_fast_again";
-    let _processors = alone();
     let Some(lab) = or_skip(test, Lab::crowded(2, SHARE)) else { return };
     let web1 = lab.guest(1, "web1").disk(Disk::Nbd).start();
     let noisy = ["noisy1", "noisy2"].map(|name| lab.guest(1, name).memory(80).start());

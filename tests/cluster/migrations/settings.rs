@@ -1,12 +1,8 @@
 //! What the config asks of a migration is what libvirt then does.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 
-use serde_json::{Value, json};
-
-use crate::setting::{CALM, host, in_lab, outcome, pair, run, runs_only_on, undisturbed, vm, way};
+use crate::setting::{CALM, host, in_lab, outcome, pair, run, runs_only_on, send, undisturbed, vm, way};
 use crate::support::lab::{Disk, Guest, Lab, wait};
 use crate::support::{Config, Run};
 
@@ -19,25 +15,9 @@ fn engine(lab: &Lab, driver: &str, guest: &Guest) -> (Config, Run) {
     (config, run)
 }
 
-/// A command from another process.
-fn command(config: &Config, command: &Value) -> bool {
-    let socket = config.beside("history.db.sock");
-    let mut stream = wait("the engine's socket", || UnixStream::connect(&socket).ok());
-    writeln!(stream, "{}", json!({ "command": command })).expect("an engine that listens");
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).expect("an answer");
-    serde_json::from_str::<Value>(&line).expect("JSON")["ok"] == true
-}
-
-/// Has it moved as soon as the hosts have answered.
-fn send(config: &Config, guest: &Guest, to: usize) {
-    let there = json!({ "move": { "vm": guest.name, "target": { "host": host(to) } } });
-    wait("the move is taken", || command(config, &there).then_some(()));
-}
-
 /// Moves it from host 1 to 2; what the driver said of it at last.
 fn moves(lab: &Lab, config: &Config, run: &mut Run, guest: &Guest) -> String {
-    send(config, guest, 2);
+    send(config, &guest.name, &host(2));
     let done = outcome(run, &guest.name);
     assert_eq!(way(&done), ["lab1", "lab2", "confirmed"], "{done}");
     runs_only_on(lab, guest, 2);
