@@ -10,11 +10,11 @@ use crate::core::engine::ConfigChange;
 use crate::core::format::exact_span;
 use crate::core::simulation::VmPlan;
 
-/// What is there for a value that is not.
+/// Stands for a value that is not set.
 const NONE: &str = "none";
 
-/// What changed: first of the cluster, then of its VMs in the new order, then the VMs that are gone. Whose a policy is is a
-/// difference; what stands in it is none here, as the engine says it of the settings it runs under.
+/// What changed: first in the cluster, then in its VMs in the new order, then the VMs that are gone. It reports which policy a VM
+/// uses, and not changes inside the policy: the engine reports those.
 pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
     let mut told = Changes::default();
     let (was, is) = (&old.cluster, &new.cluster);
@@ -53,7 +53,7 @@ fn flag(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
 
-/// The running engine's keeper goes on with the file and the spans it began with.
+/// The running history goes on with the file and the spans that it started with.
 fn history(told: &mut Changes, old: &HistorySettings, new: &HistorySettings) {
     let keys = |history: &HistorySettings| write(&read::HISTORY, history, &HistorySettings::default());
     for (was, is) in keys(old).iter().zip(&keys(new)).filter(|(was, is)| was.value != is.value) {
@@ -82,7 +82,7 @@ impl Changes {
         }
     }
 
-    /// Each key whose value changed; one that is nowhere by default is `none` without being written.
+    /// Each key whose value changed. A key that is not written and has no default is `none`.
     fn keys(&mut self, old: &[WrittenKey], new: &[WrittenKey]) {
         let gone = old.iter().filter(|old| new.iter().all(|new| new.key != old.key));
         for key in new.iter().chain(gone).map(|written| written.key) {
@@ -90,7 +90,7 @@ impl Changes {
             if old.map(|old| &old.value) == new.map(|new| &new.value) {
                 continue;
             }
-            // A key that comes or goes with its default says nothing.
+            // A key that is added or removed with its default value changes nothing.
             if old.is_none_or(|old| old.is_default) && new.is_none_or(|new| new.is_default) {
                 continue;
             }
@@ -215,7 +215,7 @@ fn vm_keys(told: &mut Changes, (old, was): (&Config, VmId), (new, is): (&Config,
     told.change("array", &array(&old.cluster, before), &array(&new.cluster, after));
     told.change("configured host", &host(&old.cluster, before), &host(&new.cluster, after));
     told.change("away", &away(&old.cluster, before), &away(&new.cluster, after));
-    // What its monitor makes of it is told there.
+    // A service that follows from the monitor is reported with the monitor.
     if has_own_service(old, was) || has_own_service(new, is) {
         told.change("service", &before.service, &after.service);
     }
@@ -229,13 +229,13 @@ fn vm_keys(told: &mut Changes, (old, was): (&Config, VmId), (new, is): (&Config,
     told.head.clear();
 }
 
-/// Whether its service is another word than its monitor makes it.
+/// Whether the config names the service, and the monitor's kind does not.
 fn has_own_service(config: &Config, id: VmId) -> bool {
     watched(config, id)
         .is_none_or(|(monitor, plan)| read::service(&monitor.source, &plan) != config.cluster.vm(id).service)
 }
 
-/// A monitor's keys, but for the direction: that is one of the VM's settings.
+/// A monitor's keys without the direction, which is one of the VM's settings.
 fn monitor(config: &Config, id: VmId) -> Vec<WrittenKey> {
     let written = |(monitor, plan): (&Monitor, VmPlan)| read::write_monitor(config.cluster.vm(id), monitor, &plan);
     let mut keys = watched(config, id).map(written).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! The keys of the config: what a row of the table of keys is, and what is made from the rows.
+//! The table of keys.
 //!
-//! Each key is one row: its name, its form, its documentation, how it is read and how it is written. The rows of a table are
-//! in the file of `read` that reads it. The readers, the files that are written, the differences between two configs, what
-//! an error report may show, and the reference in `docs/config.md` all come from these rows.
+//! Each key is one row: its name, form, documentation, example, and how it is read and written. The rows are in the files of
+//! `read`. The readers, written files, the differences between two configs, what an error report may show, `docs/config.md`
+//! and `config/whimbrel.toml` all come from the rows.
 
 use std::borrow::Cow;
 
@@ -27,9 +27,9 @@ pub(super) struct KeyField<T> {
     pub key: ConfigKey,
     /// It must be there.
     pub is_needed: bool,
-    /// Puts the value in its place; `None`: it is wrong, which is recorded.
+    /// Stores the value. `None`: the value is wrong, and that is recorded.
     pub read: fn(&Item<'_>, &mut T) -> Option<()>,
-    /// The value as a file has it; `None`: a file has no such key.
+    /// The value as a file has it; `None`: the key is not written.
     pub write: fn(&T) -> Option<TomlValue>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn bare(value: impl ToString) -> Option<TomlValue> {
     Some(TomlValue::Bare(value.to_string()))
 }
 
-/// A number without a needless `.0`.
+/// A number, without `.0` if it is whole.
 pub(super) fn decimal(x: f64) -> Option<TomlValue> {
     Some(TomlValue::Bare(exact(x)))
 }
@@ -68,13 +68,13 @@ pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -
     words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
 }
 
-/// Puts a value that could be read in its place.
+/// Stores a value if it could be read.
 pub(super) fn set<T>(place: &mut T, value: Option<T>) -> Option<()> {
     *place = value?;
     Some(())
 }
 
-/// Reads the keys of a table into their places. `None`: one that must be there is not, or is wrong; that is recorded.
+/// Reads the keys of a table. `None`: a needed key is missing or wrong; that is recorded.
 pub(super) fn fill<T>(fields: &[KeyField<T>], table: &Table<'_>, into: &mut T) -> Option<()> {
     let mut whole = Some(());
     for field in fields {
@@ -93,7 +93,7 @@ pub(super) struct WrittenKey {
     pub key: &'static str,
     pub value: TomlValue,
     form: Form,
-    /// It is so without being written.
+    /// It has this value also if it is not written.
     pub is_default: bool,
 }
 
@@ -102,7 +102,7 @@ impl WrittenKey {
         Self { key: key.name, value, form: key.form, is_default }
     }
 
-    /// The value as a log tells it; `None`: it may hold a secret.
+    /// The value as a log may show it; `None`: it may hold a secret.
     pub fn told(&self) -> Option<Cow<'_, str>> {
         let (TomlValue::Text(value) | TomlValue::Bare(value)) = &self.value;
         match (self.form, value.split_once('?')) {
@@ -118,7 +118,7 @@ impl WrittenKey {
     }
 }
 
-/// The keys of `T`. What is as in `default` need not be written.
+/// The keys of `T`, with those marked that are as in `default`.
 pub(super) fn write<T>(fields: &[KeyField<T>], value: &T, default: &T) -> Vec<WrittenKey> {
     let key = |field: &KeyField<T>| {
         let value = (field.write)(value)?;
@@ -149,7 +149,7 @@ pub(super) struct KindOfTable {
 }
 
 impl KindOfTable {
-    /// A table without kinds, whose keys stand for more than a value.
+    /// A table without kinds, whose keys have no written default.
     pub fn plain(keys: &[ConfigKey]) -> Vec<Self> {
         vec![Self { kind: "", doc: "", keys: keys.iter().map(|key| (*key, None)).collect() }]
     }

@@ -1,9 +1,8 @@
-//! Read, check and explain the config.
+//! Reads, checks and explains the config.
 //!
-//! The `toml` crate parses a file, as far as it can, into a tree that knows its places. The `toml_reader` walks that tree
-//! and records what is wrong with a key or a value. `read` makes the core's types of it and records what cannot stand
-//! together. All errors of a file come back in one [`Report`], in order of position; `redact` says what of the file it
-//! may show.
+//! The `toml` crate parses a file into a tree with positions, and goes on after errors. `toml_reader` walks that tree and records
+//! wrong keys and values. `read` makes the core's types of it and records contradictions. All errors of a file are in one
+//! [`Report`], in order of position; `redact` says which parts of the file the report may show.
 
 mod differences;
 mod edit;
@@ -41,7 +40,7 @@ pub use watch::{FileContent, Watch, WatchError, watch};
 use redact::Redaction;
 use report::{Diagnostics, LineIndex};
 
-/// No config has more bytes than this.
+/// The largest config in bytes.
 const LONGEST: u64 = 16 << 20;
 
 /// The config to read: the one named, else `$WHIMBREL_CONFIG`, `./whimbrel.toml`, `$XDG_CONFIG_HOME/whimbrel/whimbrel.toml`
@@ -51,7 +50,7 @@ pub fn find(explicit: Option<&Path>) -> Option<PathBuf> {
     find_in(explicit, |name| std::env::var_os(name), is_there)
 }
 
-/// A file that may not be looked at is there, and so is a link that leads nowhere: reading it will say why not.
+/// A file that may not be looked at counts as there, and so does a broken link: reading it then reports why it fails.
 fn is_there(path: &Path) -> bool {
     let absent = |error: io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     path.symlink_metadata().map_or_else(|error| !absent(error), |_| true)
@@ -77,7 +76,7 @@ fn find_in(
     candidates.into_iter().flatten().find(|path| exists(path))
 }
 
-/// Reads a config file whole.
+/// Reads a config file.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
@@ -85,7 +84,7 @@ pub fn load(path: &Path) -> Result<Config, Report> {
     load_with_bytes(path).map(|(config, _)| config)
 }
 
-/// Reads a config file whole, and gives what was in it too, to know it again.
+/// Reads a config file, and returns its bytes too, so that a later change can be seen.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
@@ -110,7 +109,7 @@ fn not_utf8(path: &Path, bytes: &[u8], at: usize) -> Report {
     Report::not_utf8(path, bytes, at, |text| Redaction::of(text, true, read::echo))
 }
 
-/// The bytes of a file, or of one without end no more than a config may have.
+/// The bytes of a file. It reads no more than a config may have, in case the file has no end.
 fn bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;

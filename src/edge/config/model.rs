@@ -45,7 +45,7 @@ impl Default for HistorySettings {
     }
 }
 
-/// A file that was read whole and found right.
+/// A config file without errors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The file.
@@ -75,14 +75,14 @@ impl Config {
         self.origins.iter().enumerate().filter(of_name).map(|(index, _)| VmId::at(index))
     }
 
-    /// The other VMs that a change to this VM's policy block changes.
+    /// The other VMs that use the same policy block.
     pub fn others_of(&self, vm: VmId) -> impl Iterator<Item = VmId> {
         let name = self.origins.get(vm.index()).and_then(|origin| origin.shared.as_deref());
         name.into_iter().flat_map(|name| self.sharing(name)).filter(move |other| *other != vm)
     }
 
-    /// The same with what no file can say of a simulated cluster (see [`render`](super::render)), taken over from the one
-    /// that ran before, by name: of VMs that run the same service, and of hosts.
+    /// This config with what no file can say of a simulated cluster (see [`render`](super::render)). It is taken over by name from
+    /// the cluster that ran before: for VMs that run the same service, and for hosts.
     #[must_use]
     pub fn with_untold(mut self, cluster: &Cluster, plan: &Plan) -> Self {
         let old: HashMap<&str, &VmPlan> = cluster.vms.iter().map(|vm| vm.name.as_str()).zip(&plan.vms).collect();

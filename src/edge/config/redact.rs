@@ -23,7 +23,7 @@ pub(super) enum Echo {
     Words,
     /// As `Plain`; keys of the table that it may be are names.
     Names,
-    /// It is one of these names. Its table may be shown as another may, any other value may not.
+    /// One of these names: its table is shown like any other table, another value is not.
     Name,
 }
 
@@ -41,7 +41,7 @@ impl Redaction {
     /// What to hide of a text. `is_torn`: the parser found a syntax error in it. `known` says what may be shown of a key's
     /// value, and `None` of a key that no table has.
     pub fn of(text: &str, is_torn: bool, known: fn(&str) -> Option<Echo>) -> Self {
-        // A stray `"""` turns strings of several lines inside out: their words may then look like keys.
+        // After a stray `"""` the words of strings of several lines may look like keys.
         let is_inside_out = is_torn && (text.contains("\"\"\"") || text.contains("'''"));
         let mut redactor = Redactor {
             text,
@@ -154,7 +154,7 @@ impl<'t> Redactor<'t> {
                 TokenEcho::Whole => {}
                 TokenEcho::Ends(head, tail) if head + tail >= token.span.len() => {}
                 TokenEcho::Ends(head, tail) => self.hidden.push(token.span.start + head..token.span.end - tail),
-                // What is hidden side by side is one part.
+                // Hidden tokens side by side are one part.
                 TokenEcho::Nothing => match self.hidden.last_mut().filter(|_| is_run) {
                     Some(last) => last.end = token.span.end,
                     None => self.hidden.push(token.span.clone()),
@@ -176,7 +176,7 @@ impl<'t> Redactor<'t> {
                 self.section = self.echo.opened();
                 TokenEcho::Whole
             }
-            // A header that is torn may run into a value.
+            // A broken header may run into a value.
             _ => self.shown(token),
         }
     }
@@ -264,7 +264,7 @@ impl<'t> Redactor<'t> {
                 },
             }
         }
-        // A key without a value is none: it may be the rest of a string that begins on another line.
+        // A key without a value may be the rest of a string that begins on another line.
         let first = tokens.iter().position(|token| token.kind != TokenKind::Blank);
         first.filter(|_| is_key)
     }
@@ -275,12 +275,12 @@ fn quotes(raw: &str) -> usize {
     if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 }
 }
 
-/// Whether this can be a key's name, and not a quoted text that got into its place.
+/// Whether this can be a key's name, and not a quoted text in the wrong place.
 fn is_word(key: &str) -> bool {
     key.trim_matches(['"', '\'']).chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c))
 }
 
-/// Whether this is a number, a date or a flag: a bare word may be a text whose quotes were forgotten.
+/// Whether this is a number, a date or a flag. Another bare word may be a text without its quotes.
 fn is_plain(raw: &str) -> bool {
     raw.chars().all(|c| c.is_ascii_digit() || "+-._:".contains(c)) || DeValue::parse(raw).is_ok()
 }

@@ -53,7 +53,7 @@ fn form(key: &ConfigKey) -> String {
         Form::Text => "text".to_owned(),
         Form::Address => "url".to_owned(),
         Form::SecretPlace => "name".to_owned(),
-        Form::Program if key.name == "query" => "SQL".to_owned(),
+        Form::Program if key.name == "query" => "query".to_owned(),
         Form::Program => "program and arguments".to_owned(),
         Form::Table => "table, list or name".to_owned(),
     }

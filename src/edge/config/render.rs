@@ -13,10 +13,10 @@ use crate::core::format::exact_span;
 use crate::core::policy::Settings;
 use crate::core::simulation::{Plan, VmPlan};
 
-/// A driver with so many keys stands in one line.
+/// A driver with at most so many keys is written in one line.
 const SHORT: usize = 3;
 
-/// What a config file says of a cluster. A list that is shorter than the cluster's leaves the rest as by default.
+/// What a config file says of a cluster. If a list is shorter than the cluster's, the rest has defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
     /// What there is and how the engine may act.
@@ -76,7 +76,7 @@ fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("a String takes whatever is written to it");
 }
 
-/// Keys that are not as by default, parted by this.
+/// Keys that differ from their default, separated by `between`.
 fn joined(keys: &[WrittenKey], between: &str) -> String {
     let said = keys.iter().filter(|key| !key.is_default);
     said.map(|key| format!("{} = {}", key.key, key.toml())).collect::<Vec<_>>().join(between)
@@ -92,7 +92,7 @@ fn head(text: &mut String, cluster: &Cluster) {
     }
 }
 
-/// The sites, unless they are the one there is without being written.
+/// The sites to be written; none if there is only the default site.
 fn sites(cluster: &Cluster) -> &[Site] {
     match cluster.sites.as_slice() {
         [Site { name, home: true }] if name == "home" => &[],

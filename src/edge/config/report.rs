@@ -67,7 +67,7 @@ impl Report {
     }
 
     pub(super) fn not_utf8(path: &Path, bytes: &[u8], at: usize, redact: impl Fn(&str) -> Redaction) -> Self {
-        // Bad bytes are replaced, the first of them too: its place stays right.
+        // Bad bytes are replaced. The position of the first bad byte stays the same.
         let text = String::from_utf8_lossy(bytes);
         let shown = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let start = at.saturating_sub(text.len() - shown.len());
@@ -154,7 +154,7 @@ impl Page<'_> {
             last = part;
             let (shown, width, place) = match part {
                 Some(part) => (ELLIPSIS.to_owned(), 1, part.clone()),
-                // A tab stays one, or the marks would not be under their place.
+                // A tab stays a tab, so that the marks stay under their place.
                 None if c == '\t' => (c.to_string(), 1, at..at + 1),
                 None => (printable_char(c).to_string(), c.width().unwrap_or(1), at..at + c.len_utf8()),
             };
@@ -182,7 +182,7 @@ fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// Text of the file as a terminal may get it: nothing that moves the cursor or turns the writing around.
+/// Text of the file with hostile characters replaced.
 fn printable(text: &str) -> String {
     text.chars().map(printable_char).collect()
 }
@@ -200,7 +200,7 @@ pub(super) struct ConfigFault {
     pub message: String,
     /// What would be right.
     pub help: String,
-    /// It says that something is not there: not to be trusted when part of the file could not be parsed.
+    /// It says that something is missing. That may be wrong if a part of the file could not be parsed.
     pub absence: bool,
 }
 
@@ -296,7 +296,7 @@ fn columns(c: char) -> usize {
     if c == '\t' { 1 } else { c.width().unwrap_or(1) }
 }
 
-/// A message without the rest of a name that is too long to be read.
+/// A message, cut if a name in it is very long.
 pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}{ELLIPSIS}", text.get(..end).unwrap_or_default()),
@@ -306,10 +306,10 @@ pub(super) fn shortened(text: &str) -> String {
 
 const DUPLICATE: &str = "duplicate key";
 const NO_VALUE: &str = "key with no value";
-/// A file with more such lines than this is no config.
+/// After so many such lines it stops: the file is not a config.
 const MOST_MENDED: usize = 50;
 
-/// The text with the lines blanked out at which the parser would give up, and what it says of them.
+/// The text in which the lines at which the parser would give up are blank, and the errors of these lines.
 pub(super) fn mended(text: &str) -> (Cow<'_, str>, Vec<Error>) {
     let (mut text, mut torn) = (Cow::Borrowed(text), Vec::new());
     while torn.len() < MOST_MENDED {
@@ -317,7 +317,7 @@ pub(super) fn mended(text: &str) -> (Cow<'_, str>, Vec<Error>) {
         let Some(error) = errors.into_iter().find(|error| error.message().starts_with(NO_VALUE)) else { break };
         let begin = LineIndex::of(&text).at(error.span().map_or(0, |span| span.start)).1;
         let end = next_line(&text, begin).saturating_sub(1).min(text.len());
-        // Bytes for bytes, so that all places stay.
+        // The same number of bytes, so that all positions stay.
         let (Some(head), Some(tail)) = (text.get(..begin), text.get(end..)) else { break };
         text = Cow::Owned([head, &" ".repeat(end - begin), tail].concat());
         torn.push(error);
@@ -325,18 +325,18 @@ pub(super) fn mended(text: &str) -> (Cow<'_, str>, Vec<Error>) {
     (text, torn)
 }
 
-/// Both kinds of fault in order of position, without those that merely follow from a syntax error: faults where the
-/// parser lost its way, and, if it may have lost keys or tables there, whatever is said to be missing.
+/// Both kinds of fault in order of position, without those that only follow from a syntax error: faults in the part that the
+/// parser could not read, and missing keys or tables if they may be in that part.
 pub(super) fn join(text: &str, errors: &[Error], found: Vec<ConfigFault>, redaction: &Redaction) -> Vec<ConfigFault> {
     let lines = LineIndex::of(text);
-    // The parser tells them level by level, not in order.
+    // The parser reports them level by level, not in order.
     let mut told: Vec<ConfigFault> = errors.iter().map(|error| fault(text, error, redaction)).collect();
     told.sort_by_key(|fault| fault.span.start);
     let (mut faults, mut lost, mut doubled, mut whole) = (Vec::new(), Vec::<Range<usize>>::new(), 0..0, true);
     for fault in told {
         let (line, place) = (lines.at(fault.span.start).1, fault.span.start);
         let duplicate = fault.message.starts_with(DUPLICATE);
-        // What follows from an open bracket, or from a table that stands twice, is no news.
+        // An error that follows from an open bracket, or from a table that stands twice, is not reported again.
         if lost.last().is_some_and(|lost| lost.contains(&place)) || duplicate && doubled.contains(&place) {
             continue;
         }
@@ -358,8 +358,8 @@ pub(super) fn join(text: &str, errors: &[Error], found: Vec<ConfigFault>, redact
     faults
 }
 
-/// A slip within one value, after which the parser goes on as if it were right. After any other it may take what
-/// follows for something else.
+/// Whether the error is within one value, so that the parser reads on correctly. After other errors it may misread what
+/// follows.
 fn is_slip(message: &str) -> bool {
     const SLIPS: [&str; 5] = ["string values", "invalid", "extra comma", "unexpected leading zero", "`_` may"];
     SLIPS.iter().any(|slip| message.starts_with(slip)) && !message.contains("key") && !message.contains("element")

@@ -1,4 +1,4 @@
-//! Replaces the config file whole: all of it or nothing, by the same owner, never over somebody else's change.
+//! Replaces the config file atomically, keeps its owner, and never overwrites another person's change.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -11,13 +11,13 @@ use thiserror::Error;
 
 use super::bounded;
 
-/// Why a file was not saved. Unless it says otherwise, the file is as it was.
+/// Why a file was not saved. The file is unchanged unless the error says otherwise.
 #[derive(Debug, Error)]
 pub enum SaveError {
-    /// Somebody changed it meanwhile: this is there now.
+    /// Somebody else changed it meanwhile: these are its bytes now.
     #[error("the file was changed by somebody else meanwhile")]
     Changed(Vec<u8>),
-    /// It is there no more, or the link to it leads nowhere.
+    /// It no longer exists, or the link to it is broken.
     #[error("the file is gone: {}", .0.display())]
     Gone(PathBuf),
     /// It would belong to somebody else than before.
@@ -51,8 +51,8 @@ fn refused<'p>(step: &'static str, path: &'p Path, remedy: &'static str) -> impl
     move |error| SaveError::Refused { step, path: path.to_owned(), error, remedy }
 }
 
-/// Puts `new` in the place of `expected`: a temporary file beside the file, on disk, renamed over it. Links stay links,
-/// what they lead to is replaced; mode, owner and group stay.
+/// Replaces `expected` by `new`: writes a temporary file beside the file, syncs it, and renames it over the file. Links stay: their
+/// target is replaced. Mode, owner and group stay.
 ///
 /// # Errors
 /// The file is no longer `expected`, or cannot be replaced.
@@ -71,11 +71,11 @@ pub fn save(path: &Path, expected: &[u8], new: &[u8]) -> Result<(), SaveError> {
     ))?;
     file.write_all(new).map_err(refused("write to", folder, SPACE))?;
     keep_owner(&file, &metadata)?;
-    // After the owner: changing that takes bits away.
+    // After the owner, because a change of owner clears bits of the mode.
     let mode = fs::Permissions::from_mode(metadata.mode() & 0o7777);
     file.as_file().set_permissions(mode).map_err(refused("set the mode of a file in", folder, REPLACED))?;
     file.as_file().sync_all().map_err(refused("write to", folder, SPACE))?;
-    // Again, as late as can be.
+    // Again, as late as possible.
     check(&target, expected)?;
     file.persist(&target).map_err(|refusal| refused("replace", &target, REPLACED)(refusal.error))?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
@@ -103,7 +103,7 @@ fn keep_owner(file: &NamedTempFile, old: &Metadata) -> Result<(), SaveError> {
     fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|_| SaveError::Owner { uid, gid })
 }
 
-/// Whether the file could be saved, so that editing can be offered; what another does meanwhile may still prevent it.
+/// Whether the file could be saved, so that editing can be offered. A later change may still prevent it.
 ///
 /// # Errors
 /// Why not, and what would help, in one line.

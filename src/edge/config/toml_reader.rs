@@ -11,7 +11,7 @@ use super::words::{A_YEAR, did_you_mean, duration};
 use crate::core::cluster::Span;
 use crate::core::format::is_hostile;
 
-/// In characters; more would leave no room for anything else on a screen.
+/// In characters. A longer name would leave no room for anything else on a screen.
 const LONGEST_NAME: usize = 64;
 
 /// What a key's value looks like.
@@ -43,7 +43,7 @@ pub(super) struct ConfigKey {
     pub form: Form,
     /// What it means, for the reference: one sentence without a full stop.
     pub doc: &'static str,
-    /// What it is if it is left out, where its row does not say that by itself.
+    /// What it is if it is left out, in words; empty if the written default says it.
     pub default: &'static str,
     /// A value as TOML, for the sample and for the help of an error.
     example: &'static str,
@@ -148,7 +148,7 @@ impl<'a> Table<'a> {
         if !asked.contains(&key) {
             asked.push(key);
         }
-        // The parser stands a value without a place in for one that it could not read.
+        // For a value that it could not read the parser puts one without a position.
         let value = self.entries.get(key).filter(|value| value.span() != (0..0))?;
         Some(Item { key, value: value.get_ref(), span: value.span(), diagnostics: self.diagnostics })
     }
@@ -181,7 +181,7 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// Records the keys that nobody asked for. `kind` names the table's kind, if it is known and has a say.
+    /// Records the keys that nobody asked for. `kind`: the table's kind, if it is known and if keys depend on it.
     pub fn finish(self, kind: Option<&str>) {
         let asked = self.asked.borrow();
         for key in self.entries.keys() {
@@ -201,7 +201,7 @@ impl<'a> Table<'a> {
                     format!("{} of kind '{kind}' has no '{name}'", self.shape.name),
                     format!("remove it; known here: {}", asked.join(", ")),
                 ),
-                // Its kind is wrong, which was said: any key of the family may be meant.
+                // The kind is wrong, and that is recorded: the key may belong to the kind that was meant.
                 None if known => continue,
                 Some(_) => (unknown(), did_you_mean(name, asked.iter().copied())),
                 None => (unknown(), did_you_mean(name, keys.iter().copied())),
@@ -262,8 +262,8 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A text that names something: not empty, in one piece, printable. A wrong one is recorded and given all the same,
-    /// so that what refers to it is not wrong too.
+    /// A name: not empty, without blanks, printable. A wrong name is recorded and still returned, so that references to it
+    /// are not reported as well.
     pub fn name(&self) -> Option<At<&'a str>> {
         let name = self.text()?;
         check_name(&name, self.diagnostics);
@@ -310,7 +310,7 @@ impl<'a> Item<'a> {
     /// A finite number.
     pub fn number(&self) -> Option<At<f64>> {
         let number: Option<f64> = match self.value {
-            // Whole numbers of any size a float can come near to.
+            // Whole numbers of any size that a float can hold approximately.
             DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
             DeValue::Float(x) => x.as_str().parse().ok(),
             _ => {
@@ -423,7 +423,7 @@ impl<'a> Item<'a> {
         self.table_or("a table", shape)
     }
 
-    /// A table, where `wanted` says what else may stand.
+    /// A table; `wanted` says in the error what else is allowed.
     pub fn table_or(&self, wanted: &str, shape: Shape) -> Option<Table<'a>> {
         match self.value {
             DeValue::Table(entries) => Some(Table {
@@ -440,7 +440,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The entries of a list, and whether it is one; `example` is how it is written.
+    /// The entries of a list, and whether the value is a list. `example` shows in the error how it is written.
     pub fn list(&self, example: &str) -> (Vec<Item<'a>>, bool) {
         match self.value {
             DeValue::Array(items) => {
@@ -459,7 +459,7 @@ impl<'a> Item<'a> {
 /// Pieces of words that name a secret.
 const SECRET_PIECES: [&str; 10] =
     ["pass", "pwd", "secret", "token", "credential", "apikey", "api_key", "api-key", "private_key", "access_key"];
-/// Too short to be looked for within other words: one of a key's words must be one of these.
+/// Too short to be searched in other words: one of the key's words must equal one of these.
 const SECRET_WORDS: [&str; 3] = ["pw", "auth", "authorization"];
 
 /// Whether a key that nobody knows was meant for a password.
@@ -469,7 +469,7 @@ fn means_secret(key: &str) -> bool {
     SECRET_PIECES.iter().any(|piece| key.contains(piece)) || is_word()
 }
 
-/// Records a name that cannot stand.
+/// Records a wrong name.
 pub(super) fn check_name(name: &At<&str>, diagnostics: &Diagnostics) {
     let wrong = |message: &str| {
         diagnostics.error(name.span.clone(), message, "use letters, digits, and signs such as - _ . in names");

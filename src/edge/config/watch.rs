@@ -1,7 +1,7 @@
-//! Tells when the config file may have changed, whoever changed it and in whichever way.
+//! Reports when the config file may have changed, in whatever way.
 //!
-//! Folders are watched, not files: an editor or a deployment puts another file in the place. Those that matter are the
-//! ones that hold the file or a link on the way to it. File systems that report nothing are looked at every few seconds.
+//! It watches folders and not files, because editors and deployments replace the file. It watches the folders that hold the file or
+//! a link on the path to it. Some file systems report nothing, so it also looks every few seconds.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -20,20 +20,20 @@ use thiserror::Error;
 
 use super::bounded;
 
-/// How patient a watch is.
+/// The times of a watch.
 #[derive(Debug, Clone, Copy)]
 struct WatchPace {
-    /// A change is told when nothing has happened for so long,
+    /// A change is reported when nothing has happened for so long,
     quiet: Duration,
-    /// but not later than this after its beginning.
+    /// but not later than this after the first event.
     most: Duration,
-    /// Without reports it is looked at so often.
+    /// The interval of looks without events.
     look: Duration,
 }
 
 const PACE: WatchPace =
     WatchPace { quiet: Duration::from_millis(100), most: Duration::from_secs(1), look: Duration::from_secs(5) };
-/// So many links on the way to a file, and it is no way.
+/// With more links than this on the path, it stops.
 const MOST_LINKS: usize = 40;
 
 /// There is nothing to watch with.
@@ -41,7 +41,7 @@ const MOST_LINKS: usize = 40;
 #[error("the config is not watched, as no thread could be started: {0}; reload it by hand")]
 pub struct WatchError(#[from] io::Error);
 
-/// Watches until it is dropped; then its thread has ended.
+/// Watches until it is dropped. The drop waits for the end of its thread.
 #[derive(Debug)]
 pub struct Watch {
     signals: SyncSender<Signal>,
@@ -54,8 +54,9 @@ enum Signal {
     Stop,
 }
 
-/// Calls `tell`, from a thread of its own, each time a file was written or became another: also when it went or came,
-/// when its bytes are the same as before, and after one's own save. A change since before is not told, so watch first and read then. `tell` must not drop the watch.
+/// Calls `tell` on another thread each time the file was written or replaced: also when it disappears or appears, when its bytes are
+/// the same as before, and after whimbrel's own save. Earlier changes are not reported, so watch first and read then. `tell` must
+/// not drop the watch.
 ///
 /// # Errors
 /// No thread could be started.
@@ -73,11 +74,11 @@ fn watch_with(
     let touched = signals.clone();
     let report = move |event: notify::Result<Event>| {
         if event.map_or(true, |event| is_change(event.kind)) {
-            // A full channel says the same already.
+            // If the channel is full, the thread looks anyway.
             let _ = touched.try_send(Signal::Touched);
         }
     };
-    // Without it, as when the system's watches are used up, there still is the look every few seconds.
+    // Without a watcher (the system's watches may be used up) the look every few seconds remains.
     let watcher = if reports { notify::recommended_watcher(report).ok() } else { None };
     let path = std::path::absolute(path)?;
     let mut aim = Aim { watcher, folders: HashMap::new(), path };
@@ -90,7 +91,7 @@ fn watch_with(
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // It ends as well when nobody can send any more.
+        // The thread ends also when the channel is closed.
         let _ = self.signals.send(Signal::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -98,7 +99,7 @@ impl Drop for Watch {
     }
 }
 
-/// Reading is no change, and would be told of one's own look.
+/// A read is not a change; the look itself reads.
 fn is_change(kind: EventKind) -> bool {
     !kind.is_access() || kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
 }
@@ -110,13 +111,13 @@ fn run(inbox: &Receiver<Signal>, pace: WatchPace, mut aim: Aim, mut known: Known
             Err(RecvTimeoutError::Timeout) => false,
             Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
         };
-        // Before the look, so that no change falls between them.
+        // Before the look, so that no change is missed between the two.
         aim.renew();
         if !touched && Stamp::of(&aim.path) == known.stamp {
             continue;
         }
         let now = Known::of(&aim.path);
-        // Bytes that are as they were may have been others in between, and somebody may have read those.
+        // The same bytes may have been others meanwhile, and somebody may have read those.
         let changed = now.content != known.content || now.stamp != known.stamp;
         known = now;
         if changed {
@@ -125,7 +126,7 @@ fn run(inbox: &Receiver<Signal>, pace: WatchPace, mut aim: Aim, mut known: Known
     }
 }
 
-/// Waits until it is quiet; false: it is to stop.
+/// Waits until nothing has happened for a while. False: the watch ends.
 fn settled(inbox: &Receiver<Signal>, pace: WatchPace) -> bool {
     let end = Instant::now() + pace.most;
     loop {
@@ -168,7 +169,7 @@ struct Known {
 
 impl Known {
     fn of(path: &Path) -> Self {
-        // The stamp first: what changes while it is read has another.
+        // The stamp first: if the file changes while it is read, the next stamp differs.
         let stamp = Stamp::of(path);
         let content = bounded(path).ok().map(|bytes| {
             let mut hasher = DefaultHasher::new();
@@ -187,7 +188,7 @@ struct Aim {
 }
 
 impl Aim {
-    /// Watches what is on the way to the file now, and nothing else.
+    /// Watches the folders on the present path to the file, and no others.
     fn renew(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let identity = |folder: &Path| fs::metadata(folder).ok().map(|m| (m.dev(), m.ino()));
@@ -196,7 +197,7 @@ impl Aim {
         self.folders.retain(|folder, id| {
             let stays = wanted.get(folder) == Some(id);
             if !stays {
-                // One that is gone was given up already.
+                // A folder that is gone is no longer watched anyway.
                 let _ = watcher.unwatch(folder);
             }
             stays
@@ -243,12 +244,12 @@ fn steps(path: &Path) -> Vec<OsString> {
     steps
 }
 
-/// What a look at a file says of bytes that are known: a save of one's own is no news.
+/// Whether a file still has the known bytes. After whimbrel's own save it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileContent {
-    /// It still is these.
+    /// It has these bytes.
     Same,
-    /// It is others.
+    /// It has other bytes.
     Changed(Vec<u8>),
 }
 

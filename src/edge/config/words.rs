@@ -4,23 +4,22 @@ use crate::core::cluster::Span;
 
 /// Longer than any sensible setting.
 pub(super) const A_YEAR: Span = Span::from_hours(366 * 24);
-/// Longer than any history; keeps sums far from their limits.
+/// Longer than any history; sums of such spans cannot overflow.
 pub(super) const TEN_YEARS: Span = Span::from_hours(3_653 * 24);
 
 /// The word that was probably meant, if one is near enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let length = lower.chars().count();
-    // A single letter is like any other.
+    // A word of one letter is near to every other, so it is near to none.
     let allowed = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
-    // Whatever is longer or shorter by more letters is further away.
+    // If the lengths differ by more, so do the words.
     let similar = known.into_iter().filter(|k| k.chars().count().abs_diff(length) <= allowed);
     let near = similar.map(|k| (distance(&lower, &k.to_lowercase()), k));
     near.filter(|&(d, _)| d <= allowed).min_by_key(|&(d, _)| d).map(|(_, k)| k)
 }
 
-/// A word of the file for a message, in quotes: ` 'x'`. Empty if it is near to none of these: then it may be anything, a
-/// secret too.
+/// A word of the file for a message, in quotes: ` 'x'`. Empty if it is near to none of these, because then it may be a secret.
 pub(super) fn if_near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     if nearest(word, known).is_some() { format!(" '{word}'") } else { String::new() }
 }

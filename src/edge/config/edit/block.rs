@@ -36,11 +36,11 @@ pub(super) struct BlockPlace<'t> {
     pub start: usize,
     /// In the file's order.
     pub entries: Vec<BlockKey>,
-    /// The elements of the inline table it is, or is in; `None`: its keys have lines of their own.
+    /// The elements of the inline table that it is or is in; `None`: its keys have their own lines.
     elements: Option<Vec<Element>>,
 }
 
-/// What stands in a VM's `policy`.
+/// The value of a VM's `policy`.
 pub(super) enum PolicyValue<'t> {
     /// The name of a shared one.
     Name(String, Range<usize>),
@@ -110,7 +110,7 @@ impl<'t> BlockPlace<'t> {
         if self.has_lines() && rest.contains('#') && is_blank(rest) { rest } else { "" }
     }
 
-    /// Puts another comment after a key with a line of its own, or none.
+    /// Replaces or removes the comment after a key with its own line.
     pub fn commented(&self, entry: &BlockKey, comment: &str) -> Option<TextEdit> {
         let old = self.comment(entry);
         if !self.has_lines() || old.trim() == comment {
@@ -121,7 +121,7 @@ impl<'t> BlockPlace<'t> {
         Some(TextEdit { range: entry.value.end..entry.value.end + old.len(), text })
     }
 
-    /// Takes keys out and puts others in, after the last that stays.
+    /// Removes keys, and inserts others after the last that stays.
     pub fn reshaped(&self, gone: &[&str], new: &[(String, String)]) -> Vec<TextEdit> {
         let goes = |entry: &BlockKey| gone.contains(&entry.name.as_str());
         let Some(anchor) = self.entries.iter().rfind(|entry| !goes(entry)) else { return Vec::new() };
@@ -147,7 +147,7 @@ impl<'t> BlockPlace<'t> {
         edits
     }
 
-    /// Takes whole lines out; a file without a last line end keeps none.
+    /// Removes whole lines. A file that ends without a line end still does.
     fn without_lines<'e>(&self, entries: impl Iterator<Item = &'e BlockKey>) -> Vec<TextEdit> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for entry in entries {
@@ -165,7 +165,7 @@ impl<'t> BlockPlace<'t> {
         ranges.into_iter().map(TextEdit::remove).collect()
     }
 
-    /// What stands between a new key and its value: as at the anchor, its sign in the same column if blanks led to it.
+    /// The text between a new key and its value: as at the anchor, with the `=` in the same column if it was aligned.
     fn sign(&self, anchor: &BlockKey, key: &str) -> String {
         let gap = self.raw(&(anchor.key.end..anchor.value.start));
         let blanks = gap.len() - gap.trim_start().len();
@@ -196,7 +196,7 @@ pub fn block_of(text: &str, vm: &str) -> Option<PolicyBlock> {
     blocks_of(text, &[vm]).pop()?
 }
 
-/// The policy blocks of some VMs, read from the text once. Of VMs that share a block the first has the others.
+/// The policy blocks of some VMs. If VMs share a block, only the first of them lists the others.
 pub fn blocks_of(text: &str, vms: &[&str]) -> Vec<Option<PolicyBlock>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Ok(tree) = DeTable::parse(text) else { return vec![None; vms.len()] };
@@ -234,7 +234,7 @@ fn lines_of(place: &BlockPlace<'_>) -> String {
     place.entries.iter().map(line).collect()
 }
 
-/// A text with the line ends an editor has.
+/// A text with Unix line ends.
 pub(super) fn unix(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
 }
@@ -242,7 +242,7 @@ pub(super) fn unix(text: &str) -> Cow<'_, str> {
 /// What a policy block must agree with: the VMs that have it, with their indicators, arrays and deadlines.
 #[derive(Debug, Clone, Default)]
 pub struct BlockContext {
-    /// Those that differ in what they need; the first of them is the one that is asked for.
+    /// VMs with different needs; the first is the one for which the block is checked.
     users: Vec<read::User>,
 }
 
@@ -263,8 +263,8 @@ impl BlockContext {
     }
 }
 
-/// The settings that a block says for the first VM of its context. What passes here passes in the file; syntax errors
-/// do not keep other errors from being found.
+/// The settings that a block gives the first VM of its context. A block without errors here has none in the file. After a syntax
+/// error other errors are still found.
 ///
 /// # Errors
 /// Everything that is wrong with it, in order of position; never empty.
@@ -275,7 +275,7 @@ pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<P
     errors.extend(others);
     let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty(), read::echo));
     let settings = read::block(tree.get_ref(), &context.users, &diagnostics);
-    // What is wrong for several VMs is said once.
+    // A fault for several VMs is reported once.
     let (mut found, redaction) = diagnostics.into_parts();
     found.sort_by_key(|fault| fault.span.start);
     found.dedup();

@@ -1,7 +1,7 @@
 //! Changes policies in a config's text and leaves every other byte as it is.
 //!
-//! A change is worked out on the places of the parsed text, spliced in, and read back by the reader of whole files: it
-//! is given out only if the policies that were to change did, and nothing else.
+//! A change replaces bytes at positions of the parsed text. The new text is read again like any config file. The change is returned
+//! only if the intended policies changed and nothing else did.
 
 mod block;
 mod splice;
@@ -20,18 +20,18 @@ use super::model::Config;
 use super::report::{Problem, Report};
 use crate::core::policy::Scope;
 
-/// Which policy block is to be what an operator wrote.
+/// Which policy block an operator's text replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditTarget<'a> {
     /// This VM's own.
     Own(&'a str),
     /// The shared one of this name.
     Shared(&'a str),
-    /// One each for these VMs, instead of those they share.
+    /// A new own block for each of these VMs, which shared one before.
     Apart(&'a [&'a str]),
 }
 
-/// Keys to be set to these values, as TOML, or to be taken out.
+/// Keys with new values as TOML; `None` removes the key.
 pub type Patch<'a> = [(&'a str, Option<&'a str>)];
 
 /// Which block changed.
@@ -46,22 +46,22 @@ pub enum BlockName {
 /// One key that changed, its values as the file writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockChange {
-    /// In this block. Where a VM got its own, the old values are those of the block it shared.
+    /// The block. If a VM got its own block, the old values are those of the block that it shared before.
     pub block: BlockName,
     /// This key.
     pub key: String,
     /// `None`: it was not there.
     pub old: Option<String>,
-    /// `None`: it is there no more.
+    /// `None`: it was removed.
     pub new: Option<String>,
 }
 
-/// A changed file, read and found right.
+/// A changed file without errors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Amended {
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// Which values changed, block by block; empty if none did, though comments may have.
+    /// Which values changed, block by block. It may be empty if only comments changed.
     pub changed: Vec<BlockChange>,
     /// What the changed file says.
     pub config: Config,
@@ -73,7 +73,7 @@ pub enum AmendError {
     /// The file cannot be read as it is.
     #[error("the config is broken, mend it first: {}", first(.0.problems()))]
     Broken(Report),
-    /// The block cannot stand; places are in the block's text.
+    /// The block has errors; positions are in the block's text.
     #[error("{}", first(.0))]
     Block(Vec<Problem>),
     /// There is no such block to change.
@@ -82,7 +82,7 @@ pub enum AmendError {
     /// The changed file would be wrong.
     #[error("the changed config would be wrong: {}", first(.0.problems()))]
     Refused(Report),
-    /// The change would reach further than it was meant to.
+    /// The change would alter more than it should.
     #[error("the change would alter more than the policies it is for: edit the file by hand")]
     Strayed,
 }
@@ -92,9 +92,8 @@ fn first(problems: &[Problem]) -> String {
     problems.first().map(place).unwrap_or_default()
 }
 
-/// Makes a block what `block_text` says: keys whose value is written differently get the new value, others come or go.
-/// So do comments after keys with lines of their own; other comments in `block_text` have no place in the file and are not
-/// written.
+/// Makes a block equal to `block_text`: keys get the new values, and are added or removed. The same holds for comments after keys
+/// that have their own lines. Other comments in `block_text` are not written.
 ///
 /// # Errors
 /// Why the file stays as it is.
@@ -115,10 +114,10 @@ pub fn amend(bytes: &[u8], path: &Path, target: EditTarget<'_>, block_text: &str
     work.finish()
 }
 
-/// Sets single keys of these VMs' policies; a value that is already meant is not touched.
+/// Sets single keys of these VMs' policies. A value that already means the same is not touched.
 ///
 /// # Errors
-/// Why the file stays as it is: for one of them the change cannot stand, or there is no such VM.
+/// Why the file stays as it is: the change is wrong for one of the VMs, or there is no such VM.
 pub fn amend_many(
     bytes: &[u8],
     path: &Path,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::core::scanner::{Scanner, TokenKind};
 
-/// So many bytes of a text, and what stands there instead.
+/// A range of a text, and its replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TextEdit {
     pub range: Range<usize>,
@@ -12,19 +12,19 @@ pub(super) struct TextEdit {
 }
 
 impl TextEdit {
-    /// Puts a text in.
+    /// Inserts a text.
     pub fn insert(at: usize, text: impl Into<String>) -> Self {
         Self { range: at..at, text: text.into() }
     }
 
-    /// Takes bytes out.
+    /// Removes bytes.
     pub fn remove(range: Range<usize>) -> Self {
         Self { range, text: String::new() }
     }
 }
 
-/// The text with these changes made, whatever their order. Those that take out may overlap; one that puts in at the
-/// place where another begins comes first.
+/// The text with these changes, given in any order. Removals may overlap. An insertion comes before a removal that begins at the
+/// same place.
 pub(super) fn spliced(text: &str, mut edits: Vec<TextEdit>) -> String {
     edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
     let (mut new, mut done) = (String::with_capacity(text.len() + 256), 0);
@@ -119,7 +119,7 @@ pub(super) struct InlineTable<'t> {
 }
 
 impl InlineTable<'_> {
-    /// From here on no element stays.
+    /// The first element after the last that stays.
     fn tail(&self) -> usize {
         self.gone.iter().rposition(|gone| !gone).map_or(0, |last| last + 1)
     }
@@ -129,14 +129,14 @@ impl InlineTable<'_> {
         self.elements.last().is_some_and(|last| last.comma.is_some())
     }
 
-    /// Takes out what goes, with its commas and, where it has a line of its own, the line.
+    /// Removes elements with their commas, and with their line if they have one of their own.
     pub fn removals(&self) -> Vec<TextEdit> {
         let (tail, mut edits) = (self.tail(), Vec::new());
         for index in (0..self.elements.len()).filter(|index| self.gone[*index]) {
             let Element { range, comma } = &self.elements[index];
             let before = index.checked_sub(1).and_then(|before| self.elements[before].comma);
             let after = comma.map_or(range.end, |comma| comma + 1);
-            // Nothing follows: the comma that led here goes too, unless the table is to end with it.
+            // If nothing follows, the comma before it goes too, unless the table ends with a comma.
             if let Some(before) = before.filter(|_| index >= tail && !self.has_last_comma()) {
                 edits.push(TextEdit::remove(before..before + 1));
             }
@@ -155,8 +155,7 @@ impl InlineTable<'_> {
         edits
     }
 
-    /// Puts elements in after the one at `anchor`, which stays: beside it, or each on a line of its own if that is how
-    /// this one stands.
+    /// Inserts elements after the one at `anchor`, which stays: beside it, or on their own lines if it has its own line.
     pub fn insertion(&self, anchor: usize, new: &[String]) -> Vec<TextEdit> {
         let Element { range, comma } = &self.elements[anchor];
         if !self.has_own_line(anchor) {
@@ -166,7 +165,7 @@ impl InlineTable<'_> {
         let begin = line_start(self.text, range.start);
         let indent = self.text.get(begin..range.start).unwrap_or_default();
         let eol = eol(self.text, range.end);
-        // The comma after the anchor stays unless all that followed it goes.
+        // The comma after the anchor stays unless everything after it goes.
         let stays = comma.is_some() && (self.has_last_comma() || anchor + 1 != self.tail());
         let lines: Vec<String> = new.iter().map(|element| format!("{eol}{indent}{element}")).collect();
         let text = lines.join(",") + if stays { "," } else { "" };

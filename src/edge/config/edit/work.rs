@@ -1,4 +1,4 @@
-//! A change in the making: which blocks become what, and what the whole file must say afterwards.
+//! Works a change out: the new text of each block, and what the whole file must say afterwards.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -49,7 +49,7 @@ pub(super) struct Found<'f> {
 impl<'f> Found<'f> {
     pub fn of(file: &'f ParsedFile<'f>) -> Result<Self, AmendError> {
         let vms: HashMap<_, _> = block::of_vms(file.text, file.tree.get_ref()).into_iter().collect();
-        // The reader saw as many.
+        // The reader of whole files found the same VMs.
         if vms.len() == file.config.cluster.vms.len() { Ok(Self { file, vms }) } else { Err(AmendError::Strayed) }
     }
 
@@ -74,7 +74,7 @@ pub(super) enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// What there is to be, and the block's text.
+    /// The new keys, and the block's new text.
     fn over(&self, old: &Keys) -> Result<(Keys, String), AmendError> {
         match self {
             Self::Block(text) => {
@@ -84,7 +84,7 @@ impl Wanted<'_> {
             Self::Patch(patch) => {
                 let new = patched(old, patch);
                 let text: String = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-                // What is more than one value would bring other keys along, or hide some.
+                // A text with more than one value could add or hide other keys.
                 let whole = patch.iter().all(|(_, value)| value.is_none_or(is_value));
                 if whole { Ok((new, text)) } else { Err(AmendError::Strayed) }
             }
@@ -227,7 +227,7 @@ impl<'f> Work<'f> {
         Ok(())
     }
 
-    /// These VMs are to have what the block says.
+    /// Notes that these VMs must have the block's settings afterwards.
     fn expect(&mut self, vms: &[VmId], text: &str) -> Result<(), AmendError> {
         let context = BlockContext::of(&self.file.config, vms.iter().copied());
         let settings = check_block(text, &context).map_err(AmendError::Block)?;

@@ -25,7 +25,7 @@ pub(super) fn mysql(item: &Item<'_>) -> Option<String> {
     const HELP: &str = "take it out, and add password_env = \"VARIABLE\" or password_file = \"FILE\"";
     read_url(item, &["mysql"], "mysql://watch@127.0.0.1:3306", HELP)?;
     let text = item.as_text()?;
-    // The driver's own words may repeat what is in the url.
+    // The library's own message may repeat the url, so it is not used.
     if let Err(error) = mysql_async::Opts::from_url(text) {
         let why = match error {
             mysql_async::UrlError::UnknownParameter { .. } => "the url has an unknown parameter".to_owned(),
@@ -39,7 +39,7 @@ pub(super) fn mysql(item: &Item<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Where the password is in a url, even in one that cannot be parsed: a password may hold any character.
+/// The password in a url, also in one that cannot be parsed, because a password may contain any character.
 fn password(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let (user, _) = rest.rsplit_once('@')?;
@@ -104,7 +104,7 @@ pub(super) fn example(host: &str) -> String {
     format!("qemu+ssh://root@{host}/system")
 }
 
-/// Whether it leads to the machine that it is used on, whichever that is. libvirt's test hypervisor is nowhere else.
+/// Whether it means the machine on which it is used. libvirt's test hypervisor is the same everywhere, so it is not local.
 pub(super) fn is_local(uri: &str) -> bool {
     let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
     let nowhere = rest.is_empty() || rest.starts_with(['/', '?', '#']);
@@ -150,7 +150,7 @@ pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Records the placeholders of a text that stand for nothing in this key; whether there are none.
+/// Records the placeholders of a text that this key does not have. True if there are none.
 pub(super) fn check_placeholders(item: &Item<'_>, text: &str, key: &str, known: &[&str]) -> bool {
     let mut right = true;
     for unknown in placeholders(text).filter(|word| !known.contains(word)) {

@@ -41,7 +41,7 @@ pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> ConfigFau
     })
 }
 
-/// Whose figures a monitor reads must move the VM too.
+/// A monitor that reads from a driver needs that driver.
 pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> ConfigFault<String> {
     let (what, needed, help) = match (source, driver) {
         (Source::Hypervisor { .. }, Driver::Simulator | Driver::Command(_)) => (
@@ -58,7 +58,7 @@ pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> Conf
     Some((message, help))
 }
 
-/// Between two sites only the simulator moves VMs so far.
+/// So far only the simulator moves VMs between sites.
 pub(super) fn between_sites(array: &str, driver: &Driver) -> ConfigFault<String> {
     (*driver != Driver::Simulator).then(|| {
         let message = format!("moves between sites need the simulator, and array '{array}' has '{}'", driver.word());
@@ -66,19 +66,19 @@ pub(super) fn between_sites(array: &str, driver: &Driver) -> ConfigFault<String>
     })
 }
 
-/// How long an http check may take, and who says so.
+/// The deadline of an http check, and where it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) enum Deadline {
     /// The config.
     Set(Span),
-    /// Nobody: it follows from the interval.
+    /// The default, from the interval.
     Default(Span),
     /// The simulator.
     Simulated(Span),
 }
 
 impl Deadline {
-    /// That of a check whose timeout counts as its deadline; no other has a bound.
+    /// The deadline of a check whose timeout counts as a sample; `None` for other monitors.
     pub fn of(source: &Source, plan: &VmPlan, deadline: Span, is_set: bool) -> Option<Self> {
         match source {
             Source::Http { .. } if is_set => Some(Self::Set(deadline)),
@@ -88,7 +88,8 @@ impl Deadline {
         }
     }
 
-    /// An http check that times out is a sample of its deadline: at or under the threshold it would never count.
+    /// An http check that times out is a sample with the value of its deadline. If that is not above the threshold, a timeout is
+    /// never beyond it.
     pub(super) fn and_threshold(self, threshold: f64) -> ConfigFault<String> {
         const LONGER: &str =
             "a check that times out counts as its deadline: write a longer deadline, or a lower threshold";
@@ -105,7 +106,7 @@ impl Deadline {
     }
 }
 
-/// What a VM brings that its policy must agree with.
+/// What a policy must agree with in one VM.
 #[derive(Debug, Clone)]
 pub(in super::super) struct User {
     vm: String,
@@ -135,7 +136,7 @@ impl User {
         }
     }
 
-    /// What tells VMs apart to a policy: of two with the same, one is enough.
+    /// Two VMs with equal needs give the same faults.
     pub fn needs(&self) -> impl Hash + Eq + use<> {
         (self.direction == Direction::LowerIsWorse, self.queue, self.array.clone(), self.deadline)
     }
@@ -156,8 +157,8 @@ impl User {
     }
 }
 
-/// What the first of these VMs gets of a block, the faults it has for any of them recorded in `diagnostics`; without VMs, what one
-/// would get for which higher is worse. Another VM gets the same, but for its direction.
+/// The settings that a block gives the first of these VMs; its faults for any of them are recorded in `diagnostics`. Without VMs,
+/// the settings for an indicator of which higher is worse. The other VMs' settings differ in the direction only.
 pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], diagnostics: &Diagnostics) -> Option<Settings> {
     let policy = policy::read(Table::root(tree, policy::POLICY, diagnostics), diagnostics);
     let settings = |user: &User| {

@@ -127,7 +127,7 @@ pub(super) struct Arrays {
     pub list: Vec<Array>,
     /// By array; `None`: its kind could not be read.
     pub drivers: Vec<Option<Driver>>,
-    /// By array: it names a base, right or wrong.
+    /// By array: whether it names a base, right or wrong.
     pub based: Vec<bool>,
     pub hosts: Vec<Host>,
     /// By host.
@@ -136,7 +136,7 @@ pub(super) struct Arrays {
     pub reaches: Vec<Reach>,
     /// All arrays could be read, by name.
     pub whole: bool,
-    /// No entry is something else than an array.
+    /// Every entry is an array.
     entries_whole: bool,
     /// By array: all its hosts could be read, by name.
     hosts_whole: Vec<bool>,
@@ -154,7 +154,7 @@ impl Arrays {
         self.drivers.get(array.index()).and_then(Option::as_ref)
     }
 
-    /// Whether all hosts a VM can mean are known: of its array, or of any if it names none.
+    /// Whether all hosts that a VM can name could be read: those of its array, or all if it names no array.
     pub fn hosts_known(&self, array: Option<ArrayId>) -> bool {
         match array {
             Some(array) => self.hosts_whole.get(array.index()).copied().unwrap_or(false),
@@ -377,7 +377,7 @@ fn check_reached(hosts: &[GivenHost<'_>], driver: &Item<'_>, diagnostics: &Diagn
     }
 }
 
-/// A host whose uri says "here" is not reached by it from another one.
+/// A local uri means another machine when another host uses it.
 fn check_local(host: &GivenHost<'_>, reach: &Reach) {
     let Some(item) = host.uri.as_ref().filter(|_| host.peer_uri.is_none()) else { return };
     if reach.uri.as_deref().is_some_and(address::is_local) {
@@ -418,7 +418,7 @@ impl Side<'_, '_> {
             let name = host.name.value;
             let shared = || template.filter(|_| item.is_none()).map(|template| template.replace(address::HOST, name));
             let Some(uri) = own.map(str::to_owned).or_else(shared) else { continue };
-            // A host that stands twice was told.
+            // A host that stands twice is already recorded.
             if let Some(first) = seen.insert(uri.clone(), name).filter(|first| *first != name) {
                 let place = item.map_or_else(|| host.name.span.clone(), Item::span);
                 let message = format!("'{first}' and '{name}' have the same {}: these are the same host", self.what);

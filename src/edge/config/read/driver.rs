@@ -215,13 +215,17 @@ const COMMANDS: [KeyField<Commands>; 7] = [
         write: |commands| list(commands.progress.as_ref()?),
     },
     KeyField {
-        key: ConfigKey::new("abort", Form::Program, "Stops the migration of {vm}").default("it cannot be stopped").example(r#"["./abort", "{vm}", "{from}"]"#),
+        key: ConfigKey::new("abort", Form::Program, "Stops the migration of {vm}")
+            .default("it cannot be stopped")
+            .example(r#"["./abort", "{vm}", "{from}"]"#),
         is_needed: false,
         read: |item, commands| set(&mut commands.abort, command(item, "abort", &OF_A_MOVE, &[&["{vm}"]]).map(Some)),
         write: |commands| list(commands.abort.as_ref()?),
     },
     KeyField {
-        key: ConfigKey::new("host_state", Form::Program, "Ends with status 0 if {host} is up").default("not asked").example(r#"["ssh", "-o", "BatchMode=yes", "root@{host}", "true"]"#),
+        key: ConfigKey::new("host_state", Form::Program, "Ends with status 0 if {host} is up")
+            .default("not asked")
+            .example(r#"["ssh", "-o", "BatchMode=yes", "root@{host}", "true"]"#),
         is_needed: false,
         read: |item, commands| {
             set(&mut commands.host_state, command(item, "host_state", &["{host}"], &[&["{host}"]]).map(Some))
@@ -242,7 +246,7 @@ const COMMANDS: [KeyField<Commands>; 7] = [
     },
 ];
 
-/// A driver as it was given. What could not be read of it is as by default.
+/// A driver as it was given. What could not be read has its default.
 pub(super) struct GivenDriver<'a> {
     pub driver: Driver,
     /// The whole value; `None`: it is the one by default.
@@ -292,7 +296,7 @@ pub(super) fn read<'a>(array: &Table<'a>, folder: Option<&Path>) -> Option<Given
     given
 }
 
-/// Records a peer's uri by which a source would reach itself.
+/// Records a peer uri that means the source itself.
 pub(super) fn check_peer(item: &Item<'_>, peer: &str) {
     if address::is_local(peer) {
         let help = "write the destination as another host reaches it, such as qemu+tcp://{host}/system";

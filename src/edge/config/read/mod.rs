@@ -1,7 +1,7 @@
-//! Makes the core's terms of the file's words, and records what cannot stand together.
+//! Makes the core's types from the file's keys, and records contradictions.
 //!
-//! After an error reading goes on with whatever is at hand, so that the next error is found too; what comes out is only
-//! used if there was none.
+//! After an error reading goes on with defaults, so that the next error is found too. The result is used only if there was no
+//! error.
 
 mod address;
 mod agree;
@@ -41,11 +41,11 @@ pub(super) use policy::write_policy;
 pub(super) use top::{HISTORY, LIMITS, TOP_KEYS};
 pub(super) use vms::{DEFAULT_INTERVAL, write_domain};
 
-/// The config a tree says, its faults recorded in `diagnostics`.
+/// The config in a tree; its faults are recorded in `diagnostics`.
 pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &LineIndex, diagnostics: &Diagnostics) -> Config {
     let file = Table::root(tree, top::TOP, diagnostics);
     let name = file.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
-    // A mode that cannot be read says nothing on the VMs' modes.
+    // If the mode is wrong, the VMs' modes are not compared with it.
     let mode = file.get("mode").map_or(Some(Mode::default()), |item| item.choice(&top::MODES));
     let limits =
         file.get("limits").and_then(|item| item.table(top::LIMITS_SHAPE)).map_or_else(Limits::default, top::limits);
@@ -135,8 +135,8 @@ pub(super) const TABLES: [TableOfKeys; 10] = [
     ("[vm.monitor], or monitor = { … }", monitor::kinds),
 ];
 
-/// What an error report may show of the value of a key; `None`: no table has it. If two tables have it, the stricter
-/// answer holds.
+/// What an error report may show of the value of a key; `None`: no table has the key. If two tables have it, the stricter answer
+/// holds.
 pub(super) fn echo(key: &str) -> Option<Echo> {
     static BY_NAME: LazyLock<HashMap<&str, Echo>> = LazyLock::new(|| {
         let mut all: HashMap<&str, Echo> = HashMap::new();
@@ -157,7 +157,7 @@ fn check_unique<'a>(seen: &mut HashSet<&'a str>, what: &str, name: &At<&'a str>,
     }
 }
 
-/// The position of a named thing, or its absence recorded. Without `whole` some names could not be read: this may be one.
+/// The position of a named thing. If there is none, that is recorded, unless some names could not be read (`whole` is false).
 fn lookup<'a>(
     what: &str,
     name: &At<&str>,

@@ -278,7 +278,7 @@ const HYPERVISOR: MonitorKind = MonitorKind {
             _ => None,
         },
     }],
-    // What a hypervisor tells is in percent: it never counts up.
+    // A hypervisor's figures are in percent: they are never counters.
     common: &[DEADLINE, DIRECTION],
     measure: |watch| {
         let is_memory = watch.source == Source::Hypervisor { field: Usage::Memory };
@@ -420,12 +420,12 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
 
 pub(super) const MONITOR: Shape = shape!("a monitor", kinds);
 
-/// A monitor before the VM around it is known.
+/// A monitor as far as its own table says it.
 pub(super) struct MonitorSpec {
     pub source: Source,
     /// Of a simulated service.
     pub plan: VmPlan,
-    /// What follows is set by the config.
+    // The following are set by the config.
     pub deadline: Option<At<Span>>,
     direction: Option<Direction>,
     indicator_kind: Option<IndicatorKind>,
@@ -475,14 +475,14 @@ impl MonitorSpec {
 /// The word for a VM's service unless it has its own.
 pub(in super::super) fn service(source: &Source, plan: &VmPlan) -> &'static str {
     match source {
-        // A service or a figure says more than where it comes from.
+        // These say more than the monitor's kind.
         Source::Simulated => word(&SERVICES, plan.service.unwrap_or(Service::Mysql)),
         Source::Hypervisor { field } => word(&USAGES, *field),
         other => kind_of(other).word,
     }
 }
 
-/// A monitor as it was given.
+/// A monitor as it was given, right or wrong.
 pub(super) struct GivenMonitor {
     /// As far as its kind could be read: what it watches, with the defaults of what could not.
     pub watch: Option<MonitorSpec>,
@@ -565,7 +565,7 @@ pub(in super::super) fn write_monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan)
     keys
 }
 
-/// Whether this can be the name of an environment variable; what cannot may well be the password itself.
+/// Whether this can be the name of an environment variable. Anything else may be the password itself.
 fn is_variable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()

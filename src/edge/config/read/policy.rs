@@ -15,7 +15,7 @@ use crate::core::policy::{
     Rule, Settings, SettingsError, SiteRule, WorkingHours,
 };
 
-/// The word in `kind`, before its policy is whole.
+/// The word in `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PolicyKind {
     Threshold,
@@ -34,7 +34,7 @@ const KINDS: [(&str, PolicyKind); 4] = [
 const RESTINGS: [(&str, Resting); 2] = [("record", Resting::Record), ("off", Resting::Off)];
 const BREAK_EVENS: [(&str, BreakEven); 2] = [("show", BreakEven::Show), ("require", BreakEven::Require)];
 
-/// A key of a policy. What it is in a file, the core says: [`Settings::written`].
+/// A key of a policy. [`Settings::written`] gives its value in a file.
 struct PolicyKey {
     key: ConfigKey,
     kinds: &'static [PolicyKind],
@@ -208,7 +208,7 @@ pub(super) struct Policy {
     site: Option<SiteRule>,
     settle: Option<Span>,
     stale_after: Option<u32>,
-    /// The directions in which its bounds were compared; none if no VM has it.
+    /// The directions (higher, lower is worse) for which its bounds were compared; none if no VM uses it.
     checked: Cell<(bool, bool)>,
 }
 
@@ -216,7 +216,7 @@ pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
     let kind = table.need(&KIND);
     let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
     let is = |wanted: &[PolicyKind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
-    // Of a policy whose kind cannot be read, all that is there is read, and nothing is missing.
+    // If the kind cannot be read, every key that is there is read, and none is missing.
     let unknown = kind.is_none();
     let ask = |key: ConfigKey, wanted: &[PolicyKind]| match (is(wanted), unknown) {
         (true, _) => table.need(&key),
@@ -250,13 +250,13 @@ impl Policy {
         self.kind.as_ref().map(|kind| kind.value)
     }
 
-    /// Where its kind is chosen for a VM: in its own block, or by the name of a shared one, which `given` holds.
+    /// Where a VM chooses the kind: in its own block, or by the name of a shared block, which is `given`.
     pub fn kind_place(&self, given: &Item<'_>) -> Range<usize> {
         let own = self.kind.as_ref().filter(|_| given.is_table());
         own.map_or_else(|| given.span(), |kind| kind.span.clone())
     }
 
-    /// What a VM gets of it. `vm` is the VM's name, for an error that its indicator's direction makes.
+    /// The settings that a VM gets from it. `vm` names the VM in an error that depends on its direction.
     pub fn settings(&self, direction: Direction, vm: &str, diagnostics: &Diagnostics) -> Option<Settings> {
         let (higher, lower) = self.checked.get();
         let (new, checked) = match direction {
@@ -280,7 +280,7 @@ impl Policy {
         Some(Settings { rule, direction, settle, stale_after })
     }
 
-    /// Of a policy without a VM no direction is known: its bounds must only not touch.
+    /// Checks a policy that no VM uses. Its direction is unknown, so the only rule is that its bounds differ.
     pub fn check_alone(&self, diagnostics: &Diagnostics) {
         let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
         let used = self.checked.get() != (false, false);
@@ -289,7 +289,7 @@ impl Policy {
         }
     }
 
-    /// The bounds as a rule; a tarry that is wrong was said to be, and does not keep the bounds from being compared.
+    /// The bounds as a rule. A wrong tarry is already recorded; the bounds are compared all the same.
     fn bounds(&self) -> Option<Rule> {
         let high = Bound { at: self.high.as_ref()?.value, tarry: self.tarry.unwrap_or(1) };
         match &self.low {
@@ -333,7 +333,7 @@ fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option
     let slots = start.as_ref().or(stop.as_ref());
     if let (Some(words), Some(slots)) = (hours.as_ref().or(zone.as_ref()), slots) {
         let message = "working hours are given twice, in two notations";
-        // The later of the two is the one too many.
+        // The later of the two is the wrong one.
         let place = if words.span().start > slots.span().start { words } else { slots };
         place.wrong(message, "keep hours and zone, or workstart and workstop");
         return None;
@@ -350,7 +350,7 @@ fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option
         return None;
     };
     let text = item.text()?.value;
-    // The days and times are right or wrong in any zone.
+    // The days and times do not depend on the zone.
     match WorkingHours::parse(text, zone.unwrap_or(Tz::UTC)) {
         Ok(hours) => zone.map(|_| hours),
         Err(error) => {
@@ -395,7 +395,7 @@ fn hours_wrong(place: Range<usize>, error: &HoursError, diagnostics: &Diagnostic
             (format!("{what} is no day"), "write Mon Tue Wed Thu Fri Sat Sun, or a range such as Mon-Fri".to_owned())
         }
         HoursError::Time(time) => {
-            // Letters may be anything, a secret too.
+            // A text with letters may be a secret.
             let is_shown = !time.chars().any(char::is_alphabetic);
             let what = if is_shown { format!("'{time}'") } else { "one of these times".to_owned() };
             (format!("{what} is no time of day"), "write a window as HH:MM-HH:MM, from 00:00 to 24:00".to_owned())

@@ -29,8 +29,10 @@ pub(in super::super) const TOP_KEYS: [ConfigKey; 8] = [
     ConfigKey::new("limits", Form::Table, "Bounds on all moves; an operator's own commands are only held to the first two"),
     ConfigKey::new("history", Form::Table, "What is kept of samples, decisions, moves and edits across restarts"),
     ConfigKey::new("site", Form::Table, "Providers or data centres. One is home").default("one, named \"home\""),
-    ConfigKey::new("array", Form::Table, "Hosts at one site that share storage and network. Between sites only the simulator moves VMs so far"),
-    ConfigKey::new("policy", Form::Table, "Named settings that VMs share: policy = \"web\". A VM may have its own instead: policy = { kind = … }"),
+    ConfigKey::new("array", Form::Table, "Hosts at one site that share storage and network. Between sites only the simulator moves VMs so \
+         far"),
+    ConfigKey::new("policy", Form::Table, "Named settings that VMs share: policy = \"web\". A VM may have its own instead: policy = { kind = \
+         … }"),
     ConfigKey::new("vm", Form::Table, "The VMs"),
 ];
 

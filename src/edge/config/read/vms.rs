@@ -178,14 +178,14 @@ impl<'a> VmsReader<'_, 'a> {
         domain
     }
 
-    /// What moves the VM must know what it is watched by, and the way it is sent.
+    /// The driver must go with the monitor, and with a move to another site.
     fn check_drivers(&self, place: &VmPlace, watched: &GivenMonitor, policy: Option<(&Policy, &Item<'_>)>) {
         let (arrays, diagnostics) = (self.context.arrays, self.context.diagnostics);
         let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
         let far = |array: ArrayId| agree::between_sites(name(array), arrays.driver(array)?);
         let sent = policy.filter(|(policy, _)| policy.kind() == Some(PolicyKind::Site));
         if let Some((policy, given)) = sent {
-            // Its queues are simulated, which would only be said again.
+            // Its queues are simulated too, which would be the same error again.
             if let Some((message, help)) = [Some(place.array), place.away].into_iter().flatten().find_map(far) {
                 diagnostics.error(policy.kind_place(given), message, help);
                 return;
@@ -198,7 +198,7 @@ impl<'a> VmsReader<'_, 'a> {
         }
     }
 
-    /// Where a policy stands, which a value gave.
+    /// Where the policy of a VM stands.
     fn origin(&self, given: &Item<'a>, policy: &Policy) -> PolicyOrigin {
         let line = self.context.lines.at(policy.place.start).0 + 1;
         let shared = given.as_text().map(str::to_owned);
@@ -249,7 +249,7 @@ fn interval(table: &Table<'_>) -> Option<Span> {
     Some(interval)
 }
 
-/// An http check that times out is a sample of its deadline: at or under the threshold it would never count.
+/// Records a deadline that is not above the threshold.
 fn check_deadline(policy: &Policy, watched: &GivenMonitor, interval: Option<Span>, monitor: &Item<'_>) {
     let (Some(high), Some(watch)) = (&policy.high, &watched.watch) else { return };
     let deadline = match (&watch.deadline, interval) {
@@ -281,7 +281,7 @@ impl<'a> VmsReader<'_, 'a> {
         let array = named.as_ref().and_then(|item| item.text()).and_then(|name| self.array(&name));
         let host = table.need(&HOST).and_then(|item| item.text());
         let host = host.and_then(|name| Some(At::new(self.host(&name, array)?, name.span)));
-        // Without an array named, the host says which; with a wrong one, nothing does.
+        // If no array is named, it is the host's. If a wrong one is named, there is none.
         let array = match (array, named, &host) {
             (None, None, Some(host)) => Some(self.context.arrays.hosts[host.value.index()].array),
             (array, ..) => array,
@@ -355,7 +355,7 @@ impl<'a> VmsReader<'_, 'a> {
         found
     }
 
-    /// A VM of the site policy lives at home, wherever it is now.
+    /// The array of a VM with a site policy is at home, wherever the VM is now.
     fn check_home(&self, table: &Table<'a>, array: ArrayId) {
         if !self.is_home(array) {
             let place = table.get("array").or_else(|| table.get("host")).map_or(table.span(), |item| item.span());
@@ -398,7 +398,7 @@ impl<'a> VmsReader<'_, 'a> {
         }
     }
 
-    /// Counts a VM on its host, and says so when it is the first too many.
+    /// Counts a VM on its host, and records the first one too many.
     fn fill(&mut self, host: &At<HostId>) {
         let filled = self.filled.entry(host.value).or_default();
         *filled = filled.saturating_add(1);
@@ -450,7 +450,7 @@ pub(super) struct Domains<'a> {
 }
 
 impl<'a> Domains<'a> {
-    /// Records the keys of a VM that its driver has no use for, and those by which another VM of the array is known.
+    /// Records keys that the VM's driver does not use, and names that another VM of the array has too.
     pub fn check(
         &mut self,
         (array, driver): (ArrayId, &Driver),
@@ -475,10 +475,10 @@ impl<'a> Domains<'a> {
         {
             say(place(&given.uuid), "uuid", first);
         }
-        // One that is known by its uuid may have any name.
+        // A VM with a uuid may have any name.
         let name = domain.name.as_deref().or(given.uuid.is_none().then_some(vm.value));
         let first = name.and_then(|name| self.names.insert((array, name.to_owned()), vm.value));
-        // A VM that stands twice was told.
+        // A VM that stands twice is already recorded.
         if let Some(first) = first.filter(|first| *first != vm.value) {
             say(place(&given.name), "domain", first);
         }
