@@ -168,7 +168,7 @@ fn what_was_acknowledged_survives_a_kill() {
             assert_eq!(readings, expected, "a batch is there whole or not at all");
         }
         let mut journal = Journal::open(&path.with_extension("journal"), "a test").expect("a journal");
-        let flights: Vec<u64> = journal.under_way().map(|migration| migration.id.0).collect();
+        let flights: Vec<u64> = journal.under_way().map(|migration| migration.route.id.0).collect();
         assert!(journalled.iter().all(|id| flights.contains(id)), "{journalled:?} of {flights:?}");
         for id in flights {
             journal.settle(RequestId(id), "confirmed").expect("room");

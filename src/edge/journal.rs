@@ -158,12 +158,12 @@ impl Journal {
     /// # Errors
     /// It could not be written, and is still under way for the next engine.
     pub fn settle(&mut self, id: RequestId, outcome: &str) -> Result<(), JournalError> {
-        if !self.open.iter().any(|(_, migration)| migration.id == id) {
+        if !self.open.iter().any(|(_, migration)| migration.route.id == id) {
             return Ok(());
         }
         self.append(&Line::Settle { id, outcome: outcome.to_owned() })?;
         self.len = self.file.metadata().map_or(self.len, |file| file.len());
-        self.open.retain(|(_, migration)| migration.id != id);
+        self.open.retain(|(_, migration)| migration.route.id != id);
         if self.len > LARGE { self.rewrite() } else { Ok(()) }
     }
 
@@ -238,7 +238,7 @@ fn read(path: &Path, text: &str) -> Result<Vec<(Timestamp, InFlight)>, JournalEr
         match serde_json::from_str(line) {
             Ok(Line::Opened { .. }) => {}
             Ok(Line::Begin { at, migration }) => open.push((Timestamp::from_millis(at), migration)),
-            Ok(Line::Settle { id, .. }) => open.retain(|(_, migration)| migration.id != id),
+            Ok(Line::Settle { id, .. }) => open.retain(|(_, migration)| migration.route.id != id),
             Err(_) => return Err(JournalError::Damaged { path: path.to_owned(), line: n }),
         }
     }
@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn ids(journal: &Journal) -> Vec<u64> {
-        journal.under_way().map(|migration| migration.id.0).collect()
+        journal.under_way().map(|migration| migration.route.id.0).collect()
     }
 
     fn folder() -> (tempfile::TempDir, PathBuf) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Monitor, Reading, Source, Usage as Field};
-use crate::core::engine::{Engine, Event, Migration, StageKind};
+use crate::core::cluster::{ArrayId, Driver, HostId};
+use crate::core::engine::{Engine, Migration, StageKind};
 use crate::edge::config::Config;
-use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, MeasuredUsage};
+use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine};
 
 /// Events that wait for the loop at most. When it is full, the drivers' supervisors wait, and with them the drivers.
 const QUEUE: usize = 1_024;
@@ -170,58 +170,20 @@ const fn is_driven(migration: &Migration) -> bool {
 fn fleet(config: &Config, id: ArrayId) -> Fleet {
     let (cluster, array) = (&config.cluster, config.cluster.array(id));
     let reach = |host: HostId| config.reaches.get(host.index()).cloned().unwrap_or_default();
-    let machine =
-        |host: HostId, index| Machine { name: cluster.host(host).name.to_string(), reach: reach(host), index };
+    let machine = |host: HostId, index| Machine { name: cluster.host(host).name.clone(), reach: reach(host), index };
     let ring = (1..).zip(&array.ring).map(|(place, host)| machine(*host, Some(place)));
     let base = array.base.map(|host| machine(host, None));
     let domain = |n: usize| config.domains.get(n).cloned().unwrap_or_default();
     let of_array = cluster.vms.iter().enumerate().filter(|(_, vm)| vm.array == id);
-    let guests = of_array.map(|(n, vm)| Guest { name: vm.name.to_string(), domain: domain(n) }).collect();
+    let guests = of_array.map(|(n, vm)| Guest { name: vm.name.clone(), domain: domain(n) }).collect();
     Fleet { hosts: ring.chain(base).collect(), guests }
-}
-
-/// A fact as the engine is told of it, in the ids of its cluster; `None` if that knows none of its names.
-pub fn event(fact: DriverEvent, cluster: &Cluster, monitors: &[Monitor]) -> Option<Event> {
-    Some(match fact {
-        DriverEvent::Preflight { id, refusal, forecast } => Event::Preflight { id, refusal, forecast },
-        DriverEvent::Progress { id, percent, detail, transfer } => Event::Progress { id, percent, detail, transfer },
-        DriverEvent::Ended { id, detail } => Event::Ended { id, detail },
-        DriverEvent::Presence { id, source, destination } => Event::Presence { id, source, destination },
-        DriverEvent::Host { host, state, load, why } => {
-            Event::Host { host: cluster.host_named(&host)?, state, load, why }
-        }
-        DriverEvent::Found { vm, hosts } => {
-            let vm = cluster.vm_named(&vm)?;
-            let hosts: Option<Vec<HostId>> = hosts.iter().map(|host| cluster.host_named(host)).collect();
-            Event::Found { vm, hosts: hosts? }
-        }
-        DriverEvent::Measured { vm, usage } => {
-            let vm = cluster.vm_named(&vm)?;
-            let Source::Hypervisor { field } = monitors.get(vm.index())?.source else { return None };
-            Event::Reading { vm, reading: reading(usage, field) }
-        }
-        DriverEvent::Trouble(text) => Event::Trouble { vm: None, text },
-    })
-}
-
-fn reading(usage: Result<MeasuredUsage, String>, field: Field) -> Reading {
-    let value = usage.and_then(|usage| {
-        match field {
-            Field::Cpu => usage.cpu.ok_or("CPU time is measured from now on"),
-            Field::Memory => {
-                usage.memory.ok_or("the guest does not tell its memory: it needs a balloon driver with statistics")
-            }
-        }
-        .map_err(str::to_owned)
-    });
-    value.map_or_else(Reading::Gap, Reading::Raw)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::cluster::{Commands, HostState, RequestId, Span, VmId};
-    use crate::core::engine::{Command, Target};
+    use crate::core::cluster::{Commands, HostState, Name, RequestId, Span, VmId};
+    use crate::core::engine::{Command, Event, Target};
     use crate::core::simulation::{START, Scenario, Size};
     use crate::edge::driver::Move;
     use crate::runtime::{Asked, EngineHost, HistoryBatcher};
@@ -268,7 +230,7 @@ mod tests {
     fn what_a_driver_has_to_do_is_said_in_names() {
         let (mut engine_host, _) = driven();
         let asks = asked(&mut engine_host);
-        let way = Move { id: RequestId(1), vm: "nii3".to_owned(), from: "mln1".to_owned(), to: "mln4".to_owned() };
+        let way = Move { id: RequestId(1), vm: "nii3".into(), from: "mln1".into(), to: "mln4".into() };
         assert_eq!(asks.jobs, [(ArrayId(0), DriverCommand::Preflight(way))]);
         assert_eq!(
             engine_host.next_wake().min(START + Span::from_hours(1)),
@@ -320,25 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn facts_become_events_in_the_ids_of_the_cluster() {
+    fn what_a_driver_tells_of_a_host_that_is_not_in_the_config_any_more_means_nothing() {
         let (engine_host, _) = driven();
-        let (cluster, mut monitors) = (engine_host.engine().cluster(), engine_host.monitors().to_vec());
         let found = |hosts: &[&str]| {
-            let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-            event(DriverEvent::Found { vm: "nii3".to_owned(), hosts }, cluster, &monitors)
+            let hosts = hosts.iter().map(|host| Name::from(*host)).collect();
+            engine_host.engine().in_ids(DriverEvent::Found { vm: "nii3".into(), hosts })
         };
         assert_eq!(found(&["mln2"]), Some(Event::Found { vm: VmId(0), hosts: vec![HostId(1)] }));
         assert_eq!(found(&[]), Some(Event::Found { vm: VmId(0), hosts: Vec::new() }));
-        assert_eq!(found(&["mln2", "gone"]), None, "of a host that is not in the config any more");
-        let measured = |monitors: &[Monitor], usage| {
-            event(DriverEvent::Measured { vm: "nii3".to_owned(), usage }, cluster, monitors)
-        };
-        let usage = MeasuredUsage { cpu: Some(12.5), memory: None };
-        assert_eq!(measured(&monitors, Ok(usage)), None, "nobody asked");
-        for (field, value) in [(Field::Cpu, Some(12.5)), (Field::Memory, None)] {
-            monitors[0].source = Source::Hypervisor { field };
-            let Some(Event::Reading { reading, .. }) = measured(&monitors, Ok(usage)) else { panic!("{field:?}") };
-            assert_eq!(matches!(reading, Reading::Raw(v) if Some(v) == value), value.is_some(), "{reading:?}");
-        }
+        assert_eq!(found(&["mln2", "gone"]), None);
     }
 }

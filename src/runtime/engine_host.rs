@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::core::cluster::{ArrayId, Cluster, HostId, Monitor, Source, Timestamp, VmId};
 use crate::core::engine::{
-    Change, Command, ConfigChange, Deadlines, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record, Route,
+    Change, Command, ConfigChange, Deadlines, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record,
 };
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
-use crate::edge::driver::{DriverCommand, Move};
+use crate::edge::driver::DriverCommand;
 
 /// Whoever listens to what happens.
 pub trait Listener {
@@ -127,6 +127,11 @@ impl EngineHost {
         &self.monitors
     }
 
+    /// Whether its driver reads this VM.
+    pub fn is_measured(&self, vm: VmId) -> bool {
+        matches!(self.monitors[vm.index()].source, Source::Hypervisor { .. })
+    }
+
     /// The instant it has come to.
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -202,9 +207,9 @@ impl EngineHost {
         let cluster = self.engine.cluster();
         let array = |host: HostId| cluster.host(host).array;
         if let Effect::Read { vm } = *effect {
-            let asks_driver = matches!(self.monitors[vm.index()].source, Source::Hypervisor { .. });
-            let job = || DriverCommand::Measure { vm: cluster.vm(vm).name.to_string() };
-            return asks_driver.then(|| Ok((array(self.engine.live(vm).host()), job())));
+            let Source::Hypervisor { field } = self.monitors[vm.index()].source else { return None };
+            let command = DriverCommand::Measure { vm: cluster.vm(vm).name.clone(), field };
+            return Some(Ok((array(self.engine.live(vm).host()), command)));
         }
         let (Effect::Preflight(route) | Effect::Start(route) | Effect::Abort(route) | Effect::Confirm(route)) = *effect
         else {
@@ -214,7 +219,7 @@ impl EngineHost {
         if !self.is_driven(from) && !self.is_driven(to) {
             return None;
         }
-        let way = self.way(route);
+        let way = self.engine.in_names(route);
         Some(match effect {
             Effect::Preflight(_) if from != to => {
                 let refusal = Some("no driver moves a VM between arrays".to_owned());
@@ -229,12 +234,6 @@ impl EngineHost {
 
     fn is_driven(&self, array: ArrayId) -> bool {
         self.driven.get(array.index()).copied().unwrap_or(false)
-    }
-
-    fn way(&self, route: Route) -> Move {
-        let cluster = self.engine.cluster();
-        let host = |host| cluster.host(host).name.to_string();
-        Move { id: route.id, vm: cluster.vm(route.vm).name.to_string(), from: host(route.from), to: host(route.to) }
     }
 
     /// An operator's command, if the monitors can live with it.
@@ -296,7 +295,7 @@ impl EngineHost {
 mod tests {
     use super::*;
     use crate::core::cluster::{RequestId, Span};
-    use crate::core::engine::{Happened, Phase, Target};
+    use crate::core::engine::{Happened, Phase, Route, Target};
     use crate::core::policy::Settings;
     use crate::core::simulation::{START, Scenario, Size};
 
@@ -354,8 +353,8 @@ mod tests {
         run_until(&mut engine_host, Span::from_secs(1), &mut told, &mut asks);
         engine_host.command("operator", move_nii3(), &mut told, &mut asks);
         run_until(&mut engine_host, Span::from_secs(10), &mut told, &mut asks);
-        let [InFlight { id: RequestId(1), vm, from, to, .. }] = &asks.journal[..] else { panic!("{asks:?}") };
-        assert_eq!((vm.as_str(), from.as_str(), to.as_str()), ("nii3", "mln1", "mln4"));
+        let route = Route { id: RequestId(1), vm: "nii3".into(), from: "mln1".into(), to: "mln4".into() };
+        assert_eq!(asks.journal.iter().map(|migration| &migration.route).collect::<Vec<_>>(), [&route]);
         assert!(told.phases().is_empty(), "it has not begun");
         engine_host.tell(Event::Journalled { id: RequestId(1) }, &mut told, &mut asks);
         run_until(&mut engine_host, Span::from_mins(3), &mut told, &mut asks);

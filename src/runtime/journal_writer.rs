@@ -75,8 +75,8 @@ impl JournalWriter {
 
     /// Has a migration written down. [`next`](Self::next) tells what became of it.
     pub fn begin(&mut self, at: Timestamp, migration: InFlight) {
-        let id = migration.id;
-        info!(id = id.0, vm = migration.vm, from = migration.from, to = migration.to, "journal: begin");
+        let id = migration.route.id;
+        info!(id = id.0, vm = %migration.route.vm, from = %migration.route.from, to = %migration.route.to, "journal: begin");
         match self.orders.try_send(Order::Begin(at, migration)) {
             Ok(()) => self.waiting.push((id, Instant::now())),
             Err(_) => self.ready.push_back(JournalNote::Refused(id, "the journal does not keep up".to_owned())),
@@ -173,7 +173,7 @@ impl JournalThread {
             fault("journal");
             match order {
                 Order::Begin(at, migration) => {
-                    let id = migration.id;
+                    let id = migration.route.id;
                     let done = self.begin(at, migration);
                     self.tell(match done {
                         Ok(()) => JournalNote::Begun(id),

@@ -200,8 +200,8 @@ impl Left {
     /// How a migration ended, if that was kept: followed again, its end would be told twice, or the VM be looked for
     /// where it long is no more.
     fn outcome(&self, migration: &InFlight) -> Option<&'static str> {
-        let of_vm = self.kept.iter().find(|(vm, _)| **vm == *migration.vm);
-        of_vm.and_then(|(_, kept)| kept.outcome(migration.id))
+        let of_vm = self.kept.iter().find(|(vm, _)| **vm == *migration.route.vm);
+        of_vm.and_then(|(_, kept)| kept.outcome(migration.route.id))
     }
 
     /// The migrations to be followed. Those of the history go over into the journal.
@@ -211,20 +211,20 @@ impl Left {
         for migration in in_journal {
             match self.outcome(&migration) {
                 // What is not settled now is when the journal is opened next.
-                Some(outcome) => drop(journal.settle(migration.id, outcome)),
+                Some(outcome) => drop(journal.settle(migration.route.id, outcome)),
                 None => in_flight.push(migration),
             }
         }
         let mut moved = Vec::new();
         for row in &self.rows {
             let outcome = self.outcome(row);
-            if outcome.is_none() && !in_flight.iter().any(|known: &InFlight| known.id == row.id) {
+            if outcome.is_none() && !in_flight.iter().any(|known: &InFlight| known.route.id == row.route.id) {
                 in_flight.push(row.clone());
                 if journal.begin(now, row.clone()).is_err() {
                     continue;
                 }
             }
-            moved.push((row.id, outcome.unwrap_or("in the journal")));
+            moved.push((row.route.id, outcome.unwrap_or("in the journal")));
         }
         if let Some(store) = store {
             for (id, outcome) in moved {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     fn ids(migrations: &[InFlight]) -> Vec<u64> {
-        migrations.iter().map(|migration| migration.id.0).collect()
+        migrations.iter().map(|migration| migration.route.id.0).collect()
     }
 
     #[test]

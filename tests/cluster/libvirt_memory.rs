@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::lab::Lab;
 use crate::support::services::or_skip;
-use whimbrel::core::cluster::{Domain, Driver, HostState, Libvirt as Settings, Reach, RequestId};
+use whimbrel::core::cluster::{Domain, Driver, HostState, Libvirt as Settings, Reach, RequestId, Usage};
 use whimbrel::core::engine::Presence;
 use whimbrel::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
 
@@ -75,9 +75,9 @@ fn under_valgrind(lab: &Lab, name: &str, moves: u64) -> Left {
 fn there_and_back(moves: u64) {
     let host = |n: u32| {
         let uri = Some(format!("qemu+tcp://10.77.0.1{n}/system"));
-        Machine { name: format!("host{n}"), reach: Reach { uri, peer_uri: None }, index: Some(n) }
+        Machine { name: format!("host{n}").into(), reach: Reach { uri, peer_uri: None }, index: Some(n) }
     };
-    let guest = Guest { name: "web1".to_owned(), domain: Domain::default() };
+    let guest = Guest { name: "web1".into(), domain: Domain::default() };
     let (sender, facts) = channel();
     let tell: Tell = Arc::new(move |fact| drop(sender.send(fact)));
     let fleet = Fleet { hosts: vec![host(1), host(2)], guests: vec![guest] };
@@ -96,7 +96,7 @@ fn there_and_back(moves: u64) {
     });
     for id in 0..moves {
         let (from, to) = if id % 2 == 0 { ("host1", "host2") } else { ("host2", "host1") };
-        let way = Move { id: RequestId(id), vm: "web1".to_owned(), from: from.to_owned(), to: to.to_owned() };
+        let way = Move { id: RequestId(id), vm: "web1".into(), from: from.into(), to: to.into() };
         driver.order(DriverCommand::Preflight(way.clone()));
         until(&|fact| match fact {
             DriverEvent::Preflight { refusal: Some(why), .. } => panic!("{why}"),
@@ -114,7 +114,7 @@ fn there_and_back(moves: u64) {
             _ => false,
         });
         until(&|fact| matches!(fact, DriverEvent::Found { hosts, .. } if hosts == &[to]));
-        driver.order(DriverCommand::Measure { vm: "web1".to_owned() });
-        until(&|fact| matches!(fact, DriverEvent::Measured { usage: Ok(_), .. }));
+        driver.order(DriverCommand::Measure { vm: "web1".into(), field: Usage::Cpu });
+        until(&|fact| matches!(fact, DriverEvent::Reading { .. }));
     }
 }

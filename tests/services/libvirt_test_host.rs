@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::support::services::or_skip;
-use whimbrel::core::cluster::{Domain, Driver, HostState, Libvirt as Settings, Reach, RequestId};
+use whimbrel::core::cluster::{Domain, Driver, HostState, Libvirt as Settings, Name, Reach, Reading, RequestId, Usage};
 use whimbrel::core::engine::Presence;
 use whimbrel::edge::driver::libvirt::discover;
 use whimbrel::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Move, Tell};
@@ -51,12 +51,12 @@ impl Desk {
     /// `None` where there is no libvirt.
     fn open(test: &str, hosts: &[(&str, String)], domain: Domain) -> Option<Self> {
         let machine = |(n, (name, uri)): (usize, &(&str, String))| Machine {
-            name: (*name).to_owned(),
+            name: (*name).into(),
             reach: Reach { uri: Some(uri.clone()), peer_uri: None },
             index: u32::try_from(n + 1).ok(),
         };
         let hosts = hosts.iter().enumerate().map(machine).collect();
-        let fleet = Fleet { hosts, guests: vec![Guest { name: "web".to_owned(), domain }] };
+        let fleet = Fleet { hosts, guests: vec![Guest { name: "web".into(), domain }] };
         let (sender, facts) = channel();
         let tell: Tell = Arc::new(move |fact| drop(sender.send(fact)));
         let driver = or_skip(test, start(fleet, tell))?;
@@ -91,7 +91,7 @@ impl Desk {
         })
     }
 
-    fn found(&self) -> Vec<String> {
+    fn found(&self) -> Vec<Name> {
         self.until(|fact| match fact {
             DriverEvent::Found { hosts, .. } => Some(hosts.clone()),
             _ => None,
@@ -116,7 +116,7 @@ impl Desk {
 }
 
 fn way(from: &str, to: &str) -> Move {
-    Move { id: RequestId(7), vm: "web".to_owned(), from: from.to_owned(), to: to.to_owned() }
+    Move { id: RequestId(7), vm: "web".into(), from: from.into(), to: to.into() }
 }
 
 fn by_uuid() -> Domain {
@@ -150,7 +150,7 @@ fn a_vm_that_runs_twice_or_nowhere_is_found_so() {
 
     let nowhere = [("c", hypervisor(folder.path(), "c", &[("other", WEB)]))];
     let Some(desk) = Desk::open("a_vm_that_runs_nowhere_is_found_so", &nowhere, Domain::default()) else { return };
-    assert_eq!(desk.found(), Vec::<String>::new());
+    assert_eq!(desk.found(), Vec::<Name>::new());
 }
 
 #[test]
@@ -188,20 +188,25 @@ fn a_vm_is_measured_where_it_runs() {
     let Some(desk) = Desk::open("a_vm_is_measured_where_it_runs", &hosts, Domain::default()) else { return };
     assert_eq!(desk.found(), ["a"]);
     let measured = |vm: &str| {
-        desk.driver.order(DriverCommand::Measure { vm: vm.to_owned() });
+        desk.driver.order(DriverCommand::Measure { vm: vm.into(), field: Usage::Cpu });
         desk.until(|fact| match fact {
-            DriverEvent::Measured { vm: of, usage } if of == vm => Some(usage.clone()),
+            DriverEvent::Reading { vm: of, reading } if of == vm => Some(reading.clone()),
             _ => None,
         })
     };
-    assert_eq!(measured("web").expect("it is told").cpu, None, "there is nothing to compare it with");
-    assert!(measured("web").expect("it is told").cpu.is_some());
-    assert_eq!(measured("who"), Err("who runs on no host that answers".to_owned()));
+    let first = measured("web");
+    assert_eq!(
+        first,
+        Reading::Gap("CPU time is measured from now on".to_owned()),
+        "there is nothing to compare it with"
+    );
+    assert!(matches!(measured("web"), Reading::Raw(_)));
+    assert_eq!(measured("who"), Reading::Gap("who runs on no host that answers".to_owned()));
 }
 
 #[test]
 fn a_host_without_a_uri_is_an_error() {
-    let hosts = vec![Machine { name: "kvm1".to_owned(), reach: Reach::default(), index: None }];
+    let hosts = vec![Machine { name: "kvm1".into(), reach: Reach::default(), index: None }];
     let fleet = Fleet { hosts, guests: Vec::new() };
     let Err(why) = start(fleet, Arc::new(|_| {})) else { panic!("it started without a URI") };
     assert!(why.starts_with("kvm1 has no URI") || why.contains("libvirt0"), "{why}");

@@ -4,33 +4,34 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use crate::core::cluster::{Cluster, HostId, HostState, Mode, Reading, RequestId, Span, Transfer, VmId};
+use crate::core::cluster::{Cluster, HostId, HostState, Mode, Name, Reading, RequestId, Span, Transfer, VmId};
 use crate::core::policy::{Hand, Settings};
 
-/// Something the engine is told.
+/// Something the engine is told. VMs and hosts are ids here: a reading comes for each VM at each interval, and to look it up
+/// by name would cost half as much again as the step itself. Drivers outlive a changed config, so they speak in names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Event {
+pub enum Event<V = VmId, H = HostId> {
     /// Time has passed: timers that are due fire. Needed no more often than [`Engine::next_wake`](super::Engine::next_wake).
     Tick,
     /// The answer to [`Effect::Read`].
     Reading {
         /// Of this VM.
-        vm: VmId,
+        vm: V,
         /// What its monitor says.
         reading: Reading,
     },
     /// A site VM's queue: the answer to [`Effect::Read`], and at every job's end.
     Queue {
         /// Of this VM.
-        vm: VmId,
+        vm: V,
         /// `None`: nothing in hand and nothing to claim.
         report: Option<QueueReport>,
     },
     /// What a driver has seen of a host.
     Host {
         /// This host.
-        host: HostId,
+        host: H,
         /// Its state.
         state: HostState,
         /// Its load, 0 = idle, 1 = all of its capacity; `None` = not measured.
@@ -41,9 +42,9 @@ pub enum Event {
     /// Where a driver found a VM.
     Found {
         /// This VM.
-        vm: VmId,
+        vm: V,
         /// It runs on these; empty only if all hosts of its array answered.
-        hosts: Vec<HostId>,
+        hosts: Vec<H>,
     },
     /// The answer to [`Effect::Preflight`].
     Preflight {
@@ -103,7 +104,7 @@ pub enum Event {
     /// Something around the engine failed and a human should know.
     Trouble {
         /// With this VM's monitor or driver; `None` for all of it.
-        vm: Option<VmId>,
+        vm: Option<V>,
         /// In words.
         text: String,
     },
@@ -117,6 +118,30 @@ pub enum Event {
         /// under others than the old config's.
         said: Vec<ConfigChange>,
     },
+}
+
+impl Event<Name, Name> {
+    /// The same in ids; `None` if a VM or a host of it is not known. `vm` and `host` look names up.
+    pub fn in_ids(self, vm: impl Fn(&Name) -> Option<VmId>, host: impl Fn(&Name) -> Option<HostId>) -> Option<Event> {
+        Some(match self {
+            Self::Tick => Event::Tick,
+            Self::Reading { vm: name, reading } => Event::Reading { vm: vm(&name)?, reading },
+            Self::Queue { vm: name, report } => Event::Queue { vm: vm(&name)?, report },
+            Self::Host { host: name, state, load, why } => Event::Host { host: host(&name)?, state, load, why },
+            Self::Found { vm: name, hosts } => {
+                Event::Found { vm: vm(&name)?, hosts: hosts.iter().map(host).collect::<Option<_>>()? }
+            }
+            Self::Trouble { vm: name, text } => Event::Trouble { vm: name.as_ref().and_then(vm), text },
+            Self::Preflight { id, refusal, forecast } => Event::Preflight { id, refusal, forecast },
+            Self::Journalled { id } => Event::Journalled { id },
+            Self::NotJournalled { id, why } => Event::NotJournalled { id, why },
+            Self::Progress { id, percent, detail, transfer } => Event::Progress { id, percent, detail, transfer },
+            Self::Ended { id, detail } => Event::Ended { id, detail },
+            Self::Presence { id, source, destination } => Event::Presence { id, source, destination },
+            Self::Command { by, command } => Event::Command { by, command },
+            Self::Reconfigured { cluster, reread, said } => Event::Reconfigured { cluster, reread, said },
+        })
+    }
 }
 
 /// One thing that a changed config changes, in words and names; holds no secret.
@@ -329,15 +354,15 @@ pub enum Effect {
     },
 }
 
-/// One migration's way.
+/// One migration's way: in ids inside the engine, in names for drivers and the journal, which outlive a changed config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
+pub struct Route<V = VmId, H = HostId> {
     /// The request it carries out.
     pub id: RequestId,
     /// This VM.
-    pub vm: VmId,
+    pub vm: V,
     /// From here.
-    pub from: HostId,
+    pub from: H,
     /// To there.
-    pub to: HostId,
+    pub to: H,
 }

@@ -13,10 +13,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::message::{Effect, Presence, Route};
+use super::message::{Effect, Event, Presence, Route};
 use super::record::{By, Gate, Happened, Phase};
 use super::timers::Timer;
-use crate::core::cluster::{HostId, RequestId, Span, Timestamp, Transfer};
+use crate::core::cluster::{HostId, Name, RequestId, Span, Timestamp, Transfer};
 use crate::core::format::duration;
 use crate::core::policy::Decision;
 
@@ -482,14 +482,9 @@ impl Engine {
 /// A migration as the journal has it: in names, which outlive a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
-    /// The request it carries out.
-    pub id: RequestId,
-    /// This VM.
-    pub vm: String,
-    /// From this host.
-    pub from: String,
-    /// To that host.
-    pub to: String,
+    /// Which VM, from where to where.
+    #[serde(flatten)]
+    pub route: Route<Name, Name>,
     /// What is carried out.
     pub action: Decision,
     /// Who wanted it.
@@ -500,17 +495,25 @@ impl Engine {
     /// A request's migration, for the journal; `None` if none is under way.
     pub fn in_flight(&self, id: RequestId) -> Option<InFlight> {
         let migration = self.migrations.get(&id)?;
-        let host = |host| self.cluster.host(host).name.to_string();
-        let Route { vm, from, to, .. } = migration.route;
-        let vm = self.cluster.vm(vm).name.to_string();
-        Some(InFlight { id, vm, from: host(from), to: host(to), action: migration.action, by: migration.by })
+        Some(InFlight { route: self.in_names(migration.route), action: migration.action, by: migration.by })
+    }
+
+    /// A route in names.
+    pub fn in_names(&self, Route { id, vm, from, to }: Route) -> Route<Name, Name> {
+        let host = |host| self.cluster.host(host).name.clone();
+        Route { id, vm: self.cluster.vm(vm).name.clone(), from: host(from), to: host(to) }
+    }
+
+    /// What a driver says, in the ids of the cluster; `None` if a VM or a host of it is not in the config.
+    pub fn in_ids(&self, event: Event<Name, Name>) -> Option<Event> {
+        event.in_ids(|vm| self.vm_named(vm), |host| self.cluster.host_named(host))
     }
 
     /// Goes on with a migration that was under way when the engine stopped: the journal has it without an outcome. Both
     /// hosts are asked where the VM runs, as after a migration whose outcome could not be told. Nothing is started. If
     /// its VM or a host is not in the config any more, that is an alarm, and nothing is done.
     pub fn resume(&mut self, now: Timestamp, journalled: &InFlight, out: &mut Vec<Effect>) {
-        let InFlight { id, action, by, .. } = *journalled;
+        let InFlight { route: Route { id, .. }, action, by } = *journalled;
         self.last_id = self.last_id.max(id.0);
         if self.migrations.contains_key(&id) {
             return;
@@ -538,7 +541,7 @@ impl Engine {
     }
 
     fn route_of(&self, journalled: &InFlight) -> Result<Route, String> {
-        let InFlight { id, vm, from, to, .. } = journalled;
+        let Route { id, vm, from, to } = &journalled.route;
         let gone = |what: &str, name: &str| format!("{what} {name} is not in the config any more");
         let host = |name: &str| self.cluster.host_named(name).ok_or_else(|| gone("host", name));
         let vm = self.cluster.vm_named(vm).ok_or_else(|| gone("VM", vm))?;
@@ -550,7 +553,7 @@ impl Engine {
     }
 
     fn alarm_of_lost_track(&mut self, now: Timestamp, journalled: &InFlight, why: &str, out: &mut Vec<Effect>) {
-        let InFlight { id, vm, from, to, .. } = journalled;
+        let Route { id, vm, from, to } = &journalled.route;
         let text = format!(
             "request #{} was moving {vm} from {from} to {to} when whimbrel stopped, and {why}: nothing is moved; see where {vm} runs",
             id.0

@@ -8,44 +8,40 @@ mod supervisor;
 
 use std::sync::Arc;
 
-use crate::core::cluster::{Domain, Driver, HostState, Reach, RequestId, Transfer};
-use crate::core::engine::Presence;
+use crate::core::cluster::{Domain, Driver, Name, Reach, Reading, RequestId, Usage};
+use crate::core::engine::{Event, Presence, Route};
 
 use command::CommandDriver;
 use libvirt::LibvirtDriver;
 pub use supervisor::ArrayDriver;
 use supervisor::{StartDriver, TakeCommand};
 
-/// One migration's way, in names: these outlive a changed config.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// The request it carries out.
-    pub id: RequestId,
-    /// This VM.
-    pub vm: String,
-    /// From this host.
-    pub from: String,
-    /// To that host.
-    pub to: String,
-}
+/// One migration's way, in names.
+pub type Move = Route<Name, Name>;
 
-/// What a driver is asked to do. Each command is answered with the [`DriverEvent`] of the same name, soon or late, but always.
+/// What a driver has found, in names. Hosts and VMs are told at the start and when they change, a host's load now and then; not
+/// where a VM runs while the driver itself moves it.
+pub type DriverEvent = Event<Name, Name>;
+
+/// What a driver is asked to do. Each command is answered with the event that its variant names, soon or late, but always.
 /// Where the driver does not answer in time, its supervisor does: refused, unknown, or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DriverCommand {
-    /// Check that a move can start: answered with [`DriverEvent::Preflight`].
+    /// Check that a move can start: answered with [`Event::Preflight`].
     Preflight(Move),
-    /// Start a migration: [`DriverEvent::Progress`] now and then, and at its end [`DriverEvent::Ended`].
+    /// Start a migration: [`Event::Progress`] now and then, and at its end [`Event::Ended`].
     Start(Move),
     /// Stop a running migration; it will still end.
     Abort(Move),
-    /// Ask both hosts where the VM runs: answered with [`DriverEvent::Presence`]. If the migration turns out to be still under
-    /// way, it is followed as if it had been started: [`DriverEvent::Progress`] at once, and [`DriverEvent::Ended`].
+    /// Ask both hosts where the VM runs: answered with [`Event::Presence`]. If the migration turns out to be still under
+    /// way, it is followed as if it had been started: [`Event::Progress`] at once, and [`Event::Ended`].
     Confirm(Move),
-    /// Read what the hypervisor knows of a VM: answered with [`DriverEvent::Measured`].
+    /// Read what the hypervisor knows of a VM: answered with [`Event::Reading`].
     Measure {
         /// This VM.
-        vm: String,
+        vm: Name,
+        /// Which of its figures.
+        field: Usage,
     },
 }
 
@@ -61,7 +57,7 @@ impl DriverCommand {
             Self::Preflight(way) => OwedAnswer::Preflight(way.id),
             Self::Start(way) => OwedAnswer::End(way.id),
             Self::Confirm(way) => OwedAnswer::Presence(way.id),
-            Self::Measure { vm } => OwedAnswer::Measured(vm.clone()),
+            Self::Measure { vm, .. } => OwedAnswer::Reading(vm.clone()),
             Self::Abort(_) => return None,
         })
     }
@@ -76,8 +72,8 @@ enum OwedAnswer {
     Presence(RequestId),
     /// That a migration has ended.
     End(RequestId),
-    /// A VM's figures.
-    Measured(String),
+    /// A VM's figure.
+    Reading(Name),
 }
 
 impl OwedAnswer {
@@ -89,78 +85,9 @@ impl OwedAnswer {
                 DriverEvent::Presence { id, source: Presence::Unknown, destination: Presence::Unknown }
             }
             Self::End(id) => DriverEvent::Ended { id, detail: why },
-            Self::Measured(vm) => DriverEvent::Measured { vm, usage: Err(why) },
+            Self::Reading(vm) => DriverEvent::Reading { vm, reading: Reading::Gap(why) },
         }
     }
-}
-
-/// What a driver has found.
-#[derive(Debug, Clone, PartialEq)]
-pub enum DriverEvent {
-    /// Whether a move can start.
-    Preflight {
-        /// Of this request.
-        id: RequestId,
-        /// Why it cannot, in a short phrase.
-        refusal: Option<String>,
-        /// What it will be like, in a short phrase, if that can be told.
-        forecast: Option<String>,
-    },
-    /// A migration goes on.
-    Progress {
-        /// Of this request.
-        id: RequestId,
-        /// 0 to 100.
-        percent: u8,
-        /// A short phrase.
-        detail: String,
-        /// In figures, if there are any.
-        transfer: Option<Transfer>,
-    },
-    /// The driver has nothing more to do for a migration. Not yet an outcome.
-    Ended {
-        /// Of this request.
-        id: RequestId,
-        /// How it went, in the driver's words: `4.5 s, 27 ms down`, or what went wrong.
-        detail: String,
-    },
-    /// What both hosts say.
-    Presence {
-        /// Of this request.
-        id: RequestId,
-        /// Whether the VM runs at the source.
-        source: Presence,
-        /// Whether the VM runs at the destination.
-        destination: Presence,
-    },
-    /// What is known of a host. Told at the start, when it changes, and its load now and then.
-    Host {
-        /// This host.
-        host: String,
-        /// Up, down, or unknown.
-        state: HostState,
-        /// The part of its CPU or memory that is used, the larger one; 0 to 1.
-        load: Option<f64>,
-        /// Why it is down, with the remedy if there is one.
-        why: Option<String>,
-    },
-    /// Where a VM runs, as far as the hosts that answered can tell. Empty only if all of them answered. Told at the
-    /// start, and when it changes; not while the driver itself moves the VM.
-    Found {
-        /// This VM.
-        vm: String,
-        /// On these hosts.
-        hosts: Vec<String>,
-    },
-    /// What the hypervisor knows of a VM.
-    Measured {
-        /// This VM.
-        vm: String,
-        /// Its figures since it was measured last, or why there are none.
-        usage: Result<MeasuredUsage, String>,
-    },
-    /// Something failed that a human should know of.
-    Trouble(String),
 }
 
 /// What the hypervisor knows of a VM, in percent.
@@ -172,11 +99,24 @@ pub struct MeasuredUsage {
     pub memory: Option<f64>,
 }
 
+impl MeasuredUsage {
+    /// One of the figures, as the VM's reading.
+    pub fn reading(self, field: Usage) -> Reading {
+        let (figure, missing) = match field {
+            Usage::Cpu => (self.cpu, "CPU time is measured from now on"),
+            Usage::Memory => {
+                (self.memory, "the guest does not tell its memory: it needs a balloon driver with statistics")
+            }
+        };
+        figure.map_or_else(|| Reading::Gap(missing.to_owned()), Reading::Raw)
+    }
+}
+
 /// A host as its array's driver is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// How it is reached.
     pub reach: Reach,
     /// Its place in the ring, from 1; `None`: it is the base.
@@ -187,7 +127,7 @@ pub struct Machine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// How the hypervisor knows it.
     pub domain: Domain,
 }

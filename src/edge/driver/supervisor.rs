@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{DriverCommand, DriverEvent, OwedAnswer, Tell};
-use crate::core::cluster::HostState;
+use crate::core::cluster::{HostState, Name};
 use crate::core::format::duration;
 
 /// Commands and events that wait for the supervisor at most. It never waits for a driver, so they are few. When it is full, a
@@ -62,7 +62,7 @@ impl ArrayDriver {
     /// The driver cannot start, and why.
     pub(super) fn supervised(
         name: String,
-        hosts: Vec<String>,
+        hosts: Vec<Name>,
         start: StartDriver,
         limits: AnswerLimits,
         tell: Tell,
@@ -137,7 +137,7 @@ impl Drop for Lifeline {
 struct DriverSupervisor {
     /// What alarms call the driver.
     name: String,
-    hosts: Vec<String>,
+    hosts: Vec<Name>,
     start: StartDriver,
     limits: AnswerLimits,
     driver: Option<TakeCommand>,
@@ -220,7 +220,7 @@ impl DriverSupervisor {
             OwedAnswer::Preflight(_) => self.limits.preflight,
             OwedAnswer::Presence(_) => self.limits.presence,
             OwedAnswer::End(_) => self.limits.silence,
-            OwedAnswer::Measured(_) => self.limits.measured,
+            OwedAnswer::Reading(_) => self.limits.measured,
         }
     }
 
@@ -229,7 +229,7 @@ impl DriverSupervisor {
         let was_owed = match &event {
             DriverEvent::Preflight { id, .. } => self.settle(&OwedAnswer::Preflight(*id)),
             DriverEvent::Presence { id, .. } => self.settle(&OwedAnswer::Presence(*id)),
-            DriverEvent::Measured { vm, .. } => self.settle(&OwedAnswer::Measured(vm.clone())),
+            DriverEvent::Reading { vm, .. } => self.settle(&OwedAnswer::Reading(vm.clone())),
             DriverEvent::Progress { id, .. } => {
                 // It is followed, which answers the question where its VM runs. From now on its end is owed.
                 self.settle(&OwedAnswer::Presence(*id));
@@ -240,7 +240,7 @@ impl DriverSupervisor {
                 self.settle(&OwedAnswer::End(*id));
                 true
             }
-            DriverEvent::Host { .. } | DriverEvent::Found { .. } | DriverEvent::Trouble(_) => true,
+            _ => true,
         };
         if was_owed {
             (self.tell)(event);
@@ -287,7 +287,7 @@ impl DriverSupervisor {
         self.restart = Some(Instant::now() + back_off);
         let wait = duration(back_off.into());
         let alarm = format!("{} {what}; it is started again in {wait}", self.name);
-        (self.tell)(DriverEvent::Trouble(alarm));
+        (self.tell)(DriverEvent::Trouble { vm: None, text: alarm });
         for host in self.hosts.clone() {
             let why = Some(format!("{} does not run", self.name));
             (self.tell)(DriverEvent::Host { host, state: HostState::Unknown, load: None, why });
@@ -310,7 +310,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::core::cluster::RequestId;
+    use crate::core::cluster::{RequestId, Usage};
     use crate::core::engine::Presence;
     use crate::edge::driver::Move;
 
@@ -354,8 +354,12 @@ mod tests {
     }
 
     fn commands() -> [DriverCommand; 4] {
-        let measure = DriverCommand::Measure { vm: "nii1".into() };
+        let measure = DriverCommand::Measure { vm: "nii1".into(), field: Usage::Cpu };
         [DriverCommand::Preflight(way()), DriverCommand::Start(way()), DriverCommand::Confirm(way()), measure]
+    }
+
+    fn trouble(text: &str) -> DriverEvent {
+        DriverEvent::Trouble { vm: None, text: text.into() }
     }
 
     fn presence(source: Presence) -> DriverEvent {
@@ -383,9 +387,9 @@ mod tests {
         assert_eq!([taken.recv_timeout(PATIENCE).is_ok(), taken.recv_timeout(PATIENCE).is_ok()], [true; 2]);
         tell(presence(Presence::Runs));
         tell(presence(Presence::Absent));
-        tell(DriverEvent::Trouble("the next".into()));
+        tell(trouble("the next"));
         assert_eq!(bench.hears(), presence(Presence::Runs));
-        assert_eq!(bench.hears(), DriverEvent::Trouble("the next".into()), "nobody waits for a second answer");
+        assert_eq!(bench.hears(), trouble("the next"), "nobody waits for a second answer");
     }
 
     #[test]
@@ -413,10 +417,10 @@ mod tests {
             let answer = command.refused("the driver has failed".into()).unwrap();
             assert!(owed.contains(&answer), "{answer:?} is missing in {owed:?}");
         }
-        assert_eq!(bench.hears(), DriverEvent::Trouble("the driver failed; it is started again in 1 s".into()));
+        assert_eq!(bench.hears(), trouble("the driver failed; it is started again in 1 s"));
         assert!(matches!(bench.hears(), DriverEvent::Host { state: HostState::Unknown, .. }));
         let (tell, _lifeline, taken) = bench.starts.recv_timeout(PATIENCE).unwrap();
-        old(DriverEvent::Trouble("from the grave".into()));
+        old(trouble("from the grave"));
         bench.driver.order(DriverCommand::Confirm(way()));
         taken.recv_timeout(PATIENCE).unwrap();
         tell(presence(Presence::Runs));

@@ -9,7 +9,7 @@ use crate::edge::driver::DriverEvent;
 use crate::edge::history::Note;
 use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question, Save};
 use crate::runtime::control_endpoint;
-use crate::runtime::drivers::{self, crews};
+use crate::runtime::drivers::crews;
 use crate::runtime::engine_host::Listener;
 use crate::runtime::history_batcher::HistoryBatcher;
 use crate::runtime::journal_writer::JournalNote;
@@ -96,8 +96,11 @@ impl EventLoop {
     }
 
     pub(super) fn learn(&mut self, fact: DriverEvent) {
-        if let Some(event) = drivers::event(fact, self.engine().cluster(), self.engine_host.monitors()) {
-            self.tell(event);
+        // What is not in the config any more needs no event, and a reading none if something else reads the VM now.
+        match self.engine().in_ids(fact) {
+            Some(Event::Reading { vm, .. }) if !self.engine_host.is_measured(vm) => {}
+            Some(event) => self.tell(event),
+            None => {}
         }
     }
 

@@ -307,7 +307,7 @@ impl EventLoop {
                 Some(journal) => journal.begin(self.engine_host.now(), migration),
                 None => {
                     let why = "there is no place for a journal".to_owned();
-                    let refused = Event::NotJournalled { id: migration.id, why };
+                    let refused = Event::NotJournalled { id: migration.route.id, why };
                     self.engine_host.tell(refused, &mut self.outputs, &mut self.asks);
                 }
             }
@@ -582,7 +582,7 @@ mod tests {
     #[tokio::test]
     async fn a_burst_of_readings_does_not_keep_a_drivers_fact_waiting() {
         let mut event_loop = event_loop();
-        let fact = DriverEvent::Trouble("a fact".to_owned());
+        let fact = DriverEvent::Trouble { vm: None, text: "a fact".to_owned() };
         event_loop.drivers = Drivers::saying(std::iter::repeat_n(fact.clone(), 3));
         event_loop.come_to_now();
         event_loop.pass_on();

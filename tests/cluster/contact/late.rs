@@ -12,11 +12,11 @@ use crate::support::lab::{Lab, wait};
 /// The driver at the desk, and what it says.
 fn driver(lab: &Lab) -> (ArrayDriver, Receiver<DriverEvent>) {
     let machine = |n| Machine {
-        name: host(n),
+        name: host(n).into(),
         reach: Reach { uri: Some(lab.uri(n)), peer_uri: None },
         index: u32::try_from(n).ok(),
     };
-    let guests = vec![Guest { name: "web1".to_owned(), domain: Domain::default() }];
+    let guests = vec![Guest { name: "web1".into(), domain: Domain::default() }];
     let fleet = Fleet { hosts: vec![machine(1), machine(2)], guests };
     let (sender, facts) = channel();
     let tell = Arc::new(move |fact| drop(sender.send(fact)));
@@ -42,7 +42,7 @@ fn a_move_that_was_given_up_before_its_source_answered_does_not_begin_then() {
         let web1 = lab.guest(1, "web1").start();
         let (driver, facts) = driver(lab);
         until(&facts, |fact| matches!(fact, DriverEvent::Found { .. }));
-        let way = Move { id: RequestId(1), vm: "web1".to_owned(), from: host(1), to: host(2) };
+        let way = Move { id: RequestId(1), vm: "web1".into(), from: host(1).into(), to: host(2).into() };
         lab.freeze_daemon(1);
         driver.order(DriverCommand::Start(way.clone()));
         wait("it is about to move", || (movers() > 0).then_some(()));

@@ -131,15 +131,7 @@ fn an_end_that_comes_while_both_hosts_are_asked_has_them_asked_at_once_and_its_w
 #[test]
 fn a_migration_found_after_a_restart_whose_driver_stays_silent_is_an_alarm() {
     let mut world = World::new(cluster(3, threshold()), always(10.0));
-    let name = |name: &str| name.to_owned();
-    let journalled = InFlight {
-        id: ID,
-        vm: name("nii1"),
-        from: name("h1"),
-        to: name("h2"),
-        action: crate::core::policy::Decision::Move,
-        by: By::Policy,
-    };
+    let journalled = in_flight(1, "h1", "h2");
     world.engine.resume(world.now, &journalled, &mut Vec::new());
     world.lost = Box::new(|effect| matches!(effect, Effect::Confirm(_)));
     world.run_for(Span::from_mins(2));

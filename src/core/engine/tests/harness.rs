@@ -5,7 +5,8 @@ use crate::core::cluster::{
     RequestId, Site, SiteId, Span, Timestamp, Vm, VmId,
 };
 use crate::core::engine::{
-    Change, Command, Effect, Engine, Event, Gate, Happened, Phase, Presence, QueueReport, Record, Route, VmState,
+    By, Change, Command, Effect, Engine, Event, Gate, Happened, InFlight, Phase, Presence, QueueReport, Record, Route,
+    VmState,
 };
 use crate::core::policy::{Bound, Decision, Field, Rule, Settings};
 
@@ -310,4 +311,10 @@ pub fn values(list: &[f64]) -> impl FnMut(VmId, Timestamp) -> Reading + use<> {
             |v| if v.is_nan() { Reading::Gap("refused".to_owned()) } else { Reading::Raw(v) },
         )
     }
+}
+
+/// A policy's move of nii1, as the journal has it.
+pub fn in_flight(id: u64, from: &str, to: &str) -> InFlight {
+    let route = Route { id: RequestId(id), vm: "nii1".into(), from: from.into(), to: to.into() };
+    InFlight { route, action: Decision::Move, by: By::Policy }
 }

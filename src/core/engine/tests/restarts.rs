@@ -3,7 +3,7 @@
 use super::harness::*;
 use crate::core::cluster::{Cluster, HostId, HostState, IndicatorKind, Mode, Reading, RequestId, Span, VmId};
 use crate::core::engine::{
-    By, Command, Effect, Engine, Event, Gate, Happened, InFlight, Kept, Phase, Presence, Target, VmState,
+    Command, Effect, Engine, Event, Gate, Happened, InFlight, Kept, Phase, Presence, Target, VmState,
 };
 use crate::core::policy::{Decision, Field, Resting, Rule, Settings, WorkingHours};
 
@@ -418,17 +418,7 @@ fn what_was_under_way_is_followed_to_what_both_hosts_say() {
 fn a_resumed_migration_whose_host_is_gone_is_an_alarm_in_words() {
     let mut world = in_mid_move();
     let migration = journalled(&world);
-    assert_eq!(
-        migration,
-        InFlight {
-            id: RequestId(1),
-            vm: "nii1".to_owned(),
-            from: "h1".to_owned(),
-            to: "h2".to_owned(),
-            action: Decision::Move,
-            by: By::Policy,
-        }
-    );
+    assert_eq!(migration, in_flight(1, "h1", "h2"));
     let text = serde_json::to_string(&migration).unwrap();
     assert_eq!(serde_json::from_str::<InFlight>(&text).unwrap(), migration);
     let mut without = cluster(4, threshold());
@@ -440,7 +430,7 @@ fn a_resumed_migration_whose_host_is_gone_is_an_alarm_in_words() {
     assert_eq!(world.alarms(), [words]);
     assert_eq!((world.engine.migrations().count(), world.engine.state(VM)), (0, VmState::Watching));
     let mut gone = migration;
-    gone.vm = "nii9".to_owned();
+    gone.route.vm = "nii9".into();
     resume(&mut world, &gone);
     assert!(world.alarms()[1].contains("VM nii9 is not in the config any more"));
 }
@@ -535,7 +525,7 @@ fn of_two_migrations_of_one_vm_in_the_journal_one_is_followed_and_the_other_is_a
     restart(&mut world, MIN);
     world.under_way.clear();
     resume(&mut world, &migration);
-    resume(&mut world, &InFlight { id: RequestId(2), to: "h3".to_owned(), ..migration.clone() });
+    resume(&mut world, &in_flight(2, "h1", "h3"));
     assert_eq!(world.engine.migrations().map(|migration| migration.route.id).collect::<Vec<_>>(), [RequestId(1)]);
     assert!(world.alarms()[0].contains("request #1 was under way as well"), "{:?}", world.alarms());
 }

@@ -4,7 +4,7 @@ use super::harness::*;
 use crate::core::cluster::{
     Array, ArrayId, Cluster, Direction, HostId, HostState, Pick, RequestId, SiteId, Span, Timestamp, VmId,
 };
-use crate::core::engine::{Ask, By, Command, Effect, Engine, Event, Gate, InFlight, Phase, Target, VmState};
+use crate::core::engine::{Ask, By, Command, Effect, Engine, Event, Gate, Phase, Target, VmState};
 use crate::core::policy::{Bound, Decision, Resting, Rule, Settings, WorkingHours};
 
 const VM: VmId = VmId(0);
@@ -184,15 +184,7 @@ fn a_bound_that_stays_while_the_direction_turns_round_counts_from_nought() {
 
 #[test]
 fn a_migration_found_after_a_restart_has_its_vm_at_its_source() {
-    let name = |name: &str| name.to_owned();
-    let journalled = InFlight {
-        id: RequestId(4),
-        vm: name("nii1"),
-        from: name("h3"),
-        to: name("h2"),
-        action: Decision::Move,
-        by: By::Policy,
-    };
+    let journalled = in_flight(4, "h3", "h2");
     let mut engine = Engine::new(cluster(3, threshold()), T0);
     engine.resume(T0, &journalled, &mut Vec::new());
     assert_eq!(engine.live(VM).host(), HostId(2));

@@ -114,7 +114,7 @@ proptest! {
         after.until(now + Span::from_mins(1));
         for migration in migrations {
             let ends: Vec<Phase> = after.records.iter().filter_map(|record| match record.what {
-                Happened::Migration { id, phase, .. } if id == migration.id => Some(phase),
+                Happened::Migration { id, phase, .. } if id == migration.route.id => Some(phase),
                 _ => None,
             }).collect();
             prop_assert_eq!(ends, [Phase::Failed], "it still runs at the source: {:?}", migration);

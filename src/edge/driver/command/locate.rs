@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::process::{fill, names, shown, within};
 use super::{CommandContext, DriverEvent, Move, TaskReport};
-use crate::core::cluster::HostState;
+use crate::core::cluster::{HostState, Name};
 use crate::core::engine::Presence;
 
 /// At most so many such commands run at once.
@@ -19,9 +19,9 @@ pub(super) const AT_ONCE: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Sighting {
     /// The VM runs on these hosts.
-    pub(super) on: BTreeSet<String>,
+    pub(super) on: BTreeSet<Name>,
     /// Hosts that could not be asked, each with the reason.
-    pub(super) unasked: Vec<(String, String)>,
+    pub(super) unasked: Vec<(Name, String)>,
 }
 
 impl Sighting {
@@ -84,7 +84,7 @@ impl CommandContext {
         let mut hosts = vec![migration.from.clone(), migration.to.clone()];
         if everywhere {
             let others = self.fleet.hosts.iter().map(|host| &host.name).filter(|name| !hosts.contains(name));
-            let others: Vec<String> = others.cloned().collect();
+            let others: Vec<Name> = others.cloned().collect();
             hosts.extend(others);
         }
         if !self.is_asked_of_hosts() {
@@ -104,7 +104,7 @@ impl CommandContext {
     }
 
     /// The VMs that each host says it runs, in the order of the answers.
-    pub(super) async fn vms_of(&self, hosts: Vec<String>) -> Vec<(String, Result<Vec<String>, String>)> {
+    pub(super) async fn vms_of(&self, hosts: Vec<Name>) -> Vec<(Name, Result<Vec<String>, String>)> {
         let asked = hosts.into_iter().map(|host| async {
             let argv = fill(&self.settings.locate, &[("host", &host)]);
             let answer =
@@ -115,7 +115,7 @@ impl CommandContext {
     }
 
     /// Where a VM runs, from one command that answers for all hosts.
-    pub(super) async fn hosts_of(&self, vm: &str, argv: &[String], hosts: &[String]) -> Sighting {
+    pub(super) async fn hosts_of(&self, vm: &str, argv: &[String], hosts: &[Name]) -> Sighting {
         let answer = within(argv, self.deadline()).await;
         let answer = answer.and_then(|process| hosts_in(&process.output().lines()?, hosts, |name| self.has_host(name)));
         match answer {
@@ -142,10 +142,10 @@ impl CommandContext {
 }
 
 /// The hosts in an answer. Any other line makes the answer invalid.
-fn hosts_in(lines: &[&str], asked: &[String], known: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, String> {
+fn hosts_in(lines: &[&str], asked: &[Name], known: impl Fn(&str) -> bool) -> Result<BTreeSet<Name>, String> {
     match lines.iter().find(|line| !known(line) && !asked.iter().any(|host| host == *line)) {
         Some(line) => Err(format!("it printed '{}', which is no host of the array", shown(line))),
-        None => Ok(lines.iter().map(|line| (*line).to_owned()).collect()),
+        None => Ok(lines.iter().map(|line| Name::from(*line)).collect()),
     }
 }
 
@@ -156,8 +156,8 @@ type ToldHost = (HostState, Option<String>);
 pub(super) struct InventoryLoop {
     context: Rc<CommandContext>,
     reports: Sender<TaskReport>,
-    hosts: BTreeMap<String, ToldHost>,
-    seen: BTreeMap<String, BTreeSet<String>>,
+    hosts: BTreeMap<Name, ToldHost>,
+    seen: BTreeMap<Name, BTreeSet<Name>>,
     /// `locate` fails, and that was told.
     troubled: bool,
 }
@@ -178,7 +178,7 @@ impl InventoryLoop {
         }
     }
 
-    fn host_names(&self) -> Vec<String> {
+    fn host_names(&self) -> Vec<Name> {
         self.context.fleet.hosts.iter().map(|host| host.name.clone()).collect()
     }
 
@@ -198,7 +198,7 @@ impl InventoryLoop {
     }
 
     /// Tells a host's state if it has changed.
-    fn tell_host(&mut self, host: String, said: ToldHost) {
+    fn tell_host(&mut self, host: Name, said: ToldHost) {
         if self.hosts.get(&host) != Some(&said) {
             let (state, why) = said.clone();
             self.hosts.insert(host.clone(), said);
@@ -208,10 +208,10 @@ impl InventoryLoop {
 
     async fn look_for_vms(&mut self) {
         let since = Instant::now();
-        let vms: Vec<String> = self.context.fleet.guests.iter().map(|guest| guest.name.clone()).collect();
+        let vms: Vec<Name> = self.context.fleet.guests.iter().map(|guest| guest.name.clone()).collect();
         let mut sightings = self.look(&vms).await;
         self.say_failures(&sightings);
-        let unclear: Vec<String> = vms.into_iter().filter(|vm| self.needs_second_look(vm, &sightings)).collect();
+        let unclear: Vec<Name> = vms.into_iter().filter(|vm| self.needs_second_look(vm, &sightings)).collect();
         if !unclear.is_empty() {
             sleep(self.context.pace.again).await;
             for (vm, again) in self.look(&unclear).await {
@@ -230,7 +230,7 @@ impl InventoryLoop {
     }
 
     /// Whether a second look is needed: the VM is not where it was, or at first not on exactly one host.
-    fn needs_second_look(&self, vm: &str, sightings: &BTreeMap<String, Sighting>) -> bool {
+    fn needs_second_look(&self, vm: &str, sightings: &BTreeMap<Name, Sighting>) -> bool {
         let Some(sighting) = sightings.get(vm) else { return false };
         match self.seen.get(vm) {
             Some(seen) => *seen != sighting.on,
@@ -239,13 +239,12 @@ impl InventoryLoop {
     }
 
     /// Where these VMs run.
-    async fn look(&mut self, vms: &[String]) -> BTreeMap<String, Sighting> {
+    async fn look(&mut self, vms: &[Name]) -> BTreeMap<Name, Sighting> {
         if self.context.is_asked_of_hosts() { self.look_at_hosts(vms).await } else { self.look_at_vms(vms).await }
     }
 
-    async fn look_at_hosts(&mut self, vms: &[String]) -> BTreeMap<String, Sighting> {
-        let mut sightings: BTreeMap<String, Sighting> =
-            vms.iter().map(|vm| (vm.clone(), Sighting::default())).collect();
+    async fn look_at_hosts(&mut self, vms: &[Name]) -> BTreeMap<Name, Sighting> {
+        let mut sightings: BTreeMap<Name, Sighting> = vms.iter().map(|vm| (vm.clone(), Sighting::default())).collect();
         for (host, answer) in self.context.vms_of(self.host_names()).await {
             let running = answer.as_ref().map(|names| names.iter().map(String::as_str).collect::<BTreeSet<_>>());
             for (vm, sighting) in &mut sightings {
@@ -263,14 +262,14 @@ impl InventoryLoop {
         sightings
     }
 
-    async fn look_at_vms(&mut self, vms: &[String]) -> BTreeMap<String, Sighting> {
+    async fn look_at_vms(&mut self, vms: &[Name]) -> BTreeMap<Name, Sighting> {
         let (context, hosts) = (self.context.clone(), self.host_names());
         let asked = vms.iter().map(|vm| async {
             let argv = fill(&context.settings.locate, &[("vm", context.domain(vm))]);
             let sighting = context.hosts_of(vm, &argv, &hosts).await;
             (vm.clone(), sighting)
         });
-        let sightings: BTreeMap<String, Sighting> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let sightings: BTreeMap<Name, Sighting> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         if context.settings.host_state.is_none() && sightings.values().any(|sighting| sighting.unasked.is_empty()) {
             hosts.into_iter().for_each(|host| self.tell_host(host, (HostState::Up, None)));
         }
@@ -278,7 +277,7 @@ impl InventoryLoop {
     }
 
     /// Tells once that `locate` fails, until it works again. Hosts that are not up do not count.
-    fn say_failures(&mut self, sightings: &BTreeMap<String, Sighting>) {
+    fn say_failures(&mut self, sightings: &BTreeMap<Name, Sighting>) {
         let not_up = |host: &str| self.hosts.get(host).is_some_and(|(state, _)| *state != HostState::Up);
         let mut failures = sightings.values().flat_map(|sighting| &sighting.unasked).filter(|(host, _)| !not_up(host));
         let first = failures.next();

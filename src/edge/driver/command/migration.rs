@@ -345,7 +345,7 @@ pub(super) async fn find_orphan(migration: &Move) -> Option<OrphanProcess> {
 fn started(tag: &str, migration: &Move) -> Option<Duration> {
     let parts: Vec<&str> = tag.split('\t').collect();
     let [id, started, vm, from, to] = parts[..] else { return None };
-    let same = id.parse() == Ok(migration.id.0) && vm == migration.vm && from == migration.from && to == migration.to;
+    let same = id.parse() == Ok(migration.id.0) && migration.vm == vm && migration.from == from && migration.to == to;
     started.parse().ok().filter(|_| same).map(Duration::from_secs)
 }
 
@@ -437,7 +437,7 @@ mod tests {
     use crate::core::cluster::RequestId;
 
     fn migration() -> Move {
-        Move { id: RequestId(7), vm: "nii1".to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
+        Move { id: RequestId(7), vm: "nii1".into(), from: "mln1".into(), to: "mln2".into() }
     }
 
     #[test]
@@ -445,7 +445,7 @@ mod tests {
         let tag = process_tag(&migration());
         assert!(started(&tag, &migration()).is_some());
         assert!(started(&tag, &Move { id: RequestId(8), ..migration() }).is_none());
-        assert!(started(&tag, &Move { to: "mln3".to_owned(), ..migration() }).is_none());
+        assert!(started(&tag, &Move { to: "mln3".into(), ..migration() }).is_none());
         assert!(started("7\t1", &migration()).is_none());
     }
 

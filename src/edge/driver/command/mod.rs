@@ -37,7 +37,7 @@ use tokio::time::Instant;
 
 use super::supervisor::{AnswerLimits, Lifeline};
 use super::{DriverCommand, DriverEvent, Fleet, Move, Tell};
-use crate::core::cluster::Commands;
+use crate::core::cluster::{Commands, Name, Reading};
 use crate::core::engine::Presence;
 use migration::{CommandEnd, Resumption};
 use supervisor::CommandSupervisor;
@@ -117,12 +117,13 @@ fn work(settings: Commands, fleet: Fleet, tell: Tell, pace: Pacing, orders: Rece
             let context = CommandContext { settings, fleet, tell, pace, closed: Cell::new(false) };
             LocalSet::new().block_on(&runtime, CommandSupervisor::new(Rc::new(context)).work(orders));
         }
-        Err(why) => tell(DriverEvent::Trouble(format!("the command driver cannot start: {why}"))),
+        Err(why) => tell(DriverEvent::Trouble { vm: None, text: format!("the command driver cannot start: {why}") }),
     }
 }
 
-fn unmeasured(vm: String) -> DriverEvent {
-    DriverEvent::Measured { vm, usage: Err("the command driver cannot measure: use another monitor".to_owned()) }
+fn unmeasured(vm: Name) -> DriverEvent {
+    let why = "the command driver cannot measure: use another monitor".to_owned();
+    DriverEvent::Reading { vm, reading: Reading::Gap(why) }
 }
 
 /// What a task reports to the supervisor.
@@ -134,7 +135,7 @@ enum TaskReport {
     /// What both hosts say.
     Located(Move, [Presence; 2]),
     /// Where a VM runs, from a look that began at that time.
-    Seen { vm: String, on: BTreeSet<String>, since: Instant },
+    Seen { vm: Name, on: BTreeSet<Name>, since: Instant },
 }
 
 /// Intervals and delays.
@@ -177,7 +178,7 @@ impl CommandContext {
     }
 
     fn trouble(&self, text: String) {
-        self.say(DriverEvent::Trouble(text));
+        self.say(DriverEvent::Trouble { vm: None, text });
     }
 
     fn deadline(&self) -> Duration {

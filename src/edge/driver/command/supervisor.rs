@@ -12,7 +12,7 @@ use super::locate::InventoryLoop;
 use super::migration::{CarrierSignals, CommandEnd, Resumption, carry, find_orphan};
 use super::process::signal;
 use super::{CommandContext, DriverCommand, DriverEvent, Move, TaskReport, unmeasured};
-use crate::core::cluster::RequestId;
+use crate::core::cluster::{Name, RequestId};
 use crate::core::engine::Presence;
 
 /// What is known of a migration whose command is over.
@@ -31,7 +31,7 @@ const QUEUE: usize = 64;
 
 /// A migration that is carried.
 struct Carried {
-    vm: String,
+    vm: Name,
     signals: Rc<CarrierSignals>,
     /// It was asked meanwhile where the VM runs. That is answered at the end, in case no progress was told in time.
     is_asked: bool,
@@ -44,8 +44,8 @@ pub(super) struct CommandSupervisor {
     ended_migrations: BTreeMap<RequestId, EndedMigration>,
     confirming: BTreeSet<RequestId>,
     /// When a VM's migration was over. What was seen of the VM before that is not told.
-    touched: BTreeMap<String, Instant>,
-    told: BTreeMap<String, BTreeSet<String>>,
+    touched: BTreeMap<Name, Instant>,
+    told: BTreeMap<Name, BTreeSet<Name>>,
     reports: Sender<TaskReport>,
     inbox: Receiver<TaskReport>,
 }
@@ -101,7 +101,7 @@ impl CommandSupervisor {
             DriverCommand::Start(migration) => self.carry(migration, Resumption::New),
             DriverCommand::Abort(migration) => self.abort(migration),
             DriverCommand::Confirm(migration) => self.confirm(migration),
-            DriverCommand::Measure { vm } => self.context.say(unmeasured(vm)),
+            DriverCommand::Measure { vm, .. } => self.context.say(unmeasured(vm)),
         }
     }
 
@@ -186,7 +186,7 @@ impl CommandSupervisor {
     }
 
     /// Makes the next look tell where the VM runs: the engine has ignored what was told during the move.
-    fn touch(&mut self, vm: String) {
+    fn touch(&mut self, vm: Name) {
         self.told.remove(&vm);
         self.touched.insert(vm, Instant::now());
     }
@@ -213,7 +213,7 @@ impl CommandSupervisor {
     }
 
     /// Tells where a VM runs, if that is news and no migration of ours moves it.
-    fn seen(&mut self, vm: String, on: BTreeSet<String>, since: Instant) {
+    fn seen(&mut self, vm: Name, on: BTreeSet<Name>, since: Instant) {
         let moving = self.carried.values().any(|carried| carried.vm == vm);
         if moving || self.touched.get(&vm).is_some_and(|at| *at >= since) || self.told.get(&vm) == Some(&on) {
             return;

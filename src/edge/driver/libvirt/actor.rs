@@ -18,7 +18,7 @@ use super::job::{
 };
 use super::observation::{HostObservation, LookCount, PlacementBelief, sighting};
 use super::{migrate, preflight};
-use crate::core::cluster::{HostState, Libvirt, RequestId};
+use crate::core::cluster::{HostState, Libvirt, Name, Reading, RequestId, Usage};
 use crate::core::engine::Presence;
 use crate::edge::driver::{DriverCommand, DriverEvent, Guest, Move, Tell};
 
@@ -62,7 +62,7 @@ pub(super) struct LibvirtActor {
     library: &'static LibvirtLibrary,
     settings: Arc<Libvirt>,
     hosts: Vec<KnownHost>,
-    vms: HashMap<String, KnownVm>,
+    vms: HashMap<Name, KnownVm>,
     rate: Option<u64>,
     own: SyncSender<ActorMessage>,
     tell: Tell,
@@ -110,9 +110,8 @@ impl LibvirtActor {
             };
             let handled = catch_unwind(AssertUnwindSafe(|| self.handle(message)));
             if handled.is_err() {
-                (self.tell)(DriverEvent::Trouble(
-                    "the libvirt driver failed at one of its messages, and goes on".to_owned(),
-                ));
+                let text = "the libvirt driver failed at one of its messages, and goes on".to_owned();
+                (self.tell)(DriverEvent::Trouble { vm: None, text });
             }
         }
     }
@@ -122,8 +121,8 @@ impl LibvirtActor {
             ActorMessage::Order(job) => self.order(job),
             ActorMessage::Host(n, news) => self.take_news(n, news),
             ActorMessage::Done(vm, work, done) => self.done(&vm, work, done),
-            ActorMessage::Measured(vm, counters) => self.measured(&vm, counters),
-            ActorMessage::Trouble(text) => (self.tell)(DriverEvent::Trouble(text)),
+            ActorMessage::Measured(vm, field, counters) => self.measured(vm, field, counters),
+            ActorMessage::Trouble(text) => (self.tell)(DriverEvent::Trouble { vm: None, text }),
             // The loop sees that it is to stop.
             ActorMessage::Stop => {}
         }
@@ -190,14 +189,14 @@ impl LibvirtActor {
             DriverCommand::Start(migration) => self.start(migration),
             DriverCommand::Confirm(migration) => self.confirm(migration),
             DriverCommand::Abort(migration) => self.abort(&migration),
-            DriverCommand::Measure { vm } => self.measure(vm),
+            DriverCommand::Measure { vm, field } => self.measure(vm, field),
         }
     }
 
     /// What a job's thread needs, or why there can be no such job.
     fn task(&self, migration: &Move) -> Result<JobContext, String> {
         let vm = self.vms.get(&migration.vm).ok_or_else(|| format!("{} is no VM of this array", migration.vm))?;
-        let session = |name: &String| {
+        let session = |name: &Name| {
             let host = self.hosts.iter().find(|host| host.handle.session.name == *name);
             host.map(|host| Arc::clone(&host.handle.session)).ok_or_else(|| format!("{name} is no host of this array"))
         };
@@ -289,7 +288,8 @@ impl LibvirtActor {
         let (again, failed) = (vm.clone(), JobResult { facts: vec![otherwise.clone()], learned });
         let working = move || {
             let done = catch_unwind(AssertUnwindSafe(|| job(&task))).unwrap_or_else(|_| {
-                let trouble = DriverEvent::Trouble(format!("a job of {vm} failed inside the libvirt driver"));
+                let text = format!("a job of {vm} failed inside the libvirt driver");
+                let trouble = DriverEvent::Trouble { vm: None, text };
                 JobResult { facts: vec![trouble, otherwise], learned }
             });
             let _ = own.send(ActorMessage::Done(vm, work, done));
@@ -323,34 +323,34 @@ impl LibvirtActor {
         }
     }
 
-    fn measure(&mut self, name: String) {
+    fn measure(&mut self, name: Name, field: Usage) {
         let runs = self.vms.get(&name).and_then(|vm| {
             let on = |host: &KnownHost| host.observation.as_ref().map(|p| p.presence(&vm.guest.name, &vm.guest.domain));
             self.hosts.iter().position(|host| on(host) == Some(Presence::Runs))
         });
         let (Some(n), Some(vm)) = (runs, self.vms.get_mut(&name)) else {
-            let usage = Err(format!("{name} runs on no host that answers"));
-            return (self.tell)(DriverEvent::Measured { vm: name, usage });
+            let reading = Reading::Gap(format!("{name} runs on no host that answers"));
+            return (self.tell)(DriverEvent::Reading { vm: name, reading });
         };
         let silent = format!("{} has not answered the last time yet", self.hosts[n].handle.session.name);
         // A host that is silent for longer may have a new connection by now.
         if vm.measuring.is_some_and(|since| since.elapsed() < DEADLINE) {
-            return (self.tell)(DriverEvent::Measured { vm: name, usage: Err(silent) });
+            return (self.tell)(DriverEvent::Reading { vm: name, reading: Reading::Gap(silent) });
         }
         let (key, own, measured) = (DomainKey::of(&name, &vm.guest.domain), self.own.clone(), name.clone());
         // The thread of the host's connection measures one VM after another.
         let question = move |hypervisor: &Hypervisor| {
             let counters = read_counters(hypervisor, n, &key);
-            let _ = own.send(ActorMessage::Measured(measured, counters));
+            let _ = own.send(ActorMessage::Measured(measured, field, counters));
         };
         match self.hosts[n].handle.session.put(question) {
             Ok(()) => vm.measuring = Some(Instant::now()),
-            Err(why) => (self.tell)(DriverEvent::Measured { vm: name, usage: Err(why) }),
+            Err(why) => (self.tell)(DriverEvent::Reading { vm: name, reading: Reading::Gap(why) }),
         }
     }
 
-    fn measured(&mut self, name: &str, counters: Result<UsageCounters, String>) {
-        let Some(vm) = self.vms.get_mut(name) else {
+    fn measured(&mut self, name: Name, field: Usage, counters: Result<UsageCounters, String>) {
+        let Some(vm) = self.vms.get_mut(&name) else {
             return;
         };
         vm.measuring = None;
@@ -359,6 +359,7 @@ impl LibvirtActor {
             vm.counters = Some(counters);
             usage
         });
-        (self.tell)(DriverEvent::Measured { vm: name.to_owned(), usage });
+        let reading = usage.map_or_else(Reading::Gap, |usage| usage.reading(field));
+        (self.tell)(DriverEvent::Reading { vm: name, reading });
     }
 }

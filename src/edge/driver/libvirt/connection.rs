@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use roxmltree::Document;
 
 use super::data::{DomainIdent, DomainSize, Figures, LibvirtError, NodeInfo, RawObject, child};
+use crate::core::cluster::Name;
+
 use super::ffi::{self, CText, ConnectionHandle, ConnectionRef, DomainHandle, LibvirtLibrary};
 
 /// A daemon that leaves so many questions unanswered is asked no more. That is far more than the VMs of a host that are measured
@@ -20,7 +22,7 @@ const MOST_QUESTIONS: usize = 1_024;
 
 /// A host, and its connection while there is one.
 pub(super) struct Session {
-    pub name: String,
+    pub name: Name,
     /// From here.
     pub uri: String,
     /// From a source.
@@ -36,10 +38,10 @@ struct SessionState {
 }
 
 impl Session {
-    pub(super) fn new(name: &str, uri: String, peer: String) -> Self {
+    pub(super) fn new(name: Name, uri: String, peer: String) -> Self {
         let why = format!("connecting to {name}");
         let state = SessionState { connection: Err(why), is_new: true };
-        Self { name: name.to_owned(), uri, peer, state: Mutex::new(state), tried: Condvar::new() }
+        Self { name, uri, peer, state: Mutex::new(state), tried: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, SessionState> {
@@ -123,7 +125,7 @@ impl Connection {
             message: format!("no thread to ask with: {why}"),
             ..LibvirtError::default()
         })?;
-        Ok(Self { host: session.name.clone(), identity, cpu, hypervisor, questions })
+        Ok(Self { host: session.name.to_string(), identity, cpu, hypervisor, questions })
     }
 
     /// False once the other end, or its silence, has closed it.
@@ -447,7 +449,8 @@ mod tests {
 
     #[test]
     fn a_host_is_waited_for_until_it_was_tried_once() {
-        let session = Arc::new(Session::new("kvm1", "qemu+tcp://kvm1/system".into(), "qemu+tcp://kvm1/system".into()));
+        let session =
+            Arc::new(Session::new("kvm1".into(), "qemu+tcp://kvm1/system".into(), "qemu+tcp://kvm1/system".into()));
         session.wait_for_first(Instant::now());
         assert_eq!(session.connection().err().as_deref(), Some("connecting to kvm1"));
         let tried = Arc::clone(&session);

@@ -8,7 +8,7 @@ use super::connection::{BALLOON, CPU, HeldDomain, Hypervisor, Session, VCPU};
 use super::data::{Figures, LibvirtError};
 use super::ffi::LibvirtLibrary;
 use super::observation::HostObservation;
-use crate::core::cluster::{Domain, Libvirt, Transfer};
+use crate::core::cluster::{Domain, Libvirt, Name, Transfer, Usage};
 use crate::edge::driver::{DriverCommand, DriverEvent, MeasuredUsage, Move, Tell};
 
 /// What reaches the actor.
@@ -18,9 +18,9 @@ pub(super) enum ActorMessage {
     /// News of host number so-and-so, from its thread.
     Host(usize, HostNews),
     /// A job of this VM has ended.
-    Done(String, JobKind, JobResult),
+    Done(Name, JobKind, JobResult),
     /// A VM was measured.
-    Measured(String, Result<UsageCounters, String>),
+    Measured(Name, Usage, Result<UsageCounters, String>),
     /// Something failed.
     Trouble(String),
     /// The driver is dropped.

@@ -76,7 +76,7 @@ impl LibvirtDriver {
         for (index, machine) in fleet.hosts.iter().enumerate() {
             let uri = from_here(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
             let peer = from_source(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
-            let session = Arc::new(Session::new(&machine.name, uri, peer));
+            let session = Arc::new(Session::new(machine.name.clone(), uri, peer));
             handles.push(HostHandle::start(library, session, index, actor.clone(), Arc::clone(&stop))?);
         }
         let bells = handles.iter().map(HostHandle::bell).collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Presence::Unknown;
 use super::*;
+use crate::core::cluster::Usage;
 
 #[test]
 fn a_locate_that_hangs_or_fails_or_babbles_tells_nothing() {
@@ -114,9 +115,9 @@ fn a_driver_on_a_runtime_that_never_waits_works() {
 fn what_it_cannot_measure_it_says() {
     let lab = Lab::new();
     let desk = lab.open();
-    desk.order(DriverCommand::Measure { vm: "nii1".to_owned() });
-    let usage = desk.hears(|fact| if let DriverEvent::Measured { usage, .. } = fact { Some(usage) } else { None });
-    assert_eq!(usage, Err("the command driver cannot measure: use another monitor".to_owned()));
+    desk.order(DriverCommand::Measure { vm: "nii1".into(), field: Usage::Cpu });
+    let reading = desk.hears(|fact| if let DriverEvent::Reading { reading, .. } = fact { Some(reading) } else { None });
+    assert_eq!(reading, Reading::Gap("the command driver cannot measure: use another monitor".to_owned()));
 }
 
 #[test]

@@ -96,12 +96,9 @@ impl Lab {
     fn open(&self) -> DriverUnderTest {
         let (tell, facts) = mpsc::channel();
         let hosts = ["mln1", "mln2"].iter().zip(1..);
-        let hosts = hosts.map(|(name, index)| Machine {
-            name: (*name).to_owned(),
-            reach: Reach::default(),
-            index: Some(index),
-        });
-        let guests = vec![Guest { name: self.vm.to_owned(), domain: Domain::default() }];
+        let hosts =
+            hosts.map(|(name, index)| Machine { name: (*name).into(), reach: Reach::default(), index: Some(index) });
+        let guests = vec![Guest { name: self.vm.into(), domain: Domain::default() }];
         let fleet = Fleet { hosts: hosts.collect(), guests };
         let tell: Tell = Arc::new(move |fact| drop(tell.send(fact)));
         DriverUnderTest {
@@ -111,7 +108,7 @@ impl Lab {
     }
 
     fn migration(&self) -> Move {
-        Move { id: self.id, vm: self.vm.to_owned(), from: "mln1".to_owned(), to: "mln2".to_owned() }
+        Move { id: self.id, vm: self.vm.into(), from: "mln1".into(), to: "mln2".into() }
     }
 }
 
@@ -163,7 +160,7 @@ impl DriverUnderTest {
 
     #[track_caller]
     fn trouble(&self) -> String {
-        self.hears(|fact| if let DriverEvent::Trouble(text) = fact { Some(text) } else { None })
+        self.hears(|fact| if let DriverEvent::Trouble { text, .. } = fact { Some(text) } else { None })
     }
 
     #[track_caller]
@@ -175,7 +172,7 @@ impl DriverUnderTest {
     }
 
     #[track_caller]
-    fn found(&self) -> Vec<String> {
+    fn found(&self) -> Vec<Name> {
         self.hears(|fact| if let DriverEvent::Found { hosts, .. } = fact { Some(hosts) } else { None })
     }
 }

@@ -101,7 +101,7 @@ fn progress_is_a_number_and_what_follows_it_and_rubbish_is_said_once() {
     fs::rename(lab.path("new"), lab.path("how-far")).unwrap();
     let inbox = desk.hears(|fact| match fact {
         DriverEvent::Progress { percent, detail, .. } => Some(format!("{percent} {detail}")),
-        DriverEvent::Trouble(text) => Some(text),
+        DriverEvent::Trouble { text, .. } => Some(text),
         _ => None,
     });
     assert_eq!(inbox, "42 1.2 GiB left");
