@@ -279,15 +279,27 @@ impl Console {
         Ok(None)
     }
 
+    /// What a snapshot or a full channel gives cause to say. Nothing else comes of either.
+    fn tell_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::UiCommand(said) = effect {
+                self.tell(said);
+            }
+        }
+    }
+
     fn tell(&mut self, said: UiCommand) {
-        let (is_look, is_draft) = (matches!(said, UiCommand::Subscription(_)), matches!(said, UiCommand::Draft(_)));
+        let (id, is_draft) = (said.id(), matches!(said, UiCommand::Draft(_)));
         if self.say.try_send(said).is_ok() {
             return;
         }
-        match (is_look, is_draft) {
-            (true, _) => self.ui.forget_look(),
-            (_, true) => self.ui.forget_draft(),
-            _ => drop(update(&mut self.ui, Action::NotSent, &self.shown)),
+        match (id, is_draft) {
+            (Some(id), _) => {
+                let effects = update(&mut self.ui, Action::NotSent(id), &self.shown);
+                self.tell_all(effects);
+            }
+            (None, true) => self.ui.forget_draft(),
+            (None, false) => self.ui.forget_look(),
         }
     }
 
@@ -304,11 +316,7 @@ impl Console {
                 self.shown = Arc::clone(&newest);
             }
             let effects = update(&mut self.ui, Action::Arrived, &newest);
-            effects.into_iter().for_each(|effect| {
-                if let Effect::UiCommand(said) = effect {
-                    self.tell(said);
-                }
-            });
+            self.tell_all(effects);
         } else {
             update(&mut self.ui, Action::EngineGone, &self.shown);
         }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::engine_host::{Asked, EngineHost, Listener};
+use super::engine_host::{Asked, EngineHost};
 use super::outputs::Outputs;
-use crate::core::cluster::{HostId, Timestamp};
-use crate::core::engine::{Command, Engine, Record};
+use crate::core::cluster::HostId;
+use crate::core::engine::{Command, Engine};
 use crate::edge::control::{Ask, Call, Plan, Progress, Reply, Server};
 
 /// Calls that may wait: no more than callers.
@@ -77,44 +77,14 @@ const fn not_for_callers(command: &Command) -> Option<&'static str> {
 }
 
 fn obey(command: Command, by: &str, engine_host: &mut EngineHost, outputs: &mut Outputs, asks: &mut Asked) -> Reply {
-    let mut heard = CommandReply { outputs, answer: None };
-    engine_host.command(by, command.clone(), &mut heard, asks);
-    let answer = heard.answer;
+    let (ok, text) = engine_host.command(by, command.clone(), outputs, asks);
     if let Some(publisher) = outputs.publisher() {
         publisher.touched_by(&command, engine_host.engine());
     }
-    let (ok, text) = answer.unwrap_or_else(|| (true, "taken".to_owned()));
     Reply::Done { ok, text }
 }
 
 fn of_host(name: &str, engine: &Engine, what: impl FnOnce(&Engine, HostId) -> Result<Reply, String>) -> Reply {
     let host = engine.cluster().host_named(name).ok_or_else(|| format!("there is no host {name}"));
     host.and_then(|host| what(engine, host)).unwrap_or_else(|text| Reply::Done { ok: false, text })
-}
-
-/// What happens goes where it always goes; the first answer goes to who called.
-struct CommandReply<'a> {
-    outputs: &'a mut Outputs,
-    answer: Option<(bool, String)>,
-}
-
-impl Listener for CommandReply<'_> {
-    fn record(&mut self, record: &Record, engine: &Engine) {
-        self.outputs.record(record, engine);
-    }
-
-    fn answer(&mut self, ok: bool, text: &str) {
-        match self.answer {
-            None => self.answer = Some((ok, text.to_owned())),
-            Some(_) => self.outputs.answer(ok, text),
-        }
-    }
-
-    fn host(&mut self, host: HostId) {
-        self.outputs.host(host);
-    }
-
-    fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
-        self.outputs.reconfigured(engine, now);
-    }
 }

@@ -35,6 +35,34 @@ pub struct Asked {
     pub jobs: Vec<(ArrayId, DriverCommand)>,
 }
 
+/// Keeps the first answer, which is that of the command at hand. The rest goes where it always goes: a later answer is
+/// about a command that was answered before.
+struct FirstAnswer<'a, L> {
+    listener: &'a mut L,
+    answer: Option<(bool, String)>,
+}
+
+impl<L: Listener> Listener for FirstAnswer<'_, L> {
+    fn record(&mut self, record: &Record, engine: &Engine) {
+        self.listener.record(record, engine);
+    }
+
+    fn answer(&mut self, ok: bool, text: &str) {
+        match self.answer {
+            None => self.answer = Some((ok, text.to_owned())),
+            Some(_) => self.listener.answer(ok, text),
+        }
+    }
+
+    fn host(&mut self, host: HostId) {
+        self.listener.host(host);
+    }
+
+    fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
+        self.listener.reconfigured(engine, now);
+    }
+}
+
 /// The engine and the simulator it lives with.
 ///
 /// `WHIMBREL_DEADLINES=20` in the environment makes the engine's deadlines a twentieth as long. It is internal: tests that
@@ -236,12 +264,21 @@ impl EngineHost {
         self.driven.get(array.index()).copied().unwrap_or(false)
     }
 
-    /// An operator's command, if the monitors can live with it.
-    pub fn command(&mut self, by: &str, command: Command, listener: &mut impl Listener, asks: &mut Asked) {
+    /// Carries out an operator's command, if the monitors can live with it, and answers it: whether it was taken, and in
+    /// words.
+    pub fn command(
+        &mut self,
+        by: &str,
+        command: Command,
+        listener: &mut impl Listener,
+        asks: &mut Asked,
+    ) -> (bool, String) {
         if let Err(text) = self.within_deadline(&command) {
-            return listener.answer(false, &text);
+            return (false, text);
         }
-        self.tell(Event::Command { by: by.to_owned(), command }, listener, asks);
+        let mut answered = FirstAnswer { listener, answer: None };
+        self.tell(Event::Command { by: by.to_owned(), command }, &mut answered, asks);
+        answered.answer.unwrap_or_else(|| (true, "taken".to_owned()))
     }
 
     /// A threshold at or above the deadline of an `http` check could never be passed.
@@ -303,16 +340,13 @@ mod tests {
     #[derive(Default)]
     struct Told {
         records: Vec<Record>,
-        answers: Vec<(bool, String)>,
     }
 
     impl Listener for Told {
         fn record(&mut self, record: &Record, _: &Engine) {
             self.records.push(record.clone());
         }
-        fn answer(&mut self, ok: bool, text: &str) {
-            self.answers.push((ok, text.to_owned()));
-        }
+        fn answer(&mut self, _: bool, _: &str) {}
         fn host(&mut self, _: HostId) {}
         fn reconfigured(&mut self, _: &Engine, _: Timestamp) {}
     }
@@ -397,12 +431,11 @@ mod tests {
         let mut amend = |settings: Settings| {
             let changes = vec![Change { vm: "nii3".to_owned(), settings: Box::new(settings) }];
             let command = Command::Amend { changes, why: None };
-            engine_host.command("operator", command, &mut told, &mut Asked::default());
+            engine_host.command("operator", command, &mut told, &mut Asked::default())
         };
         let at = |value| settings.with(crate::core::policy::Field::Threshold, value).expect("it stands");
-        amend(at(60.0));
-        amend(at(59.0));
-        assert!(!told.answers[0].0 && told.answers[0].1.contains("deadline of 60 ms"), "{:?}", told.answers);
-        assert!(told.answers[1].0, "{:?}", told.answers);
+        let (refused, taken) = (amend(at(60.0)), amend(at(59.0)));
+        assert!(!refused.0 && refused.1.contains("deadline of 60 ms"), "{refused:?}");
+        assert!(taken.0, "{taken:?}");
     }
 }

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    ActivityView, Alarm, Answer, ArrayView, Clock, DraftView, DrainPlanView, Editing, HistoryView, HostView, Log,
-    LogLine, Mark, MarkKind, Memory, Origin, Past, Snapshot, Subscription, Totals, VmRow, array_views, detail,
+    ActivityView, Alarm, Answer, ArrayView, Clock, CommandId, DraftView, DrainPlanView, Editing, HistoryView, HostView,
+    Log, LogLine, Mark, MarkKind, Memory, Origin, Past, Snapshot, Subscription, Totals, VmRow, array_views, detail,
     drain_plan, drain_view, host_view, row,
 };
 
@@ -18,8 +18,8 @@ use super::engine_host::Listener;
 
 /// Log lines a console sees.
 const LOG_KEPT: usize = 500;
-/// Answers a console sees.
-const ANSWERS_KEPT: usize = 8;
+/// Answers a console sees: as many as it may have commands under way, so that none is missed between two snapshots.
+const ANSWERS_KEPT: usize = 64;
 /// Marks kept of one VM.
 const MARKS_KEPT: usize = 256;
 
@@ -200,6 +200,15 @@ impl Publisher {
             (None, Command::PauseDrain { .. } | Command::ResumeDrain { .. }) => {}
             (None, _) => self.stale_vms = Stale::all(self.rows.len()),
         }
+    }
+
+    /// Answers the console's command with this id; `None`: nobody's.
+    pub fn answer_to(&mut self, to: Option<CommandId>, ok: bool, text: &str) {
+        self.answered += 1;
+        if self.answers.len() == ANSWERS_KEPT {
+            self.answers.pop_front();
+        }
+        self.answers.push_back(Arc::new(Answer { seq: self.answered, to, ok, text: text.to_owned() }));
     }
 
     fn mark(&mut self, vm: VmId, at: Timestamp, kind: MarkKind) {
@@ -384,11 +393,7 @@ impl Listener for Publisher {
     }
 
     fn answer(&mut self, ok: bool, text: &str) {
-        self.answered += 1;
-        if self.answers.len() == ANSWERS_KEPT {
-            self.answers.pop_front();
-        }
-        self.answers.push_back(Arc::new(Answer { seq: self.answered, ok, text: text.to_owned() }));
+        self.answer_to(None, ok, text);
     }
 
     fn host(&mut self, host: HostId) {

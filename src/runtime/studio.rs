@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 
-use super::config_worker::{ConfigAnswer, ConfigInputs, ConfigThread, Question};
+use super::config_worker::{ConfigAnswer, ConfigInputs, ConfigThread, Identified, Question};
 use super::engine_host::{Asked, EngineHost};
 use super::history_batcher::HistoryBatcher;
 use super::outputs::{Output, Outputs};
@@ -32,7 +32,7 @@ pub struct Studio {
     publisher: Publisher,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     clerk: ConfigThread,
-    told: Receiver<ConfigAnswer>,
+    told: Receiver<Identified<ConfigAnswer>>,
     now: Timestamp,
 }
 
@@ -72,7 +72,7 @@ impl Studio {
 
         let (tell, told) = channel(ANSWERS);
         let mut clerk = ConfigThread::new(inputs, tell);
-        clerk.answer(Question::History(history));
+        clerk.answer(None, Question::History(history));
         let mut studio = Self { engine_host, publisher, snapshots, clerk, told, now };
         studio.publish();
         Ok(studio)
@@ -84,29 +84,29 @@ impl Studio {
             UiCommand::Subscription(look) => self.look(look),
             UiCommand::Draft(draft) => {
                 self.publisher.extras.draft = None;
-                self.clerk.answer(Question::Draft(draft, self.now));
+                self.clerk.answer(None, Question::Draft(draft, self.now));
             }
-            UiCommand::Command(_)
+            UiCommand::Command(..)
             | UiCommand::Save { .. }
-            | UiCommand::SetValue(_)
-            | UiCommand::Undo
-            | UiCommand::Reload => {}
+            | UiCommand::SetValue(..)
+            | UiCommand::Undo(_)
+            | UiCommand::Reload(_) => {}
         }
         self.publish()
     }
 
     fn look(&mut self, look: Subscription) {
         if let (Some(vm), Some(past)) = (&look.vm, look.past) {
-            self.clerk.answer(Question::Past(Arc::clone(vm), past, self.now));
+            self.clerk.answer(None, Question::Past(Arc::clone(vm), past, self.now));
         }
         if let Some(activity) = &look.activity {
-            self.clerk.answer(Question::Activity(activity.clone(), self.now));
+            self.clerk.answer(None, Question::Activity(activity.clone(), self.now));
         }
         self.publisher.set_look(look);
     }
 
     fn publish(&mut self) -> Arc<Snapshot> {
-        while let Ok(told) = self.told.try_recv() {
+        while let Ok((_, told)) = self.told.try_recv() {
             // The file is nobody else's: there is nothing to be said of it but for the screen.
             let _ = self.publisher.extras.take(told);
         }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::config_worker::{ConfigAnswer, ConfigInputs, ConfigWorker, Question};
+use super::config_worker::{ConfigAnswer, ConfigInputs, ConfigWorker, Identified, Question};
 use super::journal_writer::{JournalNote, JournalWriter};
 use crate::core::cluster::Timestamp;
 use crate::edge::history::{HistoryWriter, Note};
-use crate::view::Subscription;
+use crate::view::{CommandId, Subscription};
 
 /// News of the history that may wait. Each of the 64 batches that its queue holds makes at most three.
 const NEWS: usize = 256;
@@ -28,7 +28,7 @@ pub enum WorkerEvent {
     /// The history's.
     History(HistoryNews),
     /// The config file's.
-    Config(ConfigAnswer),
+    Config(Identified<ConfigAnswer>),
     /// The journal's.
     Journal(JournalNote),
 }
@@ -70,7 +70,12 @@ impl Workers {
 
     /// Asks the config file's worker. `false`: it is too busy, or there is none.
     pub fn ask(&self, question: Question) -> bool {
-        self.config.as_ref().is_some_and(|worker| worker.ask(question))
+        self.ask_for(None, question)
+    }
+
+    /// Asks it for the console's command with this id, which the answer repeats. `false`: it is too busy, or there is none.
+    pub fn ask_for(&self, id: Option<CommandId>, question: Question) -> bool {
+        self.config.as_ref().is_some_and(|worker| worker.ask(id, question))
     }
 
     /// Whether there is a worker for the config file.

@@ -32,6 +32,6 @@ pub use snapshot::{
     Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Point,
     QueueView, Snapshot, Totals, Verdict, VmRow, WaitingView,
 };
-pub use ui_command::{Subscription, UiCommand};
+pub use ui_command::{CommandId, Subscription, UiCommand};
 
 pub use crate::core::engine::{Command, Target};

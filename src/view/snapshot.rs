@@ -10,6 +10,7 @@ use super::draft::{DraftView, Editing, Origin};
 use super::drain::{DrainPlanView, DrainView};
 use super::moving::{Leaving, MigrationView};
 use super::past::{ActivityView, HistoryView, Past};
+use super::ui_command::CommandId;
 
 /// The time the engine lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -258,6 +259,8 @@ pub struct Alarm {
 pub struct Answer {
     /// Grows with every answer.
     pub seq: u64,
+    /// The console's command that it answers. `None`: it is about a command that was answered before, or another process's.
+    pub to: Option<CommandId>,
     /// It was taken.
     pub ok: bool,
     /// In words.

@@ -7,17 +7,23 @@ use super::past::{ActivityAsk, PastAsk};
 use crate::core::cluster::Span;
 use crate::core::engine::Command;
 
-/// What a console says to its engine.
+/// The number of a console's command. The answer repeats it, so that a console knows its own answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct CommandId(pub u64);
+
+/// What a console says to its engine. What has an id is answered once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UiCommand {
     /// Do this.
-    Command(Command),
+    Command(CommandId, Command),
     /// Show me this from now on.
     Subscription(Subscription),
     /// What of this policy? `None`: it is no longer edited.
     Draft(Option<Draft>),
     /// Save this draft: into the config file and into the engine.
     Save {
+        /// Of this command.
+        id: CommandId,
         /// The draft.
         draft: Draft,
         /// Why, for those who ask later.
@@ -26,11 +32,22 @@ pub enum UiCommand {
         over: bool,
     },
     /// Change one number, in the file and in the engine.
-    SetValue(SetValue),
+    SetValue(CommandId, SetValue),
     /// Take the last change of a policy back, the same way.
-    Undo,
+    Undo(CommandId),
     /// Read the config again.
-    Reload,
+    Reload(CommandId),
+}
+
+impl UiCommand {
+    /// Its id, if it is answered.
+    pub const fn id(&self) -> Option<CommandId> {
+        match self {
+            Self::Command(id, _) | Self::Save { id, .. } | Self::SetValue(id, _) => Some(*id),
+            Self::Undo(id) | Self::Reload(id) => Some(*id),
+            Self::Subscription(_) | Self::Draft(_) => None,
+        }
+    }
 }
 
 /// What a console has on screen and needs in detail.

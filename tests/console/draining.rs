@@ -39,7 +39,7 @@ fn question(ui: &Ui) -> &str {
 
 fn commands(said: Vec<Effect>) -> Vec<Command> {
     let command = |effect| match effect {
-        Effect::UiCommand(UiCommand::Command(command)) => Some(command),
+        Effect::UiCommand(UiCommand::Command(_, command)) => Some(command),
         _ => None,
     };
     said.into_iter().filter_map(command).collect()

@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Tone, render};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::policy::Field;
-use whimbrel::view::{Answer, Block, Draft, Editing, Origin, Saving, Scope, SetValue, UiCommand};
+use whimbrel::view::{Answer, Block, CommandId, Draft, Editing, Origin, Saving, Scope, SetValue, UiCommand};
 
 use crate::editor_desk::{BLOCK, Desk};
 use crate::sample;
@@ -353,7 +353,8 @@ fn what_did_not_reach_the_engine_goes_again_and_a_save_is_told() {
     desk.keys("e60");
     desk.is_quick = false;
     desk.f(2);
-    desk.act(Action::NotSent);
+    let save = desk.said.last().and_then(UiCommand::id).expect("a save");
+    desk.act(Action::NotSent(save));
     assert_eq!(desk.ui.notice.as_ref().map(|notice| notice.tone), Some(Tone::Bad));
     let Some(UiCommand::Draft(Some(draft))) = desk.said.last() else { panic!("{:?}", desk.said.last()) };
     assert_eq!(draft.text.as_deref(), Some(&*with("60")));
@@ -447,7 +448,7 @@ fn a_number_is_typed_as_the_config_takes_it() {
 fn what_was_asked_of_many_is_undone_by_one_key() {
     let mut desk = Desk::new();
     desk.keys("u");
-    assert_eq!(desk.said, [UiCommand::Undo]);
+    assert_eq!(desk.said, [UiCommand::Undo(CommandId(1))]);
     assert_eq!(desk.notice(), "undo: asked, waiting for the engine");
 }
 
@@ -470,8 +471,16 @@ fn a_save_that_nobody_took_is_waited_for_no_longer() {
     desk.keys("e60");
     desk.is_quick = false;
     desk.f(2);
-    let text = "the console only looks".to_owned();
-    desk.snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: false, text })];
+    let answer = |seq, to, text: &str| Arc::new(Answer { seq, to, ok: false, text: text.to_owned() });
+    let save = desk.said.last().and_then(UiCommand::id);
+    for (seq, to) in [(1, None), (2, Some(CommandId(77)))] {
+        desk.snapshot.answers = vec![answer(seq, to, "nii2 stays: mln4 is down")];
+        desk.act(Action::Arrived);
+        desk.keys("1");
+        assert_eq!(desk.text(), with("60"), "another command's refusal: the save is still waited for");
+    }
+    assert!(save.is_some());
+    desk.snapshot.answers = vec![answer(3, save, "the console only looks")];
     desk.act(Action::Arrived);
     assert_eq!(desk.notice(), "the console only looks");
     desk.keys("1");

@@ -250,7 +250,9 @@ impl Desk {
     /// The saves that were asked for: text, reason, over.
     pub fn saves(&self) -> Vec<(String, Option<String>, bool)> {
         let save = |said: &UiCommand| match said {
-            UiCommand::Save { draft, why, over } => Some((draft.text.clone().unwrap_or_default(), why.clone(), *over)),
+            UiCommand::Save { draft, why, over, .. } => {
+                Some((draft.text.clone().unwrap_or_default(), why.clone(), *over))
+            }
             _ => None,
         };
         self.said.iter().filter_map(save).collect()
@@ -258,7 +260,7 @@ impl Desk {
 
     pub fn nudges(&self) -> Vec<SetValue> {
         let nudge = |said: &UiCommand| match said {
-            UiCommand::SetValue(nudge) => Some(nudge.clone()),
+            UiCommand::SetValue(_, nudge) => Some(nudge.clone()),
             _ => None,
         };
         self.said.iter().filter_map(nudge).collect()

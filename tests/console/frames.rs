@@ -140,7 +140,7 @@ fn fleet_with_a_banner_stale_data_and_an_answer() {
          how), check it with 'whimbrel check', then start whimbrel beside it.",
     ));
     snapshot.answers =
-        vec![Arc::new(Answer { seq: 9, ok: false, text: "no: nii2 is migrating; abort first (x)".into() })];
+        vec![Arc::new(Answer { seq: 9, to: None, ok: false, text: "no: nii2 is migrating; abort first (x)".into() })];
     update(&mut ui, Action::Arrived, &snapshot);
     ui.quiet = Some(Span::from_secs(5));
     assert_frames("fleet-banner", &snapshot, &ui);

@@ -7,7 +7,7 @@ use whimbrel::console::{Action, Effect, Overlay, Screen, SortBy, ThemeName, Tone
 use whimbrel::core::cluster::Mode;
 use whimbrel::core::engine::{Command, StageKind, Target};
 use whimbrel::core::policy::Field;
-use whimbrel::view::{Answer, Scope, SetValue, Snapshot, Subscription, UiCommand};
+use whimbrel::view::{Answer, CommandId, Scope, SetValue, Snapshot, Subscription, UiCommand};
 
 use crate::{press, sample, screen, screen_on, type_keys};
 
@@ -23,10 +23,14 @@ fn commands(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<Command> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
         .filter_map(|effect| match effect {
-            Effect::UiCommand(UiCommand::Command(command)) => Some(command),
+            Effect::UiCommand(UiCommand::Command(_, command)) => Some(command),
             _ => None,
         })
         .collect()
+}
+
+fn answer(seq: u64, to: Option<CommandId>, ok: bool, text: &str) -> Arc<Answer> {
+    Arc::new(Answer { seq, to, ok, text: text.into() })
 }
 
 fn notice(ui: &Ui) -> (Tone, &str) {
@@ -129,14 +133,14 @@ fn abort_asks_first() {
 #[test]
 fn the_config_is_read_again_when_asked() {
     let (snapshot, mut ui) = on("nii8");
-    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [Effect::UiCommand(UiCommand::Reload)]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [Effect::UiCommand(UiCommand::Reload(CommandId(1)))]);
     assert_eq!(notice(&ui), (Tone::Asked, "the config file is read again"));
 }
 
 #[test]
 fn undo_and_acknowledge_are_said_at_once() {
     let (mut snapshot, mut ui) = on("nii1");
-    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::UiCommand(UiCommand::Undo)]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::UiCommand(UiCommand::Undo(CommandId(1)))]);
     assert_eq!(commands(&mut ui, &snapshot, "A"), [Command::Acknowledge]);
     snapshot.alarms.clear();
     assert_eq!(commands(&mut ui, &snapshot, "A"), [], "nothing to acknowledge");
@@ -163,7 +167,7 @@ fn nudges(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<SetValue> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
         .filter_map(|effect| match effect {
-            Effect::UiCommand(UiCommand::SetValue(nudge)) => Some(nudge),
+            Effect::UiCommand(UiCommand::SetValue(_, nudge)) => Some(nudge),
             _ => None,
         })
         .collect()
@@ -186,13 +190,55 @@ fn a_second_press_goes_on_from_what_was_asked() {
     let (mut snapshot, mut ui) = on("nii1");
     let twice = [set("nii1", Field::Threshold, 52.0), set("nii1", Field::Threshold, 54.0)];
     assert_eq!(nudges(&mut ui, &snapshot, "++"), twice);
-    snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: true, text: "threshold 50 > 54".into() })];
+    snapshot.answers = vec![answer(1, Some(CommandId(2)), true, "threshold 50 > 54")];
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(
         nudges(&mut ui, &snapshot, "+"),
         [set("nii1", Field::Threshold, 52.0)],
         "answered: what is shown counts"
     );
+}
+
+#[test]
+fn a_number_that_was_asked_for_waits_for_its_own_answer() {
+    let (mut snapshot, mut ui) = on("nii1");
+    commands(&mut ui, &snapshot, "h");
+    nudges(&mut ui, &snapshot, "+");
+    let others = [
+        answer(1, None, false, "nii2 stays: mln4 is down"),
+        answer(2, Some(CommandId(1)), true, "nii1: held"),
+        answer(3, None, true, "mln3: draining"),
+    ];
+    for (n, asked) in [54.0, 56.0, 58.0].into_iter().enumerate() {
+        snapshot.answers = others[..=n].to_vec();
+        update(&mut ui, Action::Arrived, &snapshot);
+        assert_eq!(notice(&ui).1, snapshot.answers[n].text, "it is shown");
+        assert_eq!(nudges(&mut ui, &snapshot, "+"), [set("nii1", Field::Threshold, asked)], "and ends no wait");
+    }
+}
+
+#[test]
+fn of_answers_that_come_together_each_ends_its_own_wait() {
+    let (mut snapshot, mut ui) = on("nii1");
+    nudges(&mut ui, &snapshot, "+");
+    commands(&mut ui, &snapshot, "h");
+    snapshot.answers = vec![
+        answer(1, Some(CommandId(1)), false, "the file is read-only"),
+        answer(2, Some(CommandId(2)), true, "nii1: held"),
+    ];
+    update(&mut ui, Action::Arrived, &snapshot);
+    assert_eq!(notice(&ui), (Tone::Good, "nii1: held"), "the newest is shown");
+    assert_eq!(nudges(&mut ui, &snapshot, "+"), [set("nii1", Field::Threshold, 52.0)], "refused: what is shown counts");
+}
+
+#[test]
+fn what_did_not_reach_the_engine_is_not_waited_for_but_what_did_is() {
+    let (snapshot, mut ui) = on("nii3");
+    nudges(&mut ui, &snapshot, "+t-");
+    update(&mut ui, Action::NotSent(CommandId(2)), &snapshot);
+    assert_eq!(notice(&ui).0, Tone::Bad);
+    assert_eq!(nudges(&mut ui, &snapshot, "-"), [set("nii3", Field::Tarry, 2.0)], "from what is shown");
+    assert_eq!(nudges(&mut ui, &snapshot, "ttt+"), [set("nii3", Field::Threshold, 54.0)], "from what was asked");
 }
 
 #[test]
@@ -289,11 +335,10 @@ fn a_dialog_about_a_vm_that_is_gone_closes() {
 #[test]
 fn answers_are_shown_and_old_ones_are_not() {
     let mut snapshot = sample::snapshot();
-    let answer = |seq, ok, text: &str| Arc::new(Answer { seq, ok, text: text.into() });
-    snapshot.answers = vec![answer(4, true, "from before")];
+    snapshot.answers = vec![answer(4, None, true, "from before")];
     let mut ui = screen(&snapshot);
     assert_eq!(ui.notice, None, "answers from before this console are nobody's here");
-    snapshot.answers.push(answer(5, false, "no: nii1 is migrating"));
+    snapshot.answers.push(answer(5, None, false, "no: nii1 is migrating"));
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(notice(&ui), (Tone::Bad, "no: nii1 is migrating"));
     type_keys(&mut ui, &snapshot, "j");
@@ -318,7 +363,7 @@ fn an_answer_goes_when_it_may_have_become_false_but_what_is_asked_stays() {
 fn a_full_channel_is_said_plainly() {
     let (snapshot, mut ui) = on("nii1");
     type_keys(&mut ui, &snapshot, "+");
-    update(&mut ui, Action::NotSent, &snapshot);
+    update(&mut ui, Action::NotSent(CommandId(1)), &snapshot);
     assert_eq!(notice(&ui).0, Tone::Bad);
     assert_eq!(
         nudges(&mut ui, &snapshot, "+"),
@@ -378,7 +423,7 @@ fn a_frozen_display_still_hears_answers() {
     let (mut snapshot, mut ui) = on("nii1");
     type_keys(&mut ui, &snapshot, "p");
     Arc::make_mut(&mut snapshot.rows).clear();
-    snapshot.answers = vec![Arc::new(Answer { seq: 1, ok: true, text: "held".into() })];
+    snapshot.answers = vec![answer(1, None, true, "held")];
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(ui.listing.rows.len(), 15);
     assert_eq!(notice(&ui), (Tone::Good, "held"));
@@ -459,5 +504,5 @@ fn a_move_of_unknown_outcome_is_settled_only_by_who_has_looked() {
     assert_eq!(question, "is the host that does not answer off for good? nii2 is then as the other one says");
     let said = type_keys(&mut ui, &snapshot, "y");
     let release = Command::Release { vm: "nii2".to_owned() };
-    assert!(said.contains(&Effect::UiCommand(UiCommand::Command(release))), "{said:?}");
+    assert!(said.contains(&Effect::UiCommand(UiCommand::Command(CommandId(1), release))), "{said:?}");
 }

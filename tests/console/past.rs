@@ -5,7 +5,7 @@ use whimbrel::console::{Action, Effect, Screen, Ui, dispatch, render, update};
 use whimbrel::console::{Colours, Theme, ThemeName};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::engine::Command;
-use whimbrel::view::{ActivityAsk, PastAsk, Snapshot, Subscription, UiCommand};
+use whimbrel::view::{ActivityAsk, CommandId, PastAsk, Snapshot, Subscription, UiCommand};
 
 use crate::frames::{answer_looks, text, vm_screen};
 use crate::{press, recorded, sample, type_keys};
@@ -143,9 +143,9 @@ fn a_resized_terminal_asks_for_as_many_bands_as_it_can_show() {
 fn a_vm_is_acted_on_from_its_screen() {
     let (snapshot, mut ui) = vm_screen("nii8", SIZE, "");
     let said = type_keys(&mut ui, &snapshot, "a");
-    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(Command::Approve { vm: "nii8".into() }))]);
+    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(CommandId(1), Command::Approve { vm: "nii8".into() }))]);
     let said = type_keys(&mut ui, &snapshot, "h");
-    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(Command::Hold { vm: "nii8".into() }))]);
+    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(CommandId(2), Command::Hold { vm: "nii8".into() }))]);
     type_keys(&mut ui, &snapshot, "m");
     assert_eq!(ui.overlays.len(), 1);
     press(&mut ui, &snapshot, KeyCode::Esc);

@@ -25,16 +25,18 @@ fn engine(
     let mut breaks = Some(breaks);
     let mut seq = 0;
     while let Some(said) = said.blocking_recv() {
+        let to = said.id();
         match said {
-            UiCommand::Undo => drop(thread::spawn(|| panic!("a background task broke"))),
-            UiCommand::Command(Command::Acknowledge) => drop(breaks.take().map(|breaks| breaks.send(()))),
-            UiCommand::Command(_) => {}
+            UiCommand::Undo(_) => drop(thread::spawn(|| panic!("a background task broke"))),
+            UiCommand::Command(_, Command::Acknowledge) => drop(breaks.take().map(|breaks| breaks.send(()))),
+            UiCommand::Command(..) => {}
             _ => continue,
         }
         seq += 1;
         let text = format!("answer {seq}");
-        snapshots
-            .send_modify(|snapshot| Arc::make_mut(snapshot).answers = vec![Arc::new(Answer { seq, ok: true, text })]);
+        snapshots.send_modify(|snapshot| {
+            Arc::make_mut(snapshot).answers = vec![Arc::new(Answer { seq, to, ok: true, text })];
+        });
     }
 }
 

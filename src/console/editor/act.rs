@@ -229,15 +229,16 @@ pub(super) fn saved(ui: &mut Ui, why: Option<String>) -> Option<Effect> {
 
 /// Says to the engine that it is to be saved.
 pub(super) fn send_save(ui: &mut Ui, why: Option<String>, over: bool) -> Option<Effect> {
+    let id = ui.next_id();
     let editor = ui.editor.as_mut()?;
     ui.draft_seq += 1;
-    editor.saving = Some(editor.view.as_ref().map_or_else(Vec::new, |view| view.changes.clone()));
+    editor.saving = Some((id, editor.view.as_ref().map_or_else(Vec::new, |view| view.changes.clone())));
     editor.seq = ui.draft_seq;
     let draft = editor.draft(ui.draft_seq);
     // What is saved is what is drafted: it need not be drafted once more.
     ui.drafted = Some(draft.clone());
     ui.say(Tone::Asked, "saving: asked, waiting for the engine");
-    Some(Effect::UiCommand(UiCommand::Save { draft, why, over }))
+    Some(Effect::UiCommand(UiCommand::Save { id, draft, why, over }))
 }
 
 /// `nii2, nii3 and 4 more`.

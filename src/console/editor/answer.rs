@@ -7,7 +7,7 @@ use super::text::Text;
 use super::{Editor, changes_in_words};
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::core::format::tame;
-use crate::view::{DraftView, KeyChange, Saving, Snapshot, WhatIf};
+use crate::view::{CommandId, DraftView, KeyChange, Saving, Snapshot, WhatIf};
 
 /// Takes what a snapshot says of the draft. The display may stand still; the editor does not.
 pub fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
@@ -38,14 +38,15 @@ pub fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     // Done is done, also for those who did not wait for it; the rest is told beside the text unless a save was asked for.
     if asked.is_some() || view.saving == Saving::Done {
         let view = Arc::clone(view);
-        saved(ui, &view, &asked.unwrap_or_default());
+        saved(ui, &view, &asked.map_or_else(Vec::new, |(_, changes)| changes));
     }
 }
 
-/// Something that was asked for was not done: if it was the save, it is waited for no longer.
-pub fn refused(ui: &mut Ui) {
+/// A command was refused, or did not reach the engine: if it was the save, it is waited for no longer. Its draft is sent again
+/// with the next snapshot; the save is not.
+pub fn refused(ui: &mut Ui, id: CommandId) {
     if let Some(editor) = &mut ui.editor
-        && editor.saving.take().is_some()
+        && editor.saving.take_if(|(save, _)| *save == id).is_some()
     {
         ui.forget_draft();
     }
@@ -92,13 +93,5 @@ fn saved(ui: &mut Ui, view: &DraftView, asked: &[KeyChange]) {
             ui.overlays.push(Overlay::Asks(Ask::Conflict(Arc::clone(theirs))));
             ui.notice = None;
         }
-    }
-}
-
-/// What was said last did not reach the engine: a draft goes once more with the next snapshot, a save does not.
-pub fn not_sent(ui: &mut Ui) {
-    ui.forget_draft();
-    if let Some(editor) = &mut ui.editor {
-        editor.saving = None;
     }
 }

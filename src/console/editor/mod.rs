@@ -22,7 +22,7 @@ mod text;
 use std::sync::Arc;
 
 pub use act::{Edit, act, drafted, is_typed, typed};
-pub use answer::{arrived, not_sent, refused};
+pub use answer::{arrived, refused};
 pub use ask::{Ask, Then};
 pub use nudge::{Nudging, change, undo};
 pub use screen::draw;
@@ -31,7 +31,7 @@ pub use text::{Cut, Go};
 use self::text::Text;
 use crate::core::cluster::Span;
 use crate::core::insight::{ComparedSide, Comparison};
-use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Past, PastAsk, Scope, WhatIf};
+use crate::view::{Block, CommandId, Draft, DraftProblem, DraftView, KeyChange, Past, PastAsk, Scope, WhatIf};
 
 /// How far back what-if may look, in days.
 const DAYS: [i64; 5] = [1, 3, 7, 14, 30];
@@ -61,8 +61,8 @@ pub struct Editor {
     now: Option<(usize, Arc<Comparison>)>,
     /// The past of the first VM.
     past: Option<Arc<Past>>,
-    /// A save is on its way: what it changes.
-    saving: Option<Vec<KeyChange>>,
+    /// A save is on its way: its command, and what it changes.
+    saving: Option<(CommandId, Vec<KeyChange>)>,
 }
 
 impl Editor {

@@ -9,7 +9,7 @@ use crate::console::step;
 use crate::console::ui::{Overlay, Pending, Tone, Ui};
 use crate::console::update::Effect;
 use crate::core::policy::Field;
-use crate::view::{Editing, Scope, SetValue, Snapshot, UiCommand, VmRow};
+use crate::view::{CommandId, Editing, Scope, SetValue, Snapshot, UiCommand, VmRow};
 
 /// Numbers that are to be changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,24 +203,31 @@ pub(super) fn scoped(ui: &mut Ui, nudging: Nudging, scope: Scope) -> Vec<Effect>
 /// Says it to the engine: those that become the same together.
 fn scoped_as_chosen(ui: &mut Ui, nudging: &Nudging, otherwise: Scope) -> Vec<Effect> {
     let field = nudging.field;
-    let mut nudges: Vec<SetValue> = Vec::new();
+    let mut nudges: Vec<(CommandId, SetValue)> = Vec::new();
     for (vm, _, value) in &nudging.to {
         let scope = ui.scopes.get(vm).copied().unwrap_or(otherwise);
-        match nudges.iter_mut().find(|nudge| nudge.value == *value && nudge.scope == scope) {
-            Some(nudge) => nudge.vms.push(Arc::clone(vm)),
-            None => nudges.push(SetValue { vms: vec![Arc::clone(vm)], scope, field, value: *value }),
-        }
+        let id = match nudges.iter_mut().find(|(_, nudge)| nudge.value == *value && nudge.scope == scope) {
+            Some((id, nudge)) => {
+                nudge.vms.push(Arc::clone(vm));
+                *id
+            }
+            None => {
+                let id = ui.next_id();
+                nudges.push((id, SetValue { vms: vec![Arc::clone(vm)], scope, field, value: *value }));
+                id
+            }
+        };
         ui.pending.retain(|pending| pending.vm != *vm || pending.field != field);
-        ui.pending.push(Pending { vm: Arc::clone(vm), field, value: *value });
+        ui.pending.push(Pending { id, vm: Arc::clone(vm), field, value: *value });
     }
     ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(nudging)));
-    nudges.into_iter().map(|nudge| Effect::UiCommand(UiCommand::SetValue(nudge))).collect()
+    nudges.into_iter().map(|(id, change)| Effect::UiCommand(UiCommand::SetValue(id, change))).collect()
 }
 
 /// Takes the last change of a policy back.
 pub fn undo(ui: &mut Ui) -> Effect {
     ui.say(Tone::Asked, "undo: asked, waiting for the engine");
-    Effect::UiCommand(UiCommand::Undo)
+    Effect::UiCommand(UiCommand::Undo(ui.next_id()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What can be done to the screen.
 
 use crate::console::editor::Edit;
+use crate::view::CommandId;
 
 /// Something the operator, the terminal or the engine does to the screen.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +124,6 @@ pub enum Action {
     Quiet(i64),
     /// None will come any more.
     EngineGone,
-    /// The engine's channel was full: the last command did not reach it.
-    NotSent,
+    /// The engine's channel was full: this command did not reach it.
+    NotSent(CommandId),
 }

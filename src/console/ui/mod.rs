@@ -18,7 +18,9 @@ use super::theme::ThemeName;
 use crate::core::cluster::Span;
 use crate::core::engine::{Command, Target};
 use crate::core::policy::Field;
-use crate::view::{Detail, Draft, DrainPlanView, HostView, MoveOption, Scope, Snapshot, Subscription, VmRow};
+use crate::view::{
+    CommandId, Detail, Draft, DrainPlanView, HostView, MoveOption, Scope, Snapshot, Subscription, VmRow,
+};
 
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
@@ -113,6 +115,8 @@ pub struct Notice {
 /// A number that was asked for and that the engine has not answered yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
+    /// By this command.
+    pub id: CommandId,
     /// Of this VM.
     pub vm: Arc<str>,
     /// This number.
@@ -171,6 +175,8 @@ pub struct Ui {
     pub(super) by_name: ByName,
     pub(super) looked: Option<Subscription>,
     pub(super) answered: u64,
+    /// The newest command's id.
+    last_id: CommandId,
     /// Snapshots that came since the notice.
     notice_age: u32,
     pub(super) pending: Vec<Pending>,
@@ -214,6 +220,7 @@ impl Ui {
             by_name: ByName::default(),
             looked: None,
             answered: 0,
+            last_id: CommandId::default(),
             notice_age: 0,
             pending: Vec::new(),
             scopes: BTreeMap::new(),
@@ -301,6 +308,12 @@ impl Ui {
         };
         let activity = (self.screen == Screen::Activity).then(|| self.activity.ask(self.selected.as_ref()));
         Subscription { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity }
+    }
+
+    /// The next command's id: no two commands of this console have the same.
+    pub(super) fn next_id(&mut self) -> CommandId {
+        self.last_id.0 += 1;
+        self.last_id
     }
 
     /// What was drafted last did not reach the engine.

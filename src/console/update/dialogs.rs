@@ -77,7 +77,7 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };
     ui.say(Tone::Asked, format!("{what}: asked, waiting for the engine"));
-    Effect::UiCommand(UiCommand::Command(command))
+    Effect::UiCommand(UiCommand::Command(ui.next_id(), command))
 }
 
 pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {

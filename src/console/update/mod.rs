@@ -38,7 +38,7 @@ pub enum Effect {
 /// Does an action.
 pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
     let mut effects = Vec::new();
-    if !matches!(action, Action::Arrived | Action::Quiet(_) | Action::Resize(..) | Action::NotSent) {
+    if !matches!(action, Action::Arrived | Action::Quiet(_) | Action::Resize(..) | Action::NotSent(_)) {
         ui.notice = None;
     }
     match action {
@@ -48,9 +48,9 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Arrived => arrived(ui, snapshot),
         Action::Quiet(ms) => ui.quiet = Some(Span::from_millis(ms)),
         Action::EngineGone => ui.engine_gone = true,
-        Action::NotSent => {
-            ui.pending.clear();
-            editor::not_sent(ui);
+        Action::NotSent(id) => {
+            ui.pending.retain(|pending| pending.id != id);
+            editor::refused(ui, id);
             ui.say(Tone::Bad, "the engine is too busy to be asked: not sent, try again");
         }
         // In the editor the help begins with its own keys, which come last.
@@ -108,7 +108,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         Action::Undo => effects.push(editor::undo(ui)),
         Action::Reload => {
             ui.say(Tone::Asked, "the config file is read again");
-            effects.push(Effect::UiCommand(UiCommand::Reload));
+            effects.push(Effect::UiCommand(UiCommand::Reload(ui.next_id())));
         }
         Action::Abort => ask_abort(ui),
         Action::Mode => effects.extend(mode(ui, snapshot)),
@@ -138,21 +138,22 @@ fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     }
 }
 
-/// Shows what became of the last commands. Answers from before this console are nobody's here.
+/// Takes what became of the last commands, and shows the newest answer. Answers from before this console are nobody's here.
 fn answers(ui: &mut Ui, snapshot: &Snapshot) {
-    let newest = snapshot.answers.last();
-    if !ui.started {
-        ui.started = true;
-        ui.answered = newest.map_or(0, |answer| answer.seq);
+    let known = std::mem::replace(&mut ui.answered, snapshot.answers.last().map_or(0, |answer| answer.seq));
+    if !std::mem::replace(&mut ui.started, true) {
         return;
     }
-    let Some(answer) = newest.filter(|answer| answer.seq > ui.answered) else { return };
-    ui.answered = answer.seq;
-    ui.pending.clear();
-    if !answer.ok {
-        editor::refused(ui);
+    for answer in snapshot.answers.iter().filter(|answer| answer.seq > known) {
+        // What nobody asked here, or what was answered before, ends no wait.
+        if let Some(id) = answer.to {
+            ui.pending.retain(|pending| pending.id != id);
+            if !answer.ok {
+                editor::refused(ui, id);
+            }
+        }
+        ui.say(if answer.ok { Tone::Good } else { Tone::Bad }, tame(&answer.text));
     }
-    ui.say(if answer.ok { Tone::Good } else { Tone::Bad }, tame(&answer.text));
 }
 
 fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {

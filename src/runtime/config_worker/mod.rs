@@ -12,6 +12,7 @@ mod draft;
 mod file;
 mod past;
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::core::engine::{Change, ConfigChange};
 use crate::core::simulation::Plan;
 use crate::edge::config::{self, Config, Watch};
 use crate::edge::supervisor::{fault, panic_message, supervise};
-use crate::view::{ActivityAsk, ActivityView, Draft, DraftView, Editing, Origin, Past, PastAsk, SetValue};
+use crate::view::{ActivityAsk, ActivityView, CommandId, Draft, DraftView, Editing, Origin, Past, PastAsk, SetValue};
 
 use draft::Drafts;
 use file::ConfigFile;
@@ -108,10 +109,13 @@ pub struct Changed {
     pub origins: Vec<Origin>,
 }
 
+/// A question or its answer, and the id of the console's command that it belongs to, if it is one's.
+pub type Identified<T> = (Option<CommandId>, T);
+
 /// The loop's end of the worker.
 pub struct ConfigWorker {
-    questions: SyncSender<Question>,
-    answers: mpsc::Receiver<ConfigAnswer>,
+    questions: SyncSender<Identified<Question>>,
+    answers: mpsc::Receiver<Identified<ConfigAnswer>>,
     /// Asks whenever the config file changes, as long as it lives.
     _watch: Option<Watch>,
 }
@@ -141,7 +145,7 @@ impl ConfigWorker {
         let again = ConfigInputs { file: file.clone(), locked, ..ConfigInputs::default() };
         let work = move || {
             let (mut thread, mut inputs) = (None, Some(inputs));
-            let report = |text| drop(tell.blocking_send(ConfigAnswer::Trouble(text)));
+            let report = |text| drop(tell.blocking_send((None, ConfigAnswer::Trouble(text))));
             supervise("the worker for config file and past", report, || {
                 let begin = || ConfigThread::new(inputs.take().unwrap_or_else(|| again.clone()), tell.clone());
                 thread.get_or_insert_with(begin).work(&asked);
@@ -150,10 +154,11 @@ impl ConfigWorker {
         let thread = thread::Builder::new().name("config".to_owned()).spawn(work);
         thread.map_err(|error| format!("policies cannot be edited: {error}"))?;
         let bell = questions.clone();
-        let watch = file.map(|path| config::watch(&path, move || drop(bell.try_send(Question::Reread)))).transpose();
+        let watch =
+            file.map(|path| config::watch(&path, move || drop(bell.try_send((None, Question::Reread))))).transpose();
         // What changed after the worker's first look and before the watch began is nobody's to tell. A full queue has
         // other questions that look at the file.
-        let _ = questions.try_send(Question::Reread);
+        let _ = questions.try_send((None, Question::Reread));
         let (watch, watched) = match watch {
             Ok(watch) => (watch, Ok(())),
             Err(error) => (None, Err(error.to_string())),
@@ -161,13 +166,13 @@ impl ConfigWorker {
         Ok((Self { questions, answers, _watch: watch }, watched))
     }
 
-    /// Asks. `false`: there is no room.
-    pub fn ask(&self, question: Question) -> bool {
-        self.questions.try_send(question).is_ok()
+    /// Asks; `id`: the console's command that it is. `false`: there is no room.
+    pub fn ask(&self, id: Option<CommandId>, question: Question) -> bool {
+        self.questions.try_send((id, question)).is_ok()
     }
 
     /// The next answer. Never comes while there is none.
-    pub async fn next(&mut self) -> ConfigAnswer {
+    pub async fn next(&mut self) -> Identified<ConfigAnswer> {
         match self.answers.recv().await {
             Some(answer) => answer,
             // The thread holds the other end for as long as there are questions.
@@ -181,22 +186,22 @@ pub struct ConfigThread {
     file: ConfigFile,
     reader: CachedReader,
     drafts: Drafts,
-    tell: mpsc::Sender<ConfigAnswer>,
+    tell: mpsc::Sender<Identified<ConfigAnswer>>,
 }
 
 /// What waits: of a kind only the newest.
 #[derive(Default)]
 struct QuestionQueue {
     /// In the order in which they were asked: each has a consequence.
-    deeds: Vec<Question>,
-    draft: Option<Question>,
-    past: Option<Question>,
-    activity: Option<Question>,
+    deeds: VecDeque<Identified<Question>>,
+    draft: Option<Identified<Question>>,
+    past: Option<Identified<Question>>,
+    activity: Option<Identified<Question>>,
 }
 
 impl QuestionQueue {
-    fn add(&mut self, ask: Question) {
-        match ask {
+    fn add(&mut self, ask: Identified<Question>) {
+        match ask.1 {
             Question::Draft(..) => self.draft = Some(ask),
             Question::Past(..) => self.past = Some(ask),
             Question::Activity(..) => self.activity = Some(ask),
@@ -207,42 +212,40 @@ impl QuestionQueue {
             | Question::Reload
             | Question::History(_)
             | Question::Recorded => {
-                self.deeds.push(ask);
+                self.deeds.push_back(ask);
             }
         }
     }
 
-    fn next(&mut self) -> Option<Question> {
-        if !self.deeds.is_empty() {
-            return Some(self.deeds.remove(0));
-        }
-        self.draft.take().or_else(|| self.past.take()).or_else(|| self.activity.take())
+    fn next(&mut self) -> Option<Identified<Question>> {
+        let deed = self.deeds.pop_front();
+        deed.or_else(|| self.draft.take()).or_else(|| self.past.take()).or_else(|| self.activity.take())
     }
 }
 
 impl ConfigThread {
     /// Reads the file, on the caller's thread. Answers go to `tell`.
-    pub fn new(inputs: ConfigInputs, tell: mpsc::Sender<ConfigAnswer>) -> Self {
+    pub fn new(inputs: ConfigInputs, tell: mpsc::Sender<Identified<ConfigAnswer>>) -> Self {
         let (file, first) = ConfigFile::new(inputs);
         let thread = Self { file, reader: CachedReader::default(), drafts: Drafts::default(), tell };
-        thread.tell(first);
+        thread.tell(None, first);
         thread
     }
 
-    fn work(&mut self, asked: &Receiver<Question>) {
+    fn work(&mut self, asked: &Receiver<Identified<Question>>) {
         let mut queue = QuestionQueue::default();
         loop {
             while let Ok(question) = asked.try_recv() {
                 queue.add(question);
             }
-            let Some(question) = queue.next().or_else(|| asked.recv().ok()) else { return };
+            let Some((id, question)) = queue.next().or_else(|| asked.recv().ok()) else { return };
             // One question that cannot be answered is answered so, and the others are not lost with it.
             let answered = catch_unwind(AssertUnwindSafe(|| {
                 fault("config");
-                self.answer(question);
+                self.answer(id, question);
             }));
             if let Err(panic) = answered {
-                self.tell(ConfigAnswer::Failed(panic_message(&*panic)));
+                self.tell(id, ConfigAnswer::Failed(panic_message(&*panic)));
             }
         }
     }
@@ -253,7 +256,7 @@ impl ConfigThread {
         if matches!(told, ConfigAnswer::Changed(_))
             && let Some(view) = self.drafts.again(&self.file, &mut self.reader)
         {
-            self.tell(ConfigAnswer::Draft(Arc::new(view)));
+            self.tell(None, ConfigAnswer::Draft(Arc::new(view)));
         }
         Some(told)
     }
@@ -264,13 +267,13 @@ impl ConfigThread {
         Some(ConfigAnswer::Draft(Arc::new(view)))
     }
 
-    fn tell(&self, told: ConfigAnswer) {
+    fn tell(&self, id: Option<CommandId>, told: ConfigAnswer) {
         // Nobody listens any more: the engine has ended.
-        let _ = self.tell.blocking_send(told);
+        let _ = self.tell.blocking_send((id, told));
     }
 
-    /// Answers one question.
-    pub fn answer(&mut self, ask: Question) {
+    /// Answers one question; `id`: the console's command that it is.
+    pub fn answer(&mut self, id: Option<CommandId>, ask: Question) {
         let told = match ask {
             Question::Past(vm, ask, now) => {
                 Some(ConfigAnswer::Past(Arc::new(self.reader.past(&self.file, vm, ask, now))))
@@ -296,8 +299,11 @@ impl ConfigThread {
                 self.recorded()
             }
         };
-        for answer in self.file.take_noticed().into_iter().chain(told) {
-            self.tell(answer);
+        if let Some(noticed) = self.file.take_noticed() {
+            self.tell(None, noticed);
+        }
+        if let Some(answer) = told {
+            self.tell(id, answer);
         }
     }
 }
@@ -311,11 +317,11 @@ mod tests {
         let mut queue = QuestionQueue::default();
         let now = Timestamp::from_secs;
         for ask in [Question::Draft(None, now(1)), Question::Undo, Question::Draft(None, now(2)), Question::Reload] {
-            queue.add(ask);
+            queue.add((None, ask));
         }
-        assert!(matches!(queue.next(), Some(Question::Undo)));
-        assert!(matches!(queue.next(), Some(Question::Reload)));
-        assert!(matches!(queue.next(), Some(Question::Draft(None, at)) if at == now(2)));
+        assert!(matches!(queue.next(), Some((_, Question::Undo))));
+        assert!(matches!(queue.next(), Some((_, Question::Reload))));
+        assert!(matches!(queue.next(), Some((_, Question::Draft(None, at))) if at == now(2)));
         assert!(queue.next().is_none());
     }
 }

@@ -10,18 +10,18 @@ use crate::edge::history::Note;
 use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question, Save};
 use crate::runtime::control_endpoint;
 use crate::runtime::drivers::crews;
-use crate::runtime::engine_host::Listener;
 use crate::runtime::history_batcher::HistoryBatcher;
 use crate::runtime::journal_writer::JournalNote;
 use crate::runtime::outputs::Output;
 use crate::runtime::pace::Pace;
 use crate::runtime::polls::Polled;
 use crate::runtime::workers::{HistoryNews, WorkerEvent};
-use crate::view::{HistoryView, UiCommand};
+use crate::view::{CommandId, HistoryView, UiCommand};
 
 impl EventLoop {
     pub(super) fn listen(&mut self, say: UiCommand) {
         let now = self.pace.now(self.engine_host.now());
+        let id = say.id();
         let deed = match say {
             // A look changes nothing: what is due waits for its own wake, so that the answer does not.
             UiCommand::Subscription(look) => {
@@ -40,42 +40,48 @@ impl EventLoop {
                 self.workers.ask(Question::Draft(draft, now));
                 None
             }
-            UiCommand::Command(command) => self.allowed().then(|| {
+            UiCommand::Command(_, command) => self.allowed(id).then(|| {
                 self.come_to_now();
-                self.obey(command);
+                self.obey(id, command);
                 true
             }),
-            UiCommand::Save { draft, why, over } => {
-                self.allowed().then(|| self.workers.ask(Question::Save(Save { draft, why, over })))
+            UiCommand::Save { draft, why, over, .. } => {
+                self.allowed(id).then(|| self.workers.ask_for(id, Question::Save(Save { draft, why, over })))
             }
-            UiCommand::SetValue(nudge) => self.allowed().then(|| self.workers.ask(Question::SetValue(nudge))),
-            UiCommand::Undo => self.allowed().then(|| self.workers.ask(Question::Undo)),
-            UiCommand::Reload => Some(self.workers.ask(Question::Reload)),
+            UiCommand::SetValue(_, change) => {
+                self.allowed(id).then(|| self.workers.ask_for(id, Question::SetValue(change)))
+            }
+            UiCommand::Undo(_) => self.allowed(id).then(|| self.workers.ask_for(id, Question::Undo)),
+            UiCommand::Reload(_) => Some(self.workers.ask_for(id, Question::Reload)),
         };
         if deed == Some(false) {
             let why =
                 if self.workers.has_config() { "too busy: not done, try again" } else { "there is no config file" };
-            self.answer(false, why);
+            self.answer(id, false, why);
         }
         self.pass_on();
         self.publish();
     }
 
     /// Whether anything may be commanded here; if not, that is the answer.
-    fn allowed(&mut self) -> bool {
+    fn allowed(&mut self, id: Option<CommandId>) -> bool {
         if let Some(why) = self.read_only {
-            self.answer(false, why);
+            self.answer(id, false, why);
         }
         self.read_only.is_none()
     }
 
-    fn answer(&mut self, ok: bool, text: &str) {
-        self.outputs.answer(ok, text);
+    /// Answers the console's command with this id.
+    fn answer(&mut self, to: Option<CommandId>, ok: bool, text: &str) {
+        if let Some(publisher) = self.outputs.publisher() {
+            publisher.answer_to(to, ok, text);
+        }
     }
 
-    pub(super) fn obey(&mut self, command: Command) {
+    fn obey(&mut self, id: Option<CommandId>, command: Command) {
         let by = self.operator.clone();
-        self.engine_host.command(&by, command.clone(), &mut self.outputs, &mut self.asks);
+        let (ok, text) = self.engine_host.command(&by, command.clone(), &mut self.outputs, &mut self.asks);
+        self.answer(id, ok, &text);
         let engine = self.engine_host.engine();
         if let Output::Publish(publisher) = &mut self.outputs.output {
             publisher.touched_by(&command, engine);
@@ -119,7 +125,7 @@ impl EventLoop {
     pub(super) fn hear(&mut self, event: WorkerEvent) {
         match event {
             WorkerEvent::History(news) => self.of_history(news),
-            WorkerEvent::Config(answer) => self.of_config(answer),
+            WorkerEvent::Config((id, answer)) => self.of_config(id, answer),
             WorkerEvent::Journal(JournalNote::Begun(id)) => self.tell(Event::Journalled { id }),
             WorkerEvent::Journal(JournalNote::Refused(id, why)) => self.tell(Event::NotJournalled { id, why }),
             WorkerEvent::Journal(JournalNote::Trouble(text)) => self.tell(Event::Trouble { vm: None, text }),
@@ -184,24 +190,34 @@ impl EventLoop {
         }
     }
 
-    fn of_config(&mut self, told: ConfigAnswer) {
-        if let ConfigAnswer::Edited(edited) = told {
-            return self.edited(edited);
-        }
+    /// What the config file's worker says; `id`: in answer to the console's command with this id.
+    fn of_config(&mut self, id: Option<CommandId>, told: ConfigAnswer) {
         match told {
-            ConfigAnswer::Changed(changed) => self.changed(*changed),
-            ConfigAnswer::Refused(why) => self.answer(false, &why),
+            ConfigAnswer::Edited(edited) => return self.edited(id, edited),
+            ConfigAnswer::Changed(changed) => {
+                let applied = self.changed(*changed);
+                if id.is_some() {
+                    let read = || "the config file was read again".to_owned();
+                    let (ok, text) = applied.map_or_else(|why| (false, why), |()| (true, read()));
+                    self.answer(id, ok, &text);
+                }
+            }
+            ConfigAnswer::Refused(why) => self.answer(id, false, &why),
             ConfigAnswer::Failed(why) => {
                 let text = format!(
                     "the history or the config file could not be dealt with: {why}; this is a fault of whimbrel's own, please report it with its log"
                 );
-                self.answer(false, &text);
+                self.answer(id, false, &text);
                 self.tell(Event::Trouble { vm: None, text });
             }
             ConfigAnswer::Trouble(text) => self.tell(Event::Trouble { vm: None, text }),
             ConfigAnswer::Broken(why) => {
                 if let Some(why) = &why {
-                    self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") });
+                    let text = format!("config not applied: {why}");
+                    self.tell(Event::Trouble { vm: None, text: text.clone() });
+                    if id.is_some() {
+                        self.answer(id, false, &text);
+                    }
                 }
                 if let Some(publisher) = self.outputs.publisher() {
                     publisher.set_broken(why);
@@ -217,24 +233,27 @@ impl EventLoop {
     }
 
     /// An edit is in the file: the engine follows.
-    fn edited(&mut self, edited: Edited) {
+    fn edited(&mut self, id: Option<CommandId>, edited: Edited) {
         let Edited { changes, why, origins, draft } = edited;
         if let Some(publisher) = self.outputs.publisher() {
             publisher.extras.origins = origins;
             publisher.extras.draft = draft;
         }
         if changes.is_empty() {
-            self.answer(true, "saved: it means the same as before");
+            self.answer(id, true, "saved: it means the same as before");
         } else {
             self.come_to_now();
-            self.obey(Command::Amend { changes, why });
+            self.obey(id, Command::Amend { changes, why });
             self.pass_on();
         }
         self.publish();
     }
 
-    /// Somebody else changed the config.
-    pub(super) fn changed(&mut self, changed: Changed) {
+    /// Somebody else changed the config, or it was read again.
+    ///
+    /// # Errors
+    /// Why it cannot be applied now.
+    pub(super) fn changed(&mut self, changed: Changed) -> Result<(), String> {
         let Changed { config, before, said, editing, origins } = changed;
         // What a config changes that could not be applied is said when it can.
         let (before, said) = match self.applied.take() {
@@ -254,7 +273,7 @@ impl EventLoop {
             let troubles = self.drivers.configure(crews);
             self.engine_host.reconfigure(config, said, &mut self.outputs, &mut self.asks).map(|()| troubles)
         });
-        match applied {
+        let applied = match applied {
             Ok(troubles) => {
                 self.refused = None;
                 // Before anything is told: that may start a poll, and a poll of the old config is answered by nobody.
@@ -266,18 +285,22 @@ impl EventLoop {
                     (publisher.extras.editing, publisher.extras.origins) = (editing, origins);
                     publisher.set_broken(None);
                 }
+                Ok(())
             }
             Err(why) => {
                 self.applied = before;
                 let under_way = self.engine().migrations().map(|migration| migration.route.id).collect();
                 let known = self.refused.replace((under_way, why.clone()));
+                let text = format!("config not applied: {why}");
                 if known.is_none_or(|(_, said)| said != why) {
-                    self.tell(Event::Trouble { vm: None, text: format!("config not applied: {why}") });
+                    self.tell(Event::Trouble { vm: None, text: text.clone() });
                 }
+                Err(text)
             }
-        }
+        };
         self.pass_on();
         self.stale = true;
+        applied
     }
 
     /// A config that a migration kept from being applied is read again when one of those under way then is over.

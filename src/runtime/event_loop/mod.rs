@@ -473,7 +473,7 @@ mod tests {
     use crate::edge::config;
     use crate::runtime::config_worker::{Changed, ConfigInputs};
     use crate::runtime::{Format, HistoryBatcher, Printer, Publisher};
-    use crate::view::Editing;
+    use crate::view::{CommandId, Editing, SetValue, Snapshot};
 
     /// A VM that a real monitor is to read. The URL is none, so that nothing is ever connected to.
     fn event_loop() -> EventLoop {
@@ -556,7 +556,7 @@ mod tests {
         event_loop.engine_host.command("operator", there, &mut event_loop.outputs, &mut event_loop.asks);
         assert_eq!(event_loop.engine().migrations().count(), 1);
         let config = config::load(&path).expect("a config");
-        event_loop.changed(reread(config, None));
+        event_loop.changed(reread(config, None)).expect_err("a migration is under way");
         assert!(event_loop.engine().cluster().vm_named("nii2").is_some(), "it is on its way: the old config stays");
         while event_loop.engine().migrations().next().is_some() {
             event_loop.wake(event_loop.engine_host.next_wake());
@@ -574,7 +574,7 @@ mod tests {
         let (_folder, path) = written(include_str!("../../../config/first.toml"));
         let config = config::load(&path).expect("a config");
         let mut event_loop = event_loop();
-        event_loop.changed(reread(config, None));
+        event_loop.changed(reread(config, None)).expect("it can be applied");
         assert!(event_loop.engine_host.engine().cluster().vm_named("nii1").is_none(), "the config is the new one");
         assert!(polled(&mut event_loop).await.iter().all(|polled| matches!(polled, Polled::Outdated)));
     }
@@ -620,6 +620,64 @@ mod tests {
         Changed { config, before, said, editing: Editing::default(), origins: Vec::new() }
     }
 
+    /// A loop that shows a console what it does; with a worker for this config file.
+    fn shown(path: &std::path::Path) -> (EventLoop, tokio::sync::watch::Receiver<std::sync::Arc<Snapshot>>) {
+        let config = config::load(path).expect("a config");
+        let engine_host = EngineHost::new(config.cluster, config.monitors, config.plan, START);
+        let (publisher, seen) = Publisher::new(engine_host.engine(), START, crate::view::Clock::Real, None);
+        let outputs = Outputs::new(Output::Publish(publisher), HistoryBatcher::none());
+        let mut workers = Workers::default();
+        let inputs = ConfigInputs { file: Some(path.to_owned()), ..ConfigInputs::default() };
+        workers.start_config(inputs).expect("a worker");
+        (EventLoop::new(engine_host, Pace::Unpaced, outputs, workers), seen)
+    }
+
+    #[tokio::test]
+    async fn each_answer_has_the_id_of_its_command() {
+        let (_folder, path) = written(include_str!("../../../config/first.toml"));
+        let (mut event_loop, seen) = shown(&path);
+        let vm = event_loop.engine().cluster().vms[0].name.clone();
+        let set = |value| SetValue {
+            vms: vec![vm.as_str().into()],
+            scope: crate::view::Scope::Block,
+            field: crate::core::policy::Field::Threshold,
+            value,
+        };
+        let nobody = Command::Move { vm: "nobody".to_owned(), target: Target::Next };
+        event_loop.listen(UiCommand::SetValue(CommandId(1), set(4_321.0)));
+        event_loop.listen(UiCommand::SetValue(CommandId(2), set(4_321.0)));
+        event_loop.listen(UiCommand::Reload(CommandId(3)));
+        event_loop.listen(UiCommand::Command(CommandId(4), nobody));
+        event_loop.listen(UiCommand::Command(CommandId(5), Command::Hold { vm: vm.to_string() }));
+        let answers = || -> Vec<(Option<CommandId>, bool)> {
+            seen.borrow().answers.iter().map(|answer| (answer.to, answer.ok)).collect()
+        };
+        while answers().len() < 5 {
+            let event = event_loop.workers.next().await;
+            event_loop.hear(event);
+            event_loop.publish();
+        }
+        let expected =
+            [(4, false), (5, true), (1, true), (2, false), (3, true)].map(|(id, ok)| (Some(CommandId(id)), ok));
+        assert_eq!(answers(), expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_said_after_the_answer_is_nobodys_answer() {
+        let (_folder, path) = written(BUSY);
+        let (mut event_loop, seen) = shown(&path);
+        event_loop.wake(event_loop.engine_host.next_wake());
+        let there = Command::Move { vm: "nii2".to_owned(), target: Target::Host("mln2".to_owned()) };
+        event_loop.engine_host.journal_outside(true);
+        event_loop.listen(UiCommand::Command(CommandId(1), there));
+        event_loop.publish();
+        let answers = || -> Vec<(Option<CommandId>, bool)> {
+            seen.borrow().answers.iter().map(|answer| (answer.to, answer.ok)).collect()
+        };
+        // There is no journal: the move is taken, and refused when it is to be written down.
+        assert_eq!(answers(), [(Some(CommandId(1)), true), (None, false)]);
+    }
+
     #[tokio::test]
     async fn what_could_not_be_applied_is_said_when_it_can_be() {
         const TEXT: &str = r#"
@@ -648,16 +706,14 @@ mod tests {
             Workers::default(),
         );
         event_loop.wake(event_loop.engine_host.next_wake());
-        event_loop.listen(UiCommand::Command(Command::Move {
-            vm: "nii3".to_owned(),
-            target: Target::Host("mln2".to_owned()),
-        }));
+        let there = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln2".to_owned()) };
+        event_loop.listen(UiCommand::Command(CommandId(1), there));
         let new = parse(&TEXT.replace("name = \"nii3\"", "name = \"nii4\""));
         let about = |event_loop: &mut EventLoop, words: &str| -> Vec<String> {
             event_loop.publish();
             seen.borrow().log.iter().map(|line| line.text.clone()).filter(|text| text.contains(words)).collect()
         };
-        event_loop.changed(reread(new.clone(), Some(old)));
+        event_loop.changed(reread(new.clone(), Some(old))).expect_err("a migration is under way");
         assert!(about(&mut event_loop, "config not applied: nii3 is migrating").len() == 1);
         assert_eq!(about(&mut event_loop, "removed"), Vec::<String>::new());
         while event_loop.engine().migrations().next().is_some() {
@@ -665,7 +721,7 @@ mod tests {
         }
         // Read again when it is done, the file is as it was then.
         for _ in 0..2 {
-            event_loop.changed(reread(new.clone(), Some(new.clone())));
+            event_loop.changed(reread(new.clone(), Some(new.clone()))).expect("it can be applied");
             assert_eq!(about(&mut event_loop, "removed"), ["config: VM nii3: removed"]);
         }
     }

@@ -40,7 +40,9 @@ impl Stage {
     }
 
     fn say(&mut self, command: Command) {
-        self.engine_host.command("operator", command.clone(), &mut self.publisher, &mut Asked::default());
+        let asks = &mut Asked::default();
+        let (ok, text) = self.engine_host.command("operator", command.clone(), &mut self.publisher, asks);
+        self.publisher.answer_to(None, ok, &text);
         self.publisher.touched_by(&command, self.engine_host.engine());
     }
 
