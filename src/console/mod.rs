@@ -44,8 +44,8 @@ pub use run::{Left, Options, first_look, run};
 pub use term::has_terminal;
 pub use text::Zone;
 pub use theme::{Colours, Role, Theme, ThemeError, ThemeName};
-pub use ui::{ActivityUi, Notice, Overlay, Screen, Tone, Ui, VmUi};
-pub use update::{Effect, update};
+pub use ui::{ActivityUi, Effect, Notice, Overlay, Screen, Tone, Ui, VmUi};
+pub use update::update;
 
 use crate::view::Snapshot;
 

@@ -15,8 +15,8 @@ use super::keymap::{self, Action};
 use super::term::{Screen, closed};
 use super::text::Zone;
 use super::theme::{Colours, Theme, ThemeName};
-use super::ui::Ui;
-use super::update::{Effect, update};
+use super::ui::{Effect, Ui};
+use super::update::update;
 use super::{Tone, draw};
 use crate::view::{ActivityAsk, PastAsk, Snapshot, Subscription, UiCommand};
 

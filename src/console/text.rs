@@ -1,6 +1,7 @@
 //! Text as a terminal shows it: measured and cut by display width, never by bytes; and times of day.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use chrono::{DateTime, Local, NaiveDateTime};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -90,6 +91,21 @@ pub fn value(value: Value, at_least: &str) -> String {
         Value::AtLeast(v) => format!("{at_least}{}", number(v)),
         Value::Busy => "too busy".into(),
     }
+}
+
+/// `nii2, nii3 and 4 more`.
+pub fn some_of(vms: &[Arc<str>]) -> String {
+    let few = if vms.len() <= 3 { vms.len() } else { 2 };
+    let named = vms[..few].join(", ");
+    match vms.len() - few {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// A number in three digits: a bound that was multiplied is 0.315, not 0.31499999999999995.
+pub fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
 }
 
 #[cfg(test)]

@@ -1,76 +1,18 @@
 //! What the operator does in the editor.
 
-use std::sync::Arc;
-
-use super::ask::{Ask, Then};
-use super::text::{Cut, Go};
-use super::{DAYS, Editor, nudge};
+use super::{Ask, DAYS, Edit, Editor, Then, nudge};
 use crate::console::keymap::Action;
 use crate::console::step;
-use crate::console::ui::{Overlay, Tone, Ui};
-use crate::console::update::Effect;
+use crate::console::text::{rounded, some_of};
+use crate::console::ui::{Effect, Overlay, Tone, Ui};
 use crate::core::cluster::Direction;
-use crate::core::format::exact;
+use crate::core::format::{exact, is_hostile, tame};
 use crate::core::insight::Variant;
 use crate::core::policy::Field;
 use crate::view::{Draft, Editing, Scope, Snapshot, UiCommand, WhatIf};
 
-/// Something done in the editor, to it, or to one number of a policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edit {
-    /// Open it on the selected VM, or on the marked ones.
-    Open,
-    /// Type a number in place of the chosen one.
-    Number,
-    /// Save and apply.
-    Save,
-    /// The same, and say why.
-    SaveWhy,
-    /// Leave it.
-    Leave,
-    /// Take the last step in the text back.
-    Undo,
-    /// Do it again.
-    Redo,
-    /// To the next value.
-    Next,
-    /// To the value before.
-    Previous,
-    /// To the nearest bound of the strip with fewer moves.
-    Fewer,
-    /// To the nearest one with more.
-    More,
-    /// What-if looks less far back.
-    Shorter,
-    /// What-if looks further back.
-    Longer,
-    /// The next span of them, round and round.
-    Days,
-    /// The shared block, or one of its own.
-    Scope,
-    /// Break the line.
-    Newline,
-    /// Move the caret.
-    Go(Go),
-    /// Take something out.
-    Cut(Cut),
-    /// Wait no longer for an answer.
-    StopWaiting,
-    /// Answer: into the block, whoever uses it.
-    TheBlock,
-    /// Answer: into a block of its own.
-    ItsOwn,
-    /// Answer: save mine over what is in the file.
-    Mine,
-    /// Answer: take what is in the file.
-    Theirs,
-    /// Answer: leave, and lose what is not saved.
-    Lose,
-    /// Answer: take this line.
-    Take,
-    /// Answer: none.
-    GoOn,
-}
+/// Characters of a line that is typed.
+const LONGEST: usize = 200;
 
 /// Whether an action is typing, which goes into the editor or a line over it, if one is open.
 pub fn is_typed(ui: &Ui, action: &Action) -> bool {
@@ -87,7 +29,7 @@ pub fn is_typed(ui: &Ui, action: &Action) -> bool {
 /// Types into the line that is asked for, or else into the text.
 pub fn typed(ui: &mut Ui, action: Action) {
     if let Some(Overlay::Asks(ask)) = ui.overlays.last_mut() {
-        return ask.typed(&action);
+        return type_into(ask, &action);
     }
     let Some(editor) = ui.editor.as_mut().filter(|editor| !editor.is_saving()) else { return };
     let Some(text) = &mut editor.text else { return };
@@ -100,13 +42,32 @@ pub fn typed(ui: &mut Ui, action: Action) {
     }
 }
 
+/// Types into a question that takes a line.
+fn type_into(ask: &mut Ask, action: &Action) {
+    let (Ask::Why(line) | Ask::Number { typed: line, .. }) = ask else { return };
+    match action {
+        Action::Type(c) if !is_hostile(*c) => line.push(*c),
+        Action::Paste(pasted) => line.push_str(tame(pasted).trim()),
+        Action::Erase => drop(line.pop()),
+        Action::EraseWord => {
+            let kept = line.trim_end().rsplit_once(' ').map_or(0, |(head, _)| head.len() + 1);
+            line.truncate(kept);
+        }
+        Action::EraseLine => line.clear(),
+        _ => {}
+    }
+    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+        line.truncate(end);
+    }
+}
+
 /// Does an action of the editor.
 pub fn act(ui: &mut Ui, edit: Edit, snapshot: &Snapshot) -> Vec<Effect> {
     match edit {
         Edit::Open => open(ui, snapshot),
         Edit::Number => ask_number(ui, snapshot),
         Edit::TheBlock | Edit::ItsOwn | Edit::Mine | Edit::Theirs | Edit::Lose | Edit::Take | Edit::GoOn => {
-            return super::ask::answered(ui, edit, snapshot);
+            return answered(ui, edit, snapshot);
         }
         Edit::Save | Edit::SaveWhy => {
             // Asked for on the way out, too.
@@ -209,7 +170,7 @@ fn save(ui: &mut Ui, with_reason: bool) -> Option<Effect> {
 }
 
 /// Saves with this reason; a shared block is asked about first.
-pub(super) fn saved(ui: &mut Ui, why: Option<String>) -> Option<Effect> {
+fn saved(ui: &mut Ui, why: Option<String>) -> Option<Effect> {
     let editor = ui.editor.as_ref()?;
     let block = editor.block()?;
     if editor.scope == Scope::Block
@@ -228,7 +189,7 @@ pub(super) fn saved(ui: &mut Ui, why: Option<String>) -> Option<Effect> {
 }
 
 /// Says to the engine that it is to be saved.
-pub(super) fn send_save(ui: &mut Ui, why: Option<String>, over: bool) -> Option<Effect> {
+fn send_save(ui: &mut Ui, why: Option<String>, over: bool) -> Option<Effect> {
     let id = ui.next_id();
     let editor = ui.editor.as_mut()?;
     ui.draft_seq += 1;
@@ -239,16 +200,6 @@ pub(super) fn send_save(ui: &mut Ui, why: Option<String>, over: bool) -> Option<
     ui.drafted = Some(draft.clone());
     ui.say(Tone::Asked, "saving: asked, waiting for the engine");
     Some(Effect::UiCommand(UiCommand::Save { id, draft, why, over }))
-}
-
-/// `nii2, nii3 and 4 more`.
-pub(super) fn some_of(vms: &[Arc<str>]) -> String {
-    let few = if vms.len() <= 3 { vms.len() } else { 2 };
-    let named = vms[..few].join(", ");
-    match vms.len() - few {
-        0 => named,
-        more => format!("{named} and {more} more"),
-    }
 }
 
 fn toggle_scope(ui: &mut Ui) {
@@ -338,11 +289,6 @@ fn whole(value: f64, now: f64, direction: Direction) -> f64 {
     if now.fract() == 0.0 && whole != now { whole } else { rounded(value) }
 }
 
-/// Three digits: the strip's thresholds are products, and 0.315 is one of 0.3.
-pub(super) fn rounded(value: f64) -> f64 {
-    format!("{value:.2e}").parse().unwrap_or(value)
-}
-
 /// What the engine has to be told of the newest draft, if it changed.
 pub fn drafted(ui: &mut Ui) -> Option<Effect> {
     let wanted = ui.editor.as_ref().map(|editor| editor.draft(ui.draft_seq));
@@ -359,4 +305,55 @@ pub fn drafted(ui: &mut Ui) -> Option<Effect> {
         editor.seq = ui.draft_seq;
     }
     Some(Effect::UiCommand(UiCommand::Draft(ui.drafted.clone())))
+}
+
+/// Does what was answered.
+fn answered(ui: &mut Ui, answer: Edit, snapshot: &Snapshot) -> Vec<Effect> {
+    let Some(Overlay::Asks(_)) = ui.overlays.last() else { return Vec::new() };
+    let Some(Overlay::Asks(ask)) = ui.overlays.pop() else { return Vec::new() };
+    match (ask, answer) {
+        (Ask::Why(line), Edit::Take) => {
+            let why = Some(line.trim().to_owned()).filter(|why| !why.is_empty());
+            saved(ui, why).into_iter().collect()
+        }
+        (Ask::Number { vms, field, now, typed }, Edit::Take) => match nudge::typed(ui, &vms, field, &typed, snapshot) {
+            Ok(effects) => effects,
+            Err(why) => {
+                ui.say(Tone::Bad, why);
+                ui.overlays.push(Overlay::Asks(Ask::Number { vms, field, now, typed }));
+                Vec::new()
+            }
+        },
+        (Ask::Share { then, .. }, Edit::TheBlock | Edit::ItsOwn) => {
+            let scope = if answer == Edit::TheBlock { Scope::Block } else { Scope::Own };
+            match then {
+                Then::SetValue(nudging) => nudge::scoped(ui, nudging, scope),
+                Then::Save(why) => {
+                    if let Some(editor) = &mut ui.editor {
+                        editor.scope = scope;
+                    }
+                    send_save(ui, why, false).into_iter().collect()
+                }
+            }
+        }
+        (Ask::Conflict(_), Edit::Mine) => send_save(ui, None, true).into_iter().collect(),
+        (Ask::Conflict(_), Edit::Theirs) => {
+            if let Some(editor) = &mut ui.editor {
+                // Asked for anew, so that the engine compares with what is there now.
+                editor.before = editor.text.take();
+            }
+            ui.say(Tone::Good, "taken from the file: ctrl-u brings yours back");
+            Vec::new()
+        }
+        (Ask::Unsaved, Edit::Lose) => {
+            ui.editor = None;
+            ui.say(Tone::Good, "nothing was saved");
+            Vec::new()
+        }
+        (Ask::Share { .. } | Ask::Number { .. } | Ask::Why(_), Edit::GoOn) => {
+            ui.say(Tone::Good, "nothing was changed");
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ask::Ask;
 use super::text::Text;
-use super::{Editor, changes_in_words};
+use super::{Ask, Editor, changes_in_words};
 use crate::console::ui::{Overlay, Tone, Ui};
 use crate::core::format::tame;
 use crate::view::{CommandId, DraftView, KeyChange, Saving, Snapshot, WhatIf};

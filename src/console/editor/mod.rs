@@ -10,7 +10,6 @@
 
 mod act;
 mod answer;
-mod ask;
 mod graph;
 mod lines;
 mod nudge;
@@ -21,16 +20,16 @@ mod text;
 
 use std::sync::Arc;
 
-pub use act::{Edit, act, drafted, is_typed, typed};
+pub use act::{act, drafted, is_typed, typed};
 pub use answer::{arrived, refused};
-pub use ask::{Ask, Then};
-pub use nudge::{Nudging, change, undo};
-pub use screen::draw;
+pub use nudge::{change, undo};
+pub use screen::{draw, draw_ask};
 pub use text::{Cut, Go};
 
 use self::text::Text;
 use crate::core::cluster::Span;
 use crate::core::insight::{ComparedSide, Comparison};
+use crate::core::policy::Field;
 use crate::view::{Block, CommandId, Draft, DraftProblem, DraftView, KeyChange, Past, PastAsk, Scope, WhatIf};
 
 /// How far back what-if may look, in days.
@@ -170,4 +169,108 @@ fn changes_in_words(changes: &[KeyChange]) -> String {
         (false, true) => format!("{} {} is gone", change.key, change.old),
     };
     changes.iter().map(change).collect::<Vec<_>>().join(", ")
+}
+
+/// A question, or a line to be typed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// Why this is saved.
+    Why(String),
+    /// A number in place of one of a policy's.
+    Number {
+        /// Of these VMs.
+        vms: Vec<Arc<str>>,
+        /// This one.
+        field: Field,
+        /// As it is; `None` if they differ.
+        now: Option<f64>,
+        /// What was typed.
+        typed: String,
+    },
+    /// The shared block, or one of its own?
+    Share {
+        /// In words.
+        question: String,
+        /// What is done then.
+        then: Then,
+    },
+    /// The file was changed meanwhile: its block.
+    Conflict(Arc<Block>),
+    /// What is not saved would be lost.
+    Unsaved,
+}
+
+/// What is done once it is known which block.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Then {
+    /// The draft is saved, with this reason.
+    Save(Option<String>),
+    /// Numbers are changed.
+    SetValue(Nudging),
+}
+
+/// Numbers that are to be changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nudging {
+    /// Which of a policy's numbers.
+    pub field: Field,
+    /// Of which VM, from what if that is known, to what.
+    pub to: Vec<(Arc<str>, Option<f64>, f64)>,
+}
+
+/// Something done in the editor, to it, or to one number of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// Open it on the selected VM, or on the marked ones.
+    Open,
+    /// Type a number in place of the chosen one.
+    Number,
+    /// Save and apply.
+    Save,
+    /// The same, and say why.
+    SaveWhy,
+    /// Leave it.
+    Leave,
+    /// Take the last step in the text back.
+    Undo,
+    /// Do it again.
+    Redo,
+    /// To the next value.
+    Next,
+    /// To the value before.
+    Previous,
+    /// To the nearest bound of the strip with fewer moves.
+    Fewer,
+    /// To the nearest one with more.
+    More,
+    /// What-if looks less far back.
+    Shorter,
+    /// What-if looks further back.
+    Longer,
+    /// The next span of them, round and round.
+    Days,
+    /// The shared block, or one of its own.
+    Scope,
+    /// Break the line.
+    Newline,
+    /// Move the caret.
+    Go(Go),
+    /// Take something out.
+    Cut(Cut),
+    /// Wait no longer for an answer.
+    StopWaiting,
+    /// Answer: into the block, whoever uses it.
+    TheBlock,
+    /// Answer: into a block of its own.
+    ItsOwn,
+    /// Answer: save mine over what is in the file.
+    Mine,
+    /// Answer: take what is in the file.
+    Theirs,
+    /// Answer: leave, and lose what is not saved.
+    Lose,
+    /// Answer: take this line.
+    Take,
+    /// Answer: none.
+    GoOn,
 }

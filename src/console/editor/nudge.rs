@@ -2,23 +2,12 @@
 
 use std::sync::Arc;
 
-use super::act::some_of;
-use super::ask::{Ask, Then};
-use super::whose;
+use super::{Ask, Nudging, Then};
 use crate::console::step;
-use crate::console::ui::{Overlay, Pending, Tone, Ui};
-use crate::console::update::Effect;
+use crate::console::text::some_of;
+use crate::console::ui::{Effect, Overlay, Pending, Tone, Ui};
 use crate::core::policy::Field;
 use crate::view::{CommandId, Editing, Scope, SetValue, Snapshot, UiCommand, VmRow};
-
-/// Numbers that are to be changed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Nudging {
-    /// Which of a policy's numbers.
-    pub field: Field,
-    /// Of which VM, from what if that is known, to what.
-    pub to: Vec<(Arc<str>, Option<f64>, f64)>,
-}
 
 /// Whose policy is meant: the marked VMs', in the config's order, or else the selected one's.
 pub fn targets(ui: &Ui, snapshot: &Snapshot) -> Vec<Arc<str>> {
@@ -89,12 +78,6 @@ pub(super) fn number(ui: &mut Ui, snapshot: &Snapshot) -> Option<Ask> {
     values.dedup();
     let now = if let [one] = values[..] { Some(one) } else { None };
     Some(Ask::Number { vms, field, now, typed: String::new() })
-}
-
-/// `threshold of nii1 [50]: `
-pub(super) fn question(vms: &[Arc<str>], field: Field, now: Option<f64>) -> String {
-    let now = now.map_or_else(|| "they differ".to_owned(), step::shown);
-    format!("{} of {} [{now}]: ", step::label(field), whose(vms))
 }
 
 /// Takes the number that was typed.

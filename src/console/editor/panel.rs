@@ -2,9 +2,8 @@
 
 use ratatui::layout::Rect;
 
-use super::act::rounded;
 use super::{DAYS, Editor};
-use crate::console::text::{Zone, width};
+use crate::console::text::{Zone, rounded, width};
 use crate::console::theme::Role;
 use crate::console::widgets::Canvas;
 use crate::core::cluster::{Span, Timestamp};

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use ratatui::layout::Rect;
 
-use super::act::some_of;
 use super::lines::Lines;
-use super::{DAYS, Editor, changes_in_words, graph, panel};
+use super::{Ask, DAYS, Editor, changes_in_words, graph, panel, whose};
 use crate::console::keymap::{self, Context};
 use crate::console::screens::footer;
-use crate::console::text::width;
+use crate::console::step;
+use crate::console::text::{some_of, width, wrap};
 use crate::console::theme::Role;
-use crate::console::ui::Ui;
-use crate::console::widgets::Canvas;
+use crate::console::ui::{Tone, Ui};
+use crate::console::widgets::{Canvas, centred};
 use crate::core::format::{age, counted};
+use crate::core::policy::Field;
 use crate::view::{Block, Saving, Scope, Snapshot};
 
 /// Columns of the numbers beside a graph.
@@ -170,7 +171,7 @@ fn stacked(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, ui: &Ui) {
 fn sentences(pen: &mut Canvas<'_>, area: Rect, editor: &Editor) -> Rect {
     let mut y = area.y;
     for (text, role) in panel::sentences(editor) {
-        for line in crate::console::text::wrap(&text, usize::from(area.width), 2, pen.glyphs.cut) {
+        for line in wrap(&text, usize::from(area.width), 2, pen.glyphs.cut) {
             if y < area.bottom() {
                 pen.put(area.x, y, area.width, &line, role);
                 y += 1;
@@ -271,5 +272,72 @@ pub fn conflict(pen: &mut Canvas<'_>, area: Rect, ui: &Ui, theirs: &Arc<Block>) 
             pen.put(x + 1, y, 1, if only { "*" } else { " " }, Role::Warning);
             pen.put(x + 3, y, columns.saturating_sub(4), line, if only { Role::Strong } else { Role::Quiet });
         }
+    }
+}
+
+/// Draws a question over the editor, or over the screen for one number of a policy.
+pub fn draw_ask(pen: &mut Canvas<'_>, area: Rect, ask: &Ask, ui: &Ui) {
+    match ask {
+        Ask::Why(line) => prompt(pen, area, "why? (enter to leave it empty): ", line, ui),
+        Ask::Number { vms, field, now, typed } => {
+            prompt(pen, area, &question(vms, *field, *now), typed, ui);
+        }
+        Ask::Share { question, .. } => choice(pen, area, "shared", question, keymap::ask_context(ask)),
+        Ask::Conflict(theirs) => conflict(pen, area, ui, theirs),
+        Ask::Unsaved => {
+            choice(pen, area, "unsaved", "the text has changes that are not saved", keymap::ask_context(ask));
+        }
+    }
+}
+
+/// `threshold of nii1 [50]: `
+fn question(vms: &[Arc<str>], field: Field, now: Option<f64>) -> String {
+    let now = now.map_or_else(|| "they differ".to_owned(), step::shown);
+    format!("{} of {} [{now}]: ", step::label(field), whose(vms))
+}
+
+/// A line to be typed, in place of the footer; why the last one was not taken, behind it.
+fn prompt(pen: &mut Canvas<'_>, area: Rect, question: &str, typed: &str, ui: &Ui) {
+    let at = Rect { y: area.bottom() - 1, height: 1, ..area };
+    pen.clear(at);
+    let x = pen.put(at.x + 1, at.y, at.width - 1, question, Role::Key);
+    let room = at.right().saturating_sub(x + 1);
+    // Of a long line its end is seen, where it is typed.
+    let over = width(typed).saturating_sub(usize::from(room));
+    let mut skipped = 0;
+    let shown: String = typed
+        .chars()
+        .skip_while(|c| {
+            let skip = skipped < over;
+            skipped += unicode_width::UnicodeWidthChar::width(*c).unwrap_or(0);
+            skip
+        })
+        .collect();
+    let x = pen.put(x, at.y, room, &shown, Role::Strong);
+    pen.glyph(x, at.y, pen.glyphs.caret, Role::Key);
+    if let Some(wrong) = ui.notice.as_ref().filter(|notice| notice.tone == Tone::Bad) {
+        let x = x + 3;
+        pen.line(x, at.y, at.right().saturating_sub(x), &[("! ", Role::Warning), (&wrong.text, Role::Warning)]);
+    }
+}
+
+/// A question in the middle, with its answers from the table of keys.
+fn choice(pen: &mut Canvas<'_>, area: Rect, title: &str, question: &str, context: Context) {
+    let answers: Vec<_> = keymap::BINDINGS.iter().filter(|b| b.context == context && !b.help.is_empty()).collect();
+    let columns = (width(question) as u16 + 6).clamp(44, 76).min(area.width);
+    let lines = wrap(question, usize::from(columns.saturating_sub(4)), 5, pen.glyphs.cut);
+    let rows = lines.len() as u16 + answers.len() as u16 + 3;
+    let at = centred(area, columns, rows);
+    pen.frame(at, title);
+    let (x, room) = (at.x + 2, at.width.saturating_sub(4));
+    let bottom = at.bottom().saturating_sub(1);
+    // The answers are never cut off; the question may be, which the title sums up.
+    let first = bottom.saturating_sub(answers.len() as u16);
+    for (y, line) in (at.y + 1..first).zip(&lines) {
+        pen.put(x, y, room, line, Role::Strong);
+    }
+    for (y, binding) in (first.max(at.y + 1)..bottom).zip(&answers) {
+        let end = pen.put(x, y, room.min(6), binding.shown, Role::Key).max(x + 5);
+        pen.put(end + 1, y, (x + room).saturating_sub(end + 1), binding.help, Role::Text);
     }
 }

@@ -8,6 +8,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use action::Action;
 pub use bindings::BINDINGS;
 
+use super::editor::Ask;
 use super::ui::{Overlay, Screen, Ui};
 use crate::core::cluster::HostState;
 use crate::core::engine::{StageKind, VmState};
@@ -184,12 +185,22 @@ pub fn context(ui: &Ui) -> Context {
             Some(_) => Context::Editor,
             None => Context::of(ui.screen),
         },
-        Some(Overlay::Asks(ask)) => ask.context(),
+        Some(Overlay::Asks(ask)) => ask_context(ask),
         Some(Overlay::Help { .. }) => Context::Help,
         Some(Overlay::Moves { .. }) => Context::Moves,
         Some(Overlay::Drain { .. }) => Context::Drain,
         Some(Overlay::Confirm { .. }) => Context::Confirm,
         Some(Overlay::Filter { .. }) => Context::Filter,
+    }
+}
+
+/// What takes the keys while a question of the editor is open.
+pub const fn ask_context(ask: &Ask) -> Context {
+    match ask {
+        Ask::Why(_) | Ask::Number { .. } => Context::Line,
+        Ask::Share { .. } => Context::Share,
+        Ask::Conflict(_) => Context::Conflict,
+        Ask::Unsaved => Context::Unsaved,
     }
 }
 

@@ -2,10 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use super::centred;
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
-use crate::console::widgets::Canvas;
+use crate::console::widgets::{Canvas, centred};
 
 /// Draws it.
 pub fn draw(pen: &mut Canvas<'_>, area: Rect, question: &str) {

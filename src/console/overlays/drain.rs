@@ -17,12 +17,11 @@
 
 use ratatui::layout::Rect;
 
-use super::centred;
 use crate::console::screens::fleet::{drain_words, host_line, migrating, names_in};
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Canvas, gauge};
+use crate::console::widgets::{Canvas, centred, gauge};
 use crate::core::cluster::HostState;
 use crate::core::format::{age, counted, percent};
 use crate::view::{DrainPlanView, DrainView, HostView, PlannedView, Snapshot, TakerView};

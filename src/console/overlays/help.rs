@@ -2,11 +2,10 @@
 
 use ratatui::layout::Rect;
 
-use super::centred;
 use crate::console::keymap::{self, Binding};
 use crate::console::theme::Role;
 use crate::console::ui::Screen;
-use crate::console::widgets::Canvas;
+use crate::console::widgets::{Canvas, centred};
 
 enum Line {
     Title(&'static str),

@@ -2,11 +2,10 @@
 
 use ratatui::layout::Rect;
 
-use super::centred;
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Canvas, gauge};
+use crate::console::widgets::{Canvas, centred, gauge};
 use crate::core::engine::Target;
 use crate::core::format::{counted, percent};
 use crate::view::{GateView, MoveOption, Snapshot, Verdict};

@@ -17,9 +17,9 @@ use super::text::Zone;
 use super::theme::ThemeName;
 use crate::core::cluster::Span;
 use crate::core::engine::{Command, Target};
-use crate::core::policy::Field;
+use crate::core::policy::{Field, Settings};
 use crate::view::{
-    CommandId, Detail, Draft, DrainPlanView, HostView, MoveOption, Scope, Snapshot, Subscription, VmRow,
+    CommandId, Detail, Draft, DrainPlanView, HostView, MoveOption, Scope, Snapshot, Subscription, UiCommand, VmRow,
 };
 
 /// How far back the graph of the selected VM goes.
@@ -123,6 +123,19 @@ pub struct Pending {
     pub field: Field,
     /// To this.
     pub value: f64,
+}
+
+/// What has to be done outside the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Say this to the engine.
+    UiCommand(UiCommand),
+    /// Put this on the operator's clipboard.
+    Copy(String),
+    /// To the shell and back.
+    Suspend,
+    /// Leave.
+    Quit,
 }
 
 /// The operator's side of the screen.
@@ -245,6 +258,11 @@ impl Ui {
     pub fn detail<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Detail>> {
         let row = self.row()?;
         snapshot.detail.as_ref().filter(|detail| detail.vm == row.name)
+    }
+
+    /// The number of a policy that `+` and `-` change: the chosen one, or the threshold where the policy lacks that one.
+    pub fn active_field(&self, settings: &Settings) -> Field {
+        if settings.get(self.field).is_some() { self.field } else { Field::Threshold }
     }
 
     /// The banner, unless it was dismissed.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Effect, drain};
+use super::drain;
 use crate::console::keymap::{Action, is_in_doubt};
-use crate::console::ui::{Overlay, Tone, Ui};
+use crate::console::ui::{Effect, Overlay, Tone, Ui};
 use crate::core::cluster::Mode;
 use crate::core::engine::{Command, Target};
 use crate::core::format::{counted, tame};

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Effect;
 use super::dialogs::ask;
 use crate::console::keymap::Action;
-use crate::console::ui::{Overlay, Tone, Ui};
+use crate::console::ui::{Effect, Overlay, Tone, Ui};
 use crate::core::engine::Command;
 use crate::core::format::counted;
 use crate::view::{HostView, Snapshot};

@@ -9,7 +9,6 @@ mod table;
 use std::sync::Arc;
 
 use dialogs::{answer, ask_abort, choose, command, mode};
-pub use policy::active_field;
 use policy::{copy, next_field};
 use table::{follow, freeze, mark, narrow, relist, sort, type_filter};
 
@@ -17,23 +16,10 @@ use super::editor;
 use super::keymap::Action;
 use super::overlays;
 use super::screens::fleet;
-use super::ui::{Overlay, Screen, Tone, Ui};
+use super::ui::{Effect, Overlay, Screen, Tone, Ui};
 use crate::core::cluster::Span;
 use crate::core::format::tame;
 use crate::view::{Snapshot, UiCommand};
-
-/// What has to be done outside the screen.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// UiCommand this to the engine.
-    UiCommand(UiCommand),
-    /// Put this on the operator's clipboard.
-    Copy(String),
-    /// To the shell and back.
-    Suspend,
-    /// Leave.
-    Quit,
-}
 
 /// Does an action.
 pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {

@@ -9,5 +9,5 @@ mod spark;
 pub use chart::{Bounds, Chart, History, Scale};
 pub use gauge::{count_bar, gauge};
 pub use histogram::{Histogram, hourly};
-pub use pen::Canvas;
+pub use pen::{Canvas, centred};
 pub use spark::spark;

@@ -157,3 +157,15 @@ impl<'a> Canvas<'a> {
         }
     }
 }
+
+/// A place in the middle; the footer stays in sight.
+pub fn centred(area: Rect, columns: u16, rows: u16) -> Rect {
+    let columns = columns.min(area.width);
+    let rows = rows.min(area.height.saturating_sub(1)).max(2);
+    Rect {
+        x: area.x + (area.width - columns) / 2,
+        y: area.y + (area.height.saturating_sub(1 + rows)) / 2,
+        width: columns,
+        height: rows,
+    }
+}

@@ -7,7 +7,6 @@ use crate::console::screens::migration;
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
-use crate::console::update::active_field;
 use crate::console::widgets::{Canvas, Chart};
 use crate::console::{step, ui};
 use crate::core::cluster::{Span, Timestamp};
@@ -115,7 +114,7 @@ pub fn why(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 
 /// The number that `+` and `-` change.
 pub fn changing(detail: &Detail, ui: &Ui) -> String {
-    let field = active_field(ui, &detail.settings);
+    let field = ui.active_field(&detail.settings);
     let pending = |p: &&ui::Pending| p.vm == detail.vm && p.field == field;
     let now = detail.settings.get(field).map_or_else(String::new, step::shown);
     match ui.pending.iter().find(pending) {
