@@ -11,7 +11,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, Zone, draw, render, update};
+use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, UiEffect, Zone, draw, render, update};
 use whimbrel::view::{Snapshot, UiCommand};
 
 fn screen(snapshot: &Snapshot) -> Ui {
@@ -104,7 +104,7 @@ fn pasts(c: &mut Criterion) {
         update(&mut ui, Action::Open, &snapshot);
         for action in [open].into_iter().chain(std::iter::repeat_n(Action::ZoomOut, zooms)) {
             for effect in update(&mut ui, action, &snapshot) {
-                let Effect::UiCommand(UiCommand::Subscription(look)) = effect else { continue };
+                let UiEffect::UiCommand(UiCommand::Subscription(look)) = effect else { continue };
                 snapshot.past = look.past.map(|ask| recorded::past("nii1", ask));
                 snapshot.activity = look.activity.map(recorded::activity);
             }

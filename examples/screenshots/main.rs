@@ -12,7 +12,7 @@ use std::sync::Arc;
 use picture::Background;
 use shots::Screenshot;
 use tempfile::TempDir;
-use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, Zone, render, update};
+use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, UiEffect, Zone, render, update};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::simulation::Scenario;
 use whimbrel::runtime::Studio;
@@ -53,7 +53,7 @@ fn draw(shot: &Screenshot, studio: &mut Studio) -> String {
     let mut waiting: VecDeque<Action> = first.iter().chain(shot.keys).cloned().collect();
     while let Some(action) = waiting.pop_front() {
         for effect in update(&mut ui, action, &snapshot) {
-            if let Effect::UiCommand(command) = effect {
+            if let UiEffect::UiCommand(command) = effect {
                 snapshot = studio.say(command);
                 waiting.push_front(Action::Arrived);
             }

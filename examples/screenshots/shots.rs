@@ -1,6 +1,6 @@
 //! Which screenshots there are.
 
-use whimbrel::console::{Action, Edit, ThemeName};
+use whimbrel::console::{Action, EditorAction, ThemeName};
 
 /// One screenshot.
 pub struct Screenshot {
@@ -25,8 +25,12 @@ const SMALL: (u16, u16) = (80, 24);
 const DAY: &[Action] =
     &[Action::Open, Action::ZoomOut, Action::ZoomOut, Action::ZoomOut, Action::Earlier, Action::EventBack];
 /// Opens the editor and takes the next bound with fewer moves three times.
-const EASED: &[Action] =
-    &[Action::Edit(Edit::Open), Action::Edit(Edit::Fewer), Action::Edit(Edit::Fewer), Action::Edit(Edit::Fewer)];
+const EASED: &[Action] = &[
+    Action::Edit(EditorAction::Open),
+    Action::Edit(EditorAction::Fewer),
+    Action::Edit(EditorAction::Fewer),
+    Action::Edit(EditorAction::Fewer),
+];
 
 /// All screenshots of `screenshots/`.
 pub const fn all() -> &'static [Screenshot] {

@@ -1,4 +1,4 @@
-//! The console with the embedded engine, on a config or on a simulated cluster.
+//! The console with the embedded engine, on a config or on a simulated cluster: `whimbrel`, `whimbrel demo`.
 
 use std::env;
 use std::future::pending;
@@ -25,7 +25,7 @@ use crate::runtime::{
 };
 use crate::view::{Snapshot, UiCommand};
 
-use super::load_with_bytes;
+use super::{ClusterArgs, FAULT, FLEET_ONLY, WRONG_INPUT, load_with_bytes, speed};
 
 /// Words a console may have said that the engine has not heard yet.
 const UNHEARD: usize = 64;
@@ -42,7 +42,7 @@ const WARMED_VMS: usize = 100;
 
 /// How the console looks
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Screen {
+pub(super) struct ConsoleArgs {
     /// Colours for a dark or a light terminal, or none
     #[arg(long, value_enum, default_value_t = ThemeArg::Dark)]
     theme: ThemeArg,
@@ -74,7 +74,7 @@ impl From<ThemeArg> for ThemeName {
     }
 }
 
-impl Screen {
+impl ConsoleArgs {
     fn locked(self) -> Option<&'static str> {
         self.read_only.then_some("this console was opened with --read-only")
     }
@@ -91,13 +91,41 @@ impl Screen {
     }
 }
 
+/// Open the console on a simulated cluster
+///
+/// It needs nothing and touches nothing: its config and its history are temporary files, so that everything can be tried,
+/// edits of policies too. It begins with a past: of days, or of the thesis's 48 hours in scenario 1.
+#[derive(Debug, Args)]
+pub(super) struct DemoCommand {
+    /// fleet: 50 VMs with all four policies; 1, 2, 3: the thesis's scenarios
+    #[arg(default_value = "fleet", value_name = "SCENARIO")]
+    scenario: Scenario,
+    #[command(flatten)]
+    size: ClusterArgs,
+    /// Simulated seconds a second
+    #[arg(long, value_name = "X", default_value_t = 60.0, value_parser = speed)]
+    speed: f64,
+    #[command(flatten)]
+    screen: ConsoleArgs,
+}
+
+impl DemoCommand {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        if !self.size.fits(self.scenario) {
+            eprintln!("error: {FLEET_ONLY}");
+            return Ok(ExitCode::from(WRONG_INPUT));
+        }
+        demo(self.scenario, self.size.size(), self.size.seed(), self.speed, None, self.screen)
+    }
+}
+
 /// The locale of characters; a machine that says nothing of it is taken for a modern one.
 fn locale() -> Option<String> {
     ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| env::var(name).ok()).find(|value| !value.is_empty())
 }
 
 /// Opens the console: on the config named or found, else on the demo, which then says how to begin.
-pub(super) fn open(named: Option<&Path>, screen: Screen) -> Result<ExitCode> {
+pub(super) fn open(named: Option<&Path>, screen: ConsoleArgs) -> Result<ExitCode> {
     let Some(path) = config::find(named) else {
         return demo(Scenario::Fleet, Size { vms: None, hosts: None }, 1, 60.0, Some(first_steps()), screen);
     };
@@ -113,7 +141,7 @@ fn first_steps() -> String {
         .to_owned()
 }
 
-fn real(loaded: (config::Config, Vec<u8>), screen: Screen) -> Result<ExitCode> {
+fn real(loaded: (config::Config, Vec<u8>), screen: ConsoleArgs) -> Result<ExitCode> {
     let (now, config) = (steady_clock(), &loaded.0);
     // The first frame does not wait for the history: it shows what the config says.
     let engine_host = EngineHost::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
@@ -133,7 +161,7 @@ pub(super) fn demo(
     seed: u64,
     speed: f64,
     banner: Option<String>,
-    screen: Screen,
+    screen: ConsoleArgs,
 ) -> Result<ExitCode> {
     let (mut engine_host, mut outputs, snapshots) = simulated(scenario, size, seed, banner);
     // Its config and its history are files like any other's, but not for long.
@@ -229,7 +257,7 @@ enum EngineNews {
 }
 
 /// Why the console has to be left.
-enum Without {
+enum StopReason {
     /// The engine could not begin.
     Refused(String),
     /// The engine is no more.
@@ -240,7 +268,7 @@ enum Without {
 fn show(
     begin: impl FnOnce() -> Result<EventLoop, String> + Send + 'static,
     snapshots: Snapshots,
-    screen: Screen,
+    screen: ConsoleArgs,
 ) -> Result<ExitCode> {
     let (say, says) = mpsc::channel::<UiCommand>(UNHEARD);
     let (control, controls) = mpsc::channel::<Control>(1);
@@ -262,8 +290,8 @@ fn show(
         let (said, without) = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(unsaved)) => (EngineNews::Ended(unsaved), None),
             // Without an engine there is nothing to show.
-            Ok(Err(why)) => (EngineNews::Ended(None), Some(Without::Refused(why))),
-            Err(panic) => (EngineNews::Died(panic_message(&*panic)), Some(Without::Died)),
+            Ok(Err(why)) => (EngineNews::Ended(None), Some(StopReason::Refused(why))),
+            Err(panic) => (EngineNews::Died(panic_message(&*panic)), Some(StopReason::Died)),
         };
         let _ = news.send(said);
         if let Some(without) = without {
@@ -277,8 +305,8 @@ fn show(
     let mut refusal = None;
     let stop = async {
         match left_without.await {
-            Ok(Without::Refused(why)) => refusal = Some(why),
-            Ok(Without::Died) => {}
+            Ok(StopReason::Refused(why)) => refusal = Some(why),
+            Ok(StopReason::Died) => {}
             Err(_) => pending().await,
         }
     };
@@ -289,24 +317,24 @@ fn show(
         return Err(eyre!(why));
     }
     match end {
-        End::Died(why) => {
+        EngineEnd::Died(why) => {
             eprintln!("whimbrel: the engine failed: {why}; nothing is moved any more; please report it with its log");
-            Ok(ExitCode::from(super::FAULT))
+            Ok(ExitCode::from(FAULT))
         }
-        End::Unsaved(what) => Err(eyre!(what)),
-        End::Well => left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)"),
+        EngineEnd::Unsaved(what) => Err(eyre!(what)),
+        EngineEnd::Well => left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)"),
     }
 }
 
 /// How the engine's thread ended.
-enum End {
+enum EngineEnd {
     Well,
     Unsaved(String),
     Died(String),
 }
 
 /// Waits for the engine's end, and says what it waits for.
-fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> End {
+fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> EngineEnd {
     let last = Instant::now() + PATIENCE;
     let mut has_begun = false;
     loop {
@@ -314,11 +342,13 @@ fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> End {
         match news.recv_timeout(patience) {
             Ok(EngineNews::Begun) => has_begun = true,
             Ok(EngineNews::Waiting(what)) => eprintln!("whimbrel: {what}"),
-            Ok(EngineNews::Ended(None)) => return End::Well,
-            Ok(EngineNews::Ended(Some(what))) => return End::Unsaved(what),
-            Ok(EngineNews::Died(why)) => return End::Died(why),
-            Err(_) if !has_begun => return End::Well,
-            Err(_) => return End::Unsaved("the engine did not end: what happened last may not be written".to_owned()),
+            Ok(EngineNews::Ended(None)) => return EngineEnd::Well,
+            Ok(EngineNews::Ended(Some(what))) => return EngineEnd::Unsaved(what),
+            Ok(EngineNews::Died(why)) => return EngineEnd::Died(why),
+            Err(_) if !has_begun => return EngineEnd::Well,
+            Err(_) => {
+                return EngineEnd::Unsaved("the engine did not end: what happened last may not be written".to_owned());
+            }
         }
     }
 }

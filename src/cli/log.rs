@@ -42,7 +42,7 @@ pub(super) fn begin(named: Option<&Path>) -> Result<(), String> {
         opened.map_err(|why| format!("{}: {why}", log.path.display()))?;
     }
     if LOG.set(Mutex::new(log)).is_ok() {
-        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(|| Handle);
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(|| LogWriter);
         // It is set once, by the program's begin.
         let _ = tracing::subscriber::set_global_default(subscriber.finish());
     }
@@ -68,9 +68,9 @@ pub fn report_panics() {
 }
 
 /// Writes into the log, whichever thread has it.
-struct Handle;
+struct LogWriter;
 
-impl Write for Handle {
+impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Half a line, if another thread panicked while it wrote, is no reason to lose the next.
         LOG.get().map_or(Ok(bytes.len()), |log| log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes))

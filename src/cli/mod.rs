@@ -1,20 +1,17 @@
-//! The command line: one file a subcommand.
+//! The command line: the arguments, what the subcommands share, and `whimbrel check`. Every other subcommand has a file.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever called it")]
 
-mod check;
 mod console;
-mod demo;
 mod discover;
 mod drain;
 mod log;
 mod past;
 mod report;
 mod run;
-mod span;
 mod whatif;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,6 +20,7 @@ use color_eyre::eyre::Result;
 
 pub use log::report_panics;
 
+use crate::core::cluster::Span;
 use crate::core::simulation::{Scenario, Size};
 use crate::edge::config::{self, Config};
 
@@ -41,7 +39,7 @@ pub struct Cli {
     /// The config [default: $WHIMBREL_CONFIG, ./whimbrel.toml, $XDG_CONFIG_HOME/whimbrel/whimbrel.toml, else the demo]
     config: Option<PathBuf>,
     #[command(flatten)]
-    screen: console::Screen,
+    screen: console::ConsoleArgs,
     /// The log's file [default: whimbrel.log in the state folder]
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -65,9 +63,9 @@ Exit status:
 // What each says of itself stands at its own type.
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    Demo(demo::Demo),
-    Run(run::Run),
-    Check(check::Check),
+    Demo(console::DemoCommand),
+    Run(run::RunCommand),
+    Check(CheckCommand),
     Discover(discover::DiscoverCommand),
     Drain(drain::Drain),
     Report(report::ReportCommand),
@@ -76,7 +74,7 @@ enum CliCommand {
 
 /// How large a simulated cluster is.
 #[derive(Debug, Clone, Copy, Args)]
-struct Sized {
+struct ClusterArgs {
     /// How many VMs (fleet only)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     vms: Option<u32>,
@@ -89,7 +87,7 @@ struct Sized {
 
 const FLEET_ONLY: &str = "--vms and --hosts are for the fleet: the thesis's scenarios have their own";
 
-impl Sized {
+impl ClusterArgs {
     const fn size(self) -> Size {
         Size { vms: self.vms, hosts: self.hosts }
     }
@@ -127,7 +125,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Standard error may be a terminal that has been closed.
-            let _ = writeln!(std::io::stderr(), "whimbrel: {error:#}");
+            let _ = writeln!(io::stderr(), "whimbrel: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -148,14 +146,14 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
 /// The same, and the file's bytes.
 fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), ExitCode> {
     config::load_with_bytes(path).map_err(|report| {
-        let _ = writeln!(std::io::stderr(), "{report}{}", hint(path));
+        let _ = writeln!(io::stderr(), "{report}{}", hint(path));
         ExitCode::from(WRONG_INPUT)
     })
 }
 
 /// What was asked cannot be done: why, on standard error, and the exit status for it.
 fn refuse(text: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
     ExitCode::from(WRONG_INPUT)
 }
 
@@ -178,5 +176,109 @@ fn speed(text: &str) -> Result<f64, String> {
     match text.strip_suffix('x').unwrap_or(text).parse() {
         Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(speed),
         _ => Err("use a number above 0 and at most 1000000".to_owned()),
+    }
+}
+
+/// A length of time: `30s`, `10m`, `24h`, `7d`, or several one after the other, `1h30m`. A number alone is seconds.
+fn span(text: &str) -> Result<Span, String> {
+    let mut rest = text;
+    let mut millis: i64 = 0;
+    loop {
+        let split = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(split);
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        if number.is_empty() {
+            return Err("use a number and a unit: 30s, 10m, 24h, 7d, 1h30m".to_owned());
+        }
+        let more = number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit_ms(unit)?));
+        match more.and_then(|more| millis.checked_add(more)) {
+            Some(sum) => millis = sum,
+            None if unit_ms(unit).is_none() => return Err(format!("'{unit}' is no unit: use ms, s, m, h or d")),
+            None => return Err("it is too long".to_owned()),
+        }
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    if millis == 0 { Err("it must be above 0".to_owned()) } else { Ok(Span::from_millis(millis)) }
+}
+
+fn unit_ms(unit: &str) -> Option<i64> {
+    match unit {
+        "ms" => Some(1),
+        "s" | "" => Some(1_000),
+        "m" | "min" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    }
+}
+
+/// Check configs: 0, or 2 with every error
+#[derive(Debug, Args)]
+struct CheckCommand {
+    /// The configs [default: as for whimbrel itself]
+    #[arg(value_name = "CONFIG")]
+    configs: Vec<PathBuf>,
+}
+
+impl CheckCommand {
+    fn run(self) -> ExitCode {
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+        let (mut wrong, mut unsaid) = (false, false);
+        let found = if self.configs.is_empty() { config::find(None).into_iter().collect() } else { self.configs };
+        if found.is_empty() {
+            return refuse("there is no config: name one, whimbrel check CONFIG");
+        }
+        for path in &found {
+            match config::load(path) {
+                Ok(config) => {
+                    let (vms, hosts) = (config.cluster.vms.len(), config.cluster.hosts.len());
+                    unsaid |= writeln!(out, "{}: right ({vms} VMs, {hosts} hosts)", path.display()).is_err();
+                }
+                Err(report) => {
+                    unsaid |= writeln!(err, "{report}").is_err();
+                    wrong = true;
+                }
+            }
+        }
+        match (wrong, unsaid) {
+            (true, _) => ExitCode::from(WRONG_INPUT),
+            (false, true) => ExitCode::FAILURE,
+            (false, false) => ExitCode::SUCCESS,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_whole_number_and_a_unit() {
+        let ms = |text| span(text).map(Span::millis);
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("30", 30_000), ("10m", 600_000), ("10min", 600_000)] {
+            assert_eq!(ms(text), Ok(millis), "{text}");
+        }
+        assert_eq!((ms("24h"), ms("7d")), (Ok(86_400_000), Ok(604_800_000)));
+        assert_eq!(ms("1h30m"), Ok(5_400_000));
+    }
+
+    #[test]
+    fn what_is_no_span_is_said() {
+        for (text, why) in [
+            ("", "a number and a unit"),
+            ("-5s", "a number and a unit"),
+            ("h", "a number and a unit"),
+            ("0s", "above 0"),
+            ("3y", "'y' is no unit"),
+            ("1.5h", "'.' is no unit"),
+            ("5µs", "'µs' is no unit"),
+            ("9223372036854775807d", "too long"),
+            ("99999999999999999999s", "too long"),
+        ] {
+            assert!(span(text).is_err_and(|said| said.contains(why)), "{text}: {:?}", span(text));
+        }
     }
 }

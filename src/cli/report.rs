@@ -35,7 +35,7 @@ pub(super) struct ReportCommand {
     /// The config
     config: PathBuf,
     /// So far back: 6h, 48h, 7d [default: 48h]
-    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
     since: Option<Span>,
     /// Of this VM alone
     #[arg(long, value_name = "NAME")]

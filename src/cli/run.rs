@@ -16,11 +16,11 @@ use crate::runtime::{
     over, steady_clock, to_control,
 };
 
-use super::{Sized, load_with_bytes, span, speed};
+use super::{ClusterArgs, load_with_bytes, span, speed};
 
 /// Run the engine without a screen; events go to standard output
 #[derive(Debug, Args)]
-pub(super) struct Run {
+pub(super) struct RunCommand {
     /// The config [default: as for whimbrel itself]
     #[arg(conflicts_with = "demo")]
     config: Option<PathBuf>,
@@ -28,11 +28,11 @@ pub(super) struct Run {
     #[arg(long, value_name = "NAME")]
     demo: Option<Scenario>,
     #[command(flatten)]
-    sized: Sized,
+    sized: ClusterArgs,
     #[arg(long, value_name = "X|max", help = "Simulated seconds a second, or `max` (needs --for) [default: 60]")]
     speed: Option<Speed>,
     /// End after this much time (simulated with --demo): 30s, 10m, 24h, 7d
-    #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
+    #[arg(long = "for", value_name = "SPAN", value_parser = span)]
     lasts: Option<Span>,
     /// Keep the history of a simulated cluster in this file
     #[arg(long, value_name = "FILE", requires = "demo")]
@@ -60,7 +60,7 @@ impl FromStr for Speed {
     }
 }
 
-impl Run {
+impl RunCommand {
     pub(super) fn run(self) -> Result<ExitCode> {
         if let Some(wrong) = self.wrong() {
             eprintln!("error: {wrong}");

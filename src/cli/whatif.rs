@@ -180,7 +180,7 @@ pub(super) struct WantedSettings {
 
 /// A settle may be nothing at all.
 fn settle(text: &str) -> Result<Span, String> {
-    if matches!(text, "0" | "0s") { Ok(Span::ZERO) } else { span::parse(text) }
+    if matches!(text, "0" | "0s") { Ok(Span::ZERO) } else { span(text) }
 }
 
 /// Both parts of a bound, or neither, where there is none to begin with.

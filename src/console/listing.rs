@@ -1,4 +1,4 @@
-//! Which VMs a table shows, in which order: computed when data, filter or sort change, never while drawing.
+//! Which VMs the table shows, and in which order. It is computed when data, filter or sort change, never while drawing.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::view::VmRow;
 /// What a table can be sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortBy {
-    /// What needs a human first, then what is nearest to a decision.
+    /// First what needs a human, then what is nearest to a decision.
     #[default]
     Worst,
     /// The VM's name.
@@ -22,11 +22,11 @@ pub enum SortBy {
     Service,
     /// Its policy.
     Policy,
-    /// Its value against its threshold: a value alone says nothing beside one of another unit.
+    /// Its value relative to its threshold, because values of different units cannot be compared.
     Value,
-    /// Its count against its tarry.
+    /// Its count relative to its tarry.
     Count,
-    /// Its low count against its low tarry.
+    /// Its low count relative to its low tarry.
     Low,
     /// Its array and host.
     Host,
@@ -34,17 +34,6 @@ pub enum SortBy {
     LastMove,
     /// Its moves in 24 h.
     Moves,
-}
-
-impl Listing {
-    /// These rows, in this order.
-    pub fn new(rows: Vec<Arc<VmRow>>, at: Option<usize>, worst_first: bool) -> Self {
-        let widest = |of: fn(&VmRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or(0);
-        let name_width = widest(|row| text::width(&row.name));
-        let host_width = widest(|row| text::width(&row.array) + 1 + text::width(&row.host));
-        let urgent = if worst_first { urgent(&rows) } else { 0 };
-        Self { rows, at, urgent, name_width, host_width }
-    }
 }
 
 impl SortBy {
@@ -83,14 +72,14 @@ impl SortBy {
     }
 }
 
-/// The rows a table shows and where the selected one is. Made from names; its positions live no longer than it does.
+/// The rows that the table shows, and where the selected one is. Positions are valid only within one listing.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// In the order shown.
     pub rows: Vec<Arc<VmRow>>,
     /// The selected row's position.
     pub at: Option<usize>,
-    /// How many of the first rows stay in sight wherever the selection is: the worst, if the worst come first.
+    /// How many of the first rows always stay on screen: the urgent ones, if the worst come first.
     pub urgent: usize,
     /// How wide the widest name is, in columns.
     pub name_width: usize,
@@ -98,10 +87,21 @@ pub struct Listing {
     pub host_width: usize,
 }
 
-/// Urgent rows counted, at most: no screen keeps more of them in sight.
+impl Listing {
+    /// A listing of these rows in this order.
+    pub fn new(rows: Vec<Arc<VmRow>>, at: Option<usize>, worst_first: bool) -> Self {
+        let widest = |of: fn(&VmRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or(0);
+        let name_width = widest(|row| text::width(&row.name));
+        let host_width = widest(|row| text::width(&row.array) + 1 + text::width(&row.host));
+        let urgent = if worst_first { urgent(&rows) } else { 0 };
+        Self { rows, at, urgent, name_width, host_width }
+    }
+}
+
+/// Most rows that are counted as urgent: no screen keeps more of them visible.
 const MOST_URGENT: usize = 64;
 
-/// How much a VM needs a human: smaller is worse. What is nearest to its decision comes first among those that count.
+/// How much a VM needs a human; a smaller number is more urgent. Of VMs that count, the nearest to its decision comes first.
 pub fn urgency(row: &VmRow) -> u32 {
     let class = |rank: u32| rank << 16;
     let share = |count: Option<(u32, u32)>| {
@@ -110,7 +110,7 @@ pub fn urgency(row: &VmRow) -> u32 {
         left.checked_div(u64::from(tarry)).map_or(0xffff, |left| left.min(0xffff) as u32)
     };
     let counting = |count: Option<(u32, u32)>| count.is_some_and(|(count, _)| count > 0);
-    // A long low tarry begins again and again: a row that came up for each would never stand still.
+    // A low count starts often and is mostly reset; the row would jump up and down all the time.
     let low_is_near = row.low_count.is_some_and(|(count, tarry)| count > tarry / 2);
     match row.state {
         _ if row.alarm => class(0),
@@ -121,11 +121,11 @@ pub fn urgency(row: &VmRow) -> u32 {
         VmState::Migrating => class(4),
         VmState::Stale => class(5),
         _ if counting(row.count) => class(6) + share(row.count),
-        // A decision or a move has just zeroed its count, and nothing is better.
+        // A decision or a move has just reset its count, and the value is still beyond.
         VmState::Watching | VmState::Settling if is_beyond(row) => class(6) + 0xffff,
         _ if low_is_near => class(7) + share(row.low_count),
         VmState::Settling => class(8),
-        // No reading any more: not stale yet, or the baseline after a move.
+        // The last reading is missing: not stale yet, or the baseline after a move.
         VmState::Watching if row.gap.is_some() && row.spark.iter().any(|value| value.is_finite()) => class(8),
         VmState::Held => class(9),
         VmState::Watching => class(10),
@@ -138,7 +138,7 @@ fn is_beyond(row: &VmRow) -> bool {
     row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| bounds.is_beyond(value))
 }
 
-/// How far a value is beyond its threshold, in thousandths of the threshold; negative within it.
+/// How far a value is beyond its threshold, in thousandths of the threshold; negative if it is within.
 fn beyondness(row: &VmRow) -> Option<i64> {
     let value = match (&row.queue, row.value?) {
         (Some(queue), _) => f64::from(queue.big),
@@ -152,12 +152,12 @@ fn beyondness(row: &VmRow) -> Option<i64> {
     Some((by / row.high?.abs().max(1e-9) * 1e3) as i64)
 }
 
-/// How many of the first rows need a human, move, or are about to: what never leaves the screen.
+/// How many of the first rows need a human, are moving, or are about to move. They stay on screen.
 fn urgent(rows: &[Arc<VmRow>]) -> usize {
     rows.iter().take(MOST_URGENT).take_while(|row| urgency(row) >> 16 <= 6).count()
 }
 
-/// The rows of a snapshot in the order of their names. Names seldom change and are slow to compare, so it is kept.
+/// The order of a snapshot's rows by name. It is cached, because names seldom change and are slow to compare.
 #[derive(Debug, Clone, Default)]
 pub struct ByName {
     names: Vec<Arc<str>>,
@@ -166,7 +166,7 @@ pub struct ByName {
 }
 
 impl ByName {
-    /// The order of these rows; computed anew only if their names are others.
+    /// The order of these rows; recomputed only if a name changed.
     pub fn of(&mut self, rows: &[Arc<VmRow>]) -> &[u32] {
         let same = rows.len() == self.names.len() && rows.iter().zip(&self.names).all(|(row, name)| row.name == *name);
         if !same {
@@ -178,17 +178,17 @@ impl ByName {
         &self.order
     }
 
-    /// How often the names have been others.
+    /// How often it was recomputed.
     pub fn times(&self) -> u64 {
         self.times
     }
 }
 
-/// The rows that match, sorted. Rows that compare equal keep the order of their names.
+/// The rows that match the filter, sorted. Equal rows are in the order of their names.
 pub fn arrange(rows: &[Arc<VmRow>], by_name: &[u32], filter: &str, by: SortBy, reverse: bool) -> Vec<Arc<VmRow>> {
     let needle = Filter::new(filter);
     let kept = by_name.iter().map(|at| &rows[*at as usize]).filter(|row| needle.matches(row));
-    let mut keyed: Vec<(Key<'_>, &Arc<VmRow>)> = kept.map(|row| (Key::of(row, by), row)).collect();
+    let mut keyed: Vec<(SortKey<'_>, &Arc<VmRow>)> = kept.map(|row| (SortKey::of(row, by), row)).collect();
     match (by, reverse) {
         (SortBy::Name, false) => {}
         (SortBy::Name, true) => keyed.reverse(),
@@ -199,14 +199,14 @@ pub fn arrange(rows: &[Arc<VmRow>], by_name: &[u32], filter: &str, by: SortBy, r
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key<'a> {
+enum SortKey<'a> {
     Rank(u32),
     Number(Reverse<i64>),
     Text(&'a str, &'a str),
     Nothing,
 }
 
-impl<'a> Key<'a> {
+impl<'a> SortKey<'a> {
     fn of(row: &'a VmRow, by: SortBy) -> Self {
         let share = |count: Option<(u32, u32)>| {
             count.map_or(Self::Nothing, |(count, tarry)| {
@@ -228,7 +228,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// What a filter looks for: a piece of a name, service, policy, host, array or state; `!` turns it round.
+/// A filter: a part of a name, service, policy, host, array or state. A leading `!` inverts it.
 struct Filter {
     text: String,
     inverse: bool,
@@ -255,7 +255,7 @@ impl Filter {
     }
 }
 
-/// Whether a text holds a lower-case one, whatever its own case.
+/// Whether `text` contains `lower`, ignoring the case of `text`.
 fn contains(text: &str, lower: &str) -> bool {
     if text.is_ascii() && lower.is_ascii() {
         let (text, lower) = (text.as_bytes(), lower.as_bytes());

@@ -11,13 +11,12 @@
 //! screens/  Fleet, VM, Activity (and room for Arrays, Queue, Approvals)
 //! editor/   a policy's text, and what it would have done
 //! overlays/ what lies over a screen: moves, a question, help
-//! widgets/  chart, sparkline, gauge, and the pen they are drawn with
+//! widgets/  chart, sparkline, gauge, and the canvas they are drawn with
 //! theme     roles and their styles       glyph  the characters
 //! ```
 //! It knows `view` and the core's types in it, never an edge or the runtime.
 
 mod editor;
-mod glyph;
 mod keymap;
 mod listing;
 mod overlays;
@@ -36,15 +35,14 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-pub use editor::{Ask, Cut, Edit, Editor, Go, Nudging, Then};
-pub use glyph::Glyphs;
-pub use keymap::{Action, Binding, Context, Group, Key, dispatch, help};
+pub use editor::{CaretMove, Deletion, Editor, EditorAction, NumberChange, Prompt, ScopedChange};
+pub use keymap::{Action, Binding, HelpGroup, KeyChord, KeyContext, dispatch, help};
 pub use listing::{ByName, Listing, SortBy, arrange, urgency};
-pub use run::{Left, Options, first_look, run};
+pub use run::{ExitReason, Options, first_look, run};
 pub use term::has_terminal;
 pub use text::Zone;
-pub use theme::{Colours, Role, Theme, ThemeError, ThemeName};
-pub use ui::{ActivityUi, Effect, Notice, Overlay, Screen, Tone, Ui, VmUi};
+pub use theme::{Colours, Glyphs, Role, Theme, ThemeError, ThemeName};
+pub use ui::{ActivityUi, Notice, Overlay, Screen, Tone, Ui, UiEffect, VmUi};
 pub use update::update;
 
 use crate::view::Snapshot;
@@ -67,18 +65,18 @@ pub fn render(snapshot: &Snapshot, ui: &Ui, theme: &Theme, width: u16, height: u
 }
 
 fn paint(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, ui: &Ui, theme: &Theme) {
-    let mut pen = widgets::Canvas::new(buffer, theme, ui.glyphs);
+    let mut canvas = widgets::Canvas::new(buffer, theme, ui.glyphs);
     if area.width < MINIMUM.0 || area.height < MINIMUM.1 {
-        return screens::too_small(&mut pen, area);
+        return screens::too_small(&mut canvas, area);
     }
     if let Some(editor) = &ui.editor {
-        editor::draw(&mut pen, area, editor, snapshot, ui);
-        return overlays::draw(&mut pen, area, snapshot, ui);
+        editor::draw(&mut canvas, area, editor, snapshot, ui);
+        return overlays::draw(&mut canvas, area, snapshot, ui);
     }
     match ui.screen {
-        Screen::Fleet => screens::fleet::draw(&mut pen, area, snapshot, ui),
-        Screen::Vm => screens::vm::draw(&mut pen, area, snapshot, ui),
-        Screen::Activity => screens::activity::draw(&mut pen, area, snapshot, ui),
+        Screen::Fleet => screens::fleet::draw(&mut canvas, area, snapshot, ui),
+        Screen::Vm => screens::vm::draw(&mut canvas, area, snapshot, ui),
+        Screen::Activity => screens::activity::draw(&mut canvas, area, snapshot, ui),
     }
-    overlays::draw(&mut pen, area, snapshot, ui);
+    overlays::draw(&mut canvas, area, snapshot, ui);
 }

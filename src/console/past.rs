@@ -1,45 +1,45 @@
-//! What of a VM's past is on its screen: what the history has sent, continued by the newest readings.
+//! The past of a VM as its screen shows it: what the history has sent, and the newest readings after that.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::text::Zone;
 use super::ui::{Ui, WINDOW};
-use super::widgets::History;
+use super::widgets::Graph;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::Band;
 use crate::view::{BoundsFrom, Detail, HistoryView, LogLine, Mark, Past, PastAsk, Point, Snapshot, Stretch};
 
 /// Where the readings come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// From the history, as asked.
+pub enum PastSource {
+    /// From the history, for the stretch on screen.
     Told,
-    /// The history is being read; until then what is known.
+    /// The history is being read; until it is, what is known is shown.
     Reading,
     /// Only what the engine remembers, and why.
     Live(Arc<str>),
 }
 
-/// That there is no history, and why.
+/// A sentence that says why there is no history.
 pub fn without(why: &str) -> String {
     if why.starts_with("no history") { why.to_owned() } else { format!("no history: {why}") }
 }
 
 /// Everything a graph of the past needs.
 #[derive(Debug)]
-pub struct Shown<'a> {
+pub struct ShownPast<'a> {
     /// Where it comes from.
-    pub source: Source,
+    pub source: PastSource,
     /// The left edge.
     pub from: Timestamp,
     /// The right edge.
     pub to: Timestamp,
     /// Readings, oldest first.
     pub bands: Vec<Band>,
-    /// The bands know the counts.
+    /// Whether the bands have counts; those of the newest readings have none.
     pub counted: bool,
-    /// Two bands further apart than this are not joined.
+    /// Two bands further apart than this are not joined by a line.
     pub longest_step: Span,
     /// The bounds as they were, oldest first.
     pub bounds: Vec<BoundsFrom>,
@@ -55,10 +55,10 @@ pub struct Shown<'a> {
     pub begins: Option<Timestamp>,
 }
 
-impl Shown<'_> {
-    /// Its graph, from edge to edge and up to the present.
-    pub fn history(&self, inclusive: bool, zone: Zone) -> History<'_> {
-        History {
+impl ShownPast<'_> {
+    /// Its graph over the whole stretch; its right edge is the present.
+    pub fn graph(&self, inclusive: bool, zone: Zone) -> Graph<'_> {
+        Graph {
             bands: &self.bands,
             longest_step: self.longest_step,
             bounds: &self.bounds,
@@ -103,39 +103,41 @@ impl Shown<'_> {
     }
 }
 
-/// The past of the selected VM, of whatever stretch the history has sent last.
+/// The selected VM's past that the history has sent last, whatever its stretch.
 pub fn of<'a>(ui: &Ui, snapshot: &'a Snapshot) -> Option<&'a Arc<Past>> {
     let row = ui.row()?;
     snapshot.past.as_ref().filter(|past| past.vm == row.name)
 }
 
 /// What the VM screen shows.
-pub fn shown<'a>(ui: &Ui, snapshot: &'a Snapshot) -> Shown<'a> {
+pub fn shown<'a>(ui: &Ui, snapshot: &'a Snapshot) -> ShownPast<'a> {
     of_stretch(ui, snapshot, ui.vm.ask(ui.size))
 }
 
-/// What there is of a stretch.
-pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> Shown<'a> {
+/// What is known of this stretch.
+pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> ShownPast<'a> {
     let detail = ui.detail(snapshot).map(|detail| &**detail);
     let past = of(ui, snapshot).map(|past| &**past);
     let source = match (past, &snapshot.history) {
-        (Some(Past { trouble: Some(why), .. }), _) => Source::Live(format!("the history cannot be read: {why}").into()),
-        (Some(past), _) if past.ask == ask => Source::Told,
-        (None, HistoryView::Off(why)) => Source::Live(without(why).into()),
-        _ => Source::Reading,
+        (Some(Past { trouble: Some(why), .. }), _) => {
+            PastSource::Live(format!("the history cannot be read: {why}").into())
+        }
+        (Some(past), _) if past.ask == ask => PastSource::Told,
+        (None, HistoryView::Off(why)) => PastSource::Live(without(why).into()),
+        _ => PastSource::Reading,
     };
     let past = past.filter(|past| past.trouble.is_none());
     let mut bands = past.map_or_else(Vec::new, |past| past.bands.clone());
     if let Some(detail) = detail {
-        // What came after the history was read.
+        // Readings newer than the history's answer.
         let newer = |point: &&Point| past.is_none_or(|past| point.at > past.to);
         bands.extend(detail.points.iter().filter(newer).map(band));
     }
     let read_every = detail.map_or(Span::from_mins(5), |detail| detail.interval.scaled(5, 2));
     let to = ask.end.unwrap_or(snapshot.at);
-    // Without a history there is no more than what the engine remembers.
-    let span = if matches!(source, Source::Live(_)) && ask.end.is_none() { ask.span.min(WINDOW) } else { ask.span };
-    Shown {
+    // Without a history only the engine's memory can be shown.
+    let span = if matches!(source, PastSource::Live(_)) && ask.end.is_none() { ask.span.min(WINDOW) } else { ask.span };
+    ShownPast {
         source,
         from: to - span,
         to,
@@ -151,13 +153,14 @@ pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> Shown<'a
     }
 }
 
-fn band(point: &Point) -> Band {
+/// One reading as a band.
+pub fn band(point: &Point) -> Band {
     let value = point.value.unwrap_or(f32::NAN);
     let read = u32::from(point.value.is_some());
     Band { at: point.at, min: value, mean: value, max: value, count: 0, low_count: 0, samples: read, gaps: 1 - read }
 }
 
-/// The bounds up to the right edge; those of today, where the history knows none.
+/// The bounds up to the right edge; the present ones if the history has none.
 fn bounds(ui: &Ui, past: Option<&Past>, to: Timestamp) -> Vec<BoundsFrom> {
     let known = past.map_or(&[][..], |past| &past.bounds);
     let held = known.iter().enumerate().filter(|(i, bounds)| *i == 0 || bounds.at <= to);
@@ -168,7 +171,7 @@ fn bounds(ui: &Ui, past: Option<&Past>, to: Timestamp) -> Vec<BoundsFrom> {
     bounds
 }
 
-/// The history's marks, and those that came after it was read.
+/// The history's marks, and newer ones.
 fn marks<'a>(past: Option<&'a Past>, detail: Option<&'a Detail>) -> Cow<'a, [Mark]> {
     let live = detail.map_or(&[][..], |detail| &detail.marks);
     let Some(past) = past else { return Cow::Borrowed(live) };

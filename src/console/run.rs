@@ -12,19 +12,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::keymap::{self, Action};
-use super::term::{Screen, closed};
+use super::term::{TerminalGuard, closed};
 use super::text::Zone;
 use super::theme::{Colours, Theme, ThemeName};
-use super::ui::{Effect, Ui};
+use super::ui::{Ui, UiEffect};
 use super::update::update;
 use super::{Tone, draw};
 use crate::view::{ActivityAsk, PastAsk, Snapshot, Subscription, UiCommand};
 
-/// Between two frames that keys ask for. The first key after that is drawn at once.
+/// Least time between two frames for keys. After a pause, a key is drawn at once.
 const KEY_FRAME: Duration = Duration::from_millis(33);
-/// Between two frames that data asks for.
+/// Least time between two frames for data.
 const DATA_FRAME: Duration = Duration::from_millis(100);
-/// Without a snapshot for so long, the data is stale.
+/// After this long without a snapshot, the data is stale.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// How the console looks.
@@ -42,31 +42,31 @@ pub struct Options {
 
 /// Why the console was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub enum ExitReason {
     /// The operator quit.
     Quit,
     /// SIGINT, SIGTERM or SIGHUP.
     Signal,
-    /// The terminal was closed: nobody can be told anything any more.
+    /// The terminal was closed; nothing can be shown any more.
     Closed,
-    /// The caller said so.
+    /// The caller stopped it.
     Stopped,
 }
 
-/// Shows snapshots and says what the operator does, until it is left. Runs on the thread that is to own the terminal,
-/// in a current-thread runtime with time and I/O; the engine lives elsewhere. The snapshot at hand is drawn at once.
+/// Shows snapshots and sends what the operator does to the engine, until the console is left. Runs on the
+/// thread that owns the terminal, in a current-thread runtime with time and I/O. The first snapshot is drawn at once.
 ///
 /// # Errors
-/// Standard input or output is no terminal, or it fails. The terminal is restored before this returns.
+/// Standard input or output is not a terminal, or it fails. The terminal is restored before this returns.
 pub async fn run(
     options: Options,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     say: mpsc::Sender<UiCommand>,
     stop: impl Future<Output = ()>,
-) -> io::Result<Left> {
-    // Signals first: one that comes while the terminal is being taken must find somebody.
-    let mut signals = Signals::new()?;
-    let screen = Screen::enter()?;
+) -> io::Result<ExitReason> {
+    // Before the terminal is taken, so that no signal in between is lost.
+    let mut signals = SignalStreams::new()?;
+    let screen = TerminalGuard::enter()?;
     let mut console = Console::new(options, screen, snapshots, say)?;
     console.paint()?;
     let mut closed = closed()?;
@@ -76,14 +76,14 @@ pub async fn run(
         let (frame, quiet) = (console.frame_due(), console.quiet_due());
         let left = tokio::select! {
             biased;
-            // An error means that the watching thread is gone, which only a hang-up does.
-            _ = &mut closed => Some(Left::Closed),
+            // An error means that the watching thread has ended; it ends only on a hang-up.
+            _ = &mut closed => Some(ExitReason::Closed),
             which = signals.next() => match which {
-                Woken::Leave => Some(Left::Signal),
-                Woken::Continued => { console.resume()?; None }
+                SignalAction::Leave => Some(ExitReason::Signal),
+                SignalAction::Continued => { console.resume()?; None }
             },
             event = events.next() => console.input(event)?,
-            () = &mut stop => Some(Left::Stopped),
+            () = &mut stop => Some(ExitReason::Stopped),
             () = at(frame) => { console.paint()?; None }
             changed = console.snapshots.changed(), if !console.ui.engine_gone => { console.data(changed.is_ok())?; None }
             () = at(quiet) => { console.quiet(); None }
@@ -94,14 +94,14 @@ pub async fn run(
     }
 }
 
-/// What a console that has just begun wants in detail: with it in the first snapshot the first frame is whole.
+/// What a new console subscribes to. With it in the first snapshot, the first frame is complete.
 pub fn first_look(snapshot: &Snapshot) -> Subscription {
     let mut ui = Ui::new(ThemeName::default(), false, Zone::default());
     update(&mut ui, Action::Arrived, snapshot);
     ui.look()
 }
 
-/// What of a snapshot a console has asked for: another one is an answer to a key.
+/// The parts of a snapshot that a console subscribes to. When they change, the snapshot answers a key.
 fn asked_for(snapshot: &Snapshot) -> (Option<&Arc<str>>, Option<PastAsk>, Option<&ActivityAsk>) {
     let vm = snapshot.detail.as_ref().map(|detail| &detail.vm);
     (vm, snapshot.past.as_ref().map(|past| past.ask), snapshot.activity.as_ref().map(|activity| &activity.ask))
@@ -115,17 +115,17 @@ async fn at(instant: Option<Instant>) {
 }
 
 /// What a signal asks for.
-enum Woken {
+enum SignalAction {
     Leave,
     Continued,
 }
 
-struct Signals {
+struct SignalStreams {
     leave: [Signal; 3],
     go_on: Signal,
 }
 
-impl Signals {
+impl SignalStreams {
     fn new() -> io::Result<Self> {
         let leave = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
         let [hangup, terminate, interrupt] = leave.map(signal);
@@ -134,13 +134,13 @@ impl Signals {
         Ok(Self { leave: [hangup?, terminate?, interrupt?], go_on })
     }
 
-    async fn next(&mut self) -> Woken {
+    async fn next(&mut self) -> SignalAction {
         let [hangup, terminate, interrupt] = &mut self.leave;
         tokio::select! {
-            _ = hangup.recv() => Woken::Leave,
-            _ = terminate.recv() => Woken::Leave,
-            _ = interrupt.recv() => Woken::Leave,
-            _ = self.go_on.recv() => Woken::Continued,
+            _ = hangup.recv() => SignalAction::Leave,
+            _ = terminate.recv() => SignalAction::Leave,
+            _ = interrupt.recv() => SignalAction::Leave,
+            _ = self.go_on.recv() => SignalAction::Continued,
         }
     }
 }
@@ -149,7 +149,7 @@ struct Console {
     ui: Ui,
     theme: (ThemeName, Theme),
     colours: Colours,
-    screen: Screen,
+    screen: TerminalGuard,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What is on screen: the newest, unless it is frozen.
     shown: Arc<Snapshot>,
@@ -157,7 +157,7 @@ struct Console {
     /// When the next frame is due, if something has changed.
     due: Option<Instant>,
     painted: Option<Instant>,
-    /// When a key was last answered with a frame.
+    /// When a frame last answered a key.
     answered: Option<Instant>,
     /// When the newest snapshot came.
     heard: Instant,
@@ -167,7 +167,7 @@ struct Console {
 impl Console {
     fn new(
         options: Options,
-        screen: Screen,
+        screen: TerminalGuard,
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
         say: mpsc::Sender<UiCommand>,
     ) -> io::Result<Self> {
@@ -202,13 +202,13 @@ impl Console {
         (!self.ui.engine_gone).then_some(next)
     }
 
-    /// A frame is wanted, no sooner than `apart` after `last`.
+    /// Schedules a frame, no sooner than `apart` after `last`.
     fn want(&mut self, last: Option<Instant>, apart: Duration) {
         let due = last.map_or_else(Instant::now, |last| last + apart);
         self.due = Some(self.due.map_or(due, |before| before.min(due)));
     }
 
-    /// Paints now what is due now: a timer would wake the process once more. Says whether it did.
+    /// Paints at once if a frame is due: a timer would only wake the process again. Returns whether it painted.
     fn paint_due(&mut self) -> io::Result<bool> {
         let due = self.due.is_some_and(|due| due <= Instant::now());
         if due {
@@ -228,9 +228,9 @@ impl Console {
         Ok(())
     }
 
-    fn input(&mut self, event: Option<io::Result<Event>>) -> io::Result<Option<Left>> {
+    fn input(&mut self, event: Option<io::Result<Event>>) -> io::Result<Option<ExitReason>> {
         let left = match event {
-            None => Some(Left::Closed),
+            None => Some(ExitReason::Closed),
             Some(Err(error)) => return Err(error),
             Some(Ok(Event::Key(key))) if key.kind == KeyEventKind::Press => {
                 match keymap::dispatch(key, &self.ui, &self.shown) {
@@ -251,7 +251,7 @@ impl Console {
             }
             Some(Ok(_)) => return Ok(None),
         };
-        // Data that was just painted does not keep a key waiting.
+        // A key does not wait for the pause after a data frame.
         self.want(self.answered, KEY_FRAME);
         if left.is_none() && self.paint_due()? {
             self.answered = self.painted;
@@ -259,7 +259,7 @@ impl Console {
         Ok(left)
     }
 
-    fn act(&mut self, action: Action) -> io::Result<Option<Left>> {
+    fn act(&mut self, action: Action) -> io::Result<Option<ExitReason>> {
         let was_frozen = self.ui.frozen;
         if action == Action::Freeze && was_frozen {
             self.shown = Arc::clone(&self.snapshots.borrow());
@@ -267,22 +267,22 @@ impl Console {
         let shown = Arc::clone(&self.shown);
         for effect in update(&mut self.ui, action, &shown) {
             match effect {
-                Effect::Quit => return Ok(Some(Left::Quit)),
-                Effect::Copy(text) => self.screen.copy(&text)?,
-                Effect::Suspend => {
+                UiEffect::Quit => return Ok(Some(ExitReason::Quit)),
+                UiEffect::Copy(text) => self.screen.copy(&text)?,
+                UiEffect::Suspend => {
                     self.screen.suspend()?;
                     self.resized()?;
                 }
-                Effect::UiCommand(said) => self.tell(said),
+                UiEffect::UiCommand(said) => self.tell(said),
             }
         }
         Ok(None)
     }
 
-    /// What a snapshot or a full channel gives cause to say. Nothing else comes of either.
-    fn tell_all(&mut self, effects: Vec<Effect>) {
+    /// Sends what a snapshot or a full channel causes; neither causes another effect.
+    fn tell_all(&mut self, effects: Vec<UiEffect>) {
         for effect in effects {
-            if let Effect::UiCommand(said) = effect {
+            if let UiEffect::UiCommand(said) = effect {
                 self.tell(said);
             }
         }
@@ -309,7 +309,7 @@ impl Console {
             let newest = Arc::clone(&self.snapshots.borrow_and_update());
             self.heard = Instant::now();
             if asked_for(&newest) != asked_for(&self.shown) {
-                // What a key has just asked for.
+                // It is what a key asked for.
                 apart = KEY_FRAME;
             }
             if !self.ui.frozen {
@@ -336,7 +336,7 @@ impl Console {
         self.resized()
     }
 
-    /// The terminal may have changed while nobody looked.
+    /// The terminal may have another size after a stop.
     fn resized(&mut self) -> io::Result<()> {
         let (columns, rows) = self.screen.size()?;
         update(&mut self.ui, Action::Resize(columns, rows), &self.shown);

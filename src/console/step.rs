@@ -1,8 +1,8 @@
-//! By how much a key changes a number of a policy.
+//! The numbers of a policy that keys change, and by how much.
 
 use crate::core::policy::Field;
 
-/// The numbers a key goes through.
+/// The numbers, in the order in which a key chooses them.
 pub const FIELDS: [Field; 4] = [Field::Threshold, Field::Tarry, Field::LowThreshold, Field::LowTarry];
 
 /// The number in words.
@@ -15,7 +15,7 @@ pub const fn label(field: Field) -> &'static str {
     }
 }
 
-/// The next number up or down: a tarry by 1, a bound by some 5 % in steps of 1, 2 or 5, a whole bound by 1 at least.
+/// The next number up or down. A tarry changes by 1; a bound by about 5 %, in round steps; a whole bound by at least 1.
 pub fn step(field: Field, from: f64, up: bool) -> f64 {
     let by = match field {
         Field::Tarry | Field::LowTarry => 1.0,
@@ -23,12 +23,12 @@ pub fn step(field: Field, from: f64, up: bool) -> f64 {
         Field::Threshold | Field::LowThreshold => nice(from.abs() * 0.05),
     };
     let to = if up { from + by } else { from - by };
-    // Steps are decimal, binary fractions are not: 0.3 + 0.01 is 0.31.
+    // Round away the error of binary fractions: 0.3 + 0.01 is 0.31.
     let grid = by / 1_000.0;
     if by >= 1.0 && from.fract() == 0.0 { to.round() } else { (to / grid).round() / (1.0 / grid).round() }
 }
 
-/// The nearest of 1, 2 and 5 times a power of ten; 1 for nothing.
+/// The nearest of 1, 2 and 5 times a power of ten; 1 if `size` is not positive.
 fn nice(size: f64) -> f64 {
     if size <= 0.0 || !size.is_finite() {
         return 1.0;
@@ -40,11 +40,6 @@ fn nice(size: f64) -> f64 {
         m if m < 7.5 => 5.0 * power,
         _ => 10.0 * power,
     }
-}
-
-/// A setting as it is written: `50`, `0.25`.
-pub fn shown(value: f64) -> String {
-    format!("{value}")
 }
 
 #[cfg(test)]

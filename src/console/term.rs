@@ -1,4 +1,4 @@
-//! The terminal itself: entered, left exactly once whatever happens, and watched for being closed.
+//! The terminal: entered once, left exactly once whatever happens, and watched for a hang-up.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -26,20 +26,20 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::oneshot;
 
-/// One frame at 240×70 in full colour fits; a frame is then one write.
+/// A frame of 240×70 in full colour fits, so that a frame is one write.
 const BUFFER: usize = 64 * 1024;
 
-/// A stop signal has stopped every thread by then.
+/// By then a stop signal has stopped every thread.
 const STOPS_WITHIN: Duration = Duration::from_millis(20);
 
-/// What is drawn, held back until the frame is whole: ratatui flushes before the synchronized update has ended, and a
-/// terminal shows nothing of it until then.
-struct Out {
+/// Buffers output until the frame is complete. ratatui flushes before the synchronized update ends, when a terminal shows
+/// nothing yet.
+struct FrameWriter {
     buffer: BufWriter<File>,
     in_frame: Rc<Cell<bool>>,
 }
 
-impl Write for Out {
+impl Write for FrameWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.write(bytes)
     }
@@ -49,15 +49,15 @@ impl Write for Out {
     }
 }
 
-/// A terminal that is the console's until this is dropped.
-pub struct Screen {
-    /// Never dropped: ratatui's own farewell prints to standard error, which panics where the terminal is gone.
-    terminal: ManuallyDrop<Terminal<CrosstermBackend<Out>>>,
+/// Holds the terminal for the console; gives it back when dropped.
+pub struct TerminalGuard {
+    /// Never dropped: ratatui's drop prints to standard error, which panics if the terminal is gone.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<FrameWriter>>>,
     in_frame: Rc<Cell<bool>>,
-    state: Arc<State>,
+    state: Arc<TerminalState>,
 }
 
-/// A console has the terminal.
+/// Whether a console has the terminal.
 static HELD: AtomicBool = AtomicBool::new(false);
 
 /// Whether a console has the terminal, so that nothing else may be written there.
@@ -66,12 +66,12 @@ pub fn has_terminal() -> bool {
 }
 
 /// Whether the terminal is ours, shared with the panic hook.
-struct State {
+struct TerminalState {
     ours: AtomicBool,
     tty: File,
 }
 
-impl State {
+impl TerminalState {
     /// Takes the terminal.
     fn enter(&self) -> io::Result<()> {
         self.ours.store(true, Ordering::SeqCst);
@@ -80,7 +80,7 @@ impl State {
         execute!(&self.tty, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
     }
 
-    /// Gives it back, once; a terminal that is gone cannot be helped.
+    /// Gives it back, once. Errors are ignored: the terminal may be gone.
     fn leave(&self) {
         if self.ours.swap(false, Ordering::SeqCst) {
             let _ =
@@ -91,20 +91,20 @@ impl State {
     }
 }
 
-impl Screen {
+impl TerminalGuard {
     /// Takes the terminal.
     ///
     /// # Errors
-    /// Standard input or output is no terminal, or it refuses.
+    /// Standard input or output is not a terminal, or it cannot be set up.
     pub fn enter() -> io::Result<Self> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(io::Error::other("the console needs a terminal on standard input and output"));
         }
         let tty = || io::stdout().as_fd().try_clone_to_owned().map(File::from);
-        let state = Arc::new(State { ours: AtomicBool::new(false), tty: tty()? });
+        let state = Arc::new(TerminalState { ours: AtomicBool::new(false), tty: tty()? });
         hook(&state);
         let in_frame = Rc::new(Cell::new(false));
-        let out = Out { buffer: BufWriter::with_capacity(BUFFER, tty()?), in_frame: Rc::clone(&in_frame) };
+        let out = FrameWriter { buffer: BufWriter::with_capacity(BUFFER, tty()?), in_frame: Rc::clone(&in_frame) };
         let backend = CrosstermBackend::new(out);
         let terminal = match state.enter() {
             Ok(()) => Terminal::new(backend),
@@ -141,8 +141,8 @@ impl Screen {
         Write::flush(self.terminal.backend_mut())
     }
 
-    /// Forgets what is on the screen, so that the next frame draws everything. (Ratatui's own `clear` would ask the
-    /// terminal for its cursor, which must not be done while events are read.)
+    /// Makes the next frame draw everything. ratatui's own `clear` asks the terminal for its cursor, which must not happen
+    /// while events are read.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -159,20 +159,20 @@ impl Screen {
         execute!(self.terminal.backend_mut(), CopyToClipboard::to_clipboard_from(text))
     }
 
-    /// To the shell; returns when it brings the console back.
+    /// Stops the process, so that the shell has the terminal; returns when the shell continues it.
     ///
     /// # Errors
     /// The terminal is gone.
     pub fn suspend(&mut self) -> io::Result<()> {
         self.state.leave();
         kill_process(getpid(), Signal::TSTP)?;
-        // Another thread may take the signal, and this one run on until the whole process stops.
+        // Another thread may get the signal; then this one runs on for a moment before the process stops.
         thread::sleep(STOPS_WITHIN);
         self.state.enter()?;
         self.clear()
     }
 
-    /// The process goes on after a stop of anybody's: the shell may have changed the terminal.
+    /// Sets the terminal up again after the process was stopped and continued: the shell may have changed it.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -184,15 +184,15 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         self.state.leave();
     }
 }
 
-/// A panic in this thread gives the terminal back before it is reported. One in another thread does not, and the hook
-/// before this one must not write into the screen: it asks [`has_terminal`].
-fn hook(state: &Arc<State>) {
+/// A panic in this thread gives the terminal back before it is reported. A panic in another thread does not; the previous
+/// hook asks [`has_terminal`] so that it does not write into the screen.
+fn hook(state: &Arc<TerminalState>) {
     let before = panic::take_hook();
     let state = Arc::clone(state);
     let ours = thread::current().id();
@@ -213,14 +213,14 @@ pub fn closed() -> io::Result<oneshot::Receiver<()>> {
     let (gone, closed) = oneshot::channel();
     thread::Builder::new().name("hang-up".into()).spawn(move || {
         loop {
-            // No events asked for: only hang-up and error are reported.
+            // Without requested events, only hang-up and error are reported.
             let mut fds = [PollFd::new(&tty, PollFlags::empty())];
             match poll(&mut fds, None) {
                 Err(rustix::io::Errno::INTR) => {}
                 Ok(_) | Err(_) => break,
             }
         }
-        // Nobody listens any more if the console has been left already.
+        // The receiver is gone if the console has been left.
         let _ = gone.send(());
     })?;
     Ok(closed)

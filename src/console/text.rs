@@ -43,12 +43,12 @@ impl Zone {
 
 /// How many columns a text takes.
 pub fn width(text: &str) -> usize {
-    // Nearly every text is plain, and tables ask for thousands.
+    // The fast path: nearly every text is ASCII, and a table measures thousands.
     let plain = text.bytes().all(|b| (b' '..=b'~').contains(&b));
     if plain { text.len() } else { text.width() }
 }
 
-/// The text in at most `columns` columns; what is cut off leaves `mark`.
+/// Cuts a text to `columns` columns; a cut text ends with `mark`.
 pub fn cut<'a>(text: &'a str, columns: usize, mark: &str) -> Cow<'a, str> {
     if text.len() <= columns || text.width() <= columns {
         return Cow::Borrowed(text);
@@ -68,7 +68,7 @@ pub fn cut<'a>(text: &'a str, columns: usize, mark: &str) -> Cow<'a, str> {
     Cow::Owned(short)
 }
 
-/// Text broken at spaces into lines of at most `columns` columns, at most `lines` of them, the last one cut.
+/// Breaks a text at spaces into at most `lines` lines of `columns` columns; the last one is cut.
 pub fn wrap(text: &str, columns: usize, lines: usize, mark: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for word in tame(text).split_whitespace() {

@@ -1,4 +1,5 @@
-//! Themes by role: what a thing means decides how it looks, in as many colours as the terminal has.
+//! How things look: a style for every role, in as many colours as the terminal has; and the characters of the screens, with
+//! an ASCII replacement for each.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ impl ThemeName {
     /// All of them, in the order in which a key goes through them.
     pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::Mono];
 
-    /// The theme's word.
+    /// The theme's name.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Dark => "dark",
@@ -65,7 +66,7 @@ pub enum Colours {
 }
 
 impl Colours {
-    /// What the environment says: `NO_COLOR` (set and not empty: none), `COLORTERM`, `TERM`.
+    /// Reads the environment: `NO_COLOR` (no colours if it is set and not empty), `COLORTERM`, `TERM`.
     pub fn from_env(no_color: Option<&str>, colorterm: Option<&str>, term: Option<&str>) -> Self {
         let term = term.unwrap_or_default();
         if no_color.is_some_and(|value| !value.is_empty()) || term == "dumb" || term == "vt100" {
@@ -103,9 +104,9 @@ roles! {
     Text = "text",
     /// Text that matters.
     Strong = "strong",
-    /// Text beside the point.
+    /// Less important text.
     Quiet = "quiet",
-    /// Text hardly there.
+    /// Text in the background.
     Faint = "faint",
     /// The program's name.
     Brand = "brand",
@@ -113,7 +114,7 @@ roles! {
     Head = "head",
     /// The column a table is sorted by.
     Sorted = "sorted",
-    /// A line that parts panels.
+    /// A line between panels.
     Rule = "rule",
     /// A panel's title.
     Title = "title",
@@ -123,13 +124,13 @@ roles! {
     Cursor = "cursor",
     /// A human is needed.
     Alarm = "alarm",
-    /// The line that says which.
+    /// The line with the alarm's text.
     AlarmLine = "alarm_line",
-    /// Kept from happening, old, failed.
+    /// Blocked, old, or failed.
     Warning = "warning",
     /// Ended well.
     Good = "good",
-    /// On its way.
+    /// Migrating.
     Moving = "moving",
     /// Waits for approval.
     Waiting = "waiting",
@@ -155,21 +156,21 @@ roles! {
     Ask = "ask",
     /// Mode auto.
     Auto = "auto",
-    /// How to begin.
+    /// The banner at the top.
     Banner = "banner",
-    /// The display stands still, or its data does.
+    /// The display is frozen, or its data is stale.
     Frozen = "frozen",
     /// A key in a config's text.
     SyntaxKey = "syntax_key",
-    /// A quoted text there.
+    /// A quoted string in a config's text.
     SyntaxText = "syntax_text",
-    /// A number or word there.
+    /// A number or word in a config's text.
     SyntaxNumber = "syntax_number",
-    /// A comment there.
+    /// A comment in a config's text.
     Comment = "comment",
-    /// Wrong there.
+    /// An error in a config's text.
     Wrong = "wrong",
-    /// Selected there.
+    /// Selected text in a config's text.
     Chosen = "chosen",
 }
 
@@ -179,13 +180,13 @@ pub struct Theme {
     styles: Vec<Style>,
 }
 
-/// Why a theme's text is none.
+/// Why a theme's text is not valid.
 #[derive(Debug, Error)]
 pub enum ThemeError {
     /// Not TOML, or with unknown keys.
     #[error("{0}")]
     Toml(#[from] toml::de::Error),
-    /// A role no screen has.
+    /// An unknown role.
     #[error("'{0}' is no role")]
     Role(String),
     /// A role without a style.
@@ -201,17 +202,17 @@ pub enum ThemeError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ThemeFile {
     inherits: Option<ThemeName>,
     #[serde(default)]
     palette: BTreeMap<String, (String, u8, String)>,
     #[serde(default)]
-    roles: BTreeMap<String, Look>,
+    roles: BTreeMap<String, RoleStyle>,
 }
 
 #[derive(Deserialize, Default, Clone)]
 #[serde(deny_unknown_fields)]
-struct Look {
+struct RoleStyle {
     fg: Option<String>,
     bg: Option<String>,
     #[serde(default)]
@@ -219,7 +220,7 @@ struct Look {
 }
 
 impl Theme {
-    /// A built-in theme for a terminal with so many colours.
+    /// A built-in theme for a terminal with this many colours.
     pub fn built_in(name: ThemeName, colours: Colours) -> Self {
         let name = if colours == Colours::Off { ThemeName::Mono } else { name };
         Self::parse(name.text(), colours).unwrap_or_else(|_| Self { styles: vec![Style::new(); Role::ALL.len()] })
@@ -228,7 +229,7 @@ impl Theme {
     /// Reads a theme.
     ///
     /// # Errors
-    /// What in the text is no theme.
+    /// What is wrong in the text.
     pub fn parse(text: &str, colours: Colours) -> Result<Self, ThemeError> {
         let file = inherited(toml::from_str(text)?)?;
         if let Some(unknown) = file.roles.keys().find(|key| !Role::ALL.iter().any(|role| role.key() == *key)) {
@@ -247,7 +248,7 @@ impl Theme {
     }
 }
 
-fn inherited(file: File) -> Result<File, ThemeError> {
+fn inherited(file: ThemeFile) -> Result<ThemeFile, ThemeError> {
     let Some(parent) = file.inherits else { return Ok(file) };
     let mut base = inherited(toml::from_str(parent.text())?)?;
     base.palette.extend(file.palette);
@@ -255,7 +256,7 @@ fn inherited(file: File) -> Result<File, ThemeError> {
     Ok(base)
 }
 
-fn style(look: &Look, file: &File, colours: Colours) -> Result<Style, ThemeError> {
+fn style(look: &RoleStyle, file: &ThemeFile, colours: Colours) -> Result<Style, ThemeError> {
     let mut style = Style::new();
     if let Some(name) = &look.fg {
         style.fg = colour(name, file, colours)?;
@@ -269,7 +270,7 @@ fn style(look: &Look, file: &File, colours: Colours) -> Result<Style, ThemeError
     Ok(style)
 }
 
-fn colour(name: &str, file: &File, colours: Colours) -> Result<Option<Color>, ThemeError> {
+fn colour(name: &str, file: &ThemeFile, colours: Colours) -> Result<Option<Color>, ThemeError> {
     let parse = |text: &str| text.parse::<Color>().map_err(|_| ThemeError::Colour(text.to_owned()));
     let Some((basic, index, full)) = file.palette.get(name) else {
         return Ok(if colours == Colours::Off { None } else { Some(parse(name)?) });
@@ -292,6 +293,104 @@ fn modifier(word: &str) -> Result<Modifier, ThemeError> {
         "reversed" => Modifier::REVERSED,
         _ => return Err(ThemeError::Modifier(word.to_owned())),
     })
+}
+
+/// One set of characters. Every one of them is one column wide.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Glyphs {
+    /// A filled and an empty step of a gauge.
+    pub gauge: [&'static str; 2],
+    /// A sparkline's heights, lowest first. None fills the whole line, so that two lines do not touch.
+    pub spark: [&'static str; 7],
+    /// A bar's heights within a line, the last one full.
+    pub bars: [&'static str; 8],
+    /// `at least`. Only this one may be wider than a column.
+    pub at_least: &'static str,
+    /// The line beside a panel's title.
+    pub rule: &'static str,
+    /// A bound on a graph.
+    pub dash: &'static str,
+    /// A graph's y axis: a plain step, one with a number, the foot.
+    pub axis: [&'static str; 3],
+    /// A graph's x axis: a plain step, a tick.
+    pub ticks: [&'static str; 2],
+    /// A move and an edit below a graph.
+    pub marks: [&'static str; 2],
+    /// A gap and a rest below a graph.
+    pub missed: [&'static str; 2],
+    /// Behind the graph where there are no readings.
+    pub shade: &'static str,
+    /// A marked row.
+    pub marked: &'static str,
+    /// Sorted down and up.
+    pub sorted: [&'static str; 2],
+    /// Something was cut off here.
+    pub cut: &'static str,
+    /// A dialog's border: horizontal, vertical, and the corners from top left, clockwise.
+    pub border: [&'static str; 6],
+    /// Where text is typed.
+    pub caret: &'static str,
+    /// A gate passes, warns, blocks.
+    pub verdicts: [&'static str; 3],
+    /// Whether graphs are drawn with braille dots; otherwise with ASCII.
+    pub braille: bool,
+}
+
+/// For a terminal with UTF-8.
+pub const UNICODE: Glyphs = Glyphs {
+    gauge: ["▰", "▱"],
+    spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇"],
+    bars: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    at_least: "≥",
+    rule: "─",
+    dash: "╌",
+    axis: ["│", "┤", "┼"],
+    ticks: ["─", "┴"],
+    marks: ["▲", "△"],
+    missed: ["×", "z"],
+    shade: "·",
+    marked: "◆",
+    sorted: ["▾", "▴"],
+    cut: "…",
+    border: ["─", "│", "┌", "┐", "┘", "└"],
+    caret: "▏",
+    verdicts: ["✓", "~", "✗"],
+    braille: true,
+};
+
+/// For every other terminal.
+pub const ASCII: Glyphs = Glyphs {
+    gauge: ["#", "."],
+    spark: ["_", ".", "-", "=", "+", "*", "#"],
+    bars: ["_", ".", ".", "-", "-", "=", "=", "#"],
+    at_least: ">=",
+    rule: "-",
+    dash: "-",
+    axis: ["|", "|", "+"],
+    ticks: ["-", "+"],
+    marks: ["^", "'"],
+    missed: ["x", "z"],
+    shade: ".",
+    marked: "*",
+    sorted: ["v", "^"],
+    cut: "~",
+    border: ["-", "|", "+", "+", "+", "+"],
+    caret: "_",
+    verdicts: ["+", "~", "x"],
+    braille: false,
+};
+
+impl Glyphs {
+    /// The set for a terminal.
+    pub const fn pick(ascii: bool) -> &'static Self {
+        if ascii { &ASCII } else { &UNICODE }
+    }
+
+    /// Whether a locale, as in `LC_ALL`, uses UTF-8.
+    pub fn is_utf8(locale: &str) -> bool {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    }
 }
 
 #[cfg(test)]
@@ -353,5 +452,13 @@ mod tests {
         assert_eq!(error("[roles]\ntext = {}"), "role 'strong' has no style");
         assert!(error("inherits = \"dark\"\n[roles]\ntext = { fg = \"mauve-ish\" }").starts_with("'mauve-ish' is no"));
         assert!(error("inherits = \"dark\"\n[roles]\ntext = { modifiers = [\"loud\"] }").starts_with("'loud' is no"));
+    }
+
+    #[test]
+    fn a_locale_says_whether_it_speaks_utf8() {
+        let known = [("en_GB.UTF-8", true), ("C.utf8", true), ("nb_NO.ISO-8859-1", false), ("C", false), ("", false)];
+        for (locale, utf8) in known {
+            assert_eq!(Glyphs::is_utf8(locale), utf8, "{locale}");
+        }
     }
 }

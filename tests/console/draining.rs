@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use whimbrel::console::{Action, Effect, Overlay, Tone, Ui, dispatch, update};
+use whimbrel::console::{Action, Overlay, Tone, Ui, UiEffect, dispatch, update};
 use whimbrel::core::engine::Command;
 use whimbrel::view::{DrainView, Snapshot, Subscription, UiCommand};
 
@@ -37,9 +37,9 @@ fn question(ui: &Ui) -> &str {
     }
 }
 
-fn commands(said: Vec<Effect>) -> Vec<Command> {
+fn commands(said: Vec<UiEffect>) -> Vec<Command> {
     let command = |effect| match effect {
-        Effect::UiCommand(UiCommand::Command(_, command)) => Some(command),
+        UiEffect::UiCommand(UiCommand::Command(_, command)) => Some(command),
         _ => None,
     };
     said.into_iter().filter_map(command).collect()
@@ -60,14 +60,14 @@ fn it_opens_on_the_selected_vms_host_and_asks_the_engine_for_its_plan() {
     let mut ui = screen_on(&snapshot, "db01");
     let said = type_keys(&mut ui, &snapshot, "D");
     assert_eq!(chosen(&ui), "mln3");
-    let [Effect::UiCommand(UiCommand::Subscription(Subscription { drain, moves: false, .. }))] = &said[..] else {
+    let [UiEffect::UiCommand(UiCommand::Subscription(Subscription { drain, moves: false, .. }))] = &said[..] else {
         panic!("{said:?}")
     };
     assert_eq!(drain.as_deref(), Some("mln3"));
     let said = type_keys(&mut ui, &snapshot, "j");
     assert_eq!(chosen(&ui), "mln4");
     assert!(
-        matches!(&said[..], [Effect::UiCommand(UiCommand::Subscription(Subscription { drain: Some(host), .. }))] if **host == *"mln4")
+        matches!(&said[..], [UiEffect::UiCommand(UiCommand::Subscription(Subscription { drain: Some(host), .. }))] if **host == *"mln4")
     );
     type_keys(&mut ui, &snapshot, "G");
     assert_eq!(chosen(&ui), "xl2");
@@ -75,7 +75,7 @@ fn it_opens_on_the_selected_vms_host_and_asks_the_engine_for_its_plan() {
     assert_eq!(chosen(&ui), "mln1");
     let said = press(&mut ui, &snapshot, KeyCode::Esc);
     assert!(
-        matches!(&said[..], [Effect::UiCommand(UiCommand::Subscription(Subscription { drain: None, .. }))])
+        matches!(&said[..], [UiEffect::UiCommand(UiCommand::Subscription(Subscription { drain: None, .. }))])
             && ui.overlays.is_empty()
     );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whimbrel::console::{Action, Effect, Ui, update};
+use whimbrel::console::{Action, Ui, UiEffect, update};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::insight::{ComparedSide, Comparison, Difference, Outcome, Variant};
 use whimbrel::core::policy::Decision;
@@ -176,10 +176,10 @@ impl Desk {
         self.hear(effects);
     }
 
-    fn hear(&mut self, effects: Vec<Effect>) {
+    fn hear(&mut self, effects: Vec<UiEffect>) {
         let mut is_drafted = false;
         for effect in effects {
-            let Effect::UiCommand(said) = effect else { continue };
+            let UiEffect::UiCommand(said) = effect else { continue };
             if let UiCommand::Subscription(look) = &said {
                 self.snapshot.past = look.past.zip(look.vm.as_ref()).map(|(ask, vm)| recorded::past(vm, ask));
                 continue;

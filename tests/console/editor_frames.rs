@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whimbrel::console::{Action, Colours, Edit, Glyphs, Go, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, CaretMove, Colours, EditorAction, Glyphs, Theme, ThemeName, Ui, render, update};
 use whimbrel::view::{Block, Editing, Saving, Snapshot};
 
 use crate::editor_desk::{BLOCK, Desk};
@@ -45,8 +45,8 @@ fn what_is_not_answered_yet_is_no_truth() {
 fn something_wrong() {
     let mut desk = Desk::new();
     desk.keys("efifty");
-    desk.act(Action::Edit(Edit::Go(Go::Bottom)));
-    desk.act(Action::Edit(Edit::Go(Go::LineEnd)));
+    desk.act(Action::Edit(EditorAction::Go(CaretMove::Bottom)));
+    desk.act(Action::Edit(EditorAction::Go(CaretMove::LineEnd)));
     desk.act(Action::Paste("\ntary = 4".into()));
     assert_desk("wrong", &desk);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
-use whimbrel::console::{Action, Colours, Effect, Overlay, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Ui, UiEffect, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
 use whimbrel::core::engine::{StageKind, Target, VmState};
 use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Snapshot, UiCommand, VmRow};
@@ -403,9 +403,9 @@ pub fn vm_screen(vm: &str, size: (u16, u16), keys: &str) -> (Snapshot, Ui) {
 }
 
 /// Sends what a console has asked for, as an engine with a history would.
-pub fn answer_looks(snapshot: &mut Snapshot, ui: &Ui, said: Vec<Effect>) {
+pub fn answer_looks(snapshot: &mut Snapshot, ui: &Ui, said: Vec<UiEffect>) {
     for effect in said {
-        let Effect::UiCommand(UiCommand::Subscription(look)) = effect else { continue };
+        let UiEffect::UiCommand(UiCommand::Subscription(look)) = effect else { continue };
         if let Some(vm) = look.vm.filter(|vm| snapshot.detail.as_ref().is_none_or(|detail| detail.vm != *vm)) {
             snapshot.detail = Some(sample::detail(snapshot, &vm));
         }

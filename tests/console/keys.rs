@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use whimbrel::console::{Action, Effect, Overlay, Screen, SortBy, ThemeName, Tone, Ui, dispatch, update};
+use whimbrel::console::{Action, Overlay, Screen, SortBy, ThemeName, Tone, Ui, UiEffect, dispatch, update};
 use whimbrel::core::cluster::Mode;
 use whimbrel::core::engine::{Command, StageKind, Target};
 use whimbrel::core::policy::Field;
@@ -23,7 +23,7 @@ fn commands(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<Command> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
         .filter_map(|effect| match effect {
-            Effect::UiCommand(UiCommand::Command(_, command)) => Some(command),
+            UiEffect::UiCommand(UiCommand::Command(_, command)) => Some(command),
             _ => None,
         })
         .collect()
@@ -37,7 +37,7 @@ fn notice(ui: &Ui) -> (Tone, &str) {
     ui.notice.as_ref().map_or((Tone::Good, ""), |notice| (notice.tone, &notice.text))
 }
 
-fn ctrl(ui: &mut Ui, snapshot: &Snapshot, c: char) -> Vec<Effect> {
+fn ctrl(ui: &mut Ui, snapshot: &Snapshot, c: char) -> Vec<UiEffect> {
     match dispatch(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL), ui, snapshot) {
         Some(Ok(action)) => update(ui, action, snapshot),
         _ => Vec::new(),
@@ -48,7 +48,7 @@ fn ctrl(ui: &mut Ui, snapshot: &Snapshot, c: char) -> Vec<Effect> {
 fn moving_the_selection_tells_the_engine_what_is_looked_at() {
     let (snapshot, mut ui) = on("nii8");
     let said = type_keys(&mut ui, &snapshot, "j");
-    let [Effect::UiCommand(UiCommand::Subscription(Subscription { vm, moves: false, .. }))] = &said[..] else {
+    let [UiEffect::UiCommand(UiCommand::Subscription(Subscription { vm, moves: false, .. }))] = &said[..] else {
         panic!("{said:?}")
     };
     assert_eq!(vm.as_deref(), Some("nii2"));
@@ -80,18 +80,18 @@ fn the_arrows_j_k_g_and_pages_move_the_selection() {
 #[test]
 fn quit_keys_quit_whatever_is_open() {
     let (snapshot, mut ui) = on("nii1");
-    assert_eq!(type_keys(&mut ui, &snapshot, "q"), [Effect::Quit]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "q"), [UiEffect::Quit]);
     for open in ["", "?", "m", "/", "o"] {
         let (snapshot, mut ui) = on("nii1");
         type_keys(&mut ui, &snapshot, open);
-        assert!(ctrl(&mut ui, &snapshot, 'c').contains(&Effect::Quit), "{open}");
+        assert!(ctrl(&mut ui, &snapshot, 'c').contains(&UiEffect::Quit), "{open}");
     }
 }
 
 #[test]
 fn ctrl_z_suspends() {
     let (snapshot, mut ui) = on("nii1");
-    assert_eq!(ctrl(&mut ui, &snapshot, 'z'), [Effect::Suspend]);
+    assert_eq!(ctrl(&mut ui, &snapshot, 'z'), [UiEffect::Suspend]);
 }
 
 #[test]
@@ -133,14 +133,14 @@ fn abort_asks_first() {
 #[test]
 fn the_config_is_read_again_when_asked() {
     let (snapshot, mut ui) = on("nii8");
-    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [Effect::UiCommand(UiCommand::Reload(CommandId(1)))]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "R"), [UiEffect::UiCommand(UiCommand::Reload(CommandId(1)))]);
     assert_eq!(notice(&ui), (Tone::Asked, "the config file is read again"));
 }
 
 #[test]
 fn undo_and_acknowledge_are_said_at_once() {
     let (mut snapshot, mut ui) = on("nii1");
-    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [Effect::UiCommand(UiCommand::Undo(CommandId(1)))]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "u"), [UiEffect::UiCommand(UiCommand::Undo(CommandId(1)))]);
     assert_eq!(commands(&mut ui, &snapshot, "A"), [Command::Acknowledge]);
     snapshot.alarms.clear();
     assert_eq!(commands(&mut ui, &snapshot, "A"), [], "nothing to acknowledge");
@@ -167,7 +167,7 @@ fn nudges(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<SetValue> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
         .filter_map(|effect| match effect {
-            Effect::UiCommand(UiCommand::SetValue(_, nudge)) => Some(nudge),
+            UiEffect::UiCommand(UiCommand::SetValue(_, nudge)) => Some(nudge),
             _ => None,
         })
         .collect()
@@ -266,8 +266,8 @@ fn moving(vm: &str) -> (Snapshot, Ui) {
 fn the_move_dialog_asks_the_engine_for_the_gates() {
     let (snapshot, mut ui) = on("nii1");
     let said = type_keys(&mut ui, &snapshot, "m");
-    let asked = |effect: &Effect| {
-        matches!(effect, Effect::UiCommand(UiCommand::Subscription(Subscription { moves: true, .. })))
+    let asked = |effect: &UiEffect| {
+        matches!(effect, UiEffect::UiCommand(UiCommand::Subscription(Subscription { moves: true, .. })))
     };
     assert!(said.iter().any(asked), "{said:?}");
     let said = press(&mut ui, &snapshot, KeyCode::Esc);
@@ -433,7 +433,7 @@ fn a_frozen_display_still_hears_answers() {
 fn copy_takes_the_why_line() {
     let (snapshot, mut ui) = on("nii1");
     let why = "nii1: count 2 of 3: one more sample beyond 50 (next in 21 s) moves it to mln3";
-    assert_eq!(type_keys(&mut ui, &snapshot, "y"), [Effect::Copy(why.into())]);
+    assert_eq!(type_keys(&mut ui, &snapshot, "y"), [UiEffect::Copy(why.into())]);
 }
 
 #[test]
@@ -463,7 +463,7 @@ fn enter_opens_the_vms_screen_and_escape_goes_back() {
     let (snapshot, mut ui) = on("nii1");
     let said = press(&mut ui, &snapshot, KeyCode::Enter);
     assert_eq!(ui.screen, Screen::Vm);
-    let [Effect::UiCommand(UiCommand::Subscription(Subscription { vm, past: Some(_), activity: None, .. }))] =
+    let [UiEffect::UiCommand(UiCommand::Subscription(Subscription { vm, past: Some(_), activity: None, .. }))] =
         &said[..]
     else {
         panic!("{said:?}")
@@ -472,7 +472,7 @@ fn enter_opens_the_vms_screen_and_escape_goes_back() {
     let said = press(&mut ui, &snapshot, KeyCode::Esc);
     assert_eq!(ui.screen, Screen::Fleet);
     assert!(
-        matches!(&said[..], [Effect::UiCommand(UiCommand::Subscription(Subscription { past: None, .. }))]),
+        matches!(&said[..], [UiEffect::UiCommand(UiCommand::Subscription(Subscription { past: None, .. }))]),
         "{said:?}"
     );
 }
@@ -504,5 +504,5 @@ fn a_move_of_unknown_outcome_is_settled_only_by_who_has_looked() {
     assert_eq!(question, "is the host that does not answer off for good? nii2 is then as the other one says");
     let said = type_keys(&mut ui, &snapshot, "y");
     let release = Command::Release { vm: "nii2".to_owned() };
-    assert!(said.contains(&Effect::UiCommand(UiCommand::Command(CommandId(1), release))), "{said:?}");
+    assert!(said.contains(&UiEffect::UiCommand(UiCommand::Command(CommandId(1), release))), "{said:?}");
 }

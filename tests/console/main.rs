@@ -16,7 +16,7 @@ mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
 
-use whimbrel::console::{Action, Effect, ThemeName, Ui, Zone, update};
+use whimbrel::console::{Action, ThemeName, Ui, UiEffect, Zone, update};
 use whimbrel::view::Snapshot;
 
 /// A screen that has seen the snapshot and has nothing left to say.
@@ -36,7 +36,7 @@ fn screen_on(snapshot: &Snapshot, vm: &str) -> Ui {
 }
 
 /// Presses a key as a terminal sends it.
-fn press(ui: &mut Ui, snapshot: &Snapshot, code: crossterm::event::KeyCode) -> Vec<Effect> {
+fn press(ui: &mut Ui, snapshot: &Snapshot, code: crossterm::event::KeyCode) -> Vec<UiEffect> {
     let key = crossterm::event::KeyEvent::new(code, crossterm::event::KeyModifiers::NONE);
     match whimbrel::console::dispatch(key, ui, snapshot) {
         Some(Ok(action)) => update(ui, action, snapshot),
@@ -45,6 +45,6 @@ fn press(ui: &mut Ui, snapshot: &Snapshot, code: crossterm::event::KeyCode) -> V
 }
 
 /// Types characters, one key each.
-fn type_keys(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<Effect> {
+fn type_keys(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<UiEffect> {
     keys.chars().flat_map(|c| press(ui, snapshot, crossterm::event::KeyCode::Char(c))).collect()
 }

@@ -1,7 +1,7 @@
 //! The VM and Activity screens: what their keys ask the history for, and what is shown until it answers.
 
 use crossterm::event::KeyCode;
-use whimbrel::console::{Action, Effect, Screen, Ui, dispatch, render, update};
+use whimbrel::console::{Action, Screen, Ui, UiEffect, dispatch, render, update};
 use whimbrel::console::{Colours, Theme, ThemeName};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::engine::Command;
@@ -12,18 +12,18 @@ use crate::{press, recorded, sample, type_keys};
 
 const SIZE: (u16, u16) = (120, 40);
 
-fn looks(said: &[Effect]) -> Vec<&Subscription> {
-    let look = |effect: &'_ Effect| matches!(effect, Effect::UiCommand(UiCommand::Subscription(_)));
+fn looks(said: &[UiEffect]) -> Vec<&Subscription> {
+    let look = |effect: &'_ UiEffect| matches!(effect, UiEffect::UiCommand(UiCommand::Subscription(_)));
     said.iter()
         .filter(|effect| look(effect))
         .map(|effect| match effect {
-            Effect::UiCommand(UiCommand::Subscription(look)) => look,
+            UiEffect::UiCommand(UiCommand::Subscription(look)) => look,
             _ => unreachable!("only looks are left"),
         })
         .collect()
 }
 
-fn past(said: &[Effect]) -> PastAsk {
+fn past(said: &[UiEffect]) -> PastAsk {
     looks(said).last().and_then(|look| look.past).expect("a past is asked for")
 }
 
@@ -143,9 +143,9 @@ fn a_resized_terminal_asks_for_as_many_bands_as_it_can_show() {
 fn a_vm_is_acted_on_from_its_screen() {
     let (snapshot, mut ui) = vm_screen("nii8", SIZE, "");
     let said = type_keys(&mut ui, &snapshot, "a");
-    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(CommandId(1), Command::Approve { vm: "nii8".into() }))]);
+    assert_eq!(said, [UiEffect::UiCommand(UiCommand::Command(CommandId(1), Command::Approve { vm: "nii8".into() }))]);
     let said = type_keys(&mut ui, &snapshot, "h");
-    assert_eq!(said, [Effect::UiCommand(UiCommand::Command(CommandId(2), Command::Hold { vm: "nii8".into() }))]);
+    assert_eq!(said, [UiEffect::UiCommand(UiCommand::Command(CommandId(2), Command::Hold { vm: "nii8".into() }))]);
     type_keys(&mut ui, &snapshot, "m");
     assert_eq!(ui.overlays.len(), 1);
     press(&mut ui, &snapshot, KeyCode::Esc);
@@ -181,7 +181,7 @@ fn a_trouble_of_the_history_is_told_and_the_live_readings_stay() {
 #[test]
 fn activity_is_the_clusters_from_fleet_and_the_vms_from_its_screen() {
     let (snapshot, mut ui) = vm_screen("nii3", SIZE, "");
-    let ask = |said: &[Effect]| looks(said).last().and_then(|look| look.activity.clone());
+    let ask = |said: &[UiEffect]| looks(said).last().and_then(|look| look.activity.clone());
     let of = |vm: Option<&str>, hours| Some(ActivityAsk { vm: vm.map(Into::into), span: Span::from_hours(hours) });
     let said = type_keys(&mut ui, &snapshot, "v");
     assert_eq!(ask(&said), of(Some("nii3"), 48));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whimbrel::console::{Action, Colours, Effect, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, UiEffect, render, update};
 use whimbrel::view::{HistoryView, Snapshot};
 
 use crate::{press, sample, screen_on, type_keys};
@@ -110,7 +110,7 @@ fn below_the_minimum_it_says_so_and_quit_works() {
     type_keys(&mut ui, &snapshot, "h+m/");
     assert!(ui.notice.is_none() && ui.overlays.is_empty(), "nothing is done that cannot be seen");
     let quit = press(&mut ui, &snapshot, crossterm::event::KeyCode::Char('q'));
-    assert_eq!(quit, [Effect::Quit]);
+    assert_eq!(quit, [UiEffect::Quit]);
 }
 
 #[test]

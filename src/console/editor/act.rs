@@ -1,35 +1,38 @@
-//! What the operator does in the editor.
+//! What the operator does in the editor, and what comes back from the engine on a draft.
 
-use super::{Ask, DAYS, Edit, Editor, Then, nudge};
+use std::sync::Arc;
+
+use crate::console::editor::text::Text;
+use crate::console::editor::{DAYS, Editor, EditorAction, Prompt, ScopedChange, changes_in_words, numbers};
 use crate::console::keymap::Action;
 use crate::console::step;
 use crate::console::text::{rounded, some_of};
-use crate::console::ui::{Effect, Overlay, Tone, Ui};
+use crate::console::ui::{Overlay, Tone, Ui, UiEffect};
 use crate::core::cluster::Direction;
 use crate::core::format::{exact, is_hostile, tame};
 use crate::core::insight::Variant;
 use crate::core::policy::Field;
-use crate::view::{Draft, Editing, Scope, Snapshot, UiCommand, WhatIf};
+use crate::view::{CommandId, Draft, DraftView, Editing, KeyChange, Saving, Scope, Snapshot, UiCommand, WhatIf};
 
-/// Characters of a line that is typed.
+/// The most characters of a line that is typed.
 const LONGEST: usize = 200;
 
-/// Whether an action is typing, which goes into the editor or a line over it, if one is open.
+/// Whether an action is typing that the editor or a prompt over it takes.
 pub fn is_typed(ui: &Ui, action: &Action) -> bool {
     let typing =
         matches!(action, Action::Type(_) | Action::Erase | Action::EraseWord | Action::EraseLine | Action::Paste(_));
     let here = match ui.overlays.last() {
-        Some(Overlay::Asks(_)) => true,
+        Some(Overlay::Prompt(_)) => true,
         None => ui.editor.is_some(),
         Some(_) => false,
     };
     typing && here
 }
 
-/// Types into the line that is asked for, or else into the text.
+/// Types into the open prompt, or else into the text.
 pub fn typed(ui: &mut Ui, action: Action) {
-    if let Some(Overlay::Asks(ask)) = ui.overlays.last_mut() {
-        return type_into(ask, &action);
+    if let Some(Overlay::Prompt(prompt)) = ui.overlays.last_mut() {
+        return type_into(prompt, &action);
     }
     let Some(editor) = ui.editor.as_mut().filter(|editor| !editor.is_saving()) else { return };
     let Some(text) = &mut editor.text else { return };
@@ -42,9 +45,9 @@ pub fn typed(ui: &mut Ui, action: Action) {
     }
 }
 
-/// Types into a question that takes a line.
-fn type_into(ask: &mut Ask, action: &Action) {
-    let (Ask::Why(line) | Ask::Number { typed: line, .. }) = ask else { return };
+/// Types into a prompt that takes a line.
+fn type_into(prompt: &mut Prompt, action: &Action) {
+    let (Prompt::Why(line) | Prompt::Number { typed: line, .. }) = prompt else { return };
     match action {
         Action::Type(c) if !is_hostile(*c) => line.push(*c),
         Action::Paste(pasted) => line.push_str(tame(pasted).trim()),
@@ -62,35 +65,41 @@ fn type_into(ask: &mut Ask, action: &Action) {
 }
 
 /// Does an action of the editor.
-pub fn act(ui: &mut Ui, edit: Edit, snapshot: &Snapshot) -> Vec<Effect> {
+pub fn act(ui: &mut Ui, edit: EditorAction, snapshot: &Snapshot) -> Vec<UiEffect> {
     match edit {
-        Edit::Open => open(ui, snapshot),
-        Edit::Number => ask_number(ui, snapshot),
-        Edit::TheBlock | Edit::ItsOwn | Edit::Mine | Edit::Theirs | Edit::Lose | Edit::Take | Edit::GoOn => {
+        EditorAction::Open => open(ui, snapshot),
+        EditorAction::Number => ask_number(ui, snapshot),
+        EditorAction::TheBlock
+        | EditorAction::ItsOwn
+        | EditorAction::Mine
+        | EditorAction::Theirs
+        | EditorAction::Lose
+        | EditorAction::Take
+        | EditorAction::GoOn => {
             return answered(ui, edit, snapshot);
         }
-        Edit::Save | Edit::SaveWhy => {
-            // Asked for on the way out, too.
-            ui.overlays.pop_if(|overlay| matches!(overlay, Overlay::Asks(Ask::Unsaved)));
-            return save(ui, edit == Edit::SaveWhy).into_iter().collect();
+        EditorAction::Save | EditorAction::SaveWhy => {
+            // The prompt on leaving offers to save, too.
+            ui.overlays.pop_if(|overlay| matches!(overlay, Overlay::Prompt(Prompt::Unsaved)));
+            return save(ui, edit == EditorAction::SaveWhy).into_iter().collect();
         }
-        Edit::Leave => leave(ui),
-        Edit::StopWaiting => {
+        EditorAction::Leave => leave(ui),
+        EditorAction::StopWaiting => {
             if let Some(editor) = &mut ui.editor {
                 editor.saving = None;
                 ui.say(Tone::Bad, "no answer yet: it may still be saved");
             }
         }
-        Edit::Fewer | Edit::More => ease(ui, snapshot, edit == Edit::Fewer),
-        Edit::Scope => toggle_scope(ui),
+        EditorAction::Fewer | EditorAction::More => ease(ui, snapshot, edit == EditorAction::Fewer),
+        EditorAction::Scope => toggle_scope(ui),
         _ => in_text(ui, edit),
     }
     Vec::new()
 }
 
 fn ask_number(ui: &mut Ui, snapshot: &Snapshot) {
-    if let Some(ask) = nudge::number(ui, snapshot) {
-        ui.overlays.push(Overlay::Asks(ask));
+    if let Some(prompt) = numbers::number(ui, snapshot) {
+        ui.overlays.push(Overlay::Prompt(prompt));
     }
 }
 
@@ -99,50 +108,50 @@ fn open(ui: &mut Ui, snapshot: &Snapshot) {
     if let Editing::Off(why) = &snapshot.editing {
         return ui.say(Tone::Bad, format!("policies cannot be edited here: {why}"));
     }
-    let vms = nudge::targets(ui, snapshot);
+    let vms = numbers::targets(ui, snapshot);
     if vms.is_empty() {
         return ui.say(Tone::Bad, "no VM is selected");
     }
     ui.editor = Some(Box::new(Editor::new(vms, ui.draft_seq)));
 }
 
-fn in_text(ui: &mut Ui, edit: Edit) {
+fn in_text(ui: &mut Ui, edit: EditorAction) {
     let Some(editor) = &mut ui.editor else { return };
     match edit {
-        Edit::Shorter => editor.days = editor.days.saturating_sub(1),
-        Edit::Longer => editor.days = (editor.days + 1).min(DAYS.len() - 1),
-        Edit::Days => editor.days = (editor.days + 1) % DAYS.len(),
+        EditorAction::Shorter => editor.days = editor.days.saturating_sub(1),
+        EditorAction::Longer => editor.days = (editor.days + 1).min(DAYS.len() - 1),
+        EditorAction::Days => editor.days = (editor.days + 1) % DAYS.len(),
         _ => {}
     }
     let Some(text) = &mut editor.text else { return };
     let was_done = match edit {
-        Edit::Undo => text.undo(),
-        Edit::Redo => text.redo(),
+        EditorAction::Undo => text.undo(),
+        EditorAction::Redo => text.redo(),
         _ => true,
     };
     match edit {
-        Edit::Next | Edit::Previous => text.next_value(edit == Edit::Previous),
-        Edit::Newline => text.newline(),
-        Edit::Go(to) => text.go(to),
-        Edit::Cut(cut) => text.cut(cut),
+        EditorAction::Next | EditorAction::Previous => text.next_value(edit == EditorAction::Previous),
+        EditorAction::Newline => text.newline(),
+        EditorAction::Go(to) => text.go(to),
+        EditorAction::Cut(cut) => text.cut(cut),
         _ => {}
     }
     if !was_done {
-        ui.say(Tone::Bad, if edit == Edit::Undo { "nothing to undo here" } else { "nothing to do again" });
+        ui.say(Tone::Bad, if edit == EditorAction::Undo { "nothing to undo here" } else { "nothing to do again" });
     }
 }
 
 /// Leaves, or asks first if something would be lost.
 fn leave(ui: &mut Ui) {
     if ui.editor.as_ref().is_some_and(|editor| editor.is_unsaved()) {
-        ui.overlays.push(Overlay::Asks(Ask::Unsaved));
+        ui.overlays.push(Overlay::Prompt(Prompt::Unsaved));
     } else {
         ui.editor = None;
     }
 }
 
-/// Saves, or says why not, or asks what has to be known first.
-fn save(ui: &mut Ui, with_reason: bool) -> Option<Effect> {
+/// Saves, or says why not, or opens the prompt that comes first.
+fn save(ui: &mut Ui, with_reason: bool) -> Option<UiEffect> {
     let editor = ui.editor.as_mut()?;
     if editor.text.is_none() {
         ui.say(Tone::Bad, "the config is still being read");
@@ -163,14 +172,14 @@ fn save(ui: &mut Ui, with_reason: bool) -> Option<Effect> {
         return None;
     }
     if with_reason {
-        ui.overlays.push(Overlay::Asks(Ask::Why(String::new())));
+        ui.overlays.push(Overlay::Prompt(Prompt::Why(String::new())));
         return None;
     }
     saved(ui, None)
 }
 
-/// Saves with this reason; a shared block is asked about first.
-fn saved(ui: &mut Ui, why: Option<String>) -> Option<Effect> {
+/// Saves with this reason, but asks first if others share the block.
+fn saved(ui: &mut Ui, why: Option<String>) -> Option<UiEffect> {
     let editor = ui.editor.as_ref()?;
     let block = editor.block()?;
     if editor.scope == Scope::Block
@@ -182,24 +191,24 @@ fn saved(ui: &mut Ui, why: Option<String>) -> Option<Effect> {
             editor.vms.len() + block.others.len(),
             some_of(&block.others)
         );
-        ui.overlays.push(Overlay::Asks(Ask::Share { question, then: Then::Save(why) }));
+        ui.overlays.push(Overlay::Prompt(Prompt::Share { question, then: ScopedChange::Save(why) }));
         return None;
     }
     send_save(ui, why, false)
 }
 
-/// Says to the engine that it is to be saved.
-fn send_save(ui: &mut Ui, why: Option<String>, over: bool) -> Option<Effect> {
+/// Sends the save to the engine.
+fn send_save(ui: &mut Ui, why: Option<String>, over: bool) -> Option<UiEffect> {
     let id = ui.next_id();
     let editor = ui.editor.as_mut()?;
     ui.draft_seq += 1;
     editor.saving = Some((id, editor.view.as_ref().map_or_else(Vec::new, |view| view.changes.clone())));
     editor.seq = ui.draft_seq;
     let draft = editor.draft(ui.draft_seq);
-    // What is saved is what is drafted: it need not be drafted once more.
+    // The save contains the draft: the draft need not be sent, too.
     ui.drafted = Some(draft.clone());
     ui.say(Tone::Asked, "saving: asked, waiting for the engine");
-    Some(Effect::UiCommand(UiCommand::Save { id, draft, why, over }))
+    Some(UiEffect::UiCommand(UiCommand::Save { id, draft, why, over }))
 }
 
 fn toggle_scope(ui: &mut Ui) {
@@ -220,7 +229,7 @@ fn toggle_scope(ui: &mut Ui) {
     ui.say(Tone::Good, said);
 }
 
-/// Takes the strip's nearest bound with fewer moves, or with more; without a what-if the next round one.
+/// Changes the threshold to the strip's nearest one with fewer or more moves. Without a what-if, by one step.
 fn ease(ui: &mut Ui, snapshot: &Snapshot, fewer: bool) {
     let Some(editor) = &mut ui.editor else { return };
     let first = editor.vms.first();
@@ -280,7 +289,7 @@ fn nearest(strip: &[Variant], now: f64, up: bool) -> Vec<&Variant> {
     side
 }
 
-/// A bound that reads well: whole next to a whole one, and beyond it is the same whole numbers.
+/// A bound that reads well. If the present one is whole, the new one is too, and the same whole values are beyond it.
 fn whole(value: f64, now: f64, direction: Direction) -> f64 {
     let whole = match direction {
         Direction::HigherIsWorse => value.floor(),
@@ -289,8 +298,8 @@ fn whole(value: f64, now: f64, direction: Direction) -> f64 {
     if now.fract() == 0.0 && whole != now { whole } else { rounded(value) }
 }
 
-/// What the engine has to be told of the newest draft, if it changed.
-pub fn drafted(ui: &mut Ui) -> Option<Effect> {
+/// Sends the newest draft, if it changed or did not arrive.
+pub fn drafted(ui: &mut Ui) -> Option<UiEffect> {
     let wanted = ui.editor.as_ref().map(|editor| editor.draft(ui.draft_seq));
     let said = ui.drafted.as_ref().map(|draft| (&draft.vms, draft.scope, &draft.text, draft.span));
     let is_known = !std::mem::take(&mut ui.draft_lost);
@@ -304,31 +313,33 @@ pub fn drafted(ui: &mut Ui) -> Option<Effect> {
     if let Some(editor) = &mut ui.editor {
         editor.seq = ui.draft_seq;
     }
-    Some(Effect::UiCommand(UiCommand::Draft(ui.drafted.clone())))
+    Some(UiEffect::UiCommand(UiCommand::Draft(ui.drafted.clone())))
 }
 
-/// Does what was answered.
-fn answered(ui: &mut Ui, answer: Edit, snapshot: &Snapshot) -> Vec<Effect> {
-    let Some(Overlay::Asks(_)) = ui.overlays.last() else { return Vec::new() };
-    let Some(Overlay::Asks(ask)) = ui.overlays.pop() else { return Vec::new() };
-    match (ask, answer) {
-        (Ask::Why(line), Edit::Take) => {
+/// Does what the operator answered to the open prompt.
+fn answered(ui: &mut Ui, answer: EditorAction, snapshot: &Snapshot) -> Vec<UiEffect> {
+    let Some(Overlay::Prompt(_)) = ui.overlays.last() else { return Vec::new() };
+    let Some(Overlay::Prompt(prompt)) = ui.overlays.pop() else { return Vec::new() };
+    match (prompt, answer) {
+        (Prompt::Why(line), EditorAction::Take) => {
             let why = Some(line.trim().to_owned()).filter(|why| !why.is_empty());
             saved(ui, why).into_iter().collect()
         }
-        (Ask::Number { vms, field, now, typed }, Edit::Take) => match nudge::typed(ui, &vms, field, &typed, snapshot) {
-            Ok(effects) => effects,
-            Err(why) => {
-                ui.say(Tone::Bad, why);
-                ui.overlays.push(Overlay::Asks(Ask::Number { vms, field, now, typed }));
-                Vec::new()
+        (Prompt::Number { vms, field, now, typed }, EditorAction::Take) => {
+            match numbers::typed(ui, &vms, field, &typed, snapshot) {
+                Ok(effects) => effects,
+                Err(why) => {
+                    ui.say(Tone::Bad, why);
+                    ui.overlays.push(Overlay::Prompt(Prompt::Number { vms, field, now, typed }));
+                    Vec::new()
+                }
             }
-        },
-        (Ask::Share { then, .. }, Edit::TheBlock | Edit::ItsOwn) => {
-            let scope = if answer == Edit::TheBlock { Scope::Block } else { Scope::Own };
+        }
+        (Prompt::Share { then, .. }, EditorAction::TheBlock | EditorAction::ItsOwn) => {
+            let scope = if answer == EditorAction::TheBlock { Scope::Block } else { Scope::Own };
             match then {
-                Then::SetValue(nudging) => nudge::scoped(ui, nudging, scope),
-                Then::Save(why) => {
+                ScopedChange::SetValue(change) => numbers::scoped(ui, change, scope),
+                ScopedChange::Save(why) => {
                     if let Some(editor) = &mut ui.editor {
                         editor.scope = scope;
                     }
@@ -336,24 +347,111 @@ fn answered(ui: &mut Ui, answer: Edit, snapshot: &Snapshot) -> Vec<Effect> {
                 }
             }
         }
-        (Ask::Conflict(_), Edit::Mine) => send_save(ui, None, true).into_iter().collect(),
-        (Ask::Conflict(_), Edit::Theirs) => {
+        (Prompt::Conflict(_), EditorAction::Mine) => send_save(ui, None, true).into_iter().collect(),
+        (Prompt::Conflict(_), EditorAction::Theirs) => {
             if let Some(editor) = &mut ui.editor {
-                // Asked for anew, so that the engine compares with what is there now.
+                // Ask for the block again, so that the engine compares with the present file.
                 editor.before = editor.text.take();
             }
             ui.say(Tone::Good, "taken from the file: ctrl-u brings yours back");
             Vec::new()
         }
-        (Ask::Unsaved, Edit::Lose) => {
+        (Prompt::Unsaved, EditorAction::Lose) => {
             ui.editor = None;
             ui.say(Tone::Good, "nothing was saved");
             Vec::new()
         }
-        (Ask::Share { .. } | Ask::Number { .. } | Ask::Why(_), Edit::GoOn) => {
+        (Prompt::Share { .. } | Prompt::Number { .. } | Prompt::Why(_), EditorAction::GoOn) => {
             ui.say(Tone::Good, "nothing was changed");
             Vec::new()
         }
         _ => Vec::new(),
+    }
+}
+
+/// Takes what a snapshot says about the draft, also while the display is frozen.
+pub fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
+    let Some(editor) = &mut ui.editor else { return };
+    if let Some(past) = snapshot.past.as_ref().filter(|past| editor.vms.first() == Some(&past.vm)) {
+        editor.past = Some(Arc::clone(past));
+    }
+    let newest = ui.draft_seq;
+    let Some(view) = snapshot.draft.as_ref().filter(|view| (editor.first..=newest).contains(&view.seq)) else { return };
+    if editor.view.as_ref().is_some_and(|known| Arc::ptr_eq(known, view)) {
+        return;
+    }
+    editor.view = Some(Arc::clone(view));
+    if view.seq < editor.seq {
+        return;
+    }
+    if editor.text.is_none() {
+        if let Saving::Refused(why) = &view.saving {
+            ui.editor = None;
+            return ui.say(Tone::Bad, format!("this policy cannot be edited: {}", tame(why)));
+        }
+        read(editor, view);
+    }
+    if let WhatIf::Told { comparison, .. } = &view.what_if {
+        editor.now = Some((editor.days, Arc::clone(comparison)));
+    }
+    let asked = editor.saving.take();
+    // A save that succeeded closes the editor, also if nobody waits for it. Other results matter only to who waits.
+    if asked.is_some() || view.saving == Saving::Done {
+        let view = Arc::clone(view);
+        show_saved(ui, &view, &asked.map_or_else(Vec::new, |(_, changes)| changes));
+    }
+}
+
+/// A command was refused, or did not reach the engine. If it was the save, the editor stops waiting, and the draft is sent
+/// again so that what-if goes on.
+pub fn refused(ui: &mut Ui, id: CommandId) {
+    if let Some(editor) = &mut ui.editor
+        && editor.saving.take_if(|(save, _)| *save == id).is_some()
+    {
+        ui.forget_draft();
+    }
+}
+
+/// Shows the block that was read, with the threshold selected, so that typing replaces it.
+fn read(editor: &mut Editor, view: &DraftView) {
+    let mut text = match editor.before.take() {
+        Some(mut before) => {
+            before.replace(&view.block.text);
+            before
+        }
+        None => Text::new(&view.block.text),
+    };
+    if !text.select_value("threshold") {
+        text.next_value(false);
+    }
+    editor.base = text.whole();
+    editor.text = Some(text);
+}
+
+fn show_saved(ui: &mut Ui, view: &DraftView, asked: &[KeyChange]) {
+    match &view.saving {
+        Saving::Not => ui.say(Tone::Bad, "not saved, and nobody says why: try again"),
+        Saving::Done => {
+            // After the save the engine reports no change: show those of the draft.
+            let changes = if view.changes.is_empty() { asked } else { &view.changes };
+            let place = if view.block.place.is_empty() { "the config" } else { &*view.block.place };
+            let what = match changes_in_words(changes) {
+                none if none.is_empty() => String::new(),
+                some => format!(": {some}"),
+            };
+            ui.editor = None;
+            ui.overlays.retain(|overlay| !matches!(overlay, Overlay::Prompt(_)));
+            ui.say(Tone::Good, tame(&format!("saved to {place} and applied{what}")));
+        }
+        Saving::Refused(why) => {
+            // The answer to a save has no what-if: send the draft again.
+            ui.forget_draft();
+            ui.say(Tone::Bad, format!("not saved: {}", tame(why)));
+        }
+        Saving::Conflict(theirs) => {
+            ui.forget_draft();
+            ui.overlays.push(Overlay::Prompt(Prompt::Conflict(Arc::clone(theirs))));
+            ui.notice = None;
+        }
     }
 }

@@ -1,30 +1,26 @@
-//! The policy editor: a policy's text, and what it would have done, told at every key.
+//! The policy editor: a policy's text, and at every key what the policy would have done.
 //!
-//! ```text
-//! text     the text, its caret, undo and its values      syntax  a line of it in pieces
-//! act      what the operator does in it                  answer  what comes back from the engine
-//! ask      the questions that lie over it                nudge   one number, without an editor
-//! screen   where everything is                           lines   the text as it is drawn
-//! panel    now and would be, in numbers                  graph   and on the VM's past
-//! ```
+//! | file | its story |
+//! | --- | --- |
+//! | `mod` | the editor's state, its actions and its questions |
+//! | `text` | the text, its caret, undo and values |
+//! | `act` | what the operator does in it, and what comes back from the engine |
+//! | `numbers` | one number of a policy, changed without an editor |
+//! | `view` | where everything is, the text as it is drawn, the questions over it |
+//! | `panel` | now and would be: in numbers, and on a VM's past |
 
 mod act;
-mod answer;
-mod graph;
-mod lines;
-mod nudge;
+mod numbers;
 mod panel;
-mod screen;
-mod syntax;
 mod text;
+mod view;
 
 use std::sync::Arc;
 
-pub use act::{act, drafted, is_typed, typed};
-pub use answer::{arrived, refused};
-pub use nudge::{change, undo};
-pub use screen::{draw, draw_ask};
-pub use text::{Cut, Go};
+pub use act::{act, arrived, drafted, is_typed, refused, typed};
+pub use numbers::{change, undo};
+pub use text::{CaretMove, Deletion};
+pub use view::{draw, draw_prompt};
 
 use self::text::Text;
 use crate::core::cluster::Span;
@@ -35,32 +31,32 @@ use crate::view::{Block, CommandId, Draft, DraftProblem, DraftView, KeyChange, P
 /// How far back what-if may look, in days.
 const DAYS: [i64; 5] = [1, 3, 7, 14, 30];
 
-/// A policy under the operator's hands.
+/// The state of the policy editor.
 #[derive(Debug, Clone)]
 pub struct Editor {
-    /// Whose: one VM's, or several marked ones'. The first one's past is replayed and drawn.
+    /// The VMs whose policy is edited. The past of the first one is replayed and drawn.
     pub vms: Vec<Arc<str>>,
     /// Which block it is saved into.
     pub scope: Scope,
-    /// Which of the spans what-if looks over.
+    /// Index into `DAYS`.
     days: usize,
     /// The text; `None` until the block has been read.
     text: Option<Text>,
-    /// The text before the file's was asked for: to be undone to.
+    /// The text before the file's block was taken, for undo.
     before: Option<Text>,
     /// The text as it was read.
     base: String,
-    /// Drafts before this one were of an editor that is closed.
+    /// The first draft of this editor; older ones were an earlier editor's.
     first: u64,
     /// The newest draft.
     seq: u64,
-    /// The newest answer, which may be of an older draft.
+    /// The newest answer; it may be about an older draft.
     view: Option<Arc<DraftView>>,
-    /// What was told last, and over which of the spans.
+    /// The last what-if, and the index of its span.
     now: Option<(usize, Arc<Comparison>)>,
     /// The past of the first VM.
     past: Option<Arc<Past>>,
-    /// A save is on its way: its command, and what it changes.
+    /// The save that is not answered yet: its command, and what it changes.
     saving: Option<(CommandId, Vec<KeyChange>)>,
 }
 
@@ -87,8 +83,7 @@ impl Editor {
         Span::from_hours(DAYS[self.days] * 24)
     }
 
-    /// How far back the graph goes: not to where nothing is recorded, in whole hours so that it is not another at every
-    /// reading.
+    /// How far back the graph goes: no further than the records, in whole hours so that it does not change at every reading.
     fn shown(&self) -> Span {
         let begins = self.past.as_ref().and_then(|past| Some(past.to.since(past.begins?)));
         let hour = Span::from_hours(1);
@@ -101,12 +96,12 @@ impl Editor {
         PastAsk { end: None, span: self.shown(), columns: size.0.saturating_mul(2) }
     }
 
-    /// Whether a save has been asked for and not been answered.
+    /// Whether a save waits for its answer.
     pub const fn is_saving(&self) -> bool {
         self.saving.is_some()
     }
 
-    /// Whether there is something in it that leaving would lose.
+    /// Whether leaving would lose changes.
     pub fn is_unsaved(&self) -> bool {
         self.text.as_ref().is_some_and(|text| text.whole() != self.base)
     }
@@ -116,7 +111,7 @@ impl Editor {
         Draft { seq, vms: self.vms.clone(), scope: self.scope, text, span: self.span() }
     }
 
-    /// The block as the file has it, as far as it is known.
+    /// The block in the file, once it is known.
     fn block(&self) -> Option<&Arc<Block>> {
         self.view.as_ref().map(|view| &view.block)
     }
@@ -130,7 +125,7 @@ impl Editor {
         self.fresh().map_or(&[], |view| &view.problems)
     }
 
-    /// What the newest draft would have done, if that is told.
+    /// What the newest draft would have done, once it is known.
     fn told(&self) -> Option<&Comparison> {
         match &self.fresh()?.what_if {
             WhatIf::Told { comparison, .. } => Some(comparison),
@@ -138,7 +133,7 @@ impl Editor {
         }
     }
 
-    /// What the settings as they are would have done: the same whatever is drafted, as long as the span is.
+    /// What the present settings would have done. It depends only on the span, not on the draft.
     fn now(&self) -> Option<&ComparedSide> {
         self.now.as_ref().filter(|(days, _)| *days == self.days).map(|(_, comparison)| &comparison.old)
     }
@@ -171,18 +166,18 @@ fn changes_in_words(changes: &[KeyChange]) -> String {
     changes.iter().map(change).collect::<Vec<_>>().join(", ")
 }
 
-/// A question, or a line to be typed.
+/// A question over the editor, or over a screen for one number.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ask {
+pub enum Prompt {
     /// Why this is saved.
     Why(String),
-    /// A number in place of one of a policy's.
+    /// A new value for a policy's number.
     Number {
         /// Of these VMs.
         vms: Vec<Arc<str>>,
         /// This one.
         field: Field,
-        /// As it is; `None` if they differ.
+        /// The present value; `None` if the VMs differ.
         now: Option<f64>,
         /// What was typed.
         typed: String,
@@ -191,43 +186,43 @@ pub enum Ask {
     Share {
         /// In words.
         question: String,
-        /// What is done then.
-        then: Then,
+        /// What is done with the answer.
+        then: ScopedChange,
     },
-    /// The file was changed meanwhile: its block.
+    /// The file was changed meanwhile; this is its block.
     Conflict(Arc<Block>),
-    /// What is not saved would be lost.
+    /// Leaving would lose changes.
     Unsaved,
 }
 
-/// What is done once it is known which block.
+/// What is done once the operator has chosen which block.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Then {
-    /// The draft is saved, with this reason.
+pub enum ScopedChange {
+    /// Save the draft, with this reason.
     Save(Option<String>),
-    /// Numbers are changed.
-    SetValue(Nudging),
+    /// Change numbers.
+    SetValue(NumberChange),
 }
 
-/// Numbers that are to be changed.
+/// A change of one number of one or several VMs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Nudging {
+pub struct NumberChange {
     /// Which of a policy's numbers.
     pub field: Field,
-    /// Of which VM, from what if that is known, to what.
+    /// Each VM, its present value if that is known, and the new one.
     pub to: Vec<(Arc<str>, Option<f64>, f64)>,
 }
 
-/// Something done in the editor, to it, or to one number of a policy.
+/// An action of the policy editor, or on one number of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edit {
+pub enum EditorAction {
     /// Open it on the selected VM, or on the marked ones.
     Open,
     /// Type a number in place of the chosen one.
     Number,
     /// Save and apply.
     Save,
-    /// The same, and say why.
+    /// Ask for a reason, then save.
     SaveWhy,
     /// Leave it.
     Leave,
@@ -247,17 +242,17 @@ pub enum Edit {
     Shorter,
     /// What-if looks further back.
     Longer,
-    /// The next span of them, round and round.
+    /// What-if looks over the next span; after the longest comes the shortest.
     Days,
     /// The shared block, or one of its own.
     Scope,
     /// Break the line.
     Newline,
     /// Move the caret.
-    Go(Go),
-    /// Take something out.
-    Cut(Cut),
-    /// Wait no longer for an answer.
+    Go(CaretMove),
+    /// Delete something.
+    Cut(Deletion),
+    /// Stop waiting for an answer.
     StopWaiting,
     /// Answer: into the block, whoever uses it.
     TheBlock,

@@ -1,44 +1,45 @@
-//! Now and would be, in numbers: the sentence, the table, the first differences, the strip.
+//! Now and would be: in numbers, and on the first VM's past.
 
 use ratatui::layout::Rect;
 
-use super::{DAYS, Editor};
+use crate::console::editor::{DAYS, Editor};
 use crate::console::text::{Zone, rounded, width};
 use crate::console::theme::Role;
-use crate::console::widgets::Canvas;
+use crate::console::ui::Ui;
+use crate::console::widgets::{Canvas, Graph, Scale};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::{counted, duration, exact, number};
 use crate::core::insight::{ComparedSide, Comparison};
 use crate::core::policy::{Decision, Field};
-use crate::view::{WhatIf, what_if_word};
+use crate::view::{BoundsFrom, Mark, MarkKind, Past, Snapshot, WhatIf, what_if_word};
 
 /// Columns of the table.
 pub const TABLE: u16 = 40;
 
 /// A line of the table.
-struct Line {
+struct TableRow {
     label: &'static str,
     of: fn(&ComparedSide) -> String,
-    /// Whether it is worth a line.
+    /// Whether the row is shown.
     is_there: fn(&ComparedSide) -> bool,
 }
 
-const LINES: [Line; 7] = [
-    Line { label: "moves", of: |tried| tried.outcome.moves.to_string(), is_there: |_| true },
-    Line { label: "quick repeats", of: |tried| tried.outcome.quick_moves.to_string(), is_there: |_| true },
-    Line { label: "beyond (own bound)", of: |tried| measured_time(tried.outcome.beyond_s), is_there: |_| true },
-    Line { label: "requests an hour", of: |tried| number(tried.requests_per_hour), is_there: |_| true },
-    Line {
+const TABLE_ROWS: [TableRow; 7] = [
+    TableRow { label: "moves", of: |tried| tried.outcome.moves.to_string(), is_there: |_| true },
+    TableRow { label: "quick repeats", of: |tried| tried.outcome.quick_moves.to_string(), is_there: |_| true },
+    TableRow { label: "beyond (own bound)", of: |tried| measured_time(tried.outcome.beyond_s), is_there: |_| true },
+    TableRow { label: "requests an hour", of: |tried| number(tried.requests_per_hour), is_there: |_| true },
+    TableRow {
         label: "moves to base",
         of: |tried| tried.outcome.moves_to_base.to_string(),
         is_there: |tried| tried.outcome.moves_to_base > 0,
     },
-    Line {
+    TableRow {
         label: "time at base",
         of: |tried| measured_time(tried.at_base.secs_f64()),
         is_there: |tried| tried.at_base > Span::ZERO,
     },
-    Line { label: "cost", of: |tried| number(tried.cost), is_there: |tried| tried.cost > 0.0 },
+    TableRow { label: "cost", of: |tried| number(tried.cost), is_there: |tried| tried.cost > 0.0 },
 ];
 
 /// A measured time of so many seconds, to the nearest second or minute: `duration` alone rounds up.
@@ -57,7 +58,7 @@ fn days(editor: &Editor, comparison: &Comparison) -> String {
     asked
 }
 
-/// What the text would have done, in one plain sentence; of several VMs of all together in a second one.
+/// What the text would have done, in one sentence; for several VMs, one for all and one for the first.
 pub fn sentences(editor: &Editor) -> Vec<(String, Role)> {
     let asked = counted(DAYS[editor.days] as usize, "day", "days");
     let Some(view) = editor.fresh() else {
@@ -96,11 +97,11 @@ const fn column(area: Rect) -> u16 {
     if area.width < TABLE { 9 } else { 10 }
 }
 
-/// Lines of the table that have something to say.
-fn there(editor: &Editor) -> impl Iterator<Item = &'static Line> + '_ {
+/// The rows of the table that are shown.
+fn there(editor: &Editor) -> impl Iterator<Item = &'static TableRow> + '_ {
     let (now, would) = (editor.now(), editor.told().map(|comparison| &comparison.new));
     let nothing = now.is_none() && would.is_none();
-    LINES.iter().filter(move |line| {
+    TABLE_ROWS.iter().filter(move |line| {
         let is_there = now.into_iter().chain(would).any(|tried| (line.is_there)(tried));
         is_there || nothing && matches!(line.label, "moves" | "quick repeats")
     })
@@ -111,30 +112,30 @@ pub fn lines(editor: &Editor) -> u16 {
     there(editor).count() as u16 + 1
 }
 
-/// Now against would be; what has not been told yet is `…`.
-pub fn table(pen: &mut Canvas<'_>, area: Rect, editor: &Editor) {
+/// Draws now beside would be; an unknown number is `…`.
+pub fn table(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor) {
     let (now, would) = (editor.now(), editor.told());
     let column = column(area);
     let label = area.width.saturating_sub(2 * column);
     let mut y = area.y;
-    let mut line = |pen: &mut Canvas<'_>, text: &str, cells: [(&str, Role); 2], role| {
+    let mut line = |canvas: &mut Canvas<'_>, text: &str, cells: [(&str, Role); 2], role| {
         if y >= area.bottom() {
             return;
         }
-        pen.put(area.x, y, label, text, role);
+        canvas.put(area.x, y, label, text, role);
         for (i, (cell, role)) in cells.into_iter().enumerate() {
-            pen.put_right(area.x + label + column * i as u16, y, column, cell, role);
+            canvas.put_right(area.x + label + column * i as u16, y, column, cell, role);
         }
         y += 1;
     };
-    line(pen, "what if", [("now", Role::Head), ("would be", Role::Head)], Role::Head);
+    line(canvas, "what if", [("now", Role::Head), ("would be", Role::Head)], Role::Head);
     for row in there(editor) {
         let [old, new] = [now, would.map(|c| &c.new)].map(|tried| tried.map(row.of));
         let role = if new.is_some() && old != new { Role::Strong } else { Role::Text };
         let told =
             |cell: &Option<String>, role| cell.as_ref().map_or(("…".to_owned(), Role::Quiet), |c| (c.clone(), role));
         let (old, new) = (told(&old, Role::Quiet), told(&new, role));
-        line(pen, row.label, [(&old.0, old.1), (&new.0, new.1)], Role::Text);
+        line(canvas, row.label, [(&old.0, old.1), (&new.0, new.1)], Role::Text);
     }
 }
 
@@ -142,19 +143,19 @@ fn instant(zone: Zone, at: Timestamp) -> String {
     zone.read(at).format("%a %-d %b %H:%M").to_string()
 }
 
-/// The first instants at which they differ, in the table's columns.
-pub fn differences(pen: &mut Canvas<'_>, area: Rect, comparison: &Comparison, zone: Zone) {
+/// Draws the first instants at which the decisions differ, in the table's columns.
+pub fn differences(canvas: &mut Canvas<'_>, area: Rect, comparison: &Comparison, zone: Zone) {
     let label = area.width.saturating_sub(2 * column(area));
     if comparison.differences.is_empty() {
-        pen.put(area.x, area.y, area.width, "they never differ", Role::Quiet);
+        canvas.put(area.x, area.y, area.width, "they never differ", Role::Quiet);
         return;
     }
-    pen.put(area.x, area.y, label, "first differences", Role::Head);
+    canvas.put(area.x, area.y, label, "first differences", Role::Head);
     for (y, difference) in (area.y + 1..area.bottom()).zip(&comparison.differences) {
-        pen.put(area.x, y, label, &instant(zone, difference.at), Role::Text);
+        canvas.put(area.x, y, label, &instant(zone, difference.at), Role::Text);
         for (i, decision) in [difference.old, difference.new].into_iter().enumerate() {
             let role = if decision == Decision::Stay { Role::Quiet } else { Role::Strong };
-            pen.put_right(area.x + label + column(area) * i as u16, y, column(area), what_if_word(decision), role);
+            canvas.put_right(area.x + label + column(area) * i as u16, y, column(area), what_if_word(decision), role);
         }
     }
 }
@@ -162,13 +163,13 @@ pub fn differences(pen: &mut Canvas<'_>, area: Rect, comparison: &Comparison, zo
 /// Lines of the strip.
 pub const STRIP: u16 = 3;
 
-/// Moves under bounds and tarries around the text's.
-pub fn strip(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, comparison: &Comparison) {
+/// Draws how many moves nearby thresholds and tarries would make.
+pub fn strip(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, comparison: &Comparison) {
     let text = editor.text.as_ref();
     let number_of = |field: Field| text.and_then(|text| text.value(field.key())?.replace('_', "").parse::<f64>().ok());
     let Some(here) = number_of(Field::Threshold) else { return };
     if comparison.strip.is_empty() {
-        pen.put(area.x, area.y, area.width, "around it: counting …", Role::Quiet);
+        canvas.put(area.x, area.y, area.width, "around it: counting …", Role::Quiet);
         return;
     }
     let moves = comparison.new.outcome.moves;
@@ -185,7 +186,7 @@ pub fn strip(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, comparison: &Com
     cells.sort_by(|a, b| a.0.total_cmp(&b.0));
     let label = 10;
     while cells.len() > 3 && usize::from(area.width.saturating_sub(label)) < cells.len() * 6 {
-        // The outermost go first, the text's own never.
+        // Drop the outermost cells first, but never the text's own.
         if cells.last().is_some_and(|cell| !cell.2) {
             cells.pop();
         }
@@ -193,17 +194,17 @@ pub fn strip(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, comparison: &Com
             cells.remove(0);
         }
     }
-    pen.put(area.x, area.y, label, "threshold", Role::Head);
-    pen.put(area.x, area.y + 1, label, "moves", Role::Text);
+    canvas.put(area.x, area.y, label, "threshold", Role::Head);
+    canvas.put(area.x, area.y + 1, label, "moves", Role::Text);
     let column = 6;
     for (i, (at, moves, is_here)) in cells.iter().enumerate() {
         let x = area.x + label + column * i as u16;
         let shown = exact(rounded(*at));
         let shown = if width(&shown) + 2 > usize::from(column) { number(*at) } else { shown };
         let shown = if *is_here { format!("[{shown}]") } else { format!("{shown} ") };
-        pen.put_right(x, area.y, column, &shown, if *is_here { Role::Strong } else { Role::Quiet });
+        canvas.put_right(x, area.y, column, &shown, if *is_here { Role::Strong } else { Role::Quiet });
         let role = if *is_here { Role::Strong } else { Role::Text };
-        pen.put_right(x, area.y + 1, column, &format!("{moves} "), role);
+        canvas.put_right(x, area.y + 1, column, &format!("{moves} "), role);
     }
     if area.height < STRIP {
         return;
@@ -211,5 +212,112 @@ pub fn strip(pen: &mut Canvas<'_>, area: Rect, editor: &Editor, comparison: &Com
     let tarries = comparison.strip.iter().filter(is_tarry);
     let told: Vec<String> =
         tarries.map(|v| format!("tarry {}: {}", v.tarry, counted(v.moves, "move", "moves"))).collect();
-    pen.put(area.x, area.y + 2, area.width, &told.join("   "), Role::Quiet);
+    canvas.put(area.x, area.y + 2, area.width, &told.join("   "), Role::Quiet);
+}
+
+/// Columns beside the plot for labels.
+const LEFT: u16 = 8;
+const RIGHT: u16 = 11;
+/// Lines of marks below the plot.
+const MARKS: u16 = 2;
+
+/// Draws the first VM's past with the present bounds and those of the text, and the moves under both.
+pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
+    let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
+    let past = editor.past.as_deref().filter(|past| past.ask.span == editor.shown() || past.ask.span == editor.span());
+    let (plot, site) =
+        (Rect { height: area.height.saturating_sub(MARKS), ..area }, first.is_some_and(|row| row.policy == "site"));
+    let nothing = match past {
+        None => Some("reading the history …".to_owned()),
+        Some(Past { trouble: Some(why), .. }) => Some(format!("no history: {why}")),
+        Some(past) if !past.bands.iter().any(|band| band.samples > 0) => {
+            Some("no history yet: it fills as samples come".to_owned())
+        }
+        Some(_) => None,
+    };
+    let (Some(past), None) = (past, &nothing) else {
+        canvas.put(area.x + 1, area.y, area.width - 1, &nothing.unwrap_or_default(), Role::Quiet);
+        return;
+    };
+    let would = would_be(editor);
+    let (moves, edits): (Vec<&Mark>, Vec<&Mark>) =
+        past.marks.iter().partition(|mark| matches!(mark.kind, MarkKind::Moved(_)));
+    let edits: Vec<Mark> = edits.into_iter().cloned().collect();
+    // The present bounds are compared with the text, not the bounds of that time.
+    let now = first.map(|row| BoundsFrom { at: past.from, high: row.high, low: row.low, direction: row.direction });
+    let graph = Graph {
+        bands: &past.bands,
+        longest_step: past.longest_step,
+        bounds: now.as_slice(),
+        also: &would,
+        inclusive: site,
+        marks: &edits,
+        gaps: &past.gaps,
+        rests: &past.rests,
+        from: past.from,
+        span: past.to.since(past.from),
+        live: true,
+        cursor: None,
+        zone: ui.zone,
+        left: LEFT,
+        right: RIGHT,
+    };
+    let Some(scale) = graph.draw(canvas, plot) else { return };
+    let bounds = graph.bounds.last().map_or([None, None], |last| [last.high, last.low]);
+    bound_lines(canvas, &scale, &bounds.into_iter().flatten().collect::<Vec<_>>(), &would);
+    let made: Vec<Timestamp> = moves.iter().map(|mark| mark.at).collect();
+    let [moved, _] = canvas.glyphs.marks;
+    mark_line(canvas, &scale, plot.bottom(), ("made", moved, Role::Mark), Some(&made));
+    let told = editor.told().map(|comparison| &comparison.new.outcome.move_at[..]);
+    mark_line(canvas, &scale, plot.bottom() + 1, ("would be", moved, Role::Key), told);
+}
+
+/// The bounds in the text that can be read.
+fn would_be(editor: &Editor) -> Vec<f64> {
+    let bound = |field: Field| {
+        let value = editor.text.as_ref()?.value(field.key())?.replace('_', "").parse::<f64>().ok()?;
+        value.is_finite().then_some(value)
+    };
+    [Field::Threshold, Field::LowThreshold].into_iter().filter_map(bound).collect()
+}
+
+/// Draws a line for every bound that the text changes, behind the readings, and labels old and new.
+fn bound_lines(canvas: &mut Canvas<'_>, scale: &Scale, now: &[f64], would: &[f64]) {
+    let (x, room) = (scale.plot.right() + 1, RIGHT - 1);
+    let label = |canvas: &mut Canvas<'_>, y: u16, text: &str, bound: f64, role: Role| {
+        let text = if width(text) > usize::from(room) { exact(bound) } else { text.to_owned() };
+        canvas.put(x, y, room, &format!("{text:<10}"), role);
+    };
+    let rows: Vec<u16> = would.iter().map(|bound| scale.row(*bound)).collect();
+    for bound in now.iter().filter(|bound| !would.contains(bound)) {
+        // If both fall into one row, they share a label.
+        if !rows.contains(&scale.row(*bound)) {
+            label(canvas, scale.row(*bound), &format!("{} now", exact(*bound)), *bound, Role::Bound);
+        }
+    }
+    for bound in would.iter().filter(|bound| !now.contains(bound)) {
+        let y = scale.row(*bound);
+        let hidden = now.iter().find(|other| !would.contains(other) && scale.row(**other) == y);
+        for x in (scale.plot.left()..scale.plot.right()).step_by(2) {
+            if canvas.is_free(x, y) {
+                canvas.glyph(x, y, canvas.glyphs.dash, Role::Key);
+            }
+        }
+        match hidden {
+            Some(other) => label(canvas, y, &format!("{} → {}", exact(*other), exact(*bound)), *bound, Role::Key),
+            None => label(canvas, y, &format!("{} new", exact(*bound)), *bound, Role::Key),
+        }
+    }
+}
+
+/// Draws instants as marks in one line, with their count.
+fn mark_line(canvas: &mut Canvas<'_>, scale: &Scale, y: u16, look: (&str, &str, Role), instants: Option<&[Timestamp]>) {
+    let (word, glyph, role) = look;
+    let plot = scale.plot;
+    canvas.put_right(plot.x.saturating_sub(LEFT + 1), y, LEFT, word, Role::Quiet);
+    let count = instants.map_or_else(|| "…".to_owned(), |instants| instants.len().to_string());
+    for x in instants.unwrap_or_default().iter().filter_map(|at| scale.column(*at)) {
+        canvas.glyph(x, y, glyph, role);
+    }
+    canvas.put(plot.right() + 1, y, RIGHT - 1, &count, role);
 }

@@ -1,25 +1,25 @@
-//! The text being edited: the text area with undo in steps one would take, and its values as fields.
+//! The text being edited: a text area whose undo takes back whole steps, whose values can be selected, and whose lines have
+//! tokens.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use tui_textarea::{CursorMove, TextArea};
 
-use super::syntax;
 use crate::core::format::is_hostile;
-use crate::core::scanner::key_and_value;
+use crate::core::scanner::{Scanner, TokenKind, key_and_value};
 
 /// Edits kept for undo.
 const KEPT: usize = 2_000;
-/// Characters a text may have: a paste by mistake must not stop the console.
+/// The most characters of a text: a wrong paste must not stop the console.
 const LONGEST: usize = 20_000;
 
-/// A place in the text: a line and a character in it, both from 0.
+/// A line and a character in it, both from 0.
 pub type Place = (usize, usize);
 
 /// Where the caret goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Go {
+pub enum CaretMove {
     /// A character back.
     Left,
     /// A character on.
@@ -42,12 +42,12 @@ pub enum Go {
     Bottom,
 }
 
-/// What of the text goes.
+/// What is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub enum Deletion {
     /// The character before the caret.
     Before,
-    /// The character behind it.
+    /// The character after the caret.
     Behind,
     /// The word before it.
     Word,
@@ -59,13 +59,13 @@ pub enum Cut {
 #[derive(Debug, Clone)]
 pub struct Text {
     area: TextArea<'static>,
-    /// Edits in the area's history that are done, not undone.
+    /// How many edits of the area's history are done, not undone.
     done: usize,
-    /// Edits that are undone together with the one before them.
+    /// Edits that undo takes back together with the one before.
     joined: BTreeSet<usize>,
-    /// The last edit was a typed character: the next one belongs to it.
+    /// Whether the last edit was a typed character; the next one joins it.
     is_typing: bool,
-    /// The text ended with a line break, which is no line of its own on screen.
+    /// Whether the text ended with a line break, which is not shown as a line.
     has_tail: bool,
 }
 
@@ -99,12 +99,12 @@ impl Text {
         (at.0, at.1)
     }
 
-    /// What is selected, from and to; the end is the place behind it.
+    /// The start of the selection, and the position after its end.
     pub fn selection(&self) -> Option<(Place, Place)> {
         self.area.selection_range().filter(|(from, to)| from != to)
     }
 
-    /// Types a character in place of what is selected; a control character is none.
+    /// Types a character over the selection; a hostile character is ignored.
     pub fn type_char(&mut self, c: char) {
         if is_hostile(c) {
             return;
@@ -128,7 +128,7 @@ impl Text {
         }
     }
 
-    /// Puts in what was pasted: its lines, without control characters. `false`: it is too long, and nothing was changed.
+    /// Inserts pasted lines without hostile characters. `false`: it is too long, and nothing was changed.
     pub fn paste(&mut self, pasted: &str) -> bool {
         if self.is_full(pasted.chars().count()) {
             return false;
@@ -139,23 +139,23 @@ impl Text {
         true
     }
 
-    /// Takes something out; what is selected, if something is.
-    pub fn cut(&mut self, cut: Cut) {
+    /// Deletes the selection, or else what `cut` says.
+    pub fn cut(&mut self, cut: Deletion) {
         if self.cut_selection() {
             return;
         }
         let was_cut = match cut {
-            Cut::Before => self.area.delete_char(),
-            Cut::Behind => self.area.delete_next_char(),
-            Cut::Word => self.area.delete_word(),
-            Cut::Rest => self.area.delete_line_by_end(),
+            Deletion::Before => self.area.delete_char(),
+            Deletion::Behind => self.area.delete_next_char(),
+            Deletion::Word => self.area.delete_word(),
+            Deletion::Rest => self.area.delete_line_by_end(),
         };
         if was_cut {
             self.edited(false);
         }
     }
 
-    /// Takes the last step back. Says whether there was one.
+    /// Undoes the last step. Returns whether there was one.
     pub fn undo(&mut self) -> bool {
         let mut was_undone = false;
         while self.done > 0 && self.area.undo() {
@@ -169,7 +169,7 @@ impl Text {
         was_undone
     }
 
-    /// Does the last undone step again. Says whether there was one.
+    /// Redoes the last undone step. Returns whether there was one.
     pub fn redo(&mut self) -> bool {
         let mut was_redone = false;
         while self.area.redo() {
@@ -183,20 +183,20 @@ impl Text {
         was_redone
     }
 
-    /// Moves the caret; nothing is selected any more.
-    pub fn go(&mut self, to: Go) {
+    /// Moves the caret and clears the selection.
+    pub fn go(&mut self, to: CaretMove) {
         self.area.cancel_selection();
         self.area.move_cursor(match to {
-            Go::Left => CursorMove::Back,
-            Go::Right => CursorMove::Forward,
-            Go::Up => CursorMove::Up,
-            Go::Down => CursorMove::Down,
-            Go::WordLeft => CursorMove::WordBack,
-            Go::WordRight => CursorMove::WordForward,
-            Go::LineStart => CursorMove::Head,
-            Go::LineEnd => CursorMove::End,
-            Go::Top => CursorMove::Top,
-            Go::Bottom => CursorMove::Bottom,
+            CaretMove::Left => CursorMove::Back,
+            CaretMove::Right => CursorMove::Forward,
+            CaretMove::Up => CursorMove::Up,
+            CaretMove::Down => CursorMove::Down,
+            CaretMove::WordLeft => CursorMove::WordBack,
+            CaretMove::WordRight => CursorMove::WordForward,
+            CaretMove::LineStart => CursorMove::Head,
+            CaretMove::LineEnd => CursorMove::End,
+            CaretMove::Top => CursorMove::Top,
+            CaretMove::Bottom => CursorMove::Bottom,
         });
         self.is_typing = false;
     }
@@ -209,7 +209,7 @@ impl Text {
         self.is_typing = false;
     }
 
-    /// Selects the next value, or the one before, round and round.
+    /// Selects the next value or the one before; after the last comes the first.
     pub fn next_value(&mut self, back: bool) {
         let values: Vec<(usize, Range<usize>)> = self.values().collect();
         let at = self.selection().map_or(self.caret(), |(from, _)| from);
@@ -217,7 +217,7 @@ impl Text {
         let next = if back {
             values.iter().rev().find(|value| place(value) < at).or(values.last())
         } else {
-            // Without a selection the caret may stand right before the value that is wanted.
+            // Without a selection, the value at the caret is the next one.
             let is_taken = self.selection().is_some();
             let is_on = |value: &&(usize, Range<usize>)| place(value) > at || !is_taken && place(value) == at;
             values.iter().find(is_on).or(values.first())
@@ -227,7 +227,7 @@ impl Text {
         }
     }
 
-    /// Selects a key's value, if the text has that key with one.
+    /// Selects a key's value. Returns whether the key has one.
     pub fn select_value(&mut self, key: &str) -> bool {
         let found = self.values().find(|(line, _)| self.sets(*line, key));
         let is_found = found.is_some();
@@ -237,13 +237,13 @@ impl Text {
         is_found
     }
 
-    /// A key's value as it stands there.
+    /// A key's value as it is written.
     pub fn value(&self, key: &str) -> Option<String> {
         let (line, range) = self.values().find(|(line, _)| self.sets(*line, key))?;
         Some(self.lines()[line].chars().skip(range.start).take(range.len()).collect())
     }
 
-    /// Writes another value behind a key, in one step, and leaves it selected. Says whether the key is there.
+    /// Replaces a key's value in one step and leaves it selected. Returns whether the key is there.
     pub fn set_value(&mut self, key: &str, value: &str) -> bool {
         if !self.select_value(key) {
             return false;
@@ -252,7 +252,7 @@ impl Text {
         self.select_value(key)
     }
 
-    /// Another text in place of this one, in one step.
+    /// Replaces the whole text in one step.
     pub fn replace(&mut self, text: &str) {
         self.has_tail = text.ends_with('\n');
         self.area.select_all();
@@ -266,7 +266,7 @@ impl Text {
 
     fn values(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
         let lines = self.lines().iter().enumerate();
-        lines.filter_map(|(n, line)| syntax::value(line).map(|range| (n, range)))
+        lines.filter_map(|(n, line)| value_range(line).map(|range| (n, range)))
     }
 
     fn select(&mut self, line: usize, range: Range<usize>) {
@@ -293,7 +293,7 @@ impl Text {
         is_cut
     }
 
-    /// One more edit is in the area's history; `joins`: it belongs to the one before it.
+    /// Counts an edit of the area's history; `joins`: undo takes it back with the one before.
     fn edited(&mut self, joins: bool) {
         self.joined.split_off(&self.done);
         if joins && self.done > 0 {
@@ -308,9 +308,36 @@ impl Text {
     }
 }
 
-/// A line without what a terminal could be harmed by.
+/// A line without hostile characters.
 fn harmless(line: &str) -> String {
     line.strip_suffix('\r').unwrap_or(line).replace('\t', "  ").chars().filter(|c| !is_hostile(*c)).collect()
+}
+
+/// The token kind of each character of a line.
+pub fn token_kinds(line: &str) -> impl Iterator<Item = TokenKind> {
+    Scanner::new(line).flat_map(|token| std::iter::repeat_n(token.kind, count(line, token.span)))
+}
+
+/// The value after the first `=` of a line: a string without its quotes, a number or a word. In characters.
+fn value_range(line: &str) -> Option<Range<usize>> {
+    let is_sign = |span: &Range<usize>| line.get(span.clone()) == Some("=");
+    let mut after = Scanner::new(line).skip_while(|token| !is_sign(&token.span)).skip(1);
+    let token = after.find(|token| token.kind != TokenKind::Blank)?;
+    let raw = line.get(token.span.clone())?;
+    let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
+    let (head, tail) = match token.kind {
+        TokenKind::Text => (quotes, quotes),
+        TokenKind::OpenText => (quotes, 0),
+        TokenKind::Number | TokenKind::Word => (0, 0),
+        _ => return None,
+    };
+    let begin = count(line, 0..token.span.start + head);
+    Some(begin..begin + count(line, token.span.start + head..token.span.end - tail))
+}
+
+/// The characters in a range of bytes.
+fn count(line: &str, span: Range<usize>) -> usize {
+    line.get(span).map_or(0, |part| part.chars().count())
 }
 
 #[cfg(test)]
@@ -350,7 +377,7 @@ mod tests {
     fn moving_the_caret_ends_a_step() {
         let mut text = Text::new("");
         type_all(&mut text, "ab");
-        text.go(Go::LineStart);
+        text.go(CaretMove::LineStart);
         type_all(&mut text, "cd");
         assert_eq!(text.whole(), "cdab");
         text.undo();
@@ -414,12 +441,12 @@ mod tests {
                 match step {
                     0 => text.type_char('7'),
                     1 => text.newline(),
-                    2 => text.cut(Cut::Before),
-                    3 => text.cut(Cut::Word),
+                    2 => text.cut(Deletion::Before),
+                    3 => text.cut(Deletion::Word),
                     4 => text.next_value(false),
                     5 => assert!(text.paste("a = 1\nb = 2")),
-                    6 => text.go(Go::Down),
-                    7 => text.cut(Cut::Rest),
+                    6 => text.go(CaretMove::Down),
+                    7 => text.cut(Deletion::Rest),
                     _ => { text.undo(); }
                 }
             }
@@ -429,6 +456,38 @@ mod tests {
             prop_assert_eq!(text.whole(), BLOCK);
             while text.redo() {}
             prop_assert_eq!(text.whole(), end);
+        }
+    }
+
+    #[test]
+    fn each_character_is_of_a_kind() {
+        let kinds: Vec<TokenKind> = token_kinds("é = 'a").collect();
+        let [blank, sign, text] = [TokenKind::Blank, TokenKind::Sign, TokenKind::OpenText];
+        assert_eq!(kinds, [TokenKind::Stray, blank, sign, blank, text, text], "an open text ends with its line");
+    }
+
+    #[test]
+    fn a_value_is_what_one_would_type_anew() {
+        let valued = |line: &str| {
+            value_range(line).map(|range| line.chars().skip(range.start).take(range.len()).collect::<String>())
+        };
+        assert_eq!(valued("threshold = 50   # x").as_deref(), Some("50"));
+        assert_eq!(valued("kind = \"threshold\"").as_deref(), Some("threshold"));
+        assert_eq!(valued("flag=true").as_deref(), Some("true"));
+        assert_eq!(valued("zone = \"Eur").as_deref(), Some("Eur"));
+        assert_eq!(valued("low = -0.5").as_deref(), Some("-0.5"));
+        assert_eq!(valued("zone = 'Eur # é' # x").as_deref(), Some("Eur # é"));
+        assert_eq!([valued("# a = 5"), valued("tarry ="), valued("tarry = # 3"), valued("")], [None, None, None, None]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_character_of_a_line_has_a_kind(line in "\\PC{0,60}") {
+            let count = line.chars().count();
+            prop_assert_eq!(token_kinds(&line).count(), count);
+            if let Some(range) = value_range(&line) {
+                prop_assert!(range.start <= range.end && range.end <= count);
+            }
         }
     }
 }

@@ -2,36 +2,36 @@
 
 use crossterm::event::KeyCode;
 
-use super::{Action, Binding, Context, Group, Key, When};
-use crate::console::editor::{Cut, Edit, Go};
+use super::{Action, Binding, HelpGroup, KeyChord, KeyCondition, KeyContext};
+use crate::console::editor::{CaretMove, Deletion, EditorAction};
 
-const fn ch(c: char) -> Key {
-    Key { code: KeyCode::Char(c), ctrl: false }
+const fn ch(c: char) -> KeyChord {
+    KeyChord { code: KeyCode::Char(c), ctrl: false }
 }
 
-pub(super) const fn ctrl(c: char) -> Key {
-    Key { code: KeyCode::Char(c), ctrl: true }
+pub(super) const fn ctrl(c: char) -> KeyChord {
+    KeyChord { code: KeyCode::Char(c), ctrl: true }
 }
 
-const fn code(code: KeyCode) -> Key {
-    Key { code, ctrl: false }
+const fn code(code: KeyCode) -> KeyChord {
+    KeyChord { code, ctrl: false }
 }
 
-const fn with_ctrl(code: KeyCode) -> Key {
-    Key { code, ctrl: true }
+const fn with_ctrl(code: KeyCode) -> KeyChord {
+    KeyChord { code, ctrl: true }
 }
 
 macro_rules! keys {
     ($($context:ident $group:ident $shown:literal [$($key:expr),+] $action:ident $(($edit:expr))? $when:ident $short:literal $help:literal;)*) => {
         &[$(Binding {
-            context: Context::$context,
+            context: KeyContext::$context,
             keys: &[$($key),+],
             shown: $shown,
             action: Action::$action$(($edit))?,
-            when: When::$when,
+            when: KeyCondition::$when,
             short: $short,
             help: $help,
-            group: Group::$group,
+            group: HelpGroup::$group,
         }),*]
     };
 }
@@ -59,11 +59,11 @@ pub const BINDINGS: &[Binding] = keys! {
     Vm Graph "" [ch(')')] EventOn Always "" "";
     Vm Graph "n" [ch('n'), code(KeyCode::Home), code(KeyCode::End)] Now Always "now" "back to the present; also home, end";
     Activity Graph "c" [ch('c')] Scope Selected "cluster/VM" "the whole cluster, or the selected VM alone";
-    Acting Policy "e" [ch('e')] Edit(Edit::Open) Selected "edit" "edit its policy, or the marked VMs', and see what it would have done";
+    Acting Policy "e" [ch('e')] Edit(EditorAction::Open) Selected "edit" "edit its policy, or the marked VMs', and see what it would have done";
     Acting Cluster "D" [ch('D')] Drain Always "drain" "empty a host: where its VMs would go; start, pause, release";
     Acting Policy "+ -" [ch('+'), ch('=')] Raise Selected "change" "raise and lower the chosen number";
     Acting Policy "" [ch('-')] Lower Selected "" "";
-    Acting Policy "#" [ch('#')] Edit(Edit::Number) Selected "" "type the chosen number";
+    Acting Policy "#" [ch('#')] Edit(EditorAction::Number) Selected "" "type the chosen number";
     Acting Policy "t" [ch('t')] Field Selected "which" "choose which: threshold, tarry, low threshold, low tarry";
     Acting Policy "u" [ch('u')] Undo Always "undo" "take the last change of a number back";
     Fleet Table "/" [ch('/')] Filter Always "filter" "filter by name, service, policy, host, state; ! turns it round";
@@ -130,52 +130,52 @@ pub const BINDINGS: &[Binding] = keys! {
     Filter Table "ctrl-w" [ctrl('w')] EraseWord Always "word back" "";
     Filter Table "ctrl-u" [ctrl('u')] EraseLine Always "empty" "";
 
-    Editor Editor "F2 ctrl-o" [code(KeyCode::F(2)), ctrl('o')] Edit(Edit::Save) Always "save & apply" "save into the config file and apply; refused while something is wrong";
-    Editor Editor "esc" [code(KeyCode::Esc)] Edit(Edit::Leave) Always "leave" "leave; asks if something is not saved";
-    Editor Editor "F5" [code(KeyCode::F(5)), ctrl('f')] Edit(Edit::Fewer) Always "fewer moves" "the nearest bound with fewer moves: e F5 F2 eases one; also ctrl-f";
-    Editor Editor "F9" [code(KeyCode::F(9)), ctrl('t')] Edit(Edit::Scope) Shared "its own" "of a shared block: edit it, or give the VM its own; also ctrl-t";
-    Editor Editor "F6" [code(KeyCode::F(6)), ctrl('g')] Edit(Edit::More) Always "" "to the nearest one with more moves; also ctrl-g";
-    Editor Editor "tab" [code(KeyCode::Tab)] Edit(Edit::Next) Always "values" "select the next value, to type over it; shift-tab the one before";
-    Editor Editor "" [code(KeyCode::BackTab)] Edit(Edit::Previous) Always "" "";
-    Editor Editor "ctrl-u" [ctrl('u')] Edit(Edit::Undo) Always "undo" "take the last step back";
-    Editor Editor "ctrl-r" [ctrl('r')] Edit(Edit::Redo) Always "" "do it again";
-    Editor Editor "F3" [code(KeyCode::F(3)), ctrl('y')] Edit(Edit::SaveWhy) Always "save, why" "save and say why, for those who ask later; also ctrl-y";
-    Editor Editor "F8" [code(KeyCode::F(8)), ctrl('d')] Edit(Edit::Days) Always "days" "what-if over 1, 3, 7, 14, 30 days: the next; also ctrl-d";
-    Editor Editor "F7" [code(KeyCode::F(7))] Edit(Edit::Shorter) Always "" "the shorter one";
+    Editor Editor "F2 ctrl-o" [code(KeyCode::F(2)), ctrl('o')] Edit(EditorAction::Save) Always "save & apply" "save into the config file and apply; refused while something is wrong";
+    Editor Editor "esc" [code(KeyCode::Esc)] Edit(EditorAction::Leave) Always "leave" "leave; asks if something is not saved";
+    Editor Editor "F5" [code(KeyCode::F(5)), ctrl('f')] Edit(EditorAction::Fewer) Always "fewer moves" "the nearest bound with fewer moves: e F5 F2 eases one; also ctrl-f";
+    Editor Editor "F9" [code(KeyCode::F(9)), ctrl('t')] Edit(EditorAction::Scope) Shared "its own" "of a shared block: edit it, or give the VM its own; also ctrl-t";
+    Editor Editor "F6" [code(KeyCode::F(6)), ctrl('g')] Edit(EditorAction::More) Always "" "to the nearest one with more moves; also ctrl-g";
+    Editor Editor "tab" [code(KeyCode::Tab)] Edit(EditorAction::Next) Always "values" "select the next value, to type over it; shift-tab the one before";
+    Editor Editor "" [code(KeyCode::BackTab)] Edit(EditorAction::Previous) Always "" "";
+    Editor Editor "ctrl-u" [ctrl('u')] Edit(EditorAction::Undo) Always "undo" "take the last step back";
+    Editor Editor "ctrl-r" [ctrl('r')] Edit(EditorAction::Redo) Always "" "do it again";
+    Editor Editor "F3" [code(KeyCode::F(3)), ctrl('y')] Edit(EditorAction::SaveWhy) Always "save, why" "save and say why, for those who ask later; also ctrl-y";
+    Editor Editor "F8" [code(KeyCode::F(8)), ctrl('d')] Edit(EditorAction::Days) Always "days" "what-if over 1, 3, 7, 14, 30 days: the next; also ctrl-d";
+    Editor Editor "F7" [code(KeyCode::F(7))] Edit(EditorAction::Shorter) Always "" "the shorter one";
     Editor Editor "F1" [code(KeyCode::F(1))] Help Always "help" "this help";
-    Editor Editor "" [code(KeyCode::Enter)] Edit(Edit::Newline) Always "" "";
-    Editor Editor "" [code(KeyCode::Left)] Edit(Edit::Go(Go::Left)) Always "" "";
-    Editor Editor "" [code(KeyCode::Right)] Edit(Edit::Go(Go::Right)) Always "" "";
-    Editor Editor "" [code(KeyCode::Up)] Edit(Edit::Go(Go::Up)) Always "" "";
-    Editor Editor "" [code(KeyCode::Down)] Edit(Edit::Go(Go::Down)) Always "" "";
-    Editor Editor "" [with_ctrl(KeyCode::Left)] Edit(Edit::Go(Go::WordLeft)) Always "" "";
-    Editor Editor "" [with_ctrl(KeyCode::Right)] Edit(Edit::Go(Go::WordRight)) Always "" "";
-    Editor Editor "" [code(KeyCode::Home)] Edit(Edit::Go(Go::LineStart)) Always "" "";
-    Editor Editor "" [code(KeyCode::End), ctrl('e')] Edit(Edit::Go(Go::LineEnd)) Always "" "";
-    Editor Editor "" [code(KeyCode::PageUp)] Edit(Edit::Go(Go::Top)) Always "" "";
-    Editor Editor "" [code(KeyCode::PageDown)] Edit(Edit::Go(Go::Bottom)) Always "" "";
-    Editor Editor "" [code(KeyCode::Backspace), ctrl('h')] Edit(Edit::Cut(Cut::Before)) Always "" "";
-    Editor Editor "" [code(KeyCode::Delete)] Edit(Edit::Cut(Cut::Behind)) Always "" "";
-    Editor Editor "ctrl-w" [ctrl('w')] Edit(Edit::Cut(Cut::Word)) Always "" "the word before the caret goes; ctrl-k: the rest of the line";
-    Editor Editor "" [ctrl('k')] Edit(Edit::Cut(Cut::Rest)) Always "" "";
+    Editor Editor "" [code(KeyCode::Enter)] Edit(EditorAction::Newline) Always "" "";
+    Editor Editor "" [code(KeyCode::Left)] Edit(EditorAction::Go(CaretMove::Left)) Always "" "";
+    Editor Editor "" [code(KeyCode::Right)] Edit(EditorAction::Go(CaretMove::Right)) Always "" "";
+    Editor Editor "" [code(KeyCode::Up)] Edit(EditorAction::Go(CaretMove::Up)) Always "" "";
+    Editor Editor "" [code(KeyCode::Down)] Edit(EditorAction::Go(CaretMove::Down)) Always "" "";
+    Editor Editor "" [with_ctrl(KeyCode::Left)] Edit(EditorAction::Go(CaretMove::WordLeft)) Always "" "";
+    Editor Editor "" [with_ctrl(KeyCode::Right)] Edit(EditorAction::Go(CaretMove::WordRight)) Always "" "";
+    Editor Editor "" [code(KeyCode::Home)] Edit(EditorAction::Go(CaretMove::LineStart)) Always "" "";
+    Editor Editor "" [code(KeyCode::End), ctrl('e')] Edit(EditorAction::Go(CaretMove::LineEnd)) Always "" "";
+    Editor Editor "" [code(KeyCode::PageUp)] Edit(EditorAction::Go(CaretMove::Top)) Always "" "";
+    Editor Editor "" [code(KeyCode::PageDown)] Edit(EditorAction::Go(CaretMove::Bottom)) Always "" "";
+    Editor Editor "" [code(KeyCode::Backspace), ctrl('h')] Edit(EditorAction::Cut(Deletion::Before)) Always "" "";
+    Editor Editor "" [code(KeyCode::Delete)] Edit(EditorAction::Cut(Deletion::Behind)) Always "" "";
+    Editor Editor "ctrl-w" [ctrl('w')] Edit(EditorAction::Cut(Deletion::Word)) Always "" "the word before the caret goes; ctrl-k: the rest of the line";
+    Editor Editor "" [ctrl('k')] Edit(EditorAction::Cut(Deletion::Rest)) Always "" "";
 
-    Saving Editor "esc" [code(KeyCode::Esc)] Edit(Edit::StopWaiting) Always "wait no longer" "";
+    Saving Editor "esc" [code(KeyCode::Esc)] Edit(EditorAction::StopWaiting) Always "wait no longer" "";
 
-    Line Editor "enter" [code(KeyCode::Enter)] Edit(Edit::Take) Always "take it" "";
-    Line Editor "esc" [code(KeyCode::Esc)] Edit(Edit::GoOn) Always "leave it" "";
+    Line Editor "enter" [code(KeyCode::Enter)] Edit(EditorAction::Take) Always "take it" "";
+    Line Editor "esc" [code(KeyCode::Esc)] Edit(EditorAction::GoOn) Always "leave it" "";
     Line Editor "" [code(KeyCode::Backspace), ctrl('h')] Erase Always "" "";
     Line Editor "ctrl-w" [ctrl('w')] EraseWord Always "word back" "";
     Line Editor "ctrl-u" [ctrl('u')] EraseLine Always "empty" "";
 
-    Share Editor "b" [ch('b'), ch('y')] Edit(Edit::TheBlock) Always "the block" "change the block, for everybody who uses it";
-    Share Editor "o" [ch('o')] Edit(Edit::ItsOwn) Always "its own" "make it a block of its own, for this alone";
-    Share Editor "esc" [code(KeyCode::Esc), ch('n'), ch('q')] Edit(Edit::GoOn) Always "neither" "neither";
+    Share Editor "b" [ch('b'), ch('y')] Edit(EditorAction::TheBlock) Always "the block" "change the block, for everybody who uses it";
+    Share Editor "o" [ch('o')] Edit(EditorAction::ItsOwn) Always "its own" "make it a block of its own, for this alone";
+    Share Editor "esc" [code(KeyCode::Esc), ch('n'), ch('q')] Edit(EditorAction::GoOn) Always "neither" "neither";
 
-    Conflict Editor "m" [ch('m')] Edit(Edit::Mine) Always "save mine" "save mine over it";
-    Conflict Editor "t" [ch('t')] Edit(Edit::Theirs) Always "take the file's" "take the file's, mine goes";
-    Conflict Editor "esc" [code(KeyCode::Esc), ch('e'), ch('q')] Edit(Edit::GoOn) Always "go on editing" "go on editing, nothing is written";
+    Conflict Editor "m" [ch('m')] Edit(EditorAction::Mine) Always "save mine" "save mine over it";
+    Conflict Editor "t" [ch('t')] Edit(EditorAction::Theirs) Always "take the file's" "take the file's, mine goes";
+    Conflict Editor "esc" [code(KeyCode::Esc), ch('e'), ch('q')] Edit(EditorAction::GoOn) Always "go on editing" "go on editing, nothing is written";
 
-    Unsaved Editor "l" [ch('l'), ch('y')] Edit(Edit::Lose) Always "lose them" "leave and lose them";
-    Unsaved Editor "F2" [code(KeyCode::F(2)), ctrl('o'), ch('s')] Edit(Edit::Save) Always "save" "save and apply";
-    Unsaved Editor "esc" [code(KeyCode::Esc), ch('n'), ch('q')] Edit(Edit::GoOn) Always "go on" "go on editing";
+    Unsaved Editor "l" [ch('l'), ch('y')] Edit(EditorAction::Lose) Always "lose them" "leave and lose them";
+    Unsaved Editor "F2" [code(KeyCode::F(2)), ctrl('o'), ch('s')] Edit(EditorAction::Save) Always "save" "save and apply";
+    Unsaved Editor "esc" [code(KeyCode::Esc), ch('n'), ch('q')] Edit(EditorAction::GoOn) Always "go on" "go on editing";
 };

@@ -1,22 +1,19 @@
-//! One table of keys: it dispatches, it is the footer, and it is the help. So none of them can drift.
+//! One table of keys for dispatch, footer and help, so that they always agree.
 
-mod action;
 mod bindings;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-pub use action::Action;
-pub use bindings::BINDINGS;
-
-use super::editor::Ask;
-use super::ui::{Overlay, Screen, Ui};
+use crate::console::editor::{EditorAction, Prompt};
+use crate::console::ui::{Overlay, Screen, Ui};
 use crate::core::cluster::HostState;
 use crate::core::engine::{StageKind, VmState};
-use crate::view::{DrainView, MigrationView, Snapshot, VmRow};
+use crate::view::{CommandId, DrainView, MigrationView, Snapshot, VmRow};
+pub use bindings::BINDINGS;
 
-/// What takes the keys.
+/// The part of the console that takes the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Context {
+pub enum KeyContext {
     /// Always.
     Everywhere,
     /// Every screen.
@@ -55,8 +52,8 @@ pub enum Context {
     Unsaved,
 }
 
-impl Context {
-    /// Whether a key of this context does something in that one.
+impl KeyContext {
+    /// Whether a key of this context works while `now` takes the keys.
     pub const fn covers(self, now: Self) -> bool {
         match self {
             Self::Everywhere => true,
@@ -67,12 +64,12 @@ impl Context {
         }
     }
 
-    /// Whether characters are typed.
+    /// Whether characters are text here, not commands.
     pub const fn is_typed(self) -> bool {
         matches!(self, Self::Filter | Self::Editor | Self::Line)
     }
 
-    /// A screen's.
+    /// A screen's context.
     pub const fn of(screen: Screen) -> Self {
         match screen {
             Screen::Fleet => Self::Fleet,
@@ -82,9 +79,9 @@ impl Context {
     }
 }
 
-/// When a key does something.
+/// What must be true for a key to do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum KeyCondition {
     /// Always.
     Always,
     /// A VM is selected.
@@ -101,9 +98,9 @@ pub enum When {
     NotHeld,
     /// No operator has the chosen host drained, and it is up.
     CanDrain,
-    /// VMs are sent away from the chosen host.
+    /// The chosen host is being drained, and that is not paused.
     Drains,
-    /// That is paused.
+    /// The drain of the chosen host is paused.
     Paused,
     /// The chosen host is drained, or being drained.
     Drained,
@@ -113,9 +110,9 @@ pub enum When {
     Shared,
 }
 
-/// Which part of the help a key stands in.
+/// A part of the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
+pub enum HelpGroup {
     /// The selected VM.
     Vm,
     /// Its policy.
@@ -132,7 +129,7 @@ pub enum Group {
     Console,
 }
 
-impl Group {
+impl HelpGroup {
     const ALL: [Self; 6] = [Self::Vm, Self::Policy, Self::Graph, Self::Cluster, Self::Table, Self::Console];
 
     /// Its heading.
@@ -149,9 +146,9 @@ impl Group {
     }
 }
 
-/// A key as a terminal sends it. Shift shows in the character.
+/// A key with or without ctrl. Shift is part of the character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub struct KeyChord {
     code: KeyCode,
     ctrl: bool,
 }
@@ -159,60 +156,60 @@ pub struct Key {
 /// One line of the table of keys.
 #[derive(Debug)]
 pub struct Binding {
-    /// What takes it.
-    pub context: Context,
-    /// These keys.
-    pub keys: &'static [Key],
+    /// Where it works.
+    pub context: KeyContext,
+    /// The keys.
+    pub keys: &'static [KeyChord],
     /// The keys as shown.
     pub shown: &'static str,
-    /// Do this.
+    /// What they do.
     pub action: Action,
-    /// When it does something.
-    pub when: When,
+    /// When they do it.
+    pub when: KeyCondition,
     /// The footer's word; empty = not in the footer.
     pub short: &'static str,
     /// The help's words.
     pub help: &'static str,
     /// The help's part.
-    pub group: Group,
+    pub group: HelpGroup,
 }
 
 /// What takes the keys now.
-pub fn context(ui: &Ui) -> Context {
+pub fn context(ui: &Ui) -> KeyContext {
     match ui.overlays.last() {
         None => match &ui.editor {
-            Some(editor) if editor.is_saving() => Context::Saving,
-            Some(_) => Context::Editor,
-            None => Context::of(ui.screen),
+            Some(editor) if editor.is_saving() => KeyContext::Saving,
+            Some(_) => KeyContext::Editor,
+            None => KeyContext::of(ui.screen),
         },
-        Some(Overlay::Asks(ask)) => ask_context(ask),
-        Some(Overlay::Help { .. }) => Context::Help,
-        Some(Overlay::Moves { .. }) => Context::Moves,
-        Some(Overlay::Drain { .. }) => Context::Drain,
-        Some(Overlay::Confirm { .. }) => Context::Confirm,
-        Some(Overlay::Filter { .. }) => Context::Filter,
+        Some(Overlay::Prompt(prompt)) => prompt_context(prompt),
+        Some(Overlay::Help { .. }) => KeyContext::Help,
+        Some(Overlay::Moves { .. }) => KeyContext::Moves,
+        Some(Overlay::Drain { .. }) => KeyContext::Drain,
+        Some(Overlay::Confirm { .. }) => KeyContext::Confirm,
+        Some(Overlay::Filter { .. }) => KeyContext::Filter,
     }
 }
 
 /// What takes the keys while a question of the editor is open.
-pub const fn ask_context(ask: &Ask) -> Context {
-    match ask {
-        Ask::Why(_) | Ask::Number { .. } => Context::Line,
-        Ask::Share { .. } => Context::Share,
-        Ask::Conflict(_) => Context::Conflict,
-        Ask::Unsaved => Context::Unsaved,
+pub const fn prompt_context(prompt: &Prompt) -> KeyContext {
+    match prompt {
+        Prompt::Why(_) | Prompt::Number { .. } => KeyContext::Line,
+        Prompt::Share { .. } => KeyContext::Share,
+        Prompt::Conflict(_) => KeyContext::Conflict,
+        Prompt::Unsaved => KeyContext::Unsaved,
     }
 }
 
-/// What a key does now; `Err` says why it does nothing, `None` that it is no key here.
+/// The action of a key now. `Err` says why the key does nothing now; `None`: the key is not bound here.
 pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<Action, &'static str>> {
-    let key = Key { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) };
+    let key = KeyChord { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) };
     if event.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META) {
         return None;
     }
-    // What cannot be seen is not acted on: a terminal that is too small only lets its operator leave.
+    // On a terminal that is too small nothing can be seen, so only leaving works.
     let blind = ui.is_too_small();
-    let context = if blind { Context::Fleet } else { context(ui) };
+    let context = if blind { KeyContext::Fleet } else { context(ui) };
     let mut missing = None;
     for binding in BINDINGS.iter().filter(|b| b.context.covers(context)) {
         let leaves = matches!(binding.action, Action::Quit | Action::Suspend);
@@ -225,7 +222,7 @@ pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<
         missing = missing.or(Some(Err(binding.when.missing(ui, snapshot))));
     }
     match key {
-        Key { code: KeyCode::Char(c), ctrl: false } if context.is_typed() => Some(Ok(Action::Type(c))),
+        KeyChord { code: KeyCode::Char(c), ctrl: false } if context.is_typed() => Some(Ok(Action::Type(c))),
         _ => missing,
     }
 }
@@ -236,16 +233,16 @@ pub fn available<'a>(ui: &'a Ui, snapshot: &'a Snapshot) -> impl Iterator<Item =
     BINDINGS.iter().filter(move |b| b.context.covers(context) && !b.short.is_empty() && b.when.holds(ui, snapshot))
 }
 
-/// The keys of the help, by part: first those of the screen, then those that only another one has.
+/// The keys of the help, by part: first those of this screen, then those of the other screens.
 pub fn help(screen: Screen) -> Vec<(&'static str, Vec<&'static Binding>)> {
-    let here = |b: &&Binding| b.context.covers(Context::of(screen));
+    let here = |b: &&Binding| b.context.covers(KeyContext::of(screen));
     let told = || BINDINGS.iter().filter(|b| !b.help.is_empty());
-    let mut parts: Vec<_> = Group::ALL
+    let mut parts: Vec<_> = HelpGroup::ALL
         .into_iter()
         .map(|group| (group.title(), told().filter(|b| b.group == group).filter(here).collect::<Vec<_>>()))
         .collect();
     for other in Screen::ALL.into_iter().filter(|other| *other != screen) {
-        let there = |b: &&Binding| b.context.covers(Context::of(other));
+        let there = |b: &&Binding| b.context.covers(KeyContext::of(other));
         let new = told().filter(there).filter(|b| !here(b));
         let seen = |b: &&Binding, parts: &[(&str, Vec<&Binding>)]| {
             parts.iter().any(|(_, bindings)| bindings.iter().any(|known| std::ptr::eq(*known, *b)))
@@ -253,13 +250,13 @@ pub fn help(screen: Screen) -> Vec<(&'static str, Vec<&'static Binding>)> {
         let new = new.filter(|b| !seen(b, &parts)).collect();
         parts.push((other.title(), new));
     }
-    parts.push((Group::Editor.title(), told().filter(|b| b.context == Context::Editor).collect()));
+    parts.push((HelpGroup::Editor.title(), told().filter(|b| b.context == KeyContext::Editor).collect()));
     parts.retain(|(_, bindings)| !bindings.is_empty());
     parts
 }
 
-impl When {
-    /// Whether it is so now.
+impl KeyCondition {
+    /// Whether the condition is true now.
     pub fn holds(self, ui: &Ui, snapshot: &Snapshot) -> bool {
         let row = |test: fn(&VmRow) -> bool| ui.row().is_some_and(|row| test(row));
         let drain =
@@ -284,7 +281,7 @@ impl When {
         }
     }
 
-    /// Why a key does nothing when it is not so.
+    /// Why a key does nothing while the condition is false.
     fn missing(self, ui: &Ui, snapshot: &Snapshot) -> &'static str {
         match self {
             Self::Waits if snapshot.totals.waiting > 0 => "it is another VM's request that waits",
@@ -305,7 +302,7 @@ impl When {
     }
 }
 
-/// Its migration's outcome is unknown: released, it is settled by what the host says that answers.
+/// Whether the outcome of its migration is unknown. A release settles it with what the host that answers says.
 pub fn is_in_doubt(row: &VmRow) -> bool {
     row.migration.as_ref().is_some_and(|migration| migration.stage == StageKind::Unknown)
 }
@@ -314,10 +311,135 @@ fn is_held(row: &VmRow) -> bool {
     matches!(row.state, VmState::Held | VmState::Flapping) || is_in_doubt(row)
 }
 
+/// Something that changes the screen: a key, the terminal, or the engine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Leave.
+    Quit,
+    /// Read the config again.
+    Reload,
+    /// To the shell and back.
+    Suspend,
+    /// To the next line.
+    Down,
+    /// To the line before.
+    Up,
+    /// A page down.
+    PageDown,
+    /// A page up.
+    PageUp,
+    /// To the first line.
+    First,
+    /// To the last line.
+    Last,
+    /// Open the selected VM's screen.
+    Open,
+    /// Open the Activity screen.
+    Activity,
+    /// Mark the selected row, or take its mark away, and go to the next one.
+    Mark,
+    /// A shorter stretch of time.
+    ZoomIn,
+    /// A longer one.
+    ZoomOut,
+    /// The stretch before.
+    Earlier,
+    /// The stretch after.
+    Later,
+    /// Back to now.
+    Now,
+    /// The graph's cursor, one reading back.
+    CursorBack,
+    /// The graph's cursor, one reading on.
+    CursorOn,
+    /// The graph's cursor, to what happened before.
+    EventBack,
+    /// The graph's cursor, to what happened after.
+    EventOn,
+    /// The cluster's activity, or the selected VM's.
+    Scope,
+    /// Narrow the table.
+    Filter,
+    /// Sort by the next column.
+    Sort,
+    /// Sort from the other end.
+    Reverse,
+    /// Open the move dialog.
+    Moves,
+    /// Open the drain dialog.
+    Drain,
+    /// Stop sending VMs away from the chosen host.
+    PauseDrain,
+    /// Go on with it.
+    ResumeDrain,
+    /// Let the chosen host take VMs again.
+    Undrain,
+    /// Approve the selected VM's request.
+    Approve,
+    /// Deny it.
+    Deny,
+    /// Hold the selected VM.
+    Hold,
+    /// Release it.
+    Release,
+    /// Abort its migration.
+    Abort,
+    /// Raise the chosen number.
+    Raise,
+    /// Lower it.
+    Lower,
+    /// Choose which number that is.
+    Field,
+    /// Take the last change back.
+    Undo,
+    /// The next mode.
+    Mode,
+    /// The alarms have been seen.
+    Acknowledge,
+    /// All keys.
+    Help,
+    /// The next theme.
+    Theme,
+    /// Freeze the display, or go on.
+    Freeze,
+    /// Copy the why line.
+    Copy,
+    /// One step back.
+    Back,
+    /// Accept the choice.
+    Choose,
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// An action of the policy editor.
+    Edit(EditorAction),
+    /// A character into the filter.
+    Type(char),
+    /// Delete the character before the caret.
+    Erase,
+    /// Delete the word before the caret.
+    EraseWord,
+    /// Delete the line.
+    EraseLine,
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal now has this many columns and rows.
+    Resize(u16, u16),
+    /// A snapshot has come.
+    Arrived,
+    /// No snapshot has come for this many milliseconds.
+    Quiet(i64),
+    /// The engine has ended: no snapshot will come any more.
+    EngineGone,
+    /// The engine's channel was full: this command did not reach it.
+    NotSent(CommandId),
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bindings::ctrl;
     use super::*;
+    use crate::console::keymap::bindings::ctrl;
 
     #[test]
     fn no_key_is_one_of_flow_control_job_control_or_tmux() {
@@ -331,11 +453,17 @@ mod tests {
     }
 
     /// Whether two contexts take keys at the same time.
-    fn together(a: Context, b: Context) -> bool {
-        let screens = Screen::ALL.map(Context::of);
-        let others =
-            [Context::Moves, Context::Drain, Context::Confirm, Context::Help, Context::Filter, Context::Editor];
-        let asks = [Context::Saving, Context::Line, Context::Share, Context::Conflict, Context::Unsaved];
+    fn together(a: KeyContext, b: KeyContext) -> bool {
+        let screens = Screen::ALL.map(KeyContext::of);
+        let others = [
+            KeyContext::Moves,
+            KeyContext::Drain,
+            KeyContext::Confirm,
+            KeyContext::Help,
+            KeyContext::Filter,
+            KeyContext::Editor,
+        ];
+        let asks = [KeyContext::Saving, KeyContext::Line, KeyContext::Share, KeyContext::Conflict, KeyContext::Unsaved];
         let others = others.into_iter().chain(asks);
         screens.into_iter().chain(others).any(|now| a.covers(now) && b.covers(now))
     }
@@ -344,7 +472,8 @@ mod tests {
     fn no_key_means_two_things_at_once() {
         for (i, a) in BINDINGS.iter().enumerate() {
             for b in BINDINGS.iter().skip(i + 1).filter(|b| together(a.context, b.context)) {
-                let apart = [(When::NotHeld, When::Held), (When::Drains, When::Paused)].contains(&(a.when, b.when));
+                let apart = [(KeyCondition::NotHeld, KeyCondition::Held), (KeyCondition::Drains, KeyCondition::Paused)]
+                    .contains(&(a.when, b.when));
                 assert!(apart || !a.keys.iter().any(|key| b.keys.contains(key)), "{:?} and {:?}", a.action, b.action);
             }
         }
@@ -358,7 +487,7 @@ mod tests {
             for (i, binding) in helped.iter().enumerate() {
                 assert!(!helped[..i].iter().any(|before| std::ptr::eq(*before, *binding)), "{:?}", binding.action);
             }
-            for binding in BINDINGS.iter().filter(|b| b.context.covers(Context::of(screen))) {
+            for binding in BINDINGS.iter().filter(|b| b.context.covers(KeyContext::of(screen))) {
                 let paired = binding.shown.is_empty();
                 assert!(paired || helped.iter().any(|b| b.action == binding.action), "{:?}", binding.action);
             }
@@ -370,7 +499,7 @@ mod tests {
         for screen in Screen::ALL {
             let help = help(screen);
             let (_, first) = &help[0];
-            assert!(first.iter().all(|b| b.context.covers(Context::of(screen))), "{screen:?}");
+            assert!(first.iter().all(|b| b.context.covers(KeyContext::of(screen))), "{screen:?}");
         }
     }
 }

@@ -40,18 +40,18 @@ const TAKERS_REST: u16 = 32;
 const LOADS: u16 = 18;
 
 /// Draws it; the VMs from the `top`th on.
-pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
     let Some(host) = ui.drained(snapshot) else { return };
     let at = centred(area, 110, wanted(snapshot));
-    pen.frame(at, &format!("drain {}", host.name));
+    canvas.frame(at, &format!("drain {}", host.name));
     let body = Rect { x: at.x + 2, y: at.y + 1, width: at.width.saturating_sub(4), height: at.height - 2 };
     // The hosts have less than half, or what is not needed to say what comes of it: that matters more.
     let spare = body.height.saturating_sub(most_vms(snapshot) + SAID);
     let hosts_rows = snapshot.hosts().count().min(LIST) as u16 + 1;
     let listed = hosts_rows.min(spare.max(body.height * 2 / 5).max(3)).min(body.height);
-    hosts(pen, Rect { height: listed, ..body }, snapshot, ui, host);
+    hosts(canvas, Rect { height: listed, ..body }, snapshot, ui, host);
     let rest = Rect { y: body.y + listed, height: body.height - listed, ..body };
-    outcome(pen, rest, snapshot, ui, host, top);
+    outcome(canvas, rest, snapshot, ui, host, top);
 }
 
 /// Rows it wants: the same for every host that may be chosen, so that it stands still.
@@ -66,7 +66,7 @@ fn most_vms(snapshot: &Snapshot) -> u16 {
 }
 
 /// The hosts around the chosen one.
-fn hosts(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chosen: &HostView) {
+fn hosts(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chosen: &HostView) {
     let all = || snapshot.arrays.iter().flat_map(|array| array.hosts.iter().map(move |host| (array, host)));
     let rows = usize::from(area.height.saturating_sub(1));
     let (count, at) = (all().count(), all().position(|(_, host)| host.name == chosen.name).unwrap_or(0));
@@ -76,30 +76,30 @@ fn hosts(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chosen:
     let arrays = (widest(&|array, _| width(array)) as u16).clamp(3, 10);
     let names = (widest(&|_, host| width(host)) as u16).clamp(4, names_in(area.width));
     let x = area.x + 2 + arrays + 1;
-    pen.put(area.x + 2, area.y, area.width.saturating_sub(2), "HOST", Role::Head);
-    pen.put(x + names + 1, area.y, 12, "LOAD", Role::Head);
-    pen.put_right(x + names + 13, area.y, 5.min(area.right().saturating_sub(x + names + 13)), "VMS", Role::Head);
+    canvas.put(area.x + 2, area.y, area.width.saturating_sub(2), "HOST", Role::Head);
+    canvas.put(x + names + 1, area.y, 12, "LOAD", Role::Head);
+    canvas.put_right(x + names + 13, area.y, 5.min(area.right().saturating_sub(x + names + 13)), "VMS", Role::Head);
     if count > rows {
         let text = format!("{} of {count} hosts", at + 1);
-        pen.put_right(area.x, area.y, area.width, &text, Role::Faint);
+        canvas.put_right(area.x, area.y, area.width, &text, Role::Faint);
     }
     let mut last = None;
     for (y, (array, host)) in (area.y + 1..area.bottom()).zip(visible()) {
         if last != Some(&array.name) {
-            pen.put(area.x + 2, y, arrays, &array.name, Role::Quiet);
+            canvas.put(area.x + 2, y, arrays, &array.name, Role::Quiet);
         }
         last = Some(&array.name);
-        host_line(pen, Rect::new(x, y, area.right().saturating_sub(x), 1), host, names, ui);
+        host_line(canvas, Rect::new(x, y, area.right().saturating_sub(x), 1), host, names, ui);
         if host.name == chosen.name {
-            pen.put(area.x, y, 1, ">", Role::Key);
-            pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
-            pen.over(Rect::new(x, y, (width(&host.name) as u16).min(names), 1), Role::Cursor);
+            canvas.put(area.x, y, 1, ">", Role::Key);
+            canvas.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
+            canvas.over(Rect::new(x, y, (width(&host.name) as u16).min(names), 1), Role::Cursor);
         }
     }
 }
 
 /// What would come of it, or what is left of it.
-fn outcome(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host: &HostView, top: usize) {
+fn outcome(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host: &HostView, top: usize) {
     let mut y = area.y + 1;
     let room = |y: u16| area.bottom().saturating_sub(y);
     if room(y) == 0 {
@@ -107,8 +107,8 @@ fn outcome(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host:
     }
     let plan = ui.plan(snapshot);
     match &host.drain {
-        Some(drain) => progress(pen, Rect { y, height: 1, ..area }, host, drain, snapshot),
-        None => intent(pen, Rect { y, height: 1, ..area }, host, plan.map(|plan| &**plan), ui),
+        Some(drain) => progress(canvas, Rect { y, height: 1, ..area }, host, drain, snapshot),
+        None => intent(canvas, Rect { y, height: 1, ..area }, host, plan.map(|plan| &**plan), ui),
     }
     y += 1;
     let Some(plan) = plan else { return };
@@ -120,14 +120,14 @@ fn outcome(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host:
         let more = warnings.len() - i - 1;
         let last = i + 1 == most.max(1) && more > 0;
         let text = if last { format!("{warning} (+{more} more)") } else { warning.clone() };
-        let line = wrap(&text, usize::from(area.width.saturating_sub(2)), 1, pen.glyphs.cut);
+        let line = wrap(&text, usize::from(area.width.saturating_sub(2)), 1, canvas.glyphs.cut);
         let line = line.first().map_or("", String::as_str);
         if room(y) > 0 {
-            pen.line(
+            canvas.line(
                 area.x,
                 y,
                 area.width,
-                &[(pen.glyphs.verdicts[1], Role::Warning), (" ", Role::Text), (line, Role::Warning)],
+                &[(canvas.glyphs.verdicts[1], Role::Warning), (" ", Role::Text), (line, Role::Warning)],
             );
             y += 1;
         }
@@ -138,17 +138,17 @@ fn outcome(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, host:
     }
     if rest.width >= TWO_FROM {
         let split = rest.width - TAKERS.max(takers_names(&plan.hosts).min(names_in(rest.width)) + TAKERS_REST);
-        moves(pen, Rect { width: split - 2, ..rest }, snapshot, host, plan, top);
-        takers(pen, Rect { x: rest.x + split, width: rest.width - split, ..rest }, &plan.hosts);
+        moves(canvas, Rect { width: split - 2, ..rest }, snapshot, host, plan, top);
+        takers(canvas, Rect { x: rest.x + split, width: rest.width - split, ..rest }, &plan.hosts);
     } else {
         let below = (plan.hosts.len() as u16 + 1).min(rest.height / 2);
-        moves(pen, Rect { height: rest.height - below, ..rest }, snapshot, host, plan, top);
-        takers(pen, Rect { y: rest.bottom() - below, height: below, ..rest }, &plan.hosts);
+        moves(canvas, Rect { height: rest.height - below, ..rest }, snapshot, host, plan, top);
+        takers(canvas, Rect { y: rest.bottom() - below, height: below, ..rest }, &plan.hosts);
     }
 }
 
 /// What would be done.
-fn intent(pen: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlanView>, ui: &Ui) {
+fn intent(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlanView>, ui: &Ui) {
     let (text, role) = match (host.state, plan) {
         (HostState::Down, _) => ("it is down: its VMs cannot be moved live".to_owned(), Role::Alarm),
         (HostState::Unknown, _) => ("it does not answer: its VMs cannot be moved live".to_owned(), Role::Warning),
@@ -159,7 +159,7 @@ fn intent(pen: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPl
         }
         (_, Some(plan)) => (would_leave(plan), Role::Strong),
     };
-    pen.put(at.x, at.y, at.width, &text, role);
+    canvas.put(at.x, at.y, at.width, &text, role);
 }
 
 fn would_leave(plan: &DrainPlanView) -> String {
@@ -178,7 +178,7 @@ fn would_leave(plan: &DrainPlanView) -> String {
 }
 
 /// How far it is, who wants it, since when.
-fn progress(pen: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainView, snapshot: &Snapshot) {
+fn progress(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainView, snapshot: &Snapshot) {
     let (_, role) = drain_words(drain);
     let right = |x: u16| at.right().saturating_sub(x);
     let by = match (&*drain.by, drain.commanded) {
@@ -187,66 +187,66 @@ fn progress(pen: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainView, 
     };
     let since = format!("   {by}, {} ago", age(snapshot.at.since(drain.since)));
     if drain.done {
-        let x = pen.put(at.x, at.y, at.width, "drained: it takes no VMs until it is released", role);
-        pen.put(x, at.y, right(x), &since, Role::Quiet);
+        let x = canvas.put(at.x, at.y, at.width, "drained: it takes no VMs until it is released", role);
+        canvas.put(x, at.y, right(x), &since, Role::Quiet);
         return;
     }
     let word = if drain.paused { "paused    " } else { "draining  " };
-    let x = pen.put(at.x, at.y, at.width, word, role);
+    let x = canvas.put(at.x, at.y, at.width, word, role);
     let columns = (at.width / 5).clamp(5, 20).min(right(x));
-    let x = gauge(pen, x, at.y, columns, drain.moved as f32 / drain.of.max(1) as f32, role);
+    let x = gauge(canvas, x, at.y, columns, drain.moved as f32 / drain.of.max(1) as f32, role);
     let way = host.vms.iter().filter(|(_, leaving)| leaving.is_some()).count();
     let way = if way > 0 { format!(", {way} on the way") } else { String::new() };
     let stay = if drain.stuck.is_empty() { String::new() } else { format!(", {} not", drain.stuck.len()) };
     let left = format!("  {} of {} have left{way}{stay}", drain.moved, counted(drain.of as usize, "VM", "VMs"));
-    let x = pen.put(x, at.y, right(x), &left, Role::Strong);
-    pen.put(x, at.y, right(x), &since, Role::Quiet);
+    let x = canvas.put(x, at.y, right(x), &left, Role::Strong);
+    canvas.put(x, at.y, right(x), &since, Role::Quiet);
 }
 
 /// Where each VM goes; why one does not.
-fn moves(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, host: &HostView, plan: &DrainPlanView, top: usize) {
+fn moves(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, host: &HostView, plan: &DrainPlanView, top: usize) {
     let rows = usize::from(area.height - 1);
     let top = top.min(plan.moves.len().saturating_sub(rows));
     let shown = || plan.moves.iter().skip(top).take(rows);
     let names = shown().map(|planned| width(&planned.vm)).max().unwrap_or(0).clamp(4, 16) as u16;
-    pen.put(area.x, area.y, area.width, "VM", Role::Head);
-    pen.put(area.x + names + 2, area.y, area.width.saturating_sub(names + 2), "WHERE TO", Role::Head);
+    canvas.put(area.x, area.y, area.width, "VM", Role::Head);
+    canvas.put(area.x + names + 2, area.y, area.width.saturating_sub(names + 2), "WHERE TO", Role::Head);
     if plan.moves.len() > rows {
         let text = format!("{} to {} of {}: pgdn, pgup", top + 1, top + rows, plan.moves.len());
-        pen.put_right(area.x, area.y, area.width, &text, Role::Faint);
+        canvas.put_right(area.x, area.y, area.width, &text, Role::Faint);
     }
     for (y, planned) in (area.y + 1..area.bottom()).zip(shown()) {
-        pen.put(area.x, y, names, &planned.vm, Role::Text);
+        canvas.put(area.x, y, names, &planned.vm, Role::Text);
         let x = area.x + names + 2;
         let at = Rect::new(x, y, area.right().saturating_sub(x), 1);
         let stays = host.drain.iter().flat_map(|drain| &drain.stuck).find(|(vm, _)| *vm == planned.vm);
         let row = snapshot.moving.iter().find(|row| row.name == planned.vm);
         match (row, stays) {
-            (Some(row), _) => migrating(pen, at, row),
-            (None, Some((_, why))) => blocked(pen, at, why),
-            (None, None) => one(pen, at, planned),
+            (Some(row), _) => migrating(canvas, at, row),
+            (None, Some((_, why))) => blocked(canvas, at, why),
+            (None, None) => one(canvas, at, planned),
         }
     }
 }
 
-fn one(pen: &mut Canvas<'_>, at: Rect, planned: &PlannedView) {
+fn one(canvas: &mut Canvas<'_>, at: Rect, planned: &PlannedView) {
     let to = match &planned.to {
         Ok(to) => to,
-        Err(why) => return blocked(pen, at, why),
+        Err(why) => return blocked(canvas, at, why),
     };
-    let x = pen.line(at.x, at.y, at.width, &[("> ", Role::Moving), (to, Role::Text)]) + 2;
+    let x = canvas.line(at.x, at.y, at.width, &[("> ", Role::Moving), (to, Role::Text)]) + 2;
     if let Some(warning) = planned.warnings.first() {
         let more =
             if planned.warnings.len() > 1 { format!(" (+{})", planned.warnings.len() - 1) } else { String::new() };
         let text = format!("{warning}{more}");
-        let pieces = [(pen.glyphs.verdicts[1], Role::Warning), (" ", Role::Text), (&*text, Role::Quiet)];
-        pen.line(x, at.y, at.right().saturating_sub(x), &pieces);
+        let pieces = [(canvas.glyphs.verdicts[1], Role::Warning), (" ", Role::Text), (&*text, Role::Quiet)];
+        canvas.line(x, at.y, at.right().saturating_sub(x), &pieces);
     }
 }
 
-fn blocked(pen: &mut Canvas<'_>, at: Rect, why: &str) {
-    let pieces = [(pen.glyphs.verdicts[2], Role::Alarm), (" stays: ", Role::Alarm), (why, Role::Text)];
-    pen.line(at.x, at.y, at.width, &pieces);
+fn blocked(canvas: &mut Canvas<'_>, at: Rect, why: &str) {
+    let pieces = [(canvas.glyphs.verdicts[2], Role::Alarm), (" stays: ", Role::Alarm), (why, Role::Text)];
+    canvas.line(at.x, at.y, at.width, &pieces);
 }
 
 fn takers_names(takers: &[TakerView]) -> u16 {
@@ -254,39 +254,39 @@ fn takers_names(takers: &[TakerView]) -> u16 {
 }
 
 /// What the hosts that take them have now and would have then.
-fn takers(pen: &mut Canvas<'_>, area: Rect, takers: &[TakerView]) {
+fn takers(canvas: &mut Canvas<'_>, area: Rect, takers: &[TakerView]) {
     let names = takers_names(takers).min(area.width.saturating_sub(TAKERS_REST));
     let x = area.x + names + 2;
     let room = |x: u16| area.right().saturating_sub(x);
-    pen.put(area.x, area.y, area.width, "TAKES", Role::Head);
-    pen.put(x, area.y, room(x), "LOAD NOW > AFTER", Role::Head);
-    pen.put(x + LOADS + 2, area.y, room(x + LOADS + 2), "VMS", Role::Head);
+    canvas.put(area.x, area.y, area.width, "TAKES", Role::Head);
+    canvas.put(x, area.y, room(x), "LOAD NOW > AFTER", Role::Head);
+    canvas.put(x + LOADS + 2, area.y, room(x + LOADS + 2), "VMS", Role::Head);
     for (y, taker) in (area.y + 1..area.bottom()).zip(takers) {
         let role = if taker.overloaded { Role::Warning } else { Role::Text };
-        pen.put(area.x, y, names, &taker.host, role);
-        loads(pen, x, y, taker, role);
+        canvas.put(area.x, y, names, &taker.host, role);
+        loads(canvas, x, y, taker, role);
         let of = taker.capacity.map_or_else(String::new, |capacity| format!("/{capacity}"));
         let vms = format!("{} > {}{of}", taker.vms, taker.vms_after);
-        let x = pen.put(x + LOADS + 2, y, room(x + LOADS + 2), &vms, role) + 1;
+        let x = canvas.put(x + LOADS + 2, y, room(x + LOADS + 2), &vms, role) + 1;
         if taker.overloaded {
-            pen.put(x, y, room(x), pen.glyphs.verdicts[1], Role::Warning);
+            canvas.put(x, y, room(x), canvas.glyphs.verdicts[1], Role::Warning);
         }
     }
     let hidden = takers.len().saturating_sub(usize::from(area.height.saturating_sub(1)));
     if hidden > 0 {
-        pen.put_right(area.x, area.y, area.width, &format!("+{hidden}"), Role::Faint);
+        canvas.put_right(area.x, area.y, area.width, &format!("+{hidden}"), Role::Faint);
     }
 }
 
-fn loads(pen: &mut Canvas<'_>, x: u16, y: u16, taker: &TakerView, role: Role) {
+fn loads(canvas: &mut Canvas<'_>, x: u16, y: u16, taker: &TakerView, role: Role) {
     let Some(now) = taker.load else {
-        pen.put(x, y, LOADS, "not read", Role::Faint);
+        canvas.put(x, y, LOADS, "not read", Role::Faint);
         return;
     };
     let after = taker.load_after.unwrap_or(now);
-    let x = gauge(pen, x, y, 5, after, role);
-    pen.put_right(x, y, 5, &percent(now), role);
-    pen.put(x + 5, y, 3, " > ", Role::Faint);
+    let x = gauge(canvas, x, y, 5, after, role);
+    canvas.put_right(x, y, 5, &percent(now), role);
+    canvas.put(x + 5, y, 3, " > ", Role::Faint);
     let told = taker.load_after.map_or_else(|| "?".to_owned(), percent);
-    pen.put_right(x + 8, y, 4, &told, role);
+    canvas.put_right(x + 8, y, 4, &told, role);
 }

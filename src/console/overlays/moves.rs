@@ -27,58 +27,58 @@ fn word(target: &Target) -> &'static str {
 }
 
 /// Draws it.
-pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &str) {
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, vm: &str) {
     let (moves, chosen) = ui.moves(snapshot).unwrap_or((&[], 0));
     let gates = moves.get(chosen).map_or(0, |option| option.gates.len().max(1)) as u16;
     let wanted = moves.len().max(1) as u16 + gates + 5;
     let at = centred(area, 100, wanted.max(9));
     let row = snapshot.rows.iter().find(|row| *row.name == *vm);
     let from = row.map_or_else(String::new, |row| format!(" from {}/{}", row.array, row.host));
-    pen.frame(at, &format!("move {vm}{from}"));
+    canvas.frame(at, &format!("move {vm}{from}"));
     let body =
         Rect { x: at.x + 2, y: at.y + 1, width: at.width.saturating_sub(4), height: at.height.saturating_sub(2) };
     if moves.is_empty() {
         let text = if ui.frozen { "frozen: p goes on" } else { "asking the engine what the gates would say" };
-        pen.put(body.x, body.y, body.width, text, Role::Quiet);
+        canvas.put(body.x, body.y, body.width, text, Role::Quiet);
         return;
     }
     // The gates have half, and what the list leaves.
     let unlisted = body.height.saturating_sub(moves.len() as u16 + 1);
     let gate_rows = (gates + 2).min((body.height.saturating_sub(2) / 2).max(unlisted)).max(2);
     let list = Rect { height: body.height.saturating_sub(gate_rows), ..body };
-    options(pen, list, moves, chosen);
+    options(canvas, list, moves, chosen);
     let rest = Rect { y: list.bottom(), height: body.height - list.height, ..body };
-    said(pen, rest, &moves[chosen.min(moves.len() - 1)]);
+    said(canvas, rest, &moves[chosen.min(moves.len() - 1)]);
 }
 
-fn options(pen: &mut Canvas<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
+fn options(canvas: &mut Canvas<'_>, area: Rect, moves: &[MoveOption], chosen: usize) {
     let names = moves.iter().map(|option| width(destination(option))).max().unwrap_or(0);
     let names = (names as u16).clamp(4, 20);
     let loads_at = area.x + COMMAND + names + 2;
     let gates_at = loads_at + LOADS + 1;
     let room = |x: u16| area.right().saturating_sub(x);
-    pen.put(area.x + 2, area.y, room(area.x), "TO", Role::Head);
-    pen.put(loads_at, area.y, room(loads_at), "LOAD NOW > AFTER", Role::Head);
-    pen.put(gates_at, area.y, room(gates_at), "GATES", Role::Head);
+    canvas.put(area.x + 2, area.y, room(area.x), "TO", Role::Head);
+    canvas.put(loads_at, area.y, room(loads_at), "LOAD NOW > AFTER", Role::Head);
+    canvas.put(gates_at, area.y, room(gates_at), "GATES", Role::Head);
     let rows = usize::from(area.height.saturating_sub(1));
     let top = (chosen + 1).saturating_sub(rows);
     for (y, (i, option)) in (area.y + 1..area.bottom()).zip(moves.iter().enumerate().skip(top)) {
         let open = option.is_open();
         let role = if open { Role::Text } else { Role::Faint };
-        pen.put(area.x + 2, y, COMMAND - 1, word(&option.target), if open { Role::Strong } else { Role::Faint });
-        pen.put(area.x + COMMAND + 1, y, names, destination(option), role);
-        loads(pen, loads_at, y, option, role);
+        canvas.put(area.x + 2, y, COMMAND - 1, word(&option.target), if open { Role::Strong } else { Role::Faint });
+        canvas.put(area.x + COMMAND + 1, y, names, destination(option), role);
+        loads(canvas, loads_at, y, option, role);
         let (text, role) = verdict(option);
-        let mark = pen.glyphs.verdicts[match role {
+        let mark = canvas.glyphs.verdicts[match role {
             Role::Good => 0,
             Role::Warning => 1,
             _ => 2,
         }];
-        pen.line(gates_at, y, room(gates_at), &[(mark, role), (" ", role), (&text, role)]);
+        canvas.line(gates_at, y, room(gates_at), &[(mark, role), (" ", role), (&text, role)]);
         if i == chosen {
-            pen.put(area.x, y, 1, ">", Role::Key);
-            pen.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
-            pen.over(Rect::new(area.x + 2, y, COMMAND + names - 1, 1), Role::Cursor);
+            canvas.put(area.x, y, 1, ">", Role::Key);
+            canvas.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
+            canvas.over(Rect::new(area.x + 2, y, COMMAND + names - 1, 1), Role::Cursor);
         }
     }
 }
@@ -92,21 +92,21 @@ fn destination(option: &MoveOption) -> &str {
     }
 }
 
-fn loads(pen: &mut Canvas<'_>, x: u16, y: u16, option: &MoveOption, role: Role) {
+fn loads(canvas: &mut Canvas<'_>, x: u16, y: u16, option: &MoveOption, role: Role) {
     if option.to.is_none() {
         return;
     }
     let Some(now) = option.load else {
-        pen.put(x, y, LOADS, "not read", Role::Faint);
+        canvas.put(x, y, LOADS, "not read", Role::Faint);
         return;
     };
     let after = option.load_after.unwrap_or(now);
     let role = if after > 0.9 && role == Role::Text { Role::Warning } else { role };
-    let x = gauge(pen, x, y, 5, after, role);
-    pen.put_right(x, y, 5, &percent(now), role);
+    let x = gauge(canvas, x, y, 5, after, role);
+    canvas.put_right(x, y, 5, &percent(now), role);
     if let Some(after) = option.load_after {
-        pen.put(x + 5, y, 3, " > ", Role::Faint);
-        pen.put_right(x + 8, y, 4, &percent(after), role);
+        canvas.put(x + 5, y, 3, " > ", Role::Faint);
+        canvas.put_right(x + 8, y, 4, &percent(after), role);
     }
 }
 
@@ -127,12 +127,12 @@ fn verdict(option: &MoveOption) -> (String, Role) {
 }
 
 /// Everything the gates say to the chosen one.
-fn said(pen: &mut Canvas<'_>, area: Rect, option: &MoveOption) {
+fn said(canvas: &mut Canvas<'_>, area: Rect, option: &MoveOption) {
     let to = option.to.as_deref().unwrap_or(word(&option.target));
-    pen.put(area.x, area.y + 1, area.width, &format!("what the gates say to {to}"), Role::Quiet);
+    canvas.put(area.x, area.y + 1, area.width, &format!("what the gates say to {to}"), Role::Quiet);
     let mut y = area.y + 2;
     if option.gates.is_empty() && y < area.bottom() {
-        pen.put(area.x + 2, y, area.width.saturating_sub(2), "nothing against it", Role::Good);
+        canvas.put(area.x + 2, y, area.width.saturating_sub(2), "nothing against it", Role::Good);
     }
     // In the gates' order, but what stops the move is never the part that has no room.
     let worst_first = [Verdict::Blocks, Verdict::Warns, Verdict::Passes];
@@ -147,15 +147,15 @@ fn said(pen: &mut Canvas<'_>, area: Rect, option: &MoveOption) {
         let room = usize::from(area.width.saturating_sub(23));
         if y + 1 >= area.bottom() && i + 1 < count {
             let rest = format!("+ {}", counted(count - i, "gate more", "gates more"));
-            pen.put(area.x + 1, y, area.width.saturating_sub(1), &rest, Role::Quiet);
+            canvas.put(area.x + 1, y, area.width.saturating_sub(1), &rest, Role::Quiet);
             return;
         }
-        pen.put(area.x + 1, y, 1, pen.glyphs.verdicts[mark], role);
-        pen.put(area.x + 3, y, 7, says, role);
-        pen.put(area.x + 10, y, 12, gate.gate.word(), Role::Text);
-        let lines = wrap(&gate.detail, room, 2, pen.glyphs.cut);
+        canvas.put(area.x + 1, y, 1, canvas.glyphs.verdicts[mark], role);
+        canvas.put(area.x + 3, y, 7, says, role);
+        canvas.put(area.x + 10, y, 12, gate.gate.word(), Role::Text);
+        let lines = wrap(&gate.detail, room, 2, canvas.glyphs.cut);
         for (y, line) in (y..area.bottom()).zip(&lines) {
-            pen.put(area.x + 22, y, area.width.saturating_sub(22), line, Role::Quiet);
+            canvas.put(area.x + 22, y, area.width.saturating_sub(22), line, Role::Quiet);
         }
         y += (lines.len() as u16).max(1);
     }

@@ -1,4 +1,4 @@
-//! A migration under way: from where to where, how far, what is sent and what is written meanwhile, and when it ends.
+//! A migration under way: route, progress, transfer figures, and when it will end.
 //!
 //! ```text
 //! ── nii2  mln3 > mln4, for its policy ─────────────── request #318 ─
@@ -19,14 +19,14 @@ use crate::core::engine::{By, StageKind};
 use crate::core::format::{age, bytes, left, measured, tame};
 use crate::view::{MigrationView, Outlook, VmRow};
 
-/// Columns of one figure with its word, at least.
+/// The least columns of a figure with its word.
 const FIGURE: u16 = 25;
 /// Columns of a figure's word.
 const WORD: u16 = 9;
-/// Wider it would only be harder to read.
+/// The most columns: a wider panel is harder to read.
 const WIDEST: u16 = 96;
 
-/// How many rows it takes at this width, its title too.
+/// How many rows it takes at this width, with its title.
 pub fn rows(migration: &MigrationView, columns: u16) -> u16 {
     let figures = migration.transfer.map_or(0, |transfer| figures(&transfer, columns).len() as u16);
     let spoken = u16::from(says(migration).is_some()) + u16::from(forecast(migration).is_some());
@@ -34,45 +34,45 @@ pub fn rows(migration: &MigrationView, columns: u16) -> u16 {
 }
 
 /// Draws it: the most important lines first, as many as there is room for.
-pub fn draw(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationView, now: Timestamp) {
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationView, now: Timestamp) {
     if area.height == 0 {
         return;
     }
-    title(pen, area, row, migration);
+    title(canvas, area, row, migration);
     let body = Rect { x: area.x + 1, width: area.width.saturating_sub(2).min(WIDEST), ..area };
     let mut lines = area.y + 1..area.bottom();
     let mut next = || lines.next().map(|y| Rect { y, height: 1, ..body });
     if let Some(at) = next() {
-        bar(pen, at, migration, now);
+        bar(canvas, at, migration, now);
     }
     if let Some(at) = next() {
-        phase(pen, at, migration, now);
+        phase(canvas, at, migration, now);
     }
     if let Some(words) = says(migration)
         && let Some(at) = next()
     {
         let diverges = matches!(migration.outlook(), Outlook::Never { .. });
-        pen.put(at.x, at.y, at.width, &words, if diverges { Role::Warning } else { Role::Quiet });
+        canvas.put(at.x, at.y, at.width, &words, if diverges { Role::Warning } else { Role::Quiet });
     }
     for line in told(migration, now).iter().flat_map(|transfer| figures(transfer, area.width)) {
         let Some(at) = next() else { return };
         let step = at.width / line.len().max(1) as u16;
         for (i, (word, value)) in line.iter().enumerate() {
-            // The first column has two figures in one.
+            // The first column is wider: it holds two figures.
             let x = at.x + step * i as u16 + if i == 0 { 0 } else { 2 };
-            let x = pen.put(x, at.y, WORD, word, Role::Quiet).max(x + WORD);
-            pen.put(x, at.y, at.right().saturating_sub(x), value, Role::Text);
+            let x = canvas.put(x, at.y, WORD, word, Role::Quiet).max(x + WORD);
+            canvas.put(x, at.y, at.right().saturating_sub(x), value, Role::Text);
         }
     }
     if let Some(forecast) = forecast(migration)
         && let Some(at) = next()
     {
-        pen.put(at.x, at.y, WORD, "forecast", Role::Quiet);
-        pen.put(at.x + WORD, at.y, at.width.saturating_sub(WORD), forecast, Role::Quiet);
+        canvas.put(at.x, at.y, WORD, "forecast", Role::Quiet);
+        canvas.put(at.x + WORD, at.y, at.width.saturating_sub(WORD), forecast, Role::Quiet);
     }
 }
 
-fn title(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationView) {
+fn title(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationView) {
     let by = match migration.by {
         By::Policy => "for its policy",
         By::Schedule => "for its schedule",
@@ -81,26 +81,26 @@ fn title(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, migration: &MigrationVie
     };
     let way = format!("  {} > {}, {by}", migration.from, migration.to);
     let request = format!("request #{}", migration.id.0);
-    pen.rule(area, &[(&row.name, Role::Title), (&way, Role::Quiet)], &request);
+    canvas.rule(area, &[(&row.name, Role::Title), (&way, Role::Quiet)], &request);
 }
 
-fn bar(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
+fn bar(canvas: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
     let role = look(migration);
     let (mark, ends) = outlook(migration, now);
     let percent = format!("{}%", migration.percent);
     let ends_columns = if ends.is_empty() { 0 } else { width(&ends) as u16 + 3 };
     let names = (width(&migration.from) + width(&migration.to)) as u16;
-    // The names give way before the bar does: the title has them too.
+    // Leave out the names before the bar: the title has them too.
     let named = at.width >= names + ends_columns + 20;
     let beside = if named { names + 4 } else { 0 } + 5 + ends_columns;
     let columns = at.width.saturating_sub(beside);
-    let x = if named { pen.put(at.x, at.y, at.width, &migration.from, Role::Text) + 2 } else { at.x };
-    let x = gauge(pen, x, at.y, columns, f32::from(migration.percent) / 100.0, role);
-    pen.put_right(x, at.y, 5.min(at.right().saturating_sub(x)), &percent, role);
+    let x = if named { canvas.put(at.x, at.y, at.width, &migration.from, Role::Text) + 2 } else { at.x };
+    let x = gauge(canvas, x, at.y, columns, f32::from(migration.percent) / 100.0, role);
+    canvas.put_right(x, at.y, 5.min(at.right().saturating_sub(x)), &percent, role);
     if named {
-        pen.put(x + 7, at.y, at.right().saturating_sub(x + 7), &migration.to, Role::Strong);
+        canvas.put(x + 7, at.y, at.right().saturating_sub(x + 7), &migration.to, Role::Strong);
     }
-    pen.put_right(at.x, at.y, at.width, &ends, mark);
+    canvas.put_right(at.x, at.y, at.width, &ends, mark);
 }
 
 /// How the migration's bar and phase look.
@@ -112,7 +112,7 @@ fn look(migration: &MigrationView) -> Role {
     }
 }
 
-/// When it ends, at the end of the bar's line.
+/// When it ends, for the end of the bar's line.
 fn outlook(migration: &MigrationView, now: Timestamp) -> (Role, String) {
     match migration.outlook() {
         _ if migration.silent(now).is_some() => (Role::Quiet, String::new()),
@@ -122,7 +122,7 @@ fn outlook(migration: &MigrationView, now: Timestamp) -> (Role, String) {
     }
 }
 
-fn phase(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
+fn phase(canvas: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timestamp) {
     let since = match migration.silent(now) {
         Some(silent) => format!("   {} has told nothing for {}", migration.from, age(silent)),
         None => format!("   for {}", age(now.since(migration.since))),
@@ -137,11 +137,11 @@ fn phase(pen: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Timesta
     };
     let key_columns = key.iter().map(|(text, _)| width(text) as u16).sum::<u16>();
     let room = at.width.saturating_sub(if key_columns > 0 { key_columns + 2 } else { 0 });
-    pen.line(at.x, at.y, room, &[(&words(migration), look(migration)), (&since, since_role)]);
-    pen.line(at.right().saturating_sub(key_columns), at.y, key_columns, &key);
+    canvas.line(at.x, at.y, room, &[(&words(migration), look(migration)), (&since, since_role)]);
+    canvas.line(at.right().saturating_sub(key_columns), at.y, key_columns, &key);
 }
 
-/// What is being done now.
+/// What the migration does now.
 fn words(migration: &MigrationView) -> String {
     let rounds = migration.transfer.map_or(0, |transfer| transfer.rounds);
     match migration.stage {
@@ -154,7 +154,7 @@ fn words(migration: &MigrationView) -> String {
     }
 }
 
-/// A sentence more, where figures do not say it.
+/// One more sentence, where the figures are not enough.
 fn says(migration: &MigrationView) -> Option<String> {
     match (migration.stage, migration.outlook()) {
         (StageKind::Unknown, _) => Some("both hosts are asked until it can be told; nothing else moves it".to_owned()),
@@ -162,7 +162,7 @@ fn says(migration: &MigrationView) -> Option<String> {
             let (writes, sends) = (bytes(writes), bytes(sends));
             Some(format!("does not converge as it is: it writes {writes}/s, {sends}/s are sent"))
         }
-        // The driver's own words, unless they are the forecast's or there are figures.
+        // The driver's words, unless they repeat the forecast or there are figures.
         (StageKind::Running, _) if migration.transfer.is_none() && migration.detail != migration.forecast => {
             Some(tame(&migration.detail).into_owned())
         }
@@ -170,13 +170,13 @@ fn says(migration: &MigrationView) -> Option<String> {
     }
 }
 
-/// The driver's last figures; once it tells no more, not those that were of that moment.
+/// The driver's last figures. When it is silent, without rates and downtime, which would be out of date.
 fn told(migration: &MigrationView, now: Timestamp) -> Option<Transfer> {
     let past = matches!(migration.stage, StageKind::Confirming | StageKind::Unknown) || migration.silent(now).is_some();
     migration.transfer.map(|last| if past { Transfer { rate: 0, dirty: 0, downtime: None, ..last } } else { last })
 }
 
-/// What it was going to be like, while that is still of use.
+/// The forecast, unless the outcome is unknown.
 fn forecast(migration: &MigrationView) -> Option<&str> {
     Some(&*migration.forecast).filter(|text| !text.is_empty() && migration.stage != StageKind::Unknown)
 }

@@ -1,14 +1,13 @@
-//! Dialogs and what they ask the engine for.
+//! The dialogs to move a VM and to drain a host, and what they ask the engine for.
 
 use std::sync::Arc;
 
-use super::drain;
 use crate::console::keymap::{Action, is_in_doubt};
-use crate::console::ui::{Effect, Overlay, Tone, Ui};
+use crate::console::ui::{Overlay, Tone, Ui, UiEffect};
 use crate::core::cluster::Mode;
 use crate::core::engine::{Command, Target};
 use crate::core::format::{counted, tame};
-use crate::view::{MoveOption, Snapshot, UiCommand, Verdict};
+use crate::view::{HostView, MoveOption, Snapshot, UiCommand, Verdict};
 
 pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
     match ui.overlays.last() {
@@ -22,7 +21,7 @@ pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
             };
             ask_move(ui, &vm, &option.clone(), snapshot);
         }
-        Some(Overlay::Drain { .. }) => drain::ask_drain(ui, snapshot),
+        Some(Overlay::Drain { .. }) => ask_drain(ui, snapshot),
         _ => {}
     }
 }
@@ -40,7 +39,7 @@ fn ask_move(ui: &mut Ui, vm: &Arc<str>, option: &MoveOption, snapshot: &Snapshot
         n => format!(" ({} {})", counted(n, "gate", "gates"), if n == 1 { "warns" } else { "warn" }),
     };
     let question = format!("move {vm} from {from} to {to}{warning}?");
-    // The host that is shown is the host that is asked for: `next` may be another by the time of the answer.
+    // Ask for the host that is shown: `next` may be another host when the command arrives.
     let target = match &option.target {
         Target::Next | Target::Up | Target::Down => Target::Host(to.to_string()),
         fixed => fixed.clone(),
@@ -49,14 +48,14 @@ fn ask_move(ui: &mut Ui, vm: &Arc<str>, option: &MoveOption, snapshot: &Snapshot
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 
-pub(super) fn answer(ui: &mut Ui) -> Option<Effect> {
+pub(super) fn answer(ui: &mut Ui) -> Option<UiEffect> {
     let Some(Overlay::Confirm { then, .. }) = ui.overlays.pop() else { return None };
     ui.overlays.retain(|overlay| !matches!(overlay, Overlay::Moves { .. }));
     Some(ask(ui, then))
 }
 
-/// Sends a command, and says so at once.
-pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
+/// Sends a command, and shows that it was sent.
+pub(super) fn ask(ui: &mut Ui, command: Command) -> UiEffect {
     let what = match &command {
         Command::Move { vm, target: Target::Host(host) } => format!("move {vm} to {host}"),
         Command::Move { vm, .. } => format!("move {vm}"),
@@ -77,10 +76,10 @@ pub(super) fn ask(ui: &mut Ui, command: Command) -> Effect {
         Command::Acknowledge => "acknowledge the alarms".to_owned(),
     };
     ui.say(Tone::Asked, format!("{what}: asked, waiting for the engine"));
-    Effect::UiCommand(UiCommand::Command(ui.next_id(), command))
+    UiEffect::UiCommand(UiCommand::Command(ui.next_id(), command))
 }
 
-pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {
+pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<UiEffect> {
     if *action == Action::Release && ask_give_up(ui) {
         return None;
     }
@@ -99,7 +98,7 @@ pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<Effect> {
     Some(ask(ui, command))
 }
 
-/// A move of unknown outcome is settled only by somebody who has looked.
+/// Asks before a migration of unknown outcome is settled: somebody must have looked at the host.
 fn ask_give_up(ui: &mut Ui) -> bool {
     let Some(row) = ui.row().filter(|row| is_in_doubt(row)) else { return false };
     let question = format!("is the host that does not answer off for good? {} is then as the other one says", row.name);
@@ -116,7 +115,7 @@ pub(super) fn ask_abort(ui: &mut Ui) {
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 
-pub(super) fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<Effect> {
+pub(super) fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<UiEffect> {
     let (mode, means) = match snapshot.mode {
         Mode::Observe => (Mode::Ask, "requests will wait for approval"),
         Mode::Ask => (Mode::Auto, "policies will move VMs on their own"),
@@ -128,4 +127,94 @@ pub(super) fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<Effect> {
     }
     ui.overlays.push(Overlay::Confirm { question: format!("mode {}: {means}?", mode.word()), then });
     None
+}
+
+/// Opens the drain dialog on the selected VM's host, or on a host that is being drained now.
+pub(super) fn open_drain(ui: &mut Ui, snapshot: &Snapshot) {
+    let under_way = |host: &&Arc<HostView>| host.drain.as_ref().is_some_and(|drain| !drain.done);
+    let here = ui.row().and_then(|row| snapshot.hosts().find(|host| host.name == row.host));
+    let other = || snapshot.hosts().find(under_way);
+    let host = here.filter(|host| host.drain.is_some()).or_else(other).or(here).or_else(|| snapshot.hosts().next());
+    match host {
+        Some(host) => ui.overlays.push(Overlay::Drain { host: Arc::clone(&host.name), top: 0 }),
+        None => ui.say(Tone::Bad, "there is no host"),
+    }
+}
+
+/// Chooses another host, or scrolls the VMs of the chosen one.
+pub(super) fn scroll_drain(
+    ui: &mut Ui,
+    snapshot: &Snapshot,
+    action: &Action,
+    jump: impl Fn(usize, usize, usize) -> usize,
+) {
+    let planned = ui.plan(snapshot).map_or(0, |plan| plan.moves.len());
+    let Some(Overlay::Drain { host, top }) = ui.overlays.last_mut() else { return };
+    if matches!(action, Action::PageDown | Action::PageUp) {
+        *top = jump(*top, planned, PAGE);
+        return;
+    }
+    let names: Vec<&Arc<str>> = snapshot.hosts().map(|host| &host.name).collect();
+    let at = names.iter().position(|name| *name == host).unwrap_or(0);
+    if let Some(name) = names.get(jump(at, names.len(), PAGE)) {
+        (*host, *top) = (Arc::clone(name), 0);
+    }
+}
+
+/// VMs that a page scrolls.
+const PAGE: usize = 5;
+
+/// Asks before a host is drained.
+fn ask_drain(ui: &mut Ui, snapshot: &Snapshot) {
+    let Some(host) = ui.drained(snapshot) else { return };
+    let Some(plan) = ui.plan(snapshot) else {
+        return ui.say(Tone::Bad, "no plan yet: the engine has not said where its VMs would go");
+    };
+    let leaving = plan.moves.iter().filter(|planned| planned.to.is_ok()).count();
+    let leave = match (leaving, plan.at_once) {
+        (0, _) => "no VM leaves it".to_owned(),
+        (1, _) => "1 VM leaves it".to_owned(),
+        (n, 1) => format!("{n} VMs leave it one after the other"),
+        (n, at_once) => format!("{n} VMs leave it, {at_once} at once"),
+    };
+    let stay = match plan.moves.len() - leaving {
+        0 => String::new(),
+        1 => ", 1 stays".to_owned(),
+        n => format!(", {n} stay"),
+    };
+    let warnings = match plan.warnings.len() {
+        0 => String::new(),
+        n => format!(" ({})", counted(n, "warning", "warnings")),
+    };
+    let question = format!("drain {}: {leave}{stay}, and it takes none until it is released{warnings}?", host.name);
+    let then = Command::Drain { host: host.name.to_string() };
+    ui.overlays.push(Overlay::Confirm { question, then });
+}
+
+/// Asks before a host takes VMs again: somebody may be about to switch it off.
+pub(super) fn ask_undrain(ui: &mut Ui, snapshot: &Snapshot) {
+    let Some((host, drain)) = ui.drained(snapshot).and_then(|host| Some((host, host.drain.as_ref()?))) else { return };
+    let means = match (drain.done, host.vms.iter().any(|(_, leaving)| leaving.is_some())) {
+        (true, _) => "it is drained",
+        (false, true) => "its draining ends, what is on its way goes on",
+        (false, false) => "its draining ends",
+    };
+    let question = format!("let {} take VMs again: {means}?", host.name);
+    let then = Command::Undrain { host: host.name.to_string() };
+    ui.overlays.push(Overlay::Confirm { question, then });
+}
+
+/// Pauses the drain, or resumes it.
+pub(super) fn pause_drain(ui: &mut Ui, snapshot: &Snapshot, on: bool) -> Option<UiEffect> {
+    let host = ui.drained(snapshot)?.name.to_string();
+    Some(ask(ui, if on { Command::PauseDrain { host } } else { Command::ResumeDrain { host } }))
+}
+
+/// Closes the dialog about a host that is gone.
+pub(super) fn follow_host(ui: &mut Ui, snapshot: &Snapshot) {
+    let gone = |name: &Arc<str>| !snapshot.hosts().any(|host| host.name == *name);
+    if let Some(at) = ui.overlays.iter().position(|o| matches!(o, Overlay::Drain { host, .. } if gone(host))) {
+        ui.overlays.truncate(at);
+        ui.say(Tone::Bad, "that host is gone");
+    }
 }

@@ -1,35 +1,34 @@
 //! What an action does to the screen and what it says to the engine. Pure: no terminal, no clock.
+//!
+//! | file | its story |
+//! | --- | --- |
+//! | `mod` | every action; the table's rows, the graph's stretch and cursor |
+//! | `dialogs` | moves and drains: what is asked first, and what is asked for |
 
 mod dialogs;
-mod drain;
-mod graph;
-mod policy;
-mod table;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use dialogs::{answer, ask_abort, choose, command, mode};
-use policy::{copy, next_field};
-use table::{follow, freeze, mark, narrow, relist, sort, type_filter};
-
-use super::editor;
-use super::keymap::Action;
-use super::overlays;
-use super::screens::fleet;
-use super::ui::{Effect, Overlay, Screen, Tone, Ui};
-use crate::core::cluster::Span;
+use crate::console::keymap::Action;
+use crate::console::listing::{Listing, SortBy, arrange};
+use crate::console::screens::fleet;
+use crate::console::ui::{Overlay, Screen, Tone, Ui, UiEffect};
+use crate::console::update::dialogs::{answer, ask_abort, choose, command, mode};
+use crate::console::{editor, overlays, past, step};
+use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::tame;
 use crate::view::{Snapshot, UiCommand};
 
-/// Does an action.
-pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
+/// Does an action, and returns what it causes outside the screen.
+pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect> {
     let mut effects = Vec::new();
     if !matches!(action, Action::Arrived | Action::Quiet(_) | Action::Resize(..) | Action::NotSent(_)) {
         ui.notice = None;
     }
     match action {
-        Action::Quit => effects.push(Effect::Quit),
-        Action::Suspend => effects.push(Effect::Suspend),
+        Action::Quit => effects.push(UiEffect::Quit),
+        Action::Suspend => effects.push(UiEffect::Suspend),
         Action::Resize(columns, rows) => ui.size = (columns, rows),
         Action::Arrived => arrived(ui, snapshot),
         Action::Quiet(ms) => ui.quiet = Some(Span::from_millis(ms)),
@@ -39,7 +38,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
             editor::refused(ui, id);
             ui.say(Tone::Bad, "the engine is too busy to be asked: not sent, try again");
         }
-        // In the editor the help begins with its own keys, which come last.
+        // In the editor the help is scrolled to its end, where the editor's keys are.
         Action::Help => ui.overlays.push(Overlay::Help { top: if ui.editor.is_some() { usize::MAX } else { 0 } }),
         Action::Theme => {
             ui.theme = ui.theme.next();
@@ -59,17 +58,17 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
         }
         Action::Open => ui.screen = Screen::Vm,
         Action::Activity => {
-            // From a VM's screen it is that VM's activity that is asked for.
+            // From a VM's screen, the activity of that VM.
             ui.activity.alone = ui.screen == Screen::Vm;
             ui.activity.opened_from = ui.screen;
             ui.screen = Screen::Activity;
         }
         Action::Mark => mark(ui),
-        Action::ZoomIn | Action::ZoomOut => graph::zoom(ui, snapshot, action == Action::ZoomOut),
-        Action::Earlier | Action::Later => graph::pan(ui, snapshot, action == Action::Earlier),
+        Action::ZoomIn | Action::ZoomOut => zoom(ui, snapshot, action == Action::ZoomOut),
+        Action::Earlier | Action::Later => pan(ui, snapshot, action == Action::Earlier),
         Action::Now => (ui.vm.end, ui.vm.cursor) = (None, None),
-        Action::CursorBack | Action::CursorOn => graph::step(ui, snapshot, action == Action::CursorBack),
-        Action::EventBack | Action::EventOn => graph::event(ui, snapshot, action == Action::EventBack),
+        Action::CursorBack | Action::CursorOn => step_cursor(ui, snapshot, action == Action::CursorBack),
+        Action::EventBack | Action::EventOn => next_event(ui, snapshot, action == Action::EventBack),
         Action::Scope => ui.activity.alone = !ui.activity.alone,
         Action::Filter => ui.overlays.push(Overlay::Filter { before: ui.filter.clone() }),
         Action::Edit(edit) => effects.extend(editor::act(ui, edit, snapshot)),
@@ -83,18 +82,18 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
                 ui.overlays.push(Overlay::Moves { vm, chosen: None });
             }
         }
-        Action::Drain => drain::open(ui, snapshot),
+        Action::Drain => dialogs::open_drain(ui, snapshot),
         Action::PauseDrain | Action::ResumeDrain => {
-            effects.extend(drain::pause(ui, snapshot, action == Action::PauseDrain));
+            effects.extend(dialogs::pause_drain(ui, snapshot, action == Action::PauseDrain));
         }
-        Action::Undrain => drain::ask_undrain(ui, snapshot),
+        Action::Undrain => dialogs::ask_undrain(ui, snapshot),
         Action::Field => next_field(ui, snapshot),
         Action::Raise => effects.extend(editor::change(ui, snapshot, true)),
         Action::Lower => effects.extend(editor::change(ui, snapshot, false)),
         Action::Undo => effects.push(editor::undo(ui)),
         Action::Reload => {
             ui.say(Tone::Asked, "the config file is read again");
-            effects.push(Effect::UiCommand(UiCommand::Reload(ui.next_id())));
+            effects.push(UiEffect::UiCommand(UiCommand::Reload(ui.next_id())));
         }
         Action::Abort => ask_abort(ui),
         Action::Mode => effects.extend(mode(ui, snapshot)),
@@ -106,7 +105,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<Effect> {
     let look = ui.look();
     if ui.looked.as_ref() != Some(&look) {
         ui.looked = Some(look.clone());
-        effects.push(Effect::UiCommand(UiCommand::Subscription(look)));
+        effects.push(UiEffect::UiCommand(UiCommand::Subscription(look)));
     }
     effects
 }
@@ -116,7 +115,7 @@ fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.age_notice();
     answers(ui, snapshot);
     editor::arrived(ui, snapshot);
-    drain::follow(ui, snapshot);
+    dialogs::follow_host(ui, snapshot);
     let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
     if !ui.frozen && !same {
         relist(ui, snapshot);
@@ -124,14 +123,14 @@ fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     }
 }
 
-/// Takes what became of the last commands, and shows the newest answer. Answers from before this console are nobody's here.
+/// Ends the waits of commands that were answered, and shows the newest answer. Answers older than this console are ignored.
 fn answers(ui: &mut Ui, snapshot: &Snapshot) {
     let known = std::mem::replace(&mut ui.answered, snapshot.answers.last().map_or(0, |answer| answer.seq));
     if !std::mem::replace(&mut ui.started, true) {
         return;
     }
     for answer in snapshot.answers.iter().filter(|answer| answer.seq > known) {
-        // What nobody asked here, or what was answered before, ends no wait.
+        // An answer without an id ends no wait: the command is not this console's, or was answered before.
         if let Some(id) = answer.to {
             ui.pending.retain(|pending| pending.id != id);
             if !answer.ok {
@@ -156,12 +155,12 @@ fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
     let page = fleet::table_rows(ui, snapshot).max(2) - 1;
     match ui.overlays.last_mut() {
         Some(Overlay::Help { top }) => {
-            let lines = overlays::help::scrolls(columns, ui.size.1, ui.screen) + 1;
+            let lines = overlays::help_scrolls(columns, ui.size.1, ui.screen) + 1;
             *top = jump((*top).min(lines - 1), lines, rows / 2);
         }
         Some(Overlay::Moves { chosen, .. }) => *chosen = moves.flatten().or_else(|| chosen.take()),
-        Some(Overlay::Drain { .. }) => drain::go(ui, snapshot, action, jump),
-        Some(Overlay::Confirm { .. } | Overlay::Asks(_)) => {}
+        Some(Overlay::Drain { .. }) => dialogs::scroll_drain(ui, snapshot, action, jump),
+        Some(Overlay::Confirm { .. } | Overlay::Prompt(_)) => {}
         Some(Overlay::Filter { .. }) | None => {
             let Some(at) = ui.listing.at else { return };
             let at = jump(at, ui.listing.rows.len(), page);
@@ -183,5 +182,176 @@ fn back(ui: &mut Ui, snapshot: &Snapshot) {
         None if !ui.filter.is_empty() => narrow(ui, snapshot, String::new()),
         None if ui.frozen => freeze(ui, snapshot),
         None => {}
+    }
+}
+
+/// Closes a dialog about a VM that is gone.
+fn follow(ui: &mut Ui, snapshot: &Snapshot) {
+    let gone = |vm: &Arc<str>| !snapshot.rows.iter().any(|row| row.name == *vm);
+    if let Some(at) = ui.overlays.iter().position(|o| matches!(o, Overlay::Moves { vm, .. } if gone(vm))) {
+        ui.overlays.truncate(at);
+        ui.say(Tone::Bad, "that VM is gone");
+    }
+}
+
+/// Recomputes the rows. The selection stays on its VM, or moves to a neighbour if that VM is gone.
+fn relist(ui: &mut Ui, snapshot: &Snapshot) {
+    let times = ui.by_name.times();
+    let by_name = ui.by_name.of(&snapshot.rows);
+    let rows = arrange(&snapshot.rows, by_name, &ui.filter, ui.sort, ui.reverse);
+    let find = |name: &str| rows.iter().position(|row| *row.name == *name);
+    let before = &ui.listing;
+    let kept = ui.selected.as_deref().and_then(find);
+    let neighbour = || {
+        let at = before.at?;
+        let after = before.rows.iter().skip(at + 1);
+        let ahead = before.rows.iter().take(at).rev();
+        after.chain(ahead).find_map(|row| find(&row.name))
+    };
+    let at = kept.or_else(neighbour).or(if rows.is_empty() { None } else { Some(0) });
+    // If no row is left, the name is kept: the VM is selected again when the filter is cleared.
+    if let Some(row) = at.and_then(|at| rows.get(at)) {
+        ui.selected = Some(Arc::clone(&row.name));
+    } else if snapshot.rows.is_empty() {
+        ui.selected = None;
+    }
+    ui.listing = Listing::new(rows, at, ui.sort == SortBy::Worst && !ui.reverse);
+    ui.listed = Arc::clone(&snapshot.rows);
+    if ui.by_name.times() != times && !ui.marked.is_empty() {
+        let names: HashSet<&str> = snapshot.rows.iter().map(|row| &*row.name).collect();
+        ui.marked.retain(|vm| names.contains(&**vm));
+    }
+}
+
+fn freeze(ui: &mut Ui, snapshot: &Snapshot) {
+    ui.frozen = !ui.frozen;
+    if !ui.frozen {
+        relist(ui, snapshot);
+    }
+}
+
+fn type_filter(ui: &mut Ui, snapshot: &Snapshot, action: Action) {
+    if !ui.is_filtering() {
+        return;
+    }
+    let mut filter = ui.filter.clone();
+    match action {
+        Action::Type(c) => filter.push(c),
+        Action::Paste(pasted) => filter.push_str(tame(&pasted).trim()),
+        Action::Erase => {
+            filter.pop();
+        }
+        Action::EraseWord => {
+            let kept = filter.trim_end().rsplit_once(' ').map_or(0, |(head, _)| head.len() + 1);
+            filter.truncate(kept);
+        }
+        _ => filter.clear(),
+    }
+    narrow(ui, snapshot, filter);
+}
+
+fn narrow(ui: &mut Ui, snapshot: &Snapshot, filter: String) {
+    ui.filter = filter;
+    relist(ui, snapshot);
+}
+
+fn sort(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
+    if *action == Action::Reverse {
+        ui.reverse = !ui.reverse;
+    } else {
+        ui.sort = ui.sort.next();
+        ui.reverse = false;
+    }
+    relist(ui, snapshot);
+    let way = match (ui.sort, ui.reverse) {
+        (SortBy::Worst, true) => "best first".to_owned(),
+        (by, true) => format!("{}, reversed", by.word()),
+        (by, false) => by.word().to_owned(),
+    };
+    ui.say(Tone::Good, format!("sorted by {way}"));
+}
+
+/// Marks or unmarks the selected row, and goes to the next one.
+fn mark(ui: &mut Ui) {
+    let Some(vm) = ui.selected.clone() else { return };
+    if !ui.marked.remove(&vm) {
+        ui.marked.insert(vm);
+    }
+    let Some(at) = ui.listing.at else { return };
+    if let Some(row) = ui.listing.rows.get(at + 1) {
+        ui.selected = Some(Arc::clone(&row.name));
+        ui.listing.at = Some(at + 1);
+    }
+}
+
+/// Zooms the graph.
+fn zoom(ui: &mut Ui, snapshot: &Snapshot, out: bool) {
+    let can = if ui.screen == Screen::Activity { ui.activity.zoom(out) } else { ui.vm.zoom(out, snapshot.at) };
+    if !can {
+        ui.say(Tone::Good, if out { "this is the longest stretch" } else { "this is the shortest stretch" });
+    }
+}
+
+/// Pans the graph by half a stretch, but not beyond the oldest reading.
+fn pan(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
+    let begins = past::of(ui, snapshot).and_then(|past| past.begins);
+    let (from, _) = ui.vm.edges(snapshot.at);
+    if back && begins.is_some_and(|begins| from <= begins) {
+        return ui.say(Tone::Good, "there is nothing older");
+    }
+    ui.vm.pan(back, snapshot.at);
+}
+
+/// Moves the cursor to the next reading.
+fn step_cursor(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
+    let shown = past::shown(ui, snapshot);
+    let read = shown.bands.iter().filter(|band| band.samples > 0 && shown.has(band.at));
+    let instants = read.map(|band| band.at).collect();
+    put_cursor(ui, instants, back, "no reading");
+}
+
+/// Moves the cursor to the next event.
+fn next_event(ui: &mut Ui, snapshot: &Snapshot, back: bool) {
+    let shown = past::shown(ui, snapshot);
+    let instants = shown.events().into_iter().filter(|at| shown.has(*at)).collect();
+    put_cursor(ui, instants, back, "nothing happened");
+}
+
+/// Moves the cursor to the nearest of these sorted instants; without a cursor, from the edge of the graph.
+fn put_cursor(ui: &mut Ui, shown: Vec<Timestamp>, back: bool, nothing: &str) {
+    let next = match (ui.vm.cursor, back) {
+        (None, true) => shown.last(),
+        (None, false) => shown.first(),
+        (Some(cursor), true) => shown.iter().rfind(|at| **at < cursor),
+        (Some(cursor), false) => shown.iter().find(|at| **at > cursor),
+    };
+    match next {
+        Some(at) => ui.vm.cursor = Some(*at),
+        None => ui.say(Tone::Good, format!("{nothing} {} here: < > go on", if back { "before" } else { "after" })),
+    }
+}
+
+fn next_field(ui: &mut Ui, snapshot: &Snapshot) {
+    let Some(detail) = ui.detail(snapshot) else { return ui.say(Tone::Bad, "no policy shown yet") };
+    let fields = step::FIELDS.iter().filter(|field| detail.settings.get(**field).is_some());
+    let active = ui.active_field(&detail.settings);
+    let next = fields.clone().skip_while(|field| **field != active).nth(1).or_else(|| fields.clone().next());
+    if let Some(next) = next {
+        ui.field = *next;
+        ui.say(Tone::Good, format!("+ and - change the {}", step::label(*next)));
+    }
+}
+
+fn copy(ui: &mut Ui, snapshot: &Snapshot) -> Option<UiEffect> {
+    let line = ui.detail(snapshot).map(|detail| format!("{}: {}", detail.vm, detail.why));
+    match line {
+        Some(line) => {
+            ui.say(Tone::Good, "the why line is on the clipboard, if the terminal allows it");
+            Some(UiEffect::Copy(line))
+        }
+        None => {
+            ui.say(Tone::Bad, "no why line yet");
+            None
+        }
     }
 }

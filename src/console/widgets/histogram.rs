@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::Canvas;
-use super::chart::{Scale, axis, place, range};
+use super::axis::{self, Scale, place, range};
 use crate::console::text::Zone;
 use crate::console::theme::Role;
 use crate::core::cluster::{Span, Timestamp};
@@ -22,10 +22,10 @@ pub struct Histogram<'a> {
 
 impl Histogram<'_> {
     /// Draws it; the last two lines are the time axis. Says where hours fall; `None` without room.
-    pub fn draw(&self, pen: &mut Canvas<'_>, area: Rect) -> Option<Scale> {
+    pub fn draw(&self, canvas: &mut Canvas<'_>, area: Rect) -> Option<Scale> {
         let most = self.values.iter().copied().max().unwrap_or(0);
         let span = Span::from_hours(self.values.len().max(1) as i64);
-        let scale = place(pen, area, (0.0, top(most)), self.sides, (self.from, span))?;
+        let scale = place(canvas, area, (0.0, top(most)), self.sides, (self.from, span))?;
         let plot = scale.plot;
         for (columns, hours) in columns(plot.width, self.values.len()) {
             let value = self.values[hours].iter().copied().max().unwrap_or(0);
@@ -33,10 +33,10 @@ impl Histogram<'_> {
             // Little is not nothing.
             let eighths = (eighths.round() as u16).max(u16::from(value > 0));
             for x in columns.map(|x| plot.x + x) {
-                bar(pen, plot, x, eighths);
+                bar(canvas, plot, x, eighths);
             }
         }
-        axis::time(pen, &scale, self.zone, true);
+        axis::time(canvas, &scale, self.zone, true);
         Some(scale)
     }
 }
@@ -50,12 +50,12 @@ fn top(most: u32) -> f64 {
     (top / 2.0).ceil() * 2.0
 }
 
-fn bar(pen: &mut Canvas<'_>, plot: Rect, x: u16, eighths: u16) {
-    let bars = pen.glyphs.bars;
+fn bar(canvas: &mut Canvas<'_>, plot: Rect, x: u16, eighths: u16) {
+    let bars = canvas.glyphs.bars;
     for (row, y) in (plot.top()..plot.bottom()).rev().enumerate() {
         match eighths.saturating_sub(8 * row as u16) {
             0 => return,
-            part => pen.glyph(x, y, bars[usize::from(part.min(8)) - 1], Role::Graph),
+            part => canvas.glyph(x, y, bars[usize::from(part.min(8)) - 1], Role::Graph),
         }
     }
 }
@@ -74,8 +74,8 @@ fn columns(width: u16, hours: usize) -> impl Iterator<Item = (std::ops::Range<u1
 }
 
 /// Numbers hour by hour in one line, against `most`; nothing is a blank.
-pub fn hourly(pen: &mut Canvas<'_>, scale: &Scale, y: u16, values: &[f32], most: f32, role: Role) {
-    let steps = pen.glyphs.spark;
+pub fn hourly(canvas: &mut Canvas<'_>, scale: &Scale, y: u16, values: &[f32], most: f32, role: Role) {
+    let steps = canvas.glyphs.spark;
     for (columns, hours) in columns(scale.plot.width, values.len()) {
         let value = values[hours].iter().copied().fold(0.0, f32::max);
         if value <= 0.0 {
@@ -83,7 +83,7 @@ pub fn hourly(pen: &mut Canvas<'_>, scale: &Scale, y: u16, values: &[f32], most:
         }
         let step = (value / most.max(f32::MIN_POSITIVE) * steps.len() as f32).ceil() as usize;
         for x in columns {
-            pen.glyph(scale.plot.x + x, y, steps[step.clamp(1, steps.len()) - 1], role);
+            canvas.glyph(scale.plot.x + x, y, steps[step.clamp(1, steps.len()) - 1], role);
         }
     }
 }

@@ -1,37 +1,38 @@
-//! The arrays: every host with its load and its VMs; when there are more than fit, those around the selected VM.
+//! The arrays: every host with its load and VMs, around the selected VM if not all fit; and every migration under way.
 
 use ratatui::layout::Rect;
 
+use crate::console::screens::fleet::cells;
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::HostState;
 use crate::core::format::{counted, percent};
-use crate::view::{ArrayView, DrainView, HostView, Snapshot};
+use crate::view::{ArrayView, DrainView, HostView, Snapshot, VmRow};
 
 /// Draws the panel.
-pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 || area.width == 0 {
         return;
     }
-    pen.rule(area, &[("arrays", Role::Title)], &unusual(snapshot));
+    canvas.rule(area, &[("arrays", Role::Title)], &unusual(snapshot));
     let room = usize::from(area.height - 1);
     let all: usize = snapshot.arrays.iter().map(|array| array.hosts.len()).sum();
     let body = Rect { x: area.x + 1, y: area.y + 1, width: area.width - 1, height: area.height - 1 };
     if all <= room {
-        return lines(pen, body, snapshot, ui, 0);
+        return lines(canvas, body, snapshot, ui, 0);
     }
-    // One line says what is not shown; the selected VM's host stands in the middle of the others.
+    // The last line sums up what is not shown; the selected VM's host is in the middle.
     let shown = room.saturating_sub(1);
     let here = place(snapshot).unwrap_or(0);
     let top = here.saturating_sub(shown / 2).min(all - shown);
-    lines(pen, Rect { height: body.height - 1, ..body }, snapshot, ui, top);
+    lines(canvas, Rect { height: body.height - 1, ..body }, snapshot, ui, top);
     let text = rest(snapshot, top, shown);
-    pen.put(body.x, body.bottom() - 1, body.width, &text, Role::Quiet);
+    canvas.put(body.x, body.bottom() - 1, body.width, &text, Role::Quiet);
 }
 
-/// How many hosts are not as they should be: `! 1 not up  2 draining  1 drained`.
+/// How many hosts are down, draining or drained: `! 1 not up  2 draining  1 drained`.
 fn unusual(snapshot: &Snapshot) -> String {
     let (mut ill, mut draining, mut drained) = (0, 0, 0);
     for host in snapshot.hosts() {
@@ -51,8 +52,8 @@ const fn is_ill(host: &HostView) -> bool {
     matches!(host.state, HostState::Down | HostState::Unknown)
 }
 
-/// Where the host of the VM in detail stands among all hosts. Not the selected one's: that may be a key ahead, and the
-/// panel, which can be most of the screen, goes along with the graph.
+/// The position of the detail's host among all hosts. The selected VM may already be another one; the panel changes together
+/// with the graph.
 fn place(snapshot: &Snapshot) -> Option<usize> {
     let detail = snapshot.detail.as_ref()?;
     let mut before = 0;
@@ -65,7 +66,7 @@ fn place(snapshot: &Snapshot) -> Option<usize> {
     None
 }
 
-/// What the hosts that are not shown are up to.
+/// Sums up the hosts that are not shown.
 fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
     let hosts = snapshot.arrays.iter().flat_map(|array| &array.hosts).enumerate();
     let hidden = hosts.filter(|(i, _)| *i < top || *i >= top + shown).map(|(_, host)| host);
@@ -80,7 +81,7 @@ fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
         }
     }
     let mut text = counted(count, "more host", "more hosts");
-    // What is wrong is told by name before what is only full.
+    // Hosts that are not up are more important than busy ones.
     if let [first, others @ ..] = &*ill {
         let and = if others.is_empty() { String::new() } else { format!(" and {}", others.len()) };
         text.push_str(&format!(", not up: {first}{and}"));
@@ -90,7 +91,7 @@ fn rest(snapshot: &Snapshot, top: usize, shown: usize) -> String {
     text
 }
 
-fn lines(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
+fn lines(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: usize) {
     let widest = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0) as u16;
     let hosts = || snapshot.arrays.iter().flat_map(|array| array.hosts.iter().map(move |host| (array, host)));
     let visible = || hosts().skip(top).take(usize::from(area.height));
@@ -99,21 +100,21 @@ fn lines(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top: us
     let mut last: Option<&ArrayView> = None;
     for (y, (array, host)) in (area.top()..area.bottom()).zip(visible()) {
         if last.is_none_or(|last| last.name != array.name) {
-            pen.put(area.x, y, array_columns, &array.name, if array.home { Role::Strong } else { Role::Quiet });
+            canvas.put(area.x, y, array_columns, &array.name, if array.home { Role::Strong } else { Role::Quiet });
         }
         last = Some(array);
         let x = area.x + array_columns + 1;
-        host_line(pen, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, ui);
+        host_line(canvas, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, ui);
     }
 }
 
-/// Columns that hosts' names may have: a quarter of what there is, as their VMs need the rest.
+/// The most columns of hosts' names: a quarter, because their VMs need the rest.
 pub fn names_in(columns: u16) -> u16 {
     (columns / 4).max(14)
 }
 
-/// A host: its load, how many VMs it has and takes, its emptying, and which VMs.
-pub fn host_line(pen: &mut Canvas<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
+/// Draws a host: its load, how many VMs it has and takes, its drain, and its VMs.
+pub fn host_line(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
     let end = at.right();
     let (word, role) = match host.state {
         HostState::Up => ("", Role::Text),
@@ -121,19 +122,19 @@ pub fn host_line(pen: &mut Canvas<'_>, at: Rect, host: &HostView, host_columns: 
         HostState::Draining => ("draining", Role::Warning),
         HostState::Unknown => ("? unknown", Role::Warning),
     };
-    pen.put(at.x, at.y, host_columns, &host.name, role);
+    canvas.put(at.x, at.y, host_columns, &host.name, role);
     let mut x = at.x + host_columns + 1;
     match host.load {
         _ if matches!(host.state, HostState::Down | HostState::Unknown) => {
-            pen.put(x, at.y, 10.min(end.saturating_sub(x)), word, role);
+            canvas.put(x, at.y, 10.min(end.saturating_sub(x)), word, role);
         }
         Some(load) => {
             let role = if load > 0.9 { Role::Warning } else { Role::Quiet };
-            let after = gauge(pen, x, at.y, 5, load, role);
-            pen.put_right(after, at.y, 5, &percent(load), role);
+            let after = gauge(canvas, x, at.y, 5, load, role);
+            canvas.put_right(after, at.y, 5, &percent(load), role);
         }
         None => {
-            pen.put(x, at.y, 10, "not read", Role::Faint);
+            canvas.put(x, at.y, 10, "not read", Role::Faint);
         }
     }
     x += 12;
@@ -142,36 +143,36 @@ pub fn host_line(pen: &mut Canvas<'_>, at: Rect, host: &HostView, host_columns: 
         None => host.vms.len().to_string(),
     };
     let full = host.capacity.is_some_and(|capacity| host.vms.len() >= capacity as usize);
-    pen.put_right(x, at.y, 5, &used, if full { Role::Warning } else { Role::Faint });
+    canvas.put_right(x, at.y, 5, &used, if full { Role::Warning } else { Role::Faint });
     x += 6;
-    // A host whose name says it needs no second word, which would read as a VM's.
+    // A host named `base` needs no second word, which would look like a VM's name.
     if host.base && *host.name != *"base" {
-        x = pen.put(x, at.y, end.saturating_sub(x), "(base) ", Role::Faint);
+        x = canvas.put(x, at.y, end.saturating_sub(x), "(base) ", Role::Faint);
     }
     match &host.drain {
-        Some(drain) => x = draining(pen, x, at.y, end, drain),
+        Some(drain) => x = draining(canvas, x, at.y, end, drain),
         None if host.state == HostState::Draining => {
-            x = pen.put(x, at.y, end.saturating_sub(x), "draining ", Role::Warning);
+            x = canvas.put(x, at.y, end.saturating_sub(x), "draining ", Role::Warning);
         }
         None => {}
     }
-    vms(pen, x, at.y, end, host, ui);
+    vms(canvas, x, at.y, end, host, ui);
 }
 
-/// Columns from which on a host's emptying has a gauge too.
+/// From this many columns on, a host's drain has a gauge.
 const GAUGE_FROM: u16 = 32;
 
-fn draining(pen: &mut Canvas<'_>, x: u16, y: u16, end: u16, drain: &DrainView) -> u16 {
+fn draining(canvas: &mut Canvas<'_>, x: u16, y: u16, end: u16, drain: &DrainView) -> u16 {
     let room = end.saturating_sub(x);
     let (words, role) = drain_words(drain);
-    let mut x = pen.put(x, y, room, &words, role) + 1;
+    let mut x = canvas.put(x, y, room, &words, role) + 1;
     if !drain.done && room >= GAUGE_FROM {
-        x = gauge(pen, x, y, 5, drain.moved as f32 / drain.of.max(1) as f32, role) + 1;
+        x = gauge(canvas, x, y, 5, drain.moved as f32 / drain.of.max(1) as f32, role) + 1;
     }
     x
 }
 
-/// How far a host's emptying is: `draining 3/8`, `paused 3/8`, `draining 3/8, 1 stays`, `drained`.
+/// How far a host's drain is: `draining 3/8`, `paused 3/8`, `draining 3/8, 1 stays`, `drained`.
 pub fn drain_words(drain: &DrainView) -> (String, Role) {
     if drain.done {
         return ("drained".to_owned(), Role::Good);
@@ -185,8 +186,8 @@ pub fn drain_words(drain: &DrainView) -> (String, Role) {
     (format!("{word} {}/{}{stays}", drain.moved, drain.of), Role::Warning)
 }
 
-/// The VMs of a host, the leaving ones first, with where they go; how many more there are if they do not fit.
-fn vms(pen: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui) {
+/// Draws the VMs of a host: first those that leave, with their destination. If not all fit, how many more there are.
+fn vms(canvas: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui) {
     let leaving = host.vms.iter().filter(|(_, to)| to.is_some());
     let staying = host.vms.iter().filter(|(_, to)| to.is_none());
     let all = host.vms.len();
@@ -201,7 +202,7 @@ fn vms(pen: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: 
         let more = format!("+{}", all - i);
         let reserve = if i + 1 < all { width(&more) as u16 + 1 } else { 0 };
         let Some(text) = texts.iter().find(|text| x + width(text) as u16 + reserve <= end) else {
-            pen.put(x, y, end.saturating_sub(x), &more, Role::Faint);
+            canvas.put(x, y, end.saturating_sub(x), &more, Role::Faint);
             return;
         };
         let role = match () {
@@ -209,6 +210,46 @@ fn vms(pen: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: 
             () if to.is_some() => Role::Moving,
             () => Role::Quiet,
         };
-        x = pen.put(x, y, end.saturating_sub(x), text, role) + 1;
+        x = canvas.put(x, y, end.saturating_sub(x), text, role) + 1;
+    }
+}
+
+/// Columns of a migration's progress, as in the widest table.
+const STATE: u16 = 36;
+
+/// How many of these rows it takes, with its title. None if only the selected VM moves.
+pub fn moving_rows(snapshot: &Snapshot, ui: &Ui, room: u16) -> u16 {
+    let other = snapshot.moving.iter().any(|row| ui.selected.as_ref() != Some(&row.name));
+    if other && room >= 8 { (snapshot.moving.len().min(100) as u16 + 1).min(room / 2) } else { 0 }
+}
+
+/// Draws the migrations, the oldest request first; those without room are counted.
+pub fn draw_moving(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    if area.height == 0 {
+        return;
+    }
+    let all = snapshot.moving.len();
+    canvas.rule(area, &[("moving", Role::Title)], "");
+    let room = usize::from(area.height - 1);
+    let shown = if all > room { room.saturating_sub(1) } else { all };
+    let widest = |of: fn(&VmRow) -> usize| snapshot.moving.iter().take(shown).map(|row| of(row)).max().unwrap_or(0);
+    let names = widest(|row| width(&row.name)).clamp(4, 16) as u16;
+    let hosts = widest(|row| width(&row.host)).clamp(4, 14) as u16;
+    for (y, row) in (area.y + 1..area.bottom()).zip(snapshot.moving.iter().take(shown)) {
+        let name = if ui.selected.as_ref() == Some(&row.name) { Role::Strong } else { Role::Text };
+        let (x, end) = (area.x + 1, area.right());
+        canvas.put(x, y, names, &row.name, name);
+        canvas.put(x + names + 1, y, hosts, &row.host, Role::Quiet);
+        let x = x + names + hosts + 2;
+        cells::migrating(canvas, Rect::new(x, y, STATE.min(end.saturating_sub(x)), 1), row);
+        let x = x + STATE + 2;
+        // Too few columns for a readable text.
+        if let Some(migration) = row.migration.as_ref().filter(|_| x + 12 <= end) {
+            canvas.put(x, y, end - x, &migration.detail, Role::Quiet);
+        }
+    }
+    if shown < all {
+        let more = format!("+ {} more", all - shown);
+        canvas.put(area.x + 1, area.bottom() - 1, area.width.saturating_sub(1), &more, Role::Quiet);
     }
 }

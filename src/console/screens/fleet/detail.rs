@@ -1,68 +1,68 @@
-//! The selected VM: its graph, and why it stands where it stands.
+//! The selected VM: its graph, a site VM's queue, and why it stands where it stands.
 
 use ratatui::layout::Rect;
 
-use super::{cells, queue};
 use crate::console::screens::migration;
-use crate::console::text::width;
+use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
-use crate::console::widgets::{Canvas, Chart};
-use crate::console::{step, ui};
+use crate::console::widgets::{Canvas, Graph, gauge};
+use crate::console::{past, step, ui};
 use crate::core::cluster::{Span, Timestamp};
-use crate::core::format::age;
-use crate::view::{Detail, Snapshot, VmRow};
+use crate::core::format::{age, counted, exact, number};
+use crate::core::insight::Band;
+use crate::view::{BoundsFrom, Detail, QueueView, Snapshot, VmRow};
 
-/// Rows of a graph with its title that still says something.
+/// The least rows of a graph with its title.
 const LEAST_GRAPH: u16 = 6;
 
-/// Draws its migration, if one is under way; the graph, and beside it a site VM's queue.
-pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+/// Draws the migration, if one is under way, and the graph with a site VM's queue beside it.
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
-    let Some(row) = ui.row() else { return pen.rule(area, &[("no VM selected", Role::Quiet)], "") };
-    let Some(moving) = &row.migration else { return past(pen, area, row, snapshot, ui) };
-    // While it moves that comes first; its graph has what is left, if that is enough to be read.
+    let Some(row) = ui.row() else { return canvas.rule(area, &[("no VM selected", Role::Quiet)], "") };
+    let Some(moving) = &row.migration else { return past_graph(canvas, area, row, snapshot, ui) };
+    // The migration comes first; the graph has the rest, if that is enough.
     let rows = migration::rows(moving, area.width);
     let rows = if area.height >= rows + LEAST_GRAPH { rows } else { area.height };
-    migration::draw(pen, Rect { height: rows, ..area }, row, moving, snapshot.at);
+    migration::draw(canvas, Rect { height: rows, ..area }, row, moving, snapshot.at);
     let rest = Rect { y: area.y + rows, height: area.height - rows, ..area };
     if rest.height > 0 {
-        past(pen, rest, row, snapshot, ui);
+        past_graph(canvas, rest, row, snapshot, ui);
     }
 }
 
-/// Its graph under its title.
-fn past(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+/// Draws the graph under its title.
+fn past_graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
-    title(pen, area, row, snapshot, ui);
+    title(canvas, area, row, snapshot, ui);
     let mut body = Rect { y: area.y + 1, height: area.height - 1, ..area };
     if let Some(work) = &row.queue {
         let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
-        queue::draw(pen, Rect { width: columns, ..body }, row, work);
+        draw_queue(canvas, Rect { width: columns, ..body }, row, work);
         body = Rect { x: body.x + columns + 1, width: body.width.saturating_sub(columns + 1), ..body };
     }
     match detail {
-        Some(detail) => graph(pen, body, row, detail, snapshot, ui),
+        Some(detail) => graph(canvas, body, row, detail, snapshot, ui),
         None => {
             let text = if ui.frozen { "frozen: p goes on and fetches its graph" } else { "fetching its readings" };
-            pen.put(body.x + 1, body.y, body.width.saturating_sub(1), text, Role::Quiet);
+            canvas.put(body.x + 1, body.y, body.width.saturating_sub(1), text, Role::Quiet);
         }
     }
 }
 
-/// What is measured; at the right the number that `+` and `-` change, and how old the newest reading is.
-fn title(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+/// Draws what is measured; at the right the number that `+` and `-` change, and the age of the newest reading.
+fn title(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
     let what = detail.map_or_else(String::new, |detail| indicator(detail, row));
     let mut right = detail.map_or_else(String::new, |detail| changing(detail, ui));
     let read = row.read_at.map_or_else(String::new, |at| format!("   read {} ago", age(snapshot.at.since(at))));
-    // The name of what is measured is worth more than its age, which a wide table shows too.
+    // The name is more important than the age, which a wide table shows too.
     if width(&row.name) + width(&what) + width(&right) + width(&read) + 9 <= usize::from(area.width) {
         right.push_str(&read);
     }
-    pen.rule(area, &[(&row.name, Role::Title), (&what, Role::Quiet)], right.trim_start());
+    canvas.rule(area, &[(&row.name, Role::Title), (&what, Role::Quiet)], right.trim_start());
 }
 
 /// What is measured, in its unit.
@@ -73,28 +73,39 @@ pub fn indicator(detail: &Detail, row: &VmRow) -> String {
     }
 }
 
-fn graph(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
+fn graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
     if detail.points.iter().all(|point| point.value.is_none()) {
         let text = match &row.gap {
             Some(reason) => format!("no reading: {reason}"),
             None => "not read since the start: the graph fills as samples come".to_owned(),
         };
-        pen.put(area.x + 1, area.y, area.width.saturating_sub(1), &text, Role::Quiet);
+        canvas.put(area.x + 1, area.y, area.width.saturating_sub(1), &text, Role::Quiet);
         return;
     }
-    let chart = Chart {
-        points: &detail.points,
-        marks: &detail.marks,
-        bounds: cells::bounds(row),
-        now: snapshot.at,
-        window: window(detail, snapshot.at),
+    let span = window(detail, snapshot.at);
+    let bands: Vec<Band> = detail.points.iter().map(past::band).collect();
+    let from = snapshot.at - span;
+    let graph = Graph {
+        bands: &bands,
         longest_step: detail.interval.scaled(5, 2),
+        bounds: &[BoundsFrom { at: from, high: row.high, low: row.low, direction: row.direction }],
+        also: &[],
+        inclusive: row.policy == "site",
+        marks: &detail.marks,
+        gaps: &[],
+        rests: &[],
+        from,
+        span,
+        live: true,
+        cursor: None,
         zone: ui.zone,
+        left: 0,
+        right: 0,
     };
-    chart.draw(pen, area);
+    graph.draw(canvas, area);
 }
 
-/// How far back the graph goes: as far as the readings, so that a young VM's do not crowd into one column.
+/// How far back the graph goes: as far as the readings, so that those of a new VM fill it.
 fn window(detail: &Detail, now: Timestamp) -> Span {
     let Some(first) = detail.points.first() else { return WINDOW };
     let needed = now.since(first.at).max(detail.interval.scaled(5, 1));
@@ -102,13 +113,13 @@ fn window(detail: &Detail, now: Timestamp) -> Span {
 }
 
 /// Draws the why line.
-pub fn why(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+pub fn why(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let Some(row) = ui.row().filter(|_| area.height > 0) else { return };
-    let x = pen.put(area.x, area.y, area.width, " why  ", Role::Key);
+    let x = canvas.put(area.x, area.y, area.width, " why  ", Role::Key);
     let room = area.right().saturating_sub(x);
     match ui.detail(snapshot) {
-        Some(detail) => pen.put(x, area.y, room, &detail.why, Role::Strong),
-        None => pen.put(x, area.y, room, &format!("{} {}", row.state.word(), row.note), Role::Quiet),
+        Some(detail) => canvas.put(x, area.y, room, &detail.why, Role::Strong),
+        None => canvas.put(x, area.y, room, &format!("{} {}", row.state.word(), row.note), Role::Quiet),
     };
 }
 
@@ -116,9 +127,49 @@ pub fn why(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 pub fn changing(detail: &Detail, ui: &Ui) -> String {
     let field = ui.active_field(&detail.settings);
     let pending = |p: &&ui::Pending| p.vm == detail.vm && p.field == field;
-    let now = detail.settings.get(field).map_or_else(String::new, step::shown);
+    let now = detail.settings.get(field).map_or_else(String::new, exact);
     match ui.pending.iter().find(pending) {
-        Some(asked) => format!("+/- {} {now} > {}", step::label(field), step::shown(asked.value)),
+        Some(asked) => format!("+/- {} {now} > {}", step::label(field), exact(asked.value)),
         None => format!("+/- {} {now}", step::label(field)),
+    }
+}
+
+/// Draws the queue, the most important lines first.
+pub fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueView) {
+    let mut lines = area.top()..area.bottom();
+    let mut next = || lines.next().map(|y| (area.x + 1, y, area.width.saturating_sub(1)));
+    let place = if queue.away { "away" } else { "at home" };
+    if let Some((x, y, room)) = next() {
+        let place = format!("  worked {place} at {}", row.host);
+        canvas.line(
+            x,
+            y,
+            room,
+            &[(&queue.name, Role::Strong), (&place, if queue.away { Role::Moving } else { Role::Quiet })],
+        );
+    }
+    if let Some((x, y, room)) = next() {
+        let share = queue.done as f32 / queue.total.max(1) as f32;
+        let x = canvas.put(x, y, room, "done   ", Role::Quiet);
+        let x = gauge(canvas, x, y, 8, share, Role::Good);
+        let text = format!(" {} of {}", queue.done, counted(queue.total as usize, "job", "jobs"));
+        canvas.put(x, y, area.right().saturating_sub(x), &text, Role::Text);
+    }
+    if let Some((x, y, room)) = next() {
+        let bound = row.high.map_or_else(|| "-".to_owned(), number);
+        let beyond = row.high.is_some_and(|high| f64::from(queue.big) >= high);
+        let says = if beyond { "away" } else { "home" };
+        let text = format!("{}, threshold {bound}: {says}", queue.big);
+        canvas.line(x, y, room, &[("big    ", Role::Quiet), (&text, if beyond { Role::Beyond } else { Role::Text })]);
+    }
+    if let Some((x, y, room)) = next() {
+        let grades: Vec<String> = queue.grades.iter().map(|(grade, jobs)| format!("{grade} {jobs}")).collect();
+        canvas.line(x, y, room, &[("grades ", Role::Quiet), (&grades.join("  "), Role::Text)]);
+    }
+    let room = usize::from(area.width.saturating_sub(2));
+    for line in wrap(&queue.break_even, room, usize::from(area.height.saturating_sub(4)), canvas.glyphs.cut) {
+        if let Some((x, y, room)) = next() {
+            canvas.put(x, y, room, &line, Role::Quiet);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Fleet: is anything wrong, what is moving, who is about to move; and why does the selected VM stand where it stands.
+//! The Fleet screen: what is wrong, what moves, what is about to move, and why the selected VM is where it is.
 //!
 //! ```text
 //! ┌ header ──────────────────────────────────────┐  always
@@ -14,32 +14,29 @@
 
 mod arrays;
 mod cells;
-mod columns;
 mod detail;
-mod filter;
-mod log;
-mod moving;
-pub(super) mod queue;
 pub(super) mod table;
 
-pub(in crate::console) use arrays::{drain_words, host_line, names_in};
-pub(in crate::console) use cells::migrating;
-pub(super) use detail::{changing, indicator, why};
 use ratatui::layout::Rect;
 
-use super::{Rest, draw_top, footer, top};
+use crate::console::screens::{RemainingRows, draw_footer, draw_top, top};
+use crate::console::text::width;
+use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
-use crate::view::Snapshot;
+use crate::view::{Level, Snapshot};
+pub(in crate::console) use arrays::{drain_words, host_line, names_in};
+pub(in crate::console) use cells::migrating;
+pub(super) use detail::{changing, draw_queue, indicator, why};
 
-/// From this width on arrays stand beside the graph.
+/// From this width on, the arrays are beside the graph.
 const ARRAYS_FROM: u16 = 100;
-/// From this width on they stand beside the log too.
+/// From this width on, they are beside the log too.
 const WIDE_FROM: u16 = 160;
 
-/// Where everything is. A part of no height is not shown.
+/// Where each part is. A part without height is not shown.
 #[derive(Debug, Clone, Copy, Default)]
-struct Layout {
+struct FleetLayout {
     top: [Rect; 3],
     filter: Rect,
     table: Rect,
@@ -51,11 +48,11 @@ struct Layout {
     footer: Rect,
 }
 
-impl Layout {
+impl FleetLayout {
     fn new(area: Rect, ui: &Ui, snapshot: &Snapshot) -> Self {
-        let mut rest = Rest(area);
+        let mut rest = RemainingRows(area);
         let top = top(&mut rest, ui, snapshot);
-        let filter = rest.take(u16::from(filter::is_shown(ui)));
+        let filter = rest.take(u16::from(table::has_filter(ui)));
         let (table_rows, detail_rows, log_rows) = heights(rest.0.height.saturating_sub(2), ui.listing.rows.len());
         let table = rest.take(table_rows);
         let mut detail = rest.take(detail_rows);
@@ -72,8 +69,8 @@ impl Layout {
                 log.width = detail.width;
             }
         }
-        let moving_rows = moving::rows(snapshot, ui, arrays.height);
-        // Right under the hosts, where they leave room.
+        let moving_rows = arrays::moving_rows(snapshot, ui, arrays.height);
+        // Directly below the hosts, if there is room.
         let hosts: usize = snapshot.arrays.iter().map(|array| array.hosts.len()).sum();
         if moving_rows > 0 {
             arrays.height = (arrays.height - moving_rows).min(hosts.min(1_000) as u16 + 2);
@@ -83,12 +80,12 @@ impl Layout {
     }
 }
 
-/// Rows of the table, the selected VM's graph and the log, of so many in all.
+/// Shares the rows between the table, the selected VM's graph and the log.
 fn heights(rows: u16, vms: usize) -> (u16, u16, u16) {
     let detail = if rows >= 15 { (rows / 3).clamp(6, 24) } else { 0 };
     let log = if rows >= 18 { (rows / 6).clamp(3, 12) } else { 0 };
     let table = rows.saturating_sub(detail + log);
-    // What a short table leaves goes to the graph, then to the log.
+    // Rows that a short table does not need go to the graph, then to the log.
     let spare = table.saturating_sub((vms.min(1_000) as u16).max(1) + 1);
     if detail == 0 || spare == 0 {
         return (table, detail, log);
@@ -101,19 +98,56 @@ fn heights(rows: u16, vms: usize) -> (u16, u16, u16) {
 /// How many VMs the table shows at once.
 pub fn table_rows(ui: &Ui, snapshot: &Snapshot) -> usize {
     let area = Rect::new(0, 0, ui.size.0, ui.size.1);
-    usize::from(Layout::new(area, ui, snapshot).table.height.saturating_sub(1))
+    usize::from(FleetLayout::new(area, ui, snapshot).table.height.saturating_sub(1))
 }
 
 /// Draws the screen.
-pub fn draw(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
-    let at = Layout::new(area, ui, snapshot);
-    draw_top(pen, at.top, snapshot, ui);
-    filter::draw(pen, at.filter, snapshot, ui);
-    table::draw(pen, at.table, snapshot, ui);
-    detail::draw(pen, at.detail, snapshot, ui);
-    arrays::draw(pen, at.arrays, snapshot, ui);
-    moving::draw(pen, at.moving, snapshot, ui);
-    detail::why(pen, at.why, snapshot, ui);
-    log::draw(pen, at.log, snapshot, ui);
-    footer::draw(pen, at.footer, snapshot, ui);
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    let at = FleetLayout::new(area, ui, snapshot);
+    draw_top(canvas, at.top, snapshot, ui);
+    table::draw_filter(canvas, at.filter, snapshot, ui);
+    table::draw(canvas, at.table, snapshot, ui);
+    detail::draw(canvas, at.detail, snapshot, ui);
+    arrays::draw(canvas, at.arrays, snapshot, ui);
+    arrays::draw_moving(canvas, at.moving, snapshot, ui);
+    detail::why(canvas, at.why, snapshot, ui);
+    draw_log(canvas, at.log, snapshot, ui);
+    draw_footer(canvas, at.footer, snapshot, ui);
+}
+
+/// Draws the log, the newest line first.
+fn draw_log(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+    if area.height == 0 {
+        return;
+    }
+    canvas.rule(area, &[("log", Role::Title)], "");
+    if snapshot.log.is_empty() {
+        canvas.put(
+            area.x + 1,
+            area.y + 1,
+            area.width.saturating_sub(1),
+            "nothing has happened since the start",
+            Role::Quiet,
+        );
+    }
+    let lines = || snapshot.log.iter().rev().take(usize::from(area.height - 1));
+    let names = lines().map(|line| line.vm.as_ref().map_or(0, |vm| width(vm))).max().unwrap_or(0) as u16;
+    let names = names.clamp(4, 16);
+    for (y, line) in (area.y + 1..area.bottom()).zip(lines()) {
+        let (mark, role) = match line.level {
+            Level::Info => (" ", Role::Text),
+            Level::Good => (" ", Role::Good),
+            Level::Warning => ("~", Role::Warning),
+            Level::Alarm => ("!", Role::Alarm),
+        };
+        let x = area.x + 1;
+        canvas.put(x, y, 8, &ui.zone.clock(line.at), Role::Quiet);
+        canvas.put(x + 9, y, 1, mark, role);
+        let vm = line.vm.as_deref().unwrap_or("-");
+        canvas.put(x + 11, y, names, vm, if ui.selected.as_deref() == Some(vm) { Role::Strong } else { Role::Quiet });
+        let x = x + 12 + names;
+        // Some alarms begin with the mark that is drawn already.
+        let text = line.text.strip_prefix("! ").unwrap_or(&line.text);
+        canvas.put(x, y, area.right().saturating_sub(x), text, role);
+    }
 }

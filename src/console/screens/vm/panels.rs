@@ -1,65 +1,66 @@
-//! Under the graph: what was decided and why, the settings, and the moves.
+//! Under the graph: what was decided and why, the moves, and the settings.
 
 use std::sync::Arc;
 
 use ratatui::layout::Rect;
 
-use super::settings;
 use crate::console::past;
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
+use crate::core::cluster::Direction;
 use crate::core::engine::{By, Phase};
-use crate::core::format::{age, tame};
-use crate::view::{HistoryView, Level, LogLine, PastMove, Snapshot, VmRow};
+use crate::core::format::{age, bytes, counted, duration, exact, left, tame};
+use crate::core::policy::{Bound, BreakEven, Rule};
+use crate::view::{Detail, HistoryView, Level, LogLine, Origin, PastMove, Snapshot, VmRow};
 
-/// Side by side from this width on.
+/// From this width on, two panels are side by side.
 const TWO_FROM: u16 = 100;
-/// Three of them from this width on.
+/// From this width on, three panels are side by side.
 const THREE_FROM: u16 = 160;
 
 /// Draws them.
-pub fn draw(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
     let part = |x: u16, columns: u16| Rect { x: area.x + x, width: columns.min(area.width - x), ..area };
     if area.width >= THREE_FROM {
         let (first, second) = (area.width * 2 / 5, area.width * 7 / 10);
-        decisions(pen, part(0, first), row, snapshot, ui);
-        moves(pen, part(first + 1, second - first - 1), snapshot, ui);
-        settings::draw(pen, part(second + 1, area.width), row, snapshot, ui);
+        decisions(canvas, part(0, first), row, snapshot, ui);
+        moves(canvas, part(first + 1, second - first - 1), snapshot, ui);
+        draw_settings(canvas, part(second + 1, area.width), row, snapshot, ui);
     } else if area.width >= TWO_FROM {
         let half = area.width * 11 / 20;
-        decisions(pen, part(0, half), row, snapshot, ui);
+        decisions(canvas, part(0, half), row, snapshot, ui);
         let side = part(half + 1, area.width);
-        let wanted = settings::rows(row, snapshot, ui).min(side.height.saturating_sub(4).max(side.height / 2));
-        settings::draw(pen, Rect { height: wanted, ..side }, row, snapshot, ui);
-        moves(pen, Rect { y: side.y + wanted, height: side.height - wanted, ..side }, snapshot, ui);
+        let wanted = settings_rows(row, snapshot, ui).min(side.height.saturating_sub(4).max(side.height / 2));
+        draw_settings(canvas, Rect { height: wanted, ..side }, row, snapshot, ui);
+        moves(canvas, Rect { y: side.y + wanted, height: side.height - wanted, ..side }, snapshot, ui);
     } else {
-        // One line says the settings: their numbers matter more than where they stand.
+        // The settings have one line.
         let line = u16::from(area.height >= 4);
-        settings::line(pen, Rect { height: line, ..area }, row, snapshot, ui);
+        settings_line(canvas, Rect { height: line, ..area }, row, snapshot, ui);
         let rest = Rect { y: area.y + line, height: area.height - line, ..area };
         let below = if rest.height >= 6 { rest.height * 2 / 5 } else { 0 };
-        decisions(pen, Rect { height: rest.height - below, ..rest }, row, snapshot, ui);
-        moves(pen, Rect { y: rest.bottom() - below, height: below, ..rest }, snapshot, ui);
+        decisions(canvas, Rect { height: rest.height - below, ..rest }, row, snapshot, ui);
+        moves(canvas, Rect { y: rest.bottom() - below, height: below, ..rest }, snapshot, ui);
     }
 }
 
-/// Columns of the newest stamp and of all others.
+/// Columns of the widest text.
 fn stamps<'a>(at: impl Iterator<Item = &'a str>) -> u16 {
     at.map(width).max().unwrap_or(0) as u16
 }
 
-fn decisions(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+fn decisions(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
-    pen.rule(area, &[("decisions", Role::Title)], "");
+    canvas.rule(area, &[("decisions", Role::Title)], "");
     let past = past::of(ui, snapshot);
-    // Without a history the log knows the newest.
+    // Without a history, the newest ones are in the log.
     let newest = usize::from(area.height - 1);
     let lines: Vec<&LogLine> = match past {
         Some(past) => past.decisions.iter().take(newest).map(|line| &**line).collect(),
@@ -72,7 +73,7 @@ fn decisions(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot,
     let lines: Vec<(String, &LogLine)> = lines.into_iter().map(|line| (stamp(line), line)).collect();
     if lines.is_empty() {
         return missing(
-            pen,
+            canvas,
             area,
             past.filter(|past| past.trouble.is_none()).map(|_| "nothing was decided yet"),
             snapshot,
@@ -87,24 +88,24 @@ fn decisions(pen: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot,
             Level::Warning => ("~", Role::Warning),
             Level::Alarm => ("!", Role::Alarm),
         };
-        pen.put_right(area.x + 1, y, columns, at, Role::Quiet);
+        canvas.put_right(area.x + 1, y, columns, at, Role::Quiet);
         let x = area.x + columns + 2;
-        pen.put(x, y, 1, mark, role);
+        canvas.put(x, y, 1, mark, role);
         let text = line.text.strip_prefix("! ").unwrap_or(&line.text);
-        pen.put(x + 2, y, area.right().saturating_sub(x + 2), text, role);
+        canvas.put(x + 2, y, area.right().saturating_sub(x + 2), text, role);
     }
 }
 
-fn moves(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
+fn moves(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     if area.height == 0 {
         return;
     }
     let past = past::of(ui, snapshot);
-    pen.rule(area, &[("moves", Role::Title)], "");
+    canvas.rule(area, &[("moves", Role::Title)], "");
     let moves = past.map_or(&[][..], |past| &past.moves);
     if moves.is_empty() {
         return missing(
-            pen,
+            canvas,
             area,
             past.filter(|past| past.trouble.is_none()).map(|_| "it has never moved"),
             snapshot,
@@ -125,29 +126,29 @@ fn moves(pen: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
             Phase::Failed | Phase::Aborted | Phase::Unknown => ("~", Role::Warning),
             Phase::Lost | Phase::Double => ("!", Role::Alarm),
         };
-        pen.put_right(area.x + 1, y, at_columns, at, Role::Quiet);
+        canvas.put_right(area.x + 1, y, at_columns, at, Role::Quiet);
         let mut x = area.x + at_columns + 2;
         let room = |x: u16| area.right().saturating_sub(x);
-        pen.put(x, y, 1, mark, role);
-        pen.put(x + 2, y, way_columns.min(room(x + 2)), way, Role::Text);
+        canvas.put(x, y, 1, mark, role);
+        canvas.put(x + 2, y, way_columns.min(room(x + 2)), way, Role::Text);
         x += way_columns + 3;
-        pen.put(x, y, 9.min(room(x)), done.phase.word(), role);
+        canvas.put(x, y, 9.min(room(x)), done.phase.word(), role);
         x += 10;
         let took = done.took.map_or_else(
             || "-".to_owned(),
             |took| match took.millis() {
-                // As the text behind it says it.
+                // With a tenth of a second, as in the text after it.
                 ms @ 1..10_000 => format!("{:.1}s", ms as f64 / 1_000.0),
                 _ => age(took),
             },
         );
-        pen.put_right(x, y, 4.min(room(x)), &took, Role::Quiet);
+        canvas.put_right(x, y, 4.min(room(x)), &took, Role::Quiet);
         x += 5;
-        pen.put(x, y, 8.min(room(x)), by(done), Role::Quiet);
+        canvas.put(x, y, 8.min(room(x)), by(done), Role::Quiet);
         x += 9;
-        // A word or two cut off says nothing.
+        // Too few columns for a readable text.
         if room(x) >= 12 {
-            pen.put(x, y, room(x), &tame(&done.detail), Role::Faint);
+            canvas.put(x, y, room(x), &tame(&done.detail), Role::Faint);
         }
     }
 }
@@ -162,12 +163,132 @@ const fn by(done: &PastMove) -> &'static str {
 }
 
 /// Why a list is empty.
-fn missing(pen: &mut Canvas<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snapshot, ui: &Ui) {
+fn missing(canvas: &mut Canvas<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snapshot, ui: &Ui) {
     let text = match (nothing, &snapshot.history) {
         (Some(nothing), _) => nothing.to_owned(),
         (None, HistoryView::Off(why)) => past::without(why),
         (None, _) if ui.frozen => "frozen: p goes on and reads it".to_owned(),
         (None, _) => "reading the history".to_owned(),
     };
-    pen.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), &text, Role::Quiet);
+    canvas.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), &text, Role::Quiet);
+}
+
+/// Columns of a line's first word.
+const WORD: u16 = 9;
+
+/// How many rows the panel takes, with its title.
+fn settings_rows(row: &VmRow, snapshot: &Snapshot, ui: &Ui) -> u16 {
+    1 + ui.detail(snapshot).map_or(1, |detail| lines(detail, row, snapshot, ">=").len() as u16)
+}
+
+/// Draws the panel.
+fn draw_settings(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+    if area.height == 0 {
+        return;
+    }
+    let Some(detail) = ui.detail(snapshot) else { return canvas.rule(area, &[("settings", Role::Title)], "") };
+    canvas.rule(area, &[("settings", Role::Title)], &tame(&detail.origin.place));
+    let lines = lines(detail, row, snapshot, canvas.glyphs.at_least);
+    for (y, (word, text)) in (area.y + 1..area.bottom()).zip(&lines) {
+        canvas.put(area.x + 1, y, WORD, word, Role::Quiet);
+        let x = area.x + 1 + WORD;
+        canvas.put(x, y, area.right().saturating_sub(x), text, Role::Text);
+    }
+}
+
+/// Draws the bounds and their place in one line.
+fn settings_line(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
+    let Some(detail) = ui.detail(snapshot).filter(|_| area.height > 0) else { return };
+    let bounds = bounds(detail, row, canvas.glyphs.at_least);
+    let told: Vec<String> = bounds.iter().map(|(word, text)| format!("{word} {text}")).collect();
+    let x = canvas.put(area.x, area.y, area.width, " set  ", Role::Key);
+    let x = canvas.put(x, area.y, area.right().saturating_sub(x), &told.join(", "), Role::Text);
+    let place = format!("   {}", tame(&detail.origin.place));
+    canvas.put(x, area.y, area.right().saturating_sub(x), &place, Role::Faint);
+}
+
+type Line = (&'static str, String);
+
+fn lines(detail: &Detail, row: &VmRow, snapshot: &Snapshot, at_least: &str) -> Vec<Line> {
+    let settings = &detail.settings;
+    let mut lines = vec![("policy", settings.rule.kind().to_owned())];
+    lines.extend(bounds(detail, row, at_least));
+    match &settings.rule {
+        Rule::Schedule { hours, .. } => lines.push(("hours", hours.to_string())),
+        Rule::Site(site) => {
+            let binds = match site.break_even {
+                BreakEven::Show => "shown",
+                BreakEven::Require => "binding",
+            };
+            lines.push(("pays", format!("break-even {binds}, margin {}", site.margin)));
+        }
+        _ => {}
+    }
+    let stale = counted(settings.stale_after as usize, "gap", "gaps");
+    lines.push(("settle", format!("{} after a move", duration(settings.settle))));
+    lines.push(("stale", format!("after {stale} in a row")));
+    let next = detail.next_read.map_or_else(String::new, |at| format!(", next in {}", left(at.since(snapshot.at))));
+    lines.push(("read", format!("every {}{next}", duration(detail.interval))));
+    lines.push(("from", origin(&detail.origin)));
+    lines.push(("history", kept(&snapshot.history)));
+    lines
+}
+
+fn bounds(detail: &Detail, row: &VmRow, at_least: &str) -> Vec<Line> {
+    let settings = &detail.settings;
+    let (worse, better) = match settings.direction {
+        Direction::HigherIsWorse => (">", "<"),
+        Direction::LowerIsWorse => ("<", ">"),
+    };
+    let bound = |sign: &str, bound: Bound| {
+        let tarry = counted(bound.tarry as usize, "sample", "samples");
+        format!("{sign} {} {} for {tarry}", exact(bound.at), row.unit)
+    };
+    if let Rule::Site(site) = &settings.rule {
+        let polls = counted(site.home_tarry as usize, "empty poll", "empty polls");
+        return vec![("away", format!("{at_least} {} big jobs", site.threshold)), ("home", format!("after {polls}"))];
+    }
+    let high = settings.rule.high().map(|high| ("move", bound(worse, high)));
+    let low = settings.rule.low().map(|low| ("to base", bound(better, low)));
+    high.into_iter().chain(low).collect()
+}
+
+/// Where the history is, and how large.
+fn kept(history: &HistoryView) -> String {
+    match history {
+        HistoryView::On { path, size: 0 } => format!("in {}", tame(path)),
+        HistoryView::On { path, size } => format!("{} in {}", bytes(*size), tame(path)),
+        HistoryView::Failing { why, .. } => format!("fails: {}", tame(why)),
+        HistoryView::Off(why) => format!("none: {}", tame(why)),
+    }
+}
+
+/// Where the settings come from, and how many other VMs use them.
+fn origin(origin: &Origin) -> String {
+    let others = match origin.others {
+        0 => "no other VM uses it".to_owned(),
+        n => counted(n, "other VM uses it", "other VMs use it"),
+    };
+    match &origin.shared {
+        Some(name) => format!("[policy.{}], {others}", tame(name)),
+        None if origin.place.is_empty() => "no config file".to_owned(),
+        None => "its own block".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_what_happens_is_kept_and_how_large_that_is() {
+        let on = |size| HistoryView::On { path: "/s/a.db".into(), size };
+        assert_eq!(
+            [on(0), on(671_744), on(48_300_000)].map(|history| kept(&history)),
+            ["in /s/a.db", "672 kB in /s/a.db", "48 MB in /s/a.db"]
+        );
+        let failing = HistoryView::Failing { path: "/s/a.db".into(), size: 9, why: "the disk is full\x1b".into() };
+        assert!(kept(&failing).starts_with("fails: the disk is full") && !kept(&failing).contains('\x1b'));
+        assert_eq!(kept(&HistoryView::Off("it is switched off".into())), "none: it is switched off");
+    }
 }

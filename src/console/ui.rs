@@ -1,34 +1,29 @@
-//! What the operator has done to the screen: names and choices, no row numbers, no data of the engine's.
-
-mod activity;
-mod vm;
+//! The state of the screen: what the operator has chosen. It holds names, never row numbers, and no data of the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use activity::ActivityUi;
-pub use vm::VmUi;
-
-use super::MINIMUM;
-use super::editor::{Ask, Editor};
-use super::glyph::Glyphs;
-use super::listing::{ByName, Listing, SortBy};
-use super::text::Zone;
-use super::theme::ThemeName;
-use crate::core::cluster::Span;
+use crate::console::MINIMUM;
+use crate::console::editor::{Editor, Prompt};
+use crate::console::listing::{ByName, Listing, SortBy};
+use crate::console::text::Zone;
+use crate::console::theme::Glyphs;
+use crate::console::theme::ThemeName;
+use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::{Command, Target};
 use crate::core::policy::{Field, Settings};
 use crate::view::{
-    CommandId, Detail, Draft, DrainPlanView, HostView, MoveOption, Scope, Snapshot, Subscription, UiCommand, VmRow,
+    ActivityAsk, CommandId, Detail, Draft, DrainPlanView, HostView, MoveOption, PastAsk, Scope, Snapshot, Subscription,
+    UiCommand, VmRow,
 };
 
 /// How far back the graph of the selected VM goes.
 pub const WINDOW: Span = Span::from_mins(30);
 
-/// After so many snapshots, at most ten a second, a word on the last action has been read and may be false.
+/// A notice goes after this many snapshots (at most ten a second): by then it has been read, and may not be true any more.
 const NOTICE_LASTS: u32 = 60;
 
-/// A screen. What each remembers stays when another is shown.
+/// A screen. Each one keeps its state while another is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Screen {
     /// Every VM.
@@ -44,7 +39,7 @@ impl Screen {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Fleet, Self::Vm, Self::Activity];
 
-    /// The help's heading for what only it can do.
+    /// The help's heading for the keys that only this screen has.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Fleet => "on the Fleet screen",
@@ -54,12 +49,12 @@ impl Screen {
     }
 }
 
-/// What lies over the screen. The last one takes the keys.
+/// Something that lies over the screen. The topmost one takes the keys.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Overlay {
-    /// All keys.
+    /// The help: all keys.
     Help {
-        /// Lines scrolled away.
+        /// Lines scrolled off the top.
         top: usize,
     },
     /// Where to move a VM.
@@ -69,14 +64,14 @@ pub enum Overlay {
         /// The chosen destination; `None` = the first one.
         chosen: Option<Target>,
     },
-    /// Which host to drain, and what that would mean; or how far it is.
+    /// Which host to drain and what that would do, or how far the drain is.
     Drain {
         /// The chosen host.
         host: Arc<str>,
-        /// VMs scrolled away.
+        /// VMs scrolled off the top.
         top: usize,
     },
-    /// Yes or no.
+    /// A question to answer with yes or no.
     Confirm {
         /// In words.
         question: String,
@@ -84,15 +79,15 @@ pub enum Overlay {
         then: Command,
     },
     /// A question of the policy editor, or a number to be typed.
-    Asks(Ask),
+    Prompt(Prompt),
     /// A filter is being typed.
     Filter {
-        /// The filter to go back to.
+        /// The filter before, for `esc`.
         before: String,
     },
 }
 
-/// How a notice reads.
+/// The tone of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// Asked, not yet answered.
@@ -103,16 +98,16 @@ pub enum Tone {
     Bad,
 }
 
-/// A word on the last action.
+/// What came of the last action, for the footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// How it reads.
+    /// Its tone.
     pub tone: Tone,
     /// In words.
     pub text: String,
 }
 
-/// A number that was asked for and that the engine has not answered yet.
+/// A change of a number that the engine has not answered yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
     /// By this command.
@@ -125,20 +120,20 @@ pub struct Pending {
     pub value: f64,
 }
 
-/// What has to be done outside the screen.
+/// What an action causes outside the screen.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Say this to the engine.
+pub enum UiEffect {
+    /// Send this to the engine.
     UiCommand(UiCommand),
     /// Put this on the operator's clipboard.
     Copy(String),
-    /// To the shell and back.
+    /// Suspend the process, so that the shell has the terminal.
     Suspend,
-    /// Leave.
+    /// Leave the console.
     Quit,
 }
 
-/// The operator's side of the screen.
+/// The state of the screen.
 #[derive(Debug, Clone)]
 pub struct Ui {
     /// Columns and rows of the terminal.
@@ -153,27 +148,27 @@ pub struct Ui {
     pub selected: Option<Arc<str>>,
     /// The policy editor, while it is open.
     pub editor: Option<Box<Editor>>,
-    /// The marked VMs: what is edited, all of them get.
+    /// The marked VMs. An edit applies to all of them.
     pub marked: BTreeSet<Arc<str>>,
     /// The table's order.
     pub sort: SortBy,
-    /// From the other end.
+    /// Whether the order is reversed.
     pub reverse: bool,
-    /// What the table is narrowed to; empty = everything.
+    /// The table's filter; empty shows everything.
     pub filter: String,
     /// What lies over the screen, the topmost last.
     pub overlays: Vec<Overlay>,
     /// The number `+` and `-` change.
     pub field: Field,
-    /// A word on the last action.
+    /// What came of the last action.
     pub notice: Option<Notice>,
     /// The banner that was dismissed.
     pub dismissed: Option<Arc<str>>,
-    /// The display stands still.
+    /// Whether the display is frozen.
     pub frozen: bool,
-    /// No snapshot has come for so long; `None` while they come.
+    /// How long no snapshot has come; `None` while they come.
     pub quiet: Option<Span>,
-    /// The engine is gone: nothing more will come.
+    /// The engine has ended; no snapshot will come any more.
     pub engine_gone: bool,
     /// The theme.
     pub theme: ThemeName,
@@ -190,22 +185,22 @@ pub struct Ui {
     pub(super) answered: u64,
     /// The newest command's id.
     last_id: CommandId,
-    /// Snapshots that came since the notice.
+    /// How many snapshots have come since the notice.
     notice_age: u32,
     pub(super) pending: Vec<Pending>,
-    /// Which block was chosen for a VM in a shared one.
+    /// For a VM in a shared block: which block the operator chose to edit.
     pub(super) scopes: BTreeMap<Arc<str>, Scope>,
     /// The newest draft's number.
     pub(super) draft_seq: u64,
-    /// The draft the engine was told last.
+    /// The draft that was sent last.
     pub(super) drafted: Option<Draft>,
-    /// It did not reach the engine.
+    /// Whether the last draft did not reach the engine.
     pub(super) draft_lost: bool,
     pub(super) started: bool,
 }
 
 impl Ui {
-    /// A screen nobody has touched.
+    /// The state before any key.
     pub fn new(theme: ThemeName, ascii: bool, zone: Zone) -> Self {
         Self {
             size: (80, 24),
@@ -295,13 +290,13 @@ impl Ui {
         snapshot.hosts().find(|host| host.name == *chosen)
     }
 
-    /// What draining it would mean, once the engine has said so.
+    /// The plan for draining it, once the engine has sent it.
     pub fn plan<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<DrainPlanView>> {
         let host = self.drained(snapshot)?;
         snapshot.drain.as_ref().filter(|plan| plan.host == host.name)
     }
 
-    /// What the engine should send for what is on screen.
+    /// What the engine should send for the present screen.
     pub(super) fn look(&self) -> Subscription {
         let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
         let drain = self.overlays.iter().find_map(|overlay| match overlay {
@@ -328,23 +323,23 @@ impl Ui {
         Subscription { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity }
     }
 
-    /// The next command's id: no two commands of this console have the same.
+    /// A new command id; no two commands of this console have the same.
     pub(super) fn next_id(&mut self) -> CommandId {
         self.last_id.0 += 1;
         self.last_id
     }
 
-    /// What was drafted last did not reach the engine.
+    /// The last draft did not reach the engine: the next update sends it again.
     pub(super) fn forget_draft(&mut self) {
         self.draft_lost = true;
     }
 
-    /// What was said to the engine last did not reach it.
+    /// The last subscription did not reach the engine: the next update sends it again.
     pub(super) fn forget_look(&mut self) {
         self.looked = None;
     }
 
-    /// A snapshot came: what was said of an older one goes when it has been read.
+    /// Counts a snapshot, and removes a notice that is too old.
     pub(super) fn age_notice(&mut self) {
         self.notice_age = self.notice_age.saturating_add(1);
         if self.notice_age > NOTICE_LASTS && self.notice.as_ref().is_some_and(|notice| notice.tone != Tone::Asked) {
@@ -355,5 +350,129 @@ impl Ui {
     pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
         self.notice_age = 0;
         self.notice = Some(Notice { tone, text: text.into() });
+    }
+}
+
+/// The stretches a graph can show, shortest first: 10 minutes to a year.
+const GRAPH_SPANS: [Span; 12] = [
+    Span::from_mins(10),
+    Span::from_mins(30),
+    Span::from_hours(1),
+    Span::from_hours(3),
+    Span::from_hours(6),
+    Span::from_hours(12),
+    Span::from_hours(24),
+    Span::from_hours(3 * 24),
+    Span::from_hours(7 * 24),
+    Span::from_hours(30 * 24),
+    Span::from_hours(91 * 24),
+    Span::from_hours(365 * 24),
+];
+
+/// The VM screen's choices. They stay when another VM is shown, so that two can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VmUi {
+    /// Index into `GRAPH_SPANS`.
+    zoom: usize,
+    /// The right edge; `None` is now, and moves with the time.
+    pub end: Option<Timestamp>,
+    /// The instant under the cursor, while there is one.
+    pub cursor: Option<Timestamp>,
+}
+
+impl Default for VmUi {
+    fn default() -> Self {
+        Self { zoom: 3, end: None, cursor: None }
+    }
+}
+
+impl VmUi {
+    /// From the left edge to the right one.
+    pub fn span(&self) -> Span {
+        GRAPH_SPANS[self.zoom]
+    }
+
+    /// The left and the right edge.
+    pub fn edges(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        let to = self.end.unwrap_or(now);
+        (to - self.span(), to)
+    }
+
+    /// What the engine should send: a band for every column of dots there may be.
+    pub fn ask(&self, size: (u16, u16)) -> PastAsk {
+        PastAsk { end: self.end, span: self.span(), columns: size.0.saturating_mul(2) }
+    }
+
+    /// Zooms around the cursor, or else around the middle. A graph that ends now still ends now. Returns `false` at the
+    /// shortest or longest stretch.
+    pub fn zoom(&mut self, out: bool, now: Timestamp) -> bool {
+        let to = if out { self.zoom + 1 } else { self.zoom.wrapping_sub(1) };
+        let Some(span) = GRAPH_SPANS.get(to) else { return false };
+        let (from, _) = self.edges(now);
+        let middle = self.cursor.unwrap_or(from + self.span().scaled(1, 2));
+        if self.end.is_some() || self.cursor.is_some() {
+            self.to(middle + span.scaled(1, 2), now);
+        }
+        self.zoom = to;
+        true
+    }
+
+    /// Moves by half a stretch.
+    pub fn pan(&mut self, back: bool, now: Timestamp) {
+        let (_, end) = self.edges(now);
+        let half = self.span().scaled(1, 2);
+        self.to(if back { end - half } else { end + half }, now);
+    }
+
+    /// Moves the right edge; one in the future becomes now.
+    pub fn to(&mut self, end: Timestamp, now: Timestamp) {
+        self.end = (end < now).then_some(end);
+    }
+}
+
+/// The spans of the Activity screen, shortest first.
+const ACTIVITY_SPANS: [Span; 3] = [Span::from_hours(24), Span::from_hours(48), Span::from_hours(168)];
+
+/// The Activity screen's choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActivityUi {
+    /// Whether it shows only the selected VM, not the whole cluster.
+    pub alone: bool,
+    /// The screen it was opened from; `esc` goes back there.
+    pub opened_from: Screen,
+    /// Index into `ACTIVITY_SPANS`.
+    zoom: usize,
+}
+
+impl Default for ActivityUi {
+    fn default() -> Self {
+        Self { alone: false, opened_from: Screen::Fleet, zoom: 1 }
+    }
+}
+
+impl ActivityUi {
+    /// How far back it looks.
+    pub fn span(&self) -> Span {
+        ACTIVITY_SPANS[self.zoom]
+    }
+
+    /// Zooms; `false` at the shortest or longest span.
+    pub fn zoom(&mut self, out: bool) -> bool {
+        let to = if out { self.zoom + 1 } else { self.zoom.wrapping_sub(1) };
+        let can = to < ACTIVITY_SPANS.len();
+        if can {
+            self.zoom = to;
+        }
+        can
+    }
+
+    /// What the engine should say.
+    pub fn ask(&self, selected: Option<&Arc<str>>) -> ActivityAsk {
+        ActivityAsk { vm: selected.filter(|_| self.alone).cloned(), span: self.span() }
+    }
+
+    /// The readings of the VM, if it is shown alone.
+    pub fn past(&self, size: (u16, u16)) -> Option<PastAsk> {
+        self.alone.then_some(PastAsk { end: None, span: self.span(), columns: size.0.saturating_mul(2) })
     }
 }

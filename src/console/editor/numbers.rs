@@ -1,15 +1,16 @@
-//! One number of a policy, changed by a key or typed, of the selected VM or of the marked ones.
+//! Changes one number of a policy by a key or by typing, for the selected VM or the marked ones.
 
 use std::sync::Arc;
 
-use super::{Ask, Nudging, Then};
+use super::{NumberChange, Prompt, ScopedChange};
 use crate::console::step;
 use crate::console::text::some_of;
-use crate::console::ui::{Effect, Overlay, Pending, Tone, Ui};
+use crate::console::ui::{Overlay, Pending, Tone, Ui, UiEffect};
+use crate::core::format::exact;
 use crate::core::policy::Field;
 use crate::view::{CommandId, Editing, Scope, SetValue, Snapshot, UiCommand, VmRow};
 
-/// Whose policy is meant: the marked VMs', in the config's order, or else the selected one's.
+/// The VMs to change: the marked ones in the config's order, or else the selected one.
 pub fn targets(ui: &Ui, snapshot: &Snapshot) -> Vec<Arc<str>> {
     if ui.marked.is_empty() {
         return ui.row().map(|row| Arc::clone(&row.name)).into_iter().collect();
@@ -17,7 +18,7 @@ pub fn targets(ui: &Ui, snapshot: &Snapshot) -> Vec<Arc<str>> {
     snapshot.rows.iter().filter(|row| ui.marked.contains(&row.name)).map(|row| Arc::clone(&row.name)).collect()
 }
 
-/// A VM's number as its row or, for the selected one, its policy has it.
+/// A VM's present number, from its policy if it is the selected VM, or else from its row.
 fn value(ui: &Ui, snapshot: &Snapshot, row: &VmRow, field: Field) -> Option<f64> {
     if let Some(detail) = ui.detail(snapshot).filter(|detail| detail.vm == row.name) {
         return detail.settings.get(field);
@@ -30,13 +31,13 @@ fn value(ui: &Ui, snapshot: &Snapshot, row: &VmRow, field: Field) -> Option<f64>
     }
 }
 
-/// The number that keys change: the chosen one if one of these VMs has it, or the threshold.
+/// Which number is changed: the chosen one if one of these VMs has it, or else the threshold.
 pub fn active(ui: &Ui, snapshot: &Snapshot, vms: &[Arc<str>]) -> Field {
     let has = |row: &&Arc<VmRow>| vms.contains(&row.name) && value(ui, snapshot, row, ui.field).is_some();
     if snapshot.rows.iter().any(|row| has(&row)) { ui.field } else { Field::Threshold }
 }
 
-/// Why there is nothing to be changed here, if so.
+/// Why nothing can be changed now, if so.
 fn refusal(ui: &Ui, snapshot: &Snapshot) -> Option<String> {
     if let Editing::Off(why) = &snapshot.editing {
         return Some(format!("policies cannot be changed here: {why}"));
@@ -45,15 +46,15 @@ fn refusal(ui: &Ui, snapshot: &Snapshot) -> Option<String> {
     (!shown).then(|| "no policy shown yet".to_owned())
 }
 
-/// Raises or lowers it, of each VM from where it is.
-pub fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Vec<Effect> {
+/// Raises or lowers the number of each VM by one step.
+pub fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Vec<UiEffect> {
     if let Some(why) = refusal(ui, snapshot) {
         ui.say(Tone::Bad, why);
         return Vec::new();
     }
     let vms = targets(ui, snapshot);
     let field = active(ui, snapshot, &vms);
-    // A second key before the engine has answered goes on from what was asked, not from what is shown.
+    // A second key before the answer continues from the value that was asked for, not from the one shown.
     let asked = |vm: &str| ui.pending.iter().find(|p| *p.vm == *vm && p.field == field).map(|p| p.value);
     let rows = snapshot.rows.iter().filter(|row| vms.contains(&row.name));
     let to: Vec<_> = rows
@@ -62,11 +63,11 @@ pub fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Vec<Effect> {
             Some((Arc::clone(&row.name), Some(from), step::step(field, from, up)))
         })
         .collect();
-    nudge(ui, snapshot, Nudging { field, to })
+    nudge(ui, snapshot, NumberChange { field, to })
 }
 
 /// Asks for a number to be typed, or says why not.
-pub(super) fn number(ui: &mut Ui, snapshot: &Snapshot) -> Option<Ask> {
+pub(super) fn number(ui: &mut Ui, snapshot: &Snapshot) -> Option<Prompt> {
     if let Some(why) = refusal(ui, snapshot) {
         ui.say(Tone::Bad, why);
         return None;
@@ -77,20 +78,20 @@ pub(super) fn number(ui: &mut Ui, snapshot: &Snapshot) -> Option<Ask> {
     let mut values: Vec<f64> = rows.filter_map(|row| value(ui, snapshot, row, field)).collect();
     values.dedup();
     let now = if let [one] = values[..] { Some(one) } else { None };
-    Some(Ask::Number { vms, field, now, typed: String::new() })
+    Some(Prompt::Number { vms, field, now, typed: String::new() })
 }
 
 /// Takes the number that was typed.
 ///
 /// # Errors
-/// Why it is none.
+/// Why it is not a valid number.
 pub(super) fn typed(
     ui: &mut Ui,
     vms: &[Arc<str>],
     field: Field,
     typed: &str,
     snapshot: &Snapshot,
-) -> Result<Vec<Effect>, String> {
+) -> Result<Vec<UiEffect>, String> {
     let typed = typed.trim();
     if typed.is_empty() {
         ui.say(Tone::Good, "nothing was changed");
@@ -99,17 +100,17 @@ pub(super) fn typed(
     let number = read(typed).ok_or_else(|| format!("'{typed}' is no number: write 50, 2.5 or 1_000"))?;
     let rows = snapshot.rows.iter().filter(|row| vms.contains(&row.name));
     let of = |row: &Arc<VmRow>| (Arc::clone(&row.name), value(ui, snapshot, row, field), number);
-    let nudging = Nudging { field, to: rows.map(of).collect() };
-    if let Some(why) = wrong(ui, snapshot, &nudging) {
+    let change = NumberChange { field, to: rows.map(of).collect() };
+    if let Some(why) = wrong(ui, snapshot, &change) {
         return Err(why);
     }
-    Ok(nudge(ui, snapshot, nudging))
+    Ok(nudge(ui, snapshot, change))
 }
 
-/// A number as the config's reader takes it.
+/// Reads a number as the config does.
 fn read(typed: &str) -> Option<f64> {
     let table: toml::Table = toml::from_str(&format!("number = {typed}")).ok()?;
-    // Of one line one number is read, and nothing else.
+    // More than one key means that a line break was typed.
     if table.len() != 1 {
         return None;
     }
@@ -120,40 +121,40 @@ fn read(typed: &str) -> Option<f64> {
     }
 }
 
-/// Why the policy that is shown cannot have it; of the others the engine knows.
-fn wrong(ui: &Ui, snapshot: &Snapshot, nudging: &Nudging) -> Option<String> {
+/// Why the shown policy cannot have this value. The engine checks the other VMs.
+fn wrong(ui: &Ui, snapshot: &Snapshot, change: &NumberChange) -> Option<String> {
     let detail = ui.detail(snapshot)?;
-    let (_, _, value) = nudging.to.iter().find(|(vm, ..)| *vm == detail.vm)?;
-    detail.settings.with(nudging.field, *value).err().map(|error| error.to_string())
+    let (_, _, value) = change.to.iter().find(|(vm, ..)| *vm == detail.vm)?;
+    detail.settings.with(change.field, *value).err().map(|error| error.to_string())
 }
 
-fn nudge(ui: &mut Ui, snapshot: &Snapshot, nudging: Nudging) -> Vec<Effect> {
-    if let Some(why) = wrong(ui, snapshot, &nudging) {
+fn nudge(ui: &mut Ui, snapshot: &Snapshot, change: NumberChange) -> Vec<UiEffect> {
+    if let Some(why) = wrong(ui, snapshot, &change) {
         ui.say(Tone::Bad, why);
         return Vec::new();
     }
-    if nudging.to.is_empty() {
-        ui.say(Tone::Bad, format!("no {} here to change", step::label(nudging.field)));
+    if change.to.is_empty() {
+        ui.say(Tone::Bad, format!("no {} here to change", step::label(change.field)));
         return Vec::new();
     }
-    let chosen: Vec<Option<Scope>> = nudging.to.iter().map(|(vm, ..)| ui.scopes.get(vm).copied()).collect();
-    if chosen.iter().all(Option::is_some) || !may_be_shared(ui, snapshot, &nudging) {
-        return scoped_as_chosen(ui, &nudging, Scope::Block);
+    let chosen: Vec<Option<Scope>> = change.to.iter().map(|(vm, ..)| ui.scopes.get(vm).copied()).collect();
+    if chosen.iter().all(Option::is_some) || !may_be_shared(ui, snapshot, &change) {
+        return scoped_as_chosen(ui, &change, Scope::Block);
     }
-    let question = shared_question(ui, snapshot, &nudging);
-    ui.overlays.push(Overlay::Asks(Ask::Share { question, then: Then::SetValue(nudging) }));
+    let question = shared_question(ui, snapshot, &change);
+    ui.overlays.push(Overlay::Prompt(Prompt::Share { question, then: ScopedChange::SetValue(change) }));
     Vec::new()
 }
 
-/// Of one VM it is known; several may stand in shared blocks as far as this console knows.
-fn may_be_shared(ui: &Ui, snapshot: &Snapshot, nudging: &Nudging) -> bool {
+/// Whether the block may be shared. The console knows it of the selected VM only.
+fn may_be_shared(ui: &Ui, snapshot: &Snapshot, change: &NumberChange) -> bool {
     let shared = ui.detail(snapshot).is_some_and(|detail| detail.origin.shared.is_some() && detail.origin.others > 0);
-    shared || nudging.to.len() > 1
+    shared || change.to.len() > 1
 }
 
-fn shared_question(ui: &Ui, snapshot: &Snapshot, nudging: &Nudging) -> String {
-    let vms: Vec<Arc<str>> = nudging.to.iter().map(|(vm, ..)| Arc::clone(vm)).collect();
-    let what = in_words(nudging);
+fn shared_question(ui: &Ui, snapshot: &Snapshot, change: &NumberChange) -> String {
+    let vms: Vec<Arc<str>> = change.to.iter().map(|(vm, ..)| Arc::clone(vm)).collect();
+    let what = in_words(change);
     let shared = ui.detail(snapshot).and_then(|detail| detail.origin.shared.clone().zip(Some(detail.origin.others)));
     match shared {
         Some((name, others)) if vms.len() == 1 => {
@@ -163,31 +164,31 @@ fn shared_question(ui: &Ui, snapshot: &Snapshot, nudging: &Nudging) -> String {
     }
 }
 
-fn in_words(nudging: &Nudging) -> String {
-    let label = step::label(nudging.field);
-    match &nudging.to[..] {
-        [(vm, Some(from), to)] => format!("{vm} {label} {} → {}", step::shown(*from), step::shown(*to)),
-        [(vm, None, to)] => format!("{vm} {label} {}", step::shown(*to)),
+fn in_words(change: &NumberChange) -> String {
+    let label = step::label(change.field);
+    match &change.to[..] {
+        [(vm, Some(from), to)] => format!("{vm} {label} {} → {}", exact(*from), exact(*to)),
+        [(vm, None, to)] => format!("{vm} {label} {}", exact(*to)),
         many if many.iter().all(|(.., to)| *to == many[0].2) => {
-            format!("{} VMs {label} {}", many.len(), step::shown(many[0].2))
+            format!("{} VMs {label} {}", many.len(), exact(many[0].2))
         }
         many => format!("{} VMs {label}", many.len()),
     }
 }
 
-/// It was answered which block: that holds for these VMs from now on.
-pub(super) fn scoped(ui: &mut Ui, nudging: Nudging, scope: Scope) -> Vec<Effect> {
-    for (vm, ..) in &nudging.to {
+/// Remembers the chosen block for these VMs, and changes them.
+pub(super) fn scoped(ui: &mut Ui, change: NumberChange, scope: Scope) -> Vec<UiEffect> {
+    for (vm, ..) in &change.to {
         ui.scopes.insert(Arc::clone(vm), scope);
     }
-    scoped_as_chosen(ui, &nudging, scope)
+    scoped_as_chosen(ui, &change, scope)
 }
 
-/// Says it to the engine: those that become the same together.
-fn scoped_as_chosen(ui: &mut Ui, nudging: &Nudging, otherwise: Scope) -> Vec<Effect> {
-    let field = nudging.field;
+/// Sends the change; VMs with the same new value share a command.
+fn scoped_as_chosen(ui: &mut Ui, change: &NumberChange, otherwise: Scope) -> Vec<UiEffect> {
+    let field = change.field;
     let mut nudges: Vec<(CommandId, SetValue)> = Vec::new();
-    for (vm, _, value) in &nudging.to {
+    for (vm, _, value) in &change.to {
         let scope = ui.scopes.get(vm).copied().unwrap_or(otherwise);
         let id = match nudges.iter_mut().find(|(_, nudge)| nudge.value == *value && nudge.scope == scope) {
             Some((id, nudge)) => {
@@ -203,14 +204,14 @@ fn scoped_as_chosen(ui: &mut Ui, nudging: &Nudging, otherwise: Scope) -> Vec<Eff
         ui.pending.retain(|pending| pending.vm != *vm || pending.field != field);
         ui.pending.push(Pending { id, vm: Arc::clone(vm), field, value: *value });
     }
-    ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(nudging)));
-    nudges.into_iter().map(|(id, change)| Effect::UiCommand(UiCommand::SetValue(id, change))).collect()
+    ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(change)));
+    nudges.into_iter().map(|(id, change)| UiEffect::UiCommand(UiCommand::SetValue(id, change))).collect()
 }
 
-/// Takes the last change of a policy back.
-pub fn undo(ui: &mut Ui) -> Effect {
+/// Asks to undo the last change of a policy.
+pub fn undo(ui: &mut Ui) -> UiEffect {
     ui.say(Tone::Asked, "undo: asked, waiting for the engine");
-    Effect::UiCommand(UiCommand::Undo(ui.next_id()))
+    UiEffect::UiCommand(UiCommand::Undo(ui.next_id()))
 }
 
 #[cfg(test)]

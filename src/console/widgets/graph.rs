@@ -1,18 +1,62 @@
-//! A long graph: bands of min, mean and max, the bounds as they were at the time, and what happened meanwhile.
+//! A graph over time: readings as a line of dots, the bounds as they were at the time, and what happened meanwhile.
 
 use ratatui::layout::Rect;
 
-use super::{Bounds, Dots, Scale, axis, marks, place, range};
 use crate::console::text::{Zone, width};
 use crate::console::theme::Role;
-use crate::console::widgets::Canvas;
-use crate::core::cluster::{Span, Timestamp};
+use crate::console::widgets::axis::{Scale, place, range};
+use crate::console::widgets::{Canvas, axis};
+use crate::core::cluster::{Direction, Span, Timestamp};
 use crate::core::format::exact;
 use crate::core::insight::Band;
-use crate::view::{BoundsFrom, Mark, Stretch};
+use crate::view::{BoundsFrom, Mark, MarkKind, Stretch};
+
+/// The bounds a value is held against.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounds {
+    /// The threshold.
+    pub high: Option<f64>,
+    /// The low threshold.
+    pub low: Option<f64>,
+    /// Which way is bad.
+    pub direction: Direction,
+    /// A value that equals the threshold is past it (site policy: big jobs).
+    pub inclusive: bool,
+}
+
+impl Bounds {
+    /// Past the threshold, as the policy decides it.
+    pub fn is_beyond(self, value: f64) -> bool {
+        let past = |high| self.direction.is_beyond(value, high) || self.inclusive && value == high;
+        self.high.is_some_and(past)
+    }
+
+    /// Past the low threshold, as the policy decides it.
+    pub fn is_low(self, value: f64) -> bool {
+        self.low.is_some_and(|low| self.direction.is_low(value, low))
+    }
+
+    /// The bounds for readings that were rounded to an `f32`: rounded alike, so that a reading that equals a bound still
+    /// equals it.
+    pub fn rounded(self) -> Self {
+        let round = |bound: f64| f64::from(bound as f32);
+        Self { high: self.high.map(round), low: self.low.map(round), ..self }
+    }
+}
+
+/// Moves and edits, on the time axis.
+fn marks(canvas: &mut Canvas<'_>, scale: &Scale, marks: &[Mark]) {
+    let [moved, edited] = canvas.glyphs.marks;
+    // An edit is rarer than a move and changes more: it is never under one.
+    let is_edit = |mark: &&Mark| mark.kind == MarkKind::Edited;
+    for mark in marks.iter().filter(|mark| !is_edit(mark)).chain(marks.iter().filter(is_edit)) {
+        let Some(x) = scale.column(mark.at) else { continue };
+        canvas.glyph(x, scale.plot.bottom(), if is_edit(&mark) { edited } else { moved }, Role::Mark);
+    }
+}
 
 /// A graph of the past.
-pub struct History<'a> {
+pub struct Graph<'a> {
     /// Readings, oldest first.
     pub bands: &'a [Band],
     /// Two bands further apart than this are not joined.
@@ -45,27 +89,31 @@ pub struct History<'a> {
     pub right: u16,
 }
 
-impl History<'_> {
+impl Graph<'_> {
     /// Draws the graph; the last two lines are the time axis. Says where things fall on it; `None` without room.
-    pub fn draw(&self, pen: &mut Canvas<'_>, area: Rect) -> Option<Scale> {
+    pub fn draw(&self, canvas: &mut Canvas<'_>, area: Rect) -> Option<Scale> {
         let labels = self.bound_labels();
         let right = labels.iter().map(|(_, label)| width(label) as u16 + 1).max().unwrap_or(0).max(self.right);
-        let scale = place(pen, area, self.range(), (self.left, right), (self.from, self.span))?;
+        let scale = place(canvas, area, self.range(), (self.left, right), (self.from, self.span))?;
         let dots = self.dots(&scale);
-        self.shade(pen, &scale);
-        dots.draw_fill(pen);
-        self.bound_lines(pen, &scale);
+        self.shade(canvas, &scale);
+        dots.draw_fill(canvas);
+        self.bound_lines(canvas, &scale);
+        let mut taken = None;
         for (bound, label) in &labels {
-            pen.put(scale.plot.right() + 1, scale.row(*bound), width(label) as u16, label, Role::Bound);
+            let row = scale.row(*bound);
+            if taken.replace(row) != Some(row) {
+                canvas.put(scale.plot.right() + 1, row, width(label) as u16, label, Role::Bound);
+            }
         }
         if let Some(x) = self.cursor.and_then(|at| scale.column(at)) {
             for y in scale.plot.top()..scale.plot.bottom() {
-                pen.glyph(x, y, pen.glyphs.axis[0], Role::Key);
+                canvas.glyph(x, y, canvas.glyphs.axis[0], Role::Key);
             }
         }
-        dots.draw(pen);
-        axis::time(pen, &scale, self.zone, self.live);
-        self.below(pen, &scale);
+        dots.draw(canvas);
+        axis::time(canvas, &scale, self.zone, self.live);
+        self.below(canvas, &scale);
         Some(scale)
     }
 
@@ -76,20 +124,20 @@ impl History<'_> {
         range(values.chain(bounds).chain(self.also.iter().copied()))
     }
 
-    /// The bounds at the right edge; two in one line would hide each other, and the upper one stays.
+    /// The bounds at the right edge, the threshold first: of two that fall into one line only the first has its number.
     fn bound_labels(&self) -> Vec<(f64, String)> {
         let Some(last) = self.bounds.last() else { return Vec::new() };
-        [last.low, last.high].into_iter().flatten().map(|bound| (bound, exact(bound))).collect()
+        [last.high, last.low].into_iter().flatten().map(|bound| (bound, exact(bound))).collect()
     }
 
     /// Stretches without readings, by dots that stay behind everything.
-    fn shade(&self, pen: &mut Canvas<'_>, scale: &Scale) {
+    fn shade(&self, canvas: &mut Canvas<'_>, scale: &Scale) {
         for (stretches, role) in [(self.rests, Role::Resting), (self.gaps, Role::Warning)] {
             for (left, right) in stretches.iter().filter_map(|stretch| scale.stretch(stretch.from, stretch.to)) {
                 for (x, y) in (left..=right).flat_map(|x| (scale.plot.top()..scale.plot.bottom()).map(move |y| (x, y)))
                 {
                     if (x + 2 * y) % 4 == 0 {
-                        pen.glyph(x, y, pen.glyphs.shade, role);
+                        canvas.glyph(x, y, canvas.glyphs.shade, role);
                     }
                 }
             }
@@ -97,14 +145,14 @@ impl History<'_> {
     }
 
     /// Every bound as long as it held.
-    fn bound_lines(&self, pen: &mut Canvas<'_>, scale: &Scale) {
+    fn bound_lines(&self, canvas: &mut Canvas<'_>, scale: &Scale) {
         for (i, bounds) in self.bounds.iter().enumerate() {
             let from = if i == 0 { scale.from } else { bounds.at };
             let to = self.bounds.get(i + 1).map_or(scale.to(), |next| next.at);
             let Some((left, right)) = scale.stretch(from, to) else { continue };
             for y in [bounds.high, bounds.low].into_iter().flatten().map(|bound| scale.row(bound)) {
                 for x in left..=right {
-                    pen.glyph(x, y, pen.glyphs.dash, Role::Bound);
+                    canvas.glyph(x, y, canvas.glyphs.dash, Role::Bound);
                 }
             }
         }
@@ -117,8 +165,8 @@ impl History<'_> {
     }
 
     /// The means as a line, from the least to the greatest value as a fill behind it.
-    fn dots(&self, scale: &Scale) -> Dots {
-        let mut dots = Dots::new(scale);
+    fn dots(&self, scale: &Scale) -> DotGrid {
+        let mut dots = DotGrid::new(scale);
         let mut last: Option<(u16, f64, Timestamp)> = None;
         for band in self.bands {
             let Some(x) = scale.x(band.at) else { continue };
@@ -142,6 +190,7 @@ impl History<'_> {
             match last.filter(|(_, _, at)| band.at.since(*at) <= self.longest_step) {
                 Some((x0, v0, _)) => {
                     let both = beyond && bounds.is_beyond(v0);
+                    // Between two readings the line is past the bound where it lies past it.
                     let past = |y| both || bounds.is_beyond(scale.value(y));
                     dots.join((x0, scale.y(v0)), (x, y), past);
                 }
@@ -153,20 +202,127 @@ impl History<'_> {
     }
 
     /// Gaps, rests, moves, edits and the cursor, as symbols on the time axis.
-    fn below(&self, pen: &mut Canvas<'_>, scale: &Scale) {
+    fn below(&self, canvas: &mut Canvas<'_>, scale: &Scale) {
         let y = scale.plot.bottom();
-        let [gap, rest] = pen.glyphs.missed;
+        let [gap, rest] = canvas.glyphs.missed;
         for (stretches, glyph, role) in [(self.rests, rest, Role::Resting), (self.gaps, gap, Role::Warning)] {
             for (left, right) in stretches.iter().filter_map(|stretch| scale.stretch(stretch.from, stretch.to)) {
                 for x in left..=right {
-                    pen.glyph(x, y, glyph, role);
+                    canvas.glyph(x, y, glyph, role);
                 }
             }
         }
-        marks(pen, scale, self.marks);
+        marks(canvas, scale, self.marks);
         if let Some(x) = self.cursor.and_then(|at| scale.column(at)) {
-            pen.over(Rect::new(x, y, 1, 1), Role::Cursor);
+            canvas.over(Rect::new(x, y, 1, 1), Role::Cursor);
         }
+    }
+}
+
+/// One character's dots.
+#[derive(Clone, Copy, Default)]
+struct DotCell {
+    line: u8,
+    fill: u8,
+    beyond: bool,
+    fill_beyond: bool,
+}
+
+/// A grid of dots.
+pub struct DotGrid {
+    cells: Vec<DotCell>,
+    plot: Rect,
+    fine: (u16, u16),
+}
+
+/// Bits of U+2800: the left column's dots are 1 2 3 7, the right one's 4 5 6 8.
+const BRAILLE: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
+
+impl DotGrid {
+    /// None yet.
+    pub fn new(scale: &Scale) -> Self {
+        let plot = scale.plot;
+        let cells = vec![DotCell::default(); usize::from(plot.width) * usize::from(plot.height)];
+        Self { cells, plot, fine: scale.fine }
+    }
+
+    fn cell(&mut self, x: u16, y: u16) -> Option<(&mut DotCell, u8)> {
+        let (column, row) = (x / self.fine.0, y / self.fine.1);
+        if column >= self.plot.width || row >= self.plot.height {
+            return None;
+        }
+        let bit = BRAILLE[usize::from(y % self.fine.1)][usize::from(x % self.fine.0)];
+        let cell = &mut self.cells[usize::from(row) * usize::from(self.plot.width) + usize::from(column)];
+        Some((cell, bit))
+    }
+
+    /// A dot of the line.
+    pub fn set(&mut self, x: u16, y: u16, beyond: bool) {
+        if let Some((cell, bit)) = self.cell(x, y) {
+            cell.line |= bit;
+            cell.beyond |= beyond;
+        }
+    }
+
+    /// A dot of the fill: every second one, so that it stays lighter than the line.
+    pub fn shade(&mut self, x: u16, y: u16, beyond: bool) {
+        if (x + y) % 2 == 1 {
+            return;
+        }
+        if let Some((cell, bit)) = self.cell(x, y) {
+            cell.fill |= bit;
+            cell.fill_beyond |= beyond;
+        }
+    }
+
+    /// A line from dot to dot.
+    pub fn join(&mut self, (x0, y0): (u16, u16), (x1, y1): (u16, u16), beyond: impl Fn(u16) -> bool) {
+        let steps = x1.abs_diff(x0).max(y1.abs_diff(y0)).max(1);
+        let along = |from: u16, to: u16, i: u16| {
+            let share = f64::from(i) / f64::from(steps);
+            (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u16
+        };
+        for i in 0..=steps {
+            let y = along(y0, y1, i);
+            self.set(along(x0, x1, i), y, beyond(y));
+        }
+    }
+
+    /// Draws the fill.
+    pub fn draw_fill(&self, canvas: &mut Canvas<'_>) {
+        for (x, y, cell) in self.places().filter(|(_, _, cell)| cell.fill != 0) {
+            let role = if cell.fill_beyond { Role::Beyond } else { Role::Faint };
+            canvas.dots(x, y, if canvas.glyphs.braille { braille(cell.fill) } else { ':' }, role);
+        }
+    }
+
+    /// Draws the line.
+    pub fn draw(&self, canvas: &mut Canvas<'_>) {
+        for (x, y, cell) in self.places().filter(|(_, _, cell)| cell.line != 0) {
+            let role = if cell.beyond { Role::Beyond } else { Role::Graph };
+            canvas.dots(x, y, if canvas.glyphs.braille { braille(cell.line) } else { plain(cell.line) }, role);
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = (u16, u16, &DotCell)> {
+        let plot = self.plot;
+        let place = move |i: usize| (plot.x + i as u16 % plot.width, plot.y + i as u16 / plot.width);
+        self.cells.iter().enumerate().map(move |(i, cell)| (place(i).0, place(i).1, cell))
+    }
+}
+
+fn braille(bits: u8) -> char {
+    char::from_u32(0x2800 + u32::from(bits)).unwrap_or('*')
+}
+
+/// Three heights of a line in ASCII.
+const fn plain(bits: u8) -> char {
+    match bits {
+        0x01 => '\'',
+        0x02 => '-',
+        0x04 => '.',
+        0x03 | 0x06 | 0x07 => '|',
+        _ => ':',
     }
 }
 
@@ -178,6 +334,30 @@ mod tests {
     use crate::console::Glyphs;
     use crate::console::theme::{Colours, Theme, ThemeName};
     use crate::core::cluster::Direction;
+
+    #[test]
+    fn a_value_at_a_bound_is_neither_beyond_nor_low() {
+        let up = Bounds { high: Some(50.0), low: Some(1.0), ..Bounds::default() };
+        assert_eq!([49.0, 50.0, 51.0].map(|v| up.is_beyond(v)), [false, false, true]);
+        assert_eq!([0.0, 1.0, 2.0].map(|v| up.is_low(v)), [true, false, false]);
+        let down = Bounds { high: Some(15.0), low: Some(80.0), direction: Direction::LowerIsWorse, inclusive: false };
+        assert_eq!([14.0, 15.0].map(|v| down.is_beyond(v)), [true, false]);
+        assert_eq!([80.0, 81.0].map(|v| down.is_low(v)), [false, true]);
+        let big = Bounds { high: Some(2.0), inclusive: true, ..Bounds::default() };
+        assert_eq!([1.0, 2.0].map(|v| big.is_beyond(v)), [false, true]);
+    }
+
+    #[test]
+    fn a_rounded_reading_that_equals_its_bound_is_not_beyond() {
+        let read = f64::from(0.1_f32);
+        for direction in [Direction::HigherIsWorse, Direction::LowerIsWorse] {
+            let bounds = Bounds { high: Some(0.1), low: Some(0.1), direction, inclusive: false };
+            assert!(!bounds.is_beyond(0.1) && !bounds.is_low(0.1), "{direction:?}");
+            assert!(!bounds.rounded().is_beyond(read) && !bounds.rounded().is_low(read), "{direction:?}");
+            let inclusive = Bounds { inclusive: true, ..bounds };
+            assert!(inclusive.is_beyond(0.1) && inclusive.rounded().is_beyond(read), "{direction:?}");
+        }
+    }
 
     const AREA: Rect = Rect::new(0, 0, 46, 12);
 
@@ -198,7 +378,7 @@ mod tests {
     fn drawn(bands: &[Band], bounds: &[BoundsFrom], gaps: &[Stretch], ascii: bool) -> (Vec<String>, Buffer) {
         let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
         let mut buffer = Buffer::empty(AREA);
-        let history = History {
+        let graph = Graph {
             bands,
             longest_step: Span::from_mins(3),
             bounds,
@@ -215,7 +395,7 @@ mod tests {
             left: 4,
             right: 0,
         };
-        let scale = history.draw(&mut Canvas::new(&mut buffer, &theme, Glyphs::pick(ascii)), AREA);
+        let scale = graph.draw(&mut Canvas::new(&mut buffer, &theme, Glyphs::pick(ascii)), AREA);
         assert!(scale.is_some_and(|scale| scale.plot.height == 10));
         let line = |y| (0..AREA.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         ((0..AREA.height).map(line).collect(), buffer)
@@ -233,6 +413,14 @@ mod tests {
         assert_eq!(steps.len(), 2);
         assert!(old.0 < new.0 && old.1 <= new.0, "{old:?} {new:?}");
         assert!(steps[0].trim_end().ends_with("90"), "the bound of the right edge has its number");
+    }
+
+    #[test]
+    fn of_two_bounds_in_one_line_only_the_threshold_has_its_number() {
+        let near = BoundsFrom { low: Some(1.9), ..from(0, 2.0) };
+        let (lines, _) = drawn(&[reading(20, 90.0)], &[near], &[], false);
+        let numbers: Vec<&str> = lines.iter().filter_map(|line| line.rsplit_once('╌')).map(|(_, n)| n.trim()).collect();
+        assert_eq!(numbers, ["2"]);
     }
 
     #[test]
