@@ -27,17 +27,17 @@ use crate::view::{Snapshot, UiCommand};
 
 use super::{ClusterArgs, FAULT, FLEET_ONLY, WRONG_INPUT, load_with_bytes, speed};
 
-/// Words a console may have said that the engine has not heard yet.
+/// Commands of the console that may wait for the engine.
 const UNHEARD: usize = 64;
-/// How long an engine that has not begun yet gets to end: there is nothing of it to be written.
+/// How long to wait for the end of an engine that has not begun: it has nothing to write.
 const GOODBYE: Duration = Duration::from_millis(50);
-/// How long one that has begun gets: what it writes at last has a deadline of its own, which is shorter.
+/// How long to wait for the end of one that has begun: its last writes have a shorter deadline.
 const PATIENCE: Duration = Duration::from_secs(WRITTEN_WITHIN.as_secs() + 5);
-/// The demo is this old when it opens, so that its graphs say something; larger clusters begin at once.
+/// The demo has run this long when it opens, so that its graphs are not empty.
 const WARM_UP: Span = Span::from_mins(20);
 /// The largest simulated cluster that is written as a config file.
 const WRITTEN_VMS: usize = 2_000;
-/// The largest cluster that is warmed up: its first screen must not wait.
+/// The largest cluster that runs before it is shown: its first screen must not wait.
 const WARMED_VMS: usize = 100;
 
 /// How the console looks
@@ -119,12 +119,12 @@ impl DemoCommand {
     }
 }
 
-/// The locale of characters; a machine that says nothing of it is taken for a modern one.
+/// The locale for characters. Without one, UTF-8 is assumed.
 fn locale() -> Option<String> {
     ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| env::var(name).ok()).find(|value| !value.is_empty())
 }
 
-/// Opens the console: on the config named or found, else on the demo, which then says how to begin.
+/// Opens the console on the config that was named or found, or else on the demo, whose banner says how to begin.
 pub(super) fn open(named: Option<&Path>, screen: ConsoleArgs) -> Result<ExitCode> {
     let Some(path) = config::find(named) else {
         return demo(Scenario::Fleet, Size { vms: None, hosts: None }, 1, 60.0, Some(first_steps()), screen);
@@ -143,7 +143,7 @@ fn first_steps() -> String {
 
 fn real(loaded: (config::Config, Vec<u8>), screen: ConsoleArgs) -> Result<ExitCode> {
     let (now, config) = (steady_clock(), &loaded.0);
-    // The first frame does not wait for the history: it shows what the config says.
+    // The first frame shows what the config says; it does not wait for the history.
     let engine_host = EngineHost::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
     let (mut publisher, snapshots) = Publisher::new(engine_host.engine(), now, Pace::Real.clock(), None);
     look_first(&mut publisher, &snapshots, &engine_host);
@@ -164,7 +164,7 @@ pub(super) fn demo(
     screen: ConsoleArgs,
 ) -> Result<ExitCode> {
     let (mut engine_host, mut outputs, snapshots) = simulated(scenario, size, seed, banner);
-    // Its config and its history are files like any other's, but not for long.
+    // Its config and its history are temporary files.
     let folder = tempfile::Builder::new().prefix("whimbrel-demo-").tempdir().ok();
     let at = folder.as_ref().map(|folder| folder.path().to_owned());
     let begin = move || {
@@ -174,7 +174,7 @@ pub(super) fn demo(
         }
         let mut workers = Workers::default();
         let inputs = demo_inputs(scenario, size, seed, at.as_deref());
-        // A file that cannot be watched is read again when asked to.
+        // A file that cannot be watched is still read again when the operator asks.
         let _ = workers.start_config(ConfigInputs { locked: screen.locked(), ..inputs });
         if let Some(at) = &at {
             journal_demo(at, &mut engine_host, &mut workers);
@@ -193,7 +193,7 @@ pub(super) fn demo(
     left
 }
 
-/// Removes a demo's folder, also while its history is being written by a thread that is about to end.
+/// Removes a demo's folder. It tries again for a while, because a thread may still write the history there.
 fn remove(folder: tempfile::TempDir) {
     let path = folder.keep();
     let gone = |_: &u32| std::fs::remove_dir_all(&path).is_ok() || !path.exists();
@@ -205,7 +205,7 @@ fn remove(folder: tempfile::TempDir) {
     });
 }
 
-/// The demo's cluster as a config file, so that its policies can be edited like any other's.
+/// Writes the demo's cluster as a config file, so that its policies can be edited.
 fn demo_inputs(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>) -> ConfigInputs {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let path = folder.filter(|_| cluster.vms.len() <= WRITTEN_VMS).map(|folder| folder.join("demo.toml"));
@@ -218,7 +218,7 @@ fn demo_inputs(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>)
 
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
-/// A simulated cluster that has run for a while, and its first snapshot. What it did waits for a history.
+/// A simulated cluster that has run for a while, and its first snapshot. Its records wait until there is a history.
 fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) -> (EngineHost, Outputs, Snapshots) {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let small = cluster.vms.len() <= WARMED_VMS;
@@ -237,16 +237,16 @@ fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) 
     (engine_host, outputs, snapshots)
 }
 
-/// The first frame has the details of what is selected first.
+/// Adds the details of the first selected VM to the first snapshot.
 fn look_first(publisher: &mut Publisher, snapshots: &Snapshots, engine_host: &EngineHost) {
     let look = console::first_look(&snapshots.borrow());
     publisher.set_look(look);
     publisher.publish(engine_host.engine(), engine_host.now());
 }
 
-/// What the engine's thread says of itself.
+/// A message of the engine's thread.
 enum EngineNews {
-    /// It runs: from now on there may be something to be written at the end.
+    /// It runs: from now on its end may have to write something.
     Begun,
     /// What its end waits for.
     Waiting(String),
@@ -256,15 +256,15 @@ enum EngineNews {
     Died(String),
 }
 
-/// Why the console has to be left.
+/// Why the console must close.
 enum StopReason {
     /// The engine could not begin.
     Refused(String),
-    /// The engine is no more.
+    /// The engine panicked.
     Died,
 }
 
-/// The console on this thread, the engine on another.
+/// Runs the console on this thread and the engine on another.
 fn show(
     begin: impl FnOnce() -> Result<EventLoop, String> + Send + 'static,
     snapshots: Snapshots,
@@ -272,7 +272,7 @@ fn show(
 ) -> Result<ExitCode> {
     let (say, says) = mpsc::channel::<UiCommand>(UNHEARD);
     let (control, controls) = mpsc::channel::<Control>(1);
-    // It says four things at most.
+    // It sends four messages at most.
     let (news, engine_news) = blocking::sync_channel(8);
     let (leave, left_without) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -297,7 +297,7 @@ fn show(
         if let Some(without) = without {
             let _ = leave.send(without);
         }
-        // A name that does not resolve must not keep anybody waiting.
+        // A name lookup that hangs must not delay the end.
         runtime.shutdown_background();
     });
     engine.wrap_err("the engine's thread cannot be started")?;
@@ -333,7 +333,7 @@ enum EngineEnd {
     Died(String),
 }
 
-/// Waits for the engine's end, and says what it waits for.
+/// Waits for the engine's end, and prints what it waits for.
 fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> EngineEnd {
     let last = Instant::now() + PATIENCE;
     let mut has_begun = false;

@@ -54,7 +54,7 @@ impl DiscoverCommand {
             return Ok(ExitCode::FAILURE);
         }
         let text = first_config(&found);
-        // What is printed is what `whimbrel check` takes.
+        // `whimbrel check` must accept what is printed.
         config::parse(Path::new("whimbrel.toml"), &text)
             .map_err(|report| eyre!("what was found makes no right config; please report this:\n{report}\n{text}"))?;
         io::stdout().write_all(text.as_bytes()).wrap_err("standard output cannot be written")?;
@@ -70,7 +70,7 @@ struct NamedHost<'f> {
     pub found: &'f DiscoveredHost,
 }
 
-/// The hosts that answered, by names that no two of them have.
+/// The hosts that answered, each with a unique name.
 fn named(found: &[Discovered]) -> Vec<NamedHost<'_>> {
     let mut taken = HashSet::new();
     let answered = found.iter().filter_map(|found| Some((found.uri.as_str(), found.host.as_ref().ok()?)));
@@ -82,7 +82,7 @@ fn named(found: &[Discovered]) -> Vec<NamedHost<'_>> {
         .collect()
 }
 
-/// The URI they all have but for their names, with `{host}` in the place of these.
+/// The URI that all hosts share, with `{host}` instead of their names.
 fn template(hosts: &[NamedHost<'_>]) -> Option<String> {
     let of = |host: &NamedHost<'_>| {
         let (before, name, after) = split(host.uri)?;
@@ -92,7 +92,7 @@ fn template(hosts: &[NamedHost<'_>]) -> Option<String> {
     hosts.iter().all(|host| of(host).as_ref() == Some(&first)).then_some(first)
 }
 
-/// A URI's host, and what stands before and after it; `None`: it has none, or none that could be a name.
+/// A URI's host with the parts before and after it; `None` if there is no host or it cannot be a name.
 fn split(uri: &str) -> Option<(&str, &str, &str)> {
     let authority = uri.find("://")? + 3;
     let end = uri[authority..].find(['/', '?', '#']).map_or(uri.len(), |at| authority + at);
@@ -103,7 +103,7 @@ fn split(uri: &str) -> Option<(&str, &str, &str)> {
     is_name.then(|| (&uri[..start], host, &uri[end..]))
 }
 
-/// A name as the config takes it.
+/// A name that the config accepts.
 fn plain(name: &str) -> String {
     let kept: String =
         name.chars().map(|c| if c.is_whitespace() || is_hostile(c) { '-' } else { c }).take(60).collect();
@@ -137,7 +137,7 @@ monitor = { kind = \"hypervisor\", field = \"cpu\" }            # or its service
 policy = { kind = \"threshold\", threshold = 90, tarry = 5 }  # %, above it so often in a row: move
 ";
 
-/// A config for the hosts that answered, and what runs there.
+/// A config for the hosts that answered and the VMs that run there.
 fn first_config(found: &[Discovered]) -> String {
     let mut text = HEAD.to_owned();
     let hosts = named(found);

@@ -1,5 +1,4 @@
-//! The log: a file of what happens inside, never the screen. And what a panic leaves behind: its backtrace there, one line
-//! for whoever looks.
+//! The log: a file, never the screen. A panic writes its backtrace there and one line to the terminal.
 
 use std::backtrace::Backtrace;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -23,10 +22,10 @@ const KEPT: u32 = 3;
 
 static LOG: OnceLock<Mutex<LogFile>> = OnceLock::new();
 
-/// Begins to log into the file that was named, else into the state folder. Nothing is made before the first line.
+/// Starts the log in the named file, or else in the state folder. That file is made at the first line.
 ///
 /// # Errors
-/// The level in `WHIMBREL_LOG` is none, or the file that was named cannot be written: in words.
+/// `WHIMBREL_LOG` is not a level, or the named file cannot be written.
 pub(super) fn begin(named: Option<&Path>) -> Result<(), String> {
     let level = match std::env::var("WHIMBREL_LOG") {
         Err(_) => LevelFilter::from_level(Level::INFO),
@@ -43,14 +42,14 @@ pub(super) fn begin(named: Option<&Path>) -> Result<(), String> {
     }
     if LOG.set(Mutex::new(log)).is_ok() {
         let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(|| LogWriter);
-        // It is set once, by the program's begin.
+        // It is set only here.
         let _ = tracing::subscriber::set_global_default(subscriber.finish());
     }
     Ok(())
 }
 
-/// A panic of any thread is in the log with its backtrace. Where no console has the terminal it is one line there too;
-/// where one has, that shows an alarm.
+/// Writes a panic of any thread into the log with its backtrace, and as one line to standard error unless a console has the
+/// terminal: then the console shows an alarm.
 pub fn report_panics() {
     panic::set_hook(Box::new(|info| {
         let thread = thread::current();
@@ -61,18 +60,18 @@ pub fn report_panics() {
         if !console::has_terminal() {
             let log = LOG.get().map(|log| log.lock().unwrap_or_else(PoisonError::into_inner).path.clone());
             let log = log.map_or_else(String::new, |path| format!("; {} has the details", path.display()));
-            // There may be nobody who reads it.
+            // Standard error may be closed.
             let _ = writeln!(io::stderr(), "whimbrel: a fault of its own, please report it: {what}{log}");
         }
     }));
 }
 
-/// Writes into the log, whichever thread has it.
+/// Writes into the log from any thread.
 struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Half a line, if another thread panicked while it wrote, is no reason to lose the next.
+        // A thread that panicked while writing leaves half a line; later lines are still written.
         LOG.get().map_or(Ok(bytes.len()), |log| log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes))
     }
 
@@ -81,7 +80,7 @@ impl Write for LogWriter {
     }
 }
 
-/// A file that does not grow without end.
+/// A log file of limited size.
 struct LogFile {
     path: PathBuf,
     file: Option<File>,
@@ -98,7 +97,7 @@ impl LogFile {
         Ok(self.file.insert(file))
     }
 
-    /// One line, or more of one.
+    /// Writes a line or a part of one.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.file.is_none() {
             self.open()?;
@@ -123,7 +122,7 @@ impl LogFile {
             path
         };
         for n in (0..KEPT - 1).rev() {
-            // One that is not there need not move; one that cannot move is written on.
+            // Errors are ignored: the file may not exist, or it is written on.
             let _ = std::fs::rename(aside(n), aside(n + 1));
         }
     }

@@ -60,7 +60,7 @@ Exit status:
   0 well, 1 a failure while running, 2 wrong arguments or a config with errors,
   101 a fault of whimbrel's own: please report it with its log";
 
-// What each says of itself stands at its own type.
+// The help of each subcommand is at its own type.
 #[derive(Debug, Subcommand)]
 enum CliCommand {
     Demo(console::DemoCommand),
@@ -124,21 +124,21 @@ pub fn run(cli: Cli) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            // Standard error may be a terminal that has been closed.
+            // Standard error may be closed.
             let _ = writeln!(io::stderr(), "whimbrel: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Who is at the keyboard, for the log: the person behind a sudo too.
+/// The operator's name for the log; with sudo, that of the person who called it.
 fn operator() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let number = || format!("uid {}", rustix::process::getuid().as_raw());
     named.into_iter().find(|name| !name.is_empty()).unwrap_or_else(number)
 }
 
-/// A config that is right, or its errors on standard error and the exit status for them.
+/// Loads a config, or prints its errors and returns the exit status for them.
 fn load(path: &Path) -> Result<Config, ExitCode> {
     load_with_bytes(path).map(|(config, _)| config)
 }
@@ -151,13 +151,13 @@ fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), ExitCode> {
     })
 }
 
-/// What was asked cannot be done: why, on standard error, and the exit status for it.
+/// Prints why the request is refused, and returns the exit status for that.
 fn refuse(text: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "{text}");
     ExitCode::from(WRONG_INPUT)
 }
 
-/// A word that is no file may be a subcommand in the wrong place.
+/// A hint for a word that is not a file: it may be a subcommand in the wrong place.
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {

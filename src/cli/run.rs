@@ -68,12 +68,12 @@ impl RunCommand {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let done = runtime.block_on(self.conduct());
-        // A file or a name that does not answer must not keep anybody waiting.
+        // A file or a name lookup that hangs must not delay the end.
         runtime.shutdown_background();
         done
     }
 
-    /// Options that do not go together: none is silently ignored.
+    /// Options that cannot be combined, in words: none is ignored silently.
     fn wrong(&self) -> Option<&'static str> {
         let simulated = self.speed.is_some() || self.sized.is_set();
         match self.demo {
@@ -100,7 +100,7 @@ impl RunCommand {
         match event_loop.run(control, None).await {
             Ended::Unsaved(what) => Err(eyre!(what)),
             Ended::Stopped | Ended::TimeUp => Ok(ExitCode::SUCCESS),
-            // The reader has what it wanted: `whimbrel run … | head`.
+            // The reader has read enough, as in `whimbrel run … | head`.
             Ended::Unread(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
             Ended::Unread(error) => Err(error).wrap_err("standard output cannot be written"),
         }
@@ -135,7 +135,7 @@ impl RunCommand {
             eprintln!("whimbrel: watching {vms} VMs on {hosts} hosts, mode {}{nobody}; ctrl-c ends", mode.word());
         }
         let until = self.lasts.map(|span| steady_clock() + span);
-        // A pager that stands still must not keep the engine from following a migration.
+        // A reader that stops must not keep the engine from following a migration.
         let printer = Printer::that_never_waits(self.format, Box::new(io::stdout()))?;
         Ok(over(loaded, Output::Print(printer), None)?.until(until))
     }

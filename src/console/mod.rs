@@ -1,20 +1,23 @@
-//! The terminal: what the operator sees and says.
+//! The terminal: what the operator sees and does.
 //!
-//! ```text
-//! term      the terminal itself: entered, left exactly once, watched for hang-up
-//! run       the loop: input first, then data, then a frame if something changed
-//! keymap/   one table of keys: dispatch, footer and help
-//! update/   Action in, screen state and effects out (pure)
-//! ui/       the screen state: names and choices
-//! listing   which rows, in which order
-//! past      what of a VM's past is on its screen
-//! screens/  Fleet, VM, Activity (and room for Arrays, Queue, Approvals)
-//! editor/   a policy's text, and what it would have done
-//! overlays/ what lies over a screen: moves, a question, help
-//! widgets/  chart, sparkline, gauge, and the canvas they are drawn with
-//! theme     roles and their styles       glyph  the characters
-//! ```
-//! It knows `view` and the core's types in it, never an edge or the runtime.
+//! | file | its story |
+//! | --- | --- |
+//! | `run` | the loop: input first, then data, then a frame if something changed |
+//! | `term` | the terminal: entered once, left exactly once, watched for a hang-up |
+//! | `ui` | the state of the screen: names and choices |
+//! | `keymap` | one table of keys for dispatch, footer and help |
+//! | `update` | an action in, screen state and effects out (pure) |
+//! | `listing` | which rows the table shows, in which order |
+//! | `past` | the past of a VM as its screen shows it |
+//! | `step` | the numbers of a policy that keys change, and by how much |
+//! | `screens` | Fleet, VM, Activity |
+//! | `editor` | a policy's text, and what the policy would have done |
+//! | `overlays` | what lies over a screen: dialogs, a question, help |
+//! | `widgets` | the canvas, gauges, sparklines, graphs |
+//! | `theme` | roles and their styles, and the characters |
+//! | `text` | text measured and cut by display width, clocks |
+//!
+//! It knows `view` and the core's types in it, never an edge or the runtime. Code that draws does not know `update`.
 
 mod editor;
 mod keymap;

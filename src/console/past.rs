@@ -26,6 +26,11 @@ pub fn without(why: &str) -> String {
     if why.starts_with("no history") { why.to_owned() } else { format!("no history: {why}") }
 }
 
+/// What is shown until the history has answered.
+pub fn reading(ui: &Ui) -> &'static str {
+    if ui.frozen { "frozen: p goes on and reads it" } else { "reading the history" }
+}
+
 /// Everything a graph of the past needs.
 #[derive(Debug)]
 pub struct ShownPast<'a> {
@@ -119,11 +124,12 @@ pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> ShownPas
     let detail = ui.detail(snapshot).map(|detail| &**detail);
     let past = of(ui, snapshot).map(|past| &**past);
     let source = match (past, &snapshot.history) {
+        // Without a history every read fails; why there is none says more.
+        (None | Some(Past { trouble: Some(_), .. }), HistoryView::Off(why)) => PastSource::Live(without(why).into()),
         (Some(Past { trouble: Some(why), .. }), _) => {
             PastSource::Live(format!("the history cannot be read: {why}").into())
         }
         (Some(past), _) if past.ask == ask => PastSource::Told,
-        (None, HistoryView::Off(why)) => PastSource::Live(without(why).into()),
         _ => PastSource::Reading,
     };
     let past = past.filter(|past| past.trouble.is_none());

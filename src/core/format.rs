@@ -3,6 +3,7 @@
 //! ```text
 //! age         45s, 4m, 2h, 3d             how long ago, in a narrow cell; rounded down
 //! left        45s, 10m, 3h                how long yet, in a narrow cell; rounded up
+//! took        4.2s, 45s, 4m               how long something took, in a narrow cell
 //! duration    45 s, 11 min, 2 h 5 min     a duration in a sentence; rounded up
 //! measured    38 ms, 41.2 s, 3 min 5 s    how long something took; to a tenth of a second
 //! exact_span  1m30s                       as the config writes it; nothing is rounded
@@ -37,6 +38,14 @@ pub fn left(span: Span) -> String {
         120..7_200 => format!("{}m", up(seconds, MINUTE)),
         7_200..172_800 => format!("{}h", up(seconds, HOUR)),
         _ => format!("{}d", up(seconds, DAY)),
+    }
+}
+
+/// How long something took, in a narrow cell: `4.2s` below ten seconds, then as an age.
+pub fn took(span: Span) -> String {
+    match span.millis() {
+        ms @ 1..9_950 => format!("{:.1}s", ms as f64 / 1_000.0),
+        _ => age(span),
     }
 }
 
@@ -268,6 +277,11 @@ mod tests {
     fn what_is_left_is_never_rounded_to_nothing() {
         let shown = spans([0, 1, 1_000, 44_001, 120_000, 599_000, 600_001, 7_200_000, 172_800_000], left);
         assert_eq!(shown, ["0s", "1s", "1s", "45s", "2m", "10m", "11m", "2h", "2d"]);
+    }
+
+    #[test]
+    fn what_something_took_keeps_tenths_of_a_second_where_they_matter() {
+        assert_eq!(spans([0, 40, 4_210, 9_949, 9_950, 65_000], took), ["0s", "0.0s", "4.2s", "9.9s", "9s", "1m"]);
     }
 
     #[test]

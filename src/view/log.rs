@@ -69,7 +69,8 @@ const fn phase_level(phase: Phase) -> Level {
     }
 }
 
-const fn by_word(by: By) -> &'static str {
+/// Who wanted a move, in a word.
+pub const fn by_word(by: By) -> &'static str {
     match by {
         By::Policy => "policy",
         By::Schedule => "schedule",

@@ -24,7 +24,7 @@ mod ui_command;
 
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
 pub use drain::{DrainPlanView, DrainView, PlannedView, TakerView, drain_plan, drain_view};
-pub use log::{Log, action_words, what_if_word};
+pub use log::{Log, action_words, by_word, what_if_word};
 pub use moving::{Leaving, MigrationView, Outlook};
 pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
 pub use project::{Memory, array_views, detail, host_view, row};

@@ -1,4 +1,4 @@
-//! The policy editor: what its keys do to the text, and what they say to the engine.
+//! The policy editor: what its keys do to the text, and what they send to the engine.
 
 use std::sync::Arc;
 
@@ -386,34 +386,34 @@ fn marked_vms_are_edited_together() {
 }
 
 #[test]
-fn marked_vms_are_nudged_from_where_each_is() {
+fn marked_vms_are_changed_from_where_each_is() {
     let mut desk = Desk::on(&["nii1", "nii3", "nii2"]);
     desk.keys("+");
-    assert!(desk.nudges().is_empty(), "some may share a block");
+    assert!(desk.changes().is_empty(), "some may share a block");
     desk.keys("o");
-    let nudge = |vms: &[&str], value| SetValue {
+    let change = |vms: &[&str], value| SetValue {
         vms: vms.iter().map(|vm| Arc::from(*vm)).collect(),
         scope: Scope::Own,
         field: Field::Threshold,
         value,
     };
-    assert_eq!(desk.nudges(), [nudge(&["nii1", "nii3"], 52.0), nudge(&["nii2"], 16.0)]);
+    assert_eq!(desk.changes(), [change(&["nii1", "nii3"], 52.0), change(&["nii2"], 16.0)]);
     desk.keys("-");
-    assert_eq!(desk.nudges()[2..], [nudge(&["nii1", "nii3"], 50.0), nudge(&["nii2"], 15.0)], "asked once");
+    assert_eq!(desk.changes()[2..], [change(&["nii1", "nii3"], 50.0), change(&["nii2"], 15.0)], "asked once");
 }
 
 #[test]
-fn a_nudge_of_a_shared_block_is_asked_about_once() {
+fn a_change_of_a_shared_block_is_asked_about_once() {
     let mut desk = Desk::new();
     let origin = Origin { place: "oslo-prod.toml:12".into(), shared: Some("web".into()), others: 5 };
     let detail = sample::detail(&desk.snapshot, "nii1");
     desk.snapshot.detail = Some(Arc::new(whimbrel::view::Detail { origin, ..(*detail).clone() }));
     desk.keys("+");
     desk.key(KeyCode::Esc);
-    assert!(desk.nudges().is_empty() && desk.notice() == "nothing was changed");
+    assert!(desk.changes().is_empty() && desk.notice() == "nothing was changed");
     desk.keys("+b++");
-    assert_eq!(desk.nudges().iter().map(|nudge| nudge.value).collect::<Vec<_>>(), [52.0, 54.0, 56.0]);
-    assert!(desk.nudges().iter().all(|nudge| nudge.scope == Scope::Block));
+    assert_eq!(desk.changes().iter().map(|change| change.value).collect::<Vec<_>>(), [52.0, 54.0, 56.0]);
+    assert!(desk.changes().iter().all(|change| change.scope == Scope::Block));
 }
 
 #[test]
@@ -434,14 +434,14 @@ fn a_number_is_typed_as_the_config_takes_it() {
     desk.key(KeyCode::Backspace);
     desk.keys("0.5");
     desk.key(KeyCode::Enter);
-    assert_eq!(desk.nudges().iter().map(|nudge| nudge.value).collect::<Vec<_>>(), [100.5]);
+    assert_eq!(desk.changes().iter().map(|change| change.value).collect::<Vec<_>>(), [100.5]);
     assert_eq!(desk.notice(), "nii1 threshold 50 → 100.5: asked, waiting for the engine");
     desk.keys("t#0");
     desk.key(KeyCode::Enter);
-    assert_eq!((desk.notice(), desk.nudges().len()), ("tarry must be at least 1", 1));
+    assert_eq!((desk.notice(), desk.changes().len()), ("tarry must be at least 1", 1));
     desk.ctrl('u');
     desk.key(KeyCode::Enter);
-    assert_eq!((desk.notice(), desk.nudges().len()), ("nothing was changed", 1));
+    assert_eq!((desk.notice(), desk.changes().len()), ("nothing was changed", 1));
 }
 
 #[test]

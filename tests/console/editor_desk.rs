@@ -1,4 +1,4 @@
-//! An engine for the policy editor: it answers drafts as one would, by a rule simple enough to be checked by eye.
+//! A stand-in for the engine of the policy editor: it answers drafts by a simple rule.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use crate::{press, recorded, sample, screen_on};
 pub const BLOCK: &str =
     "kind = \"threshold\"\nthreshold = 50         # was 20 until the loop was seen\ntarry = 3\nsettle = \"45s\"\n";
 
-/// The screen, and the engine it talks to.
+/// The screen and the stand-in for its engine.
 pub struct Desk {
     pub ui: Ui,
     pub snapshot: Snapshot,
-    /// The block as the file has it.
+    /// The block in the file.
     pub block: Block,
-    /// What was said, but for looks.
+    /// What the screen sent, without subscriptions.
     pub said: Vec<UiCommand>,
-    /// What-if is told for those who ask, or why not.
+    /// Whether there is a what-if, or why not.
     pub what_if: Result<(), &'static str>,
-    /// The strip is told with it.
+    /// Whether the what-if has a strip.
     pub has_strip: bool,
-    /// Answers come at once.
+    /// Whether answers come at once.
     pub is_quick: bool,
-    /// What the next save comes to.
+    /// The result of the next save.
     pub saving: Saving,
 }
 
-/// Moves under a bound: a little more, and they are far fewer.
+/// How many moves a threshold makes: a slightly higher one makes far fewer.
 fn moves(threshold: f64, tarry: u32) -> usize {
     (11.0 * (-(threshold - 50.0) / 8.0).exp() * 0.6f64.powi(tarry as i32 - 3)).round().min(999.0) as usize
 }
@@ -82,7 +82,7 @@ fn comparison(threshold: f64, tarry: u32, span: Span) -> Comparison {
     }
 }
 
-/// A key's value as the text has it.
+/// A key's value in the text.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let line = text.lines().find(|line| line.split('=').next().is_some_and(|k| k.trim() == key))?;
     Some(line.split_once('=')?.1.split('#').next()?.trim())
@@ -142,7 +142,7 @@ impl Desk {
         desk
     }
 
-    /// Presses a key that is no character.
+    /// Presses a key that is not a character.
     pub fn key(&mut self, code: crossterm::event::KeyCode) {
         let effects = press(&mut self.ui, &self.snapshot, code);
         self.hear(effects);
@@ -233,7 +233,7 @@ impl Desk {
         DraftView { seq: draft.seq, block: Arc::new(self.block.clone()), problems, changes, what_if, saving }
     }
 
-    /// The newest draft, also one that is to be saved.
+    /// The newest draft or save.
     pub fn draft(&self) -> Option<Draft> {
         self.said.iter().rev().find_map(|said| match said {
             UiCommand::Draft(draft) => Some(draft.clone()),
@@ -247,7 +247,7 @@ impl Desk {
         self.draft().and_then(|draft| draft.text).unwrap_or_default()
     }
 
-    /// The saves that were asked for: text, reason, over.
+    /// The saves that were sent: text, reason, and whether over the file's changes.
     pub fn saves(&self) -> Vec<(String, Option<String>, bool)> {
         let save = |said: &UiCommand| match said {
             UiCommand::Save { draft, why, over, .. } => {
@@ -258,12 +258,12 @@ impl Desk {
         self.said.iter().filter_map(save).collect()
     }
 
-    pub fn nudges(&self) -> Vec<SetValue> {
-        let nudge = |said: &UiCommand| match said {
-            UiCommand::SetValue(_, nudge) => Some(nudge.clone()),
+    pub fn changes(&self) -> Vec<SetValue> {
+        let change = |said: &UiCommand| match said {
+            UiCommand::SetValue(_, change) => Some(change.clone()),
             _ => None,
         };
-        self.said.iter().filter_map(nudge).collect()
+        self.said.iter().filter_map(change).collect()
     }
 
     pub fn notice(&self) -> &str {

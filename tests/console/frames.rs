@@ -174,7 +174,7 @@ fn several_migrations_while_another_vm_is_looked_at() {
     assert_frames("fleet-several", &snapshot, &screen_on(&snapshot, "nii1"));
 }
 
-/// A Fleet and a VM's screen while nii2 migrates, changed like this.
+/// Compares the Fleet and the VM screen while nii2 migrates, after this change to its row.
 fn assert_migration(name: &str, change: impl Fn(&mut MigrationView)) {
     let snapshot = sample::migrating(&change);
     assert_frames(&format!("fleet-{name}"), &snapshot, &screen_on(&snapshot, "nii2"));
@@ -402,7 +402,7 @@ pub fn vm_screen(vm: &str, size: (u16, u16), keys: &str) -> (Snapshot, Ui) {
     (snapshot, ui)
 }
 
-/// Sends what a console has asked for, as an engine with a history would.
+/// Answers a subscription as an engine with a history does.
 pub fn answer_looks(snapshot: &mut Snapshot, ui: &Ui, said: Vec<UiEffect>) {
     for effect in said {
         let UiEffect::UiCommand(UiCommand::Subscription(look)) = effect else { continue };
@@ -420,7 +420,7 @@ fn the_help_of_a_vms_screen_begins_with_its_keys() {
     assert_screen("help-vm", "nii3", "?", |_, _| {});
 }
 
-/// What each of a screen's sizes asks for, it is sent.
+/// Compares a screen at each size, with the past that it asks for at that size.
 fn assert_screen(name: &str, vm: &str, keys: &str, change: impl Fn(&mut Snapshot, &mut Ui)) {
     for size in SIZES {
         let (mut snapshot, mut ui) = vm_screen(vm, size, keys);

@@ -1,4 +1,4 @@
-//! Every key: what it does to the screen, and what it says to the engine.
+//! Every key: what it does to the screen, and what it sends to the engine.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn on(vm: &str) -> (Snapshot, Ui) {
     (snapshot, ui)
 }
 
-/// The commands a run of keys says.
+/// The commands that these keys send.
 fn commands(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<Command> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
@@ -162,12 +162,12 @@ fn set(vm: &str, field: Field, value: f64) -> SetValue {
     SetValue { vms: vec![vm.into()], scope: Scope::Block, field, value }
 }
 
-/// The numbers a run of keys changes.
-fn nudges(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<SetValue> {
+/// The changes of numbers that these keys send.
+fn changes(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<SetValue> {
     let said = type_keys(ui, snapshot, keys);
     said.into_iter()
         .filter_map(|effect| match effect {
-            UiEffect::UiCommand(UiCommand::SetValue(_, nudge)) => Some(nudge),
+            UiEffect::UiCommand(UiCommand::SetValue(_, change)) => Some(change),
             _ => None,
         })
         .collect()
@@ -176,11 +176,11 @@ fn nudges(ui: &mut Ui, snapshot: &Snapshot, keys: &str) -> Vec<SetValue> {
 #[test]
 fn plus_and_minus_change_the_chosen_number() {
     let (snapshot, mut ui) = on("nii3");
-    assert_eq!(nudges(&mut ui, &snapshot, "+"), [set("nii3", Field::Threshold, 52.0)]);
+    assert_eq!(changes(&mut ui, &snapshot, "+"), [set("nii3", Field::Threshold, 52.0)]);
     let (_, mut ui) = on("nii3");
-    assert_eq!(nudges(&mut ui, &snapshot, "t-"), [set("nii3", Field::Tarry, 2.0)]);
-    assert_eq!(nudges(&mut ui, &snapshot, "t="), [set("nii3", Field::LowThreshold, 2.0)]);
-    assert_eq!(nudges(&mut ui, &snapshot, "t+"), [set("nii3", Field::LowTarry, 21.0)]);
+    assert_eq!(changes(&mut ui, &snapshot, "t-"), [set("nii3", Field::Tarry, 2.0)]);
+    assert_eq!(changes(&mut ui, &snapshot, "t="), [set("nii3", Field::LowThreshold, 2.0)]);
+    assert_eq!(changes(&mut ui, &snapshot, "t+"), [set("nii3", Field::LowTarry, 21.0)]);
     type_keys(&mut ui, &snapshot, "t");
     assert_eq!(notice(&ui), (Tone::Good, "+ and - change the threshold"), "round and round");
 }
@@ -189,11 +189,11 @@ fn plus_and_minus_change_the_chosen_number() {
 fn a_second_press_goes_on_from_what_was_asked() {
     let (mut snapshot, mut ui) = on("nii1");
     let twice = [set("nii1", Field::Threshold, 52.0), set("nii1", Field::Threshold, 54.0)];
-    assert_eq!(nudges(&mut ui, &snapshot, "++"), twice);
+    assert_eq!(changes(&mut ui, &snapshot, "++"), twice);
     snapshot.answers = vec![answer(1, Some(CommandId(2)), true, "threshold 50 > 54")];
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(
-        nudges(&mut ui, &snapshot, "+"),
+        changes(&mut ui, &snapshot, "+"),
         [set("nii1", Field::Threshold, 52.0)],
         "answered: what is shown counts"
     );
@@ -203,7 +203,7 @@ fn a_second_press_goes_on_from_what_was_asked() {
 fn a_number_that_was_asked_for_waits_for_its_own_answer() {
     let (mut snapshot, mut ui) = on("nii1");
     commands(&mut ui, &snapshot, "h");
-    nudges(&mut ui, &snapshot, "+");
+    changes(&mut ui, &snapshot, "+");
     let others = [
         answer(1, None, false, "nii2 stays: mln4 is down"),
         answer(2, Some(CommandId(1)), true, "nii1: held"),
@@ -213,14 +213,14 @@ fn a_number_that_was_asked_for_waits_for_its_own_answer() {
         snapshot.answers = others[..=n].to_vec();
         update(&mut ui, Action::Arrived, &snapshot);
         assert_eq!(notice(&ui).1, snapshot.answers[n].text, "it is shown");
-        assert_eq!(nudges(&mut ui, &snapshot, "+"), [set("nii1", Field::Threshold, asked)], "and ends no wait");
+        assert_eq!(changes(&mut ui, &snapshot, "+"), [set("nii1", Field::Threshold, asked)], "and ends no wait");
     }
 }
 
 #[test]
 fn of_answers_that_come_together_each_ends_its_own_wait() {
     let (mut snapshot, mut ui) = on("nii1");
-    nudges(&mut ui, &snapshot, "+");
+    changes(&mut ui, &snapshot, "+");
     commands(&mut ui, &snapshot, "h");
     snapshot.answers = vec![
         answer(1, Some(CommandId(1)), false, "the file is read-only"),
@@ -228,32 +228,36 @@ fn of_answers_that_come_together_each_ends_its_own_wait() {
     ];
     update(&mut ui, Action::Arrived, &snapshot);
     assert_eq!(notice(&ui), (Tone::Good, "nii1: held"), "the newest is shown");
-    assert_eq!(nudges(&mut ui, &snapshot, "+"), [set("nii1", Field::Threshold, 52.0)], "refused: what is shown counts");
+    assert_eq!(
+        changes(&mut ui, &snapshot, "+"),
+        [set("nii1", Field::Threshold, 52.0)],
+        "refused: what is shown counts"
+    );
 }
 
 #[test]
 fn what_did_not_reach_the_engine_is_not_waited_for_but_what_did_is() {
     let (snapshot, mut ui) = on("nii3");
-    nudges(&mut ui, &snapshot, "+t-");
+    changes(&mut ui, &snapshot, "+t-");
     update(&mut ui, Action::NotSent(CommandId(2)), &snapshot);
     assert_eq!(notice(&ui).0, Tone::Bad);
-    assert_eq!(nudges(&mut ui, &snapshot, "-"), [set("nii3", Field::Tarry, 2.0)], "from what is shown");
-    assert_eq!(nudges(&mut ui, &snapshot, "ttt+"), [set("nii3", Field::Threshold, 54.0)], "from what was asked");
+    assert_eq!(changes(&mut ui, &snapshot, "-"), [set("nii3", Field::Tarry, 2.0)], "from what is shown");
+    assert_eq!(changes(&mut ui, &snapshot, "ttt+"), [set("nii3", Field::Threshold, 54.0)], "from what was asked");
 }
 
 #[test]
 fn a_number_the_policy_cannot_have_is_refused_here() {
     let (snapshot, mut ui) = on("nii3");
     type_keys(&mut ui, &snapshot, "t");
-    assert_eq!(nudges(&mut ui, &snapshot, "---").len(), 2, "a tarry of 0 is not asked for");
+    assert_eq!(changes(&mut ui, &snapshot, "---").len(), 2, "a tarry of 0 is not asked for");
     assert_eq!(notice(&ui), (Tone::Bad, "tarry must be at least 1"));
 }
 
 #[test]
 fn only_numbers_the_policy_has_can_be_chosen() {
     let (snapshot, mut ui) = on("nii4");
-    assert_eq!(nudges(&mut ui, &snapshot, "+"), [set("nii4", Field::Threshold, 3.0)]);
-    assert_eq!(nudges(&mut ui, &snapshot, "t+"), [set("nii4", Field::LowTarry, 4.0)]);
+    assert_eq!(changes(&mut ui, &snapshot, "+"), [set("nii4", Field::Threshold, 3.0)]);
+    assert_eq!(changes(&mut ui, &snapshot, "t+"), [set("nii4", Field::LowTarry, 4.0)]);
 }
 
 fn moving(vm: &str) -> (Snapshot, Ui) {
@@ -366,7 +370,7 @@ fn a_full_channel_is_said_plainly() {
     update(&mut ui, Action::NotSent(CommandId(1)), &snapshot);
     assert_eq!(notice(&ui).0, Tone::Bad);
     assert_eq!(
-        nudges(&mut ui, &snapshot, "+"),
+        changes(&mut ui, &snapshot, "+"),
         [set("nii1", Field::Threshold, 52.0)],
         "what was not sent does not count"
     );

@@ -1,4 +1,4 @@
-//! The console, from outside: what it draws, what keys do, that it fits every terminal.
+//! Tests of the console from outside: what it draws, what keys do, and that it fits every terminal.
 
 mod draining;
 mod editor;
@@ -19,7 +19,7 @@ mod support;
 use whimbrel::console::{Action, ThemeName, Ui, UiEffect, Zone, update};
 use whimbrel::view::Snapshot;
 
-/// A screen that has seen the snapshot and has nothing left to say.
+/// A screen that has taken the snapshot and has sent its subscription.
 fn screen(snapshot: &Snapshot) -> Ui {
     let mut ui = Ui::new(ThemeName::Dark, false, Zone::Utc);
     ui.size = (120, 40);

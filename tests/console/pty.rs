@@ -13,7 +13,7 @@ use whimbrel::view::{Answer, Snapshot, UiCommand};
 use crate::sample;
 use crate::support::pty::Console;
 
-/// Set for the process that is to be a console.
+/// Set in the environment of a process that runs as a console.
 const CHILD: &str = "WHIMBREL_TEST_CONSOLE";
 
 /// Answers every command; two of them break something instead.
@@ -40,7 +40,7 @@ fn engine(
     }
 }
 
-/// What this program does in the processes that the tests start on a terminal.
+/// Runs the console; the tests start this program again on a terminal for that.
 #[expect(clippy::print_stdout, reason = "what it prints is looked for on the terminal")]
 fn be_a_console() {
     whimbrel::cli::report_panics();

@@ -29,7 +29,7 @@ fn value(minute: i64) -> f32 {
     (wave + spell + 14.0 * (noise - 0.5)).max(0.0).round()
 }
 
-/// So many bands at most, of one reading a minute.
+/// At most this many bands, from one reading a minute.
 fn bands(from: Timestamp, to: Timestamp, columns: u16, gaps: &[Stretch]) -> Vec<Band> {
     let minutes = (from.millis() / 60_000 + 1)..=(to.millis() / 60_000);
     let each = (to.since(from).millis() / 60_000 / i64::from(columns.max(1))).max(1);
@@ -132,7 +132,7 @@ pub fn past(vm: &str, ask: PastAsk) -> Arc<Past> {
     })
 }
 
-/// What was done: a near-endless loop that a better threshold ends, as in the thesis's figure 4.6.
+/// The activity: nearly endless moves that a better threshold ends, as in the thesis's figure 4.6.
 pub fn activity(ask: ActivityAsk) -> Arc<ActivityView> {
     let hours = ask.span.millis() / 3_600_000 + 1;
     let to = NOW;

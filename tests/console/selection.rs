@@ -1,4 +1,4 @@
-//! The selection is a VM, never a line.
+//! The selection is a VM, never a row number.
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ fn sweep(snapshot: &Snapshot, ui: &Ui) {
     sweep_by(1, snapshot, ui);
 }
 
-/// Every so many columns and rows.
+/// The steps in columns and rows.
 fn sweep_by(step: usize, snapshot: &Snapshot, ui: &Ui) {
     let theme = Theme::built_in(ThemeName::Dark, Colours::True);
     let mut ui = ui.clone();

@@ -9,7 +9,7 @@ use crate::console::step;
 use crate::console::text::{rounded, some_of};
 use crate::console::ui::{Overlay, Tone, Ui, UiEffect};
 use crate::core::cluster::Direction;
-use crate::core::format::{exact, is_hostile, tame};
+use crate::core::format::{exact, tame};
 use crate::core::insight::Variant;
 use crate::core::policy::Field;
 use crate::view::{CommandId, Draft, DraftView, Editing, KeyChange, Saving, Scope, Snapshot, UiCommand, WhatIf};
@@ -48,17 +48,7 @@ pub fn typed(ui: &mut Ui, action: Action) {
 /// Types into a prompt that takes a line.
 fn type_into(prompt: &mut Prompt, action: &Action) {
     let (Prompt::Why(line) | Prompt::Number { typed: line, .. }) = prompt else { return };
-    match action {
-        Action::Type(c) if !is_hostile(*c) => line.push(*c),
-        Action::Paste(pasted) => line.push_str(tame(pasted).trim()),
-        Action::Erase => drop(line.pop()),
-        Action::EraseWord => {
-            let kept = line.trim_end().rsplit_once(' ').map_or(0, |(head, _)| head.len() + 1);
-            line.truncate(kept);
-        }
-        Action::EraseLine => line.clear(),
-        _ => {}
-    }
+    action.type_into(line);
     if let Some((end, _)) = line.char_indices().nth(LONGEST) {
         line.truncate(end);
     }
@@ -249,8 +239,7 @@ fn ease(ui: &mut Ui, snapshot: &Snapshot, fewer: bool) {
 
 fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<(Field, f64), &'static str> {
     let text = editor.text.as_ref().ok_or("the config is still being read")?;
-    let now = text.value(Field::Threshold.key()).and_then(|value| value.replace('_', "").parse::<f64>().ok());
-    let now = now.ok_or("there is no threshold in this text to change")?;
+    let now = text.number(Field::Threshold).ok_or("there is no threshold in this text to change")?;
     let up = fewer == (direction == Direction::HigherIsWorse);
     let view = editor.fresh().ok_or("what-if is still counting: once more in a moment")?;
     if !view.problems.is_empty() {
@@ -267,7 +256,7 @@ fn eased(editor: &Editor, direction: Direction, fewer: bool) -> Result<(Field, f
             let better = |variant: &&Variant| if fewer { variant.moves < moves } else { variant.moves > moves };
             let found = nearest(&comparison.strip, now, up).into_iter().find(|variant| better(variant));
             let tarry = || {
-                let tarry: u32 = text.value(Field::Tarry.key())?.parse().ok()?;
+                let tarry = text.number(Field::Tarry)? as u32;
                 let wanted = if fewer { tarry.checked_add(1)? } else { tarry.checked_sub(1)? };
                 comparison.strip.iter().find(|variant| variant.tarry == wanted && better(variant))
             };

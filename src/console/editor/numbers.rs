@@ -63,7 +63,7 @@ pub fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Vec<UiEffect> {
             Some((Arc::clone(&row.name), Some(from), step::step(field, from, up)))
         })
         .collect();
-    nudge(ui, snapshot, NumberChange { field, to })
+    set_numbers(ui, snapshot, NumberChange { field, to })
 }
 
 /// Asks for a number to be typed, or says why not.
@@ -104,7 +104,7 @@ pub(super) fn typed(
     if let Some(why) = wrong(ui, snapshot, &change) {
         return Err(why);
     }
-    Ok(nudge(ui, snapshot, change))
+    Ok(set_numbers(ui, snapshot, change))
 }
 
 /// Reads a number as the config does.
@@ -128,7 +128,7 @@ fn wrong(ui: &Ui, snapshot: &Snapshot, change: &NumberChange) -> Option<String> 
     detail.settings.with(change.field, *value).err().map(|error| error.to_string())
 }
 
-fn nudge(ui: &mut Ui, snapshot: &Snapshot, change: NumberChange) -> Vec<UiEffect> {
+fn set_numbers(ui: &mut Ui, snapshot: &Snapshot, change: NumberChange) -> Vec<UiEffect> {
     if let Some(why) = wrong(ui, snapshot, &change) {
         ui.say(Tone::Bad, why);
         return Vec::new();
@@ -187,17 +187,17 @@ pub(super) fn scoped(ui: &mut Ui, change: NumberChange, scope: Scope) -> Vec<UiE
 /// Sends the change; VMs with the same new value share a command.
 fn scoped_as_chosen(ui: &mut Ui, change: &NumberChange, otherwise: Scope) -> Vec<UiEffect> {
     let field = change.field;
-    let mut nudges: Vec<(CommandId, SetValue)> = Vec::new();
+    let mut commands: Vec<(CommandId, SetValue)> = Vec::new();
     for (vm, _, value) in &change.to {
         let scope = ui.scopes.get(vm).copied().unwrap_or(otherwise);
-        let id = match nudges.iter_mut().find(|(_, nudge)| nudge.value == *value && nudge.scope == scope) {
-            Some((id, nudge)) => {
-                nudge.vms.push(Arc::clone(vm));
+        let id = match commands.iter_mut().find(|(_, set)| set.value == *value && set.scope == scope) {
+            Some((id, set)) => {
+                set.vms.push(Arc::clone(vm));
                 *id
             }
             None => {
                 let id = ui.next_id();
-                nudges.push((id, SetValue { vms: vec![Arc::clone(vm)], scope, field, value: *value }));
+                commands.push((id, SetValue { vms: vec![Arc::clone(vm)], scope, field, value: *value }));
                 id
             }
         };
@@ -205,7 +205,7 @@ fn scoped_as_chosen(ui: &mut Ui, change: &NumberChange, otherwise: Scope) -> Vec
         ui.pending.push(Pending { id, vm: Arc::clone(vm), field, value: *value });
     }
     ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(change)));
-    nudges.into_iter().map(|(id, change)| UiEffect::UiCommand(UiCommand::SetValue(id, change))).collect()
+    commands.into_iter().map(|(id, set)| UiEffect::UiCommand(UiCommand::SetValue(id, set))).collect()
 }
 
 /// Asks to undo the last change of a policy.

@@ -165,8 +165,7 @@ pub const STRIP: u16 = 3;
 
 /// Draws how many moves nearby thresholds and tarries would make.
 pub fn strip(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, comparison: &Comparison) {
-    let text = editor.text.as_ref();
-    let number_of = |field: Field| text.and_then(|text| text.value(field.key())?.replace('_', "").parse::<f64>().ok());
+    let number_of = |field| editor.text.as_ref()?.number(field);
     let Some(here) = number_of(Field::Threshold) else { return };
     if comparison.strip.is_empty() {
         canvas.put(area.x, area.y, area.width, "around it: counting …", Role::Quiet);
@@ -274,10 +273,7 @@ pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot
 
 /// The bounds in the text that can be read.
 fn would_be(editor: &Editor) -> Vec<f64> {
-    let bound = |field: Field| {
-        let value = editor.text.as_ref()?.value(field.key())?.replace('_', "").parse::<f64>().ok()?;
-        value.is_finite().then_some(value)
-    };
+    let bound = |field| editor.text.as_ref()?.number(field);
     [Field::Threshold, Field::LowThreshold].into_iter().filter_map(bound).collect()
 }
 

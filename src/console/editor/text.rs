@@ -7,6 +7,7 @@ use std::ops::Range;
 use tui_textarea::{CursorMove, TextArea};
 
 use crate::core::format::is_hostile;
+use crate::core::policy::Field;
 use crate::core::scanner::{Scanner, TokenKind, key_and_value};
 
 /// Edits kept for undo.
@@ -204,8 +205,7 @@ impl Text {
     /// Puts the caret somewhere.
     pub fn jump(&mut self, (line, column): Place) {
         self.area.cancel_selection();
-        let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        self.area.move_cursor(CursorMove::Jump(short(line), short(column)));
+        self.area.move_cursor(jump_to(line, column));
         self.is_typing = false;
     }
 
@@ -243,6 +243,12 @@ impl Text {
         Some(self.lines()[line].chars().skip(range.start).take(range.len()).collect())
     }
 
+    /// A policy's number in the text, if it can be read.
+    pub fn number(&self, field: Field) -> Option<f64> {
+        let number = self.value(field.key())?.replace('_', "").parse::<f64>().ok()?;
+        number.is_finite().then_some(number)
+    }
+
     /// Replaces a key's value in one step and leaves it selected. Returns whether the key is there.
     pub fn set_value(&mut self, key: &str, value: &str) -> bool {
         if !self.select_value(key) {
@@ -272,8 +278,7 @@ impl Text {
     fn select(&mut self, line: usize, range: Range<usize>) {
         self.jump((line, range.start));
         self.area.start_selection();
-        let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        self.area.move_cursor(CursorMove::Jump(short(line), short(range.end)));
+        self.area.move_cursor(jump_to(line, range.end));
     }
 
     fn put(&mut self, text: &str) {
@@ -306,6 +311,11 @@ impl Text {
     fn is_full(&self, more: usize) -> bool {
         self.lines().iter().map(|line| line.len() + 1).sum::<usize>() + more > LONGEST
     }
+}
+
+fn jump_to(line: usize, column: usize) -> CursorMove {
+    let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    CursorMove::Jump(short(line), short(column))
 }
 
 /// A line without hostile characters.

@@ -8,6 +8,7 @@ use crate::console::editor::{EditorAction, Prompt};
 use crate::console::ui::{Overlay, Screen, Ui};
 use crate::core::cluster::HostState;
 use crate::core::engine::{StageKind, VmState};
+use crate::core::format::{is_hostile, tame};
 use crate::view::{CommandId, DrainView, MigrationView, Snapshot, VmRow};
 pub use bindings::BINDINGS;
 
@@ -434,6 +435,23 @@ pub enum Action {
     EngineGone,
     /// The engine's channel was full: this command did not reach it.
     NotSent(CommandId),
+}
+
+impl Action {
+    /// Types into a line. An action that is no typing changes nothing.
+    pub fn type_into(&self, line: &mut String) {
+        match self {
+            Self::Type(c) if !is_hostile(*c) => line.push(*c),
+            Self::Paste(pasted) => line.push_str(tame(pasted).trim()),
+            Self::Erase => drop(line.pop()),
+            Self::EraseWord => {
+                let kept = line.trim_end().rsplit_once(' ').map_or(0, |(head, _)| head.len() + 1);
+                line.truncate(kept);
+            }
+            Self::EraseLine => line.clear(),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]

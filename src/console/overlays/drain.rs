@@ -17,13 +17,14 @@
 
 use ratatui::layout::Rect;
 
+use super::load_change;
 use crate::console::screens::fleet::{drain_words, host_line, migrating, names_in};
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, centred, gauge};
 use crate::core::cluster::HostState;
-use crate::core::format::{age, counted, percent};
+use crate::core::format::{age, counted};
 use crate::view::{DrainPlanView, DrainView, HostView, PlannedView, Snapshot, TakerView};
 
 /// Hosts or VMs in a list, at most, if there is room.
@@ -264,7 +265,7 @@ fn takers(canvas: &mut Canvas<'_>, area: Rect, takers: &[TakerView]) {
     for (y, taker) in (area.y + 1..area.bottom()).zip(takers) {
         let role = if taker.overloaded { Role::Warning } else { Role::Text };
         canvas.put(area.x, y, names, &taker.host, role);
-        loads(canvas, x, y, taker, role);
+        load_change(canvas, Rect::new(x, y, LOADS, 1), taker.load, taker.load_after, "?", role);
         let of = taker.capacity.map_or_else(String::new, |capacity| format!("/{capacity}"));
         let vms = format!("{} > {}{of}", taker.vms, taker.vms_after);
         let x = canvas.put(x + LOADS + 2, y, room(x + LOADS + 2), &vms, role) + 1;
@@ -276,17 +277,4 @@ fn takers(canvas: &mut Canvas<'_>, area: Rect, takers: &[TakerView]) {
     if hidden > 0 {
         canvas.put_right(area.x, area.y, area.width, &format!("+{hidden}"), Role::Faint);
     }
-}
-
-fn loads(canvas: &mut Canvas<'_>, x: u16, y: u16, taker: &TakerView, role: Role) {
-    let Some(now) = taker.load else {
-        canvas.put(x, y, LOADS, "not read", Role::Faint);
-        return;
-    };
-    let after = taker.load_after.unwrap_or(now);
-    let x = gauge(canvas, x, y, 5, after, role);
-    canvas.put_right(x, y, 5, &percent(now), role);
-    canvas.put(x + 5, y, 3, " > ", Role::Faint);
-    let told = taker.load_after.map_or_else(|| "?".to_owned(), percent);
-    canvas.put_right(x + 8, y, 4, &told, role);
 }

@@ -10,7 +10,8 @@ use crate::console::keymap::{self, Binding};
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Overlay, Screen, Ui};
-use crate::console::widgets::{Canvas, centred};
+use crate::console::widgets::{Canvas, centred, gauge};
+use crate::core::format::percent;
 use crate::view::Snapshot;
 
 /// Draws every overlay, the topmost last.
@@ -44,6 +45,22 @@ fn lines(screen: Screen) -> Vec<HelpLine> {
         lines.extend(bindings.into_iter().map(HelpLine::Key));
     }
     lines
+}
+
+/// Draws a host's load now and after a move, with a gauge of the load after it. `unknown` stands for a load after it that is
+/// not known.
+fn load_change(canvas: &mut Canvas<'_>, at: Rect, load: Option<f32>, after: Option<f32>, unknown: &str, role: Role) {
+    let Some(now) = load else {
+        canvas.put(at.x, at.y, at.width, "not read", Role::Faint);
+        return;
+    };
+    let x = gauge(canvas, at.x, at.y, 5, after.unwrap_or(now), role);
+    canvas.put_right(x, at.y, 5, &percent(now), role);
+    let told = after.map_or_else(|| unknown.to_owned(), percent);
+    if !told.is_empty() {
+        canvas.put(x + 5, at.y, 3, " > ", Role::Faint);
+        canvas.put_right(x + 8, at.y, 4, &told, role);
+    }
 }
 
 /// Two columns of lines from this width on.

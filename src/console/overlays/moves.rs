@@ -2,12 +2,13 @@
 
 use ratatui::layout::Rect;
 
+use super::load_change;
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Canvas, centred, gauge};
+use crate::console::widgets::{Canvas, centred};
 use crate::core::engine::Target;
-use crate::core::format::{counted, percent};
+use crate::core::format::counted;
 use crate::view::{GateView, MoveOption, Snapshot, Verdict};
 
 /// Columns: the command, the host, the load now and after; the gates have the rest.
@@ -96,18 +97,9 @@ fn loads(canvas: &mut Canvas<'_>, x: u16, y: u16, option: &MoveOption, role: Rol
     if option.to.is_none() {
         return;
     }
-    let Some(now) = option.load else {
-        canvas.put(x, y, LOADS, "not read", Role::Faint);
-        return;
-    };
-    let after = option.load_after.unwrap_or(now);
-    let role = if after > 0.9 && role == Role::Text { Role::Warning } else { role };
-    let x = gauge(canvas, x, y, 5, after, role);
-    canvas.put_right(x, y, 5, &percent(now), role);
-    if let Some(after) = option.load_after {
-        canvas.put(x + 5, y, 3, " > ", Role::Faint);
-        canvas.put_right(x + 8, y, 4, &percent(after), role);
-    }
+    let is_high = option.load_after.or(option.load).is_some_and(|after| after > 0.9);
+    let role = if is_high && role == Role::Text { Role::Warning } else { role };
+    load_change(canvas, Rect::new(x, y, LOADS, 1), option.load, option.load_after, "", role);
 }
 
 /// The worst of what the gates say, in one line.

@@ -127,10 +127,9 @@ fn title(canvas: &mut Canvas<'_>, area: Rect, view: Option<&Arc<ActivityView>>, 
 /// Why there is nothing to show.
 fn nothing(view: Option<&Arc<ActivityView>>, snapshot: &Snapshot, ui: &Ui) -> (String, Role) {
     match (view.and_then(|view| view.trouble.as_ref()), &snapshot.history) {
+        (_, HistoryView::Off(why)) => (past::without(why), Role::Warning),
         (Some(why), _) => (format!("the history cannot be read: {why}"), Role::Warning),
-        (None, HistoryView::Off(why)) => (past::without(why), Role::Warning),
-        (None, _) if ui.frozen => ("frozen: p goes on and reads it".to_owned(), Role::Quiet),
-        (None, _) => ("reading the history".to_owned(), Role::Quiet),
+        (None, _) => (past::reading(ui).to_owned(), Role::Quiet),
     }
 }
 

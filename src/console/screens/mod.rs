@@ -22,7 +22,7 @@ use crate::console::widgets::Canvas;
 use crate::console::{MINIMUM, keymap};
 use crate::core::cluster::Mode;
 use crate::core::format::{age, counted, number};
-use crate::view::{Clock, Snapshot};
+use crate::view::{Clock, Level, LogLine, Snapshot};
 
 /// The rows that are not used yet; parts are taken from the top.
 struct RemainingRows(Rect);
@@ -59,6 +59,21 @@ pub fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
     let size = format!("too small: {}x{}, needs {}x{}", area.width, area.height, MINIMUM.0, MINIMUM.1);
     canvas.put(area.x, area.y, area.width, &size, Role::Strong);
     canvas.line(area.x, area.y + 1, area.width, &[("q", Role::Key), (" quit", Role::Quiet)]);
+}
+
+/// The mark of a log line and how it looks.
+const fn level_look(level: Level) -> (&'static str, Role) {
+    match level {
+        Level::Info => (" ", Role::Text),
+        Level::Good => (" ", Role::Good),
+        Level::Warning => ("~", Role::Warning),
+        Level::Alarm => ("!", Role::Alarm),
+    }
+}
+
+/// The text of a log line without the mark that is drawn before it: some alarms begin with one.
+fn unmarked(line: &LogLine) -> &str {
+    line.text.strip_prefix("! ").unwrap_or(&line.text)
 }
 
 /// A part of the header. Without room the part with the lowest worth is left out first.

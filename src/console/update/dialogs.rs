@@ -210,11 +210,18 @@ pub(super) fn pause_drain(ui: &mut Ui, snapshot: &Snapshot, on: bool) -> Option<
     Some(ask(ui, if on { Command::PauseDrain { host } } else { Command::ResumeDrain { host } }))
 }
 
-/// Closes the dialog about a host that is gone.
-pub(super) fn follow_host(ui: &mut Ui, snapshot: &Snapshot) {
-    let gone = |name: &Arc<str>| !snapshot.hosts().any(|host| host.name == *name);
-    if let Some(at) = ui.overlays.iter().position(|o| matches!(o, Overlay::Drain { host, .. } if gone(host))) {
+/// Closes the dialog about a VM or a host that is gone.
+pub(super) fn close_if_gone(ui: &mut Ui, snapshot: &Snapshot) {
+    let gone = |overlay: &Overlay| match overlay {
+        Overlay::Moves { vm, .. } if !ui.frozen && !snapshot.rows.iter().any(|row| row.name == *vm) => {
+            Some("that VM is gone")
+        }
+        Overlay::Drain { host, .. } if !snapshot.hosts().any(|other| other.name == *host) => Some("that host is gone"),
+        _ => None,
+    };
+    let found = ui.overlays.iter().enumerate().find_map(|(at, overlay)| Some((at, gone(overlay)?)));
+    if let Some((at, text)) = found {
         ui.overlays.truncate(at);
-        ui.say(Tone::Bad, "that host is gone");
+        ui.say(Tone::Bad, text);
     }
 }

@@ -74,7 +74,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect>
         Action::Edit(edit) => effects.extend(editor::act(ui, edit, snapshot)),
         ref typed if editor::is_typed(ui, typed) => editor::typed(ui, action),
         Action::Type(_) | Action::Erase | Action::EraseWord | Action::EraseLine | Action::Paste(_) => {
-            type_filter(ui, snapshot, action);
+            type_filter(ui, snapshot, &action);
         }
         Action::Sort | Action::Reverse => sort(ui, snapshot, &action),
         Action::Moves => {
@@ -115,11 +115,10 @@ fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     ui.age_notice();
     answers(ui, snapshot);
     editor::arrived(ui, snapshot);
-    dialogs::follow_host(ui, snapshot);
+    dialogs::close_if_gone(ui, snapshot);
     let same = Arc::ptr_eq(&ui.listed, &snapshot.rows) && ui.row().map(|row| &row.name) == ui.selected.as_ref();
     if !ui.frozen && !same {
         relist(ui, snapshot);
-        follow(ui, snapshot);
     }
 }
 
@@ -185,15 +184,6 @@ fn back(ui: &mut Ui, snapshot: &Snapshot) {
     }
 }
 
-/// Closes a dialog about a VM that is gone.
-fn follow(ui: &mut Ui, snapshot: &Snapshot) {
-    let gone = |vm: &Arc<str>| !snapshot.rows.iter().any(|row| row.name == *vm);
-    if let Some(at) = ui.overlays.iter().position(|o| matches!(o, Overlay::Moves { vm, .. } if gone(vm))) {
-        ui.overlays.truncate(at);
-        ui.say(Tone::Bad, "that VM is gone");
-    }
-}
-
 /// Recomputes the rows. The selection stays on its VM, or moves to a neighbour if that VM is gone.
 fn relist(ui: &mut Ui, snapshot: &Snapshot) {
     let times = ui.by_name.times();
@@ -230,23 +220,12 @@ fn freeze(ui: &mut Ui, snapshot: &Snapshot) {
     }
 }
 
-fn type_filter(ui: &mut Ui, snapshot: &Snapshot, action: Action) {
+fn type_filter(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
     if !ui.is_filtering() {
         return;
     }
     let mut filter = ui.filter.clone();
-    match action {
-        Action::Type(c) => filter.push(c),
-        Action::Paste(pasted) => filter.push_str(tame(&pasted).trim()),
-        Action::Erase => {
-            filter.pop();
-        }
-        Action::EraseWord => {
-            let kept = filter.trim_end().rsplit_once(' ').map_or(0, |(head, _)| head.len() + 1);
-            filter.truncate(kept);
-        }
-        _ => filter.clear(),
-    }
+    action.type_into(&mut filter);
     narrow(ui, snapshot, filter);
 }
 

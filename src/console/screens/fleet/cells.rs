@@ -1,6 +1,5 @@
 //! The columns of the table: their widths, which ones fit, and what is in their cells.
 
-use Column as C;
 use ratatui::layout::Rect;
 
 use crate::console::listing::{Listing, SortBy};
@@ -12,6 +11,166 @@ use crate::core::cluster::{Direction, HostState, Span, Timestamp};
 use crate::core::engine::{StageKind, VmState};
 use crate::core::format::{age, exact, left};
 use crate::view::{MigrationView, Outlook, Snapshot, VmRow};
+
+/// A column of the table, from left to right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Column {
+    /// The VM's name.
+    Vm,
+    /// Its service.
+    Service,
+    /// Its policy.
+    Policy,
+    /// Its value with its unit.
+    Value,
+    /// Its bounds.
+    Bounds,
+    /// Its newest values.
+    Trend,
+    /// Its count.
+    Count,
+    /// Its low count.
+    Low,
+    /// Its array and host.
+    Host,
+    /// Its state.
+    State,
+    /// How long ago it was read.
+    Read,
+    /// How long ago it moved.
+    Last,
+    /// How often it moved.
+    Moves,
+}
+
+use Column as C;
+
+/// The columns by importance.
+const WANTED: [Column; 13] = [
+    C::Vm,
+    C::Value,
+    C::State,
+    C::Count,
+    C::Host,
+    C::Low,
+    C::Last,
+    C::Trend,
+    C::Service,
+    C::Policy,
+    C::Moves,
+    C::Bounds,
+    C::Read,
+];
+
+const GAP: u16 = 2;
+/// Before the first column.
+const MARGIN: u16 = 1;
+
+impl Column {
+    /// Its head.
+    pub const fn head(self) -> &'static str {
+        match self {
+            C::Vm => "VM",
+            C::Service => "SERVICE",
+            C::Policy => "POLICY",
+            C::Value => "VALUE",
+            C::Bounds => "BOUNDS",
+            C::Trend => "TREND",
+            C::Count => "COUNT",
+            C::Low => "LOW",
+            C::Host => "HOST",
+            C::State => "STATE",
+            C::Read => "READ",
+            C::Last => "LAST",
+            C::Moves => "24H",
+        }
+    }
+
+    /// Whether it is aligned to the right, as numbers and ages are.
+    pub const fn is_right(self) -> bool {
+        matches!(self, C::Low | C::Read | C::Last | C::Moves)
+    }
+
+    /// Whether the table is sorted by it.
+    pub const fn is_sorted(self, by: SortBy) -> bool {
+        matches!(
+            (self, by),
+            (C::Vm, SortBy::Name)
+                | (C::Service, SortBy::Service)
+                | (C::Policy, SortBy::Policy)
+                | (C::Value, SortBy::Value)
+                | (C::Count, SortBy::Count)
+                | (C::Low, SortBy::Low)
+                | (C::Host, SortBy::Host)
+                | (C::State, SortBy::Worst)
+                | (C::Last, SortBy::LastMove)
+                | (C::Moves, SortBy::Moves)
+        )
+    }
+
+    /// Its least and its most width.
+    fn bounds(self, listing: &Listing) -> (u16, u16) {
+        let fit = |wanted: usize, least: u16, most: u16| (wanted.min(usize::from(u16::MAX)) as u16).clamp(least, most);
+        match self {
+            C::Vm => (fit(listing.name_width, 4, 16), fit(listing.name_width, 4, 24)),
+            C::Service => (7, 10),
+            C::Policy => (9, 9),
+            C::Value => (13, 16),
+            C::Bounds => (13, 13),
+            C::Trend => (10, 40),
+            C::Count => (8, 8),
+            C::Low => (5, 5),
+            C::Host => (fit(listing.host_width, 6, 10), fit(listing.host_width, 6, 24)),
+            C::State => (19, 36),
+            C::Read | C::Last => (4, 4),
+            C::Moves => (3, 3),
+        }
+    }
+}
+
+/// The columns that fit, each with its position and width.
+pub fn plan(columns: u16, listing: &Listing) -> Vec<(Column, u16, u16)> {
+    let room = columns.saturating_sub(MARGIN + 1);
+    let mut taken: Vec<(Column, u16, u16)> = Vec::new();
+    let mut used = 0;
+    for column in WANTED {
+        let (least, most) = column.bounds(listing);
+        if used + least > room {
+            break;
+        }
+        used += least + GAP;
+        taken.push((column, least, most));
+    }
+    let mut spare = room.saturating_sub(used.saturating_sub(GAP));
+    // Spare room goes to hosts, values and names, then to states, and at last to the trend.
+    let wishes = [
+        (C::Host, 16),
+        (C::State, 20),
+        (C::Value, 16),
+        (C::Vm, 24),
+        (C::Service, 9),
+        (C::State, 24),
+        (C::Host, 24),
+        (C::Trend, 24),
+        (C::State, 36),
+        (C::Trend, 40),
+    ];
+    for (first, wish) in wishes {
+        if let Some((_, width, most)) = taken.iter_mut().find(|(column, ..)| *column == first) {
+            let more = spare.min(wish.min(*most).saturating_sub(*width));
+            *width += more;
+            spare -= more;
+        }
+    }
+    taken.sort_unstable_by_key(|(column, ..)| *column);
+    let mut x = MARGIN;
+    let place = |(column, width, _): (Column, u16, u16)| {
+        let at = x;
+        x += width + GAP;
+        (column, at, width)
+    };
+    taken.into_iter().map(place).collect()
+}
 
 /// Columns of the number in a value's cell; the unit follows.
 pub const NUMBER: u16 = 6;
@@ -115,13 +274,18 @@ fn read_value(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     unit(canvas, &row.unit);
 }
 
-/// `> 50  < 1`: the values that are counted.
-fn bound_words(row: &VmRow, at_least: &str) -> String {
-    let (worse, better) = match row.direction {
-        Direction::HigherIsWorse if row.policy == "site" => (at_least, "<"),
+/// The signs before the threshold and before the low threshold.
+pub const fn signs(direction: Direction) -> (&'static str, &'static str) {
+    match direction {
         Direction::HigherIsWorse => (">", "<"),
         Direction::LowerIsWorse => ("<", ">"),
-    };
+    }
+}
+
+/// `> 50  < 1`: the values that are counted.
+fn bound_words(row: &VmRow, at_least: &str) -> String {
+    let (worse, better) = signs(row.direction);
+    let worse = if row.policy == "site" { at_least } else { worse };
     let word = |sign: &str, bound: Option<f64>| bound.map_or(String::new(), |bound| format!("{sign} {}", exact(bound)));
     format!("{:<6} {}", word(worse, row.high), word(better, row.low))
 }
@@ -280,164 +444,6 @@ fn working(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     if queue.away {
         canvas.put(x, at.y, at.right().saturating_sub(x), " away", Role::Moving);
     }
-}
-
-/// A column of the table, from left to right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Column {
-    /// The VM's name.
-    Vm,
-    /// Its service.
-    Service,
-    /// Its policy.
-    Policy,
-    /// Its value with its unit.
-    Value,
-    /// Its bounds.
-    Bounds,
-    /// Its newest values.
-    Trend,
-    /// Its count.
-    Count,
-    /// Its low count.
-    Low,
-    /// Its array and host.
-    Host,
-    /// Its state.
-    State,
-    /// How long ago it was read.
-    Read,
-    /// How long ago it moved.
-    Last,
-    /// How often it moved.
-    Moves,
-}
-
-/// The columns by importance.
-const WANTED: [Column; 13] = [
-    C::Vm,
-    C::Value,
-    C::State,
-    C::Count,
-    C::Host,
-    C::Low,
-    C::Last,
-    C::Trend,
-    C::Service,
-    C::Policy,
-    C::Moves,
-    C::Bounds,
-    C::Read,
-];
-
-const GAP: u16 = 2;
-/// Before the first column.
-const MARGIN: u16 = 1;
-
-impl Column {
-    /// Its head.
-    pub const fn head(self) -> &'static str {
-        match self {
-            C::Vm => "VM",
-            C::Service => "SERVICE",
-            C::Policy => "POLICY",
-            C::Value => "VALUE",
-            C::Bounds => "BOUNDS",
-            C::Trend => "TREND",
-            C::Count => "COUNT",
-            C::Low => "LOW",
-            C::Host => "HOST",
-            C::State => "STATE",
-            C::Read => "READ",
-            C::Last => "LAST",
-            C::Moves => "24H",
-        }
-    }
-
-    /// Whether it is aligned to the right, as numbers and ages are.
-    pub const fn is_right(self) -> bool {
-        matches!(self, C::Low | C::Read | C::Last | C::Moves)
-    }
-
-    /// Whether the table is sorted by it.
-    pub const fn is_sorted(self, by: SortBy) -> bool {
-        matches!(
-            (self, by),
-            (C::Vm, SortBy::Name)
-                | (C::Service, SortBy::Service)
-                | (C::Policy, SortBy::Policy)
-                | (C::Value, SortBy::Value)
-                | (C::Count, SortBy::Count)
-                | (C::Low, SortBy::Low)
-                | (C::Host, SortBy::Host)
-                | (C::State, SortBy::Worst)
-                | (C::Last, SortBy::LastMove)
-                | (C::Moves, SortBy::Moves)
-        )
-    }
-
-    /// Its least and its most width.
-    fn bounds(self, listing: &Listing) -> (u16, u16) {
-        let fit = |wanted: usize, least: u16, most: u16| (wanted.min(usize::from(u16::MAX)) as u16).clamp(least, most);
-        match self {
-            C::Vm => (fit(listing.name_width, 4, 16), fit(listing.name_width, 4, 24)),
-            C::Service => (7, 10),
-            C::Policy => (9, 9),
-            C::Value => (13, 16),
-            C::Bounds => (13, 13),
-            C::Trend => (10, 40),
-            C::Count => (8, 8),
-            C::Low => (5, 5),
-            C::Host => (fit(listing.host_width, 6, 10), fit(listing.host_width, 6, 24)),
-            C::State => (19, 36),
-            C::Read | C::Last => (4, 4),
-            C::Moves => (3, 3),
-        }
-    }
-}
-
-/// The columns that fit, each with its position and width.
-pub fn plan(columns: u16, listing: &Listing) -> Vec<(Column, u16, u16)> {
-    let room = columns.saturating_sub(MARGIN + 1);
-    let mut taken: Vec<(Column, u16, u16)> = Vec::new();
-    let mut used = 0;
-    for column in WANTED {
-        let (least, most) = column.bounds(listing);
-        if used + least > room {
-            break;
-        }
-        used += least + GAP;
-        taken.push((column, least, most));
-    }
-    let mut spare = room.saturating_sub(used.saturating_sub(GAP));
-    // Spare room goes to hosts, values and names, then to states, and at last to the trend.
-    let wishes = [
-        (C::Host, 16),
-        (C::State, 20),
-        (C::Value, 16),
-        (C::Vm, 24),
-        (C::Service, 9),
-        (C::State, 24),
-        (C::Host, 24),
-        (C::Trend, 24),
-        (C::State, 36),
-        (C::Trend, 40),
-    ];
-    for (first, wish) in wishes {
-        if let Some((_, width, most)) = taken.iter_mut().find(|(column, ..)| *column == first) {
-            let more = spare.min(wish.min(*most).saturating_sub(*width));
-            *width += more;
-            spare -= more;
-        }
-    }
-    taken.sort_unstable_by_key(|(column, ..)| *column);
-    let mut x = MARGIN;
-    let place = |(column, width, _): (Column, u16, u16)| {
-        let at = x;
-        x += width + GAP;
-        (column, at, width)
-    };
-    taken.into_iter().map(place).collect()
 }
 
 #[cfg(test)]

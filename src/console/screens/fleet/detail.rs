@@ -37,12 +37,8 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 fn past_graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let detail = ui.detail(snapshot);
     title(canvas, area, row, snapshot, ui);
-    let mut body = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    if let Some(work) = &row.queue {
-        let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
-        draw_queue(canvas, Rect { width: columns, ..body }, row, work);
-        body = Rect { x: body.x + columns + 1, width: body.width.saturating_sub(columns + 1), ..body };
-    }
+    let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    let body = queue_beside(canvas, body, row, 0);
     match detail {
         Some(detail) => graph(canvas, body, row, detail, snapshot, ui),
         None => {
@@ -134,8 +130,16 @@ pub fn changing(detail: &Detail, ui: &Ui) -> String {
     }
 }
 
+/// Draws a site VM's queue at the left if the area is at least `from` columns wide, and returns the area for the graph.
+pub fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, from: u16) -> Rect {
+    let Some(queue) = row.queue.as_ref().filter(|_| area.width >= from) else { return area };
+    let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
+    draw_queue(canvas, Rect { width: columns, ..area }, row, queue);
+    Rect { x: area.x + columns + 1, width: area.width.saturating_sub(columns + 1), ..area }
+}
+
 /// Draws the queue, the most important lines first.
-pub fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueView) {
+fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueView) {
     let mut lines = area.top()..area.bottom();
     let mut next = || lines.next().map(|y| (area.x + 1, y, area.width.saturating_sub(1)));
     let place = if queue.away { "away" } else { "at home" };

@@ -19,15 +19,16 @@ pub(super) mod table;
 
 use ratatui::layout::Rect;
 
-use crate::console::screens::{RemainingRows, draw_footer, draw_top, top};
+use crate::console::screens::{RemainingRows, draw_footer, draw_top, level_look, top, unmarked};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
-use crate::view::{Level, Snapshot};
+use crate::view::Snapshot;
 pub(in crate::console) use arrays::{drain_words, host_line, names_in};
 pub(in crate::console) use cells::migrating;
-pub(super) use detail::{changing, draw_queue, indicator, why};
+pub(super) use cells::signs;
+pub(super) use detail::{changing, indicator, queue_beside, why};
 
 /// From this width on, the arrays are beside the graph.
 const ARRAYS_FROM: u16 = 100;
@@ -134,20 +135,13 @@ fn draw_log(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     let names = lines().map(|line| line.vm.as_ref().map_or(0, |vm| width(vm))).max().unwrap_or(0) as u16;
     let names = names.clamp(4, 16);
     for (y, line) in (area.y + 1..area.bottom()).zip(lines()) {
-        let (mark, role) = match line.level {
-            Level::Info => (" ", Role::Text),
-            Level::Good => (" ", Role::Good),
-            Level::Warning => ("~", Role::Warning),
-            Level::Alarm => ("!", Role::Alarm),
-        };
+        let (mark, role) = level_look(line.level);
         let x = area.x + 1;
         canvas.put(x, y, 8, &ui.zone.clock(line.at), Role::Quiet);
         canvas.put(x + 9, y, 1, mark, role);
         let vm = line.vm.as_deref().unwrap_or("-");
         canvas.put(x + 11, y, names, vm, if ui.selected.as_deref() == Some(vm) { Role::Strong } else { Role::Quiet });
         let x = x + 12 + names;
-        // Some alarms begin with the mark that is drawn already.
-        let text = line.text.strip_prefix("! ").unwrap_or(&line.text);
-        canvas.put(x, y, area.right().saturating_sub(x), text, role);
+        canvas.put(x, y, area.right().saturating_sub(x), unmarked(line), role);
     }
 }

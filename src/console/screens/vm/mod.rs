@@ -18,7 +18,7 @@ use ratatui::layout::Rect;
 
 use crate::console::past;
 use crate::console::past::{PastSource, ShownPast};
-use crate::console::screens::fleet::{changing, draw_queue, indicator, table, why};
+use crate::console::screens::fleet::{changing, indicator, queue_beside, table, why};
 use crate::console::screens::{RemainingRows, draw_footer, draw_top, migration, top};
 use crate::console::text::width;
 use crate::console::theme::Role;
@@ -118,7 +118,7 @@ fn draw_graph(
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let counts = [("count", row.count, false), ("low", row.low_count, true)];
     let tarries: Vec<_> = counts.into_iter().filter_map(|(word, count, low)| Some((word, count?.1, low))).collect();
-    let body = queue_beside(canvas, body, row);
+    let body = queue_beside(canvas, body, row, QUEUE_FROM);
     let graph = Graph {
         live: ui.vm.end.is_none(),
         cursor: ui.vm.cursor,
@@ -144,14 +144,6 @@ fn draw_graph(
     }
 }
 
-/// Draws a site VM's queue at the left, as Fleet does, and returns the area for the graph.
-fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow) -> Rect {
-    let Some(work) = row.queue.as_ref().filter(|_| area.width >= QUEUE_FROM) else { return area };
-    let columns = (area.width * 2 / 5).clamp(30, 52);
-    draw_queue(canvas, Rect { width: columns, ..area }, row, work);
-    Rect { x: area.x + columns + 1, width: area.width - columns - 1, ..area }
-}
-
 /// Draws what is measured; at the right the number that `+` and `-` change, and the stretch.
 fn title(canvas: &mut Canvas<'_>, area: Rect, shown: &ShownPast<'_>, row: &VmRow, snapshot: &Snapshot, ui: &Ui) {
     let stretch = match ui.vm.end {
@@ -162,9 +154,8 @@ fn title(canvas: &mut Canvas<'_>, area: Rect, shown: &ShownPast<'_>, row: &VmRow
             format!("{} - {}", ui.zone.read(from).format(format), ui.zone.read(to).format(format))
         }
     };
-    let reading = if ui.frozen { "frozen: p goes on and reads it" } else { "reading the history" };
     let right = match shown.source {
-        PastSource::Reading => format!("{reading}   {stretch}"),
+        PastSource::Reading => format!("{}   {stretch}", past::reading(ui)),
         _ => match ui.detail(snapshot).map(|detail| changing(detail, ui)) {
             Some(change) if area.width >= 100 => format!("{change}   {stretch}"),
             _ => stretch,

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use ratatui::layout::Rect;
 
 use crate::console::past;
+use crate::console::screens::fleet::signs;
+use crate::console::screens::{level_look, unmarked};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
-use crate::core::cluster::Direction;
-use crate::core::engine::{By, Phase};
-use crate::core::format::{age, bytes, counted, duration, exact, left, tame};
+use crate::core::engine::Phase;
+use crate::core::format::{bytes, counted, duration, exact, left, tame, took};
 use crate::core::policy::{Bound, BreakEven, Rule};
-use crate::view::{Detail, HistoryView, Level, LogLine, Origin, PastMove, Snapshot, VmRow};
+use crate::view::{Detail, HistoryView, LogLine, Origin, PastMove, Snapshot, VmRow, by_word};
 
 /// From this width on, two panels are side by side.
 const TWO_FROM: u16 = 100;
@@ -82,17 +83,11 @@ fn decisions(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snapsh
     }
     let columns = stamps(lines.iter().map(|(at, _)| at.as_str()));
     for (y, (at, line)) in (area.y + 1..area.bottom()).zip(&lines) {
-        let (mark, role) = match line.level {
-            Level::Info => (" ", Role::Text),
-            Level::Good => (" ", Role::Good),
-            Level::Warning => ("~", Role::Warning),
-            Level::Alarm => ("!", Role::Alarm),
-        };
+        let (mark, role) = level_look(line.level);
         canvas.put_right(area.x + 1, y, columns, at, Role::Quiet);
         let x = area.x + columns + 2;
         canvas.put(x, y, 1, mark, role);
-        let text = line.text.strip_prefix("! ").unwrap_or(&line.text);
-        canvas.put(x + 2, y, area.right().saturating_sub(x + 2), text, role);
+        canvas.put(x + 2, y, area.right().saturating_sub(x + 2), unmarked(line), role);
     }
 }
 
@@ -134,17 +129,10 @@ fn moves(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
         x += way_columns + 3;
         canvas.put(x, y, 9.min(room(x)), done.phase.word(), role);
         x += 10;
-        let took = done.took.map_or_else(
-            || "-".to_owned(),
-            |took| match took.millis() {
-                // With a tenth of a second, as in the text after it.
-                ms @ 1..10_000 => format!("{:.1}s", ms as f64 / 1_000.0),
-                _ => age(took),
-            },
-        );
+        let took = done.took.map_or_else(|| "-".to_owned(), took);
         canvas.put_right(x, y, 4.min(room(x)), &took, Role::Quiet);
         x += 5;
-        canvas.put(x, y, 8.min(room(x)), by(done), Role::Quiet);
+        canvas.put(x, y, 8.min(room(x)), done.by.map_or("unknown", by_word), Role::Quiet);
         x += 9;
         // Too few columns for a readable text.
         if room(x) >= 12 {
@@ -153,22 +141,12 @@ fn moves(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
     }
 }
 
-const fn by(done: &PastMove) -> &'static str {
-    match done.by {
-        Some(By::Policy) => "policy",
-        Some(By::Schedule) => "schedule",
-        Some(By::Operator | By::Drain) => "operator",
-        None => "unknown",
-    }
-}
-
 /// Why a list is empty.
 fn missing(canvas: &mut Canvas<'_>, area: Rect, nothing: Option<&str>, snapshot: &Snapshot, ui: &Ui) {
     let text = match (nothing, &snapshot.history) {
         (Some(nothing), _) => nothing.to_owned(),
         (None, HistoryView::Off(why)) => past::without(why),
-        (None, _) if ui.frozen => "frozen: p goes on and reads it".to_owned(),
-        (None, _) => "reading the history".to_owned(),
+        (None, _) => past::reading(ui).to_owned(),
     };
     canvas.put(area.x + 1, area.y + 1, area.width.saturating_sub(1), &text, Role::Quiet);
 }
@@ -236,10 +214,7 @@ fn lines(detail: &Detail, row: &VmRow, snapshot: &Snapshot, at_least: &str) -> V
 
 fn bounds(detail: &Detail, row: &VmRow, at_least: &str) -> Vec<Line> {
     let settings = &detail.settings;
-    let (worse, better) = match settings.direction {
-        Direction::HigherIsWorse => (">", "<"),
-        Direction::LowerIsWorse => ("<", ">"),
-    };
+    let (worse, better) = signs(settings.direction);
     let bound = |sign: &str, bound: Bound| {
         let tarry = counted(bound.tarry as usize, "sample", "samples");
         format!("{sign} {} {} for {tarry}", exact(bound.at), row.unit)
