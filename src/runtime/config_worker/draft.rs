@@ -1,4 +1,4 @@
-//! What is known of a draft: what is wrong with it, what it would change, what it would have done.
+//! Answers about a draft: its errors, what it would change, and what it would have done.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use crate::core::scanner::key_and_value;
 use crate::edge::config::{self, BlockContext};
 use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, Scope, WhatIf};
 
-/// The draft under way.
+/// The open draft.
 #[derive(Default)]
 pub(super) struct Drafts {
     open: Option<Open>,
-    /// What was asked last, and when.
+    /// The last question, and its time.
     last: Option<(Draft, Timestamp)>,
 }
 
-/// What stays the same while a draft is typed.
+/// What stays the same while the operator types.
 struct Open {
     vms: Vec<Arc<str>>,
-    /// The block as it was when the draft was begun.
+    /// The block at the beginning of the draft.
     base: Arc<Block>,
-    /// Each VM's samples, and what its settings as they are would have done with them.
+    /// Each VM's samples, and what its present settings would have done with them.
     past: Option<(Span, Vec<Played>)>,
 }
 
@@ -40,7 +40,7 @@ struct Played {
 type Meant = Result<Vec<Settings>, Vec<DraftProblem>>;
 
 impl Drafts {
-    /// What of this draft?
+    /// Answers for this draft.
     pub(super) fn look(
         &mut self,
         draft: Option<Draft>,
@@ -85,7 +85,7 @@ impl Drafts {
         Some(view)
     }
 
-    /// The draft that is open, seen against a file that is another now.
+    /// The open draft, compared with the changed file.
     pub(super) fn again(&mut self, file: &ConfigFile, reader: &mut CachedReader) -> Option<DraftView> {
         if let Some(open) = &mut self.open {
             open.past = None;
@@ -94,7 +94,7 @@ impl Drafts {
         self.look(Some(draft), now, file, reader)
     }
 
-    /// The draft that is open, if it had no samples: there may be some now.
+    /// The open draft again, if it had no samples: there may be some now.
     pub(super) fn recorded(&mut self, file: &ConfigFile, reader: &mut CachedReader) -> Option<DraftView> {
         self.open.as_ref().filter(|open| open.lacks_samples())?;
         let (draft, now) = self.last.clone()?;
@@ -110,7 +110,7 @@ impl Drafts {
         Ok(())
     }
 
-    /// Saves a draft: into the file first, then the engine follows.
+    /// Saves a draft in the file. The engine follows.
     pub(super) fn save(&mut self, save: Save, file: &mut ConfigFile) -> ConfigAnswer {
         let Save { draft, why, over } = save;
         let base = self.open.as_ref().filter(|open| open.vms == draft.vms).map(|open| Arc::clone(&open.base));
@@ -187,7 +187,7 @@ fn prices(file: &ConfigFile, vm: &str) -> Prices {
     known.map_or_else(Prices::default, |(config, vm)| Prices::of(&config.cluster, vm))
 }
 
-/// One VM's block; of several the keys that are written the same in all of them.
+/// One VM's block; for several VMs, the keys that are written the same in all of them.
 fn block(file: &ConfigFile, vms: &[Arc<str>]) -> Result<Block, Refusal> {
     let mut blocks = file.blocks(vms)?.into_iter();
     let first = blocks.next().ok_or("no VM was named")?;
@@ -216,7 +216,7 @@ fn block(file: &ConfigFile, vms: &[Arc<str>]) -> Result<Block, Refusal> {
     Ok(Block { text: Arc::from(text), place: first.place, shared, others: touched })
 }
 
-/// Keys that a text sets otherwise than the one it came from, or takes out.
+/// The keys that a text changes or removes, compared with the original.
 fn patch<'a>(from: &'a str, to: &'a str) -> Vec<(&'a str, Option<&'a str>)> {
     let (before, after): (Vec<_>, Vec<_>) =
         (from.lines().filter_map(key_and_value).collect(), to.lines().filter_map(key_and_value).collect());
@@ -254,7 +254,7 @@ fn meant(text: &str, base: &Block, draft: &Draft, file: &ConfigFile) -> Meant {
     .collect()
 }
 
-/// A block with some keys set or taken out.
+/// A block with some keys set or removed.
 fn patched(text: &str, patch: &[(&str, Option<&str>)]) -> String {
     let of = |key: &str| patch.iter().find(|(k, _)| *k == key);
     let mut out = String::new();
@@ -278,7 +278,7 @@ fn problem(p: &config::Problem, line: usize) -> DraftProblem {
     DraftProblem { line, column: p.column - 1, length: p.length, message: p.message.clone(), help: p.help.clone() }
 }
 
-/// What changes, of the first VM of which anything does.
+/// The changes of the first VM that has any.
 fn changes(old: &[Settings], new: &[Settings]) -> Vec<KeyChange> {
     let each = old.iter().zip(new).map(|(old, new)| Settings::differences(old, new));
     let first = each.into_iter().find(|changed| !changed.is_empty()).unwrap_or_default();
@@ -286,7 +286,7 @@ fn changes(old: &[Settings], new: &[Settings]) -> Vec<KeyChange> {
 }
 
 impl Open {
-    /// Of some VM nothing could be read.
+    /// The block of some VM could not be read.
     fn lacks_samples(&self) -> bool {
         self.past.as_ref().is_some_and(|(_, played)| played.iter().any(|played| played.recording.is_err()))
     }

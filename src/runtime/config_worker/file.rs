@@ -1,4 +1,4 @@
-//! The config file: its blocks, edits, undo, and what others do to it.
+//! The config file: its blocks, edits, undo, and other people's changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::edge::config::{
 };
 use crate::view::{Block, DraftView, Editing, Origin, Scope, SetValue};
 
-/// Edits that can be taken back.
+/// The number of edits that can be undone.
 const UNDO_KEPT: usize = 100;
-/// Bytes of files that are kept for it, at most: of a large config fewer edits can be taken back.
+/// Bytes of old files that are kept for undo, at most. With a large config fewer edits can be undone.
 const UNDO_BYTES: usize = 16 << 20;
 
 /// The config file as the engine has it.
@@ -26,13 +26,13 @@ pub(super) struct ConfigFile {
     config: Option<Config>,
     untold: Option<(Cluster, Plan)>,
     undo: Vec<Undo>,
-    /// What somebody else was seen to have done to it on the way to an edit.
+    /// Another person's change that was seen before an edit.
     noticed: Option<ConfigAnswer>,
-    /// What was last said to be wrong with it.
+    /// The last error that was reported.
     broken: Option<String>,
 }
 
-/// How to take an edit back.
+/// How to undo an edit.
 struct Undo {
     before: Vec<u8>,
     after: Vec<u8>,
@@ -43,7 +43,7 @@ struct Undo {
 pub(super) type Refusal = Arc<str>;
 
 impl ConfigFile {
-    /// The file as it is now, and what there is to be said of it.
+    /// Reads the file, and returns what there is to report.
     pub(super) fn new(inputs: ConfigInputs) -> (Self, ConfigAnswer) {
         let (config, bytes) = inputs.loaded.unzip();
         let mut file = Self {
@@ -58,7 +58,7 @@ impl ConfigFile {
         };
         let began = file.config.is_some();
         let said = match file.look(false) {
-            // Between the engine's look at the file and this one it may have been changed.
+            // The file may have changed since the engine read it.
             Some(answer @ ConfigAnswer::Changed(_)) if began => answer,
             Some(answer @ ConfigAnswer::Broken(_)) => answer,
             _ => file.status(),
@@ -83,7 +83,7 @@ impl ConfigFile {
         std::str::from_utf8(&self.bytes).unwrap_or_default()
     }
 
-    /// The VMs' policy blocks as the file has them; of those that share one the first has the others.
+    /// The VMs' policy blocks. If VMs share a block, the first of them lists the others.
     pub(super) fn blocks(&self, vms: &[Arc<str>]) -> Result<Vec<Block>, Refusal> {
         let names: Vec<&str> = vms.iter().map(|vm| &**vm).collect();
         let block = |(found, vm): (Option<config::PolicyBlock>, &Arc<str>)| {
@@ -129,7 +129,7 @@ impl ConfigFile {
         config.origins.iter().map(origin).collect()
     }
 
-    /// Whether somebody else changed the file: takes it over if it is right. `anyway`: also if it is as it was.
+    /// Reads a file that somebody else changed, and applies it if it has no errors. `anyway`: also if it has not changed.
     pub(super) fn look(&mut self, anyway: bool) -> Option<ConfigAnswer> {
         let path = self.path.clone()?;
         if !anyway && !self.bytes.is_empty() && matches!(FileContent::look(&path, &self.bytes), Ok(FileContent::Same)) {
@@ -158,12 +158,12 @@ impl ConfigFile {
         }
     }
 
-    /// What somebody else did to it, seen on the way to an edit: to be told before the edit's answer.
+    /// Another person's change that was seen before an edit. It is reported before the edit's answer.
     pub(super) fn take_noticed(&mut self) -> Option<ConfigAnswer> {
         self.noticed.take()
     }
 
-    /// Takes over first what somebody else changed in the meantime.
+    /// Applies other people's changes first.
     fn catch_up(&mut self) -> Result<(), Refusal> {
         if let Editing::Off(why) = self.editing() {
             return Err(format!("policies cannot be edited: {why}").into());
@@ -209,7 +209,7 @@ impl ConfigFile {
         })
     }
 
-    /// Before a draft is written: what others changed is taken over.
+    /// Applies other people's changes before a draft is written.
     pub(super) fn ready(&mut self) -> Result<(), Refusal> {
         self.catch_up()
     }
@@ -235,7 +235,7 @@ impl ConfigFile {
         Ok(self.adopt(amended.config, why))
     }
 
-    /// The config is this one now: what it changes in the engine.
+    /// Makes this the present config, and returns what changes in the engine.
     fn adopt(&mut self, config: Config, why: Option<String>) -> Edited {
         let old = self.config.replace(config);
         let (Some(old), Some(new)) = (old, &self.config) else { return Edited::default() };
@@ -245,7 +245,7 @@ impl ConfigFile {
         Edited { changes, why, origins: self.origins(), draft: None }
     }
 
-    /// Takes the last edit back: byte for byte if nobody changed the file since, else value by value.
+    /// Undoes the last edit: byte for byte if nobody changed the file since, else value by value.
     pub(super) fn undo(&mut self) -> ConfigAnswer {
         let done = self.catch_up().and_then(|()| self.take_back());
         done.map_or_else(|why| ConfigAnswer::Refused(why.to_string()), ConfigAnswer::Edited)
@@ -268,7 +268,7 @@ impl ConfigFile {
         Ok(self.adopt(config, Some("undone".to_owned())))
     }
 
-    /// The draft's answer goes along with the edit.
+    /// The draft's answer, which is sent with the edit.
     pub(super) fn with_draft(edited: Edited, view: DraftView) -> Edited {
         Edited { draft: Some(Arc::new(view)), ..edited }
     }
@@ -282,7 +282,7 @@ pub(super) enum Written<'a> {
     Keys { vms: &'a [&'a str], patch: &'a [(&'a str, Option<&'a str>)], scope: Scope },
 }
 
-/// The old values of an edit, set again one by one in a file that was changed since.
+/// Sets the old values of an edit one by one, in a file that was changed since.
 fn value_by_value(
     bytes: &[u8],
     path: &std::path::Path,
@@ -329,7 +329,7 @@ mod tests {
 
     const CONFIG: &str = include_str!("../../../config/first.toml");
 
-    /// The desk's file, and the folder that holds it.
+    /// A config file, and the folder that holds it.
     fn file(text: &str) -> (ConfigFile, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("whimbrel.toml");

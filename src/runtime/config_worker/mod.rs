@@ -1,11 +1,11 @@
-//! Slow questions, answered on a thread of their own so that neither the engine nor the screen waits for a disk: the
-//! past, what was done, drafts of policies, and the config file.
+//! Answers slow questions on its own thread, so that neither the engine nor the screen waits for a disk: the past, what was
+//! done, drafts of policies, and the config file.
 //!
-//! | file | its story |
+//! | file | content |
 //! | --- | --- |
 //! | `mod` | the worker: of most kinds of question only the newest is answered |
-//! | `file` | the config file: its blocks, edits, undo, what others did to it |
-//! | `draft` | what is known of a draft: what is wrong with it, what it would have done |
+//! | `file` | the config file: its blocks, edits, undo, other people's changes |
+//! | `draft` | answers about a draft: its errors, what it would have done |
 //! | `past` | a VM's past for a screen, what was done over a span |
 
 mod draft;
@@ -32,9 +32,9 @@ use draft::Drafts;
 use file::ConfigFile;
 use past::CachedReader;
 
-/// Questions that may wait; of most kinds only the newest is answered.
+/// The room for questions. Of most kinds only the newest is answered.
 const WAITING: usize = 256;
-/// Answers that may wait: the worker waits for room, the loop never waits for the worker.
+/// The room for answers. The worker waits for room; the loop never waits for the worker.
 const ANSWERS: usize = 64;
 
 /// A question.
@@ -43,7 +43,7 @@ pub enum Question {
     Past(Arc<str>, PastAsk, Timestamp),
     /// What was done, up to now.
     Activity(ActivityAsk, Timestamp),
-    /// What of this draft, with what-if up to now?
+    /// Check this draft, with a what-if up to now.
     Draft(Option<Draft>, Timestamp),
     /// Save it.
     Save(Save),
@@ -55,9 +55,9 @@ pub enum Question {
     Reread,
     /// An operator wants the file to be read again, changed or not.
     Reload,
-    /// The history has come to be.
+    /// The history file exists from now on.
     History(PathBuf),
-    /// There is more in it than before.
+    /// The history has new entries.
     Recorded,
 }
 
@@ -73,17 +73,17 @@ pub enum ConfigAnswer {
     Past(Arc<Past>),
     Activity(Arc<ActivityView>),
     Draft(Arc<DraftView>),
-    /// Policies are other now, in the file: the engine is to follow.
+    /// Policies changed in the file; the engine must follow.
     Edited(Edited),
     /// Nothing was changed, and why.
     Refused(String),
-    /// A question could not be answered, for a fault of the program's own: what it says.
+    /// A question failed because of a fault in the program; this is its message.
     Failed(String),
     /// The worker itself failed and began again.
     Trouble(String),
-    /// The file is another now.
+    /// The file has changed.
     Changed(Box<Changed>),
-    /// The file is broken, with the place; the last good config stays. `None`: it is right again.
+    /// The file has an error, with its position; the last good config stays. `None`: the error is gone.
     Broken(Option<String>),
     /// Whether policies can be edited, and where each VM's settings come from.
     Editing(Editing, Vec<Origin>),
@@ -116,18 +116,18 @@ pub type Identified<T> = (Option<CommandId>, T);
 pub struct ConfigWorker {
     questions: SyncSender<Identified<Question>>,
     answers: mpsc::Receiver<Identified<ConfigAnswer>>,
-    /// Asks whenever the config file changes, as long as it lives.
+    /// Reports changes of the config file until it is dropped.
     _watch: Option<Watch>,
 }
 
-/// What the worker begins with.
+/// What the worker starts with.
 #[derive(Clone, Default)]
 pub struct ConfigInputs {
     /// The config file, if there is one.
     pub file: Option<PathBuf>,
-    /// Why nothing is to be written into it.
+    /// Why nothing may be written into the file.
     pub locked: Option<&'static str>,
-    /// What the engine began with, and the bytes that said it; `None`: what the file says.
+    /// The config with which the engine started, and its bytes; `None`: the file's.
     pub loaded: Option<(Config, Vec<u8>)>,
     /// A simulated cluster, with what its file cannot say of it.
     pub untold: Option<(Cluster, Plan)>,
@@ -156,8 +156,8 @@ impl ConfigWorker {
         let bell = questions.clone();
         let watch =
             file.map(|path| config::watch(&path, move || drop(bell.try_send((None, Question::Reread))))).transpose();
-        // What changed after the worker's first look and before the watch began is nobody's to tell. A full queue has
-        // other questions that look at the file.
+        // Nobody reports a change between the worker's first read and the begin of the watch. If the queue is full, other
+        // questions read the file.
         let _ = questions.try_send((None, Question::Reread));
         let (watch, watched) = match watch {
             Ok(watch) => (watch, Ok(())),
@@ -171,11 +171,11 @@ impl ConfigWorker {
         self.questions.try_send((id, question)).is_ok()
     }
 
-    /// The next answer. Never comes while there is none.
+    /// Waits for the next answer.
     pub async fn next(&mut self) -> Identified<ConfigAnswer> {
         match self.answers.recv().await {
             Some(answer) => answer,
-            // The thread holds the other end for as long as there are questions.
+            // The thread keeps the other end as long as there are questions.
             None => std::future::pending().await,
         }
     }
@@ -189,10 +189,10 @@ pub struct ConfigThread {
     tell: mpsc::Sender<Identified<ConfigAnswer>>,
 }
 
-/// What waits: of a kind only the newest.
+/// Waiting questions; of each kind only the newest.
 #[derive(Default)]
 struct QuestionQueue {
-    /// In the order in which they were asked: each has a consequence.
+    /// All of these in the order in which they were asked, because each has an effect.
     deeds: VecDeque<Identified<Question>>,
     draft: Option<Identified<Question>>,
     past: Option<Identified<Question>>,
@@ -239,7 +239,7 @@ impl ConfigThread {
                 queue.add(question);
             }
             let Some((id, question)) = queue.next().or_else(|| asked.recv().ok()) else { return };
-            // One question that cannot be answered is answered so, and the others are not lost with it.
+            // A question that fails gets an answer, and the other questions go on.
             let answered = catch_unwind(AssertUnwindSafe(|| {
                 fault("config");
                 self.answer(id, question);
@@ -250,7 +250,7 @@ impl ConfigThread {
         }
     }
 
-    /// Somebody may have changed the file; a draft that is open is seen against it.
+    /// Somebody may have changed the file; the open draft is compared with it.
     fn look(&mut self, anyway: bool) -> Option<ConfigAnswer> {
         let told = self.file.look(anyway)?;
         if matches!(told, ConfigAnswer::Changed(_))
@@ -261,14 +261,14 @@ impl ConfigThread {
         Some(told)
     }
 
-    /// There may be samples now that a draft was without.
+    /// There may be samples now for a draft that had none.
     fn recorded(&mut self) -> Option<ConfigAnswer> {
         let view = self.drafts.recorded(&self.file, &mut self.reader)?;
         Some(ConfigAnswer::Draft(Arc::new(view)))
     }
 
     fn tell(&self, id: Option<CommandId>, told: ConfigAnswer) {
-        // Nobody listens any more: the engine has ended.
+        // The engine has ended, so nobody listens.
         let _ = self.tell.blocking_send((id, told));
     }
 

@@ -12,15 +12,15 @@ use crate::view::{
     ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
 };
 
-/// Decisions a screen lists.
+/// The number of decisions on a screen.
 const DECISIONS: usize = 100;
-/// Migrations a screen lists.
+/// The number of migrations on a screen.
 const MOVES: usize = 100;
-/// So much of what happened to a VM is read for such lists.
+/// How many entries of a VM are read for these lists.
 const TOLD: usize = 1_000;
-/// Rows of what happened that one screen is made of, at most: the newest ones.
+/// The most rows that are read for one screen: the newest ones.
 const ROWS: usize = 50_000;
-/// A rest is told when it begins: so far back its begin is looked for. Working hours come round each week.
+/// A rest is recorded when it begins. Its begin is searched so far back, because working hours repeat each week.
 const LONGEST_REST: Span = Span::from_hours(8 * 24);
 /// Two readings further apart than this many intervals are not joined.
 const JOINED: (i64, i64) = (5, 2);
@@ -78,7 +78,7 @@ impl CachedReader {
             );
         }
         let mut placed = reader.placed(from - Span::from_hours(1), now).map_err(said)?;
-        // As in `whimbrel report`: when a VM left that the config has no more is not known.
+        // As in `whimbrel report`: it is not known when a VM left that is no longer in the config.
         placed.retain(|one| file.config().is_none() || file.vm(&one.vm).is_some());
         Ok(activity(&told, &placed, from, now, ask.vm.as_deref()))
     }
@@ -109,7 +109,7 @@ impl CachedReader {
         let told = newest(reader, Some(&vm), from - LONGEST_REST, until)?;
         past.rests = insight::rests(&told, &vm, to).into_iter().filter(|rest| rest.to >= from).map(rest).collect();
         past.marks = told.iter().filter(|told| told.at >= from).filter_map(mark).collect();
-        // The lists go back as far as there is something to list.
+        // The lists go back to the first entry.
         let mut newest = reader
             .records(Some(&vm), Timestamp::from_millis(0), until.min(now), Order::NewestFirst, TOLD)
             .map_err(said)?;
@@ -120,7 +120,7 @@ impl CachedReader {
     }
 }
 
-/// What happened in a span, oldest first; of more than a screen is made of, the newest.
+/// What happened in a span, oldest first. If there is too much, only the newest entries.
 fn newest(reader: &Reader, vm: Option<&str>, from: Timestamp, to: Timestamp) -> Read<Vec<Record>> {
     let mut told = reader.records(vm, from, to, Order::NewestFirst, ROWS).map_err(said)?;
     told.reverse();
@@ -151,7 +151,7 @@ fn longest_step(file: &ConfigFile, past: &Past) -> Span {
     interval.unwrap_or(Span::from_mins(1)).scaled(JOINED.0, JOINED.1)
 }
 
-/// Bands stand as far apart as columns are wide, and quarters of an hour as they are long.
+/// The distance of points: a column's width for bands, and a quarter of an hour for rolled-up samples.
 fn widest(past: &Past, rolled: bool) -> Span {
     let column = past.ask.span.scaled(1, i64::from(past.ask.columns.max(1)));
     let band = if rolled { column.max(Span::from_mins(15)) } else { column };

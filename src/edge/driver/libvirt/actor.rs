@@ -13,8 +13,8 @@ use super::connection::Hypervisor;
 use super::ffi::LibvirtLibrary;
 use super::host::HostHandle;
 use super::job::{
-    ActorMessage, DEADLINE, DomainKey, FollowerSignal, HostNews, JobContext, JobKind, JobResult, LearnedRates,
-    UsageCounters, read_counters, usage,
+    ActorMessage, DEADLINE, FollowerSignal, JobContext, JobKind, JobResult, LearnedRates, UsageCounters, read_counters,
+    usage,
 };
 use super::observation::{HostObservation, LookCount, PlacementBelief, sighting};
 use super::{migrate, preflight};
@@ -119,7 +119,8 @@ impl LibvirtActor {
     fn handle(&mut self, message: ActorMessage) {
         match message {
             ActorMessage::Order(job) => self.order(job),
-            ActorMessage::Host(n, news) => self.take_news(n, news),
+            ActorMessage::Up(n, observation) => self.host_is_up(n, observation),
+            ActorMessage::Down(n, why) => self.host_is_down(n, why),
             ActorMessage::Done(vm, work, done) => self.done(&vm, work, done),
             ActorMessage::Measured(vm, field, counters) => self.measured(vm, field, counters),
             ActorMessage::Trouble(text) => (self.tell)(DriverEvent::Trouble { vm: None, text }),
@@ -128,20 +129,18 @@ impl LibvirtActor {
         }
     }
 
-    fn take_news(&mut self, n: usize, news: HostNews) {
-        match news {
-            HostNews::Seen(observation) => {
-                let host = &mut self.hosts[n];
-                host.looks += 1;
-                let load = observation.load;
-                host.observation = Some(observation);
-                self.tell_host(n, HostState::Up, load, None);
-            }
-            HostNews::Down(why) => {
-                self.hosts[n].observation = None;
-                self.tell_host(n, HostState::Down, None, Some(why));
-            }
-        }
+    fn host_is_up(&mut self, n: usize, observation: HostObservation) {
+        let host = &mut self.hosts[n];
+        host.looks += 1;
+        let load = observation.load;
+        host.observation = Some(observation);
+        self.tell_host(n, HostState::Up, load, None);
+        self.place_all();
+    }
+
+    fn host_is_down(&mut self, n: usize, why: String) {
+        self.hosts[n].observation = None;
+        self.tell_host(n, HostState::Down, None, Some(why));
         self.place_all();
     }
 
@@ -168,7 +167,7 @@ impl LibvirtActor {
         let mut doubts = false;
         for vm in self.vms.values_mut().filter(|vm| vm.moving.is_none()) {
             let fresh = |(n, host): (usize, &KnownHost)| match &host.observation {
-                Some(observation) if host.looks > vm.stale[n] => observation.presence(&vm.guest.name, &vm.guest.domain),
+                Some(observation) if host.looks > vm.stale[n] => observation.presence(&vm.guest),
                 _ => Presence::Unknown,
             };
             let presences: Vec<_> = self.hosts.iter().enumerate().map(fresh).collect();
@@ -204,7 +203,7 @@ impl LibvirtActor {
             library: self.library,
             settings: Arc::clone(&self.settings),
             migration: migration.clone(),
-            domain: vm.guest.domain.clone(),
+            guest: vm.guest.clone(),
             source: session(&migration.from)?,
             destination: session(&migration.to)?,
             learned: LearnedRates { rate: self.rate, dirty: vm.dirty },
@@ -325,7 +324,7 @@ impl LibvirtActor {
 
     fn measure(&mut self, name: Name, field: Usage) {
         let runs = self.vms.get(&name).and_then(|vm| {
-            let on = |host: &KnownHost| host.observation.as_ref().map(|p| p.presence(&vm.guest.name, &vm.guest.domain));
+            let on = |host: &KnownHost| host.observation.as_ref().map(|p| p.presence(&vm.guest));
             self.hosts.iter().position(|host| on(host) == Some(Presence::Runs))
         });
         let (Some(n), Some(vm)) = (runs, self.vms.get_mut(&name)) else {
@@ -337,10 +336,10 @@ impl LibvirtActor {
         if vm.measuring.is_some_and(|since| since.elapsed() < DEADLINE) {
             return (self.tell)(DriverEvent::Reading { vm: name, reading: Reading::Gap(silent) });
         }
-        let (key, own, measured) = (DomainKey::of(&name, &vm.guest.domain), self.own.clone(), name.clone());
+        let (guest, own, measured) = (vm.guest.clone(), self.own.clone(), name.clone());
         // The thread of the host's connection measures one VM after another.
         let question = move |hypervisor: &Hypervisor| {
-            let counters = read_counters(hypervisor, n, &key);
+            let counters = read_counters(hypervisor, n, &guest);
             let _ = own.send(ActorMessage::Measured(measured, field, counters));
         };
         match self.hosts[n].handle.session.put(question) {

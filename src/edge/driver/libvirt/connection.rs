@@ -15,6 +15,7 @@ use super::data::{DomainIdent, DomainSize, Figures, LibvirtError, NodeInfo, RawO
 use crate::core::cluster::Name;
 
 use super::ffi::{self, CText, ConnectionHandle, ConnectionRef, DomainHandle, LibvirtLibrary};
+use crate::edge::driver::Guest;
 
 /// A daemon that leaves so many questions unanswered is asked no more. That is far more than the VMs of a host that are measured
 /// at once.
@@ -27,40 +28,33 @@ pub(super) struct Session {
     pub uri: String,
     /// From a source.
     pub peer: String,
-    state: Mutex<SessionState>,
+    /// `None`: it is not known yet whether the host can be reached.
+    state: Mutex<Option<Result<Arc<Connection>, String>>>,
     tried: Condvar,
-}
-
-struct SessionState {
-    connection: Result<Arc<Connection>, String>,
-    /// It is not known yet whether the host can be reached.
-    is_new: bool,
 }
 
 impl Session {
     pub(super) fn new(name: Name, uri: String, peer: String) -> Self {
-        let why = format!("connecting to {name}");
-        let state = SessionState { connection: Err(why), is_new: true };
-        Self { name, uri, peer, state: Mutex::new(state), tried: Condvar::new() }
+        Self { name, uri, peer, state: Mutex::new(None), tried: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, SessionState> {
+    fn state(&self) -> MutexGuard<'_, Option<Result<Arc<Connection>, String>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until it is known whether the host can be reached, or until then.
     pub(super) fn wait_for_first(&self, deadline: Instant) {
         let patience = deadline.saturating_duration_since(Instant::now());
-        drop(self.tried.wait_timeout_while(self.state(), patience, |state| state.is_new));
+        drop(self.tried.wait_timeout_while(self.state(), patience, |state| state.is_none()));
     }
 
     /// The connection, or why there is none.
     pub(super) fn connection(&self) -> Result<Arc<Connection>, String> {
-        self.state().connection.clone()
+        self.state().clone().unwrap_or_else(|| Err(format!("connecting to {}", self.name)))
     }
 
     pub(super) fn set(&self, connection: Result<Arc<Connection>, String>) {
-        let before = std::mem::replace(&mut *self.state(), SessionState { connection, is_new: false });
+        let before = self.state().replace(connection);
         self.tried.notify_all();
         // Not under the lock: this may be the last reference to a connection.
         drop(before);
@@ -280,6 +274,12 @@ impl Hypervisor {
     pub(super) fn domains(&self) -> Result<Vec<HeldDomain<'_>>, LibvirtError> {
         let all = self.library.domains(self.link.host())?;
         Ok(all.into_iter().map(|vm| HeldDomain { library: self.library, vm, _of: self }).collect())
+    }
+
+    /// A VM's domain on this host, by its uuid if the config has it, else by its name; `None` if there is none.
+    pub(super) fn find(&self, guest: &Guest) -> Result<Option<HeldDomain<'_>>, LibvirtError> {
+        let Guest { name, domain } = guest;
+        self.domain(domain.uuid.as_deref(), domain.name.as_deref().unwrap_or(name))
     }
 
     /// The domain with this uuid, or else with this name; `None` if there is none.

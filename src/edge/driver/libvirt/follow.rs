@@ -27,29 +27,14 @@ pub(super) struct Follower<'a> {
     connection: Option<Connection>,
     opening: Option<Receiver<Result<Connection, LibvirtError>>>,
     watch: ProgressWatch,
-    abort: AbortState,
+    /// Why, and since when, it is being aborted.
+    aborting: Option<(String, Instant)>,
+    /// libvirt has taken the abort.
+    is_abort_taken: bool,
     tuned: bool,
     switched: bool,
     heard: Instant,
     pub learned: LearnedRates,
-}
-
-/// Why, and since when, a migration is being stopped.
-#[derive(Debug, Default)]
-struct AbortState {
-    why: Option<String>,
-    since: Option<Instant>,
-    taken: bool,
-}
-
-/// What a look at the source's job shows.
-enum SourceJob {
-    /// The VM migrates away.
-    Runs(Figures),
-    /// There is no such job.
-    None,
-    /// The source could not be asked.
-    Unseen,
 }
 
 /// What has become of a migration.
@@ -71,7 +56,8 @@ impl<'a> Follower<'a> {
             connection: None,
             opening: None,
             watch: ProgressWatch::new(task.settings.stall.to_std(), now),
-            abort: AbortState::default(),
+            aborting: None,
+            is_abort_taken: false,
             tuned: false,
             switched: false,
             heard: now,
@@ -81,14 +67,13 @@ impl<'a> Follower<'a> {
 
     /// Has the migration aborted.
     pub(super) fn stop(&mut self, why: &str) {
-        self.abort.why.get_or_insert_with(|| why.to_owned());
-        self.abort.since.get_or_insert_with(Instant::now);
+        self.aborting.get_or_insert_with(|| (why.to_owned(), Instant::now()));
         self.push_abort();
     }
 
     /// Why it was aborted, if it was.
     pub(super) fn stopped(&self) -> Option<&str> {
-        self.abort.why.as_deref()
+        self.aborting.as_ref().map(|(why, _)| why.as_str())
     }
 
     /// Looks once, tells the progress, and does what is due.
@@ -97,9 +82,9 @@ impl<'a> Follower<'a> {
             return MigrationCourse::Lost("the driver has stopped".to_owned());
         }
         let job = match self.job() {
-            SourceJob::Runs(job) => job,
-            SourceJob::None => return MigrationCourse::Over,
-            SourceJob::Unseen => return self.unseen(),
+            Some(Some(job)) => job,
+            Some(None) => return MigrationCourse::Over,
+            None => return self.unseen(),
         };
         self.heard = Instant::now();
         let standing = self.watch.note(Some(&job), self.heard);
@@ -112,18 +97,15 @@ impl<'a> Follower<'a> {
         if stalled {
             let stall = measured(self.task.settings.stall);
             self.stop(&format!("stalled for {stall}: aborted"));
-        } else if self.abort.why.is_some() && !self.abort.taken {
+        } else if self.aborting.is_some() && !self.is_abort_taken {
             self.push_abort();
         }
-        match self.abort.since {
-            Some(since) if since.elapsed() > ABORT_PATIENCE => MigrationCourse::Lost(self.unstoppable()),
+        match &self.aborting {
+            Some((why, since)) if since.elapsed() > ABORT_PATIENCE => {
+                MigrationCourse::Lost(format!("{why}, but {} has not ended it", self.task.source.name))
+            }
             _ => MigrationCourse::Runs,
         }
-    }
-
-    fn unstoppable(&self) -> String {
-        let why = self.abort.why.as_deref().unwrap_or_default();
-        format!("{why}, but {} has not ended it", self.task.source.name)
     }
 
     /// A source that is silent for a moment may answer again.
@@ -157,28 +139,28 @@ impl<'a> Follower<'a> {
 
     /// A job that has not begun cannot be aborted yet. The next look tries again.
     fn push_abort(&mut self) {
-        self.abort.taken = self.act(|domain| domain.abort());
+        self.is_abort_taken = self.act(|domain| domain.abort());
     }
 
     fn act(&mut self, what: impl FnOnce(&HeldDomain<'_>) -> Result<(), LibvirtError> + Send + 'static) -> bool {
-        let key = self.task.key();
-        let asked = self.ask(move |connection| key.find(connection).ok().flatten().map(|domain| what(&domain)));
+        let guest = self.task.guest.clone();
+        let asked = self.ask(move |connection| connection.find(&guest).ok().flatten().map(|domain| what(&domain)));
         matches!(asked, Some(Some(Ok(()))))
     }
 
-    /// What the source does with the VM.
-    fn job(&mut self) -> SourceJob {
-        let key = self.task.key();
-        let asked = self.ask(move |connection| match key.find(connection) {
+    /// The figures of the migration at the source, if there is one; `None`: the source could not be asked.
+    fn job(&mut self) -> Option<Option<Figures>> {
+        let guest = self.task.guest.clone();
+        let asked = self.ask(move |connection| match connection.find(&guest) {
             Ok(Some(domain)) => domain.job(false),
             Ok(None) => Ok((0, Figures::default())),
             Err(error) => Err(error),
         });
         match asked {
-            Some(Ok((kind, figures))) if under_way(kind, &figures) => SourceJob::Runs(figures),
-            Some(Ok(_)) => SourceJob::None,
-            Some(Err(error)) if error.jobless() => SourceJob::None,
-            Some(Err(_)) | None => SourceJob::Unseen,
+            Some(Ok((kind, figures))) if under_way(kind, &figures) => Some(Some(figures)),
+            Some(Ok(_)) => Some(None),
+            Some(Err(error)) if error.jobless() => Some(None),
+            Some(Err(_)) | None => None,
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Session, Wake};
 use super::data::LibvirtError;
 use super::ffi::LibvirtLibrary;
-use super::job::{ActorMessage, HostNews};
+use super::job::ActorMessage;
 use super::observation::{self, LoadMeter};
 use super::words;
 
@@ -103,7 +103,7 @@ impl HostMonitor {
                 break;
             }
             self.session.set(Err(why.clone()));
-            self.tell(ActorMessage::Host(self.index, HostNews::Down(why)));
+            self.tell(ActorMessage::Down(self.index, why));
             self.pause();
         }
         self.session.set(Err("the driver has stopped".to_owned()));
@@ -140,7 +140,7 @@ impl HostMonitor {
                     let why =
                         format!("{} does not answer: still connecting to {}", self.session.name, self.session.uri);
                     self.session.set(Err(why.clone()));
-                    self.tell(ActorMessage::Host(self.index, HostNews::Down(why)));
+                    self.tell(ActorMessage::Down(self.index, why));
                 }
             }
         }
@@ -152,7 +152,7 @@ impl HostMonitor {
         loop {
             // The keepalive does not always close a cut connection.
             match connection.ask(observation::observe).and_then(|answer| answer.within(SILENCE)) {
-                Ok(Ok(raw)) => self.tell(ActorMessage::Host(self.index, HostNews::Seen(load.complete(raw)))),
+                Ok(Ok(raw)) => self.tell(ActorMessage::Up(self.index, load.complete(raw))),
                 Ok(Err(error)) => return self.lost(&error),
                 Err(silent) => return silent,
             }

@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::connection::{BALLOON, CPU, HeldDomain, Hypervisor, Session, VCPU};
+use super::connection::{BALLOON, CPU, Hypervisor, Session, VCPU};
 use super::data::{Figures, LibvirtError};
 use super::ffi::LibvirtLibrary;
 use super::observation::HostObservation;
-use crate::core::cluster::{Domain, Libvirt, Name, Transfer, Usage};
-use crate::edge::driver::{DriverCommand, DriverEvent, MeasuredUsage, Move, Tell};
+use crate::core::cluster::{Libvirt, Name, Transfer, Usage};
+use crate::edge::driver::{DriverCommand, DriverEvent, Guest, MeasuredUsage, Move, Tell};
 
 /// What reaches the actor.
 pub(super) enum ActorMessage {
     /// The engine's command.
     Order(DriverCommand),
-    /// News of host number so-and-so, from its thread.
-    Host(usize, HostNews),
+    /// The host of this number is up and looks like this.
+    Up(usize, HostObservation),
+    /// The host of this number cannot be reached, for this reason.
+    Down(usize, String),
     /// A job of this VM has ended.
     Done(Name, JobKind, JobResult),
     /// A VM was measured.
@@ -25,14 +27,6 @@ pub(super) enum ActorMessage {
     Trouble(String),
     /// The driver is dropped.
     Stop,
-}
-
-/// What a host's thread has seen.
-pub(super) enum HostNews {
-    /// It is up, and looks like this.
-    Seen(HostObservation),
-    /// It cannot be reached, for this reason.
-    Down(String),
 }
 
 /// What a job's thread works on.
@@ -50,7 +44,7 @@ pub(super) struct JobContext {
     pub library: &'static LibvirtLibrary,
     pub settings: Arc<Libvirt>,
     pub migration: Move,
-    pub domain: Domain,
+    pub guest: Guest,
     pub source: Arc<Session>,
     pub destination: Arc<Session>,
     pub learned: LearnedRates,
@@ -63,29 +57,6 @@ impl JobContext {
     /// Whether the driver still runs.
     pub(super) fn is_wanted(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
-    }
-
-    /// How to look this VM up.
-    pub(super) fn key(&self) -> DomainKey {
-        DomainKey::of(&self.migration.vm, &self.domain)
-    }
-}
-
-/// A VM's uuid, if the config has it, and its name.
-#[derive(Debug, Clone)]
-pub(super) struct DomainKey {
-    uuid: Option<String>,
-    name: String,
-}
-
-impl DomainKey {
-    pub(super) fn of(vm: &str, domain: &Domain) -> Self {
-        Self { uuid: domain.uuid.clone(), name: domain.name.clone().unwrap_or_else(|| vm.to_owned()) }
-    }
-
-    /// The domain on this host; `None` if there is none.
-    pub(super) fn find<'a>(&self, connection: &'a Hypervisor) -> Result<Option<HeldDomain<'a>>, LibvirtError> {
-        connection.domain(self.uuid.as_deref(), &self.name)
     }
 }
 
@@ -145,8 +116,8 @@ pub(super) struct UsageCounters {
 }
 
 /// Reads a VM's counters on host number `host`.
-pub(super) fn read_counters(connection: &Hypervisor, host: usize, key: &DomainKey) -> Result<UsageCounters, String> {
-    let domain = key.find(connection).map_err(|error| error.to_string())?;
+pub(super) fn read_counters(connection: &Hypervisor, host: usize, guest: &Guest) -> Result<UsageCounters, String> {
+    let domain = connection.find(guest).map_err(|error| error.to_string())?;
     let domain = domain.ok_or("it does not run there any more")?;
     let figures = domain.stats(CPU | BALLOON | VCPU).map_err(|error| error.to_string())?;
     let size = domain.size().ok();

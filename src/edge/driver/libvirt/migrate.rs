@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use super::connection::{Hypervisor, PendingAnswer, Session};
 use super::data::{ErrorCode, Figures, LibvirtError};
 use super::follow::{Follower, MigrationCourse, OUT_OF_SIGHT, under_way};
-use super::job::{DEADLINE, DomainKey, FollowerSignal, GLANCE, JobContext, JobResult, LearnedRates, PACE};
+use super::job::{DEADLINE, FollowerSignal, GLANCE, JobContext, JobResult, LearnedRates, PACE};
 use super::{observation, words};
 use crate::core::cluster::{CopyStorage, Libvirt, Span};
 use crate::core::engine::Presence;
 use crate::core::format::measured;
-use crate::edge::driver::DriverEvent;
+use crate::edge::driver::{DriverEvent, Guest};
 
 /// `virDomainMigrateFlags`.
 mod flag {
@@ -110,7 +110,7 @@ fn call(task: &JobContext, leave: Arc<OnceLock<bool>>, sender: SyncSender<Follow
 
 fn migrate(task: &JobContext, leave: &OnceLock<bool>) -> Result<(), LibvirtError> {
     let connection = Hypervisor::open(task.library, &task.source.uri, None)?;
-    let domain = task.key().find(&connection)?.ok_or_else(|| LibvirtError {
+    let domain = connection.find(&task.guest)?.ok_or_else(|| LibvirtError {
         code: ErrorCode::NO_DOMAIN,
         message: format!("{} is not on {}", task.migration.vm, task.source.name),
         ..LibvirtError::default()
@@ -148,9 +148,9 @@ fn succeeded(task: &JobContext, begun: Instant) -> String {
 
 /// What the destination says of the migration that just ended there.
 pub(super) fn completed(task: &JobContext) -> Option<String> {
-    let key = task.key();
+    let guest = task.guest.clone();
     let asked = task.destination.ask(move |connection| {
-        let job = key.find(connection).ok().flatten().map(|domain| domain.job(true));
+        let job = connection.find(&guest).ok().flatten().map(|domain| domain.job(true));
         job.and_then(Result::ok).map(|(_, figures)| figures)
     });
     let figures = asked.and_then(|answer| answer.within(GLANCE)).ok().flatten()?;
@@ -241,14 +241,14 @@ fn agreed(first: Pair, second: Pair) -> Pair {
 /// Reads both hosts at the same time.
 fn read(task: &JobContext) -> (EndReading, EndReading) {
     let deadline = Instant::now() + DEADLINE;
-    let (source, destination) = (ask(&task.source, task.key()), ask(&task.destination, task.key()));
+    let (source, destination) = (ask(&task.source, task.guest.clone()), ask(&task.destination, task.guest.clone()));
     (reading(source, deadline), reading(destination, deadline))
 }
 
-fn ask(session: &Session, key: DomainKey) -> Result<PendingAnswer<Option<EndReading>>, String> {
+fn ask(session: &Session, guest: Guest) -> Result<PendingAnswer<Option<EndReading>>, String> {
     session.ask(move |connection| {
         let absent = EndReading { presence: Presence::Absent, leaves: false };
-        let domain = match key.find(connection) {
+        let domain = match connection.find(&guest) {
             Ok(Some(domain)) => domain,
             Ok(None) => return Some(absent),
             Err(_) => return None,

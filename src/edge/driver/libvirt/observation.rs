@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::connection::{CPU, Hypervisor, STATE};
 use super::data::{DomainIdent, Figures, LibvirtError};
-use crate::core::cluster::Domain;
 use crate::core::engine::Presence;
+use crate::edge::driver::Guest;
 
 /// The CPU load is taken over at least so long.
 const FAIR_TIME: Duration = Duration::from_secs(1);
@@ -17,30 +17,24 @@ const FAIR_TIME: Duration = Duration::from_secs(1);
 /// A host's domains and load.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HostObservation {
-    pub seen: Vec<ObservedDomain>,
+    /// Its domains, each as it stands there.
+    pub seen: Vec<(DomainIdent, Presence)>,
     pub load: Option<f64>,
-}
-
-/// A domain, as one host sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ObservedDomain {
-    pub ident: DomainIdent,
-    pub presence: Presence,
 }
 
 impl HostObservation {
     /// How a VM stands on this host.
-    pub(super) fn presence(&self, vm: &str, domain: &Domain) -> Presence {
-        let seen = self.seen.iter().find(|seen| is_meant(&seen.ident, vm, domain));
-        seen.map_or(Presence::Absent, |seen| seen.presence)
+    pub(super) fn presence(&self, guest: &Guest) -> Presence {
+        let seen = self.seen.iter().find(|(ident, _)| is_meant(ident, guest));
+        seen.map_or(Presence::Absent, |(_, presence)| *presence)
     }
 }
 
 /// Whether this is the domain that the config means: its uuid decides if there is one, else its name.
-pub(super) fn is_meant(ident: &DomainIdent, vm: &str, domain: &Domain) -> bool {
-    match &domain.uuid {
+fn is_meant(ident: &DomainIdent, guest: &Guest) -> bool {
+    match &guest.domain.uuid {
         Some(uuid) => uuid.eq_ignore_ascii_case(&ident.uuid),
-        None => ident.name == domain.name.as_deref().unwrap_or(vm),
+        None => ident.name == guest.domain.name.as_deref().unwrap_or(&guest.name),
     }
 }
 
@@ -56,7 +50,7 @@ pub(super) fn presence(state: u64) -> Presence {
 
 /// What one look at a host shows: its domains, and its own figures where it has them.
 pub(super) struct RawObservation {
-    seen: Vec<ObservedDomain>,
+    seen: Vec<(DomainIdent, Presence)>,
     cpu: Option<(Instant, CpuFigures)>,
     memory: Option<Figures>,
 }
@@ -86,12 +80,12 @@ fn domains_cpu(connection: &Hypervisor) -> Option<CpuFigures> {
     Some(CpuFigures::Domains { used, cpus })
 }
 
-fn seen(ident: DomainIdent, state: Option<u64>) -> ObservedDomain {
-    ObservedDomain { ident, presence: state.map_or(Presence::Absent, presence) }
+fn seen(ident: DomainIdent, state: Option<u64>) -> (DomainIdent, Presence) {
+    (ident, state.map_or(Presence::Absent, presence))
 }
 
 /// For hypervisors without bulk figures. A domain that disappears meanwhile is not there.
-fn one_by_one(connection: &Hypervisor) -> Result<Vec<ObservedDomain>, LibvirtError> {
+fn one_by_one(connection: &Hypervisor) -> Result<Vec<(DomainIdent, Presence)>, LibvirtError> {
     let mut all = Vec::new();
     for domain in connection.domains()? {
         match domain.state() {
@@ -233,11 +227,17 @@ impl PlacementBelief {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::cluster::Domain;
 
     fn fields(of: &[(&str, u64)]) -> Figures {
         let mut fields = Figures::default();
         of.iter().for_each(|(name, value)| fields.set((*name).into(), *value));
         fields
+    }
+
+    fn guest(name: &str, domain: Option<&str>, uuid: Option<&str>) -> Guest {
+        let domain = Domain { name: domain.map(str::to_owned), uuid: uuid.map(str::to_owned) };
+        Guest { name: name.into(), domain }
     }
 
     fn ident(uuid: &str, name: &str) -> DomainIdent {
@@ -246,11 +246,11 @@ mod tests {
 
     #[test]
     fn a_uuid_wins_over_a_name() {
-        let by_uuid = Domain { name: Some("web".into()), uuid: Some("AB-1".into()) };
-        assert!(is_meant(&ident("ab-1", "other"), "vm", &by_uuid) && !is_meant(&ident("ab-2", "web"), "vm", &by_uuid));
-        let by_name = Domain { name: Some("web".into()), uuid: None };
-        assert!(is_meant(&ident("x", "web"), "vm", &by_name) && !is_meant(&ident("x", "vm"), "vm", &by_name));
-        assert!(is_meant(&ident("x", "vm"), "vm", &Domain::default()));
+        let by_uuid = guest("vm", Some("web"), Some("AB-1"));
+        assert!(is_meant(&ident("ab-1", "other"), &by_uuid) && !is_meant(&ident("ab-2", "web"), &by_uuid));
+        let by_name = guest("vm", Some("web"), None);
+        assert!(is_meant(&ident("x", "web"), &by_name) && !is_meant(&ident("x", "vm"), &by_name));
+        assert!(is_meant(&ident("x", "vm"), &guest("vm", None, None)));
     }
 
     #[test]
@@ -258,10 +258,9 @@ mod tests {
         let all = (0..8).map(presence).collect::<Vec<_>>();
         use Presence::{Absent, Paused, Runs};
         assert_eq!(all, [Runs, Runs, Runs, Paused, Paused, Absent, Absent, Paused]);
-        let observation =
-            HostObservation { seen: vec![ObservedDomain { ident: ident("x", "a"), presence: Paused }], load: None };
-        assert_eq!(observation.presence("a", &Domain::default()), Paused);
-        assert_eq!(observation.presence("b", &Domain::default()), Absent);
+        let observation = HostObservation { seen: vec![(ident("x", "a"), Paused)], load: None };
+        assert_eq!(observation.presence(&guest("a", None, None)), Paused);
+        assert_eq!(observation.presence(&guest("b", None, None)), Absent);
     }
 
     #[test]

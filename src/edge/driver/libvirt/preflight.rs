@@ -7,12 +7,12 @@ use roxmltree::Document;
 
 use super::connection::{DIRTY_RATE, Hypervisor, Session};
 use super::data::{DomainIdent, LibvirtError, child};
-use super::job::{DEADLINE, DomainKey, JobContext, JobResult, LearnedRates};
+use super::job::{DEADLINE, JobContext, JobResult, LearnedRates};
 use super::{observation, words};
 use crate::core::engine::Presence;
 use crate::core::format::bytes;
 use crate::core::insight::precopy::in_words;
-use crate::edge::driver::DriverEvent;
+use crate::edge::driver::{DriverEvent, Guest};
 
 /// libvirt measures for a second how much a VM writes. That is waited for so long.
 const DIRTY_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -87,14 +87,14 @@ fn examine(task: &JobContext, deadline: Instant) -> Result<Option<String>, Strin
 }
 
 fn leaving(task: &JobContext, deadline: Instant) -> Result<SourceCheck, String> {
-    let key = task.key();
-    let asked = task.source.ask(move |connection| look(connection, &key))?;
+    let guest = task.guest.clone();
+    let asked = task.source.ask(move |connection| look(connection, &guest))?;
     let found = asked.until(deadline)?.map_err(|error| format!("{}: {error}", task.migration.from))?;
     found.ok_or_else(|| format!("{} is not on {}", task.migration.vm, task.migration.from))
 }
 
-fn look(connection: &Hypervisor, key: &DomainKey) -> Result<Option<SourceCheck>, LibvirtError> {
-    let Some(domain) = key.find(connection)? else {
+fn look(connection: &Hypervisor, guest: &Guest) -> Result<Option<SourceCheck>, LibvirtError> {
+    let Some(domain) = connection.find(guest)? else {
         return Ok(None);
     };
     let presence = presence(domain.state()?.0);
@@ -197,9 +197,9 @@ fn guest_cpu(xml: &str) -> GuestCpu {
 /// Bytes a second that the VM writes, once that is measured.
 fn dirty(task: &JobContext, until: Instant) -> Option<u64> {
     while Instant::now() < until {
-        let key = task.key();
+        let guest = task.guest.clone();
         let asked = task.source.ask(move |connection| {
-            let domain = key.find(connection).ok().flatten()?;
+            let domain = connection.find(&guest).ok().flatten()?;
             domain.stats(DIRTY_RATE).ok()
         });
         let figures = asked.ok()?.until(until).ok()??;
