@@ -14,11 +14,11 @@ use crate::core::format::exact_span;
 use crate::core::policy::Settings;
 use crate::core::simulation::{Service, VmPlan};
 
-/// What is wrong, and what would be right.
-type ConfigFault<M> = Option<(M, &'static str)>;
+/// What is wrong, and what would be right; `None`: they agree.
+type Disagreement<M> = Option<(M, &'static str)>;
 
 /// A site policy works through queues, the others watch an indicator.
-pub(super) fn with_service(kind: PolicyKind, queue: bool) -> ConfigFault<&'static str> {
+pub(super) fn with_service(kind: PolicyKind, queue: bool) -> Disagreement<&'static str> {
     match (kind == PolicyKind::Site, queue) {
         (true, false) => Some((
             "a site policy needs a monitor that reports job queues",
@@ -33,7 +33,7 @@ pub(super) fn with_service(kind: PolicyKind, queue: bool) -> ConfigFault<&'stati
 }
 
 /// A policy that moves to the base needs one.
-pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> ConfigFault<String> {
+pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> Disagreement<String> {
     let needs = matches!(kind, PolicyKind::Base | PolicyKind::Schedule);
     (needs && !base).then(|| {
         let message = format!("this policy moves to the base, and array '{array}' has none");
@@ -42,7 +42,7 @@ pub(super) fn with_array(kind: PolicyKind, array: &str, base: bool) -> ConfigFau
 }
 
 /// A monitor that reads from a driver needs that driver.
-pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> ConfigFault<String> {
+pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> Disagreement<String> {
     let (what, needed, help) = match (source, driver) {
         (Source::Hypervisor { .. }, Driver::Simulator | Driver::Command(_)) => (
             "a monitor of kind 'hypervisor'",
@@ -59,7 +59,7 @@ pub(super) fn with_driver(source: &Source, array: &str, driver: &Driver) -> Conf
 }
 
 /// So far only the simulator moves VMs between sites.
-pub(super) fn between_sites(array: &str, driver: &Driver) -> ConfigFault<String> {
+pub(super) fn between_sites(array: &str, driver: &Driver) -> Disagreement<String> {
     (*driver != Driver::Simulator).then(|| {
         let message = format!("moves between sites need the simulator, and array '{array}' has '{}'", driver.word());
         (message, "use another policy: no other driver moves VMs between sites yet")
@@ -90,7 +90,7 @@ impl Deadline {
 
     /// An http check that times out is a sample with the value of its deadline. If that is not above the threshold, a timeout is
     /// never beyond it.
-    pub(super) fn and_threshold(self, threshold: f64) -> ConfigFault<String> {
+    pub(super) fn and_threshold(self, threshold: f64) -> Disagreement<String> {
         const LONGER: &str =
             "a check that times out counts as its deadline: write a longer deadline, or a lower threshold";
         let (deadline, which, help) = match self {
