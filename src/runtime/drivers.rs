@@ -1,4 +1,4 @@
-//! The drivers of a config's arrays, and what they find as events for the engine.
+//! The drivers of a config's arrays: commands go to them and their events come back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Drivers {
     refused: VecDeque<(u64, DriverEvent)>,
 }
 
-/// One array, and what its driver is told of it.
+/// What an array's driver is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrayDriverConfig {
     array: String,
@@ -34,15 +34,15 @@ pub struct ArrayDriverConfig {
     fleet: Fleet,
 }
 
-/// One array's.
+/// One array and its driver.
 struct Slot {
-    crew: ArrayDriverConfig,
-    drive: Running,
+    config: ArrayDriverConfig,
+    driver: Running,
     id: u64,
 }
 
 enum Running {
-    /// The simulator does it.
+    /// The simulator moves its VMs.
     Simulated,
     /// A driver runs.
     Well(ArrayDriver),
@@ -58,59 +58,60 @@ impl Default for Drivers {
 }
 
 impl Drivers {
-    /// A driver that has said this.
+    /// The driver of one array, which has told these events.
     #[cfg(test)]
     pub fn saying(events: impl IntoIterator<Item = DriverEvent>) -> Self {
         let mut drivers = Self::default();
         let config = ArrayDriverConfig { array: "a".to_owned(), driver: Driver::Simulator, fleet: Fleet::default() };
-        drivers.slots.push(Slot { crew: config, drive: Running::Simulated, id: 1 });
+        drivers.slots.push(Slot { config, driver: Running::Simulated, id: 1 });
         drivers.refused.extend(events.into_iter().map(|event| (1, event)));
         drivers
     }
 
-    /// Starts what a config has and stops what it has no more. An array of the same name, driver, hosts and VMs keeps
-    /// what it has. Says what could not be started.
-    pub fn configure(&mut self, crews: Vec<ArrayDriverConfig>) -> Vec<String> {
+    /// Starts the drivers of a config and stops those that it does not have. A driver goes on if its array has the same name,
+    /// settings, hosts and VMs. Returns what could not be started.
+    pub fn configure(&mut self, configs: Vec<ArrayDriverConfig>) -> Vec<String> {
         let mut old = std::mem::take(&mut self.slots);
         let mut troubles = Vec::new();
-        for crew in crews {
-            let same = old.iter().position(|slot| slot.crew == crew);
-            let slot = same.map(|same| old.swap_remove(same)).unwrap_or_else(|| self.start(crew));
-            if let (None, Running::Broken(why)) = (same, &slot.drive) {
-                troubles.push(format!("array {} cannot be driven: {why}", slot.crew.array));
+        for config in configs {
+            let same = old.iter().position(|slot| slot.config == config);
+            let slot = same.map(|same| old.swap_remove(same)).unwrap_or_else(|| self.start(config));
+            if let (None, Running::Broken(why)) = (same, &slot.driver) {
+                troubles.push(format!("array {} cannot be driven: {why}", slot.config.array));
             }
             self.slots.push(slot);
         }
         troubles
     }
 
-    fn start(&mut self, crew: ArrayDriverConfig) -> Slot {
+    fn start(&mut self, config: ArrayDriverConfig) -> Slot {
         self.started += 1;
         let (id, tell) = (self.started, self.tell.clone());
         // Nobody listens once the engine has ended.
         let tell = Arc::new(move |event| drop(tell.blocking_send((id, event))));
-        let drive = match ArrayDriver::start(&crew.array, &crew.driver, crew.fleet.clone(), tell) {
-            Ok(Some(drive)) => Running::Well(drive),
+        let driver = match ArrayDriver::start(&config.array, &config.driver, config.fleet.clone(), tell) {
+            Ok(Some(driver)) => Running::Well(driver),
             Ok(None) => Running::Simulated,
             Err(why) => Running::Broken(why),
         };
-        Slot { crew, drive, id }
+        Slot { config, driver, id }
     }
 
-    /// What keeps a config from being taken over: a migration that a driver is carrying out cannot be handed to another.
+    /// Checks that a config can be applied: a migration that one driver carries out cannot be handed to another.
     ///
     /// # Errors
-    /// Which VM's.
-    pub fn can_become(&self, crews: &[ArrayDriverConfig], engine: &Engine) -> Result<(), String> {
+    /// Which VM's migration is in the way.
+    pub fn can_become(&self, configs: &[ArrayDriverConfig], engine: &Engine) -> Result<(), String> {
         for migration in engine.migrations() {
             let array = engine.cluster().host(migration.route.from).array;
-            let slot = self.slots.get(array.index()).filter(|slot| !matches!(slot.drive, Running::Simulated));
+            let slot = self.slots.get(array.index()).filter(|slot| !matches!(slot.driver, Running::Simulated));
             let stands = |slot: &Slot| {
-                let is_exchanged = !crews.contains(&slot.crew);
+                let is_exchanged = !configs.contains(&slot.config);
                 // The simulator does not know where a real VM runs: another driver can say how it ended.
-                let is_simulated =
-                    |crew: &ArrayDriverConfig| crew.array == slot.crew.array && crew.driver == Driver::Simulator;
-                is_exchanged && (is_driven(migration) || crews.iter().any(is_simulated))
+                let is_simulated = |config: &ArrayDriverConfig| {
+                    config.array == slot.config.array && config.driver == Driver::Simulator
+                };
+                is_exchanged && (is_driven(migration) || configs.iter().any(is_simulated))
             };
             if slot.is_some_and(stands) {
                 let vm = &engine.cluster().vm(migration.route.vm).name;
@@ -125,7 +126,7 @@ impl Drivers {
     /// Has a driver do something. If it does not take the command, the next event says so.
     pub fn order(&mut self, array: ArrayId, command: DriverCommand) {
         let Some(slot) = self.slots.get(array.index()) else { return };
-        let refused = match &slot.drive {
+        let refused = match &slot.driver {
             Running::Well(driver) => driver.order(command),
             Running::Broken(why) => command.refused(why.clone()),
             Running::Simulated => None,
@@ -143,25 +144,25 @@ impl Drivers {
             match next {
                 Some((id, event)) if self.slots.iter().any(|slot| slot.id == id) => return event,
                 Some(_) => {}
-                // It holds a sender itself.
+                // Never happens: `tell` is a sender.
                 None => std::future::pending().await,
             }
         }
     }
 }
 
-/// By `ArrayId`, what each array's driver is told.
-pub fn crews(config: &Config) -> Vec<ArrayDriverConfig> {
-    let crew = |(n, driver): (usize, &Driver)| {
+/// What each array's driver is started with, by `ArrayId`.
+pub fn driver_configs(config: &Config) -> Vec<ArrayDriverConfig> {
+    let of_array = |(n, driver): (usize, &Driver)| {
         let (id, driver) = (ArrayId::at(n), driver.clone());
-        // The simulator is told by the engine's own thread.
+        // The simulator is part of the engine's thread.
         let fleet = if driver == Driver::Simulator { Fleet::default() } else { fleet(config, id) };
         ArrayDriverConfig { array: config.cluster.array(id).name.to_string(), driver, fleet }
     };
-    config.drivers.iter().enumerate().map(crew).collect()
+    config.drivers.iter().enumerate().map(of_array).collect()
 }
 
-/// Whether a driver is at work on it.
+/// Whether a driver works on it.
 const fn is_driven(migration: &Migration) -> bool {
     matches!(migration.stage(), StageKind::Preflight | StageKind::Journal | StageKind::Running)
 }
@@ -193,12 +194,12 @@ mod tests {
         let (cluster, monitors, mut plan) = Scenario::Two.build(Size::default(), 1);
         plan.driven = vec![true];
         let mut drivers = Drivers::default();
-        let crew = crew("libvirt0 is not installed");
-        drivers.slots.push(Slot { crew, drive: Running::Broken("libvirt0 is not installed".to_owned()), id: 1 });
+        let config = config("libvirt0 is not installed");
+        drivers.slots.push(Slot { config, driver: Running::Broken("libvirt0 is not installed".to_owned()), id: 1 });
         (EngineHost::new(cluster, monitors, plan, START), drivers)
     }
 
-    fn crew(migrate: &str) -> ArrayDriverConfig {
+    fn config(migrate: &str) -> ArrayDriverConfig {
         let commands = Commands {
             migrate: vec![migrate.to_owned()],
             locate: Vec::new(),
@@ -215,7 +216,7 @@ mod tests {
         engine_host.tell(event, &mut HistoryBatcher::none(), asks);
     }
 
-    /// A engine_host whose hosts are up, and that was told to move nii3.
+    /// An engine host whose hosts are up, and that was told to move nii3.
     fn asked(engine_host: &mut EngineHost) -> Asked {
         let mut asks = Asked::default();
         for host in (0..engine_host.engine().cluster().hosts.len()).map(HostId::at) {
@@ -263,11 +264,11 @@ mod tests {
     #[test]
     fn a_driver_at_work_is_not_exchanged() {
         let (mut engine_host, drivers) = driven();
-        let same = [crew("libvirt0 is not installed")];
-        assert_eq!(drivers.can_become(&[crew("other")], engine_host.engine()), Ok(()), "nothing moves");
+        let same = [config("libvirt0 is not installed")];
+        assert_eq!(drivers.can_become(&[config("other")], engine_host.engine()), Ok(()), "nothing moves");
         asked(&mut engine_host);
         assert_eq!(drivers.can_become(&same, engine_host.engine()), Ok(()));
-        let why = drivers.can_become(&[crew("other")], engine_host.engine()).expect_err("nii3 moves");
+        let why = drivers.can_become(&[config("other")], engine_host.engine()).expect_err("nii3 moves");
         assert!(why.starts_with("nii3 is migrating"), "{why}");
         // Its outcome is read.
         for event in [
@@ -276,8 +277,8 @@ mod tests {
         ] {
             tell(&mut engine_host, event, &mut Asked::default());
         }
-        assert_eq!(drivers.can_become(&[crew("other")], engine_host.engine()), Ok(()), "the other can read it too");
-        let simulated = ArrayDriverConfig { driver: Driver::Simulator, ..crew("libvirt0 is not installed") };
+        assert_eq!(drivers.can_become(&[config("other")], engine_host.engine()), Ok(()), "the other can read it too");
+        let simulated = ArrayDriverConfig { driver: Driver::Simulator, ..config("libvirt0 is not installed") };
         drivers.can_become(&[simulated], engine_host.engine()).expect_err("the simulator cannot");
     }
 

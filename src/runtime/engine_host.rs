@@ -1,5 +1,5 @@
-//! Engine and simulator, stepped in the order of time. What they ask of each other is answered at once; what only a
-//! real monitor or a real driver can tell is asked for.
+//! Steps engine and simulator in the order of time. The simulator answers the engine at once; questions to real monitors,
+//! real drivers and the journal are collected for the loop.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,7 +11,7 @@ use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
 use crate::edge::driver::DriverCommand;
 
-/// Whoever listens to what happens.
+/// Learns what happens.
 pub trait Listener {
     /// Something happened.
     fn record(&mut self, record: &Record, engine: &Engine);
@@ -19,19 +19,19 @@ pub trait Listener {
     fn answer(&mut self, ok: bool, text: &str);
     /// A host's load or state was told.
     fn host(&mut self, host: HostId);
-    /// The cluster is another now: ids known so far mean nothing. Told before anything that is said in the new ids.
+    /// The cluster was replaced, and earlier ids are invalid. Called before any record of the new cluster.
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp);
 }
 
-/// What only others can answer.
+/// Questions that only others can answer.
 #[derive(Debug, Default)]
 pub struct Asked {
-    /// VMs that real monitors have to read; each is answered with [`Event::Reading`].
+    /// VMs for real monitors to read; each is answered with [`Event::Reading`].
     pub reads: Vec<VmId>,
-    /// Migrations to be written down durably before they start; each is answered with [`Event::Journalled`]. The
-    /// engine waits for that without an end: whoever writes them has the deadline, and answers when it is over too.
+    /// Migrations to be written down durably before they start; each is answered with [`Event::Journalled`] or
+    /// [`Event::NotJournalled`].
     pub journal: Vec<InFlight>,
-    /// What the drivers of these arrays have to do.
+    /// Commands for the drivers of these arrays.
     pub jobs: Vec<(ArrayId, DriverCommand)>,
 }
 
@@ -76,19 +76,19 @@ pub struct EngineHost {
     driven: Vec<bool>,
     now: Timestamp,
     journal_outside: bool,
-    /// Kept between steps for their room.
+    /// Reused by each step.
     events: VecDeque<Event>,
     simulated: Vec<Event>,
     effects: Vec<Effect>,
 }
 
 impl EngineHost {
-    /// An engine over a cluster whose arrays the simulator drivers.
+    /// An engine over a cluster whose arrays the simulator drives.
     pub fn new(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
         Self::of(Engine::new(cluster.clone(), now), &cluster, monitors, plan, now)
     }
 
-    /// An engine that goes on where another one stopped, over VMs that are where it has them.
+    /// An engine that goes on where another one stopped. The simulator has the VMs where that engine had them.
     pub fn restored(
         cluster: Cluster,
         monitors: Vec<Monitor>,
@@ -123,13 +123,13 @@ impl EngineHost {
         }
     }
 
-    /// Whether somebody else writes down that a migration is about to start. Then it waits in [`Asked::journal`] for
-    /// their [`Event::Journalled`], and how long they may take for it is theirs to see to. Otherwise it starts at once.
+    /// Whether a journal is kept. Then a migration is put into [`Asked::journal`] and starts with [`Event::Journalled`];
+    /// otherwise it starts at once.
     pub const fn journal_outside(&mut self, outside: bool) {
         self.journal_outside = outside;
     }
 
-    /// Follows migrations that the journal has without an outcome to theirs. To be called once, before the first wake.
+    /// Follows migrations that are open in the journal to their outcome. To be called once, before the first wake.
     pub fn resume(&mut self, journalled: &[InFlight], listener: &mut impl Listener, asks: &mut Asked) {
         let mut effects = Vec::new();
         for migration in journalled {
@@ -140,7 +140,7 @@ impl EngineHost {
         }
     }
 
-    /// The engine, to be looked at.
+    /// The engine.
     pub const fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -160,7 +160,7 @@ impl EngineHost {
         matches!(self.monitors[vm.index()].source, Source::Hypervisor { .. })
     }
 
-    /// The instant it has come to.
+    /// The instant up to which it has worked.
     pub const fn now(&self) -> Timestamp {
         self.now
     }
@@ -219,7 +219,7 @@ impl EngineHost {
             Effect::Journal(route) if self.journal_outside => {
                 return asks.journal.extend(self.engine.in_flight(route.id));
             }
-            // Where nobody keeps it across a crash the event stream is the journal.
+            // Without a journal the event stream has to do.
             Effect::Journal(route) => Event::Journalled { id: route.id },
             Effect::Start(route) => return self.simulation.start(route, now),
             Effect::Abort(route) => return self.simulation.abort(route, now),
@@ -230,7 +230,8 @@ impl EngineHost {
         self.events.push_back(answer);
     }
 
-    /// What a real driver has to do of an effect, or what it would say of a move it cannot make; `None`: nothing.
+    /// The command for a real driver that an effect amounts to, or the refusal of a move that no driver can make. `None`: the
+    /// effect is not for a driver.
     fn for_driver(&self, effect: &Effect) -> Option<Result<(ArrayId, DriverCommand), Event>> {
         let cluster = self.engine.cluster();
         let array = |host: HostId| cluster.host(host).array;
@@ -247,16 +248,16 @@ impl EngineHost {
         if !self.is_driven(from) && !self.is_driven(to) {
             return None;
         }
-        let way = self.engine.in_names(route);
+        let route = self.engine.in_names(route);
         Some(match effect {
             Effect::Preflight(_) if from != to => {
                 let refusal = Some("no driver moves a VM between arrays".to_owned());
                 Err(Event::Preflight { id: route.id, refusal, forecast: None })
             }
-            Effect::Preflight(_) => Ok((from, DriverCommand::Preflight(way))),
-            Effect::Start(_) => Ok((from, DriverCommand::Start(way))),
-            Effect::Abort(_) => Ok((from, DriverCommand::Abort(way))),
-            _ => Ok((from, DriverCommand::Confirm(way))),
+            Effect::Preflight(_) => Ok((from, DriverCommand::Preflight(route))),
+            Effect::Start(_) => Ok((from, DriverCommand::Start(route))),
+            Effect::Abort(_) => Ok((from, DriverCommand::Abort(route))),
+            _ => Ok((from, DriverCommand::Confirm(route))),
         })
     }
 
@@ -264,8 +265,8 @@ impl EngineHost {
         self.driven.get(array.index()).copied().unwrap_or(false)
     }
 
-    /// Carries out an operator's command, if the monitors can live with it, and answers it: whether it was taken, and in
-    /// words.
+    /// Hands an operator's command to the engine, unless a monitor could not work with it. Returns the answer: whether it was
+    /// taken, and in words.
     pub fn command(
         &mut self,
         by: &str,
@@ -297,10 +298,10 @@ impl EngineHost {
         Ok(())
     }
 
-    /// Takes a changed config over, if nothing under way stands against it. `said`: what it changes, to be told.
+    /// Applies a changed config, unless something under way is in its way. `said`: what it changes, to be recorded.
     ///
     /// # Errors
-    /// What stands against it.
+    /// What is in its way.
     pub fn reconfigure(
         &mut self,
         config: Config,
@@ -317,7 +318,7 @@ impl EngineHost {
         Ok(())
     }
 
-    /// The VMs whose monitor reads something else in a config that is to come.
+    /// The VMs whose monitor reads something else under a new config.
     fn read_otherwise(&self, config: &Config) -> Vec<String> {
         let before = self.engine.cluster().vms.iter().zip(&self.monitors);
         let before: HashMap<&str, &Source> = before.map(|(vm, monitor)| (vm.name.as_str(), &monitor.source)).collect();
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_heart_has_its_vms_where_they_were_and_follows_what_was_under_way() {
+    fn a_restored_engine_host_has_its_vms_where_they_were_and_follows_what_was_under_way() {
         let (mut engine_host, mut told, mut asks) = (engine_host(), Told::default(), Asked::default());
         run_until(&mut engine_host, Span::from_secs(1), &mut told, &mut asks);
         engine_host.command("operator", move_nii3(), &mut told, &mut asks);

@@ -1,4 +1,4 @@
-//! Real readings under way. A monitor that panics is an alarm, not an end.
+//! Reads services with real monitors. A monitor that panics is an alarm and gets a new client.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::core::cluster::{Monitor, Reading, VmId};
 use crate::edge::monitor::Client;
 use crate::edge::supervisor::fault;
 
-/// A reading that came back with the client that made it.
+/// A reading, with the client that made it.
 struct Done {
     generation: u64,
     vm: VmId,
@@ -22,7 +22,7 @@ pub enum Polled {
     Reading(VmId, Reading),
     /// The monitor panicked: no reading, and a human should know.
     Panicked(VmId),
-    /// It belongs to an earlier config. The engine has recorded a gap for it, when it took the new one over.
+    /// It belongs to an earlier config. The engine recorded a gap for it when it applied the new one.
     Outdated,
 }
 
@@ -32,12 +32,12 @@ pub struct Polls {
     clients: Vec<Option<Client>>,
     running: HashMap<Id, (u64, VmId)>,
     tasks: JoinSet<Done>,
-    /// Grows with every config: ids of an older one mean nothing now.
+    /// Counts configs. The ids of an earlier one are invalid.
     generation: u64,
 }
 
 impl Polls {
-    /// New clients for every VM that a real monitor reads; polls under way are given up.
+    /// Makes new clients for the VMs that real monitors read, and gives up polls under way.
     pub fn configure(&mut self, monitors: &[Monitor]) {
         self.generation += 1;
         self.tasks.abort_all();
@@ -78,7 +78,7 @@ impl Polls {
         Polled::Reading(done.vm, done.reading)
     }
 
-    /// Takes a poll's end off the list and says what it means. A panicked monitor gets a new client.
+    /// Takes a poll that has ended off the list, and returns its result. A monitor that panicked gets a new client.
     pub fn settle(&mut self, ended: Result<(Id, Polled), JoinError>, monitors: &[Monitor]) -> Polled {
         match ended {
             Ok((id, polled)) => {

@@ -1,4 +1,4 @@
-//! How an engine begins: where the one before it stopped, or, in a demo, with a past of its own.
+//! Starts an engine: where the one before it stopped or, in a demo, with a simulated past.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Sender;
 use tracing::{error, info};
 
 use super::config_worker::ConfigInputs;
-use super::drivers::crews;
+use super::drivers::driver_configs;
 use super::engine_host::{Asked, EngineHost};
 use super::event_loop::EventLoop;
 use super::history_batcher::{HistoryBatcher, WRITTEN_WITHIN};
@@ -23,10 +23,10 @@ use crate::edge::config::Config;
 use crate::edge::history::{HistoryError, HistoryWriter, Note, Owner, Retention, Store};
 use crate::edge::journal::{Journal, JournalError};
 
-/// Readings of a demo's past that are written in one go.
+/// Readings of a demo's past in one batch.
 const BATCH: usize = 2_000;
 
-/// Why an engine cannot begin: there must not be two.
+/// Why an engine cannot start: two must never work on the same files.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Another one has the history, or a simulated run's file has an earlier run's.
@@ -56,7 +56,7 @@ pub(super) fn over_with(
 ) -> Result<EventLoop, StartError> {
     let now = steady_clock();
     let mut workers = Workers::default();
-    let crews = crews(&config);
+    let drivers = driver_configs(&config);
     info!(config = %config.path.display(), vms = config.cluster.vms.len(), hosts = config.cluster.hosts.len(), "start");
     let inputs =
         ConfigInputs { file: Some(config.path.clone()), locked, loaded: Some((config.clone(), bytes)), untold: None };
@@ -65,13 +65,13 @@ pub(super) fn over_with(
     let kept = matches!(news, HistoryNews::Writer(..));
     let batcher = if kept { HistoryBatcher::soon(engine_host.engine(), now) } else { HistoryBatcher::none() };
     workers.journal = journal;
-    // Before anything is due: the first migration too is written down before it starts.
+    // Before anything is due, so that the first migration too is written down before it starts.
     engine_host.journal_outside(true);
     let not_watched = workers.start_config(inputs).err();
     let mut event_loop =
         EventLoop::new(engine_host, Pace::Real, Outputs::new(output, batcher), workers).read_only(locked);
     event_loop.hears(news);
-    event_loop.drive(crews);
+    event_loop.start_drivers(drivers);
     event_loop.prepare(|engine_host, outputs, asks| {
         engine_host.resume(&in_flight, outputs, asks);
         for text in troubles.into_iter().chain(not_watched) {
@@ -88,7 +88,7 @@ struct Begun {
     /// Migrations that were under way.
     in_flight: Vec<InFlight>,
     journal: Option<JournalWriter>,
-    /// What could not be had.
+    /// Alarms about what could not be opened.
     troubles: Vec<String>,
     /// What is new of the history.
     news: HistoryNews,
@@ -140,10 +140,10 @@ fn begin(
     Ok(Begun { engine_host, in_flight, journal, troubles, news })
 }
 
-/// Why nothing is kept.
+/// Why there is no history.
 struct NothingKept {
     why: String,
-    /// Set if something should have been kept: what an operator has to know.
+    /// The alarm, if there should have been one.
     trouble: Option<String>,
 }
 
@@ -188,7 +188,7 @@ struct Left {
 }
 
 impl Left {
-    /// What cannot be read, of a version that wrote it otherwise, is as if it had not been kept.
+    /// Rows that cannot be read, because another version wrote them, count as absent.
     fn behind(store: &mut Store) -> Result<Self, HistoryError> {
         let kept = store.kept()?.into_iter();
         let kept = kept.filter_map(|(vm, text)| Some((vm, serde_json::from_str(&text).ok()?))).collect();
@@ -197,20 +197,20 @@ impl Left {
         Ok(Self { kept, cluster, rows })
     }
 
-    /// How a migration ended, if that was kept: followed again, its end would be told twice, or the VM be looked for
-    /// where it long is no more.
+    /// How a migration ended, if that was saved. Such a migration is not followed again: its end would be told twice, or the
+    /// VM be looked for where it has long left.
     fn outcome(&self, migration: &InFlight) -> Option<&'static str> {
         let of_vm = self.kept.iter().find(|(vm, _)| **vm == *migration.route.vm);
         of_vm.and_then(|(_, kept)| kept.outcome(migration.route.id))
     }
 
-    /// The migrations to be followed. Those of the history go over into the journal.
+    /// Returns the migrations to be followed, and copies those of the history into the journal.
     fn take_over(&self, journal: &mut Journal, store: Option<&mut Store>, now: Timestamp) -> Vec<InFlight> {
         let in_journal: Vec<InFlight> = journal.under_way().cloned().collect();
         let mut in_flight = Vec::new();
         for migration in in_journal {
             match self.outcome(&migration) {
-                // What is not settled now is when the journal is opened next.
+                // If this fails, the next start settles it.
                 Some(outcome) => drop(journal.settle(migration.route.id, outcome)),
                 None => in_flight.push(migration),
             }
@@ -268,13 +268,13 @@ fn journal_beside(history: &Path) -> PathBuf {
     path.into()
 }
 
-/// Gives a demo its past: simulates it into a new history, then hands that on. On a thread of its own, beside the first
-/// screens.
+/// Simulates a demo's past into a new history, and hands that to the loop. On a thread of its own, while the first screens
+/// are shown.
 pub fn give_past(workers: &Workers, before: impl FnOnce() -> ScenarioPast + Send + 'static, path: PathBuf) {
     let (notes, refused) = (workers.news(), workers.news());
     let write = move || write_past(before(), path, &notes);
     if let Err(error) = thread::Builder::new().name("past".to_owned()).spawn(write) {
-        // The loop hears of it first of all.
+        // The loop reads this before anything else.
         let _ = refused.try_send(HistoryNews::None(error.to_string()));
     }
 }
@@ -290,7 +290,7 @@ fn write_past(before: ScenarioPast, path: PathBuf, notes: &Sender<HistoryNews>) 
         Ok(keeper) => HistoryNews::Writer(simulate(before, keeper), path),
         Err(error) => HistoryNews::None(error.to_string()),
     };
-    // Nobody listens any more: the demo was left.
+    // Nobody listens if the demo has ended meanwhile.
     let _ = notes.blocking_send(news);
 }
 
@@ -312,7 +312,7 @@ pub(super) fn simulate(before: ScenarioPast, keeper: HistoryWriter) -> HistoryWr
         engine_host.wake(now, &mut batcher, &mut asks);
         if batcher.waiting() >= BATCH {
             batcher.flush(&mut engine_host, true);
-            // The simulation is faster than the disk: what waits would only take memory.
+            // The simulation is faster than the disk; rows that wait would only take memory.
             batcher.close(WRITTEN_WITHIN);
         }
     }

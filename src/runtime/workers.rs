@@ -33,7 +33,7 @@ pub enum WorkerEvent {
     Journal(JournalNote),
 }
 
-/// The loop's end of each worker.
+/// What the loop has of each worker.
 pub struct Workers {
     config: Option<ConfigWorker>,
     news: Receiver<HistoryNews>,

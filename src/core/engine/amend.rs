@@ -1,5 +1,4 @@
-//! Changed settings, taken over by the rules that a reload follows too: editing a bound zeroes its count, editing a
-//! tarry keeps counts.
+//! Applies changed settings, by the same rules as a reload: editing a bound zeroes its count, editing a tarry keeps it.
 
 use crate::core::cluster::{Timestamp, VmId};
 use crate::core::policy::{Changed, Rule, Settings};
@@ -11,7 +10,7 @@ use super::operate::Said;
 use super::record::{Gate, Happened};
 
 impl Engine {
-    /// Every change, or none if one of them cannot stand.
+    /// Makes every change, or none if one is invalid.
     pub(super) fn amend(
         &mut self,
         now: Timestamp,
@@ -51,7 +50,7 @@ impl Engine {
         if wanted.is_empty() { Err("nothing is to be changed".to_owned()) } else { Ok(wanted) }
     }
 
-    /// One record for each key that differs from what was in force.
+    /// Records each key that differs from what was in force.
     pub(super) fn say_edits(
         &self,
         at: Timestamp,
@@ -70,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// The VM goes on under the settings it has now, and not under `old` any more.
+    /// Has the VM go on under its new settings.
     fn take_over(&mut self, now: Timestamp, vm: VmId, old: &Settings, out: &mut Vec<Effect>) {
         let memory = &mut self.vms[vm.index()];
         let waiting = memory.waiting;

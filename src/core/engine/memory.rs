@@ -11,7 +11,7 @@ use crate::core::policy::{Decision, State};
 use super::message::QueueReport;
 use super::record::{By, Gate, Phase, VmState};
 
-/// A migration that failed keeps its VM away from that host for so long.
+/// A VM is not moved again to a host where its migration failed, for this time.
 pub(super) const FAILURE_MEMORY: Span = Span::from_mins(10);
 const DAY: Span = Span::from_hours(24);
 
@@ -116,7 +116,7 @@ impl Default for Transient {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Location {
-    /// Nothing yet: it is taken to be where the config or a migration put it.
+    /// Nothing yet: it is assumed to be where the config or a migration put it.
     #[default]
     Unreported,
     /// It runs where it is known to be.

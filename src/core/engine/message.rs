@@ -60,7 +60,7 @@ pub enum Event<V = VmId, H = HostId> {
         /// Of this request.
         id: RequestId,
     },
-    /// The other answer to [`Effect::Journal`]: it could not be written down, so it does not start.
+    /// The other answer to [`Effect::Journal`]: it was not written down, so it does not start.
     NotJournalled {
         /// Of this request.
         id: RequestId,
@@ -78,11 +78,11 @@ pub enum Event<V = VmId, H = HostId> {
         /// In figures, if the driver has them.
         transfer: Option<Transfer>,
     },
-    /// The driver has nothing more to do for it. Not yet an outcome.
+    /// The driver has finished with it. This is not an outcome yet: both hosts are asked first.
     Ended {
         /// Of this request.
         id: RequestId,
-        /// The driver's own words on how it went, to be shown, not believed.
+        /// How it went in the driver's words. They are shown, but nothing is concluded from them.
         detail: String,
     },
     /// The answer to [`Effect::Confirm`]: what both hypervisors say.
@@ -101,7 +101,7 @@ pub enum Event<V = VmId, H = HostId> {
         /// What.
         command: Command,
     },
-    /// Something around the engine failed and a human should know.
+    /// Something around the engine failed, and an operator should know.
     Trouble {
         /// With this VM's monitor or driver; `None` for all of it.
         vm: Option<V>,
@@ -343,7 +343,7 @@ pub enum Effect {
     Abort(Route),
     /// Ask both hosts where the VM runs; answer with [`Event::Presence`].
     Confirm(Route),
-    /// Something happened that is worth keeping.
+    /// Something happened.
     Record(Record),
     /// What became of an operator's command.
     Answer {

@@ -72,7 +72,7 @@ const ALARMS_KEPT: usize = 100;
 pub struct Engine {
     cluster: Cluster,
     by_name: HashMap<Name, VmId>,
-    /// The mode that the config has; an operator may have set another.
+    /// The mode in the config. An operator may have set another.
     config_mode: Mode,
     vms: Vec<VmMemory>,
     hosts: Vec<HostLive>,

@@ -1,4 +1,4 @@
-//! A changed config: VMs, hosts and arrays keep their state by name.
+//! Applies a changed config. VMs, hosts and arrays keep their state by name.
 
 use std::collections::HashMap;
 
@@ -12,15 +12,15 @@ use super::migration::{Migration, Stage};
 use super::record::{Gate, Happened, Record};
 use super::timers::{Timer, Timers};
 
-/// Who is said to have changed what a changed config changes.
+/// The author of records about what a changed config changes.
 pub(super) const CONFIG: &str = "config";
-/// Lines about what is no policy's, at most.
+/// Changes outside policies that are recorded one by one, at most.
 const LINES_SAID: usize = 50;
 
 /// The reason of a gap where a changed config ended a reading that was under way.
 const CUT_SHORT: &str = "the config was changed while it was read";
 
-/// VMs of a changed config about which something is left to say, by their new ids.
+/// VMs that need something more once a changed config is in place, by their new ids.
 #[derive(Default)]
 struct LeftOver {
     /// They were not there before. In order.
@@ -32,10 +32,10 @@ struct LeftOver {
 }
 
 impl Engine {
-    /// Whether a cluster can take this one's place now: every VM and host of a running migration must still be in it.
+    /// Checks that a cluster can replace this one now: it must still have each VM and host of a running migration.
     ///
     /// # Errors
-    /// Which VM keeps it from that.
+    /// Which VM's migration is in the way.
     pub fn can_become(&self, new: &Cluster) -> Result<(), String> {
         let names = Names::between(&self.cluster, new);
         match self.migrations.values().find(|migration| names.route(migration.route).is_none()) {
@@ -60,7 +60,7 @@ impl Engine {
         if let Err(why) = self.can_become(&new) {
             return self.alarm(now, None, format!("config not applied: {why}"), out);
         }
-        // What an operator set stays until the config says something else than before.
+        // A mode that an operator set stays until the config has another than before.
         if std::mem::replace(&mut self.config_mode, new.mode) == new.mode {
             new.mode = self.cluster.mode;
         }
@@ -87,7 +87,7 @@ impl Engine {
         let text = format!("applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
         let what = Happened::Operator { by: CONFIG.to_owned(), text };
         out.push(Effect::Record(Record { at: now, vm: None, what }));
-        // Whoever was asked may be nobody now.
+        // The monitor or driver that was asked may be gone.
         for vm in unread {
             self.on_reading(now, vm, Reading::Gap(CUT_SHORT.to_owned()), out);
         }
@@ -107,7 +107,7 @@ impl Engine {
         self.hosts = hosts;
     }
 
-    /// Hosts go on being drained; where their VMs go is thought over.
+    /// Goes on with drains. Where their VMs go is planned anew.
     fn carry_drains(&mut self, now: Timestamp, names: &Names) {
         let drains = std::mem::take(&mut self.drains);
         for (host, mut drain) in drains {
@@ -157,7 +157,7 @@ impl Engine {
         let more = (more > 0).then(|| ConfigChange { vm: None, text: format!("and {more} changes more") });
         for ConfigChange { vm: name, text } in said.into_iter().take(LINES_SAID).chain(more) {
             let vm = name.as_ref().and_then(|name| self.vm_named(name)).map(|vm| self.cluster.vm(vm).name.clone());
-            // One that is gone has no id any more.
+            // A VM that is gone has no id.
             let text = match name.filter(|_| vm.is_none()) {
                 Some(name) => format!("VM {name}: {text}"),
                 None => text,
@@ -167,7 +167,7 @@ impl Engine {
         }
     }
 
-    /// A VM whose host is gone from the config is taken to be where the config says.
+    /// Records which VMs were on hosts that have left the config, and are assumed to be where the config has them.
     fn tell_of_lost_hosts(&self, at: Timestamp, old: &Cluster, stood: &[HostId], names: &Names, out: &mut Vec<Effect>) {
         for (vm, host) in names.vms.iter().zip(stood).filter(|(_, host)| names.hosts[host.index()].is_none()) {
             let Some(vm) = *vm else { continue };
@@ -177,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// A VM that is read elsewhere, or whose indicator is another, counts from 0, and its counter has no past.
+    /// Resets counts and counters of VMs that are read elsewhere or have another indicator.
     fn forget_readings(&mut self, old: &Cluster, names: &Names, reread: &[String]) {
         for (from, was) in old.vms.iter().enumerate() {
             let Some(vm) = names.vms[from] else { continue };
@@ -188,7 +188,7 @@ impl Engine {
         }
     }
 
-    /// Where an outcome is asked for it is asked for again: whoever was asked may be nobody now.
+    /// Asks for open outcomes again: the driver that was asked may be gone.
     fn carry_migrations(&mut self, now: Timestamp, names: &Names) {
         for migration in self.migrations.values_mut() {
             migration.ask_at(now);
@@ -213,7 +213,7 @@ impl Engine {
             let (next, hold) = (live.readings.next, live.hold.map(|hold| hold.until));
             let lapse = live.waiting.as_ref().map(|waiting| waiting.lapses);
             let due = live.transient.migration.and_then(|id| self.migrations.get(&id)).map(Migration::due);
-            // A shorter interval is not waited for as long as the old one.
+            // If the interval is shorter now, the next reading comes sooner.
             let soonest = now + self.cluster.vm(vm).interval;
             let settling = live.settle.is_some();
             self.read_at(vm, if settling { next } else { next.min(soonest) });

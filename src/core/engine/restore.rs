@@ -1,5 +1,5 @@
-//! An engine that goes on where another one stopped. Nothing is decided here; what has changed meanwhile is said at the
-//! first step.
+//! Restores an engine that goes on where another one stopped. Nothing is decided here; what has changed meanwhile is recorded
+//! at the first step.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ impl Engine {
         engine
     }
 
-    /// An operator who keeps the engine from moving VMs keeps the next one from it too, until the config says otherwise.
+    /// Keeps a mode that an operator has narrowed, until the config has another.
     fn stay_narrow(&mut self, now: Timestamp, mode: Option<(Mode, Mode)>, out: &mut Vec<Effect>) {
         let Some((said, is)) = mode.filter(|(said, _)| *said == self.config_mode) else { return };
         self.cluster.mode = is;
@@ -76,7 +76,7 @@ impl Engine {
         out.push(Effect::Record(Record { at: now, vm: None, what }));
     }
 
-    /// Hosts go on being drained, but for those that the config alone wanted drained and does not any more.
+    /// Goes on with drains, except those that only the config wanted and no longer wants.
     fn go_on_draining_as(&mut self, now: Timestamp, kept: Vec<KeptDrain>, ids: &Ids<'_>) {
         for KeptDrain { host, drain } in kept {
             let still = |host: &HostId| drain.commanded || self.cluster.host(*host).draining;
@@ -114,7 +114,7 @@ impl Engine {
         self.time_again(now, vm, kept);
     }
 
-    /// Where it is: where it was, unless that cannot be or the config has said otherwise since.
+    /// The VM is where it was, unless the config does not allow that or has named another host since.
     fn host_after(&self, now: Timestamp, vm: VmId, kept: &Kept, ids: &Ids<'_>, out: &mut Vec<Effect>) -> HostId {
         let described = self.cluster.vm(vm);
         let (then, configured) = (&kept.memory.host, &self.cluster.host(described.host).name);
@@ -132,7 +132,7 @@ impl Engine {
         described.host
     }
 
-    /// Its timers; it keeps its own slot between two readings.
+    /// Sets its timers. It keeps its slot in the interval.
     fn time_again(&mut self, now: Timestamp, vm: VmId, kept: &Kept) {
         let interval = self.cluster.vm(vm).interval;
         let Readings { next: due, .. } = kept.memory.readings;
@@ -149,13 +149,13 @@ impl Engine {
         }
     }
 
-    /// The readings that were missed while nobody was there are gaps.
+    /// Counts readings that were missed while no engine ran as gaps.
     fn miss(&mut self, now: Timestamp, vm: VmId, kept: &Kept, alive: Option<Timestamp>) {
         let interval = self.cluster.vm(vm).interval;
         let Readings { at, next: due, .. } = kept.memory.readings;
         let Some(mut newest) = at else { return };
         if let Some(alive) = alive.filter(|alive| *alive >= due) {
-            // What is kept of a steady VM is older than its newest reading, which was in its slot before that.
+            // A steady VM is saved rarely. Its newest reading was in its last slot before `alive`.
             let slots = alive.since(due).millis() / interval.millis();
             newest = newest.max(due + interval.scaled(slots, 1));
         }
@@ -175,7 +175,7 @@ fn is_unread(settings: &Settings, place: Place) -> bool {
     matches!(settings.rule, Rule::Schedule { resting: Resting::Off, .. }) && place == Place::Base
 }
 
-/// Of a hole between two readings: `round(d / interval) − 1`.
+/// Readings missed between two that are this far apart: `round(d / interval) − 1`.
 fn missed(down: Span, interval: Span) -> u32 {
     let intervals = (down.secs_f64() / interval.secs_f64()).round();
     (intervals - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{Timestamp, VmId};
 
-/// What is due.
+/// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Timer {
     /// A hold ends.

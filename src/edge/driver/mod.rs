@@ -1,6 +1,5 @@
-//! Move VMs: find them, check, start, watch and abort migrations, and say where a VM runs. Drivers report facts; what
-//! becomes of a migration is the engine's to say. The simulator is one too, but pure: it stands in
-//! [`core::simulation`](crate::core::simulation).
+//! Drivers find VMs, check, start, watch and abort migrations, and say where a VM runs. They report what they see; the engine
+//! decides what it means. The simulator is a driver too, but a pure one: see [`core::simulation`](crate::core::simulation).
 
 mod command;
 pub mod libvirt;
@@ -19,12 +18,12 @@ use supervisor::{StartDriver, TakeCommand};
 /// One migration's way, in names.
 pub type Move = Route<Name, Name>;
 
-/// What a driver has found, in names. Hosts and VMs are told at the start and when they change, a host's load now and then; not
-/// where a VM runs while the driver itself moves it.
+/// What a driver tells the engine, in names. It tells the state of hosts and where VMs run at the start and when they change,
+/// and loads now and then. While it moves a VM it does not tell where that runs.
 pub type DriverEvent = Event<Name, Name>;
 
-/// What a driver is asked to do. Each command is answered with the event that its variant names, soon or late, but always.
-/// Where the driver does not answer in time, its supervisor does: refused, unknown, or ended.
+/// What a driver is asked to do. Each command is always answered, sooner or later, with the event that its variant names. If
+/// the driver does not answer in time, its supervisor does: refused, unknown, or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DriverCommand {
     /// Check that a move can start: answered with [`Event::Preflight`].
@@ -46,7 +45,7 @@ pub enum DriverCommand {
 }
 
 impl DriverCommand {
-    /// The answer to a command that nobody takes on, for this reason. An abort has none.
+    /// The answer to a command that no driver takes, for this reason. An abort has none.
     pub fn refused(self, why: String) -> Option<DriverEvent> {
         self.owes().map(|owed| owed.refused(why))
     }
@@ -77,7 +76,7 @@ enum OwedAnswer {
 }
 
 impl OwedAnswer {
-    /// The answer where there is none, for this reason.
+    /// The answer in place of the driver's, for this reason.
     fn refused(self, why: String) -> DriverEvent {
         match self {
             Self::Preflight(id) => DriverEvent::Preflight { id, refusal: Some(why), forecast: None },

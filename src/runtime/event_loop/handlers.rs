@@ -1,4 +1,4 @@
-//! What the loop is told: by the console, by monitors and drivers, by other processes, by its workers.
+//! What the loop does when the console, a monitor, a driver, another process or a worker tells it something.
 
 use super::{Event, EventLoop};
 use crate::core::cluster::Reading;
@@ -9,7 +9,7 @@ use crate::edge::driver::DriverEvent;
 use crate::edge::history::Note;
 use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question, Save};
 use crate::runtime::control_endpoint;
-use crate::runtime::drivers::crews;
+use crate::runtime::drivers::driver_configs;
 use crate::runtime::history_batcher::HistoryBatcher;
 use crate::runtime::journal_writer::JournalNote;
 use crate::runtime::outputs::Output;
@@ -19,11 +19,11 @@ use crate::runtime::workers::{HistoryNews, WorkerEvent};
 use crate::view::{CommandId, HistoryView, UiCommand};
 
 impl EventLoop {
-    pub(super) fn listen(&mut self, say: UiCommand) {
+    pub(super) fn on_ui_command(&mut self, say: UiCommand) {
         let now = self.pace.now(self.engine_host.now());
         let id = say.id();
         let deed = match say {
-            // A look changes nothing: what is due waits for its own wake, so that the answer does not.
+            // A look changes nothing, so it is answered before what is due.
             UiCommand::Subscription(look) => {
                 if let Some(publisher) = self.outputs.publisher() {
                     publisher.set_look(look.clone());
@@ -63,7 +63,7 @@ impl EventLoop {
         self.publish();
     }
 
-    /// Whether anything may be commanded here; if not, that is the answer.
+    /// Whether commands are allowed. If not, the console is told why.
     fn allowed(&mut self, id: Option<CommandId>) -> bool {
         if let Some(why) = self.read_only {
             self.answer(id, false, why);
@@ -88,7 +88,7 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn take(&mut self, polled: Polled) {
+    pub(super) fn on_polled(&mut self, polled: Polled) {
         match polled {
             Polled::Reading(vm, reading) => self.tell(Event::Reading { vm, reading }),
             Polled::Panicked(vm) => {
@@ -101,9 +101,9 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn learn(&mut self, fact: DriverEvent) {
-        // What is not in the config any more needs no event, and a reading none if something else reads the VM now.
-        match self.engine().in_ids(fact) {
+    pub(super) fn on_driver_event(&mut self, event: DriverEvent) {
+        // Names that left the config mean nothing, nor does a driver's reading of a VM that something else reads now.
+        match self.engine().in_ids(event) {
             Some(Event::Reading { vm, .. }) if !self.engine_host.is_measured(vm) => {}
             Some(event) => self.tell(event),
             None => {}
@@ -111,7 +111,7 @@ impl EventLoop {
     }
 
     /// Answers another process.
-    pub(super) fn serve(&mut self, call: Call) {
+    pub(super) fn on_call(&mut self, call: Call) {
         self.come_to_now();
         control_endpoint::answer(call, &mut self.engine_host, &mut self.outputs, &mut self.asks, self.read_only);
         self.stale = true;
@@ -122,10 +122,10 @@ impl EventLoop {
         self.workers.ask(Question::Reload);
     }
 
-    pub(super) fn hear(&mut self, event: WorkerEvent) {
+    pub(super) fn on_worker_event(&mut self, event: WorkerEvent) {
         match event {
-            WorkerEvent::History(news) => self.of_history(news),
-            WorkerEvent::Config((id, answer)) => self.of_config(id, answer),
+            WorkerEvent::History(news) => self.on_history_news(news),
+            WorkerEvent::Config((id, answer)) => self.on_config_answer(id, answer),
             WorkerEvent::Journal(JournalNote::Begun(id)) => self.tell(Event::Journalled { id }),
             WorkerEvent::Journal(JournalNote::Refused(id, why)) => self.tell(Event::NotJournalled { id, why }),
             WorkerEvent::Journal(JournalNote::Trouble(text)) => self.tell(Event::Trouble { vm: None, text }),
@@ -133,7 +133,7 @@ impl EventLoop {
         self.stale = true;
     }
 
-    fn of_history(&mut self, news: HistoryNews) {
+    fn on_history_news(&mut self, news: HistoryNews) {
         let view = match news {
             HistoryNews::Writer(writer, path) => {
                 self.outputs.batcher.keep_by(writer);
@@ -191,7 +191,7 @@ impl EventLoop {
     }
 
     /// What the config file's worker says; `id`: in answer to the console's command with this id.
-    fn of_config(&mut self, id: Option<CommandId>, told: ConfigAnswer) {
+    fn on_config_answer(&mut self, id: Option<CommandId>, told: ConfigAnswer) {
         match told {
             ConfigAnswer::Edited(edited) => return self.edited(id, edited),
             ConfigAnswer::Changed(changed) => {
@@ -232,7 +232,7 @@ impl EventLoop {
         self.publish();
     }
 
-    /// An edit is in the file: the engine follows.
+    /// Has the engine take over an edit that is in the file.
     fn edited(&mut self, id: Option<CommandId>, edited: Edited) {
         let Edited { changes, why, origins, draft } = edited;
         if let Some(publisher) = self.outputs.publisher() {
@@ -249,7 +249,7 @@ impl EventLoop {
         self.publish();
     }
 
-    /// Somebody else changed the config, or it was read again.
+    /// Applies a config that somebody else changed, or that was read again.
     ///
     /// # Errors
     /// Why it cannot be applied now.
@@ -264,19 +264,19 @@ impl EventLoop {
             None => (before, said),
         };
         self.come_to_now();
-        // These ids are the old config's.
+        // What was asked for so far has the old config's ids.
         self.pass_on();
-        let (crews, engine) = (crews(&config), self.engine_host.engine());
-        let stands = engine.can_become(&config.cluster).and_then(|()| self.drivers.can_become(&crews, engine));
+        let (drivers, engine) = (driver_configs(&config), self.engine_host.engine());
+        let stands = engine.can_become(&config.cluster).and_then(|()| self.drivers.can_become(&drivers, engine));
         let applied = stands.and_then(|()| {
-            // Whoever is asked next is one of the new ones.
-            let troubles = self.drivers.configure(crews);
+            // The engine asks again where outcomes are open, and must reach the new drivers.
+            let troubles = self.drivers.configure(drivers);
             self.engine_host.reconfigure(config, said, &mut self.outputs, &mut self.asks).map(|()| troubles)
         });
         let applied = match applied {
             Ok(troubles) => {
                 self.refused = None;
-                // Before anything is told: that may start a poll, and a poll of the old config is answered by nobody.
+                // Before the engine is told anything: that may start a poll, which needs the new clients.
                 self.polls.configure(self.engine_host.monitors());
                 for text in troubles {
                     self.tell(Event::Trouble { vm: None, text });
@@ -303,7 +303,7 @@ impl EventLoop {
         applied
     }
 
-    /// A config that a migration kept from being applied is read again when one of those under way then is over.
+    /// Reads a config again that a migration kept from being applied, once one of those under way then is over.
     pub(super) fn reload_refused(&mut self) {
         let Some((under_way, _)) = &mut self.refused else { return };
         let engine = self.engine_host.engine();

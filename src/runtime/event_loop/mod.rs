@@ -1,4 +1,5 @@
-//! The loop: wakes the engine host when something is due, reads real services, takes commands, reloads, ends.
+//! The event loop. It wakes the engine host when something is due, has real services read, takes commands, reloads the config
+//! and ends.
 
 mod handlers;
 
@@ -30,26 +31,26 @@ use super::workers::{HistoryNews, WorkerEvent, Workers};
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 /// … and at least one, so that it can tell a quiet cluster from a silent engine.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Unpaced steps between two looks at the signals.
+/// Without a pace, signals are looked at after so many steps.
 const UNPACED_STEPS: usize = 20_000;
-/// What is to be kept is handed on so often, …
+/// Rows are handed to the history this often, …
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
-/// … later where nothing is lost by it, …
+/// … less often if the cluster is simulated, because a crash loses nothing of value, …
 const FLUSH_LATE: Duration = Duration::from_secs(10);
-/// … and sooner if somebody looks at it or if something happened.
+/// … and sooner if somebody looks at the past or if something happened.
 const FLUSH_SOON: Duration = Duration::from_millis(250);
-/// So many readings are handed on whatever the time: what waits takes memory.
+/// So many readings are handed on at once, because they take memory while they wait.
 const LARGEST_BATCH: usize = 8_192;
 
-/// The end waits so long before it says what it waits for.
+/// The end says what it waits for after this time.
 const WAITS_SILENTLY: Duration = Duration::from_millis(250);
-/// The end waits so long for the journal's last lines, which only spare the next engine a question.
+/// The end waits this long for the journal's last lines. Without them the next engine asks the hosts once more.
 const JOURNAL_WITHIN: Duration = Duration::from_secs(1);
 
-/// A word for the loop from outside.
+/// A signal for the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// End.
+    /// End the program.
     Stop,
     /// Read the config again.
     Reload,
@@ -62,24 +63,24 @@ pub enum Ended {
     Stopped,
     /// Its time was up.
     TimeUp,
-    /// Nobody reads what it writes.
+    /// Standard output is closed.
     Unread(io::Error),
-    /// It was asked to, or its time was up, and this could not be written.
+    /// It was asked to or its time was up, but this could not be written.
     Unsaved(String),
 }
 
 /// Shows an operator what the end waits for.
 type SayWaiting = Box<dyn Fn(&str) + Send>;
 
-/// The loop's owner.
+/// The loop and all that it owns.
 pub struct EventLoop {
     engine_host: EngineHost,
     pace: Pace,
     outputs: Outputs,
     workers: Workers,
-    /// Who is at the console.
+    /// The name of the operator at the console.
     operator: String,
-    /// Why nothing is commanded here, if so.
+    /// Why commands are refused, if they are.
     read_only: Option<&'static str>,
     /// The instant at which it ends by itself.
     until: Option<Timestamp>,
@@ -91,13 +92,13 @@ pub struct EventLoop {
     published: Instant,
     stale: bool,
     flushed: Instant,
-    /// Readings were given up, and that was said.
+    /// An alarm has said that the history loses rows.
     losing: bool,
-    /// What was printed was not read in time, and that was said.
+    /// An alarm has said that standard output is not read in time.
     unread: bool,
-    /// Migrations that were under way when a config could not be applied, and why it could not.
+    /// Why a config could not be applied, and the migrations under way then.
     refused: Option<(Vec<RequestId>, String)>,
-    /// The config that runs, if the file's could not be applied.
+    /// The config in force, if the file's could not be applied.
     applied: Option<Config>,
 }
 
@@ -139,14 +140,14 @@ impl EventLoop {
         }
     }
 
-    /// Commands are this person's.
+    /// Commands are recorded under this name.
     #[must_use]
     pub fn operated_by(mut self, name: String) -> Self {
         self.operator = name;
         self
     }
 
-    /// Commands are refused, with this reason.
+    /// Commands are refused for this reason.
     #[must_use]
     pub const fn read_only(mut self, why: Option<&'static str>) -> Self {
         self.read_only = why;
@@ -160,26 +161,26 @@ impl EventLoop {
         self
     }
 
-    /// What the end waits for is said to this.
+    /// Calls this with what the end waits for.
     #[must_use]
     pub fn says_waiting_to(mut self, say: impl Fn(&str) + Send + 'static) -> Self {
         self.say_waiting = Box::new(say);
         self
     }
 
-    /// Starts the drivers of the arrays that the engine has; before the loop begins.
-    pub fn drive(&mut self, crews: Vec<ArrayDriverConfig>) {
-        for text in self.drivers.configure(crews) {
+    /// Starts the drivers of the engine's arrays. To be called before the loop runs.
+    pub fn start_drivers(&mut self, drivers: Vec<ArrayDriverConfig>) {
+        for text in self.drivers.configure(drivers) {
             self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.outputs, &mut self.asks);
         }
     }
 
-    /// What is known of the history before the loop begins.
+    /// News of the history from before the loop runs.
     pub fn hears(&mut self, news: HistoryNews) {
-        self.hear(WorkerEvent::History(news));
+        self.on_worker_event(WorkerEvent::History(news));
     }
 
-    /// What an earlier engine left behind, and what could not be had; before the loop begins.
+    /// Hands the engine host to the start-up. To be called before the loop runs.
     pub fn prepare(&mut self, with: impl FnOnce(&mut EngineHost, &mut Outputs, &mut Asked)) {
         with(&mut self.engine_host, &mut self.outputs, &mut self.asks);
     }
@@ -190,9 +191,9 @@ impl EventLoop {
         mut control: mpsc::Receiver<Control>,
         mut says: Option<mpsc::Receiver<UiCommand>>,
     ) -> Ended {
-        // The history first: what is decided at the first instant is written down too.
+        // The history first, so that it has what is decided at the first instant.
         while let Some(word) = self.workers.heard() {
-            self.hear(word);
+            self.on_worker_event(word);
         }
         self.catch_up();
         loop {
@@ -209,15 +210,15 @@ impl EventLoop {
                 Some(at) => self.wait(at, &mut control, &mut says).await,
             };
             match woken {
-                // Only then: a look must not have to wait for what is due at the next step.
+                // Only this catches up, so that an answer to the console does not wait for what is due.
                 Woken::Due => self.catch_up(),
                 Woken::Control(Some(Control::Reload)) => self.reload(),
                 Woken::Control(_) | Woken::UiCommand(None) => return self.end(Ended::Stopped),
-                Woken::UiCommand(Some(say)) => self.listen(say),
-                Woken::Polled(polled) => self.take(polled),
-                Woken::DriverEvent(fact) => self.learn(fact),
-                Woken::Worker(event) => self.hear(event),
-                Woken::Call(call) => self.serve(call),
+                Woken::UiCommand(Some(say)) => self.on_ui_command(say),
+                Woken::Polled(polled) => self.on_polled(polled),
+                Woken::DriverEvent(event) => self.on_driver_event(event),
+                Woken::Worker(event) => self.on_worker_event(event),
+                Woken::Call(call) => self.on_call(call),
             }
         }
     }
@@ -234,13 +235,13 @@ impl EventLoop {
                 None => std::future::pending().await,
             }
         };
-        // The facts of drivers before readings: a fleet's readings must not keep a migration's outcome waiting.
+        // Drivers' events come before readings, so that a fleet's readings do not delay a migration's outcome.
         let woken = tokio::select! {
             biased;
             word = control.recv() => Err(Woken::Control(word)),
             say = said => Err(Woken::UiCommand(say)),
             event = self.workers.next() => Err(Woken::Worker(event)),
-            fact = self.drivers.next() => Err(Woken::DriverEvent(fact)),
+            event = self.drivers.next() => Err(Woken::DriverEvent(event)),
             call = self.control_endpoint.call() => Err(Woken::Call(call)),
             Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
             () = sleep_until(at) => Err(Woken::Due),
@@ -294,7 +295,7 @@ impl EventLoop {
         self.pass_on();
     }
 
-    /// Has done what only others can: reads services, has migrations written down.
+    /// Hands on what only others can do: read services, drive VMs, write the journal.
     fn pass_on(&mut self) {
         for vm in self.asks.reads.drain(..) {
             self.polls.start(vm);
@@ -332,7 +333,7 @@ impl EventLoop {
         self.pass_on();
     }
 
-    /// Everything that is due by now comes before whatever happens now.
+    /// Does what is due by now, before something else happens.
     fn come_to_now(&mut self) {
         let now = self.pace.now(self.engine_host.now());
         while self.pace.is_simulated() && self.engine_host.next_wake() < now {
@@ -345,7 +346,7 @@ impl EventLoop {
         self.engine_host.engine()
     }
 
-    /// Hands on what happened. Says so if that cannot be done, or if the time is up.
+    /// Prints, publishes and keeps what happened. Returns why the loop ends, if it does.
     fn show(&mut self) -> Option<Ended> {
         let time_up = self.until.is_some_and(|end| self.is_over(end));
         match &mut self.outputs.output {
@@ -372,9 +373,8 @@ impl EventLoop {
         time_up.then_some(Ended::TimeUp)
     }
 
-    /// When what is gathered is to be kept.
+    /// When the history gets its next rows.
     fn flush_due(&self) -> Instant {
-        // What a simulated cluster does is nobody's loss: it is kept when it suits.
         let simulated = self.pace.is_simulated();
         let soon = self.workers.is_looked_at() || (self.outputs.batcher.is_urgent() && !simulated);
         self.flushed
@@ -437,7 +437,7 @@ impl EventLoop {
         }
     }
 
-    /// Waits until what must outlive this engine is written. Says what was not.
+    /// Waits until history and journal are written. Returns what was not.
     fn write_the_rest(&mut self) -> Option<String> {
         let mut flushed = self.outputs.batcher.close(WAITS_SILENTLY);
         if flushed == Flushed::Late {
@@ -475,7 +475,7 @@ mod tests {
     use crate::runtime::{Format, HistoryBatcher, Printer, Publisher};
     use crate::view::{CommandId, Editing, SetValue, Snapshot};
 
-    /// A VM that a real monitor is to read. The URL is none, so that nothing is ever connected to.
+    /// A VM that a real monitor reads. Its URL is invalid, so that no connection is ever made.
     fn event_loop() -> EventLoop {
         let (cluster, mut monitors, plan) = Scenario::One.build(Size::default(), 1);
         let source = Source::Http { url: "nowhere".to_owned(), expect: 200 };
@@ -564,7 +564,7 @@ mod tests {
         event_loop.reload_refused();
         while event_loop.engine().cluster().vm_named("nii2").is_some() {
             let event = event_loop.workers.next().await;
-            event_loop.hear(event);
+            event_loop.on_worker_event(event);
         }
         assert!(event_loop.refused.is_none() && event_loop.engine().cluster().vm_named("web").is_some());
     }
@@ -644,17 +644,17 @@ mod tests {
             value,
         };
         let nobody = Command::Move { vm: "nobody".to_owned(), target: Target::Next };
-        event_loop.listen(UiCommand::SetValue(CommandId(1), set(4_321.0)));
-        event_loop.listen(UiCommand::SetValue(CommandId(2), set(4_321.0)));
-        event_loop.listen(UiCommand::Reload(CommandId(3)));
-        event_loop.listen(UiCommand::Command(CommandId(4), nobody));
-        event_loop.listen(UiCommand::Command(CommandId(5), Command::Hold { vm: vm.to_string() }));
+        event_loop.on_ui_command(UiCommand::SetValue(CommandId(1), set(4_321.0)));
+        event_loop.on_ui_command(UiCommand::SetValue(CommandId(2), set(4_321.0)));
+        event_loop.on_ui_command(UiCommand::Reload(CommandId(3)));
+        event_loop.on_ui_command(UiCommand::Command(CommandId(4), nobody));
+        event_loop.on_ui_command(UiCommand::Command(CommandId(5), Command::Hold { vm: vm.to_string() }));
         let answers = || -> Vec<(Option<CommandId>, bool)> {
             seen.borrow().answers.iter().map(|answer| (answer.to, answer.ok)).collect()
         };
         while answers().len() < 5 {
             let event = event_loop.workers.next().await;
-            event_loop.hear(event);
+            event_loop.on_worker_event(event);
             event_loop.publish();
         }
         let expected =
@@ -669,7 +669,7 @@ mod tests {
         event_loop.wake(event_loop.engine_host.next_wake());
         let there = Command::Move { vm: "nii2".to_owned(), target: Target::Host("mln2".to_owned()) };
         event_loop.engine_host.journal_outside(true);
-        event_loop.listen(UiCommand::Command(CommandId(1), there));
+        event_loop.on_ui_command(UiCommand::Command(CommandId(1), there));
         event_loop.publish();
         let answers = || -> Vec<(Option<CommandId>, bool)> {
             seen.borrow().answers.iter().map(|answer| (answer.to, answer.ok)).collect()
@@ -707,7 +707,7 @@ mod tests {
         );
         event_loop.wake(event_loop.engine_host.next_wake());
         let there = Command::Move { vm: "nii3".to_owned(), target: Target::Host("mln2".to_owned()) };
-        event_loop.listen(UiCommand::Command(CommandId(1), there));
+        event_loop.on_ui_command(UiCommand::Command(CommandId(1), there));
         let new = parse(&TEXT.replace("name = \"nii3\"", "name = \"nii4\""));
         let about = |event_loop: &mut EventLoop, words: &str| -> Vec<String> {
             event_loop.publish();
