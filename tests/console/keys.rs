@@ -364,6 +364,15 @@ fn an_answer_goes_when_it_may_have_become_false_but_what_is_asked_stays() {
 }
 
 #[test]
+fn what_could_harm_the_terminal_is_not_typed_into_the_filter() {
+    let (snapshot, mut ui) = on("nii1");
+    type_keys(&mut ui, &snapshot, "/we\u{202e}b\u{200b}");
+    assert_eq!(ui.filter, "web");
+    update(&mut ui, Action::Paste("-\u{1b}[2J1".to_owned()), &snapshot);
+    assert_eq!(ui.filter, "web- [2J1");
+}
+
+#[test]
 fn a_full_channel_is_said_plainly() {
     let (snapshot, mut ui) = on("nii1");
     type_keys(&mut ui, &snapshot, "+");

@@ -5,7 +5,9 @@ use whimbrel::console::{Action, Screen, Ui, UiEffect, dispatch, render, update};
 use whimbrel::console::{Colours, Theme, ThemeName};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::engine::Command;
-use whimbrel::view::{ActivityAsk, CommandId, PastAsk, Snapshot, Subscription, UiCommand};
+use whimbrel::view::{
+    ActivityAsk, ActivityView, CommandId, HistoryView, Past, PastAsk, Snapshot, Subscription, UiCommand,
+};
 
 use crate::frames::{answer_looks, text, vm_screen};
 use crate::{press, recorded, sample, type_keys};
@@ -176,6 +178,23 @@ fn a_trouble_of_the_history_is_told_and_the_live_readings_stay() {
         "{frame}"
     );
     assert!(frame.contains("last 30 min"), "{frame}");
+}
+
+#[test]
+fn without_a_history_the_screens_say_why_there_is_none_and_not_that_it_cannot_be_read() {
+    let (mut snapshot, mut ui) = vm_screen("nii1", SIZE, "");
+    let past = Past { trouble: Some("there is no file".into()), ..(**snapshot.past.as_ref().unwrap()).clone() };
+    snapshot.past = Some(past.into());
+    snapshot.history = HistoryView::Off("the history is off".into());
+    let frame = shown(&snapshot, &ui);
+    assert!(frame.contains("no history: the history is off; this is what the engine remembers"), "{frame}");
+    type_keys(&mut ui, &snapshot, "v");
+    let activity = snapshot.activity.as_ref().map(|view| (**view).clone());
+    let ask = ActivityAsk { vm: Some("nii1".into()), span: Span::from_hours(48) };
+    let view = activity.map(|view| ActivityView { ask, trouble: Some("there is no file".into()), ..view });
+    snapshot.activity = view.map(Into::into);
+    let frame = shown(&snapshot, &ui);
+    assert!(frame.contains("no history: the history is off") && !frame.contains("cannot be read"), "{frame}");
 }
 
 #[test]
