@@ -15,7 +15,7 @@ use crate::core::engine::InFlight;
 use crate::edge::journal::{Journal, JournalError};
 use crate::edge::supervisor::{fault, supervise};
 
-/// Orders and notes that may wait. No cluster's budget allows as many migrations at once.
+/// Orders and notes that the queues hold at most: more than any cluster's budget allows migrations at once.
 const WAITING: usize = 1_024;
 /// A migration that is not written down after this long does not start.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub enum JournalNote {
     /// It is on the disk and may start.
     Begun(RequestId),
-    /// It is not, and must not start; why, in a short phrase.
+    /// It could not be written, so it must not start; the reason in a short phrase.
     Refused(RequestId, String),
     /// What is wrong with the journal: the file, and the remedy. Once per cause.
     Trouble(String),
@@ -42,20 +42,20 @@ pub struct JournalWriter {
     path: PathBuf,
     orders: SyncSender<Order>,
     notes: mpsc::Receiver<JournalNote>,
-    /// Migrations that are being written down, and since when.
+    /// Migrations that wait to be written, and since when.
     waiting: Vec<(RequestId, Instant)>,
-    /// Notes of its own, to be given out first.
+    /// Notes made on this side of the queue; given out first.
     ready: VecDeque<JournalNote>,
 }
 
 impl JournalWriter {
-    /// Starts the thread `journal`. Where the journal could not be opened, nothing starts until it can be.
+    /// Starts the thread `journal`. If the journal cannot be opened, no migration starts until it can be.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(path: &Path, owner: &str, journal: Result<Journal, JournalError>) -> std::io::Result<Self> {
         let (orders, ordered) = sync_channel(WAITING);
-        // Each order has at most two notes. One for which there is no room is made up for by the deadline.
+        // Each order makes at most two notes. If a note finds no room, the deadline takes its place.
         let (tell, notes) = mpsc::channel(WAITING);
         let mut ready = VecDeque::new();
         if let Err(why) = &journal {
@@ -73,7 +73,7 @@ impl JournalWriter {
         Ok(Self { path: path.to_owned(), orders, notes, waiting: Vec::new(), ready })
     }
 
-    /// Has a migration written down. [`next`](Self::next) tells what became of it.
+    /// Orders a migration to be written. [`next`](Self::next) returns the result.
     pub fn begin(&mut self, at: Timestamp, migration: InFlight) {
         let id = migration.route.id;
         info!(id = id.0, vm = %migration.route.vm, from = %migration.route.from, to = %migration.route.to, "journal: begin");
@@ -83,7 +83,7 @@ impl JournalWriter {
         }
     }
 
-    /// Has a migration's end written down. Where there is no room this is left out: the next engine then asks both hosts.
+    /// Orders a migration's end to be written. If the queue is full, this is left out, and the next engine asks both hosts.
     pub fn settle(&self, id: RequestId, outcome: &str) {
         info!(id = id.0, outcome, "journal: settle");
         if self.orders.try_send(Order::Settle(id, outcome.to_owned())).is_err() {
@@ -96,7 +96,7 @@ impl JournalWriter {
         !self.waiting.is_empty() || !self.ready.is_empty()
     }
 
-    /// The next note. Never comes while there is none.
+    /// Waits for the next note.
     pub async fn next(&mut self) -> JournalNote {
         loop {
             if let Some(note) = self.ready.pop_front() {
@@ -121,14 +121,14 @@ impl JournalWriter {
         }
     }
 
-    /// Waits until everything ordered before is done, at most so long. `true`: it is.
+    /// Waits until all earlier orders are done, for at most this time. `true`: they are.
     pub fn flush(&self, within: Duration) -> bool {
         let (done, wait) = sync_channel(1);
-        // A thread that panics drops the order without an answer: that is no answer either.
+        // A thread that panics drops the order: the wait then ends without an answer.
         self.orders.try_send(Order::Flush(done)).is_ok() && wait.recv_timeout(within).is_ok()
     }
 
-    /// Takes an answer's migration off the list. An answer after the deadline counts for nothing: that migration ended.
+    /// Takes an answer's migration off the list. An answer after the deadline is ignored: that migration has ended.
     fn is_expected(&mut self, note: &JournalNote) -> bool {
         let (JournalNote::Begun(id) | JournalNote::Refused(id, _)) = note else { return true };
         let before = self.waiting.len();
@@ -140,7 +140,7 @@ impl JournalWriter {
         !is_late
     }
 
-    /// What waits for too long does not start. Should it be written down yet, it has ended right after.
+    /// A migration that waits past the deadline does not start. If its line is written later, its end follows at once.
     fn give_up(&mut self) {
         let now = Instant::now();
         let late: Vec<_> = self.waiting.extract_if(.., |(_, since)| *since + DEADLINE <= now).collect();
@@ -156,13 +156,13 @@ impl JournalWriter {
     }
 }
 
-/// The thread's side.
+/// The part that runs on the thread.
 struct JournalThread {
     path: PathBuf,
     owner: String,
     /// `None`: it could not be opened.
     journal: Option<Journal>,
-    /// What was last said to be wrong with it.
+    /// The last problem reported.
     said: Option<String>,
     tell: mpsc::Sender<JournalNote>,
 }
@@ -186,7 +186,7 @@ impl JournalThread {
                         self.complain(&error);
                     }
                 }
-                // Whoever asked may have gone.
+                // The caller may have gone.
                 Order::Flush(done) => drop(done.try_send(())),
             }
         }
@@ -206,11 +206,11 @@ impl JournalThread {
         }
     }
 
-    /// The journal; one that could not be opened is tried again.
+    /// The journal. If it could not be opened, this tries again.
     fn opened(&mut self) -> Result<&mut Journal, JournalError> {
         if self.journal.is_none() {
             let journal = Journal::open(&self.path, &self.owner)?;
-            // Whoever began without knowing of these would start them a second time.
+            // An engine that began without these would start them a second time.
             if journal.under_way().next().is_some() {
                 return Err(JournalError::Unknown(self.path.clone()));
             }
@@ -219,7 +219,7 @@ impl JournalThread {
         Ok(self.journal.as_mut().expect("it was opened above"))
     }
 
-    /// Says what is wrong, once per cause.
+    /// Reports a problem, once per cause.
     fn complain(&mut self, error: &JournalError) {
         let text = error.to_string();
         if self.said.as_ref() != Some(&text) {
@@ -229,7 +229,7 @@ impl JournalThread {
     }
 
     fn tell(&self, note: JournalNote) {
-        // Without room the deadline answers; without a listener the engine has ended.
+        // If the queue is full, the deadline answers. If nobody listens, the engine has ended.
         let _ = self.tell.try_send(note);
     }
 }
@@ -301,7 +301,7 @@ mod tests {
     async fn a_queue_that_is_full_refuses_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut journal = started(&folder.path().join("a.journal"));
-        // A thread that is no more takes as little as one that stands still.
+        // A thread that has ended takes no orders, like one that hangs.
         let (orders, _) = sync_channel(0);
         journal.orders = orders;
         journal.begin(AT, migration(4));

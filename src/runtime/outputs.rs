@@ -1,4 +1,4 @@
-//! Where records go: to whoever watches, and into the history.
+//! Where records go: to standard output or a console, and into the history.
 
 use tracing::warn;
 
@@ -10,7 +10,7 @@ use super::history_batcher::HistoryBatcher;
 use super::print::Printer;
 use super::publish::Publisher;
 
-/// Who watches.
+/// Who gets the records.
 #[allow(clippy::large_enum_variant, reason = "there is one")]
 pub enum Output {
     /// Lines on standard output.
@@ -20,7 +20,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Whichever it is.
+    /// The listener, whichever it is.
     pub fn listener(&mut self) -> &mut dyn Listener {
         match self {
             Self::Print(printer) => printer,
@@ -29,7 +29,7 @@ impl Output {
     }
 }
 
-/// Both.
+/// The listener and the history.
 pub struct Outputs {
     /// Who watches.
     pub output: Output,

@@ -13,7 +13,7 @@ use crate::view::Clock;
 /// step wakes the process three times (tokio's timer wheel twice, the screen once): this many keep it under ten a second.
 const STEP: Duration = Duration::from_millis(400);
 
-/// How time goes by.
+/// How time passes.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
     /// With the wall clock.
@@ -37,7 +37,7 @@ impl Pace {
         Self::Simulated { start, began: Instant::now(), speed }
     }
 
-    /// The instant it is now; `last` for a time that nothing but the engine's own wakes moves.
+    /// The present instant. If only the engine's own wakes move time, that is `last`.
     pub fn now(self, last: Timestamp) -> Timestamp {
         match self {
             Self::Real => steady_clock().max(last),
@@ -49,7 +49,7 @@ impl Pace {
         }
     }
 
-    /// When to look again for something due at `at`; `None` = at once.
+    /// When to wake for something that is due at `at`; `None` = at once.
     pub fn wake_for(self, at: Timestamp) -> Option<Instant> {
         match self {
             Self::Real => Some(Instant::now() + at.since(steady_clock()).to_std()),
@@ -77,8 +77,8 @@ impl Pace {
     }
 }
 
-/// The wall clock as it was when first asked, and the time since, suspension included. Setting the clock moves nothing:
-/// an engine whose time stood still or jumped would wait for ever, or act on readings it never had.
+/// The wall clock's time when it was first asked, plus the time since then, suspension included. Setting the clock changes
+/// nothing: if the engine's time stood still or jumped, it would wait for ever or act on readings it never had.
 pub fn steady_clock() -> Timestamp {
     static BEGAN: OnceLock<(Duration, Duration)> = OnceLock::new();
     let (wall, began) =

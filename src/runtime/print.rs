@@ -9,7 +9,7 @@ use crate::view::Log;
 use super::engine_host::Listener;
 use super::stdout::{Lost, NonBlockingStdout};
 
-/// So many bytes are handed on in one go.
+/// Bytes that are passed on in one write.
 const CHUNK: usize = 64 * 1024;
 
 /// How records are written.
@@ -25,7 +25,7 @@ pub enum Format {
 /// Writes records as they come.
 pub struct Printer {
     format: Format,
-    /// Whole lines, not handed on yet.
+    /// Whole lines that are not passed on yet.
     lines: Vec<u8>,
     out: Box<dyn Write + Send>,
     lost: Option<Lost>,
@@ -34,12 +34,12 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// A printer onto this, which waits for whoever reads it.
+    /// A printer that waits for its reader.
     pub fn new(format: Format, out: Box<dyn Write + Send>) -> Self {
         Self { format, lines: Vec::new(), out, lost: None, log: Log::default(), failed: None }
     }
 
-    /// A printer that waits for nobody: lines that are not read in time are given up, and counted.
+    /// A printer that never waits: lines that are not read in time are dropped and counted.
     ///
     /// # Errors
     /// There is no thread for it.
@@ -48,12 +48,12 @@ impl Printer {
         Ok(Self { lost: Some(lost), ..Self::new(format, Box::new(spool)) })
     }
 
-    /// Lines given up since the last call.
+    /// Lines dropped since the last call.
     pub fn take_lost(&self) -> u64 {
         self.lost.as_ref().map_or(0, Lost::take)
     }
 
-    /// Hands on what was written so far.
+    /// Passes on what was written so far.
     ///
     /// # Errors
     /// The first error of any write: nothing is written after it.

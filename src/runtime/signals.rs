@@ -18,17 +18,17 @@ pub enum Hangup {
     Stop,
 }
 
-/// `run` reads its config again on SIGHUP; without one there is nothing to read, and it ends.
+/// `run` reads its config again on SIGHUP. Without a config it ends.
 pub const fn on_hangup(has_config: bool) -> Hangup {
     if has_config { Hangup::Reload } else { Hangup::Stop }
 }
 
-/// How long the loop gets to end in order, longer than what it writes at last may take: a reader that stands still must
-/// not make the process deaf. Told a second time, the process ends at once.
+/// How long the loop may take to end in order; longer than its last writes may take. After that the process ends, even if a
+/// reader hangs. A second signal ends it at once.
 const PATIENCE: Duration = Duration::from_secs(WRITTEN_WITHIN.as_secs() + 2);
 
-/// Sends on what signals say, from a thread of its own. Signals are caught from the moment this returns. A process that
-/// was told to stop and still runs some time later is ended.
+/// Passes signals on to the loop, from a thread of its own. Signals are caught from the moment this returns. If the process
+/// still runs some time after it was told to stop, the thread ends it.
 ///
 /// # Errors
 /// If the signals cannot be caught.
@@ -77,7 +77,7 @@ impl Signals {
                     Hangup::Stop => Control::Stop,
                 },
             };
-            // A full channel already holds what is wanted; a closed one has nobody who could do it.
+            // A full channel already holds the same request. A closed one has no receiver any more.
             let _ = sender.try_send(word);
             if word == Control::Stop {
                 tokio::select! {

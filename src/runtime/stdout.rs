@@ -1,4 +1,4 @@
-//! Standard output on a thread of its own: a reader that stands still must not stop the engine.
+//! Standard output on a thread of its own, so that a reader that hangs does not stop the engine.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use crate::edge::supervisor::fault;
 
-/// What waits for a reader takes no more memory than this, in bytes.
+/// Output that waits for a reader takes at most this much memory, in bytes.
 const MOST: usize = 16 << 20;
-/// How long the end waits for a reader.
+/// At the end, output waits for a reader for at most this long.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Takes what is written at once. What a reader leaves too long is given up, by whole writes.
+/// A writer that never blocks. If the reader is too slow, whole writes are dropped and counted.
 pub struct NonBlockingStdout(Arc<Shared>);
 
-/// The same, for asking how much was given up.
+/// A handle that returns how much was dropped.
 pub struct Lost(Arc<Shared>);
 
 #[derive(Default)]
@@ -28,9 +28,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Bytes more that are being written.
+    /// Bytes that are being written now.
     writing: usize,
-    /// Lines given up.
+    /// Lines dropped.
     lost: u64,
     failed: Option<io::Error>,
     closed: bool,
@@ -50,7 +50,7 @@ impl NonBlockingStdout {
 }
 
 impl Lost {
-    /// Lines given up since the last call.
+    /// Lines dropped since the last call.
     pub fn take(&self) -> u64 {
         std::mem::take(&mut self.0.lock().lost)
     }
@@ -72,7 +72,7 @@ impl Shared {
             state.writing = 0;
             match written {
                 Ok(written) => state.failed = written.err(),
-                // What it was about to write is given up, and said so; the next lines are written.
+                // What it was about to write is dropped and counted; the next lines are written.
                 Err(_) => state.lost += lines(&bytes),
             }
             self.changed.notify_all();

@@ -10,14 +10,14 @@ use crate::core::cluster::Timestamp;
 use crate::edge::history::{HistoryWriter, Note};
 use crate::view::{CommandId, Subscription};
 
-/// News of the history that may wait. Each of the 64 batches that its queue holds makes at most three.
+/// News of the history that the queue holds. Each of the 64 batches in the writer's queue makes at most three.
 const NEWS: usize = 256;
 
 /// What is new of the history.
 pub enum HistoryNews {
     /// It can be written now, and read in this file.
     Writer(HistoryWriter, PathBuf),
-    /// There will be none, and why.
+    /// There will be no history, and why.
     None(String),
     /// The writer says something.
     Note(Note),
@@ -44,7 +44,7 @@ pub struct Workers {
     on_screen: Subscription,
 }
 
-/// None of them.
+/// Without any worker.
 impl Default for Workers {
     fn default() -> Self {
         let (tell, news) = channel(NEWS);
@@ -53,7 +53,7 @@ impl Default for Workers {
 }
 
 impl Workers {
-    /// Where news of the history are sent to.
+    /// The sender for news of the history.
     pub fn news(&self) -> Sender<HistoryNews> {
         self.tell.clone()
     }
@@ -61,7 +61,7 @@ impl Workers {
     /// Starts the config file's worker.
     ///
     /// # Errors
-    /// What does not work, in words; the rest does.
+    /// What does not work, in words. The rest works.
     pub fn start_config(&mut self, inputs: ConfigInputs) -> Result<(), String> {
         let (worker, watched) = ConfigWorker::start(inputs)?;
         self.config = Some(worker);
@@ -83,7 +83,7 @@ impl Workers {
         self.config.is_some()
     }
 
-    /// What is on screen now: asks for what it has of the past.
+    /// Takes what is on screen now, and asks for the past that it shows.
     pub fn look(&mut self, on_screen: Subscription, now: Timestamp) {
         let before = std::mem::replace(&mut self.on_screen, on_screen);
         if self.on_screen.past.is_some() && (before.past != self.on_screen.past || before.vm != self.on_screen.vm) {
@@ -94,7 +94,7 @@ impl Workers {
         }
     }
 
-    /// More of the past is known: what of it is on screen and goes along is asked for again.
+    /// New history has been written: asks again for the past that is on screen and follows the present.
     pub fn refresh(&self, now: Timestamp) {
         if self.on_screen.past.is_some_and(|past| past.end.is_none()) {
             self.ask_past(now);
@@ -130,7 +130,7 @@ impl Workers {
         self.news.try_recv().ok().map(WorkerEvent::History)
     }
 
-    /// What a worker says next. Never comes if none has anything to say.
+    /// Waits for the next thing that a worker says.
     pub async fn next(&mut self) -> WorkerEvent {
         let journal = async {
             match &mut self.journal {

@@ -9,11 +9,11 @@ use super::settings::{Bound, BreakEven, Rule, Settings, SiteRule};
 use super::{Edge, WorkingHours};
 use crate::core::cluster::{Span, Timestamp};
 
-/// What a policy says.
+/// What a policy decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// Nothing is to be done.
+    /// Do nothing.
     Stay,
     /// To another host of the ring.
     Move,
@@ -112,7 +112,7 @@ pub struct Verdict {
     pub low_count: u32,
 }
 
-/// Once the VM is stale, one gap more changes nothing that matters.
+/// Once the VM is stale, a further gap changes nothing that matters.
 impl Hash for State {
     fn hash<S: Hasher>(&self, state: &mut S) {
         let Self { count, low_count, gaps, stale, hours } = *self;
@@ -236,7 +236,8 @@ fn keep_hours(state: &mut State, hours: &WorkingHours, at: Timestamp) {
     if state.hours.is_some_and(|edge| at < edge.until) {
         return;
     }
-    // They began or ended since, even if they are as they were: whoever slept through a night begins from 0 too.
+    // The hours began or ended in between, even if they are open again now: a process that slept through a night also begins
+    // from 0.
     state.reset_counts();
     state.hours = Some(hours.edge(at));
 }

@@ -1,4 +1,4 @@
-//! A policy's settings: bounds and tarries, and which of them can stand together.
+//! A policy's settings: bounds and tarries, and which of them are valid together.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -129,7 +129,7 @@ impl Field {
     }
 }
 
-/// Why settings cannot stand, and what would.
+/// Why settings are not valid, and which would be.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SettingsError {
     /// A tarry below 1 would act on nothing, a margin below 1 on a loss.
@@ -209,19 +209,19 @@ impl Settings {
         Self { rule, direction, settle: DEFAULT_SETTLE, stale_after: DEFAULT_STALE_AFTER }
     }
 
-    /// Past the threshold in the worse direction; equal is not.
+    /// Beyond the threshold in the worse direction; an equal value is not.
     #[inline]
     pub fn is_beyond(&self, value: f64, high: Bound) -> bool {
         self.direction.is_beyond(value, high.at)
     }
 
-    /// Past the low threshold on the better side; equal is not.
+    /// Beyond the low threshold in the better direction; an equal value is not.
     #[inline]
     pub fn is_low(&self, value: f64, low: Bound) -> bool {
         self.direction.is_low(value, low.at)
     }
 
-    /// Whether these settings can stand.
+    /// Checks whether these settings are valid.
     ///
     /// # Errors
     /// A tarry of 0, a bound that is not finite, or bounds that touch or cross.
@@ -269,7 +269,7 @@ impl Settings {
     /// These settings with one number changed.
     ///
     /// # Errors
-    /// The policy has no such number, it is of the wrong form, or the result cannot stand.
+    /// The policy has no such number, it is of the wrong form, or the result is not valid.
     pub fn with(&self, field: Field, value: f64) -> Result<Self, SettingsError> {
         let mut new = self.clone();
         let missing = SettingsError::NoSuchField { kind: self.rule.kind(), field: field.key() };
