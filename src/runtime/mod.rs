@@ -18,7 +18,6 @@
 //! | `control_endpoint` | commands from another process |
 //! | `start` | an engine that goes on where the one before stopped; a demo with a past |
 //! | `places` | where history, journal and socket are |
-//! | `studio` | a simulated cluster that stands still and answers at once, for pictures |
 //! | `signals` | SIGINT, SIGTERM, SIGHUP as words for the loop |
 
 mod config_worker;
@@ -37,7 +36,6 @@ mod publish;
 mod signals;
 mod start;
 mod stdout;
-mod studio;
 mod workers;
 
 pub use config_worker::ConfigInputs;
@@ -51,5 +49,4 @@ pub use print::{Format, Printer};
 pub use publish::Publisher;
 pub use signals::{Hangup, on_hangup, to_control};
 pub use start::{StartError, give_past, journal_demo, keep_in, over};
-pub use studio::Studio;
 pub use workers::Workers;

@@ -280,7 +280,7 @@ pub fn give_past(workers: &Workers, before: impl FnOnce() -> ScenarioPast + Send
 }
 
 /// A new history for a demo.
-pub(super) fn keep_demo(path: &Path, notes: Sender<HistoryNews>) -> Result<HistoryWriter, HistoryError> {
+fn keep_demo(path: &Path, notes: Sender<HistoryNews>) -> Result<HistoryWriter, HistoryError> {
     open(path, Retention::default(), "demo", START).and_then(|store| keep(store, notes))
 }
 
@@ -295,7 +295,7 @@ fn write_past(before: ScenarioPast, path: PathBuf, notes: &Sender<HistoryNews>) 
 }
 
 /// Simulates a demo's past into a history.
-pub(super) fn simulate(before: ScenarioPast, keeper: HistoryWriter) -> HistoryWriter {
+fn simulate(before: ScenarioPast, keeper: HistoryWriter) -> HistoryWriter {
     let ScenarioPast { cluster, monitors, plan, from, edits } = before;
     let mut engine_host = EngineHost::new(cluster, monitors, plan, from);
     let mut batcher = HistoryBatcher::soon(engine_host.engine(), from);
