@@ -282,18 +282,20 @@ impl EngineHost {
         answered.answer.unwrap_or_else(|| (true, "taken".to_owned()))
     }
 
-    /// A threshold at or above the deadline of an `http` check could never be passed.
+    /// Refuses a threshold that a check which times out would not pass.
     fn within_deadline(&self, command: &Command) -> Result<(), String> {
         let Command::Amend { changes, .. } = command else { return Ok(()) };
         for Change { vm, settings } in changes {
             let monitor = self.engine.cluster().vm_named(vm).map(|id| &self.monitors[id.index()]);
             let Some(Monitor { source: Source::Http { .. }, deadline }) = monitor else { continue };
-            let Some(high) = settings.rule.high().filter(|high| high.at >= deadline.millis() as f64) else { continue };
-            return Err(format!(
-                "{vm}: threshold {} must be below the check's deadline of {} ms, or a busy service is never beyond",
-                high.at,
-                deadline.millis()
-            ));
+            let Some(high) = settings.rule.high() else { continue };
+            if !Monitor::timeout_is_beyond(*deadline, high.at) {
+                return Err(format!(
+                    "{vm}: threshold {} must be below the check's deadline of {} ms, or a busy service is never beyond",
+                    high.at,
+                    deadline.millis()
+                ));
+            }
         }
         Ok(())
     }

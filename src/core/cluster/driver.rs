@@ -20,12 +20,16 @@ pub enum Driver {
 }
 
 impl Driver {
+    /// The words of all drivers.
+    pub const WORDS: [&'static str; 3] = ["simulator", "libvirt", "command"];
+
     /// The driver's word, in the config and on screen.
     pub const fn word(&self) -> &'static str {
+        let [simulator, libvirt, command] = Self::WORDS;
         match self {
-            Self::Simulator => "simulator",
-            Self::Libvirt(_) => "libvirt",
-            Self::Command(_) => "command",
+            Self::Simulator => simulator,
+            Self::Libvirt(_) => libvirt,
+            Self::Command(_) => command,
         }
     }
 }

@@ -101,4 +101,10 @@ impl Monitor {
     pub fn default_deadline(interval: Span) -> Span {
         interval.scaled(1, 4).min(Span::from_secs(10))
     }
+
+    /// Whether an http check that times out is beyond a threshold in ms. It counts as a sample with the value of its
+    /// deadline, so the deadline must be above the threshold.
+    pub fn timeout_is_beyond(deadline: Span, threshold: f64) -> bool {
+        deadline.millis() as f64 > threshold
+    }
 }

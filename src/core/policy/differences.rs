@@ -1,6 +1,6 @@
 //! The keys of a policy as the config writes them, and what differs between two policies.
 
-use super::{BreakEven, Resting, Rule, Settings, SiteRule};
+use super::{BreakEven, Resting, Rule, Settings};
 use crate::core::cluster::Direction;
 use crate::core::format::{exact, exact_span, is_hostile};
 
@@ -46,58 +46,62 @@ impl TomlValue {
 }
 
 impl Settings {
-    /// The keys that settings can have, in the order of a file.
-    const KEYS: [&str; 14] = [
-        "kind",
-        "threshold",
-        "tarry",
-        "low_threshold",
-        "low_tarry",
-        "hours",
-        "zone",
-        "resting",
-        "home_tarry",
-        "break_even",
-        "margin",
-        "settle",
-        "stale_after",
-        "direction",
-    ];
-
-    /// The value of a key, its default too; `None`: this policy has no such key.
-    pub fn written(&self, key: &str) -> Option<TomlValue> {
+    /// The keys of this policy with their values, defaults too, in the order of a file.
+    pub fn written(&self) -> Vec<(&'static str, TomlValue)> {
         let (text, bare) = (|text: &str| TomlValue::Text(text.to_owned()), TomlValue::Bare);
-        Some(match (key, &self.rule) {
-            ("kind", rule) => text(rule.kind()),
-            ("threshold", Rule::Site(site)) => bare(site.threshold.to_string()),
-            ("threshold", rule) => bare(exact(rule.high()?.at)),
-            ("tarry", rule) => bare(rule.high()?.tarry.to_string()),
-            ("low_threshold", rule) => bare(exact(rule.low()?.at)),
-            ("low_tarry", rule) => bare(rule.low()?.tarry.to_string()),
-            ("hours", Rule::Schedule { hours, .. }) => text(&hours.windows()),
-            ("zone", Rule::Schedule { hours, .. }) => text(hours.zone().name()),
-            ("resting", Rule::Schedule { resting: Resting::Record, .. }) => text("record"),
-            ("resting", Rule::Schedule { resting: Resting::Off, .. }) => text("off"),
-            ("home_tarry", Rule::Site(site)) => bare(site.home_tarry.to_string()),
-            ("break_even", Rule::Site(SiteRule { break_even: BreakEven::Show, .. })) => text("show"),
-            ("break_even", Rule::Site(SiteRule { break_even: BreakEven::Require, .. })) => text("require"),
-            ("margin", Rule::Site(site)) => bare(exact(site.margin)),
-            ("settle", _) => text(&exact_span(self.settle)),
-            ("stale_after", _) => bare(self.stale_after.to_string()),
-            ("direction", _) if self.direction == Direction::LowerIsWorse => text("lower-is-worse"),
-            ("direction", _) => text("higher-is-worse"),
-            _ => return None,
-        })
+        let mut keys = vec![("kind", text(self.rule.kind()))];
+        if let Some(high) = self.rule.high() {
+            keys.extend([("threshold", bare(exact(high.at))), ("tarry", bare(high.tarry.to_string()))]);
+        }
+        if let Some(low) = self.rule.low() {
+            keys.extend([("low_threshold", bare(exact(low.at))), ("low_tarry", bare(low.tarry.to_string()))]);
+        }
+        match &self.rule {
+            Rule::Threshold { .. } | Rule::Base { .. } => {}
+            Rule::Schedule { hours, resting, .. } => {
+                let resting = match resting {
+                    Resting::Record => "record",
+                    Resting::Off => "off",
+                };
+                let (windows, zone) = (text(&hours.windows()), text(hours.zone().name()));
+                keys.extend([("hours", windows), ("zone", zone), ("resting", text(resting))]);
+            }
+            Rule::Site(site) => {
+                let break_even = match site.break_even {
+                    BreakEven::Show => "show",
+                    BreakEven::Require => "require",
+                };
+                keys.extend([
+                    ("threshold", bare(site.threshold.to_string())),
+                    ("home_tarry", bare(site.home_tarry.to_string())),
+                    ("break_even", text(break_even)),
+                    ("margin", bare(exact(site.margin))),
+                ]);
+            }
+        }
+        let direction = match self.direction {
+            Direction::HigherIsWorse => "higher-is-worse",
+            Direction::LowerIsWorse => "lower-is-worse",
+        };
+        keys.extend([
+            ("settle", text(&exact_span(self.settle))),
+            ("stale_after", bare(self.stale_after.to_string())),
+            ("direction", text(direction)),
+        ]);
+        keys
     }
 
     /// The keys that differ: their name in the config, the old value and the new one as the config writes them
     /// (`50`, `"45s"`); empty where one side has no such key.
     pub fn differences(old: &Self, new: &Self) -> Vec<Changed> {
-        let value = |settings: &Self, key| settings.written(key).map_or_else(String::new, |value| value.toml());
-        let changed = Self::KEYS.map(|key| (key, value(old, key), value(new, key)));
-        let (stay, gone): (Vec<_>, Vec<_>) =
-            changed.into_iter().filter(|(_, old, new)| old != new).partition(|(_, _, new)| !new.is_empty());
-        stay.into_iter().chain(gone).collect()
+        let (old, new) = (old.written(), new.written());
+        let value = |keys: &[(&str, TomlValue)], name: &str| {
+            keys.iter().find(|(key, _)| *key == name).map_or_else(String::new, |(_, value)| value.toml())
+        };
+        let gone = old.iter().filter(|(name, _)| value(&new, name).is_empty());
+        let names = new.iter().chain(gone).map(|(name, _)| *name);
+        let changed = names.map(|name| (name, value(&old, name), value(&new, name)));
+        changed.filter(|(_, old, new)| old != new).collect()
     }
 }
 
@@ -105,7 +109,7 @@ impl Settings {
 mod tests {
     use super::*;
     use crate::core::cluster::Span;
-    use crate::core::policy::{Bound, Field, WorkingHours};
+    use crate::core::policy::{Bound, Field, SiteRule, WorkingHours};
 
     fn base() -> Settings {
         let (high, low) = (Bound { at: 50.0, tarry: 3 }, Bound { at: 0.5, tarry: 20 });

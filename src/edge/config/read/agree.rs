@@ -88,8 +88,7 @@ impl Deadline {
         }
     }
 
-    /// An http check that times out is a sample with the value of its deadline. If that is not above the threshold, a timeout is
-    /// never beyond it.
+    /// A timeout must be beyond the threshold.
     pub(super) fn and_threshold(self, threshold: f64) -> Disagreement<String> {
         const LONGER: &str =
             "a check that times out counts as its deadline: write a longer deadline, or a lower threshold";
@@ -102,7 +101,7 @@ impl Deadline {
             }
         };
         let message = || format!("the {which} {} is not above the threshold of {threshold} ms", exact_span(deadline));
-        (deadline.millis() as f64 <= threshold).then(|| (message(), help))
+        (!Monitor::timeout_is_beyond(deadline, threshold)).then(|| (message(), help))
     }
 }
 

@@ -33,8 +33,8 @@ const ARRAY_KEYS: [ConfigKey; 6] = [
     ConfigKey::new("site", Form::Text, "The site it is at").default("the home site"),
     ConfigKey::new(
         "driver",
-        Form::Words(&["simulator", "libvirt"]),
-        "What moves the VMs: a word, or a table of its own",
+        Form::Words(&Driver::WORDS),
+        "What moves the VMs: a word, or a table of its own, which \"command\" needs",
     )
     .default("\"simulator\""),
     ConfigKey::new(

@@ -23,7 +23,7 @@ const OF_A_MOVE: [&str; 4] = ["{vm}", "{from}", "{to}", "{index}"];
 
 const KIND: ConfigKey = ConfigKey::new(
     "kind",
-    Form::Words(&["libvirt", "simulator", "command"]),
+    Form::Words(&Driver::WORDS),
     "What moves the VMs; driver = \"KIND\" is short for a driver of which nothing else is said",
 )
 .default("\"simulator\"");

@@ -12,7 +12,7 @@ use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
 use crate::core::policy::{
     Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, HoursError, Resting,
-    Rule, Settings, SettingsError, SiteRule, WorkingHours,
+    Rule, Settings, SettingsError, SiteRule, TomlValue, WorkingHours,
 };
 
 /// The word in `kind`.
@@ -34,7 +34,7 @@ const KINDS: [(&str, PolicyKind); 4] = [
 const RESTINGS: [(&str, Resting); 2] = [("record", Resting::Record), ("off", Resting::Off)];
 const BREAK_EVENS: [(&str, BreakEven); 2] = [("show", BreakEven::Show), ("require", BreakEven::Require)];
 
-/// A key of a policy. [`Settings::written`] gives its value in a file.
+/// A key of a policy. [`Settings::written`] gives its value.
 struct PolicyKey {
     key: ConfigKey,
     kinds: &'static [PolicyKind],
@@ -130,7 +130,7 @@ const KEYS: [PolicyKey; 16] = [
     ),
 ];
 
-/// A policy of this kind with the defaults of its keys.
+/// A policy of this kind with the defaults of its keys; a needed key has any value.
 fn blank(kind: PolicyKind) -> Settings {
     let bound = Bound { at: 0.0, tarry: 1 };
     let rule = match kind {
@@ -158,9 +158,13 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
         "For a VM that works through job queues. A queue of many big jobs is worked away from home",
     ];
     let kind = |((word, kind), doc): ((&'static str, PolicyKind), &'static str)| {
-        let default = |row: &PolicyKey| blank(kind).written(row.key.name).filter(|_| !row.is_needed);
+        let blank = blank(kind).written();
+        let default = |row: &PolicyKey| {
+            let written = blank.iter().find(|(name, _)| *name == row.key.name && !row.is_needed)?;
+            Some(written.1.toml())
+        };
         let of_kind = KEYS.iter().filter(|row| row.kinds.contains(&kind));
-        let keys = of_kind.map(|row| (row.key, default(row).map(|value| value.toml()))).collect();
+        let keys = of_kind.map(|row| (row.key, default(row))).collect();
         KindOfTable { kind: word, doc, keys }
     };
     KINDS.into_iter().zip(docs).map(kind).collect()
@@ -174,13 +178,13 @@ pub(in super::super) fn write_policy(settings: &Settings) -> Vec<WrittenKey> {
         Rule::Schedule { .. } => PolicyKind::Schedule,
         Rule::Site(_) => PolicyKind::Site,
     };
-    let blank = blank(kind);
-    let key = |row: &PolicyKey| {
-        let value = settings.written(row.key.name).filter(|_| row.kinds.contains(&kind))?;
-        let is_default = !row.is_needed && blank.written(row.key.name).as_ref() == Some(&value);
-        Some(WrittenKey::new(row.key, value, is_default))
+    let blank = blank(kind).written();
+    let key = |written: (&str, TomlValue)| {
+        let row = KEYS.iter().find(|row| row.key.name == written.0 && row.kinds.contains(&kind))?;
+        let is_default = !row.is_needed && blank.contains(&written);
+        Some(WrittenKey::new(row.key, written.1, is_default))
     };
-    KEYS.iter().filter_map(key).collect()
+    settings.written().into_iter().filter_map(key).collect()
 }
 
 /// Its keys are the policies' names.
@@ -407,4 +411,23 @@ fn hours_wrong(place: Range<usize>, error: &HoursError, diagnostics: &Diagnostic
         HoursError::Slot(_) => (error.to_string(), "write a slot from 0 to 288".to_owned()),
     };
     diagnostics.error(place, message, help);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_of_a_policy_has_a_row_and_each_row_a_key() {
+        for (word, kind) in KINDS {
+            let settings = blank(kind);
+            // The direction is a key of the monitor, and the slots are another way to write the hours.
+            let mut written: Vec<_> = settings.written().into_iter().map(|(name, _)| name).collect();
+            written.retain(|name| *name != "direction");
+            let rows = KEYS.iter().filter(|row| row.kinds.contains(&kind)).map(|row| row.key.name);
+            let rows: Vec<_> = rows.filter(|name| ![WORKSTART.name, WORKSTOP.name].contains(name)).collect();
+            assert_eq!(written, rows, "{word}");
+            assert_eq!(settings.rule.kind(), word);
+        }
+    }
 }
