@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, UiEffect, Zone, render, update};
-use whimbrel::core::cluster::Span;
+use whimbrel::core::cluster::{Name, Span};
 use whimbrel::core::simulation::{START, Scenario, Size};
 use whimbrel::edge::config;
 use whimbrel::runtime::{
@@ -79,7 +79,7 @@ impl Demo {
     /// Does what the operator does in this screenshot, and draws the last frame.
     fn draw(&mut self, shot: &Screenshot) -> Result<String, Box<dyn Error>> {
         let mut ui = Ui::new(shot.theme, false, Zone::Utc);
-        ui.selected = Some(Arc::from(shot.vm)).filter(|vm: &Arc<str>| !vm.is_empty());
+        ui.selected = Some(shot.vm.into()).filter(|vm: &Name| !vm.is_empty());
         self.say.blocking_send(UiCommand::Subscription(Subscription::default()))?;
         let (columns, rows) = shot.size;
         let first = [Action::Resize(columns, rows)];

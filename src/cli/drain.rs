@@ -16,9 +16,9 @@ use tokio::time::{Duration, Instant, sleep};
 
 use self::embedded::Embedded;
 use super::{load_with_bytes, operator, refuse};
-use crate::core::engine::Command;
+use crate::core::engine::{Command, DrainPlan};
 use crate::edge::config::{self, Config};
-use crate::edge::control::{Caller, Plan, Reply, Request, Subject, Unreached};
+use crate::edge::control::{Caller, Reply, Request, Subject, Unreached};
 use crate::runtime::socket_place;
 
 /// Hosts whose drivers have just been started are waited for so long.
@@ -141,7 +141,7 @@ impl Drain {
     }
 
     /// What draining would mean. An engine that has just begun has not heard of its hosts yet.
-    async fn planned(&self, socket: &Path, embedded: bool) -> Result<Plan> {
+    async fn planned(&self, socket: &Path, embedded: bool) -> Result<DrainPlan> {
         let last = Instant::now() + UNHEARD;
         loop {
             let plan = match first(socket, &self.plan()).await? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::text;
 use super::widgets::Bounds;
-use crate::core::cluster::{Direction, HostState, Value};
+use crate::core::cluster::{Direction, HostState, Name, Value};
 use crate::core::engine::{StageKind, VmState};
 use crate::core::format::natural;
 use crate::view::VmRow;
@@ -160,7 +160,7 @@ fn urgent(rows: &[Arc<VmRow>]) -> usize {
 /// The order of a snapshot's rows by name. It is cached, because names seldom change and are slow to compare.
 #[derive(Debug, Clone, Default)]
 pub struct ByName {
-    names: Vec<Arc<str>>,
+    names: Vec<Name>,
     order: Vec<u32>,
     times: u64,
 }
@@ -171,7 +171,7 @@ impl ByName {
         let same = rows.len() == self.names.len() && rows.iter().zip(&self.names).all(|(row, name)| row.name == *name);
         if !same {
             self.times += 1;
-            self.names = rows.iter().map(|row| Arc::clone(&row.name)).collect();
+            self.names = rows.iter().map(|row| row.name.clone()).collect();
             self.order = (0..rows.len() as u32).collect();
             self.order.sort_by(|a, b| natural(&rows[*a as usize].name, &rows[*b as usize].name));
         }

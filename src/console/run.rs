@@ -18,6 +18,7 @@ use super::theme::{Colours, Theme, ThemeName};
 use super::ui::{Ui, UiEffect};
 use super::update::update;
 use super::{Tone, draw};
+use crate::core::cluster::Name;
 use crate::view::{ActivityAsk, PastAsk, Snapshot, Subscription, UiCommand};
 
 /// Least time between two frames for keys. After a pause, a key is drawn at once.
@@ -102,7 +103,7 @@ pub fn first_look(snapshot: &Snapshot) -> Subscription {
 }
 
 /// The parts of a snapshot that a console subscribes to. When they change, the snapshot answers a key.
-fn asked_for(snapshot: &Snapshot) -> (Option<&Arc<str>>, Option<PastAsk>, Option<&ActivityAsk>) {
+fn asked_for(snapshot: &Snapshot) -> (Option<&Name>, Option<PastAsk>, Option<&ActivityAsk>) {
     let vm = snapshot.detail.as_ref().map(|detail| &detail.vm);
     (vm, snapshot.past.as_ref().map(|past| past.ask), snapshot.activity.as_ref().map(|activity| &activity.ask))
 }

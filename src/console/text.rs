@@ -1,12 +1,11 @@
 //! Text as a terminal shows it: measured and cut by display width, never by bytes; and times of day.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use chrono::{DateTime, Local, NaiveDateTime};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::core::cluster::{Timestamp, Value};
+use crate::core::cluster::{Name, Timestamp, Value};
 use crate::core::format::{number, tame};
 
 /// Which clock a screen shows.
@@ -94,7 +93,7 @@ pub fn value(value: Value, at_least: &str) -> String {
 }
 
 /// `nii2, nii3 and 4 more`.
-pub fn some_of(vms: &[Arc<str>]) -> String {
+pub fn some_of(vms: &[Name]) -> String {
     let few = if vms.len() <= 3 { vms.len() } else { 2 };
     let named = vms[..few].join(", ");
     match vms.len() - few {

@@ -9,11 +9,11 @@ use crate::console::listing::{ByName, Listing, SortBy};
 use crate::console::text::Zone;
 use crate::console::theme::Glyphs;
 use crate::console::theme::ThemeName;
-use crate::core::cluster::{Span, Timestamp};
+use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::engine::{Command, Target};
 use crate::core::policy::{Field, Settings};
 use crate::view::{
-    ActivityAsk, CommandId, Detail, Draft, DrainPlanView, HostView, MoveOption, PastAsk, Scope, Snapshot, Subscription,
+    ActivityAsk, CommandId, Detail, Draft, DrainPlan, HostView, MoveOption, PastAsk, Scope, Snapshot, Subscription,
     UiCommand, VmRow,
 };
 
@@ -60,14 +60,14 @@ pub enum Overlay {
     /// Where to move a VM.
     Moves {
         /// This VM.
-        vm: Arc<str>,
+        vm: Name,
         /// The chosen destination; `None` = the first one.
         chosen: Option<Target>,
     },
     /// Which host to drain and what that would do, or how far the drain is.
     Drain {
         /// The chosen host.
-        host: Arc<str>,
+        host: Name,
         /// VMs scrolled off the top.
         top: usize,
     },
@@ -113,7 +113,7 @@ pub struct Pending {
     /// By this command.
     pub id: CommandId,
     /// Of this VM.
-    pub vm: Arc<str>,
+    pub vm: Name,
     /// This number.
     pub field: Field,
     /// To this.
@@ -145,11 +145,11 @@ pub struct Ui {
     /// The Activity screen's choices.
     pub activity: ActivityUi,
     /// The selected VM.
-    pub selected: Option<Arc<str>>,
+    pub selected: Option<Name>,
     /// The policy editor, while it is open.
     pub editor: Option<Box<Editor>>,
     /// The marked VMs. An edit applies to all of them.
-    pub marked: BTreeSet<Arc<str>>,
+    pub marked: BTreeSet<Name>,
     /// The table's order.
     pub sort: SortBy,
     /// Whether the order is reversed.
@@ -189,7 +189,7 @@ pub struct Ui {
     notice_age: u32,
     pub(super) pending: Vec<Pending>,
     /// For a VM in a shared block: which block the operator chose to edit.
-    pub(super) scopes: BTreeMap<Arc<str>, Scope>,
+    pub(super) scopes: BTreeMap<Name, Scope>,
     /// The newest draft's number.
     pub(super) draft_seq: u64,
     /// The draft that was sent last.
@@ -291,7 +291,7 @@ impl Ui {
     }
 
     /// The plan for draining it, once the engine has sent it.
-    pub fn plan<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<DrainPlanView>> {
+    pub fn plan<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<DrainPlan>> {
         let host = self.drained(snapshot)?;
         snapshot.drain.as_ref().filter(|plan| plan.host == host.name)
     }
@@ -300,7 +300,7 @@ impl Ui {
     pub(super) fn look(&self) -> Subscription {
         let moves = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Moves { .. }));
         let drain = self.overlays.iter().find_map(|overlay| match overlay {
-            Overlay::Drain { host, .. } => Some(Arc::clone(host)),
+            Overlay::Drain { host, .. } => Some(host.clone()),
             _ => None,
         });
         if let Some(editor) = &self.editor {
@@ -467,7 +467,7 @@ impl ActivityUi {
     }
 
     /// What the engine should say.
-    pub fn ask(&self, selected: Option<&Arc<str>>) -> ActivityAsk {
+    pub fn ask(&self, selected: Option<&Name>) -> ActivityAsk {
         ActivityAsk { vm: selected.filter(|_| self.alone).cloned(), span: self.span() }
     }
 

@@ -8,7 +8,7 @@ use super::engine_host::{Asked, EngineHost};
 use super::outputs::Outputs;
 use crate::core::cluster::HostId;
 use crate::core::engine::{Command, Engine};
-use crate::edge::control::{Ask, Call, Plan, Progress, Reply, Server};
+use crate::edge::control::{Ask, Call, Reply, Server};
 
 /// Calls that may wait: no more than callers.
 const CALLS: usize = 16;
@@ -57,10 +57,10 @@ pub fn answer(call: Call, engine_host: &mut EngineHost, outputs: &mut Outputs, a
             None => obey(command, &by, engine_host, outputs, asks),
         },
         Ask::Plan(name) => of_host(&name, engine_host.engine(), |engine, host| {
-            Ok(Reply::Plan { plan: Plan::of(engine, host, engine_host.now()) })
+            Ok(Reply::Plan { plan: engine.drain_plan(host, engine_host.now()) })
         }),
         Ask::Progress(name) => of_host(&name, engine_host.engine(), |engine, host| {
-            let progress = Progress::of(engine, host).ok_or_else(|| format!("{name} is not being drained"))?;
+            let progress = engine.drain(host).ok_or_else(|| format!("{name} is not being drained"))?;
             Ok(Reply::Progress { progress })
         }),
     };

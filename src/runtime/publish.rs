@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::core::cluster::{HostId, Timestamp, VmId};
-use crate::core::engine::{Command, Engine, Happened, Phase, Record, VmState};
+use crate::core::cluster::{HostId, Name, Timestamp, VmId};
+use crate::core::engine::{Command, DrainPlan, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    ActivityView, Alarm, Answer, ArrayView, Clock, CommandId, DraftView, DrainPlanView, Editing, HistoryView, HostView,
-    Log, LogLine, Mark, MarkKind, Memory, Origin, Past, Snapshot, Subscription, Totals, VmRow, array_views, detail,
-    drain_plan, drain_view, host_view, row,
+    ActivityView, Alarm, Answer, ArrayView, Clock, CommandId, DraftView, Editing, HistoryView, HostView, Log, LogLine,
+    Mark, MarkKind, Memory, Origin, Past, Snapshot, Subscription, Totals, VmRow, array_views, detail, host_view, row,
 };
 
 use super::config_worker::ConfigAnswer;
@@ -283,9 +282,9 @@ impl Publisher {
         Some(Arc::new(detail))
     }
 
-    fn drain(&self, engine: &Engine, now: Timestamp) -> Option<Arc<DrainPlanView>> {
+    fn drain(&self, engine: &Engine, now: Timestamp) -> Option<Arc<DrainPlan>> {
         let host = engine.cluster().host_named(self.look.drain.as_deref()?)?;
-        Some(Arc::new(drain_plan(engine, host, now)))
+        Some(Arc::new(engine.drain_plan(host, now)))
     }
 
     fn refresh_alarms(&mut self, engine: &Engine) {
@@ -300,7 +299,7 @@ impl Publisher {
     fn refresh_drains(&mut self, engine: &Engine) {
         let now: BTreeSet<HostId> = engine.drains().map(|(host, _)| host).collect();
         for host in now.union(&self.drained) {
-            if self.hosts[host.index()].drain != drain_view(engine, *host) {
+            if self.hosts[host.index()].drain != engine.drain(*host) {
                 self.stale_hosts.mark(host.index());
             }
         }
@@ -365,7 +364,7 @@ impl Publisher {
 }
 
 fn alarm_of(engine: &Engine, (at, vm, text): (Timestamp, Option<VmId>, &str)) -> Alarm {
-    let vm = vm.map(|vm| engine.cluster().vm(vm).name.clone().into());
+    let vm = vm.map(|vm| engine.cluster().vm(vm).name.clone());
     Alarm { at, vm, text: text.to_owned() }
 }
 
@@ -385,7 +384,7 @@ impl Listener for Publisher {
             Happened::Sample { value, .. } => self.memory[vm.index()].series.push(record.at, value.number()),
             Happened::Gap { .. } => self.memory[vm.index()].series.push(record.at, None),
             Happened::Migration { phase: Phase::Confirmed, to, .. } => {
-                self.mark(vm, record.at, MarkKind::Moved(to.clone().into()));
+                self.mark(vm, record.at, MarkKind::Moved(to.clone()));
             }
             Happened::Edit { .. } => self.mark(vm, record.at, MarkKind::Edited),
             _ => {}
@@ -401,8 +400,8 @@ impl Listener for Publisher {
     }
 
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
-        let mut before: HashMap<Arc<str>, Memory> =
-            self.rows.iter().map(|row| Arc::clone(&row.name)).zip(std::mem::take(&mut self.memory)).collect();
+        let mut before: HashMap<Name, Memory> =
+            self.rows.iter().map(|row| row.name.clone()).zip(std::mem::take(&mut self.memory)).collect();
         let vms = &engine.cluster().vms;
         let mut known = |name: &str| before.remove(name).unwrap_or_else(|| Memory::one_of(vms.len()));
         self.memory = vms.iter().map(|vm| known(vm.name.as_str())).collect();

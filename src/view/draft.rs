@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::cluster::Span;
+use crate::core::cluster::{Name, Span};
 use crate::core::insight::Comparison;
 use crate::core::policy::Field;
 pub use crate::core::policy::Scope;
@@ -13,7 +13,7 @@ pub struct Draft {
     /// Grows with every draft of a console.
     pub seq: u64,
     /// Whose policy: one VM's, or several marked ones'.
-    pub vms: Vec<Arc<str>>,
+    pub vms: Vec<Name>,
     /// Which block.
     pub scope: Scope,
     /// The block's text; `None` asks for it as the file has it.
@@ -26,7 +26,7 @@ pub struct Draft {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetValue {
     /// Whose.
-    pub vms: Vec<Arc<str>>,
+    pub vms: Vec<Name>,
     /// Which block.
     pub scope: Scope,
     /// This number.
@@ -62,7 +62,7 @@ pub struct Block {
     /// The shared block's name, if it is one.
     pub shared: Option<Arc<str>>,
     /// The other VMs it is used by.
-    pub others: Vec<Arc<str>>,
+    pub others: Vec<Name>,
 }
 
 /// Something wrong at a place of the draft.

@@ -52,7 +52,7 @@ impl Log {
             }
             Happened::Operator { by, text } => (Level::Info, format!("{by}: {text}")),
         };
-        Some(LogLine { at: record.at, vm: vm.cloned().map(Into::into), level, text })
+        Some(LogLine { at: record.at, vm: vm.cloned(), level, text })
     }
 
     fn reason(&self, vm: Option<&Name>) -> String {

@@ -7,12 +7,10 @@
 //! | `past` | what a console may ask of the history, and what comes back |
 //! | `draft` | editing a policy: what the console drafts, and what comes back on it |
 //! | `moving` | a migration under way |
-//! | `drain` | a host that is emptied, and what that would mean |
 //! | `project` | the engine's state as rows, arrays and details |
 //! | `log` | what happened as a line for people |
 
 mod draft;
-mod drain;
 mod log;
 mod moving;
 mod past;
@@ -23,7 +21,6 @@ mod tests;
 mod ui_command;
 
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
-pub use drain::{DrainPlanView, DrainView, PlannedView, TakerView, drain_plan, drain_view};
 pub use log::{Log, action_words, by_word, what_if_word};
 pub use moving::{Leaving, MigrationView, Outlook};
 pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
@@ -34,4 +31,4 @@ pub use snapshot::{
 };
 pub use ui_command::{CommandId, Subscription, UiCommand};
 
-pub use crate::core::engine::{Command, Target};
+pub use crate::core::engine::{Command, Drain, DrainPlan, PlannedMove, StuckVm, Taker, Target, UnderWay};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::cluster::{HostId, RequestId, Span, Timestamp, Transfer, VmId};
+use crate::core::cluster::{HostId, Name, RequestId, Span, Timestamp, Transfer, VmId};
 use crate::core::engine::{By, Engine, StageKind};
 
 /// A migration under way.
@@ -11,9 +11,9 @@ pub struct MigrationView {
     /// The request's number.
     pub id: RequestId,
     /// From this host.
-    pub from: Arc<str>,
+    pub from: Name,
     /// To this host.
-    pub to: Arc<str>,
+    pub to: Name,
     /// Who wanted it.
     pub by: By,
     /// How far it is.
@@ -57,7 +57,7 @@ pub enum Outlook {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaving {
     /// To this host.
-    pub to: Arc<str>,
+    pub to: Name,
     /// 0 to 100.
     pub percent: u8,
 }
@@ -90,7 +90,7 @@ impl MigrationView {
 /// A VM's migration, if one is under way.
 pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
     let migration = engine.migration(vm)?;
-    let named = |host: HostId| engine.cluster().host(host).name.clone().into();
+    let named = |host: HostId| engine.cluster().host(host).name.clone();
     Some(MigrationView {
         id: migration.route.id,
         from: named(migration.route.from),
@@ -110,5 +110,5 @@ pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
 /// How a VM leaves its host, if it does.
 pub fn leaving(engine: &Engine, vm: VmId) -> Option<Leaving> {
     let migration = engine.migration(vm)?;
-    Some(Leaving { to: engine.cluster().host(migration.route.to).name.clone().into(), percent: migration.percent })
+    Some(Leaving { to: engine.cluster().host(migration.route.to).name.clone(), percent: migration.percent })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{LogLine, Mark};
-use crate::core::cluster::{Direction, Span, Timestamp};
+use crate::core::cluster::{Direction, Name, Span, Timestamp};
 use crate::core::engine::{By, Phase};
 use crate::core::insight::Band;
 
@@ -22,7 +22,7 @@ pub struct PastAsk {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Past {
     /// Of this VM.
-    pub vm: Arc<str>,
+    pub vm: Name,
     /// What was asked for.
     pub ask: PastAsk,
     /// The left edge.
@@ -83,9 +83,9 @@ pub struct PastMove {
     /// The request's number.
     pub id: u64,
     /// From this host.
-    pub from: Arc<str>,
+    pub from: Name,
     /// To that host.
-    pub to: Arc<str>,
+    pub to: Name,
     /// Who wanted it, if that is known.
     pub by: Option<By>,
     /// How it ended.
@@ -100,7 +100,7 @@ pub struct PastMove {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActivityAsk {
     /// `None`: the cluster.
-    pub vm: Option<Arc<str>>,
+    pub vm: Option<Name>,
     /// So far back from now.
     pub span: Span,
 }

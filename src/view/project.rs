@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::core::cluster::{Cluster, HostId, Mode, Timestamp, VmId};
+use crate::core::cluster::{Cluster, HostId, Mode, Name, Timestamp, VmId};
 use crate::core::engine::{Ask, Engine, Gate, HoldCause, Target, VmMemory, VmState};
 use crate::core::format::duration;
 use crate::core::insight::Series;
 use crate::core::policy::{Place, Rule, pays};
 
-use super::drain::drain_view;
 use super::log::action_words;
 use super::moving::{leaving, migration};
 use super::{
@@ -38,8 +37,8 @@ impl Memory {
     }
 }
 
-fn name_of(cluster: &Cluster, host: HostId) -> Arc<str> {
-    cluster.host(host).name.clone().into()
+fn name_of(cluster: &Cluster, host: HostId) -> Name {
+    cluster.host(host).name.clone()
 }
 
 /// One VM's line.
@@ -51,7 +50,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
     // A hold for that very reason says it itself.
     let trouble = engine.runs_once(vm).err().filter(|_| !is_broken(live)).map(Arc::from);
     VmRow {
-        name: described.name.clone().into(),
+        name: described.name.clone(),
         service: Arc::from(described.service.as_str()),
         policy: rule.kind(),
         unit: Arc::from(described.indicator.unit.as_str()),
@@ -65,7 +64,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         count: rule.high().filter(|_| counts).map(|b| (live.policy().count, b.tarry)),
         low_count: rule.low().filter(|_| counts).map(|b| (live.policy().low_count, b.tarry)),
         host: name_of(cluster, live.host()),
-        array: cluster.array_of(live.host()).name.clone().into(),
+        array: cluster.array_of(live.host()).name.clone(),
         host_state: engine.host_state(live.host()),
         state,
         note: Arc::from(note(engine, vm, state, now)),
@@ -156,14 +155,14 @@ fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
 pub fn host_view(engine: &Engine, host: HostId, vms: &[VmId]) -> HostView {
     let cluster = engine.cluster();
     let described = cluster.host(host);
-    let named = |vm: &VmId| (cluster.vm(*vm).name.clone().into(), leaving(engine, *vm));
+    let named = |vm: &VmId| (cluster.vm(*vm).name.clone(), leaving(engine, *vm));
     HostView {
-        name: described.name.clone().into(),
+        name: described.name.clone(),
         base: cluster.is_base(host),
         state: engine.host_state(host),
         load: engine.host(host).load().map(|load| load as f32),
         capacity: described.capacity,
-        drain: drain_view(engine, host),
+        drain: engine.drain(host),
         vms: vms.iter().map(named).collect(),
     }
 }
@@ -173,8 +172,8 @@ pub fn array_views(cluster: &Cluster, hosts: &[Arc<HostView>]) -> Vec<ArrayView>
     let view = |array: &crate::core::cluster::Array| {
         let site = &cluster.sites[array.site.index()];
         ArrayView {
-            name: array.name.clone().into(),
-            site: site.name.clone().into(),
+            name: array.name.clone(),
+            site: site.name.clone(),
             home: site.home,
             hosts: array.ring.iter().chain(&array.base).map(|host| Arc::clone(&hosts[host.index()])).collect(),
         }
@@ -188,9 +187,9 @@ pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Subscription, n
     let from = now - look.window;
     let next = engine.live(vm).readings().next;
     Detail {
-        vm: described.name.clone().into(),
+        vm: described.name.clone(),
         host: name_of(engine.cluster(), engine.live(vm).host()),
-        array: Arc::from(engine.cluster().array_of(engine.live(vm).host()).name.as_str()),
+        array: engine.cluster().array_of(engine.live(vm).host()).name.clone(),
         indicator: Arc::from(described.indicator.name.as_str()),
         settings: described.policy.clone(),
         origin: Origin::default(),
@@ -245,8 +244,8 @@ fn move_option(engine: &Engine, vm: VmId, target: Target, now: Timestamp) -> Mov
     MoveOption {
         target,
         to: to.map(|host| name_of(engine.cluster(), host)),
-        load: load.map(|load| load as f32),
-        load_after: load.and_then(|load| load_after(engine, vm, load, to)).map(|load| load as f32),
+        load,
+        load_after: load.and_then(|load| load_after(engine, vm, load, to)),
         gates,
     }
 }

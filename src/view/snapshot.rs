@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Value};
-use crate::core::engine::{Gate, Target, VmState};
+use crate::core::cluster::{Direction, HostState, Mode, Name, RequestId, Span, Timestamp, Value};
+use crate::core::engine::{Drain, DrainPlan, Gate, Target, VmState};
 use crate::core::policy::Settings;
 
 use super::draft::{DraftView, Editing, Origin};
-use super::drain::{DrainPlanView, DrainView};
 use super::moving::{Leaving, MigrationView};
 use super::past::{ActivityView, HistoryView, Past};
 use super::ui_command::CommandId;
@@ -55,7 +54,7 @@ pub struct Snapshot {
     /// The VM the console looks at.
     pub detail: Option<Arc<Detail>>,
     /// What draining a host would mean; while it is asked about.
-    pub drain: Option<Arc<DrainPlanView>>,
+    pub drain: Option<Arc<DrainPlan>>,
     /// Its past, as far as it was asked for.
     pub past: Option<Arc<Past>>,
     /// What was done, as far as it was asked for.
@@ -100,7 +99,7 @@ pub struct Totals {
 #[derive(Debug, Clone, PartialEq)]
 pub struct VmRow {
     /// Its identity.
-    pub name: Arc<str>,
+    pub name: Name,
     /// `mysql`, `apache`, `http`, `queue`.
     pub service: Arc<str>,
     /// `threshold`, `base`, `schedule`, `site`.
@@ -126,9 +125,9 @@ pub struct VmRow {
     /// Low count and low tarry, where the policy counts them.
     pub low_count: Option<(u32, u32)>,
     /// Where it is.
-    pub host: Arc<str>,
+    pub host: Name,
     /// In this array.
-    pub array: Arc<str>,
+    pub array: Name,
     /// That host's state.
     pub host_state: HostState,
     /// Its state.
@@ -161,7 +160,7 @@ pub struct WaitingView {
     /// `move`, `move to base` and so on.
     pub action: &'static str,
     /// To this host.
-    pub to: Arc<str>,
+    pub to: Name,
     /// It lapses then.
     pub lapses: Timestamp,
 }
@@ -189,9 +188,9 @@ pub struct QueueView {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArrayView {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: Name,
     /// Its site.
-    pub site: Arc<str>,
+    pub site: Name,
     /// The site is home.
     pub home: bool,
     /// In ring order, the base last.
@@ -202,7 +201,7 @@ pub struct ArrayView {
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostView {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: Name,
     /// The array's base.
     pub base: bool,
     /// Its state.
@@ -212,9 +211,9 @@ pub struct HostView {
     /// How many VMs it takes.
     pub capacity: Option<u32>,
     /// Its emptying, if it is emptied.
-    pub drain: Option<DrainView>,
+    pub drain: Option<Drain>,
     /// The VMs there, and of each how it leaves, if it does.
-    pub vms: Vec<(Arc<str>, Option<Leaving>)>,
+    pub vms: Vec<(Name, Option<Leaving>)>,
 }
 
 /// How loud a line is.
@@ -236,7 +235,7 @@ pub struct LogLine {
     /// When.
     pub at: Timestamp,
     /// Which VM; `None` for the cluster.
-    pub vm: Option<Arc<str>>,
+    pub vm: Option<Name>,
     /// How loud.
     pub level: Level,
     /// What happened.
@@ -249,7 +248,7 @@ pub struct Alarm {
     /// When it was raised.
     pub at: Timestamp,
     /// Which VM; `None` for the cluster.
-    pub vm: Option<Arc<str>>,
+    pub vm: Option<Name>,
     /// In words.
     pub text: String,
 }
@@ -271,11 +270,11 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detail {
     /// Its name.
-    pub vm: Arc<str>,
+    pub vm: Name,
     /// Where it is.
-    pub host: Arc<str>,
+    pub host: Name,
     /// In this array.
-    pub array: Arc<str>,
+    pub array: Name,
     /// The indicator in an operator's words: `slow queries`.
     pub indicator: Arc<str>,
     /// Its policy, as it runs.
@@ -318,7 +317,7 @@ pub struct Mark {
 #[derive(Debug, Clone, PartialEq)]
 pub enum MarkKind {
     /// Arrived at this host.
-    Moved(Arc<str>),
+    Moved(Name),
     /// A bound or a tarry was changed.
     Edited,
 }
@@ -329,11 +328,11 @@ pub struct MoveOption {
     /// What the command would say.
     pub target: Target,
     /// The host it comes to, if one.
-    pub to: Option<Arc<str>>,
+    pub to: Option<Name>,
     /// Its load now.
-    pub load: Option<f32>,
+    pub load: Option<f64>,
     /// Its load with the VM there, if that can be told.
-    pub load_after: Option<f32>,
+    pub load_after: Option<f64>,
     /// What every gate that has something to say would say.
     pub gates: Vec<GateView>,
 }

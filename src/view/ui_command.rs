@@ -1,10 +1,8 @@
 //! What a console says to its engine, and what it wants to see.
 
-use std::sync::Arc;
-
 use super::draft::{Draft, SetValue};
 use super::past::{ActivityAsk, PastAsk};
-use crate::core::cluster::Span;
+use crate::core::cluster::{Name, Span};
 use crate::core::engine::Command;
 
 /// The number of a console's command. The answer repeats it, so that a console knows its own answers.
@@ -54,13 +52,13 @@ impl UiCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subscription {
     /// The selected VM; `None` asks for no detail.
-    pub vm: Option<Arc<str>>,
+    pub vm: Option<Name>,
     /// How far back its graph goes.
     pub window: Span,
     /// The move dialog is open: say what the gates would say.
     pub moves: bool,
     /// The drain dialog is open: say what draining this host would mean.
-    pub drain: Option<Arc<str>>,
+    pub drain: Option<Name>,
     /// The VM's past is on screen.
     pub past: Option<PastAsk>,
     /// What was done is on screen.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use whimbrel::console::{Action, Overlay, Tone, Ui, UiEffect, dispatch, update};
 use whimbrel::core::engine::Command;
-use whimbrel::view::{DrainView, Snapshot, Subscription, UiCommand};
+use whimbrel::view::{Drain, Snapshot, Subscription, UiCommand};
 
 use crate::{press, sample, screen_on, type_keys};
 
@@ -18,7 +18,7 @@ fn asking(host: &str) -> (Snapshot, Ui) {
 }
 
 /// The same while that host is drained like this.
-fn draining(host: &str, drain: DrainView) -> (Snapshot, Ui) {
+fn draining(host: &str, drain: Drain) -> (Snapshot, Ui) {
     let (_, ui) = asking(host);
     (sample::draining(host, drain), ui)
 }
@@ -147,7 +147,7 @@ fn a_drain_is_paused_goes_on_and_is_released() {
     let (snapshot, mut ui) = draining("mln3", sample::drain(6, 8));
     assert_eq!(refused(&ui, &snapshot, KeyCode::Enter), "it is being drained: p pauses that, r releases it");
     assert_eq!(commands(type_keys(&mut ui, &snapshot, "p")), [Command::PauseDrain { host: host() }]);
-    let (snapshot, mut ui) = draining("mln3", DrainView { paused: true, ..sample::drain(6, 8) });
+    let (snapshot, mut ui) = draining("mln3", Drain { paused: true, ..sample::drain(6, 8) });
     assert_eq!(commands(type_keys(&mut ui, &snapshot, "p")), [Command::ResumeDrain { host: host() }]);
     assert_eq!(commands(type_keys(&mut ui, &snapshot, "r")), []);
     assert_eq!(question(&ui), "let mln3 take VMs again: its draining ends, what is on its way goes on?");
@@ -164,7 +164,7 @@ fn a_drained_host_is_released_after_a_question() {
 
 #[test]
 fn what_the_config_drains_an_operator_can_have_emptied() {
-    let by_config = DrainView { by: "config".into(), commanded: false, ..sample::drain(0, 2) };
+    let by_config = Drain { by: "config".into(), commanded: false, ..sample::drain(0, 2) };
     let (snapshot, mut ui) = draining("mln3", by_config);
     press(&mut ui, &snapshot, KeyCode::Enter);
     assert!(question(&ui).starts_with("drain mln3"));

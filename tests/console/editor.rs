@@ -392,7 +392,7 @@ fn marked_vms_are_changed_from_where_each_is() {
     assert!(desk.changes().is_empty(), "some may share a block");
     desk.keys("o");
     let change = |vms: &[&str], value| SetValue {
-        vms: vms.iter().map(|vm| Arc::from(*vm)).collect(),
+        vms: vms.iter().map(|vm| (*vm).into()).collect(),
         scope: Scope::Own,
         field: Field::Threshold,
         value,

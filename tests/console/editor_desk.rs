@@ -118,7 +118,7 @@ impl Desk {
         snapshot.detail = Some(sample::detail(&snapshot, vms[0]));
         let mut ui = screen_on(&snapshot, vms[0]);
         if vms.len() > 1 {
-            ui.marked = vms.iter().map(|vm| Arc::from(*vm)).collect();
+            ui.marked = vms.iter().map(|vm| (*vm).into()).collect();
         }
         let block = Block { text: BLOCK.into(), place: "oslo-prod.toml:41".into(), ..Block::default() };
         Self {
@@ -138,7 +138,7 @@ impl Desk {
         let mut desk = Self::new();
         desk.block.shared = Some("web".into());
         desk.block.place = "oslo-prod.toml:12".into();
-        desk.block.others = ["nii2", "nii3", "web01", "web02", "web07"].map(Arc::from).to_vec();
+        desk.block.others = ["nii2", "nii3", "web01", "web02", "web07"].map(Into::into).to_vec();
         desk
     }
 

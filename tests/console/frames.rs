@@ -9,7 +9,7 @@ use ratatui::style::Style;
 use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Ui, UiEffect, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
 use whimbrel::core::engine::{StageKind, Target, VmState};
-use whimbrel::view::{Answer, DrainView, HistoryView, MigrationView, Snapshot, UiCommand, VmRow};
+use whimbrel::view::{Answer, Drain, HistoryView, MigrationView, Snapshot, StuckVm, UiCommand, VmRow};
 
 use crate::pictures::{Background, svg};
 use crate::{recorded, sample, screen_on, type_keys};
@@ -372,8 +372,9 @@ fn a_host_that_is_being_drained_is_told_in_the_dialog_and_in_the_arrays() {
     let snapshot = sample::draining("mln3", sample::drain(6, 8));
     assert_frames("draining", &snapshot, &draining(&snapshot, "mln3"));
     assert_frames("fleet-draining", &snapshot, &screen_on(&snapshot, "nii1"));
-    let stuck = vec![("db04".into(), "no host would take it: mln1 full, mln5 draining, mln6 down".into())];
-    let paused = DrainView { paused: true, stuck, ..sample::drain(3, 6) };
+    let stuck =
+        vec![StuckVm { vm: "db04".into(), why: "no host would take it: mln1 full, mln5 draining, mln6 down".into() }];
+    let paused = Drain { paused: true, stuck, ..sample::drain(3, 6) };
     let snapshot = sample::draining("mln4", paused);
     assert_frames("draining-paused", &snapshot, &draining(&snapshot, "mln4"));
     let snapshot = sample::draining("xl2", sample::drain(2, 2));

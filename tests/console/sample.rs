@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Transfer, Value};
+use whimbrel::core::cluster::{Direction, HostState, Mode, Name, RequestId, Span, Timestamp, Transfer, Value};
 use whimbrel::core::engine::{By, Gate, StageKind, Target, VmState};
 use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    Alarm, ArrayView, Clock, Detail, DrainPlanView, DrainView, Editing, GateView, HistoryView, HostView, Leaving,
-    Level, LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedView, Point, QueueView, Snapshot,
-    TakerView, Totals, Verdict, VmRow, WaitingView,
+    Alarm, ArrayView, Clock, Detail, Drain, DrainPlan, Editing, GateView, HistoryView, HostView, Leaving, Level,
+    LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedMove, Point, QueueView, Snapshot, Taker, Totals,
+    UnderWay, Verdict, VmRow, WaitingView,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -257,19 +257,20 @@ fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<Host
 }
 
 /// A host that an operator has emptied this far.
-pub fn drain(moved: u32, of: u32) -> DrainView {
+pub fn drain(moved: u32, of: u32) -> Drain {
     let done = moved == of;
-    DrainView { by: "root".into(), commanded: true, since: ago(125), paused: false, of, moved, stuck: Vec::new(), done }
+    Drain { by: "root".into(), commanded: true, since: ago(125), of, moved, done, ..Drain::default() }
 }
 
 /// What draining a host of the sample would mean.
-pub fn plan(host: &str) -> DrainPlanView {
-    let go = |vm: &str, to: &str, warnings: &[&str]| PlannedView {
+pub fn plan(host: &str) -> DrainPlan {
+    let go = |vm: &str, to: &str, warnings: &[&str]| PlannedMove {
         vm: vm.into(),
-        to: Ok(to.into()),
+        to: Some(to.into()),
+        why: None,
         warnings: warnings.iter().map(ToString::to_string).collect(),
     };
-    let taker = |host: &str, vms, vms_after, load, load_after| TakerView {
+    let taker = |host: &str, vms, vms_after, load, load_after| Taker {
         host: host.into(),
         vms,
         vms_after,
@@ -288,7 +289,7 @@ pub fn plan(host: &str) -> DrainPlanView {
         ),
         "mln4" => {
             let why = "no host would take it: mln1 full, mln5 draining, mln6 down";
-            let stays = PlannedView { vm: "db04".into(), to: Err(why.into()), warnings: Vec::new() };
+            let stays = PlannedMove { vm: "db04".into(), why: Some(why.into()), ..PlannedMove::default() };
             let cold = &["it moves between sites: it stands still on the way"];
             (
                 vec![stays, go("nii6", "xl1", cold), go("web02", "mln1", &[])],
@@ -304,17 +305,21 @@ pub fn plan(host: &str) -> DrainPlanView {
     if host == "mln4" {
         warnings.push("db04 stays: no host would take it: mln1 full, mln5 draining, mln6 down".to_owned());
     }
-    DrainPlanView { host: host.into(), at_once: 1, moves, hosts, warnings }
+    DrainPlan { host: host.into(), at_once: 1, moves, hosts, warnings, ..DrainPlan::default() }
 }
 
 /// The sample with a host that is emptied like this.
-pub fn draining(host: &str, drain: DrainView) -> Snapshot {
+pub fn draining(host: &str, drain: Drain) -> Snapshot {
     let mut snapshot = snapshot();
     snapshot.totals.draining = usize::from(!drain.done);
     for array in Arc::make_mut(&mut snapshot.arrays) {
         for known in array.hosts.iter_mut().filter(|known| *known.name == *host) {
-            *known =
-                Arc::new(HostView { state: HostState::Draining, drain: Some(drain.clone()), ..HostView::clone(known) });
+            let leaves = |(vm, leaving): &(Name, Option<Leaving>)| {
+                let Leaving { to, percent } = leaving.clone()?;
+                Some(UnderWay { vm: vm.clone(), to, percent, detail: String::new() })
+            };
+            let drain = Some(Drain { under_way: known.vms.iter().filter_map(leaves).collect(), ..drain.clone() });
+            *known = Arc::new(HostView { state: HostState::Draining, drain, ..HostView::clone(known) });
         }
     }
     snapshot.drain = Some(Arc::new(plan(host)));
@@ -402,8 +407,8 @@ pub fn detail(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
     let indicator = if row.policy == "site" { "big jobs" } else { "slow queries" };
     Arc::new(Detail {
         vm: vm.into(),
-        host: Arc::clone(&row.host),
-        array: Arc::clone(&row.array),
+        host: row.host.clone(),
+        array: row.array.clone(),
         indicator: indicator.into(),
         settings: settings(row),
         origin: Origin { place: "oslo-prod.toml:41".into(), shared: None, others: 0 },
@@ -496,7 +501,7 @@ pub fn many(vms: usize) -> Snapshot {
         (0..vms.div_ceil(8)).map(|i| host(&format!("h{i:04}"), Some((i % 100) as f32 / 100.0), &[("vm00001", None)]));
     Arc::make_mut(&mut snapshot.arrays)[0].hosts = hosts.collect();
     let points = (0..1_000).map(|i| Point { at: ago((1_000 - i) * 2), value: Some(((i * 7) % 90) as f32) });
-    let first = Arc::clone(&snapshot.rows[0].name);
+    let first = snapshot.rows[0].name.clone();
     snapshot.detail =
         snapshot.detail.map(|d| Arc::new(Detail { vm: first, points: points.collect(), ..Detail::clone(&d) }));
     snapshot

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::core::cluster::Name;
+use crate::core::engine::{Drain, DrainPlan, PlannedMove, StuckVm, Taker, UnderWay};
 use crate::core::format::{counted, percent};
-use crate::edge::control::{Plan, PlannedMove, Progress, Stays, Taker, Travels};
 
 /// A running migration's percentage is told in steps of so many.
 const STEP: u8 = 25;
 
 /// What it would mean.
-pub(super) fn plan(plan: &Plan) -> Vec<String> {
+pub(super) fn plan(plan: &DrainPlan) -> Vec<String> {
     let host = &plan.host;
     let mut lines = Vec::new();
     lines.push(match (plan.moves.len(), plan.draining) {
@@ -61,17 +62,17 @@ fn taken(taker: &Taker, wide: usize) -> String {
 /// Tells what is new, each time it is told how far it is.
 #[derive(Default)]
 pub(super) struct Teller {
-    last: Option<Progress>,
+    last: Option<Drain>,
     /// By VM, the step of its percentage that was told.
-    steps: BTreeMap<String, u8>,
+    steps: BTreeMap<Name, u8>,
 }
 
 impl Teller {
     /// The lines for what was not so before.
-    pub(super) fn lines(&mut self, now: &Progress) -> Vec<String> {
+    pub(super) fn lines(&mut self, now: &Drain) -> Vec<String> {
         let before = self.last.replace(now.clone()).unwrap_or_default();
         let mut lines = Vec::new();
-        for Travels { vm, to, percent, detail } in &now.under_way {
+        for UnderWay { vm, to, percent, detail } in &now.under_way {
             let step = percent / STEP;
             if self.steps.insert(vm.clone(), step).is_none_or(|told| told < step) {
                 let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
@@ -82,7 +83,7 @@ impl Teller {
         if (now.moved, now.of) != (before.moved, before.of) {
             lines.push(format!("{}: {} of {} moved", now.host, now.moved, now.of));
         }
-        for Stays { vm, why } in now.stuck.iter().filter(|stays| !before.stuck.contains(stays)) {
+        for StuckVm { vm, why } in now.stuck.iter().filter(|stays| !before.stuck.contains(stays)) {
             lines.push(format!("{vm} stays: {why}"));
         }
         if now.paused != before.paused {
@@ -97,22 +98,22 @@ mod tests {
     use super::*;
 
     fn to(vm: &str, to: &str) -> PlannedMove {
-        PlannedMove { vm: vm.to_owned(), to: Some(to.to_owned()), ..PlannedMove::default() }
+        PlannedMove { vm: vm.into(), to: Some(to.into()), ..PlannedMove::default() }
     }
 
     #[test]
     fn a_plan_says_where_each_goes_what_results_and_what_speaks_against_it() {
-        let stays = PlannedMove { vm: "db".to_owned(), why: Some("mln2 full".to_owned()), ..PlannedMove::default() };
+        let stays = PlannedMove { vm: "db".into(), why: Some("mln2 full".to_owned()), ..PlannedMove::default() };
         let held = PlannedMove { warnings: vec!["hold: by anna".to_owned()], ..to("nii10", "mln3") };
-        let taker = Taker { host: "mln3".to_owned(), vms: 1, vms_after: 3, capacity: Some(2), ..Taker::default() };
+        let taker = Taker { host: "mln3".into(), vms: 1, vms_after: 3, capacity: Some(2), ..Taker::default() };
         let taker = Taker { load: Some(0.4), load_after: Some(0.95), overloaded: true, ..taker };
-        let said = plan(&Plan {
-            host: "mln1".to_owned(),
+        let said = plan(&DrainPlan {
+            host: "mln1".into(),
             moves: vec![to("nii1", "mln3"), held, stays],
             hosts: vec![taker],
             warnings: vec!["mln3 would have too much".to_owned()],
-            unheard: vec!["mln4".to_owned()],
-            ..Plan::default()
+            unheard: vec!["mln4".into()],
+            ..DrainPlan::default()
         });
         assert_eq!(
             said,
@@ -127,27 +128,22 @@ mod tests {
                 "warning: nothing has been heard of mln4 yet",
             ]
         );
-        let none = Plan { host: "mln1".to_owned(), ..Plan::default() };
+        let none = DrainPlan { host: "mln1".into(), ..DrainPlan::default() };
         assert_eq!(plan(&none), ["mln1 has no VMs; drained, it takes none until it is released"]);
     }
 
     #[test]
     fn progress_says_what_is_new_and_nothing_twice() {
         let mut teller = Teller::default();
-        let travels = |percent| Travels { vm: "nii1".to_owned(), to: "mln2".to_owned(), percent, ..Travels::default() };
-        let at = |percent| Progress {
-            host: "mln1".to_owned(),
-            of: 2,
-            under_way: vec![travels(percent)],
-            ..Progress::default()
-        };
+        let travels = |percent| UnderWay { vm: "nii1".into(), to: "mln2".into(), percent, ..UnderWay::default() };
+        let at = |percent| Drain { host: "mln1".into(), of: 2, under_way: vec![travels(percent)], ..Drain::default() };
         assert_eq!(teller.lines(&at(0)), ["nii1 > mln2  0%", "mln1: 0 of 2 moved"]);
         assert!(teller.lines(&at(10)).is_empty());
         assert_eq!(teller.lines(&at(60)), ["nii1 > mln2  60%"]);
-        let stuck = vec![Stays { vm: "nii2".to_owned(), why: "mln2 full".to_owned() }];
-        let paused = Progress { moved: 1, under_way: Vec::new(), stuck, paused: true, ..at(0) };
+        let stuck = vec![StuckVm { vm: "nii2".into(), why: "mln2 full".to_owned() }];
+        let paused = Drain { moved: 1, under_way: Vec::new(), stuck, paused: true, ..at(0) };
         assert_eq!(teller.lines(&paused), ["mln1: 1 of 2 moved", "nii2 stays: mln2 full", "mln1: paused"]);
         assert!(teller.lines(&paused).is_empty());
-        assert_eq!(teller.lines(&Progress { paused: false, ..paused }), ["mln1: goes on"]);
+        assert_eq!(teller.lines(&Drain { paused: false, ..paused }), ["mln1: goes on"]);
     }
 }

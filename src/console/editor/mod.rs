@@ -23,7 +23,7 @@ pub use text::{CaretMove, Deletion};
 pub use view::{draw, draw_prompt};
 
 use self::text::Text;
-use crate::core::cluster::Span;
+use crate::core::cluster::{Name, Span};
 use crate::core::insight::{ComparedSide, Comparison};
 use crate::core::policy::Field;
 use crate::view::{Block, CommandId, Draft, DraftProblem, DraftView, KeyChange, Past, PastAsk, Scope, WhatIf};
@@ -35,7 +35,7 @@ const DAYS: [i64; 5] = [1, 3, 7, 14, 30];
 #[derive(Debug, Clone)]
 pub struct Editor {
     /// The VMs whose policy is edited. The past of the first one is replayed and drawn.
-    pub vms: Vec<Arc<str>>,
+    pub vms: Vec<Name>,
     /// Which block it is saved into.
     pub scope: Scope,
     /// Index into `DAYS`.
@@ -61,7 +61,7 @@ pub struct Editor {
 }
 
 impl Editor {
-    fn new(vms: Vec<Arc<str>>, newest: u64) -> Self {
+    fn new(vms: Vec<Name>, newest: u64) -> Self {
         Self {
             vms,
             scope: Scope::Block,
@@ -149,7 +149,7 @@ impl Editor {
     }
 }
 
-fn whose(vms: &[Arc<str>]) -> String {
+fn whose(vms: &[Name]) -> String {
     match vms {
         [one] => one.to_string(),
         many => format!("{} VMs", many.len()),
@@ -174,7 +174,7 @@ pub enum Prompt {
     /// A new value for a policy's number.
     Number {
         /// Of these VMs.
-        vms: Vec<Arc<str>>,
+        vms: Vec<Name>,
         /// This one.
         field: Field,
         /// The present value; `None` if the VMs differ.
@@ -210,7 +210,7 @@ pub struct NumberChange {
     /// Which of a policy's numbers.
     pub field: Field,
     /// Each VM, its present value if that is known, and the new one.
-    pub to: Vec<(Arc<str>, Option<f64>, f64)>,
+    pub to: Vec<(Name, Option<f64>, f64)>,
 }
 
 /// An action of the policy editor, or on one number of a policy.

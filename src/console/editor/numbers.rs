@@ -6,16 +6,17 @@ use super::{NumberChange, Prompt, ScopedChange};
 use crate::console::step;
 use crate::console::text::some_of;
 use crate::console::ui::{Overlay, Pending, Tone, Ui, UiEffect};
+use crate::core::cluster::Name;
 use crate::core::format::exact;
 use crate::core::policy::Field;
 use crate::view::{CommandId, Editing, Scope, SetValue, Snapshot, UiCommand, VmRow};
 
 /// The VMs to change: the marked ones in the config's order, or else the selected one.
-pub fn targets(ui: &Ui, snapshot: &Snapshot) -> Vec<Arc<str>> {
+pub fn targets(ui: &Ui, snapshot: &Snapshot) -> Vec<Name> {
     if ui.marked.is_empty() {
-        return ui.row().map(|row| Arc::clone(&row.name)).into_iter().collect();
+        return ui.row().map(|row| row.name.clone()).into_iter().collect();
     }
-    snapshot.rows.iter().filter(|row| ui.marked.contains(&row.name)).map(|row| Arc::clone(&row.name)).collect()
+    snapshot.rows.iter().filter(|row| ui.marked.contains(&row.name)).map(|row| row.name.clone()).collect()
 }
 
 /// A VM's present number, from its policy if it is the selected VM, or else from its row.
@@ -32,7 +33,7 @@ fn value(ui: &Ui, snapshot: &Snapshot, row: &VmRow, field: Field) -> Option<f64>
 }
 
 /// Which number is changed: the chosen one if one of these VMs has it, or else the threshold.
-pub fn active(ui: &Ui, snapshot: &Snapshot, vms: &[Arc<str>]) -> Field {
+pub fn active(ui: &Ui, snapshot: &Snapshot, vms: &[Name]) -> Field {
     let has = |row: &&Arc<VmRow>| vms.contains(&row.name) && value(ui, snapshot, row, ui.field).is_some();
     if snapshot.rows.iter().any(|row| has(&row)) { ui.field } else { Field::Threshold }
 }
@@ -60,7 +61,7 @@ pub fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Vec<UiEffect> {
     let to: Vec<_> = rows
         .filter_map(|row| {
             let from = asked(&row.name).or_else(|| value(ui, snapshot, row, field))?;
-            Some((Arc::clone(&row.name), Some(from), step::step(field, from, up)))
+            Some((row.name.clone(), Some(from), step::step(field, from, up)))
         })
         .collect();
     set_numbers(ui, snapshot, NumberChange { field, to })
@@ -87,7 +88,7 @@ pub(super) fn number(ui: &mut Ui, snapshot: &Snapshot) -> Option<Prompt> {
 /// Why it is not a valid number.
 pub(super) fn typed(
     ui: &mut Ui,
-    vms: &[Arc<str>],
+    vms: &[Name],
     field: Field,
     typed: &str,
     snapshot: &Snapshot,
@@ -99,7 +100,7 @@ pub(super) fn typed(
     }
     let number = read(typed).ok_or_else(|| format!("'{typed}' is no number: write 50, 2.5 or 1_000"))?;
     let rows = snapshot.rows.iter().filter(|row| vms.contains(&row.name));
-    let of = |row: &Arc<VmRow>| (Arc::clone(&row.name), value(ui, snapshot, row, field), number);
+    let of = |row: &Arc<VmRow>| (row.name.clone(), value(ui, snapshot, row, field), number);
     let change = NumberChange { field, to: rows.map(of).collect() };
     if let Some(why) = wrong(ui, snapshot, &change) {
         return Err(why);
@@ -153,7 +154,7 @@ fn may_be_shared(ui: &Ui, snapshot: &Snapshot, change: &NumberChange) -> bool {
 }
 
 fn shared_question(ui: &Ui, snapshot: &Snapshot, change: &NumberChange) -> String {
-    let vms: Vec<Arc<str>> = change.to.iter().map(|(vm, ..)| Arc::clone(vm)).collect();
+    let vms: Vec<Name> = change.to.iter().map(|(vm, ..)| vm.clone()).collect();
     let what = in_words(change);
     let shared = ui.detail(snapshot).and_then(|detail| detail.origin.shared.clone().zip(Some(detail.origin.others)));
     match shared {
@@ -179,7 +180,7 @@ fn in_words(change: &NumberChange) -> String {
 /// Remembers the chosen block for these VMs, and changes them.
 pub(super) fn scoped(ui: &mut Ui, change: NumberChange, scope: Scope) -> Vec<UiEffect> {
     for (vm, ..) in &change.to {
-        ui.scopes.insert(Arc::clone(vm), scope);
+        ui.scopes.insert(vm.clone(), scope);
     }
     scoped_as_chosen(ui, &change, scope)
 }
@@ -192,17 +193,17 @@ fn scoped_as_chosen(ui: &mut Ui, change: &NumberChange, otherwise: Scope) -> Vec
         let scope = ui.scopes.get(vm).copied().unwrap_or(otherwise);
         let id = match commands.iter_mut().find(|(_, set)| set.value == *value && set.scope == scope) {
             Some((id, set)) => {
-                set.vms.push(Arc::clone(vm));
+                set.vms.push(vm.clone());
                 *id
             }
             None => {
                 let id = ui.next_id();
-                commands.push((id, SetValue { vms: vec![Arc::clone(vm)], scope, field, value: *value }));
+                commands.push((id, SetValue { vms: vec![vm.clone()], scope, field, value: *value }));
                 id
             }
         };
         ui.pending.retain(|pending| pending.vm != *vm || pending.field != field);
-        ui.pending.push(Pending { id, vm: Arc::clone(vm), field, value: *value });
+        ui.pending.push(Pending { id, vm: vm.clone(), field, value: *value });
     }
     ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(change)));
     commands.into_iter().map(|(id, set)| UiEffect::UiCommand(UiCommand::SetValue(id, set))).collect()

@@ -14,6 +14,7 @@ use crate::console::text::{some_of, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Tone, Ui};
 use crate::console::widgets::{Canvas, centred};
+use crate::core::cluster::Name;
 use crate::core::format::{age, counted, exact};
 use crate::core::policy::Field;
 use crate::core::scanner::TokenKind;
@@ -293,7 +294,7 @@ pub fn draw_prompt(canvas: &mut Canvas<'_>, area: Rect, prompt: &Prompt, ui: &Ui
 }
 
 /// `threshold of nii1 [50]: `
-fn question(vms: &[Arc<str>], field: Field, now: Option<f64>) -> String {
+fn question(vms: &[Name], field: Field, now: Option<f64>) -> String {
     let now = now.map_or_else(|| "they differ".to_owned(), exact);
     format!("{} of {} [{now}]: ", step::label(field), whose(vms))
 }

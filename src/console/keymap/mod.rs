@@ -9,7 +9,7 @@ use crate::console::ui::{Overlay, Screen, Ui};
 use crate::core::cluster::HostState;
 use crate::core::engine::{StageKind, VmState};
 use crate::core::format::{is_hostile, tame};
-use crate::view::{CommandId, DrainView, MigrationView, Snapshot, VmRow};
+use crate::view::{CommandId, Drain, MigrationView, Snapshot, VmRow};
 pub use bindings::BINDINGS;
 
 /// The part of the console that takes the keys.
@@ -261,7 +261,7 @@ impl KeyCondition {
     pub fn holds(self, ui: &Ui, snapshot: &Snapshot) -> bool {
         let row = |test: fn(&VmRow) -> bool| ui.row().is_some_and(|row| test(row));
         let drain =
-            |test: fn(&DrainView) -> bool| ui.drained(snapshot).and_then(|host| host.drain.as_ref()).is_some_and(test);
+            |test: fn(&Drain) -> bool| ui.drained(snapshot).and_then(|host| host.drain.as_ref()).is_some_and(test);
         match self {
             Self::Always => true,
             Self::CanDrain => ui.drained(snapshot).is_some_and(|host| {

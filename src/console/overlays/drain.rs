@@ -25,7 +25,7 @@ use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, centred, gauge};
 use crate::core::cluster::HostState;
 use crate::core::format::{age, counted};
-use crate::view::{DrainPlanView, DrainView, HostView, PlannedView, Snapshot, TakerView};
+use crate::view::{Drain, DrainPlan, HostView, PlannedMove, Snapshot, Taker};
 
 /// Hosts or VMs in a list, at most, if there is room.
 const LIST: usize = 24;
@@ -108,13 +108,13 @@ fn outcome(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, ho
     }
     let plan = ui.plan(snapshot);
     match &host.drain {
-        Some(drain) => progress(canvas, Rect { y, height: 1, ..area }, host, drain, snapshot),
+        Some(drain) => progress(canvas, Rect { y, height: 1, ..area }, drain, snapshot),
         None => intent(canvas, Rect { y, height: 1, ..area }, host, plan.map(|plan| &**plan), ui),
     }
     y += 1;
     let Some(plan) = plan else { return };
     // What was accepted when it began is not said again; what stays is.
-    let stays = |drain: &DrainView| drain.stuck.iter().map(|(vm, why)| format!("{vm} stays: {why}")).collect();
+    let stays = |drain: &Drain| drain.stuck.iter().map(|stuck| format!("{} stays: {}", stuck.vm, stuck.why)).collect();
     let warnings = host.drain.as_ref().map_or_else(|| plan.warnings.clone(), stays);
     let most = usize::from(room(y) / 3);
     for (i, warning) in warnings.iter().enumerate().take(most.max(1)) {
@@ -149,7 +149,7 @@ fn outcome(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, ho
 }
 
 /// What would be done.
-fn intent(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlanView>, ui: &Ui) {
+fn intent(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlan>, ui: &Ui) {
     let (text, role) = match (host.state, plan) {
         (HostState::Down, _) => ("it is down: its VMs cannot be moved live".to_owned(), Role::Alarm),
         (HostState::Unknown, _) => ("it does not answer: its VMs cannot be moved live".to_owned(), Role::Warning),
@@ -163,8 +163,8 @@ fn intent(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&Drai
     canvas.put(at.x, at.y, at.width, &text, role);
 }
 
-fn would_leave(plan: &DrainPlanView) -> String {
-    let leaving = plan.moves.iter().filter(|planned| planned.to.is_ok()).count();
+fn would_leave(plan: &DrainPlan) -> String {
+    let leaving = plan.moves.iter().filter(|planned| planned.to.is_some()).count();
     let all = counted(plan.moves.len(), "VM", "VMs");
     let pace = match plan.at_once {
         _ if leaving < 2 => String::new(),
@@ -179,7 +179,7 @@ fn would_leave(plan: &DrainPlanView) -> String {
 }
 
 /// How far it is, who wants it, since when.
-fn progress(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainView, snapshot: &Snapshot) {
+fn progress(canvas: &mut Canvas<'_>, at: Rect, drain: &Drain, snapshot: &Snapshot) {
     let (_, role) = drain_words(drain);
     let right = |x: u16| at.right().saturating_sub(x);
     let by = match (&*drain.by, drain.commanded) {
@@ -196,7 +196,7 @@ fn progress(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainVie
     let x = canvas.put(at.x, at.y, at.width, word, role);
     let columns = (at.width / 5).clamp(5, 20).min(right(x));
     let x = gauge(canvas, x, at.y, columns, drain.moved as f32 / drain.of.max(1) as f32, role);
-    let way = host.vms.iter().filter(|(_, leaving)| leaving.is_some()).count();
+    let way = drain.under_way.len();
     let way = if way > 0 { format!(", {way} on the way") } else { String::new() };
     let stay = if drain.stuck.is_empty() { String::new() } else { format!(", {} not", drain.stuck.len()) };
     let left = format!("  {} of {} have left{way}{stay}", drain.moved, counted(drain.of as usize, "VM", "VMs"));
@@ -205,7 +205,7 @@ fn progress(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, drain: &DrainVie
 }
 
 /// Where each VM goes; why one does not.
-fn moves(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, host: &HostView, plan: &DrainPlanView, top: usize) {
+fn moves(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, host: &HostView, plan: &DrainPlan, top: usize) {
     let rows = usize::from(area.height - 1);
     let top = top.min(plan.moves.len().saturating_sub(rows));
     let shown = || plan.moves.iter().skip(top).take(rows);
@@ -220,21 +220,18 @@ fn moves(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, host: &HostVi
         canvas.put(area.x, y, names, &planned.vm, Role::Text);
         let x = area.x + names + 2;
         let at = Rect::new(x, y, area.right().saturating_sub(x), 1);
-        let stays = host.drain.iter().flat_map(|drain| &drain.stuck).find(|(vm, _)| *vm == planned.vm);
+        let stays = host.drain.iter().flat_map(|drain| &drain.stuck).find(|stuck| stuck.vm == planned.vm);
         let row = snapshot.moving.iter().find(|row| row.name == planned.vm);
         match (row, stays) {
             (Some(row), _) => migrating(canvas, at, row),
-            (None, Some((_, why))) => blocked(canvas, at, why),
+            (None, Some(stuck)) => blocked(canvas, at, &stuck.why),
             (None, None) => one(canvas, at, planned),
         }
     }
 }
 
-fn one(canvas: &mut Canvas<'_>, at: Rect, planned: &PlannedView) {
-    let to = match &planned.to {
-        Ok(to) => to,
-        Err(why) => return blocked(canvas, at, why),
-    };
+fn one(canvas: &mut Canvas<'_>, at: Rect, planned: &PlannedMove) {
+    let Some(to) = &planned.to else { return blocked(canvas, at, planned.why.as_deref().unwrap_or_default()) };
     let x = canvas.line(at.x, at.y, at.width, &[("> ", Role::Moving), (to, Role::Text)]) + 2;
     if let Some(warning) = planned.warnings.first() {
         let more =
@@ -250,12 +247,12 @@ fn blocked(canvas: &mut Canvas<'_>, at: Rect, why: &str) {
     canvas.line(at.x, at.y, at.width, &pieces);
 }
 
-fn takers_names(takers: &[TakerView]) -> u16 {
+fn takers_names(takers: &[Taker]) -> u16 {
     takers.iter().map(|taker| width(&taker.host)).max().unwrap_or(0).max(4) as u16
 }
 
 /// What the hosts that take them have now and would have then.
-fn takers(canvas: &mut Canvas<'_>, area: Rect, takers: &[TakerView]) {
+fn takers(canvas: &mut Canvas<'_>, area: Rect, takers: &[Taker]) {
     let names = takers_names(takers).min(area.width.saturating_sub(TAKERS_REST));
     let x = area.x + names + 2;
     let room = |x: u16| area.right().saturating_sub(x);

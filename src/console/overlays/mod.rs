@@ -49,12 +49,12 @@ fn lines(screen: Screen) -> Vec<HelpLine> {
 
 /// Draws a host's load now and after a move, with a gauge of the load after it. `unknown` stands for a load after it that is
 /// not known.
-fn load_change(canvas: &mut Canvas<'_>, at: Rect, load: Option<f32>, after: Option<f32>, unknown: &str, role: Role) {
+fn load_change(canvas: &mut Canvas<'_>, at: Rect, load: Option<f64>, after: Option<f64>, unknown: &str, role: Role) {
     let Some(now) = load else {
         canvas.put(at.x, at.y, at.width, "not read", Role::Faint);
         return;
     };
-    let x = gauge(canvas, at.x, at.y, 5, after.unwrap_or(now), role);
+    let x = gauge(canvas, at.x, at.y, 5, after.unwrap_or(now) as f32, role);
     canvas.put_right(x, at.y, 5, &percent(now), role);
     let told = after.map_or_else(|| unknown.to_owned(), percent);
     if !told.is_empty() {

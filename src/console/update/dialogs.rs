@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::console::keymap::{Action, is_in_doubt};
 use crate::console::ui::{Overlay, Tone, Ui, UiEffect};
-use crate::core::cluster::Mode;
+use crate::core::cluster::{Mode, Name};
 use crate::core::engine::{Command, Target};
 use crate::core::format::{counted, tame};
 use crate::view::{HostView, MoveOption, Snapshot, UiCommand, Verdict};
@@ -15,7 +15,7 @@ pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
             ui.overlays.pop();
         }
         Some(Overlay::Moves { vm, .. }) => {
-            let vm = Arc::clone(vm);
+            let vm = vm.clone();
             let Some(option) = ui.moves(snapshot).and_then(|(moves, at)| moves.get(at)) else {
                 return ui.say(Tone::Bad, "no destinations yet: the engine has not said them");
             };
@@ -26,7 +26,7 @@ pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
     }
 }
 
-fn ask_move(ui: &mut Ui, vm: &Arc<str>, option: &MoveOption, snapshot: &Snapshot) {
+fn ask_move(ui: &mut Ui, vm: &Name, option: &MoveOption, snapshot: &Snapshot) {
     let blocking = option.gates.iter().find(|gate| gate.verdict == Verdict::Blocks);
     let (Some(to), None) = (&option.to, blocking) else {
         let why = blocking.map_or("there is no such host".to_owned(), |g| format!("{}: {}", g.gate.word(), g.detail));
@@ -136,7 +136,7 @@ pub(super) fn open_drain(ui: &mut Ui, snapshot: &Snapshot) {
     let other = || snapshot.hosts().find(under_way);
     let host = here.filter(|host| host.drain.is_some()).or_else(other).or(here).or_else(|| snapshot.hosts().next());
     match host {
-        Some(host) => ui.overlays.push(Overlay::Drain { host: Arc::clone(&host.name), top: 0 }),
+        Some(host) => ui.overlays.push(Overlay::Drain { host: host.name.clone(), top: 0 }),
         None => ui.say(Tone::Bad, "there is no host"),
     }
 }
@@ -154,10 +154,10 @@ pub(super) fn scroll_drain(
         *top = jump(*top, planned, PAGE);
         return;
     }
-    let names: Vec<&Arc<str>> = snapshot.hosts().map(|host| &host.name).collect();
+    let names: Vec<&Name> = snapshot.hosts().map(|host| &host.name).collect();
     let at = names.iter().position(|name| *name == host).unwrap_or(0);
     if let Some(name) = names.get(jump(at, names.len(), PAGE)) {
-        (*host, *top) = (Arc::clone(name), 0);
+        (*host, *top) = ((*name).clone(), 0);
     }
 }
 
@@ -170,7 +170,7 @@ fn ask_drain(ui: &mut Ui, snapshot: &Snapshot) {
     let Some(plan) = ui.plan(snapshot) else {
         return ui.say(Tone::Bad, "no plan yet: the engine has not said where its VMs would go");
     };
-    let leaving = plan.moves.iter().filter(|planned| planned.to.is_ok()).count();
+    let leaving = plan.moves.iter().filter(|planned| planned.to.is_some()).count();
     let leave = match (leaving, plan.at_once) {
         (0, _) => "no VM leaves it".to_owned(),
         (1, _) => "1 VM leaves it".to_owned(),
@@ -194,10 +194,10 @@ fn ask_drain(ui: &mut Ui, snapshot: &Snapshot) {
 /// Asks before a host takes VMs again: somebody may be about to switch it off.
 pub(super) fn ask_undrain(ui: &mut Ui, snapshot: &Snapshot) {
     let Some((host, drain)) = ui.drained(snapshot).and_then(|host| Some((host, host.drain.as_ref()?))) else { return };
-    let means = match (drain.done, host.vms.iter().any(|(_, leaving)| leaving.is_some())) {
+    let means = match (drain.done, drain.under_way.is_empty()) {
         (true, _) => "it is drained",
-        (false, true) => "its draining ends, what is on its way goes on",
-        (false, false) => "its draining ends",
+        (false, false) => "its draining ends, what is on its way goes on",
+        (false, true) => "its draining ends",
     };
     let question = format!("let {} take VMs again: {means}?", host.name);
     let then = Command::Undrain { host: host.name.to_string() };

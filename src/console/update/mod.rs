@@ -163,7 +163,7 @@ fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
         Some(Overlay::Filter { .. }) | None => {
             let Some(at) = ui.listing.at else { return };
             let at = jump(at, ui.listing.rows.len(), page);
-            ui.selected = ui.listing.rows.get(at).map(|row| Arc::clone(&row.name));
+            ui.selected = ui.listing.rows.get(at).map(|row| row.name.clone());
             ui.listing.at = Some(at);
         }
     }
@@ -201,7 +201,7 @@ fn relist(ui: &mut Ui, snapshot: &Snapshot) {
     let at = kept.or_else(neighbour).or(if rows.is_empty() { None } else { Some(0) });
     // If no row is left, the name is kept: the VM is selected again when the filter is cleared.
     if let Some(row) = at.and_then(|at| rows.get(at)) {
-        ui.selected = Some(Arc::clone(&row.name));
+        ui.selected = Some(row.name.clone());
     } else if snapshot.rows.is_empty() {
         ui.selected = None;
     }
@@ -258,7 +258,7 @@ fn mark(ui: &mut Ui) {
     }
     let Some(at) = ui.listing.at else { return };
     if let Some(row) = ui.listing.rows.get(at + 1) {
-        ui.selected = Some(Arc::clone(&row.name));
+        ui.selected = Some(row.name.clone());
         ui.listing.at = Some(at + 1);
     }
 }

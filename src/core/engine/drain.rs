@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::FAILURE_MEMORY;
 use super::message::{Effect, Route};
+use super::migration::StageKind;
 use super::operate::Said;
 use super::record::{By, Happened, Record};
 use super::reload::CONFIG;
 use super::spread::Given;
 use super::{Engine, host_word};
-use crate::core::cluster::{HostId, HostState, Mode, Span, Timestamp, VmId};
+use crate::core::cluster::{HostId, HostState, Mode, Name, Span, Timestamp, VmId};
 use crate::core::format::{counted, duration};
 
 /// VMs that cannot leave are tried again after this time, even if nothing has changed.
@@ -20,38 +21,68 @@ const TRY_AGAIN: Span = Span::from_secs(30);
 /// Before any instant a clock can show.
 const LONG_AGO: Timestamp = Timestamp::from_millis(i64::MIN);
 
-/// A host that is being emptied, or is kept empty. Fields that are skipped do not survive a restart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A host that is being emptied, or is kept empty. The console shows it, the socket tells it (docs/control.md), and it
+/// outlives a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Drain {
+    /// The host.
+    pub host: Name,
     /// Who wants it: an operator, or `config`.
     pub by: String,
+    /// An operator wants it, and not only the config.
+    pub commanded: bool,
     /// Since when.
     pub since: Timestamp,
-    /// No further VM is moved away for now.
-    pub paused: bool,
     /// VMs on it when the drain began, and those that came later.
-    #[serde(skip)]
     pub of: u32,
     /// VMs that have left it.
     pub moved: u32,
-    /// VMs that cannot leave it at present, and why.
-    #[serde(skip)]
-    pub stuck: Vec<(VmId, String)>,
+    /// No further VM is moved away for now.
+    pub paused: bool,
     /// It is empty.
     pub done: bool,
-    /// An operator wants it, and not only the config.
-    pub commanded: bool,
+    /// An alarm has said that it cannot be drained.
+    pub told: bool,
+    /// VMs on their way.
+    pub under_way: Vec<UnderWay>,
+    /// VMs that cannot leave it at present.
+    pub stuck: Vec<StuckVm>,
+}
+
+/// A VM on its way from a host that is being drained.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// This VM.
+    pub vm: Name,
+    /// To this host.
+    pub to: Name,
+    /// 0 to 100.
+    pub percent: u8,
+    /// The driver's last words; before it has started, the stage's word.
+    pub detail: String,
+}
+
+/// A VM that cannot leave a host that is being drained.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StuckVm {
+    /// This VM.
+    pub vm: Name,
+    /// Why.
+    pub why: String,
+}
+
+/// A drain as the engine goes on with it.
+#[derive(Debug, Clone)]
+pub(super) struct Draining {
+    /// Without the VMs that are under way.
+    pub(super) drain: Drain,
     /// Where its VMs go, as it was shown when it began.
-    #[serde(skip)]
     pub(super) planned: BTreeMap<VmId, HostId>,
     /// VMs whose move an operator aborted, and until when they are left alone.
-    #[serde(skip)]
     pub(super) spared: BTreeMap<VmId, Timestamp>,
     /// Since when no VM moves although some should.
-    #[serde(skip)]
-    pub(super) stuck_since: Option<Timestamp>,
-    /// An alarm has said that it cannot be drained.
-    pub(super) told: bool,
+    stuck_since: Option<Timestamp>,
 }
 
 /// The result of one round of moving VMs away.
@@ -74,29 +105,42 @@ enum Stays {
 }
 
 impl Engine {
-    /// The drain of a host; `None`: it takes VMs.
-    pub fn drain(&self, host: HostId) -> Option<&Drain> {
-        self.drains.get(&host)
+    /// The drain of a host, as things are; `None`: it takes VMs.
+    pub fn drain(&self, host: HostId) -> Option<Drain> {
+        let drain = self.drains.get(&host)?.drain.clone();
+        let leaving = self.migrations.values().filter(|migration| migration.route.from == host);
+        let under_way = leaving.map(|migration| UnderWay {
+            vm: self.cluster.vm(migration.route.vm).name.clone(),
+            to: self.cluster.host(migration.route.to).name.clone(),
+            percent: migration.percent,
+            detail: match migration.stage() {
+                stage @ (StageKind::Preflight | StageKind::Journal) => stage.word().to_owned(),
+                StageKind::Running | StageKind::Confirming | StageKind::Unknown => migration.detail.clone(),
+            },
+        });
+        Some(Drain { under_way: under_way.collect(), ..drain })
     }
 
-    /// Every host that is being emptied or kept empty, in the order of their ids.
+    /// Every host that is being emptied or kept empty, in the order of their ids; without the VMs that are under way.
     pub fn drains(&self) -> impl Iterator<Item = (HostId, &Drain)> {
-        self.drains.iter().map(|(host, drain)| (*host, drain))
+        self.drains.iter().map(|(host, draining)| (*host, &draining.drain))
     }
 
     fn host_id(&self, name: &str) -> Result<HostId, String> {
         self.cluster.host_named(name).ok_or_else(|| format!("there is no host {name}"))
     }
 
-    fn drain_of(&mut self, name: &str) -> Result<(HostId, &mut Drain), String> {
+    fn drain_of(&mut self, name: &str) -> Result<(HostId, &mut Draining), String> {
         let host = self.host_id(name)?;
-        let drain = self.drains.get_mut(&host).ok_or_else(|| format!("{name} is not being drained"))?;
-        Ok((host, drain))
+        let draining = self.drains.get_mut(&host).ok_or_else(|| format!("{name} is not being drained"))?;
+        Ok((host, draining))
     }
 
     pub(super) fn begin_drain(&mut self, now: Timestamp, by: &str, name: &str) -> Said {
         let host = self.host_id(name)?;
-        if let Some(drain) = self.drains.get(&host).filter(|drain| drain.commanded) {
+        let before = self.drains.get(&host).map(|draining| &draining.drain);
+        let moved = before.map_or(0, |drain| drain.moved);
+        if let Some(drain) = before.filter(|drain| drain.commanded) {
             let is = if drain.done { "drained" } else { "being drained" };
             return Err(format!("{name} is {is} already"));
         }
@@ -104,17 +148,18 @@ impl Engine {
             HostState::Up | HostState::Draining => {}
             state => return Err(format!("{name} is {}: its VMs cannot be moved live", host_word(state))),
         }
-        let moved = self.drains.get(&host).map_or(0, |drain| drain.moved);
-        let moves = self.drain_plan(host, now).moves;
-        let planned = moves.iter().filter_map(|planned| Some((planned.vm, *planned.to.as_ref().ok()?))).collect();
-        let begun = Drain { moved, planned, commanded: true, ..Drain::begun(by, now) };
-        self.drains.insert(host, begun);
+        let (assigned, _) = self.assign(host, now);
+        let planned = assigned.into_iter().filter_map(|(vm, to)| Some((vm, to.ok()?))).collect();
+        let host_name = self.cluster.host(host).name.clone();
+        let drain =
+            Drain { host: host_name, by: by.to_owned(), commanded: true, since: now, moved, ..Drain::default() };
+        self.drains.insert(host, Draining { planned, ..Draining::of(drain) });
         self.look_at_drains();
         Ok(format!("{name}: draining, {} to leave it", in_vms(self.hosts[host.index()].vms)))
     }
 
     pub(super) fn end_drain(&mut self, name: &str) -> Said {
-        let (host, drain) = self.drain_of(name)?;
+        let (host, Draining { drain, .. }) = self.drain_of(name)?;
         let (moved, left) = (drain.moved, drain.of.saturating_sub(drain.moved));
         if self.cluster.host(host).draining {
             return Err(format!(
@@ -126,7 +171,7 @@ impl Engine {
     }
 
     pub(super) fn pause_drain(&mut self, name: &str) -> Said {
-        let (_, drain) = self.drain_of(name)?;
+        let (_, Draining { drain, .. }) = self.drain_of(name)?;
         if drain.done {
             return Err(format!("{name} is drained already"));
         }
@@ -137,11 +182,11 @@ impl Engine {
     }
 
     pub(super) fn resume_drain(&mut self, name: &str) -> Said {
-        let (_, drain) = self.drain_of(name)?;
+        let (_, Draining { drain, spared, .. }) = self.drain_of(name)?;
         if !std::mem::replace(&mut drain.paused, false) {
             return Err(format!("{name}: its draining is not paused"));
         }
-        drain.spared.clear();
+        spared.clear();
         self.look_at_drains();
         Ok(format!("{name}: draining goes on"))
     }
@@ -162,7 +207,7 @@ impl Engine {
 
     /// Counts a VM that has left a host.
     pub(super) fn has_left(&mut self, before: HostId, host: HostId) {
-        if let Some(drain) = self.drains.get_mut(&before).filter(|_| before != host) {
+        if let Some(Draining { drain, .. }) = self.drains.get_mut(&before).filter(|_| before != host) {
             drain.moved += 1;
         }
         self.look_at_drains();
@@ -170,8 +215,8 @@ impl Engine {
 
     /// Leaves a VM alone for a while, because an operator aborted its move.
     pub(super) fn spare(&mut self, now: Timestamp, route: Route) {
-        if let Some(drain) = self.drains.get_mut(&route.from) {
-            drain.spared.insert(route.vm, now + FAILURE_MEMORY);
+        if let Some(draining) = self.drains.get_mut(&route.from) {
+            draining.spared.insert(route.vm, now + FAILURE_MEMORY);
         }
     }
 
@@ -188,8 +233,9 @@ impl Engine {
                 .vm_ids()
                 .filter(|vm| self.live(*vm).host == host)
                 .partition(|vm| self.live(*vm).transient.migration.is_some());
-            let sent = if self.drains[&host].paused { Sent::default() } else { self.send(now, host, &staying, out) };
-            if !self.drains[&host].paused && !staying.is_empty() {
+            let sent =
+                if self.drains[&host].drain.paused { Sent::default() } else { self.send(now, host, &staying, out) };
+            if !self.drains[&host].drain.paused && !staying.is_empty() {
                 self.drains_at = now + TRY_AGAIN;
             }
             let is_under_way = !leaving.is_empty() || sent.any || sent.waits;
@@ -210,11 +256,12 @@ impl Engine {
                 None if says => {
                     format!("{name} is draining: its VMs stay in mode {}; D moves them away", self.cluster.mode.word())
                 }
-                Some(drain) if !says && !drain.commanded => format!("{name} takes VMs again"),
+                Some(Draining { drain, .. }) if !says && !drain.commanded => format!("{name} takes VMs again"),
                 _ => continue,
             };
             if says {
-                self.drains.insert(host, Drain::begun(CONFIG, now));
+                let drain = Drain { host: name.clone(), by: CONFIG.to_owned(), since: now, ..Drain::default() };
+                self.drains.insert(host, Draining::of(drain));
             } else {
                 self.drains.remove(&host);
             }
@@ -242,26 +289,26 @@ impl Engine {
     /// The destination of a VM: the planned one, if it still takes the VM.
     fn way_out(&mut self, now: Timestamp, vm: VmId, host: HostId, staying: &[VmId]) -> Result<HostId, Stays> {
         self.can_leave(vm).map_err(Stays::Stuck)?;
-        let drain = &self.drains[&host];
-        if !drain.commanded && self.mode(vm) != Mode::Auto {
+        let draining = &self.drains[&host];
+        if !draining.drain.commanded && self.mode(vm) != Mode::Auto {
             return Err(Stays::Meant(format!("mode {}: an operator moves it", self.mode(vm).word())));
         }
-        if let Some(until) = drain.spared.get(&vm).filter(|until| **until > now) {
+        if let Some(until) = draining.spared.get(&vm).filter(|until| **until > now) {
             return Err(Stays::Meant(format!("aborted by an operator, again in {}", duration(until.since(now)))));
         }
-        let planned = drain.planned.get(&vm).copied();
+        let planned = draining.planned.get(&vm).copied();
         if let Some(to) = planned.filter(|to| self.eligible(vm, *to, 0, now).is_ok()) {
             return Ok(to);
         }
         let mut given = Given::new();
         for other in staying.iter().filter(|other| **other != vm && self.live(**other).transient.migration.is_none()) {
-            if let Some(to) = drain.planned.get(other) {
+            if let Some(to) = draining.planned.get(other) {
                 *given.entry(*to).or_default() += 1;
             }
         }
         let to = self.refuge(vm, &given, now);
-        if let (Ok(to), Some(drain)) = (&to, self.drains.get_mut(&host)) {
-            drain.planned.insert(vm, *to);
+        if let (Ok(to), Some(draining)) = (&to, self.drains.get_mut(&host)) {
+            draining.planned.insert(vm, *to);
         }
         to.map_err(Stays::Stuck)
     }
@@ -277,9 +324,13 @@ impl Engine {
         let (name, vms) = (self.host_name(host).to_owned(), self.hosts[host.index()].vms);
         let is_done = vms == 0 && self.incoming(host) == 0;
         let alarm = self.cannot_be_drained(&name, &stays);
-        let Some(drain) = self.drains.get_mut(&host) else { return };
+        let stuck = stays
+            .into_iter()
+            .map(|(vm, Stays::Stuck(why) | Stays::Meant(why))| StuckVm { vm: self.cluster.vm(vm).name.clone(), why });
+        let stuck = stuck.collect();
+        let Some(Draining { drain, stuck_since, .. }) = self.drains.get_mut(&host) else { return };
         drain.of = drain.moved + vms;
-        drain.stuck = stays.into_iter().map(|(vm, Stays::Stuck(why) | Stays::Meant(why))| (vm, why)).collect();
+        drain.stuck = stuck;
         if is_done && !drain.done {
             drain.told = false;
             let text = format!("{name} drained: {} moved, 0 left", in_vms(drain.moved));
@@ -288,11 +339,11 @@ impl Engine {
         }
         drain.done = is_done;
         let Some(text) = alarm.filter(|_| !is_under_way) else {
-            drain.stuck_since = None;
+            *stuck_since = None;
             return;
         };
         // Hosts may not have answered yet after a start, and a short outage ends by itself.
-        let since = *drain.stuck_since.get_or_insert(now);
+        let since = *stuck_since.get_or_insert(now);
         if now.since(since) >= TRY_AGAIN && !drain.told {
             drain.told = true;
             self.alarm(now, None, text, out);
@@ -328,27 +379,15 @@ impl Engine {
 }
 
 impl Drain {
-    /// What survives a restart.
+    /// What outlives a restart: where its VMs are is found out anew.
     pub(super) fn kept(&self) -> Self {
-        let Self { paused, moved, done, commanded, told, .. } = *self;
-        Self { paused, moved, done, commanded, told, ..Self::begun(&self.by, self.since) }
+        Self { of: 0, stuck: Vec::new(), ..self.clone() }
     }
+}
 
-    pub(super) fn begun(by: &str, now: Timestamp) -> Self {
-        Self {
-            by: by.to_owned(),
-            since: now,
-            paused: false,
-            of: 0,
-            moved: 0,
-            stuck: Vec::new(),
-            done: false,
-            commanded: by != CONFIG,
-            planned: BTreeMap::new(),
-            spared: BTreeMap::new(),
-            stuck_since: None,
-            told: false,
-        }
+impl Draining {
+    pub(super) const fn of(drain: Drain) -> Self {
+        Self { drain, planned: BTreeMap::new(), spared: BTreeMap::new(), stuck_since: None }
     }
 }
 

@@ -41,15 +41,7 @@ pub struct KeptCluster {
     pub alarms: Vec<(Timestamp, Option<Name>, String)>,
     /// Hosts that are being drained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drains: Vec<KeptDrain>,
-}
-
-/// A host that is being drained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptDrain {
-    pub(super) host: Name,
-    #[serde(flatten)]
-    pub(super) drain: Drain,
+    pub drains: Vec<Drain>,
 }
 
 impl Kept {
@@ -95,9 +87,7 @@ impl Engine {
         let alarms = self.alarms.iter().map(|(at, vm, text)| (*at, vm.map(name), text.clone())).collect();
         let (says, is) = (self.config_mode, self.cluster.mode);
         let mode = (is < says).then_some((says, is));
-        let drains = self.drains.iter();
-        let drains =
-            drains.map(|(id, drain)| KeptDrain { host: self.cluster.host(*id).name.clone(), drain: drain.kept() });
+        let drains = self.drains().map(|(_, drain)| drain.kept());
         KeptCluster { alive: now, last_id: self.last_id, mode, alarms, drains: drains.collect() }
     }
 

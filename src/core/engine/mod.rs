@@ -49,16 +49,17 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, Name, RequestId, Span, Timestamp, VmId};
 use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
-pub use drain::Drain;
+use drain::Draining;
+pub use drain::{Drain, StuckVm, UnderWay};
 pub use gates::Ask;
-pub use kept::{Kept, KeptCluster, KeptDrain};
+pub use kept::{Kept, KeptCluster};
 pub use memory::{Hold, HoldCause, HostLive, Readings, VmMemory, Waiting};
 pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
 pub use migration::{Deadlines, InFlight, Migration, StageKind};
 pub use observe::BASELINE;
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 pub(in crate::core) use reload::Names;
-pub use spread::{DrainPlan, DrainedTo, PlannedMove};
+pub use spread::{DrainPlan, PlannedMove, Taker};
 use timers::{Timer, Timers};
 pub use why::reason_of;
 
@@ -77,7 +78,7 @@ pub struct Engine {
     vms: Vec<VmMemory>,
     hosts: Vec<HostLive>,
     migrations: BTreeMap<RequestId, Migration>,
-    drains: BTreeMap<HostId, Drain>,
+    drains: BTreeMap<HostId, Draining>,
     deadlines: Deadlines,
     /// When drains continue next.
     drains_at: Timestamp,

@@ -110,13 +110,14 @@ impl Engine {
     /// Goes on with drains. Where their VMs go is planned anew.
     fn carry_drains(&mut self, now: Timestamp, names: &Names) {
         let drains = std::mem::take(&mut self.drains);
-        for (host, mut drain) in drains {
+        for (host, mut draining) in drains {
             if let Some(host) = names.hosts[host.index()] {
                 let known = |vm: VmId| names.vms[vm.index()];
-                drain.spared = drain.spared.iter().filter_map(|(vm, until)| Some((known(*vm)?, *until))).collect();
-                drain.planned.clear();
-                drain.stuck.clear();
-                self.drains.insert(host, drain);
+                draining.spared =
+                    draining.spared.iter().filter_map(|(vm, until)| Some((known(*vm)?, *until))).collect();
+                draining.planned.clear();
+                draining.drain.stuck.clear();
+                self.drains.insert(host, draining);
             }
         }
         self.drains_at = now;

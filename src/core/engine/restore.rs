@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::kept::{Kept, KeptCluster, KeptDrain};
+use super::drain::{Drain, Draining};
+use super::kept::{Kept, KeptCluster};
 use super::memory::{Location, Readings};
 use super::message::Effect;
 use super::record::{Happened, Record};
@@ -77,11 +78,11 @@ impl Engine {
     }
 
     /// Goes on with drains, except those that only the config wanted and no longer wants.
-    fn go_on_draining_as(&mut self, now: Timestamp, kept: Vec<KeptDrain>, ids: &Ids<'_>) {
-        for KeptDrain { host, drain } in kept {
+    fn go_on_draining_as(&mut self, now: Timestamp, kept: Vec<Drain>, ids: &Ids<'_>) {
+        for drain in kept {
             let still = |host: &HostId| drain.commanded || self.cluster.host(*host).draining;
-            if let Some(host) = ids.host(&host).filter(still) {
-                self.drains.insert(host, drain);
+            if let Some(host) = ids.host(&drain.host).filter(still) {
+                self.drains.insert(host, Draining::of(drain));
                 self.drains_at = now;
             }
         }

@@ -2,47 +2,58 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Engine;
 use super::destination::none_would;
 use super::drain::in_vms;
 use super::gates::Ask;
 use super::message::Target;
 use super::record::Gate;
-use crate::core::cluster::{Array, HostId, Pick, Timestamp, VmId};
+use crate::core::cluster::{Array, HostId, HostState, Name, Pick, Timestamp, VmId};
 use crate::core::format::percent;
 
 /// The plan avoids a load above this if another host can take the VM.
 const OVERLOAD: f64 = 0.9;
 
-/// What draining a host would mean, as things are.
-#[derive(Debug, Clone, PartialEq)]
+/// What draining a host would mean, as things are. The console shows it, and the socket answers with it (docs/control.md).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DrainPlan {
     /// The host to be drained.
-    pub host: HostId,
+    pub host: Name,
+    /// It is being drained already.
+    pub draining: bool,
     /// Its VMs, in the order in which they would leave.
     pub moves: Vec<PlannedMove>,
     /// The hosts that would take them, in the order of their ids.
-    pub hosts: Vec<DrainedTo>,
+    pub hosts: Vec<Taker>,
     /// What an operator should know before confirming: hosts that would be overloaded, VMs that would stay.
     pub warnings: Vec<String>,
+    /// Hosts of its array that have not answered yet, itself too: the plan may change when they do.
+    pub unheard: Vec<Name>,
+    /// VMs that may leave it at the same time.
+    #[serde(default)]
+    pub at_once: u32,
 }
 
 /// One VM of a host that is to be drained.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PlannedMove {
     /// This VM.
-    pub vm: VmId,
-    /// Where it would go, or why nowhere.
-    pub to: Result<HostId, String>,
+    pub vm: Name,
+    /// Where it would go; `None`: nowhere.
+    pub to: Option<Name>,
+    /// Why it would go nowhere.
+    pub why: Option<String>,
     /// Gates that would stop its policy but only warn an operator.
     pub warnings: Vec<String>,
 }
 
 /// A host that would take VMs of a drained one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DrainedTo {
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Taker {
     /// This host.
-    pub host: HostId,
+    pub host: Name,
     /// VMs there now.
     pub vms: u32,
     /// VMs there afterwards, including those on their way now.
@@ -60,36 +71,61 @@ pub struct DrainedTo {
 /// How many VMs the plan has assigned to each host so far.
 pub(super) type Given = BTreeMap<HostId, u32>;
 
+/// A VM, and where it would go, or why nowhere.
+type Assigned = (VmId, Result<HostId, String>);
+
 impl Engine {
     /// What draining a host would mean, as things are. Nothing is done.
     pub fn drain_plan(&self, host: HostId, now: Timestamp) -> DrainPlan {
-        let mut given = Given::new();
-        let (mut moves, mut on_their_way) = (Vec::new(), Vec::new());
+        let (cluster, (assigned, given)) = (&self.cluster, self.assign(host, now));
+        let name = |host: HostId| cluster.host(host).name.clone();
+        let moves = assigned.into_iter().map(|(vm, to)| PlannedMove {
+            vm: cluster.vm(vm).name.clone(),
+            warnings: to.as_ref().map_or_else(|_| Vec::new(), |to| self.warnings(vm, *to, now)),
+            to: to.as_ref().ok().map(|to| name(*to)),
+            why: to.err(),
+        });
+        let moves: Vec<_> = moves.collect();
+        let hosts: Vec<_> = given.iter().map(|(to, n)| self.taker(host, *to, *n)).collect();
+        let array = cluster.array_of(host);
+        let unheard = array.ring.iter().chain(&array.base).filter(|id| self.host_state(**id) == HostState::Unknown);
+        DrainPlan {
+            host: name(host),
+            draining: self.drains.contains_key(&host),
+            warnings: plan_warnings(&moves, &hosts),
+            moves,
+            hosts,
+            unheard: unheard.map(|id| name(*id)).collect(),
+            at_once: cluster.limits.at_once.min(cluster.limits.at_once_per_host),
+        }
+    }
+
+    /// Where each VM of a host goes, or why nowhere, in the order in which they leave; and how many each other host gets.
+    pub(super) fn assign(&self, host: HostId, now: Timestamp) -> (Vec<Assigned>, Given) {
+        let (mut given, mut assigned) = (Given::new(), Vec::new());
+        let mut on_their_way = Vec::new();
         for vm in self.vm_ids().filter(|vm| self.live(*vm).host == host) {
             if let Some(migration) = self.migration(vm) {
                 on_their_way.push(migration.route.to);
-                let warnings = vec!["it is on its way already".to_owned()];
-                moves.push(PlannedMove { vm, to: Ok(migration.route.to), warnings });
+                assigned.push((vm, Ok(migration.route.to)));
                 continue;
             }
             let to = self.promised(vm, host, &given, now).map_or_else(|| self.refuge(vm, &given, now), Ok);
             if let Ok(to) = to {
                 *given.entry(to).or_default() += 1;
             }
-            let warnings = to.as_ref().map_or_else(|_| Vec::new(), |to| self.warnings(vm, *to, now));
-            moves.push(PlannedMove { vm, to, warnings });
+            assigned.push((vm, to));
         }
+        // They are counted as incoming already.
         for to in on_their_way {
             given.entry(to).or_default();
         }
-        let hosts: Vec<_> = given.iter().map(|(to, n)| self.drained_to(host, *to, *n)).collect();
-        let warnings = self.plan_warnings(&moves, &hosts);
-        DrainPlan { host, moves, hosts, warnings }
+        (assigned, given)
     }
 
     /// The destination that a drain under way has planned for a VM, if it still takes the VM.
     fn promised(&self, vm: VmId, from: HostId, given: &Given, now: Timestamp) -> Option<HostId> {
-        let to = *self.drain(from)?.planned.get(&vm)?;
+        let to = *self.drains.get(&from)?.planned.get(&vm)?;
         let room = given.get(&to).copied().unwrap_or(0);
         (self.can_leave(vm).is_ok() && self.eligible(vm, to, room, now).is_ok()).then_some(to)
     }
@@ -143,32 +179,32 @@ impl Engine {
     }
 
     fn warnings(&self, vm: VmId, to: HostId, now: Timestamp) -> Vec<String> {
+        if self.migration(vm).is_some() {
+            return vec!["it is on its way already".to_owned()];
+        }
         let ask = Ask::Operator(Target::Host(self.cluster.host(to).name.to_string()));
         let warns = [Gate::Quality, Gate::Schedule, Gate::Hold, Gate::Flapping, Gate::Cooldown];
         let shut = self.assess(vm, &ask, now).into_iter().filter(|(gate, _)| warns.contains(gate));
         shut.filter_map(|(gate, why)| Some(format!("{}: {}", gate.word(), why?))).collect()
     }
 
-    fn drained_to(&self, from: HostId, host: HostId, given: u32) -> DrainedTo {
+    fn taker(&self, from: HostId, host: HostId, given: u32) -> Taker {
         let live = self.host(host);
-        let capacity = self.cluster.host(host).capacity;
+        let described = self.cluster.host(host);
+        let (name, capacity) = (described.name.clone(), described.capacity);
         let vms_after = live.vms + self.incoming(host) + given;
         let load_after = self.load_with(from, host, given + self.incoming(host));
         let overloaded =
             load_after.is_some_and(|load| load > OVERLOAD) || capacity.is_some_and(|capacity| vms_after > capacity);
-        DrainedTo { host, vms: live.vms, vms_after, capacity, load: live.load, load_after, overloaded }
+        Taker { host: name, vms: live.vms, vms_after, capacity, load: live.load, load_after, overloaded }
     }
+}
 
-    fn plan_warnings(&self, moves: &[PlannedMove], hosts: &[DrainedTo]) -> Vec<String> {
-        let overloaded = hosts.iter().filter(|to| to.overloaded).map(|to| {
-            let name = &self.cluster.host(to.host).name;
-            let load = to.load_after.map_or_else(String::new, |load| format!(", {} load", percent(load)));
-            format!("{name} would have too much: {}{load}", in_vms(to.vms_after))
-        });
-        let staying = moves.iter().filter_map(|planned| {
-            let why = planned.to.as_ref().err()?;
-            Some(format!("{} stays: {why}", self.cluster.vm(planned.vm).name))
-        });
-        overloaded.chain(staying).collect()
-    }
+fn plan_warnings(moves: &[PlannedMove], hosts: &[Taker]) -> Vec<String> {
+    let overloaded = hosts.iter().filter(|to| to.overloaded).map(|to| {
+        let load = to.load_after.map_or_else(String::new, |load| format!(", {} load", percent(load)));
+        format!("{} would have too much: {}{load}", to.host, in_vms(to.vms_after))
+    });
+    let staying = moves.iter().filter_map(|planned| Some(format!("{} stays: {}", planned.vm, planned.why.as_ref()?)));
+    overloaded.chain(staying).collect()
 }

@@ -5,7 +5,6 @@
 //! socket. Everything that is said is bounded, and nobody waits for somebody who does not answer.
 
 mod client;
-mod plan;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -13,10 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::core::engine::Command;
+use crate::core::engine::{Command, Drain, DrainPlan};
 
 pub use client::{Caller, Unreached};
-pub use plan::{Plan, PlannedMove, Progress, Stays, Taker, Travels};
 pub use server::Server;
 
 /// What is asked, on one line.
@@ -65,12 +63,12 @@ pub enum Reply {
     /// What draining a host would mean.
     Plan {
         /// In names.
-        plan: Plan,
+        plan: DrainPlan,
     },
     /// How far the draining of a host is.
     Progress {
         /// In names.
-        progress: Progress,
+        progress: Drain,
     },
 }
 
@@ -153,7 +151,7 @@ mod tests {
         let line = serde_json::to_string(&done).unwrap();
         assert_eq!(line, r#"{"ok":true,"text":"well"}"#);
         assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), done);
-        let progress = Progress { host: "mln1".to_owned(), of: 3, moved: 1, ..Progress::default() };
+        let progress = Drain { host: "mln1".into(), of: 3, moved: 1, ..Drain::default() };
         let reply = Reply::Progress { progress };
         assert_eq!(serde_json::from_str::<Reply>(&serde_json::to_string(&reply).unwrap()).unwrap(), reply);
     }

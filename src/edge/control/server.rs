@@ -16,7 +16,8 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::{Ask, Call, Progress, Reply, Request, Subject, beside, short};
+use super::{Ask, Call, Reply, Request, Subject, beside, short};
+use crate::core::engine::Drain;
 use crate::core::format::counted;
 use crate::core::format::is_hostile;
 
@@ -187,8 +188,8 @@ async fn follow(line: &mut Line, calls: &Sender<Call>, host: String) {
     }
 }
 
-fn drained(progress: &Progress) -> String {
-    let Progress { host, moved, .. } = progress;
+fn drained(progress: &Drain) -> String {
+    let Drain { host, moved, .. } = progress;
     let vms = counted(*moved as usize, "VM has", "VMs have");
     format!("{host} is drained: {vms} left it; it takes none until it is released")
 }

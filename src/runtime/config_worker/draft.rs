@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::file::{ConfigFile, Refusal, Written};
 use super::past::CachedReader;
 use super::{ConfigAnswer, Edited, Save};
-use crate::core::cluster::{Span, Timestamp, VmId};
+use crate::core::cluster::{Name, Span, Timestamp, VmId};
 use crate::core::insight::{ComparedSide, Comparison, Prices, Recording};
 use crate::core::policy::Settings;
 use crate::core::scanner::key_and_value;
@@ -23,7 +23,7 @@ pub(super) struct Drafts {
 
 /// What stays the same while the operator types.
 struct Open {
-    vms: Vec<Arc<str>>,
+    vms: Vec<Name>,
     /// The block at the beginning of the draft.
     base: Arc<Block>,
     /// Each VM's samples, and what its present settings would have done with them.
@@ -176,7 +176,7 @@ fn refused(draft: &Draft, block: Arc<Block>, why: Refusal) -> DraftView {
 }
 
 /// The policies of VMs as the file has them now.
-fn settings_of(file: &ConfigFile, vms: &[Arc<str>]) -> Vec<Settings> {
+fn settings_of(file: &ConfigFile, vms: &[Name]) -> Vec<Settings> {
     let Some(config) = file.config() else { return Vec::new() };
     vms.iter().filter_map(|vm| config.cluster.vm_named(vm)).map(|vm| config.cluster.vm(vm).policy.clone()).collect()
 }
@@ -188,7 +188,7 @@ fn prices(file: &ConfigFile, vm: &str) -> Prices {
 }
 
 /// One VM's block; for several VMs, the keys that are written the same in all of them.
-fn block(file: &ConfigFile, vms: &[Arc<str>]) -> Result<Block, Refusal> {
+fn block(file: &ConfigFile, vms: &[Name]) -> Result<Block, Refusal> {
     let mut blocks = file.blocks(vms)?.into_iter();
     let first = blocks.next().ok_or("no VM was named")?;
     let others: Vec<Block> = blocks.collect();
@@ -203,9 +203,9 @@ fn block(file: &ConfigFile, vms: &[Arc<str>]) -> Result<Block, Refusal> {
         texts.iter().all(|text| text.lines().any(|other| key_and_value(other) == mine))
     };
     let text: String = first.text.lines().filter(same).flat_map(|line| [line, "\n"]).collect();
-    let meant: HashSet<&Arc<str>> = vms.iter().collect();
+    let meant: HashSet<&Name> = vms.iter().collect();
     let mut shared: Vec<Arc<str>> = Vec::new();
-    let mut touched: Vec<Arc<str>> = Vec::new();
+    let mut touched: Vec<Name> = Vec::new();
     for block in [&first].into_iter().chain(&others) {
         shared.extend(block.shared.clone().filter(|name| !shared.contains(name)));
         touched.extend(block.others.iter().filter(|vm| !meant.contains(vm)).cloned());
@@ -388,7 +388,7 @@ mod tests {
     }
 
     fn draft(text: Option<&str>) -> Draft {
-        let vms = vec![Arc::from("db")];
+        let vms = vec!["db".into()];
         Draft { seq: 1, vms, text: text.map(str::to_owned), scope: Scope::Block, span: Span::from_hours(24) }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Changed, ConfigAnswer, ConfigInputs, Edited};
-use crate::core::cluster::{Cluster, VmId};
+use crate::core::cluster::{Cluster, Name, VmId};
 use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
 use crate::core::simulation::Plan;
@@ -84,15 +84,15 @@ impl ConfigFile {
     }
 
     /// The VMs' policy blocks. If VMs share a block, the first of them lists the others.
-    pub(super) fn blocks(&self, vms: &[Arc<str>]) -> Result<Vec<Block>, Refusal> {
+    pub(super) fn blocks(&self, vms: &[Name]) -> Result<Vec<Block>, Refusal> {
         let names: Vec<&str> = vms.iter().map(|vm| &**vm).collect();
-        let block = |(found, vm): (Option<config::PolicyBlock>, &Arc<str>)| {
+        let block = |(found, vm): (Option<config::PolicyBlock>, &Name)| {
             let found = found.ok_or_else(|| format!("{vm} has no policy in {}", self.file_name()))?;
             Ok(Block {
                 text: Arc::from(found.text.as_str()),
                 place: Arc::from(format!("{}:{}", self.file_name(), found.line)),
                 shared: found.shared.as_deref().map(Arc::from),
-                others: found.others.iter().map(|name| Arc::from(name.as_str())).collect(),
+                others: found.others.iter().map(|name| name.as_str().into()).collect(),
             })
         };
         config::blocks_of(self.text(), &names).into_iter().zip(vms).map(block).collect()
@@ -346,7 +346,7 @@ mod tests {
     }
 
     fn nudge(file: &mut ConfigFile, value: f64) -> ConfigAnswer {
-        let vm = Arc::from(file.config().expect("a config").cluster.vms[0].name.as_str());
+        let vm = file.config().expect("a config").cluster.vms[0].name.clone();
         file.nudge(&SetValue { vms: vec![vm], scope: Scope::Block, field: Field::Threshold, value })
     }
 

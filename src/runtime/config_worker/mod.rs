@@ -21,7 +21,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-use crate::core::cluster::{Cluster, Timestamp};
+use crate::core::cluster::{Cluster, Name, Timestamp};
 use crate::core::engine::{Change, ConfigChange};
 use crate::core::simulation::Plan;
 use crate::edge::config::{self, Config, Watch};
@@ -40,7 +40,7 @@ const ANSWERS: usize = 64;
 /// A question.
 pub enum Question {
     /// A VM's past, up to now.
-    Past(Arc<str>, PastAsk, Timestamp),
+    Past(Name, PastAsk, Timestamp),
     /// What was done, up to now.
     Activity(ActivityAsk, Timestamp),
     /// Check this draft, with a what-if up to now.

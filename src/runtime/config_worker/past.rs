@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::file::{ConfigFile, Refusal};
-use crate::core::cluster::{Span, Timestamp};
+use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::engine::{Happened, Phase, Record};
 use crate::core::insight::{self, Activity, Entry, RecordedMove, Recording, SettingsFrom, activity};
 use crate::edge::history::{HistoryError, Order, Reader};
@@ -84,7 +84,7 @@ impl CachedReader {
     }
 
     /// A VM's past.
-    pub(super) fn past(&mut self, file: &ConfigFile, vm: Arc<str>, ask: PastAsk, now: Timestamp) -> Past {
+    pub(super) fn past(&mut self, file: &ConfigFile, vm: Name, ask: PastAsk, now: Timestamp) -> Past {
         let to = ask.end.unwrap_or(now);
         let mut past = empty(vm, ask, to);
         past.longest_step = longest_step(file, &past);
@@ -96,7 +96,7 @@ impl CachedReader {
 
     fn fill(&mut self, past: &mut Past, now: Timestamp) -> Read<()> {
         let (from, to, columns) = (past.from, past.to, usize::from(past.ask.columns));
-        let (vm, reader) = (Arc::clone(&past.vm), self.reader()?);
+        let (vm, reader) = (past.vm.clone(), self.reader()?);
         past.begins = reader.reach(&vm).map_err(said)?.map(|(oldest, _)| oldest);
         let until = to + Span::from_millis(1);
         let entries: Vec<Entry> = reader.readings(&vm, from, until).map_err(said)?;
@@ -127,7 +127,7 @@ fn newest(reader: &Reader, vm: Option<&str>, from: Timestamp, to: Timestamp) -> 
     Ok(told)
 }
 
-fn empty(vm: Arc<str>, ask: PastAsk, to: Timestamp) -> Past {
+fn empty(vm: Name, ask: PastAsk, to: Timestamp) -> Past {
     Past {
         vm,
         ask,
@@ -178,7 +178,7 @@ fn bounds(from: &SettingsFrom) -> BoundsFrom {
 
 fn mark(told: &Record) -> Option<Mark> {
     let kind = match &told.what {
-        Happened::Migration { phase: Phase::Confirmed, to, .. } => MarkKind::Moved(to.clone().into()),
+        Happened::Migration { phase: Phase::Confirmed, to, .. } => MarkKind::Moved(to.clone()),
         Happened::Edit { .. } => MarkKind::Edited,
         _ => return None,
     };
@@ -188,7 +188,7 @@ fn mark(told: &Record) -> Option<Mark> {
 fn moved(moved: RecordedMove) -> PastMove {
     let took = moved.took();
     let RecordedMove { id, from, to, by, phase, ended, detail, .. } = moved;
-    PastMove { at: ended, id: id.0, from: from.into(), to: to.into(), by, phase, took, detail }
+    PastMove { at: ended, id: id.0, from, to, by, phase, took, detail }
 }
 
 /// Newest first.

@@ -79,7 +79,7 @@ impl Stage {
     /// A snapshot with the details of a VM.
     fn look(&mut self, vm: &str) -> Arc<Snapshot> {
         self.publisher.set_look(Subscription {
-            vm: Some(Arc::from(vm)),
+            vm: Some(vm.into()),
             window: Span::from_hours(1),
             moves: false,
             ..Subscription::default()
@@ -148,7 +148,7 @@ fn a_vm_that_moves_is_on_one_host_and_its_arrival_is_marked() {
         .map(|host| &*host.name)
         .collect();
     assert_eq!(at, ["mln4"]);
-    assert_eq!(kinds(&there), [MarkKind::Moved(Arc::from("mln4"))]);
+    assert_eq!(kinds(&there), [MarkKind::Moved("mln4".into())]);
     assert_eq!((there.totals.moving, there.totals.moves_last_hour), (0, 1));
 }
 
@@ -274,14 +274,14 @@ fn what_draining_a_host_would_mean_is_said_only_while_it_is_asked() {
     stage.run_until(Span::from_mins(1));
     assert!(stage.snapshot().drain.is_none());
     let here = stage.engine_host.engine().live(NII3).host();
-    let name: Arc<str> = stage.engine_host.engine().cluster().host(here).name.clone().into();
-    stage.publisher.set_look(Subscription { drain: Some(Arc::clone(&name)), ..Subscription::default() });
+    let name = stage.engine_host.engine().cluster().host(here).name.clone();
+    stage.publisher.set_look(Subscription { drain: Some(name.clone()), ..Subscription::default() });
     let plan = stage.snapshot().drain.clone().expect("a plan");
     assert_eq!((&plan.host, plan.at_once), (&name, 1));
     let [planned] = &plan.moves[..] else { panic!("{plan:?}") };
     let to = planned.to.as_ref().expect("a place to go");
     assert!(plan.hosts.iter().any(|taker| taker.host == *to && taker.vms_after == taker.vms + 1), "{plan:?}");
-    stage.publisher.set_look(Subscription { drain: Some(Arc::from("nowhere")), ..Subscription::default() });
+    stage.publisher.set_look(Subscription { drain: Some("nowhere".into()), ..Subscription::default() });
     assert!(stage.snapshot().drain.is_none());
 }
 

@@ -9,7 +9,7 @@ use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::HostState;
 use crate::core::format::{counted, percent};
-use crate::view::{ArrayView, DrainView, HostView, Snapshot, VmRow};
+use crate::view::{ArrayView, Drain, HostView, Snapshot, VmRow};
 
 /// Draws the panel.
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
@@ -162,7 +162,7 @@ pub fn host_line(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, host_column
 /// From this many columns on, a host's drain has a gauge.
 const GAUGE_FROM: u16 = 32;
 
-fn draining(canvas: &mut Canvas<'_>, x: u16, y: u16, end: u16, drain: &DrainView) -> u16 {
+fn draining(canvas: &mut Canvas<'_>, x: u16, y: u16, end: u16, drain: &Drain) -> u16 {
     let room = end.saturating_sub(x);
     let (words, role) = drain_words(drain);
     let mut x = canvas.put(x, y, room, &words, role) + 1;
@@ -173,7 +173,7 @@ fn draining(canvas: &mut Canvas<'_>, x: u16, y: u16, end: u16, drain: &DrainView
 }
 
 /// How far a host's drain is: `draining 3/8`, `paused 3/8`, `draining 3/8, 1 stays`, `drained`.
-pub fn drain_words(drain: &DrainView) -> (String, Role) {
+pub fn drain_words(drain: &Drain) -> (String, Role) {
     if drain.done {
         return ("drained".to_owned(), Role::Good);
     }
