@@ -1,8 +1,8 @@
-//! How durations, sizes, numbers and names read, everywhere: on a screen, in a log line, in a report, in the config.
+//! Writes durations, sizes, numbers and names: for the screen, the log, reports and the config.
 //!
 //! ```text
-//! age         45s, 4m, 2h, 3d             how long ago, in a narrow cell; rounded down
-//! left        45s, 10m, 3h                how long yet, in a narrow cell; rounded up
+//! age         45s, 4m, 2h, 3d             the time since something, in a narrow cell; rounded down
+//! left        45s, 10m, 3h                the time until something, in a narrow cell; rounded up
 //! took        4.2s, 45s, 4m               how long something took, in a narrow cell
 //! duration    45 s, 11 min, 2 h 5 min     a duration in a sentence; rounded up
 //! measured    38 ms, 41.2 s, 3 min 5 s    how long something took; to a tenth of a second
@@ -19,7 +19,7 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// An age in a narrow cell, one unit, rounded down: `0s`, `45s`, `4m`, `2h`, `3d`.
+/// An age in a narrow cell: one unit, rounded down: `0s`, `45s`, `4m`, `2h`, `3d`.
 pub fn age(span: Span) -> String {
     let seconds = span.millis() / 1_000;
     match seconds {
@@ -30,7 +30,7 @@ pub fn age(span: Span) -> String {
     }
 }
 
-/// Time that is left, in a narrow cell, one unit, rounded up: `45s`, `10m`, `3h`. It is `0s` only when none is left.
+/// The time that is left, in a narrow cell: one unit, rounded up: `45s`, `10m`, `3h`. `0s` means that no time is left.
 pub fn left(span: Span) -> String {
     let seconds = seconds_up(span);
     match seconds {
@@ -41,7 +41,7 @@ pub fn left(span: Span) -> String {
     }
 }
 
-/// How long something took, in a narrow cell: `4.2s` below ten seconds, then as an age.
+/// How long something took, in a narrow cell: `4.2s` below ten seconds, above that like an age.
 pub fn took(span: Span) -> String {
     match span.millis() {
         ms @ 1..9_950 => format!("{:.1}s", ms as f64 / 1_000.0),
@@ -49,7 +49,7 @@ pub fn took(span: Span) -> String {
     }
 }
 
-/// A duration in a sentence, rounded up: `45 s`, `11 min`, `2 h 5 min`, `3 d`. It is `0 s` only when there is none.
+/// A duration in a sentence, rounded up: `45 s`, `11 min`, `2 h 5 min`, `3 d`. `0 s` means no time at all.
 pub fn duration(span: Span) -> String {
     let seconds = seconds_up(span);
     let minutes = up(seconds, MINUTE);
@@ -65,7 +65,7 @@ pub fn duration(span: Span) -> String {
 /// How long something took, in a sentence: `38 ms`, `41.2 s`, `3 min 5 s`, `1 h 4 min`.
 pub fn measured(span: Span) -> String {
     let ms = span.millis();
-    // Round before the unit is chosen: 59.96 s is 1 min, not 60 s.
+    // Rounds before it chooses the unit: 59.96 s is 1 min, not 60 s.
     let (tenths, seconds) = ((ms + 50) / 100, (ms + 500) / 1_000);
     let parts = |large: i64, unit: &str, small: i64, rest: &str| match small {
         0 => format!("{large} {unit}"),
@@ -80,7 +80,7 @@ pub fn measured(span: Span) -> String {
     }
 }
 
-/// A duration as the config writes it, which reads back as the same: `1m30s`.
+/// A duration as the config has it: `1m30s`. It reads back as the same duration.
 pub fn exact_span(span: Span) -> String {
     let mut ms = span.millis();
     let mut text = String::new();
@@ -101,12 +101,12 @@ const fn up(n: i64, unit: i64) -> i64 {
     n / unit + (n % unit != 0) as i64
 }
 
-/// Bytes in the unit in which they are short: `92 MB`, `1.7 GB`.
+/// A number of bytes, in the unit that makes it short: `92 MB`, `1.7 GB`.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut size = bytes as f64;
     let mut unit = 0;
-    // What would be rounded to 1000 is 1 of the next unit.
+    // A number that would be rounded to 1000 becomes 1 of the next unit.
     while size >= 999.5 && unit + 1 < UNITS.len() {
         size /= 1e3;
         unit += 1;
@@ -115,7 +115,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{} {}", decimal(size, decimals), UNITS[unit])
 }
 
-/// A number in at most five columns where that is possible: `88`, `2.5`, `12.3k`, `4M`.
+/// A number in five columns or fewer, where that is possible: `88`, `2.5`, `12.3k`, `4M`.
 pub fn number(value: f64) -> String {
     let (scaled, suffix) = match value.abs() {
         _ if !value.is_finite() => return "-".into(),
@@ -128,25 +128,25 @@ pub fn number(value: f64) -> String {
     decimal(scaled, usize::from(scaled.abs() < 99.95)) + suffix
 }
 
-/// A number in a sentence: not scaled, and without needless decimals: `50`, `0.25`, `1234.6`.
+/// A number in a sentence: not scaled, with few decimals: `50`, `0.25`, `1234.6`.
 pub fn plain(value: f64) -> String {
     decimal(value, if value.abs() < 1.0 { 3 } else { 1 })
 }
 
-/// A number that reads back as the same: `50`, `1250`, `0.25`.
+/// A number with all its digits, which reads back as the same number: `50`, `1250`, `0.25`.
 pub fn exact(value: f64) -> String {
-    // From 9e15 on a float has no digits after the point, and TOML's integers end not far above.
+    // From 9e15 on no float has decimals, and not far above that a whole number is too large for TOML.
     if value.fract() == 0.0 && value.abs() < 9e15 { format!("{value:.0}") } else { format!("{value:?}") }
 }
 
-/// At most so many decimals, no zeros at their end, and no minus before a zero.
+/// A number with up to this many decimals, without zeros at the end, and without a minus before a zero.
 pub fn decimal(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// A share of one as a whole percentage: `42%`.
+/// A share, from 0 to 1, as a whole percentage: `42%`.
 pub fn percent(share: impl Into<f64>) -> String {
     format!("{:.0}%", share.into() * 100.0)
 }
@@ -156,7 +156,7 @@ pub fn counted<N: Copy + Display + PartialEq + From<u8>>(n: N, one: &str, many: 
     format!("{n} {}", if n == N::from(1) { one } else { many })
 }
 
-/// Names as people count: `nii2` before `nii10`. Only equal names compare as equal.
+/// The order of two names in which numbers count: `nii2` comes before `nii10`. Different names are never equal.
 pub fn natural(a: &str, b: &str) -> Ordering {
     let (mut rest_a, mut rest_b) = (a, b);
     while !rest_a.is_empty() && !rest_b.is_empty() {
@@ -171,7 +171,7 @@ pub fn natural(a: &str, b: &str) -> Ordering {
     rest_a.len().cmp(&rest_b.len()).then_with(|| a.cmp(b))
 }
 
-/// What stands before the first digits, these digits, and the rest.
+/// The text before the first digits, these digits, and the rest.
 fn word_and_number(text: &str) -> (&str, &str, &str) {
     let begin = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
     let (word, rest) = text.split_at(begin);
@@ -180,14 +180,14 @@ fn word_and_number(text: &str) -> (&str, &str, &str) {
     (word, number, rest)
 }
 
-/// Digits by the number they stand for, however many there are.
+/// The order of two numbers of any length.
 fn by_value(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-/// Whether a character could harm a terminal or mislead its reader: it moves the cursor, starts an escape sequence, breaks
-/// the line, turns the direction of the text, or is there without being seen.
+/// Whether a character could disturb a terminal or mislead the reader: it moves the cursor, begins an escape sequence, breaks the
+/// line, changes the direction of the text, or is invisible.
 pub fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -211,7 +211,7 @@ pub fn is_hostile(c: char) -> bool {
         )
 }
 
-/// A text that a terminal can show: each hostile character is a blank.
+/// A text that is safe to show: a blank replaces each hostile character.
 pub fn tame(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_hostile) {
         Cow::Owned(text.chars().map(|c| if is_hostile(c) { ' ' } else { c }).collect())
@@ -220,8 +220,8 @@ pub fn tame(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Another program's text as one line of at most `most` characters; `…` follows where it is cut. Escape sequences are
-/// left out, white space and hostile characters become single blanks.
+/// The text of another program as one line of up to `most` characters, with `…` where it is cut. It leaves out escape sequences,
+/// and makes white space and hostile characters single blanks.
 pub fn one_line(text: &str, most: usize) -> String {
     let mut line = String::new();
     let mut length = 0;
@@ -248,7 +248,7 @@ pub fn one_line(text: &str, most: usize) -> String {
     line
 }
 
-/// Skips what follows an escape character: a colour, a jump of the cursor.
+/// Skips the rest of an escape sequence, such as a colour.
 fn skip_sequence(characters: &mut std::str::Chars<'_>) {
     let mut ahead = characters.clone();
     if ahead.next() == Some('[') {

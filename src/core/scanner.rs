@@ -1,30 +1,30 @@
-//! Cuts TOML text into tokens. It never fails: text that is no TOML is cut too, and the tokens cover every byte.
+//! Cuts a text into TOML tokens. It never fails: it also cuts a text that is not valid TOML, and the tokens cover every byte.
+//! Only the `toml` crate decides whether a text is valid.
 //!
-//! The config's error report, its editing, the editor's colours and a draft's comparison all use these tokens. Whether
-//! the text is right TOML is for the `toml` crate to say.
+//! The config's error reports and edits, the editor's colours and the comparison of a draft use these tokens.
 
 use std::ops::Range;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// A key, or a part of a dotted key or of a table header, with its quotes if it has some.
+    /// A key, or one part of a dotted key or of a table header, with its quotes if it has some.
     Key,
     /// A string value, with its quotes.
     Text,
-    /// A string without its closing quote. It ends with its line, or with the text if it has three quotes.
+    /// A string whose closing quote is missing. It ends with its line, or with the text if it began with three quotes.
     OpenText,
     /// A number, a date or a time.
     Number,
-    /// Any other bare word in the place of a value, such as `true`.
+    /// Any other bare word where a value is expected, such as `true`.
     Word,
     /// One of `=`, `.`, `,`, `[`, `]`, `{` and `}`.
     Sign,
-    /// One character that has no meaning here.
+    /// A character that has no meaning where it is.
     Stray,
     /// From `#` to the end of the line.
     Comment,
-    /// Spaces and tabs, and a byte order mark at the beginning of the text.
+    /// Spaces and tabs, or a byte order mark at the beginning of the text.
     Blank,
     /// `\n` or `\r\n`.
     LineEnd,
@@ -39,7 +39,7 @@ pub struct Token {
     pub span: Range<usize>,
 }
 
-/// What an open bracket began.
+/// What an open bracket has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bracket {
     Header,
@@ -60,12 +60,12 @@ pub struct Scanner<'t> {
 }
 
 impl<'t> Scanner<'t> {
-    /// Scans a whole text, or some of its lines.
+    /// Scans a text from its beginning, or some lines of it.
     pub fn new(text: &'t str) -> Self {
         Self { text, at: 0, open: Vec::new(), wants_key: true, is_line_start: true }
     }
 
-    /// Scans from a value on, which begins at this byte.
+    /// Scans a text from this byte on, where a value begins.
     pub fn at_value(text: &'t str, at: usize) -> Self {
         Self { text, at, open: Vec::new(), wants_key: false, is_line_start: false }
     }
@@ -78,7 +78,7 @@ impl<'t> Scanner<'t> {
         let (text, at) = (self.rest(), self.at);
         let first = text.chars().next()?;
         if self.is_line_start && !self.open.is_empty() && is_header(text) {
-            // A bracket was left open: no list or table has this line in it.
+            // No list or table has such a line in it: the open bracket was never closed.
             self.open.clear();
             self.wants_key = true;
         }
@@ -107,14 +107,14 @@ impl<'t> Scanner<'t> {
         Some(Token { kind, span: at..self.at })
     }
 
-    /// What the next token may be after this one.
+    /// Notes what the next token may be after this one.
     fn follow(&mut self, kind: TokenKind, first: char) {
         match (kind, first) {
             (TokenKind::LineEnd, _) => {
                 self.open.retain(|bracket| *bracket != Bracket::Header);
                 self.wants_key |= self.open.is_empty();
             }
-            // It may have the closing brackets in it.
+            // The closing brackets may be part of it.
             (TokenKind::OpenText, _) => self.open.clear(),
             (TokenKind::Sign, '[') if self.wants_key && (self.is_line_start || self.is_in_header()) => {
                 self.open.push(Bracket::Header);
@@ -155,7 +155,7 @@ impl Iterator for Scanner<'_> {
     }
 }
 
-/// A line's key and its value as they are written, without the comment after them. `None`: the line sets no key.
+/// The key and the value of a line, as they are written, without the comment after them. `None`: the line sets no key.
 pub fn key_and_value(line: &str) -> Option<(&str, &str)> {
     let (mut sign, mut end) = (None, line.len());
     for token in Scanner::new(line) {
@@ -170,15 +170,15 @@ pub fn key_and_value(line: &str) -> Option<(&str, &str)> {
     (!key.is_empty()).then_some((key, line.get(sign.end..end)?.trim()))
 }
 
-/// The number of bytes from the beginning on for which this holds.
+/// The number of bytes at the beginning of a text for whose characters this holds.
 fn run(text: &str, holds: impl Fn(char) -> bool) -> usize {
     text.find(|c| !holds(c)).unwrap_or(text.len())
 }
 
-/// The bytes of the first line, without its line end.
+/// The number of bytes of the first line, without its line end.
 fn line_length(text: &str) -> usize {
     let line = text.split('\n').next().unwrap_or_default();
-    // A carriage return alone ends no line.
+    // A carriage return alone does not end a line.
     if line.len() < text.len() { line.strip_suffix('\r').unwrap_or(line).len() } else { line.len() }
 }
 
@@ -190,7 +190,7 @@ const fn is_bare_value(c: char) -> bool {
     is_bare_key(c) || matches!(c, '+' | '.' | ':')
 }
 
-/// The bytes of the string that begins here, and whether its closing quote is there.
+/// The number of bytes of the string at the beginning of a text, and whether its closing quote is there.
 fn string_length(text: &str) -> (usize, bool) {
     let bytes = text.as_bytes();
     let quote = bytes[0];
@@ -203,7 +203,7 @@ fn string_length(text: &str) -> (usize, bool) {
             byte if byte != quote => {}
             _ if !is_long => return (at + 1, true),
             _ if bytes.get(at + 1..at + 3) == Some(&[quote; 2]) => {
-                // Up to two quotes of the string's own may stand before the three that close it.
+                // Up to two quotes that belong to the string may be right before the three that close it.
                 let more = bytes.iter().skip(at + 3).take(2).take_while(|byte| **byte == quote).count();
                 return (at + 3 + more, true);
             }
@@ -214,7 +214,7 @@ fn string_length(text: &str) -> (usize, bool) {
     (end, false)
 }
 
-/// Whether the first line is a table header: a bare name in brackets, which no list can have in it.
+/// Whether the first line is a table header, and not an item of a list: a name in brackets that is not a value.
 fn is_header(text: &str) -> bool {
     let line = text.get(..line_length(text)).unwrap_or_default();
     let Some(inner) = line.strip_prefix('[').map(|inner| inner.strip_prefix('[').unwrap_or(inner)) else {

@@ -1,13 +1,17 @@
-//! How much CPU a VM wants at an instant, and how a service feels its host's load.
+//! How much CPU each VM wants, how busy that makes its host, and what its service makes of it.
 //!
-//! Demand is a closed form of (seed, VM, time): no order of questions changes it.
+//! What a VM wants is a formula of (seed, VM, time), so that the order of questions changes nothing:
 //! `demand = base · (1 + swing · sin(day)) · (1 + noise)`, times bursts and surges. The day peaks around noon UTC. The noise is a
 //! slow drift plus a flicker from step to step. A burst lasts 4 to 12 minutes within a slot of 15, with a ramp at either end.
+//!
+//! Demand is constant for one step of absolute time. The counters of all VMs of a host grow together, when a step is over, so
+//! that it does not matter which VM is read when, or how often.
 
-use super::plan::{Surge, VmPlan};
-use crate::core::cluster::{Span, Timestamp};
+use super::queue::Worker;
+use super::{Service, ServiceSilence, Surge, VmPlan};
+use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 
-/// Demand and load are constant for one step.
+/// Demand and load are constant for this long.
 pub(super) const STEP: Span = Span::from_secs(5);
 
 const DAY_S: f64 = 86_400.0;
@@ -20,7 +24,7 @@ const FLICKER: f64 = 0.03;
 const BURST_SLOT_S: i64 = 900;
 const BURST_RAMP_S: f64 = 45.0;
 
-/// The step an instant falls into.
+/// The step in which an instant is.
 pub(super) const fn step_of(at: Timestamp) -> i64 {
     at.millis().div_euclid(STEP.millis())
 }
@@ -31,7 +35,7 @@ pub(super) struct Demand {
     key: u64,
     base: f64,
     swing: f64,
-    /// Part of a day by which the VM's day is shifted.
+    /// By which part of a day the VM's day is shifted.
     shift: f64,
     burst_chance: f64,
     burst: f64,
@@ -92,7 +96,7 @@ impl Demand {
     }
 }
 
-/// What a random number is for, so that no two uses share one. The numbers depend on nothing but a key and a position, so that the
+/// What a random number is for: no two uses share a number. A number depends only on a key, a use and a position, so that the
 /// order of calls does not matter.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RandomUse {
@@ -111,7 +115,7 @@ pub(super) enum RandomUse {
     Transfer,
 }
 
-/// SplitMix64's output function (Steele, Lea, Flood 2014): every bit of the input moves every bit of the output.
+/// SplitMix64's output function (Steele, Lea, Flood 2014): every bit of the input changes about half the bits of the output.
 pub(super) const fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -136,7 +140,7 @@ pub(super) fn between(key: u64, what: RandomUse, n: i64, low: u32, high: u32) ->
     low + (unit(key, what, n) * f64::from(high - low + 1)) as u32
 }
 
-/// A sine of period 1, within 0.002, from `+ − ×` alone: the same bits on every machine.
+/// A sine of period 1, to 0.002. It uses `+ − ×` alone, so that it has the same bits on every machine.
 pub(super) fn wave(turns: f64) -> f64 {
     let x = 2.0 * (turns - (turns + 0.5).floor());
     let y = 4.0 * x * (1.0 - x.abs());
@@ -145,45 +149,292 @@ pub(super) fn wave(turns: f64) -> f64 {
 
 /// Queries a minute of a MySQL service on an ordinary day.
 const QUERIES_A_MINUTE: f64 = 600.0;
-/// What `long_query_time` is, measured in an undisturbed query's mean time.
+/// `long_query_time`, in multiples of the mean time of a query on an idle host.
 const LONG_QUERY: f64 = 30.0;
-/// A share of the queries that counts as none: a calm database logs nothing at all.
+/// This share of slow queries counts as none, because a calm database logs nothing at all.
 const NONE_OF_THEM: f64 = 2e-4;
 /// Apache's MaxRequestWorkers.
 pub(super) const WORKERS: f64 = 60.0;
-/// Workers busy on an ordinary day with an undisturbed host: arrivals times service time (Little's law).
+/// Busy workers on an ordinary day on an idle host: arrivals times service time (Little's law).
 const BUSY_WORKERS: f64 = 6.0;
-/// An undisturbed http answer, in ms.
+/// The time of an http answer on an idle host, in ms.
 const RESPONSE_MS: f64 = 80.0;
-/// Beyond this load the queue in front of a CPU grows with the excess, no longer as 1/(1−ρ).
+/// Above this load everything slows down in proportion to the load, no longer as 1/(1−ρ).
 const SATURATED: f64 = 0.95;
 
-/// How many times longer everything takes at a load ρ: 1/(1−ρ), as in an M/M/1 queue, up to ρ = 0.95 (20 times), and from there on
-/// in proportion to the load.
+/// How many times longer everything takes at a load ρ: 1/(1−ρ), as in an M/M/1 queue, up to ρ = 0.95 (20 times), and above that in
+/// proportion to the load.
 pub(super) fn slowdown(wanted: f64) -> f64 {
     (wanted / SATURATED).max(1.0) / (1.0 - wanted.clamp(0.0, SATURATED))
 }
 
-/// Slow queries in one step: those whose time exceeds `long_query_time`. Times have a Lomax tail of shape 8, close to
-/// the exponential of M/M/1: `P(T > L) = (1 + L / (8·mean))⁻⁸`, the mean growing with the slowdown.
+/// Slow queries in one step: those that take longer than `long_query_time`. The times of queries have a Lomax tail of shape 8,
+/// close to the exponential of M/M/1: `P(T > L) = (1 + L / (8·mean))⁻⁸`. The mean grows with the slowdown.
 pub(super) fn slow_queries(activity: f64, slowdown: f64) -> f64 {
     let tail = (1.0 + LONG_QUERY / (8.0 * slowdown)).powi(8);
     QUERIES_A_MINUTE * activity * STEP.secs_f64() / 60.0 * (1.0 / tail - NONE_OF_THEM).max(0.0)
 }
 
-/// Apache's idle workers: all but those that Little's law keeps busy.
+/// Apache's idle workers: all but the busy ones (Little's law).
 pub(super) fn idle_workers(activity: f64, slowdown: f64) -> f64 {
-    // Adding 0 makes a −0 a 0, which it is on screen.
+    // Adding 0 turns −0 into 0, which is how it is shown.
     (WORKERS - BUSY_WORKERS * activity * slowdown).round().max(0.0) + 0.0
 }
 
-/// An http answer's time in ms; `luck` from 0 to 1 spreads single answers by 15 % either way.
+/// The time of an http answer in ms. `luck`, from 0 to 1, changes it by up to 15 % either way.
 pub(super) fn response_ms(slowdown: f64, luck: f64) -> f64 {
     (RESPONSE_MS * slowdown * (0.85 + 0.3 * luck)).round()
 }
 
+/// The least CPU of a host, in GHz. A load of a host without CPU would be no number.
+const LEAST_GHZ: f64 = 0.1;
+/// The part of its demand that the VM of a worker without work wants.
+const IDLE_WORKER: f64 = 0.2;
+
+/// A simulated host.
+#[derive(Debug, Clone)]
+pub(super) struct SimulatedHost {
+    ghz: f64,
+    /// When it comes back; `None`: it is up.
+    pub(super) down_until: Option<Timestamp>,
+    /// In the order of their ids, so that sums do not depend on which came first.
+    vms: Vec<VmId>,
+    /// How many of its VMs have a counter.
+    counters: usize,
+    /// The first step that the counters do not include.
+    next_step: i64,
+    /// The step for which the VMs' `activity` is known, and the host's demand in it.
+    known: Option<(i64, f64)>,
+}
+
+/// A simulated VM.
+#[derive(Debug, Clone)]
+pub(super) struct SimulatedVm {
+    key: u64,
+    demand: Demand,
+    limit_ghz: Option<f64>,
+    pub(super) service: Option<Service>,
+    pub(super) host: HostId,
+    pub(super) memory_mb: f64,
+    pub(super) dirty_mb_s: f64,
+    pub(super) deadline_ms: f64,
+    pub(super) silences: Box<[ServiceSilence]>,
+    pub(super) worker: Option<Box<Worker>>,
+    /// The migration that moves it.
+    pub(super) moving: Option<RequestId>,
+    /// It is stopped while it is copied between sites.
+    pub(super) off: bool,
+    counter: f64,
+    activity: f64,
+}
+
+/// All hosts and VMs, by their ids.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SimulatedFleet {
+    pub(super) machines: Vec<SimulatedHost>,
+    pub(super) guests: Vec<SimulatedVm>,
+}
+
+impl SimulatedHost {
+    pub(super) const fn new(ghz: f64, start: Timestamp) -> Self {
+        let ghz = ghz.max(LEAST_GHZ);
+        Self { ghz, down_until: None, vms: Vec::new(), counters: 0, next_step: step_of(start), known: None }
+    }
+
+    pub(super) const fn is_down(&self) -> bool {
+        self.down_until.is_some()
+    }
+
+    pub(super) fn vms(&self) -> &[VmId] {
+        &self.vms
+    }
+}
+
+impl SimulatedVm {
+    pub(super) fn new(key: u64, plan: &VmPlan, host: HostId, start: Timestamp) -> Self {
+        let worker = (plan.service == Some(Service::Queue))
+            .then(|| Worker::new(key, start + plan.queue_first, plan.queue_every));
+        Self {
+            key,
+            demand: Demand::new(key, plan),
+            limit_ghz: plan.limit_ghz,
+            service: plan.service,
+            host,
+            memory_mb: plan.memory_mb,
+            dirty_mb_s: plan.dirty_mb_s,
+            deadline_ms: plan.deadline.millis() as f64,
+            silences: plan.silences.clone().into(),
+            worker: worker.map(Box::new),
+            moving: None,
+            off: false,
+            counter: 0.0,
+            activity: 0.0,
+        }
+    }
+
+    /// Takes over the state of the same VM before the config changed.
+    pub(super) fn carry_on(&mut self, before: Self) {
+        if self.service == before.service {
+            (self.counter, self.worker) = (before.counter, before.worker);
+        }
+    }
+
+    /// How busy it is in a step, relative to its ordinary day.
+    pub(super) fn activity(&self, step: i64) -> f64 {
+        match &self.worker {
+            _ if self.off => 0.0,
+            Some(worker) if !worker.is_busy() => IDLE_WORKER * self.demand.activity(step),
+            _ => self.demand.activity(step),
+        }
+    }
+
+    /// The CPU that it takes of its host when it is this busy, in GHz.
+    pub(super) fn takes(&self, activity: f64) -> f64 {
+        let wanted = self.demand.base() * activity;
+        self.limit_ghz.map_or(wanted, |limit| wanted.min(limit))
+    }
+
+    /// How slow it is, because of the host's load and of its own limit.
+    fn slowdown(&self, host_load: f64, activity: f64) -> f64 {
+        let own = self.limit_ghz.map_or(1.0, |limit| slowdown(self.demand.base() * activity / limit));
+        slowdown(host_load) + own - 1.0
+    }
+}
+
+impl SimulatedFleet {
+    /// The CPU that the VMs of a host want, relative to the host's CPU.
+    pub(super) fn load(&self, host: HostId, now: Timestamp) -> f64 {
+        let (machine, step) = (&self.machines[host.index()], step_of(now));
+        let demand = match machine.known {
+            Some((known, demand)) if known == step => demand,
+            _ => machine
+                .vms
+                .iter()
+                .map(|vm| &self.guests[vm.index()])
+                .fold(0.0, |sum, g| sum + g.takes(g.activity(step))),
+        };
+        demand / machine.ghz
+    }
+
+    /// How slow a VM is on its host.
+    pub(super) fn slowdown(&mut self, vm: VmId, now: Timestamp) -> f64 {
+        let (host, step) = (self.guests[vm.index()].host, step_of(now));
+        self.settle(host, now);
+        let load = self.load_in_step(host, step);
+        let guest = &self.guests[vm.index()];
+        guest.slowdown(load, guest.activity(step))
+    }
+
+    /// The slow queries since the service started.
+    pub(super) fn slow_queries(&mut self, vm: VmId, now: Timestamp) -> f64 {
+        self.settle(self.guests[vm.index()].host, now);
+        self.guests[vm.index()].counter.floor()
+    }
+
+    /// The idle workers of an Apache.
+    pub(super) fn idle_workers(&mut self, vm: VmId, now: Timestamp) -> f64 {
+        let slowdown = self.slowdown(vm, now);
+        idle_workers(self.guests[vm.index()].activity(step_of(now)), slowdown)
+    }
+
+    /// The time of an http answer in ms.
+    pub(super) fn response_ms(&mut self, vm: VmId, now: Timestamp) -> f64 {
+        let slowdown = self.slowdown(vm, now);
+        response_ms(slowdown, unit(self.guests[vm.index()].key, RandomUse::Response, now.millis()))
+    }
+
+    /// Brings a host's counters up to date. Call this before anything changes on the host.
+    pub(super) fn settle(&mut self, host: HostId, now: Timestamp) {
+        let until = step_of(now);
+        let machine = &self.machines[host.index()];
+        let first = machine.next_step;
+        if machine.counters > 0 && !machine.is_down() {
+            for step in first..until {
+                self.count(host, step);
+            }
+        }
+        let machine = &mut self.machines[host.index()];
+        machine.next_step = machine.next_step.max(until);
+    }
+
+    fn count(&mut self, host: HostId, step: i64) {
+        let load = self.load_in_step(host, step);
+        for vm in &self.machines[host.index()].vms {
+            let guest = &mut self.guests[vm.index()];
+            if guest.service == Some(Service::Mysql) && !guest.off {
+                guest.counter += slow_queries(guest.activity, guest.slowdown(load, guest.activity));
+            }
+        }
+    }
+
+    /// The host's load in a step. It also sets its VMs' `activity`.
+    fn load_in_step(&mut self, host: HostId, step: i64) -> f64 {
+        let machine = &mut self.machines[host.index()];
+        if let Some((known, demand)) = machine.known
+            && known == step
+        {
+            return demand / machine.ghz;
+        }
+        let mut demand = 0.0;
+        for vm in &machine.vms {
+            let guest = &mut self.guests[vm.index()];
+            guest.activity = guest.activity(step);
+            demand += guest.takes(guest.activity);
+        }
+        machine.known = Some((step, demand));
+        demand / machine.ghz
+    }
+
+    /// Changes a VM on its host, from now on.
+    pub(super) fn change(&mut self, vm: VmId, now: Timestamp, change: impl FnOnce(&mut SimulatedVm)) {
+        let host = self.guests[vm.index()].host;
+        self.settle(host, now);
+        change(&mut self.guests[vm.index()]);
+        self.machines[host.index()].known = None;
+    }
+
+    /// Puts a VM on a host.
+    pub(super) fn put(&mut self, vm: VmId, host: HostId, now: Timestamp) {
+        self.settle(host, now);
+        let guest = &mut self.guests[vm.index()];
+        guest.host = host;
+        let machine = &mut self.machines[host.index()];
+        machine.counters += usize::from(guest.service == Some(Service::Mysql));
+        let place = machine.vms.partition_point(|other| *other < vm);
+        machine.vms.insert(place, vm);
+        machine.known = None;
+    }
+
+    /// Takes a VM from its host and puts it on another.
+    pub(super) fn carry(&mut self, vm: VmId, to: HostId, now: Timestamp) {
+        let from = self.guests[vm.index()].host;
+        self.settle(from, now);
+        let machine = &mut self.machines[from.index()];
+        machine.vms.retain(|other| *other != vm);
+        machine.counters -= usize::from(self.guests[vm.index()].service == Some(Service::Mysql));
+        machine.known = None;
+        self.put(vm, to, now);
+    }
+
+    /// Has a host fail. Its services start again later, with their counters at 0.
+    pub(super) fn fail(&mut self, host: HostId, now: Timestamp, until: Timestamp) {
+        self.settle(host, now);
+        let machine = &mut self.machines[host.index()];
+        machine.down_until = Some(machine.down_until.map_or(until, |before| before.max(until)));
+        for vm in &machine.vms {
+            self.guests[vm.index()].counter = 0.0;
+        }
+    }
+
+    /// Has a host come back.
+    pub(super) fn recover(&mut self, host: HostId, now: Timestamp) {
+        self.settle(host, now);
+        self.machines[host.index()].down_until = None;
+    }
+}
+
 #[cfg(test)]
-mod demand_tests {
+mod tests {
     use super::*;
 
     fn steps_of_a_day() -> std::ops::Range<i64> {
@@ -221,11 +472,6 @@ mod demand_tests {
         assert!(at(0) > 5.0 && at(299) > 5.0 && at(300) < 2.0);
         assert!(demand.activity(step_of(from) - 1) < 2.0);
     }
-}
-
-#[cfg(test)]
-mod chance_tests {
-    use super::*;
 
     #[test]
     fn units_are_spread_evenly() {
@@ -248,11 +494,6 @@ mod chance_tests {
             assert!((wave(turns) - (turns * std::f64::consts::TAU).sin()).abs() < 0.002, "{turns}");
         }
     }
-}
-
-#[cfg(test)]
-mod service_tests {
-    use super::*;
 
     fn a_minute(wanted: f64) -> f64 {
         12.0 * slow_queries(1.0, slowdown(wanted))

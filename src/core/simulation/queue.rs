@@ -1,37 +1,37 @@
-//! A simulated worker: queues come, it claims one whole, works it job by job, and takes it along when it moves.
+//! A simulated worker. It claims the next queue as a whole, works it job by job, and takes it along when it moves.
 
 use super::load::{RandomUse, between, unit};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::QueueReport;
 
-/// Jobs take so many times less time away from home.
+/// Away from home a job takes a third of the time.
 pub(super) const AWAY_SPEED: f64 = 3.0;
-/// The time from the claim of a queue, the end of a job or an arrival to the next job.
+/// The wait before a job: after the claim of a queue, the end of a job, and a move.
 pub(super) const BETWEEN_JOBS: Span = Span::from_secs(1);
-/// The grades, the big one first, and how long their jobs take at home, undisturbed, in seconds.
+/// The grades, the big one first. Their jobs take this many seconds, least and most, at home on an idle host.
 const GRADES: [(&str, (u32, u32)); 3] = [("a", (720, 1_200)), ("b", (60, 120)), ("c", (10, 30))];
-/// Least and most jobs of each grade in a queue with big jobs, and in one without.
+/// How many jobs of each grade a queue has, least and most: one with big jobs, and one with none or a single one.
 const BIG_QUEUE: [(u32, u32); 3] = [(2, 5), (4, 12), (6, 24)];
 const SMALL_QUEUE: [(u32, u32); 3] = [(0, 1), (3, 8), (4, 16)];
-/// Every third queue, beginning with the first, has big jobs. So does this share of the others.
+/// Every third queue from the first on has big jobs, and so has a quarter of the others.
 const BIG_EVERY: i64 = 3;
 const BIG_SHARE: f64 = 0.25;
-/// The first queue comes at most this much later than planned, in ms.
+/// The first queue comes up to a minute later than planned, in ms.
 const FIRST_WITHIN: f64 = 60_000.0;
 
 /// The worker inside one VM.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     key: u64,
-    /// When the first queue is planned, and how far apart they come.
+    /// The planned time of the first queue, and the time between two queues.
     first: Timestamp,
     every: Span,
-    /// The next queue to claim, from 0.
+    /// The number of the next queue to claim, from 0.
     next: i64,
     hand: Option<QueueInHand>,
-    /// It has begun to work on a queue and is not through.
+    /// It has begun to work on a queue and has not finished it.
     busy: bool,
-    /// Grows whenever a job is begun, ended or interrupted: a due event of an older turn is void.
+    /// Grows when a job begins, ends or is interrupted. A due event of an older turn is ignored.
     turn: u32,
 }
 
@@ -43,22 +43,13 @@ struct QueueInHand {
     job: Option<QueueJob>,
 }
 
-/// A job that was begun.
+/// A job that has begun.
 #[derive(Debug, Clone, Copy)]
 struct QueueJob {
-    /// The part of it that was left when work on it last began.
+    /// The part that was left when work on it last began, from 0 to 1.
     left: f64,
-    /// When it began to run, and how long the rest takes; `None`: interrupted.
+    /// When work on it last began, and how long the rest takes; `None`: it is interrupted.
     runs: Option<(Timestamp, Span)>,
-}
-
-/// Where and how fast a queue is worked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WorkPace {
-    /// At the home site.
-    pub(super) home: bool,
-    /// How slow the VM is where it is.
-    pub(super) slowdown: f64,
 }
 
 impl Worker {
@@ -66,12 +57,12 @@ impl Worker {
         Self { key, first, every, next: 0, hand: None, busy: false, turn: 0 }
     }
 
-    /// The turn that is valid now.
+    /// The current turn.
     pub(super) const fn turn(&self) -> u32 {
         self.turn
     }
 
-    /// Claims the oldest queue that has come, if none is in hand. True if it did: then a job is to begin.
+    /// Claims the oldest queue that has come, if none is in hand. True if it has claimed one: then a job must begin.
     pub(super) fn claim(&mut self, now: Timestamp) -> bool {
         if self.hand.is_some() || self.arrives(self.next) > now {
             return false;
@@ -82,13 +73,14 @@ impl Worker {
         true
     }
 
-    /// Begins the next job or the interrupted one, and returns how long it takes; `None`: nothing to do.
-    pub(super) fn begin(&mut self, now: Timestamp, pace: WorkPace) -> Option<Span> {
+    /// Begins the next job or goes on with an interrupted one, and returns how long that takes; `None`: there is no job.
+    /// `slowdown`: how slow the VM is on its host.
+    pub(super) fn begin(&mut self, now: Timestamp, at_home: bool, slowdown: f64) -> Option<Span> {
         let key = self.key;
         let hand = self.hand.as_mut()?;
         let left = hand.job.map_or(1.0, |job| job.left);
-        let speed = if pace.home { 1.0 } else { AWAY_SPEED };
-        let seconds = hand.length(key, hand.done) * left * pace.slowdown / speed;
+        let speed = if at_home { 1.0 } else { AWAY_SPEED };
+        let seconds = hand.length(key, hand.done) * left * slowdown / speed;
         let takes = Span::from_millis((seconds * 1_000.0) as i64);
         hand.job = Some(QueueJob { left, runs: Some((now, takes)) });
         self.busy = true;
@@ -96,7 +88,7 @@ impl Worker {
         Some(takes)
     }
 
-    /// Ends the current job. After the queue's last job it claims the next queue, if one has come.
+    /// Ends the current job. After the last job of a queue it claims the next queue, if one has come.
     pub(super) fn end(&mut self, now: Timestamp) {
         self.turn += 1;
         let Some(hand) = &mut self.hand else { return };
@@ -108,7 +100,7 @@ impl Worker {
         }
     }
 
-    /// Stops working. The finished part of a job stays finished.
+    /// Interrupts the work. The finished part of a job stays finished.
     pub(super) fn interrupt(&mut self, now: Timestamp) {
         self.turn += 1;
         if let Some(job) = self.hand.as_mut().and_then(|hand| hand.job.as_mut()) {
@@ -116,12 +108,12 @@ impl Worker {
         }
     }
 
-    /// Whether it works. It does not yet after a claim, so that a reading changes nothing for the VM's neighbours.
+    /// Whether it works. A claim alone is no work, so that a reading of this VM does not change its neighbours' load.
     pub(super) const fn is_busy(&self) -> bool {
         self.busy
     }
 
-    /// What the worker says of the queue in hand.
+    /// What the worker reports of the queue in hand. `transfer`: how long a move to the other site takes.
     pub(super) fn report(&self, now: Timestamp, transfer: Span) -> Option<QueueReport> {
         let hand = self.hand.as_ref()?;
         let left = self.seconds_left(hand, now);
@@ -168,7 +160,7 @@ impl QueueInHand {
         self.jobs.iter().sum()
     }
 
-    /// How long the `n`-th job takes at home, undisturbed, in seconds. The big ones come last, as on the thesis's page.
+    /// How many seconds the `n`-th job takes at home on an idle host. The big ones come last, as in the thesis.
     fn length(&self, key: u64, n: u32) -> f64 {
         let [_, b, c] = self.jobs;
         let (_, (low, high)) = GRADES[if n < b { 1 } else { 2 * usize::from(n < b + c) }];
@@ -189,8 +181,8 @@ mod tests {
     use super::*;
 
     const START: Timestamp = Timestamp::from_secs(1_241_613_600);
-    const HOME: WorkPace = WorkPace { home: true, slowdown: 1.0 };
-    const AWAY: WorkPace = WorkPace { home: false, slowdown: 1.0 };
+    const HOME: bool = true;
+    const AWAY: bool = false;
 
     fn later(seconds: i64) -> Timestamp {
         START + Span::from_secs(seconds)
@@ -220,7 +212,7 @@ mod tests {
         let (mut at_home, mut away) = (worker(), worker());
         at_home.claim(later(120));
         away.claim(later(120));
-        let (slow, fast) = (at_home.begin(later(121), HOME), away.begin(later(121), AWAY));
+        let (slow, fast) = (at_home.begin(later(121), HOME, 1.0), away.begin(later(121), AWAY, 1.0));
         let (slow, fast) = (slow.expect("a job"), fast.expect("a job"));
         assert_eq!(slow.millis() / 3, fast.millis());
         assert!(report(&at_home, later(121)).in_job);
@@ -233,13 +225,13 @@ mod tests {
     fn an_interrupted_job_goes_on_where_it_stood() {
         let mut worker = worker();
         worker.claim(later(120));
-        let takes = worker.begin(later(120), HOME).expect("a job");
+        let takes = worker.begin(later(120), HOME, 1.0).expect("a job");
         let half = later(120) + takes.scaled(1, 2);
         let before = report(&worker, half);
         worker.interrupt(half);
         let much_later = half + Span::from_hours(1);
         assert_eq!(report(&worker, much_later), before);
-        let rest = worker.begin(much_later, HOME).expect("the same job");
+        let rest = worker.begin(much_later, HOME, 1.0).expect("the same job");
         assert!((rest.millis() - takes.millis() / 2).abs() <= 1);
     }
 
@@ -249,7 +241,7 @@ mod tests {
             let mut worker = worker();
             worker.claim(later(120));
             while worker.report(until, Span::ZERO).is_some_and(|r| r.name == "queue 1") {
-                worker.begin(until, HOME);
+                worker.begin(until, HOME, 1.0);
                 worker.end(until);
             }
             worker.report(until, Span::ZERO).map(|r| r.name)
@@ -264,7 +256,7 @@ mod tests {
         worker.claim(later(120));
         let whole = report(&worker, later(120));
         assert_eq!(whole.away.millis(), whole.at_home.millis() / 3);
-        worker.begin(later(120), HOME);
+        worker.begin(later(120), HOME, 1.0);
         let during = report(&worker, later(130));
         assert_eq!(whole.at_home.millis() - during.at_home.millis(), 10_000);
     }

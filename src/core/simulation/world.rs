@@ -1,14 +1,13 @@
-//! The simulation itself: what is due when, the answers to what an engine asks, and a changed config. It is the driver and the
-//! monitors in one.
+//! The simulation itself: what is due when, the answers to the engine's questions, and a changed config. It takes the place of a
+//! driver and of all monitors.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::fleet::{SimulatedFleet, SimulatedHost, SimulatedVm};
-use super::load::{self, RandomUse, step_of};
-use super::moving::{MigrationFate, SimulatedMigration};
-use super::plan::{Outage, Plan, Service, VmPlan};
-use super::queue::{BETWEEN_JOBS, WorkPace};
+use super::load::{self, RandomUse, SimulatedFleet, SimulatedHost, SimulatedVm, step_of};
+use super::migration::{MigrationFate, SimulatedMigration};
+use super::queue::BETWEEN_JOBS;
+use super::{Outage, Plan, Service, VmPlan};
 use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Event, Names, Presence, QueueReport, Route};
 use crate::core::format::duration;
@@ -16,29 +15,33 @@ use crate::core::insight::precopy;
 
 /// The CPU of a host that the plan does not list, in GHz.
 const DEFAULT_GHZ: f64 = 6.0;
+/// How often a host reports its load. Each host has its own time within this interval.
+const REPORT_EVERY: Span = Span::from_secs(60);
+/// A host's time within the interval is a whole number of these.
+const REPORT_SLOT: Span = Span::from_millis(100);
 
-/// A simulated cluster: answers reads, carries out moves, and tells what happens meanwhile.
+/// A simulated cluster. It answers reads, carries out moves, and tells what happens meanwhile.
 ///
-/// Pure and seeded: the same seed and the same calls give the same answers, and a reading of one VM never changes the reading of
-/// another. Time only goes forward: `now` must not be earlier than in the call before.
+/// The same seed and the same calls give the same answers, and a reading of one VM never changes the reading of another. Time
+/// only goes forward: `now` must not be earlier than in the call before.
 #[derive(Debug, Clone)]
 pub struct Simulation {
     pub(super) seed: u64,
     pub(super) fleet: SimulatedFleet,
-    /// By host: its array, and whether that is at home.
+    /// By host: its array, and whether it is at home.
     pub(super) places: Vec<(ArrayId, bool)>,
     bandwidth_mb_s: f64,
     between_sites: (Span, Span),
     pub(super) moving: BTreeMap<RequestId, SimulatedMigration>,
     pub(super) due: BinaryHeap<Reverse<(Timestamp, DueEvent)>>,
-    /// What has happened and was not told yet.
+    /// Events that have happened and were not told yet.
     pub(super) untold: Vec<Event>,
     pub(super) now: Timestamp,
 }
 
 impl Simulation {
-    /// A cluster's VMs, each where the cluster says it is, as the plan describes them. VMs and hosts that the plan does not list
-    /// are ordinary ones. All hosts report at `start`, except those of arrays with a real driver: these never report.
+    /// Simulates a cluster from `start` on. Each VM is on the host that the cluster names. VMs and hosts that the plan does not
+    /// list have ordinary figures. All hosts report at `start`, except those of arrays with a real driver: these never report.
     pub fn new(cluster: &Cluster, plan: Plan, start: Timestamp) -> Self {
         let ghz = plan.hosts_ghz.iter().copied().chain(std::iter::repeat(DEFAULT_GHZ));
         let machines = ghz.take(cluster.hosts.len()).map(|ghz| SimulatedHost::new(ghz, start)).collect();
@@ -135,14 +138,14 @@ impl Simulation {
         self.places[route.from.index()].0 == self.places[route.to.index()].0
     }
 
-    /// A VM's memory in MB, and what it writes of it, in MB/s.
+    /// A VM's memory in MB, and how much of it the VM writes, in MB/s.
     fn memory(&self, vm: VmId, now: Timestamp) -> (f64, f64) {
         let guest = &self.fleet.guests[vm.index()];
         (guest.memory_mb, guest.dirty_mb_s * guest.activity(step_of(now)))
     }
 
-    /// Starts a migration: pre-copy within an array; stop, copy and start between arrays. One that cannot start ends at once, with
-    /// the VM where it was. One that is under way goes on.
+    /// Starts a migration: live within an array; stopped, copied and started between arrays. If it cannot start, it ends at
+    /// once, and the VM stays where it is. If it is already under way, it goes on.
     pub fn start(&mut self, route: Route, now: Timestamp) {
         self.catch_up(now);
         if self.moving.contains_key(&route.id) {
@@ -163,7 +166,7 @@ impl Simulation {
         self.moving.insert(route.id, moving);
     }
 
-    /// Aborts a migration. It ends a second later at the source, unless it is over by then.
+    /// Aborts a migration. It ends a second later with the VM at the source, unless it has ended by then.
     pub fn abort(&mut self, route: Route, now: Timestamp) {
         self.catch_up(now);
         let Some(moving) = self.moving.get_mut(&route.id) else { return };
@@ -173,8 +176,8 @@ impl Simulation {
         }
     }
 
-    /// The answer to [`Effect::Confirm`](crate::core::engine::Effect::Confirm): how far the migration is, if it is still
-    /// under way; else what both hosts say.
+    /// The answer to [`Effect::Confirm`](crate::core::engine::Effect::Confirm): the progress of a migration that is under
+    /// way, or else what both hosts say.
     pub fn confirm(&mut self, route: Route, now: Timestamp) -> Event {
         self.catch_up(now);
         match self.moving.get(&route.id) {
@@ -203,7 +206,7 @@ impl Simulation {
         SimulatedMigration::live(route, now, memory, dirty, self.bandwidth_mb_s)
     }
 
-    /// A move away takes longer than a move home, as in the thesis: the upper and the lower half of the range.
+    /// As in the thesis, a move away takes longer than a move home: the upper half of the range, not the lower.
     fn between(&self, route: Route, now: Timestamp) -> SimulatedMigration {
         let luck = load::unit(load::key(self.seed, u64::from(route.vm.0)), RandomUse::Transfer, route.id.0 as i64);
         SimulatedMigration::between(route, now, self.transfer(self.places[route.to.index()].1, luck))
@@ -240,12 +243,7 @@ impl Simulation {
     }
 }
 
-/// Every host reports its load this often, each at its own time within the interval.
-const REPORT_EVERY: Span = Span::from_secs(60);
-/// A host's time within the interval is a whole number of slots of this length.
-const REPORT_SLOT: Span = Span::from_millis(100);
-
-/// Something that will happen. The order breaks ties, so that it depends on what is due and not on who asked first.
+/// Something that will happen. Events of one instant happen in the order of this list, whoever asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DueEvent {
     Fails(HostId, Span),
@@ -384,9 +382,9 @@ impl Simulation {
         let slowdown = self.fleet.slowdown(vm, at);
         let mut begun = None;
         self.fleet.change(vm, at, |guest| {
-            let pace = WorkPace { home: self.places[guest.host.index()].1, slowdown };
+            let at_home = self.places[guest.host.index()].1;
             if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
-                begun = worker.begin(at, pace).map(|takes| (takes, worker.turn()));
+                begun = worker.begin(at, at_home, slowdown).map(|takes| (takes, worker.turn()));
             }
         });
         if let Some((takes, turn)) = begun {
@@ -410,9 +408,9 @@ impl Simulation {
 }
 
 impl Simulation {
-    /// Goes on with a changed cluster and plan. VMs of a name that was in `old` stay where they are, with their
-    /// counters and queues; hosts stay down that are; migrations go on whose VM and hosts are still there. Outages of
-    /// the plan that began before `now` are over.
+    /// Goes on with a changed cluster and plan. A VM whose name is in `old` stays on its host and keeps its counter and its
+    /// queue. A host that is down stays down. A migration goes on if its VM and hosts are still there. An outage of the plan
+    /// that began before `now` is ignored.
     pub fn reconfigure(&mut self, old: &Cluster, new: &Cluster, mut plan: Plan, now: Timestamp) {
         self.catch_up(now);
         let names = Names::between(old, new);
@@ -425,7 +423,7 @@ impl Simulation {
         plan.outages.retain(|outage| outage.from > now);
         let simulates: Vec<bool> = new.hosts.iter().map(|host| plan.simulates(host.array)).collect();
         let mut before = std::mem::replace(self, Self::new(&placed, plan, now));
-        // Other events are told again, or name ids that no longer exist.
+        // The other events are told again, or have ids that no longer exist.
         before.untold.retain(|event| matches!(event, Event::Ended { .. }));
         self.untold.append(&mut before.untold);
         self.carry_hosts(&before, &names, &simulates);

@@ -1,4 +1,4 @@
-//! Read recorded samples from a CSV file.
+//! Reads recorded samples from a CSV file.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::core::cluster::Timestamp;
 use crate::core::format::one_line;
 use crate::core::insight::Recording;
 
-/// Why a file is no recording, and where.
+/// Why a file is not a recording, and where.
 #[derive(Debug, Error)]
 pub enum RecordingError {
     /// It cannot be read.
@@ -22,7 +22,7 @@ pub enum RecordingError {
         /// The system's words.
         why: std::io::Error,
     },
-    /// A line is not as it should be.
+    /// A line is wrong.
     #[error("{}:{line}: error: {what}\nhelp: {remedy}", path.display())]
     Line {
         /// The file.
@@ -31,7 +31,7 @@ pub enum RecordingError {
         line: u64,
         /// What is wrong with it.
         what: String,
-        /// What would be right.
+        /// What to do about it.
         remedy: &'static str,
     },
     /// There is no sample in it.
@@ -42,20 +42,20 @@ pub enum RecordingError {
 const COLUMNS: &str = "the columns are timestamp,value";
 const TIMES: &str = "RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC";
 
-/// Reads samples: columns `timestamp,value` in any order, other columns left aside. Times are RFC 3339, or
-/// `YYYY-MM-DD HH:MM:SS` in UTC, in order; of equal ones the last line stands.
+/// Reads samples from a file. It has the columns `timestamp` and `value`, in any order; other columns are ignored. Times are RFC 3339,
+/// or `YYYY-MM-DD HH:MM:SS` in UTC, and are sorted. Of lines with the same time the last one counts.
 ///
 /// # Errors
-/// The first line that is not as it should be.
+/// The first line that is wrong.
 pub fn load(path: &Path) -> Result<Recording, RecordingError> {
     let file = std::fs::File::open(path).map_err(|why| RecordingError::Unreadable { path: path.to_owned(), why })?;
     read(path, file)
 }
 
-/// Reads samples from anything; `path` names it in errors.
+/// Reads samples from `input`. Errors call it `path`.
 ///
 /// # Errors
-/// The first line that is not as it should be.
+/// The first line that is wrong.
 pub fn read(path: &Path, input: impl Read) -> Result<Recording, RecordingError> {
     let wrong = |line: u64, what: String, remedy| RecordingError::Line { path: path.to_owned(), line, what, remedy };
     let unread = |error: csv::Error| match error.position() {

@@ -1,35 +1,32 @@
 //! The default demo: home arrays with a base, arrays in a cloud, all four policies; mostly healthy, never quite still.
 //!
-//! A few VMs show something in the first hour (`leads`). The rest (`extra`) differ only in name, demand and random numbers. On an
-//! ordinary host about 60 % of the CPU is wanted.
+//! A few VMs show something in the first hour (`leads`). The others (`extra`) differ only in name, demand and random numbers. The
+//! VMs of an ordinary host want about 60 % of its CPU.
 
-use super::fixtures::{
-    ClusterFixture, HostFixture, VmFixture, base, minute, schedule, silence, site, surge, threshold,
-};
-use super::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, Size};
+use super::{ClusterFixture, FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, Size, base, minute, schedule, site, surge, threshold};
 use crate::core::cluster::{ArrayId, HostId, Limits, Span};
 use crate::core::policy::Rule;
 use crate::core::simulation::load::{self, RandomUse};
-use crate::core::simulation::{Outage, Service, VmPlan};
+use crate::core::simulation::{Outage, Service, ServiceSilence, VmPlan};
 
 const VMS: u32 = 50;
 const HOSTS: u32 = 12;
 const ARRAY_SIZE: u32 = 64;
-/// One host in so many stands in the cloud.
+/// One host in three is in the cloud.
 const CLOUD_SHARE: u32 = 3;
-/// One in so many of the other VMs lives in the cloud.
+/// One in three of the other VMs begins in the cloud.
 const CLOUD_VMS: usize = 3;
-/// A large fleet may have one migration at once for so many hosts.
+/// A large fleet may have one migration at once for each 25 hosts.
 const HOSTS_A_MOVE: u32 = 25;
-/// A host's CPU is made for so many VMs, and grows when there are more.
+/// A host has CPU for six VMs. If there are more VMs to a host, each host has more CPU.
 const VMS_A_HOST: u32 = 6;
-/// Rings begin with older hosts: a fifth of each.
+/// The first fifth of each ring are older hosts.
 const OLD_GHZ: f64 = 5.2;
 const NEW_GHZ: f64 = 6.0;
 const XL_GHZ: f64 = 5.2;
 /// Ordinary demand of the other VMs, least and most, in GHz.
 const DEMAND_GHZ: (f64, f64) = (0.3, 0.7);
-/// Slow enough that a move can be watched.
+/// Slow enough to watch a move.
 const BANDWIDTH_MB_S: f64 = 60.0;
 
 pub(super) fn build(size: Size) -> ClusterFixture {
@@ -37,14 +34,14 @@ pub(super) fn build(size: Size) -> ClusterFixture {
     let hosts = size.hosts.unwrap_or(HOSTS).clamp(FEWEST_HOSTS, MOST_HOSTS);
     let at_once = Limits::default().at_once.max(hosts / HOSTS_A_MOVE);
     let mut fixture = ClusterFixture::new("fleet", Limits { at_once, ..Limits::default() });
-    fixture.bandwidth_mb_s = BANDWIDTH_MB_S;
-    fixture.between_sites = (Span::from_mins(2), Span::from_mins(5));
+    fixture.plan.bandwidth_mb_s = BANDWIDTH_MB_S;
+    fixture.plan.between_sites = (Span::from_mins(2), Span::from_mins(5));
     let places = FleetHosts::set(&mut fixture, vms, hosts);
-    let leads = leads(places.away(0));
+    let leads = leads(&places);
     let led = leads.len();
-    for (place, vm) in leads.into_iter().take(vms as usize) {
-        let host = places.host(place);
-        fixture.vm(host, vm);
+    for (host, name, rule, plan) in leads.into_iter().take(vms as usize) {
+        let away = (plan.service == Some(Service::Queue)).then(|| places.away(0));
+        fixture.vm(host, name, rule, away, plan);
     }
     let mut homes = places.homes(led);
     let mut clouds = places.rings[places.homes..].iter().flatten().copied().cycle();
@@ -54,31 +51,23 @@ pub(super) fn build(size: Size) -> ClusterFixture {
         let host = if cloud { clouds.next() } else { homes.next() };
         let host = host.unwrap_or(HostId(0));
         let away = places.away(fixture.cluster.host(host).array.index());
-        fixture.vm(host, extra(index, kind, (index - led) / KINDS.len(), away));
+        extra(&mut fixture, host, index, kind, (index - led) / KINDS.len(), away);
     }
-    // The host before the last of the first ring: not the one that many go to.
+    // The last but one of the first ring: VMs seldom go to it.
     let ring = &places.rings[0];
     let outage = Outage { host: ring[ring.len().saturating_sub(2)], from: minute(11), lasts: Span::from_mins(5) };
-    fixture.outages = vec![outage];
+    fixture.plan.outages = vec![outage];
     fixture
 }
 
-/// The arrays, and where VMs begin.
+/// The hosts of the fleet, and where its VMs begin.
 struct FleetHosts {
     /// By array: its ring. Those at home come first.
     rings: Vec<Vec<HostId>>,
-    /// By array at home: its base.
-    bases: Vec<HostId>,
+    /// The base of the first array.
+    base: HostId,
     /// How many arrays are at home.
     homes: usize,
-}
-
-/// Where a lead begins, in the first array.
-#[derive(Debug, Clone, Copy)]
-enum StartPlace {
-    Ring(usize),
-    Base,
-    Cloud(usize),
 }
 
 impl FleetHosts {
@@ -89,52 +78,46 @@ impl FleetHosts {
         let in_ring = hosts - away - at_home.len() as u32;
         let a_host = vms.div_ceil(in_ring).max(VMS_A_HOST);
         let (scale, capacity) = (f64::from(a_host) / f64::from(VMS_A_HOST), a_host + a_host / 2 + 1);
-        let machine = |name: String, ghz: f64, price| HostFixture { name, ghz: ghz * scale, capacity, price };
         let mut number = 0;
         for (index, &size) in at_home.iter().enumerate() {
-            let ring = (0..size - 1).map(|place| {
+            let array = fixture.array(&numbered("oslo", index), home);
+            for place in 0..size - 1 {
                 number += 1;
                 let ghz = if place < size.div_ceil(5) { OLD_GHZ } else { NEW_GHZ };
-                machine(format!("mln{number}"), ghz, 0.10)
-            });
-            let ring = ring.collect();
-            let base = HostFixture { capacity: capacity * 2, ..machine(numbered("base", index), NEW_GHZ, 0.04) };
-            fixture.array(numbered("oslo", index), home, ring, Some(base));
+                fixture.host(array, &format!("mln{number}"), ghz * scale, capacity, 0.10);
+            }
+            fixture.base(array, &numbered("base", index), NEW_GHZ * scale, capacity * 2);
         }
         let mut number = 0;
         for (index, &size) in sizes(away).iter().enumerate() {
-            let ring = (0..size).map(|_| {
+            let array = fixture.array(&numbered("cloud", index), cloud);
+            for _ in 0..size {
                 number += 1;
-                machine(format!("xl{number}"), XL_GHZ, 0.34)
-            });
-            let ring = ring.collect();
-            fixture.array(numbered("cloud", index), cloud, ring, None);
+                fixture.host(array, &format!("xl{number}"), XL_GHZ * scale, capacity, 0.34);
+            }
         }
         let arrays = &fixture.cluster.arrays;
         Self {
             rings: arrays.iter().map(|array| array.ring.clone()).collect(),
-            bases: arrays.iter().filter_map(|array| array.base).collect(),
+            base: arrays[0].base.unwrap_or(HostId(0)),
             homes: at_home.len(),
         }
     }
 
-    fn host(&self, place: StartPlace) -> HostId {
-        let of = |ring: &[HostId], n: usize| ring[n % ring.len()];
-        match place {
-            StartPlace::Ring(n) => of(&self.rings[0], n),
-            StartPlace::Base => self.bases[0],
-            StartPlace::Cloud(n) => of(&self.rings[self.homes], n),
-        }
+    /// The `n`-th host of an array's ring, round and round.
+    fn host(&self, array: usize, n: usize) -> HostId {
+        let ring = &self.rings[array];
+        ring[n % ring.len()]
     }
 
-    /// All rings' hosts at home, round and round, beginning where the leads left room.
+    /// The hosts of all rings at home, round and round, from the `skip`-th on.
     fn homes(&self, skip: usize) -> impl Iterator<Item = HostId> {
         let hosts: Vec<HostId> = self.rings[..self.homes].iter().flatten().copied().collect();
         let skip = skip % hosts.len();
         hosts.into_iter().cycle().skip(skip)
     }
 
-    /// The array of the cloud that an array's VMs are sent to.
+    /// The array of the cloud to which the VMs of an array are sent.
     fn away(&self, array: usize) -> ArrayId {
         ArrayId::at(self.homes + array % (self.rings.len() - self.homes))
     }
@@ -145,7 +128,7 @@ fn numbered(name: &str, index: usize) -> String {
     if index == 0 { name.to_owned() } else { format!("{name}{}", index + 1) }
 }
 
-/// Arrays of about equal size for so many hosts.
+/// The sizes of the arrays for this many hosts: about equal.
 fn sizes(hosts: u32) -> Vec<u32> {
     let arrays = hosts.div_ceil(ARRAY_SIZE);
     (0..arrays).map(|n| hosts / arrays + u32::from(n < hosts % arrays)).collect()
@@ -153,7 +136,8 @@ fn sizes(hosts: u32) -> Vec<u32> {
 
 /// The VMs that show something within the first half hour: one that is hopeless, one overloaded for a while, one too busy to be
 /// moved, one silent, one resting, one away with a queue.
-fn leads(away: ArrayId) -> Vec<(StartPlace, VmFixture)> {
+fn leads(places: &FleetHosts) -> Vec<(HostId, &'static str, Rule, VmPlan)> {
+    let ring = |n| places.host(0, n);
     let vcpu = |ghz: f64, limit: f64| VmPlan { demand_ghz: ghz, limit_ghz: Some(limit), ..calm() };
     let mysql = |plan: VmPlan| VmPlan { service: Some(Service::Mysql), ..plan };
     let apache = |plan: VmPlan| VmPlan { service: Some(Service::Apache), ..plan };
@@ -166,27 +150,23 @@ fn leads(away: ArrayId) -> Vec<(StartPlace, VmFixture)> {
     let nii7 = VmPlan { swing: 0.0, memory_mb: 2_048.0, ..mysql(vcpu(1.4, 1.2)) };
     let cache1 =
         VmPlan { dirty_mb_s: 45.0, memory_mb: 1_024.0, surges: vec![surge(6, 13, 2.0)], ..http(vcpu(0.6, 1.0)) };
-    let wiki1 = VmPlan { silences: vec![silence(4, 9, "connection refused")], ..http(vcpu(0.5, 1.2)) };
-    // No limit of its own: when it is busy its neighbours feel it.
+    let silence =
+        ServiceSilence { from: minute(4), lasts: Span::from_mins(9), reason: "connection refused".to_owned() };
+    let wiki1 = VmPlan { silences: vec![silence], ..http(vcpu(0.5, 1.2)) };
+    // It has no limit of its own, so that its neighbours feel it when it is busy.
     let tickets1 = VmPlan { demand_ghz: 0.8, dirty_mb_s: 4.0, surges: vec![surge(8, 9, 3.6)], ..apache(calm()) };
     vec![
-        (StartPlace::Ring(0), vm("nii1", threshold(50.0, 3), nii1)),
-        (StartPlace::Ring(2), vm("nii2", threshold(15.0, 3), nii2)),
-        (StartPlace::Ring(3), vm("nii3", base((50.0, 3), (1.0, 15)), nii3)),
-        (
-            StartPlace::Ring(1),
-            VmFixture { interval: Span::from_mins(2), away: Some(away), ..vm("nii4", site(2), queue) },
-        ),
-        (StartPlace::Ring(4), vm("nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), nii5)),
-        (StartPlace::Ring(5), vm("nii7", threshold(50.0, 3), nii7)),
-        (StartPlace::Ring(6), vm("cache1", threshold(800.0, 3), cache1)),
-        (StartPlace::Cloud(0), vm("wiki1", threshold(800.0, 3), wiki1)),
-        (StartPlace::Ring(3), vm("tickets1", base((12.0, 3), (55.0, 20)), tickets1)),
-        (StartPlace::Base, vm("backup1", schedule((50.0, 3), (1.0, 20), "22:00-05:00"), mysql(vcpu(0.4, 1.2)))),
-        (
-            StartPlace::Ring(4),
-            vm("staff1", schedule((12.0, 3), (57.0, 20), "Mon-Fri 07:00-14:50"), apache(vcpu(0.5, 1.2))),
-        ),
+        (ring(0), "nii1", threshold(50.0, 3), nii1),
+        (ring(2), "nii2", threshold(15.0, 3), nii2),
+        (ring(3), "nii3", base((50.0, 3), (1.0, 15)), nii3),
+        (ring(1), "nii4", site(2), queue),
+        (ring(4), "nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), nii5),
+        (ring(5), "nii7", threshold(50.0, 3), nii7),
+        (ring(6), "cache1", threshold(800.0, 3), cache1),
+        (places.host(places.homes, 0), "wiki1", threshold(800.0, 3), wiki1),
+        (ring(3), "tickets1", base((12.0, 3), (55.0, 20)), tickets1),
+        (places.base, "backup1", schedule((50.0, 3), (1.0, 20), "22:00-05:00"), mysql(vcpu(0.4, 1.2))),
+        (ring(4), "staff1", schedule((12.0, 3), (57.0, 20), "Mon-Fri 07:00-14:50"), apache(vcpu(0.5, 1.2))),
     ]
 }
 
@@ -206,15 +186,15 @@ const KINDS: [(&str, Service, bool); 10] = [
 /// Working hours of the offices.
 const HOURS: [&str; 3] = ["Mon-Fri 07:00-18:00", "Mon-Sat 06:00-22:00", "Mon-Fri 08:00-17:00"];
 
-/// The `index`-th VM, one of the others.
-fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> VmFixture {
+/// Adds the `index`-th VM, one of the others.
+fn extra(fixture: &mut ClusterFixture, host: HostId, index: usize, kind: usize, round: usize, away: ArrayId) {
     let (mut name, mut service, _) = KINDS[kind];
     let (before, a_round) = of_this_name(kind, name);
     let number = FIRST_NUMBER + round * a_round + before;
     if service == Service::Queue && round >= BATCHES && !round.is_multiple_of(BATCH_ROUNDS) {
         (name, service) = ("feed", Service::Http);
     }
-    // A VM's size does not depend on the seed: the cluster is always the same, only what happens in it differs.
+    // A VM's size does not depend on the seed. The seed changes only what happens in the cluster.
     let luck = |n: i64| load::unit(load::key(0, index as u64), RandomUse::Phase, n);
     let demand_ghz = DEMAND_GHZ.0 + (DEMAND_GHZ.1 - DEMAND_GHZ.0) * luck(1);
     let plan = VmPlan {
@@ -231,11 +211,10 @@ fn extra(index: usize, kind: usize, round: usize, away: ArrayId) -> VmFixture {
         ..VmPlan::default()
     };
     let (rule, away) = rule(name, service, round, away);
-    let interval = if away.is_some() { Span::from_mins(2) } else { Span::from_mins(1) };
-    VmFixture { name: format!("{name}{number:02}"), rule, plan, interval, away }
+    fixture.vm(host, &format!("{name}{number:02}"), rule, away, plan);
 }
 
-/// Moves between sites take minutes each: beyond the first few, only one worker in so many has queues.
+/// The first workers all have queues, then one in 16, because each move between sites takes minutes.
 const BATCHES: usize = 4;
 const BATCH_ROUNDS: usize = 16;
 /// The first number of a name.
@@ -262,8 +241,4 @@ fn rule(name: &str, service: Service, round: usize, away: ArrayId) -> (Rule, Opt
 /// No bursts of its own.
 fn calm() -> VmPlan {
     VmPlan { bursts_a_day: 0.0, swing: 0.1, memory_mb: 1_536.0, dirty_mb_s: 12.0, ..VmPlan::default() }
-}
-
-fn vm(name: &str, rule: Rule, plan: VmPlan) -> VmFixture {
-    VmFixture { name: name.to_owned(), rule, plan, interval: Span::from_mins(1), away: None }
 }

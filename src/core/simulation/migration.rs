@@ -5,9 +5,9 @@ use crate::core::engine::Route;
 use crate::core::format::{bytes, duration, measured};
 use crate::core::insight::precopy::{self, Forecast};
 
-/// A live migration says how far it is this often.
+/// How often a live migration reports its progress.
 const REPORT_LIVE: Span = Span::from_millis(500);
-/// A migration between sites takes minutes, and says how far it is this often.
+/// How often a migration between sites reports its progress. It takes minutes.
 const REPORT_BETWEEN: Span = Span::from_secs(10);
 /// The time from an operator's abort to the end of the migration.
 const ABORT_TAKES: Span = Span::from_secs(1);
@@ -17,18 +17,18 @@ const ABORT_TAKES: Span = Span::from_secs(1);
 enum TransferKind {
     /// Live, within an array.
     Live {
-        /// At the beginning: MB, and then two rates in MB/s.
+        /// The VM's memory in MB, what it writes of it in MB/s, and the network's MB/s, as they were at the start.
         memory: f64,
         dirty: f64,
         bandwidth: f64,
-        /// The forecast from these figures.
+        /// What follows from these figures.
         forecast: Forecast,
     },
-    /// Stopped, copied to another site, started there.
+    /// The VM is stopped, copied to another site and started there.
     Between,
 }
 
-/// What becomes of a migration.
+/// How a migration ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MigrationFate {
     /// It runs to its end.
@@ -70,7 +70,7 @@ impl SimulatedMigration {
         self.fate == MigrationFate::Completes && converges
     }
 
-    /// When its `n`-th report, from 1, is due; `None` after the last one, or when it was aborted.
+    /// When its `n`-th report is due, from 1; `None`: there is no such report, or the migration does not run to its end.
     pub(super) fn reports_at(&self, n: u32) -> Option<Timestamp> {
         let at = self.began + self.reported_at(n);
         (at < self.ends && self.fate == MigrationFate::Completes).then_some(at)
@@ -82,7 +82,7 @@ impl SimulatedMigration {
         every.scaled(i64::from(n), 1)
     }
 
-    /// The report that comes next, and when.
+    /// The number of the next report, and when it is due.
     pub(super) fn next_report(&self, now: Timestamp) -> Option<(u32, Timestamp)> {
         let n = now.since(self.began).millis() / self.reported_at(1).millis() + 1;
         let n = u32::try_from(n).unwrap_or(u32::MAX);
@@ -94,12 +94,12 @@ impl SimulatedMigration {
         matches!(self.way, TransferKind::Live { .. })
     }
 
-    /// The `n`-th report: percent, a phrase and, if it is live, figures.
+    /// The `n`-th report: percent, a phrase and, if the migration is live, figures.
     pub(super) fn report(&self, n: u32) -> (u8, String, Option<Transfer>) {
         self.report_after(self.reported_at(n))
     }
 
-    /// The same at any instant.
+    /// A report at any instant.
     pub(super) fn report_now(&self, now: Timestamp) -> (u8, String, Option<Transfer>) {
         self.report_after(now.since(self.began).min(self.takes))
     }
@@ -119,7 +119,7 @@ impl SimulatedMigration {
         }
     }
 
-    /// Aborts it, unless it ends within that time anyway. True if it now ends at another time.
+    /// Aborts it, unless it ends before an abort would. True if it now ends at another time.
     pub(super) fn abort(&mut self, now: Timestamp) -> bool {
         let ends = now + ABORT_TAKES;
         if ends >= self.ends {
@@ -129,12 +129,12 @@ impl SimulatedMigration {
         true
     }
 
-    /// One of its hosts fails now.
+    /// Ends it, because one of its hosts has failed.
     pub(super) fn breaks(&mut self, now: Timestamp, fate: MigrationFate) {
         (self.fate, self.ends) = (fate, now);
     }
 
-    /// How it went, in the driver's words.
+    /// How it ended, in the words of a driver.
     pub(super) fn ending(&self) -> String {
         match (self.fate, self.way) {
             (MigrationFate::Completes, TransferKind::Live { forecast, .. }) if forecast.converges => {
