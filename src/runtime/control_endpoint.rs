@@ -1,4 +1,4 @@
-//! Commands from another process as the loop sees them: the socket, who calls there, and what is answered.
+//! The event loop's end of the control socket: takes the calls of other processes and answers them.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::core::cluster::HostId;
 use crate::core::engine::{Command, Engine};
 use crate::edge::control::{Ask, Call, Reply, Server};
 
-/// Calls that may wait: no more than callers.
+/// Calls that may wait: there are no more callers than that.
 const CALLS: usize = 16;
 
 /// Takes calls from other processes.
 pub struct ControlEndpoint {
-    calls: Receiver<Call>,
-    ask: Sender<Call>,
+    calls: Receiver<Result<Call, String>>,
+    ask: Sender<Result<Call, String>>,
     server: Option<Server>,
 }
 
@@ -31,24 +31,24 @@ impl ControlEndpoint {
     /// Opens the socket beside a history.
     ///
     /// # Errors
-    /// Why nobody can call, in words.
+    /// Why the socket cannot be opened, in words.
     pub fn open(&mut self, history: &Path) -> Result<(), String> {
         let server = Server::open(history, self.ask.clone());
         self.server = Some(server.map_err(|why| format!("no other process can command this engine: {why}"))?);
         Ok(())
     }
 
-    /// The next call. Never comes if nobody calls.
-    pub async fn call(&mut self) -> Call {
+    /// The next call, or what is wrong with the socket, in words. Waits for ever if nobody calls.
+    pub async fn call(&mut self) -> Result<Call, String> {
         match self.calls.recv().await {
             Some(call) => call,
-            // It holds a sender itself.
+            // The endpoint holds a sender itself, so the channel never closes.
             None => std::future::pending().await,
         }
     }
 }
 
-/// Answers a call. `locked`: why nothing is commanded here, if so.
+/// Answers a call. `locked`: why commands are refused, if they are.
 pub fn answer(call: Call, engine_host: &mut EngineHost, outputs: &mut Outputs, asks: &mut Asked, locked: Option<&str>) {
     let Call { ask, answer } = call;
     let reply = match ask {
@@ -68,7 +68,7 @@ pub fn answer(call: Call, engine_host: &mut EngineHost, outputs: &mut Outputs, a
     let _ = answer.send(reply);
 }
 
-/// Why a command is not another process's to give.
+/// Why another process may not give this command; `None` if it may.
 const fn not_for_callers(command: &Command) -> Option<&'static str> {
     match command {
         Command::Amend { .. } => Some("policies are edited in the config's file: the engine follows it"),

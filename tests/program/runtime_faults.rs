@@ -1,6 +1,8 @@
 //! A fault inside the program: each thread panics in turn. An alarm, no hang, an exit status, nothing lost that was
 //! acknowledged. The hidden variable `WHIMBREL_FAULT` makes a debug build panic.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -131,6 +133,31 @@ fn a_question_to_the_config_files_worker_that_fails_is_an_alarm_and_the_engine_g
     run.until(|event| event["type"] == "edit");
     run.stop();
     logged(&config, "config");
+}
+
+/// What the engine answers on its socket; empty: it hung up.
+fn call(config: &Config) -> String {
+    let mut stream = UnixStream::connect(config.beside("past.db.sock")).expect("somebody listens");
+    // It may have hung up already.
+    let _ = writeln!(stream, r#"{{"plan":{{"drain":"mln1"}}}}"#);
+    let mut line = String::new();
+    let _ = BufReader::new(stream).read_line(&mut line);
+    line
+}
+
+#[test]
+fn the_sockets_thread_begins_again_and_the_next_caller_is_answered() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "control:once"));
+    run.until_type("sample", "web");
+    assert_eq!(call(&config), "");
+    // The socket is still there, and whoever calls during the pause waits for its end.
+    let answer = call(&config);
+    assert!(answer.starts_with(r#"{"plan":{"host":"mln1""#), "{answer}");
+    run.until(alarm("the socket for other processes failed and begins again: asked for by WHIMBREL_FAULT"));
+    run.until(phase("confirmed"));
+    run.stop();
+    logged(&config, "control");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The engine's side of the socket: a thread of its own, so that whoever asks slowly keeps nobody waiting but themselves.
+//! The engine's side of the socket. It has a thread of its own, so that a slow caller delays nobody else.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -18,50 +18,60 @@ use tokio::time::{sleep, timeout};
 
 use super::{Ask, Call, Reply, Request, Subject, beside, short};
 use crate::core::engine::Drain;
-use crate::core::format::counted;
-use crate::core::format::is_hostile;
+use crate::core::format::{counted, is_hostile};
+use crate::edge::supervisor::{fault, supervise};
 
-/// So many may ask at once.
+/// The most callers at one time.
 const CALLERS: usize = 16;
-/// A question is no longer.
+/// The longest question, in bytes.
 const LONGEST: u64 = 64 << 10;
-/// A name in the log is no longer, in characters.
+/// The longest name of a caller, in characters.
 const LONGEST_NAME: usize = 64;
-/// A question is asked, answered and taken within this time each.
+/// The deadline for reading a question, for the engine's answer, and for writing that answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is followed is looked at so often.
+/// How often a follower's progress is read.
 const LOOK: Duration = Duration::from_millis(250);
-/// After a failure to take a caller, so that a full table of files is no busy loop.
+/// The pause after a failed accept. Without it, a process out of file descriptors would loop at full speed.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Takes questions as long as it lives; then its socket is gone.
+/// Answers callers as long as it lives. Dropping it removes the socket.
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
-    /// Device and inode: another engine's socket is not ours to remove.
+    /// Device and inode of our socket: another engine may have replaced it, and that one must stay.
     is: (u64, u64),
     /// Ends the thread when dropped.
     _open: oneshot::Sender<()>,
 }
 
 impl Server {
-    /// Listens beside a history; questions go to `calls`, no more at once than there may be callers.
+    /// Listens beside a history. `calls` gets each call, and one line for an operator each time the thread begins again
+    /// after a panic.
     ///
     /// # Errors
-    /// Another engine answers there, or there can be no socket: in words.
-    pub fn open(history: &Path, calls: Sender<Call>) -> Result<Self, String> {
+    /// Another engine listens there, or the socket cannot be made; in words.
+    pub fn open(history: &Path, calls: Sender<Result<Call, String>>) -> Result<Self, String> {
         let path = beside(history);
         let refused = |why: io::Error| format!("{}: {why}", path.display());
         let (listener, is) = listen(&path).map_err(refused)?;
-        let (open, shut) = oneshot::channel();
+        let (open, mut shut) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-        // A caller whose task panics is a task of its own: the others do not notice.
+        let listener = {
+            let _entered = runtime.enter();
+            UnixListener::from_std(listener).map_err(refused)?
+        };
+        let places = Arc::new(Semaphore::new(CALLERS));
+        // The listener and the callers' tasks outlive a panic: whoever calls meanwhile is answered when the work goes on.
         let work = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = shut => {}
-                    () = welcome(listener, calls) => {}
-                }
+            // The loop may have ended.
+            let report = |text| drop(calls.blocking_send(Err(text)));
+            supervise("the socket for other processes", report, || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = &mut shut => {}
+                        () = accept(&listener, &places, &calls) => {}
+                    }
+                });
             });
         };
         std::thread::Builder::new().name("control".to_owned()).spawn(work).map_err(refused)?;
@@ -72,14 +82,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|is| is == self.is) {
-            // It may be gone already, with its folder.
+            // The whole folder may be gone already.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// A socket that is its user's alone, from the first instant at which it has its name. One that nobody answers at is left
-/// over, and replaced.
+/// Makes the socket under another name, closes it to other users, then gives it its name. A socket that nobody answers at
+/// was left over by an engine that died, and is replaced.
 fn listen(path: &Path) -> io::Result<(Listener, (u64, u64))> {
     let (at, _folder) = short(path)?;
     if Probe::connect(&at).is_ok() {
@@ -105,17 +115,17 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|socket| (socket.dev(), socket.ino()))
 }
 
-async fn welcome(listener: Listener, calls: Sender<Call>) {
-    let Ok(listener) = UnixListener::from_std(listener) else { return };
-    let places = Arc::new(Semaphore::new(CALLERS));
+/// Serves each caller in a task of its own, for ever.
+async fn accept(listener: &UnixListener, places: &Arc<Semaphore>, calls: &Sender<Result<Call, String>>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(BREATH).await;
             continue;
         };
+        fault("control");
         let (place, calls) = (places.clone().try_acquire_owned(), calls.clone());
         let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0);
-        // Whoever has no place is not told why: that would take one.
+        // A caller without a place gets no reason: to write one would itself need a place.
         if let (Ok(place), true) = (place, is_ours) {
             tokio::spawn(async move {
                 attend(stream, &calls).await;
@@ -125,8 +135,8 @@ async fn welcome(listener: Listener, calls: Sender<Call>) {
     }
 }
 
-/// One caller: a question, and its answers.
-async fn attend(stream: UnixStream, calls: &Sender<Call>) {
+/// Reads one caller's question and writes the answers.
+async fn attend(stream: UnixStream, calls: &Sender<Result<Call, String>>) {
     let (reader, writer) = stream.into_split();
     let mut line = Line { reader: BufReader::new(reader), writer };
     let Ok(Some(question)) = timeout(PATIENCE, line.question()).await else { return };
@@ -151,10 +161,10 @@ fn read(question: &[u8]) -> Result<Request, String> {
 }
 
 /// Asks the engine.
-async fn ask(calls: &Sender<Call>, ask: Ask) -> Reply {
+async fn ask(calls: &Sender<Result<Call, String>>, ask: Ask) -> Reply {
     let (answer, answered) = oneshot::channel();
     let asked = async {
-        calls.send(Call { ask, answer }).await.ok()?;
+        calls.send(Ok(Call { ask, answer })).await.ok()?;
         answered.await.ok()
     };
     if let Ok(Some(reply)) = timeout(PATIENCE, asked).await {
@@ -163,8 +173,8 @@ async fn ask(calls: &Sender<Call>, ask: Ask) -> Reply {
     Reply::Done { ok: false, text: "the engine does not answer: it may be ending, or busy; see what it did".to_owned() }
 }
 
-/// Tells how a host is emptied, until it is or is not to be any more, or until the caller has gone.
-async fn follow(line: &mut Line, calls: &Sender<Call>, host: String) {
+/// Writes the progress of a drain each time it changes, until the drain ends or the caller hangs up.
+async fn follow(line: &mut Line, calls: &Sender<Result<Call, String>>, host: String) {
     let mut told = None;
     loop {
         match ask(calls, Ask::Progress(host.clone())).await {
@@ -201,7 +211,7 @@ struct Line {
 }
 
 impl Line {
-    /// What is asked; `None`: nothing whole, or too much.
+    /// The question; `None` if the line has no end, is too long or cannot be read.
     async fn question(&mut self) -> Option<Vec<u8>> {
         let mut question = Vec::new();
         (&mut self.reader).take(LONGEST).read_until(b'\n', &mut question).await.ok()?;
@@ -219,7 +229,7 @@ impl Line {
         let _ = self.say(&Reply::Done { ok, text }).await;
     }
 
-    /// The caller hangs up, or says more than a question.
+    /// Returns when the caller hangs up or sends anything more.
     async fn gone(&mut self) {
         let _ = self.reader.read_u8().await;
     }

@@ -110,8 +110,12 @@ impl EventLoop {
         }
     }
 
-    /// Answers another process.
-    pub(super) fn on_call(&mut self, call: Call) {
+    /// Answers another process. An error is an alarm: the socket's thread failed.
+    pub(super) fn on_call(&mut self, call: Result<Call, String>) {
+        let call = match call {
+            Ok(call) => call,
+            Err(text) => return self.tell(Event::Trouble { vm: None, text }),
+        };
         self.come_to_now();
         control_endpoint::answer(call, &mut self.engine_host, &mut self.outputs, &mut self.asks, self.read_only);
         self.stale = true;

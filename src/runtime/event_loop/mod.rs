@@ -109,7 +109,7 @@ enum Woken {
     Polled(Polled),
     DriverEvent(DriverEvent),
     Worker(WorkerEvent),
-    Call(Call),
+    Call(Result<Call, String>),
 }
 
 impl EventLoop {
