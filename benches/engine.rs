@@ -47,7 +47,7 @@ fn replays(c: &mut Criterion) {
     group.bench_function("replay of 43,200 samples", |b| b.iter(|| recording.replay(black_box(&settings)).moves));
     group.bench_function("the strip over them", |b| b.iter(|| recording.strip(black_box(&settings)).len()));
     let prices = Prices { ring: 0.2, base: 0.05 };
-    let tried = |settings| recording.try_out(settings, prices).map_or(0, |tried| tried.moves.len());
+    let tried = |settings| recording.try_out(settings, prices).map_or(0, |tried| tried.outcome.all_moves.len());
     group.bench_function("one side of a comparison", |b| b.iter(|| tried(black_box(&settings))));
     let Ok(hours) = WorkingHours::parse("Mon-Fri 08:00-12:00, Mon-Fri 13:00-16:00", chrono_tz::Europe::Oslo) else {
         return;

@@ -9,13 +9,12 @@ use std::process::ExitCode;
 use chrono::SecondsFormat;
 use clap::{Args, ValueEnum};
 use color_eyre::eyre::{Result, WrapErr};
-use serde::Serialize;
 
 use super::{load, past, refuse, span};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::{Happened, Record};
 use crate::core::format::{counted, measured};
-use crate::core::insight::{Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes, activity, whole_hour};
+use crate::core::insight::{Activity, HostOccupancy, Hour, HoursAndCost, activity, whole_hour};
 use crate::core::policy::Rule;
 use crate::edge::config::Config;
 use crate::edge::history::{HistoryError, Order, Reader};
@@ -68,7 +67,7 @@ impl ReportCommand {
         let to = steady_clock();
         let from = whole_hour(to - self.since.unwrap_or(SINCE));
         let done = read(&past.reader, &config, vm, from, to).wrap_err("the history cannot be read")?;
-        let text = report(&done, vm, self.format)?;
+        let text = report(&done, self.format)?;
         io::stdout().write_all(text.as_bytes()).wrap_err("standard output cannot be written")?;
         Ok(ExitCode::SUCCESS)
     }
@@ -101,154 +100,31 @@ fn rests_before(reader: &Reader, config: &Config, at: Timestamp) -> Result<Vec<R
 }
 
 /// What was done, of a VM or of the whole cluster.
-fn report(activity: &Activity, vm: Option<&str>, format: ReportFormat) -> serde_json::Result<String> {
+fn report(activity: &Activity, format: ReportFormat) -> serde_json::Result<String> {
     match format {
-        ReportFormat::Table => Ok(table(activity, vm.unwrap_or("all VMs"))),
-        ReportFormat::Json => json(activity, vm),
+        ReportFormat::Table => Ok(table(activity)),
+        ReportFormat::Json => Ok(serde_json::to_string(activity)? + "\n"),
         ReportFormat::Csv => Ok(csv(activity)),
     }
 }
 
-/// The begin of the hour at a place in [`Activity::hours`].
-pub(super) fn hour(activity: &Activity, place: usize) -> Timestamp {
-    activity.from + Span::from_hours(i64::try_from(place).unwrap_or(i64::MAX))
-}
-
-fn rfc3339(at: Timestamp) -> String {
-    at.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// One row an hour.
-pub(super) fn csv(activity: &Activity) -> String {
+/// One row for each hour.
+fn csv(activity: &Activity) -> String {
     let mut out = "hour,requests,by_hand,confirmed,failed,blocked\n".to_owned();
-    for (place, each) in activity.hours.iter().enumerate() {
-        let Hour { requests, by_hand, confirmed, failed, blocked } = each;
-        let at = rfc3339(hour(activity, place));
+    for Hour { begin, requests, by_hand, confirmed, failed, blocked } in &activity.hours {
+        let at = begin.utc().to_rfc3339_opts(SecondsFormat::Secs, true);
         // Writing into a String cannot fail.
         let _ = writeln!(out, "{at},{requests},{by_hand},{confirmed},{failed},{blocked}");
     }
     out
 }
 
-#[derive(Serialize)]
-struct ReportForm<'a> {
-    from: String,
-    to: String,
-    vm: Option<&'a str>,
-    hours: Vec<HourForm>,
-    edits: Vec<EditForm<'a>>,
-    hosts: Vec<HostForm<'a>>,
-    times: Option<TimesForm>,
-    stays: OccupancyForm,
-}
-
-#[derive(Serialize)]
-struct HourForm {
-    hour: String,
-    requests: u32,
-    by_hand: u32,
-    confirmed: u32,
-    failed: u32,
-    blocked: u32,
-}
-
-#[derive(Serialize)]
-struct EditForm<'a> {
-    at: String,
-    vm: Option<&'a str>,
-    text: &'a str,
-}
-
-#[derive(Serialize)]
-struct HostForm<'a> {
-    host: &'a str,
-    vms: Vec<f64>,
-}
-
-#[derive(Serialize)]
-struct TimesForm {
-    count: usize,
-    mean_s: f64,
-    median_s: f64,
-    least_s: f64,
-    most_s: f64,
-}
-
-#[derive(Serialize)]
-struct OccupancyForm {
-    ring: HoursAndCostForm,
-    rest: HoursAndCostForm,
-    base: HoursAndCostForm,
-    away: HoursAndCostForm,
-    total: HoursAndCostForm,
-}
-
-#[derive(Serialize)]
-struct HoursAndCostForm {
-    hours: f64,
-    cost: f64,
-}
-
-/// Six digits: below them sums of halves and thirds are noise.
-fn rounded(v: f64) -> f64 {
-    (v * 1e6).round() / 1e6
-}
-
-impl From<HoursAndCost> for HoursAndCostForm {
-    fn from(stay: HoursAndCost) -> Self {
-        Self { hours: rounded(stay.hours), cost: rounded(stay.cost) }
-    }
-}
-
-impl From<MigrationTimes> for TimesForm {
-    fn from(times: MigrationTimes) -> Self {
-        let MigrationTimes { count, mean, median, least, most } = times;
-        let [mean_s, median_s, least_s, most_s] = [mean, median, least, most].map(Span::secs_f64);
-        Self { count, mean_s, median_s, least_s, most_s }
-    }
-}
-
-/// One object, and a line's end.
-pub(super) fn json(activity: &Activity, vm: Option<&str>) -> serde_json::Result<String> {
-    let each = |(place, each): (usize, &Hour)| {
-        let Hour { requests, by_hand, confirmed, failed, blocked } = *each;
-        HourForm { hour: rfc3339(hour(activity, place)), requests, by_hand, confirmed, failed, blocked }
-    };
-    let edits = activity.edits.iter().map(|edit| EditForm {
-        at: edit.at.rfc3339(),
-        vm: Some(&*edit.vm).filter(|vm| !vm.is_empty()),
-        text: &edit.text,
-    });
-    let hosts = activity
-        .hosts
-        .iter()
-        .map(|on| HostForm { host: &on.host, vms: on.vms.iter().map(|vms| rounded(f64::from(*vms))).collect() });
-    let stays = activity.stays;
-    let report = ReportForm {
-        from: rfc3339(activity.from),
-        to: activity.to.rfc3339(),
-        vm,
-        hours: activity.hours.iter().enumerate().map(each).collect(),
-        edits: edits.collect(),
-        hosts: hosts.collect(),
-        times: activity.times.map(TimesForm::from),
-        stays: OccupancyForm {
-            ring: stays.ring.into(),
-            rest: stays.rest.into(),
-            base: stays.base.into(),
-            away: stays.away.into(),
-            total: stays.total().into(),
-        },
-    };
-    Ok(serde_json::to_string(&report)? + "\n")
-}
-
 /// The longest bar of the histogram, in characters.
 const BAR: u32 = 40;
 
-/// `whose`: what the report is of, in words.
-pub(super) fn table(activity: &Activity, whose: &str) -> String {
+fn table(activity: &Activity) -> String {
     let mut out = String::new();
+    let whose = activity.vm.as_deref().unwrap_or("all VMs");
     // Writing into a String cannot fail.
     let _ = writeln!(out, "{whose}, {} to {} UTC\n", minute(activity.from), minute(activity.to));
     histogram(&mut out, activity);
@@ -271,14 +147,13 @@ fn histogram(out: &mut String, activity: &Activity) {
     );
     let asked = |hour: &Hour| hour.requests + hour.by_hand;
     let most = activity.hours.iter().map(asked).max().unwrap_or_default();
-    for (place, each) in activity.hours.iter().enumerate() {
-        let begin = hour(activity, place);
-        let bar = "#".repeat(scaled(asked(each), most));
-        let line = format!("{:<16} {} {bar}", minute(begin), counts(each));
+    for hour in &activity.hours {
+        let bar = "#".repeat(scaled(asked(hour), most));
+        let line = format!("{:<16} {} {bar}", minute(hour.begin), counts(hour));
         let _ = writeln!(out, "{}", line.trim_end());
-        let end = begin + Span::from_hours(1);
-        for edit in activity.edits.iter().filter(|edit| (begin..end).contains(&edit.at)) {
-            let vm = if edit.vm.is_empty() { String::new() } else { format!("{}: ", edit.vm) };
+        let end = hour.begin + Span::from_hours(1);
+        for edit in activity.edits.iter().filter(|edit| (hour.begin..end).contains(&edit.at)) {
+            let vm = edit.vm.as_ref().map_or_else(String::new, |vm| format!("{vm}: "));
             let _ = writeln!(out, "{:>16} {vm}{}", edit.at.utc().format("%H:%M"), edit.text);
         }
     }
@@ -294,7 +169,7 @@ fn histogram(out: &mut String, activity: &Activity) {
 }
 
 fn counts(hour: &Hour) -> String {
-    let Hour { requests, by_hand, confirmed, failed, blocked } = hour;
+    let Hour { requests, by_hand, confirmed, failed, blocked, .. } = hour;
     format!("{requests:>8} {by_hand:>7} {confirmed:>9} {failed:>6} {blocked:>7}")
 }
 
@@ -360,14 +235,16 @@ mod tests {
     const BEGIN: Timestamp = Timestamp::from_secs(1_241_611_200);
 
     fn activity() -> Activity {
-        let hour =
-            |requests, by_hand, confirmed, failed, blocked| Hour { requests, by_hand, confirmed, failed, blocked };
-        let (at, vm) = (BEGIN + Span::from_mins(95), "nii1".into());
+        let begin = |n| BEGIN + Span::from_hours(n);
+        let first = Hour { begin: begin(0), requests: 14, by_hand: 1, confirmed: 13, failed: 2, blocked: 3 };
+        let second = Hour { begin: begin(1), requests: 7, confirmed: 7, ..Hour::default() };
+        let (at, vm) = (BEGIN + Span::from_mins(95), Some("nii1".into()));
         let secs = Span::from_secs;
         Activity {
             from: BEGIN,
             to: BEGIN + Span::from_mins(150),
-            hours: vec![hour(14, 1, 13, 2, 3), hour(7, 0, 7, 0, 0), Hour::default()],
+            vm: vm.clone(),
+            hours: vec![first, second, Hour { begin: begin(2), ..Hour::default() }],
             edits: vec![EditedSetting { at, vm, text: "threshold 20 → 50".to_owned() }],
             hosts: vec![
                 HostOccupancy { host: "mln1".into(), vms: vec![1.0, 0.5, 0.0] },
@@ -385,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_table_is_a_histogram_with_its_edits_and_what_it_cost() {
-        let said = report(&activity(), Some("nii1"), ReportFormat::Table).unwrap();
+        let said = report(&activity(), ReportFormat::Table).unwrap();
         let expected = "\
 nii1, 2009-05-06 12:00 to 2009-05-06 14:30 UTC
 
@@ -415,23 +292,24 @@ all                  2.50       0.43
     fn hours_before_the_history_are_no_hours_without_vms() {
         let hosts = vec![HostOccupancy { host: "mln1".into(), vms: vec![0.0, 0.0, 2.0] }];
         let times = activity().times.map(|times| MigrationTimes { count: 1, ..times });
-        let said = report(&Activity { hosts, times, ..activity() }, None, ReportFormat::Table).unwrap();
+        let said = report(&Activity { hosts, times, ..activity() }, ReportFormat::Table).unwrap();
         assert!(said.contains("\nmln1                 2.00    2.00      2.00\n"), "{said}");
         assert!(said.contains("\n1 confirmed migration took "), "{said}");
     }
 
     #[test]
     fn the_bars_of_a_busy_cluster_fit_and_every_request_shows() {
-        let busy = |requests| Hour { requests, ..Hour::default() };
-        let activity = Activity { hours: vec![busy(4_000), busy(1), busy(2_000)], ..activity() };
-        let said = report(&activity, None, ReportFormat::Table).unwrap();
+        let hours = activity().hours.into_iter().zip([4_000, 1, 2_000]);
+        let hours = hours.map(|(hour, requests)| Hour { requests, by_hand: 0, ..hour }).collect();
+        let activity = Activity { hours, ..activity() };
+        let said = report(&activity, ReportFormat::Table).unwrap();
         let bars: Vec<usize> = said.lines().skip(3).take(4).map(|line| line.matches('#').count()).collect();
         assert_eq!(bars, [40, 1, 0, 20], "{said}");
     }
 
     #[test]
     fn nothing_done_is_said_in_full() {
-        let said = report(&Activity::default(), None, ReportFormat::Table).unwrap();
+        let said = report(&Activity::default(), ReportFormat::Table).unwrap();
         assert!(said.starts_with("all VMs, ") && said.contains("\nALL                     0       0"), "{said}");
         assert!(!said.contains("VM-HOURS") && !said.contains("took"), "{said}");
     }
@@ -444,12 +322,12 @@ hour,requests,by_hand,confirmed,failed,blocked
 2009-05-06T13:00:00Z,7,0,7,0,0
 2009-05-06T14:00:00Z,0,0,0,0,0
 ";
-        assert_eq!(report(&activity(), None, ReportFormat::Csv).unwrap(), expected);
+        assert_eq!(report(&activity(), ReportFormat::Csv).unwrap(), expected);
     }
 
     #[test]
     fn json_has_keys_that_stay() {
-        let said = report(&activity(), Some("nii1"), ReportFormat::Json).unwrap();
+        let said = report(&activity(), ReportFormat::Json).unwrap();
         let expected = concat!(
             r#"{"from":"2009-05-06T12:00:00Z","to":"2009-05-06T14:30:00.000Z","vm":"nii1","hours":["#,
             r#"{"hour":"2009-05-06T12:00:00Z","requests":14,"by_hand":1,"confirmed":13,"failed":2,"blocked":3},"#,
@@ -464,7 +342,7 @@ hour,requests,by_hand,confirmed,failed,blocked
             "\n",
         );
         assert_eq!(said, expected);
-        let cluster = report(&Activity::default(), None, ReportFormat::Json).unwrap();
+        let cluster = report(&Activity::default(), ReportFormat::Json).unwrap();
         assert!(cluster.contains(r#""vm":null,"hours":[],"#) && cluster.contains(r#""times":null"#), "{cluster}");
     }
 }

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::{load, past, refuse, span};
 use crate::core::cluster::{Direction, Span, Timestamp};
 use crate::core::format::{decimal, duration};
-use crate::core::insight::{ComparedSide, Comparison, NoWhatIf, Outcome, Prices, Recording, Variant, compare};
-use crate::core::policy::{Bound, DEFAULT_SETTLE, Decision, Resting, Rule, Settings, WorkingHours};
+use crate::core::insight::{Comparison, NoWhatIf, Outcome, Prices, Recording, Variant, compare};
+use crate::core::policy::{Bound, DEFAULT_SETTLE, Resting, Rule, Settings, WorkingHours};
 use crate::edge::recording;
 use crate::runtime::steady_clock;
 use crate::view::what_if_word;
@@ -144,9 +144,9 @@ impl WhatIfCommand {
         let prices = Prices::of(&config.cluster, vm);
         let mut comparison = compare(&recording, old, &new, prices)?;
         comparison.strip = recording.strip(&new);
-        let compared = SideBySide { vm: name, recording: &recording, old, new: &new, prices, comparison: &comparison };
+        let compared = SideBySide { vm: name, comparison, every: recording.median(), prices };
         Ok(Ok(match self.format {
-            WhatIfFormat::Json => compared.json()?,
+            WhatIfFormat::Json => serde_json::to_string(&compared)? + "\n",
             WhatIfFormat::Table => compared.table(),
         }))
     }
@@ -154,7 +154,7 @@ impl WhatIfCommand {
 
 /// Over a config's VM, each stands for the VM's own.
 #[derive(Debug, Default, Args)]
-pub(super) struct WantedSettings {
+struct WantedSettings {
     /// The threshold
     #[arg(long, value_name = "V", required_unless_present = "config", allow_negative_numbers = true)]
     threshold: Option<f64>,
@@ -188,7 +188,7 @@ const HALF: &str = "--low-threshold and --low-tarry go together";
 
 impl WantedSettings {
     /// The settings alone; the command line has seen to it that there are a threshold and a tarry.
-    pub(super) fn alone(&self, direction: Direction) -> Result<Settings, String> {
+    fn alone(&self, direction: Direction) -> Result<Settings, String> {
         let (at, tarry) = self.threshold.zip(self.tarry).ok_or("--threshold and --tarry go together")?;
         let mut settings = Settings::new(Rule::Threshold { high: Bound { at, tarry } }, direction);
         settings.settle = DEFAULT_SETTLE;
@@ -196,7 +196,7 @@ impl WantedSettings {
     }
 
     /// These settings with what is wanted instead.
-    pub(super) fn over(&self, own: &Settings) -> Result<Settings, String> {
+    fn over(&self, own: &Settings) -> Result<Settings, String> {
         let high = own.rule.high().ok_or_else(|| NoWhatIf::Site.to_string())?;
         let high = Bound { at: self.threshold.unwrap_or(high.at), tarry: self.tarry.unwrap_or(high.tarry) };
         let (at, tarry) = (self.low_threshold, self.low_tarry);
@@ -226,7 +226,7 @@ impl WantedSettings {
 }
 
 /// What these settings would have done.
-pub(super) fn table(outcome: &Outcome, variants: &[Variant], recording: &Recording, settings: &Settings) -> String {
+fn table(outcome: &Outcome, variants: &[Variant], recording: &Recording, settings: &Settings) -> String {
     let mut lines = vec![
         ("samples", format!("{} every {}", outcome.samples, duration(recording.median()))),
         ("gaps", outcome.gaps.to_string()),
@@ -238,8 +238,8 @@ pub(super) fn table(outcome: &Outcome, variants: &[Variant], recording: &Recordi
     if settings.rule.low().is_some() {
         lines.insert(4, ("moves to base", outcome.moves_to_base.to_string()));
     }
-    let ends = [outcome.move_at.first(), outcome.move_at.last()];
-    let ends = ends.map(|at| at.map_or_else(|| "-".to_owned(), |at| moment(*at)));
+    let ends = [outcome.all_moves.first(), outcome.all_moves.last()];
+    let ends = ends.map(|moved| moved.map_or_else(|| "-".to_owned(), |moved| moment(moved.at)));
     lines.push(("first and last move", ends.join("  ")));
     let mut out = String::new();
     for (name, value) in lines {
@@ -251,7 +251,7 @@ pub(super) fn table(outcome: &Outcome, variants: &[Variant], recording: &Recordi
 }
 
 /// The sensitivity strip, and what none of it promises.
-pub(super) fn strip(out: &mut String, variants: &[Variant]) {
+fn strip(out: &mut String, variants: &[Variant]) {
     let _ = writeln!(out, "\n{:>12} {:>6} {:>7}", "threshold", "tarry", "moves");
     for variant in variants {
         let _ = writeln!(out, "{:>12} {:>6} {:>7}", decimal(variant.threshold, 4), variant.tarry, variant.moves);
@@ -259,102 +259,43 @@ pub(super) fn strip(out: &mut String, variants: &[Variant]) {
     out.push_str("\nrecorded where it ran then: an estimate, not a promise\n");
 }
 
-pub(super) fn seconds(s: f64) -> String {
+fn seconds(s: f64) -> String {
     duration(Span::from_secs_f64(s))
 }
 
-pub(super) fn moment(at: Timestamp) -> String {
+fn moment(at: Timestamp) -> String {
     at.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// What was asked, and what came out.
-pub(super) struct SideBySide<'a> {
-    pub(super) vm: &'a str,
-    pub(super) recording: &'a Recording,
-    pub(super) old: &'a Settings,
-    pub(super) new: &'a Settings,
-    pub(super) prices: Prices,
-    pub(super) comparison: &'a Comparison,
-}
-
+/// Old settings and new ones of a VM side by side. Its JSON is docs/whatif.md's.
 #[derive(Serialize)]
-struct ComparisonForm<'a> {
+struct SideBySide<'a> {
     vm: &'a str,
-    from: String,
-    to: String,
-    changes: Vec<ChangedKeyForm>,
-    now: SideForm<'a>,
-    would_be: SideForm<'a>,
-    differences: Vec<DifferenceForm>,
-    sensitivity: &'a [Variant],
-}
-
-#[derive(Serialize)]
-struct ChangedKeyForm {
-    key: &'static str,
-    now: String,
-    would_be: String,
-}
-
-#[derive(Serialize)]
-struct SideForm<'a> {
     #[serde(flatten)]
-    outcome: &'a Outcome,
-    requests_per_hour: f64,
-    at_base_s: f64,
-    cost: f64,
-}
-
-#[derive(Serialize)]
-struct DifferenceForm {
-    at: String,
-    now: Decision,
-    would_be: Decision,
-}
-
-impl<'a> SideForm<'a> {
-    fn of(tried: &'a ComparedSide) -> Self {
-        let ComparedSide { outcome, requests_per_hour, at_base, cost, .. } = tried;
-        Self { outcome, requests_per_hour: *requests_per_hour, at_base_s: at_base.secs_f64(), cost: *cost }
-    }
+    comparison: Comparison,
+    /// The median distance of two readings.
+    #[serde(skip)]
+    every: Span,
+    #[serde(skip)]
+    prices: Prices,
 }
 
 impl SideBySide<'_> {
-    /// One object (`docs/whatif.md`), and a line's end.
-    pub(super) fn json(&self) -> serde_json::Result<String> {
-        let told = self.comparison;
-        let changes = Settings::differences(self.old, self.new).into_iter();
-        let differences = told.differences.iter();
-        let form = ComparisonForm {
-            vm: self.vm,
-            from: told.from.rfc3339(),
-            to: told.to.rfc3339(),
-            changes: changes.map(|(key, now, would_be)| ChangedKeyForm { key, now, would_be }).collect(),
-            now: SideForm::of(&told.old),
-            would_be: SideForm::of(&told.new),
-            differences: differences
-                .map(|d| DifferenceForm { at: d.at.rfc3339(), now: d.old, would_be: d.new })
-                .collect(),
-            sensitivity: &told.strip,
-        };
-        Ok(serde_json::to_string(&form)? + "\n")
-    }
-
     /// What an operator reads.
-    pub(super) fn table(&self) -> String {
-        let (told, mut out) = (self.comparison, String::new());
+    fn table(&self) -> String {
+        let (told, mut out) = (&self.comparison, String::new());
         let outcome = &told.new.outcome;
         // Writing into a String cannot fail.
         let _ = writeln!(out, "{}, {} to {}", self.vm, moment(told.from), moment(told.to));
-        let every = duration(self.recording.median());
+        let every = duration(self.every);
         let _ = writeln!(out, "{} samples, one every {every}, {} missing\n", outcome.samples, outcome.gaps);
         let mut row = |name: &str, now: &str, would_be: &str| {
             let line = format!("{name:<22}{now:>14}  {would_be:>14}");
             let _ = writeln!(out, "{}", line.trim_end());
         };
         row("", "NOW", "WOULD BE");
-        for (key, now, would_be) in Settings::differences(self.old, self.new) {
-            row(key, or_dash(&now), or_dash(&would_be));
+        for (key, now, would_be) in &told.changes {
+            row(key, or_dash(now), or_dash(would_be));
         }
         for (name, [now, would_be]) in self.figures() {
             row(name, &now, &would_be);
@@ -473,9 +414,7 @@ mod comparison_tests {
         let new = Settings { rule, ..old };
         let mut comparison = compare(&recording, &old, &new, PRICES).unwrap();
         comparison.strip = recording.strip(&new);
-        let (vm, prices) = ("nii1", PRICES);
-        let compared = SideBySide { vm, recording: &recording, old: &old, new: &new, prices, comparison: &comparison };
-        format(&compared)
+        format(&SideBySide { vm: "nii1", comparison, every: recording.median(), prices: PRICES })
     }
 
     #[test]
@@ -512,7 +451,7 @@ FIRST DIFFERENCES                NOW        WOULD BE
 
     #[test]
     fn json_has_both_sides_and_the_strip() {
-        let said: serde_json::Value = serde_json::from_str(&said(|c| c.json().unwrap())).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&said(|c| serde_json::to_string(c).unwrap())).unwrap();
         assert_eq!((&said["vm"], &said["from"]), (&"nii1".into(), &"2009-05-06T12:40:00.000Z".into()));
         let change = serde_json::json!({"key": "threshold", "now": "50", "would_be": "70"});
         assert_eq!(said["changes"][1], change);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whimbrel::console::{Action, Ui, UiEffect, update};
 use whimbrel::core::cluster::Span;
-use whimbrel::core::insight::{ComparedSide, Comparison, Difference, Outcome, Variant};
+use whimbrel::core::insight::{ComparedSide, Comparison, Difference, Outcome, ReplayedMove, Variant};
 use whimbrel::core::policy::Decision;
 use whimbrel::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, SetValue, Snapshot, UiCommand, WhatIf};
 
@@ -39,9 +39,9 @@ fn moves(threshold: f64, tarry: u32) -> usize {
 fn tried(threshold: f64, tarry: u32, span: Span) -> ComparedSide {
     let moves = moves(threshold, tarry);
     let every = span.millis() / (moves as i64 + 1);
-    let move_at = (1..=moves as i64).map(|n| sample::NOW - span + Span::from_millis(n * every)).collect();
+    let at = |n| sample::NOW - span + Span::from_millis(n * every);
+    let all_moves = (1..=moves as i64).map(|n| ReplayedMove { at: at(n), decision: Decision::Move }).collect();
     ComparedSide {
-        moves: Vec::new(),
         outcome: Outcome {
             samples: (span.secs_f64() / 60.0) as usize,
             gaps: 12,
@@ -50,7 +50,7 @@ fn tried(threshold: f64, tarry: u32, span: Span) -> ComparedSide {
             moves_to_base: 0,
             quick_moves: moves.saturating_sub(4) * 2 / 3,
             beyond_s: 3_120.0 * 50.0 / threshold.max(1.0),
-            move_at,
+            all_moves,
         },
         requests_per_hour: moves as f64 / span.secs_f64() * 3_600.0,
         at_base: Span::ZERO,
@@ -71,6 +71,7 @@ fn comparison(threshold: f64, tarry: u32, span: Span) -> Comparison {
     Comparison {
         from: sample::NOW - span,
         to: sample::NOW,
+        changes: Vec::new(),
         old: tried(50.0, 3, span),
         new: tried(threshold, tarry, span),
         differences: vec![

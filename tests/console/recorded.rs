@@ -145,7 +145,8 @@ pub fn activity(ask: ActivityAsk) -> Arc<ActivityView> {
         let requests = if alone { requests } else { requests + 3 };
         let failed = u32::from(i % 17 == 4);
         let blocked = if i < edited { (i % 4) as u32 } else { 0 };
-        Hour { requests, by_hand: u32::from(i % 13 == 6), confirmed: requests - failed.min(requests), failed, blocked }
+        let (by_hand, confirmed) = (u32::from(i % 13 == 6), requests - failed.min(requests));
+        Hour { begin: from + Span::from_hours(i), requests, by_hand, confirmed, failed, blocked }
     };
     let host = |n: i64, name: &str| {
         let vms = (0..hours).map(|i| if alone { f32::from(u8::from(i % 7 == n)) } else { ((i / 3 + n) % 5) as f32 });
@@ -154,13 +155,14 @@ pub fn activity(ask: ActivityAsk) -> Arc<ActivityView> {
     let names = ["mln1", "mln2", "mln3", "mln4", "mln5", "mln6", "base1"];
     let edit = |hour: i64, vm: &str, text: &str| EditedSetting {
         at: from + Span::from_mins(hour * 60 + 20),
-        vm: vm.into(),
+        vm: Some(vm.into()),
         text: text.into(),
     };
     let stay = |hours, cost| HoursAndCost { hours, cost };
     let activity = Activity {
         from,
         to,
+        vm: ask.vm.clone(),
         hours: (0..hours).map(hour).collect(),
         edits: vec![edit(2, "nii3", "low tarry 10 → 20"), edit(edited, "nii1", "threshold 20 → 50: too many moves")],
         hosts: (0..).zip(names).map(|(n, name)| host(n, name)).collect(),

@@ -267,8 +267,9 @@ pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot
     let made: Vec<Timestamp> = moves.iter().map(|mark| mark.at).collect();
     let [moved, _] = canvas.glyphs.marks;
     mark_line(canvas, &scale, plot.bottom(), ("made", moved, Role::Mark), Some(&made));
-    let told = editor.told().map(|comparison| &comparison.new.outcome.move_at[..]);
-    mark_line(canvas, &scale, plot.bottom() + 1, ("would be", moved, Role::Key), told);
+    let told = editor.told().map(|comparison| &comparison.new.outcome.all_moves);
+    let told: Option<Vec<Timestamp>> = told.map(|moves| moves.iter().map(|moved| moved.at).collect());
+    mark_line(canvas, &scale, plot.bottom() + 1, ("would be", moved, Role::Key), told.as_deref());
 }
 
 /// The bounds in the text that can be read.

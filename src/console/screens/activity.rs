@@ -200,7 +200,7 @@ fn draw_edits(canvas: &mut Canvas<'_>, area: Rect, activity: &Activity, snapshot
         let at = format!(" {:>12}  ", ui.zone.stamp(edit.at, snapshot.at));
         let last = y + 1 == area.bottom() && i + 1 < all;
         let more = if last { format!("   and {} more before", all - i - 1) } else { String::new() };
-        let vm = if edit.vm.is_empty() { "cluster  ".to_owned() } else { format!("{}  ", edit.vm) };
+        let vm = format!("{}  ", edit.vm.as_deref().unwrap_or("cluster"));
         let pieces = [
             (" ", Role::Text),
             (canvas.glyphs.marks[1], Role::Mark),

@@ -3,18 +3,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::entry::PlacedFrom;
+use super::json;
 use super::occupancy::{HOUR, HostOccupancy, Occupancy, count, stays};
-use crate::core::cluster::{Name, RequestId, Span, Timestamp};
+use crate::core::cluster::{Name, RequestId, Span, Timestamp, rfc3339};
 use crate::core::engine::{By, Happened, Phase, Record};
 
-/// What was done over a span (the thesis's figures 4.1, 4.3, 4.4, 4.6 and its costs 3.1–3.4).
-#[derive(Debug, Clone, PartialEq, Default)]
+/// What was done over a span (the thesis's figures 4.1, 4.3, 4.4, 4.6 and its costs 3.1–3.4). Its JSON is a contract:
+/// docs/report.md.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Activity {
-    /// The first hour's begin: a whole hour.
+    /// The begin of the first hour: a whole hour.
+    #[serde(serialize_with = "json::whole_second")]
     pub from: Timestamp,
     /// The present.
+    #[serde(with = "rfc3339")]
     pub to: Timestamp,
+    /// The VM; `None`: all of them.
+    pub vm: Option<Name>,
     /// Hour by hour of UTC, oldest first; the last one may be unfinished.
     pub hours: Vec<Hour>,
     /// Settings that were changed, oldest first.
@@ -28,8 +36,11 @@ pub struct Activity {
 }
 
 /// One hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Hour {
+    /// Its begin.
+    #[serde(rename = "hour", serialize_with = "json::whole_second")]
+    pub begin: Timestamp,
     /// Requests by policies and schedules.
     pub requests: u32,
     /// Requests by operators.
@@ -43,12 +54,13 @@ pub struct Hour {
 }
 
 /// A setting that was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EditedSetting {
     /// When.
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
-    /// Of which VM; empty: of none.
-    pub vm: Name,
+    /// Of which VM; `None`: of the cluster.
+    pub vm: Option<Name>,
     /// In words: `threshold 20 → 50`. Settings that were changed together are separated by commas.
     pub text: String,
 }
@@ -71,11 +83,13 @@ pub fn activity(told: &[Record], placed: &[PlacedFrom], from: Timestamp, to: Tim
     let confirmed = confirmed.filter(|moved| moved.phase == Phase::Confirmed && moved.ended >= from);
     let times = MigrationTimes::of(confirmed.filter_map(|moved| moved.took()).collect());
     let (hosts, stays) = stays(&told, placed, from, to, vm);
-    Activity { from, to, hours: hours(inside(), from, to), edits: edits(inside()), hosts, times, stays }
+    let (hours, edits) = (hours(inside(), from, to), edits(inside()));
+    Activity { from, to, vm: vm.map(Name::from), hours, edits, hosts, times, stays }
 }
 
 fn hours<'a>(told: impl Iterator<Item = &'a Record>, from: Timestamp, to: Timestamp) -> Vec<Hour> {
-    let mut hours = vec![Hour::default(); count(from, to)];
+    let begins = (0..count(from, to)).map(|hour| from + HOUR.scaled(hour as i64, 1));
+    let mut hours: Vec<Hour> = begins.map(|begin| Hour { begin, ..Hour::default() }).collect();
     for one in told {
         let place = one.at.since(from).millis() / HOUR.millis();
         let Some(hour) = usize::try_from(place).ok().and_then(|place| hours.get_mut(place)) else { continue };
@@ -101,11 +115,10 @@ fn edits<'a>(told: impl Iterator<Item = &'a Record>) -> Vec<EditedSetting> {
             (old, "") => format!("{key} {old} taken away"),
             (old, new) => format!("{key} {old} → {new}"),
         };
-        let vm = one.vm.clone().unwrap_or_default();
-        let at_once = edits.iter_mut().rev().take_while(|edit| edit.at == one.at).find(|edit| edit.vm == vm);
+        let at_once = edits.iter_mut().rev().take_while(|edit| edit.at == one.at).find(|edit| edit.vm == one.vm);
         match at_once {
             Some(edit) => edit.text = format!("{}, {text}", edit.text),
-            None => edits.push(EditedSetting { at: one.at, vm, text }),
+            None => edits.push(EditedSetting { at: one.at, vm: one.vm.clone(), text }),
         }
     }
     edits
@@ -142,17 +155,21 @@ impl RecordedMove {
 }
 
 /// How long migrations took, from running to confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MigrationTimes {
     /// How many.
     pub count: usize,
     /// Their mean.
+    #[serde(rename = "mean_s", serialize_with = "json::seconds")]
     pub mean: Span,
     /// Their median; of an even number the mean of the middle two.
+    #[serde(rename = "median_s", serialize_with = "json::seconds")]
     pub median: Span,
     /// The shortest.
+    #[serde(rename = "least_s", serialize_with = "json::seconds")]
     pub least: Span,
     /// The longest.
+    #[serde(rename = "most_s", serialize_with = "json::seconds")]
     pub most: Span,
 }
 
@@ -263,13 +280,13 @@ mod activity_tests {
             told(at(90), "nii1", request(6, Decision::Move, By::Policy)),
         ];
         let all = activity(&story, &[], at(10), at(90), None);
-        let first = Hour { requests: 2, by_hand: 1, confirmed: 1, failed: 0, blocked: 0 };
-        let second = Hour { requests: 0, by_hand: 0, confirmed: 0, failed: 2, blocked: 1 };
+        let first = Hour { begin: at(0), requests: 2, by_hand: 1, confirmed: 1, failed: 0, blocked: 0 };
+        let second = Hour { begin: at(60), failed: 2, blocked: 1, ..Hour::default() };
         assert_eq!(all.hours, [first, second]);
         assert_eq!(all.times.map(|times| (times.count, times.mean)), Some((1, Span::from_mins(1))));
         let one = activity(&story, &[], at(10), at(90), Some("nii2"));
-        assert_eq!(one.hours, [Hour { requests: 1, ..Hour::default() }, Hour::default()]);
-        assert_eq!(one.times, None);
+        assert_eq!(one.hours.iter().map(|hour| hour.requests + hour.by_hand).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!((one.vm.as_deref(), one.times), (Some("nii2"), None));
     }
 
     #[test]
@@ -283,7 +300,7 @@ mod activity_tests {
         ];
         let said = |vm| {
             let edits = activity(&story, &[], at(0), at(10), vm).edits;
-            edits.into_iter().map(|e| format!("{}: {}", e.vm, e.text)).collect::<Vec<_>>()
+            edits.into_iter().map(|e| format!("{}: {}", e.vm.unwrap_or_default(), e.text)).collect::<Vec<_>>()
         };
         let nii1 = ["nii1: threshold 20 → 50, settle 1m", "nii1: settle 1m taken away"];
         assert_eq!(said(None), [nii1[0], "nii2: threshold 20 → 50", nii1[1], ": cooldown 5m"]);
@@ -358,6 +375,7 @@ mod activity_tests {
                     }).collect();
                     let many = |is: fn(&Happened) -> bool| here.iter().filter(|one| is(&one.what)).count() as u32;
                     let plain = Hour {
+                        begin: at(begin),
                         requests: many(|w| matches!(w, Happened::Request { by: By::Policy, .. })),
                         by_hand: many(|w| matches!(w, Happened::Request { by: By::Operator, .. })),
                         confirmed: many(|w| matches!(w, Happened::Migration { phase: Phase::Confirmed, .. })),

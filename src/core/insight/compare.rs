@@ -1,11 +1,15 @@
 //! What other settings would have done: old against new over one recording.
 
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use super::json;
 use super::recording::Recording;
 use super::replay::{Outcome, ReplayedMove, Variant};
-use crate::core::cluster::{Cluster, HostId, Span, Timestamp, VmId};
-use crate::core::policy::{Decision, Rule, Settings};
+use crate::core::cluster::{Cluster, HostId, Span, Timestamp, VmId, rfc3339};
+use crate::core::policy::{Changed, Decision, Rule, Settings};
 
 /// Prices an hour; zero where the config has none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -27,49 +31,68 @@ impl Prices {
 }
 
 /// What one side of a comparison would have done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedSide {
     /// Moves, quick repeats, time beyond.
+    #[serde(flatten)]
     pub outcome: Outcome,
-    /// Every move of both kinds, oldest first.
-    pub moves: Vec<ReplayedMove>,
     /// Moves of both kinds, an hour.
     pub requests_per_hour: f64,
     /// Time on the base: from an arrival there to the next ring move, or the end.
+    #[serde(rename = "at_base_s", serialize_with = "json::seconds")]
     pub at_base: Span,
     /// What the whole span would have cost.
     pub cost: f64,
 }
 
-/// Old settings against new ones. Open-loop: the samples were taken where the VM then was.
-#[derive(Debug, Clone, PartialEq)]
+/// Old settings against new ones. Open-loop: the samples were taken where the VM then was. Its JSON is a contract:
+/// docs/whatif.md.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// From the first reading on.
+    /// The first reading.
+    #[serde(with = "rfc3339")]
     pub from: Timestamp,
-    /// To the last one.
+    /// The last one.
+    #[serde(with = "rfc3339")]
     pub to: Timestamp,
+    /// The settings that differ.
+    #[serde(serialize_with = "changes")]
+    pub changes: Vec<Changed>,
     /// As the settings are.
+    #[serde(rename = "now")]
     pub old: ComparedSide,
     /// As they would be.
+    #[serde(rename = "would_be")]
     pub new: ComparedSide,
     /// The first instants at which the two decide differently; at most [`DIFFERENCES`].
     pub differences: Vec<Difference>,
-    /// Ring moves under thresholds and tarries around the new ones. Empty until [`Recording::strip`] is called, which takes eight
-    /// times as long as the rest.
+    /// Ring moves under thresholds and tarries around the new ones. Empty until somebody calls [`Recording::strip`], which
+    /// takes eight times as long as the rest.
+    #[serde(rename = "sensitivity")]
     pub strip: Vec<Variant>,
+}
+
+fn changes<S: Serializer>(changes: &[Changed], out: S) -> Result<S::Ok, S::Error> {
+    let object = |(key, now, would_be): &Changed| {
+        BTreeMap::from([("key", (*key).to_owned()), ("now", now.clone()), ("would_be", would_be.clone())])
+    };
+    out.collect_seq(changes.iter().map(object))
 }
 
 /// At most so many differences are told.
 pub const DIFFERENCES: usize = 8;
 
 /// An instant at which old and new differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// When.
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
-    /// What the old settings say.
+    /// What the old settings decide.
+    #[serde(rename = "now")]
     pub old: Decision,
-    /// What the new ones say.
+    /// What the new ones decide.
+    #[serde(rename = "would_be")]
     pub new: Decision,
 }
 
@@ -86,15 +109,16 @@ pub enum NoWhatIf {
 /// # Errors
 /// One of them is a site policy.
 pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Prices) -> Result<Comparison, NoWhatIf> {
-    Ok(Comparison::between(recording, recording.try_out(old, prices)?, recording.try_out(new, prices)?))
+    let changes = Settings::differences(old, new);
+    Ok(Comparison::between(recording, changes, recording.try_out(old, prices)?, recording.try_out(new, prices)?))
 }
 
 impl Comparison {
-    /// Two sides that were tried over this recording, without the strip.
-    pub fn between(recording: &Recording, old: ComparedSide, new: ComparedSide) -> Self {
+    /// Two sides that were tried over this recording, without the strip. `changes` are their settings' differences.
+    pub fn between(recording: &Recording, changes: Vec<Changed>, old: ComparedSide, new: ComparedSide) -> Self {
         let (from, to) = recording.ends();
-        let differences = differences(&old.moves, &new.moves);
-        Self { from, to, old, new, differences, strip: Vec::new() }
+        let differences = differences(&old.outcome.all_moves, &new.outcome.all_moves);
+        Self { from, to, changes, old, new, differences, strip: Vec::new() }
     }
 }
 
@@ -107,14 +131,13 @@ impl Recording {
         if matches!(settings.rule, Rule::Site(_)) {
             return Err(NoWhatIf::Site);
         }
-        let moves = self.moves(settings);
-        let outcome = self.outcome(settings, &moves);
-        let at_base = at_base(&moves, self.ends().0 + self.span());
+        let outcome = self.replay(settings);
+        let at_base = at_base(&outcome.all_moves, self.ends().0 + self.span());
         let hours = outcome.span_s / 3_600.0;
         let base_hours = at_base.secs_f64() / 3_600.0;
-        let requests_per_hour = if hours > 0.0 { moves.len() as f64 / hours } else { 0.0 };
+        let requests_per_hour = if hours > 0.0 { outcome.all_moves.len() as f64 / hours } else { 0.0 };
         let cost = (hours - base_hours) * prices.ring + base_hours * prices.base;
-        Ok(ComparedSide { outcome, moves, requests_per_hour, at_base, cost })
+        Ok(ComparedSide { outcome, requests_per_hour, at_base, cost })
     }
 }
 
@@ -143,8 +166,6 @@ fn differences(old: &[ReplayedMove], new: &[ReplayedMove]) -> Vec<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -182,7 +203,7 @@ mod tests {
         // To the base at the 4th low sample, back at the 3rd beyond, and there again until the end.
         let values = [vec![0.0; 10], vec![60.0; 3], vec![0.0; 7]].concat();
         let tried = minutes(&values).try_out(&settings((50.0, 3), Some((1.0, 4)), None), PRICES).unwrap();
-        let moves: Vec<_> = tried.moves.iter().map(|w| (w.at, w.decision)).collect();
+        let moves: Vec<_> = tried.outcome.all_moves.iter().map(|w| (w.at, w.decision)).collect();
         let (to_base, to_ring) = (Decision::MoveToBase, Decision::Move);
         assert_eq!(moves, [(at(3), to_base), (at(12), to_ring), (at(16), to_base)]);
         assert_eq!(tried.at_base, Span::from_mins(9 + 4), "the span ends a median after the last sample");
@@ -247,7 +268,9 @@ mod tests {
             let readings = seen.iter().enumerate().map(|(n, what)| (at(n as i64), *what));
             let Some(recording) = Recording::of(readings) else { return Ok(()) };
             let compared = compare(&recording, &old, &new, PRICES).unwrap();
-            let by_instant = |tried: &ComparedSide| -> BTreeMap<_, _> { tried.moves.iter().map(|w| (w.at, w.decision)).collect() };
+            let by_instant = |tried: &ComparedSide| -> BTreeMap<_, _> {
+                tried.outcome.all_moves.iter().map(|w| (w.at, w.decision)).collect()
+            };
             let (olds, news) = (by_instant(&compared.old), by_instant(&compared.new));
             let mut instants: Vec<_> = olds.keys().chain(news.keys()).copied().collect();
             instants.sort();

@@ -18,3 +18,32 @@ pub use occupancy::{HostOccupancy, HoursAndCost, MissedReadings, Occupancy, Sche
 pub use recording::Recording;
 pub use replay::{Outcome, ReplayedMove, Variant};
 pub use series::{Band, Series, thin, thin_joined, thin_rolled};
+
+/// How instants, lengths and sums are written in the JSON of reports and what-if (docs/report.md, docs/whatif.md).
+mod json {
+    use chrono::SecondsFormat;
+    use serde::Serializer;
+
+    use crate::core::cluster::{Span, Timestamp};
+
+    pub(super) fn whole_second<S: Serializer>(at: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&at.utc().to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+
+    pub(super) fn seconds<S: Serializer>(length: &Span, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_f64(length.secs_f64())
+    }
+
+    /// Six digits after the point: below them, sums of halves and thirds are noise.
+    pub(super) fn rounded<S: Serializer>(sum: &f64, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_f64(six_digits(*sum))
+    }
+
+    pub(super) fn all_rounded<S: Serializer>(sums: &[f32], out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq(sums.iter().map(|sum| six_digits(f64::from(*sum))))
+    }
+
+    fn six_digits(sum: f64) -> f64 {
+        (sum * 1e6).round() / 1e6
+    }
+}

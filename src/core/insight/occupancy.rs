@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::entry::{Entry, PlacedFrom, Seen};
+use super::json;
 use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::engine::{BASELINE, Happened, Record, VmState};
 use crate::core::format::natural;
@@ -14,11 +17,12 @@ use crate::core::policy::Place;
 pub(super) const HOUR: Span = Span::from_hours(1);
 
 /// VMs on one host.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HostOccupancy {
     /// Its name.
     pub host: Name,
     /// The mean number of VMs there, hour by hour, over the part of the hour that has passed and is known.
+    #[serde(serialize_with = "json::all_rounded")]
     pub vms: Vec<f32>,
 }
 
@@ -41,12 +45,22 @@ pub struct Occupancy {
     pub away: HoursAndCost,
 }
 
+/// Its JSON has the total too.
+impl Serialize for Occupancy {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let Self { ring, rest, base, away } = *self;
+        out.collect_map([("ring", ring), ("rest", rest), ("base", base), ("away", away), ("total", self.total())])
+    }
+}
+
 /// Time and money.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct HoursAndCost {
     /// VM-hours.
+    #[serde(serialize_with = "json::rounded")]
     pub hours: f64,
     /// In the currency of the config.
+    #[serde(serialize_with = "json::rounded")]
     pub cost: f64,
 }
 

@@ -3,7 +3,7 @@
 //! Open-loop: the samples were taken where the VM then was, so the answer is an estimate. The VM starts in the ring,
 //! watching; every move confirms at once; there are no gates.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::recording::Recording;
 use crate::core::cluster::{Span, Timestamp};
@@ -31,9 +31,9 @@ pub struct Outcome {
     pub quick_moves: usize,
     /// How long the samples beyond the threshold stood, in seconds; settle and hours aside.
     pub beyond_s: f64,
-    /// Every move of both kinds.
-    #[serde(serialize_with = "rfc3339")]
-    pub move_at: Vec<Timestamp>,
+    /// Every move of both kinds, oldest first.
+    #[serde(rename = "move_at", serialize_with = "instants")]
+    pub all_moves: Vec<ReplayedMove>,
 }
 
 /// A move that would have been made.
@@ -56,18 +56,14 @@ pub struct Variant {
     pub moves: usize,
 }
 
-fn rfc3339<S: serde::Serializer>(moves: &[Timestamp], out: S) -> Result<S::Ok, S::Error> {
-    out.collect_seq(moves.iter().map(|at| at.utc().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)))
+fn instants<S: Serializer>(moves: &[ReplayedMove], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(moves.iter().map(|moved| moved.at.utc().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)))
 }
 
 impl Recording {
     /// What these settings would have done.
     pub fn replay(&self, settings: &Settings) -> Outcome {
-        self.outcome(settings, &self.moves(settings))
-    }
-
-    /// The same, of moves that are known.
-    pub(super) fn outcome(&self, settings: &Settings, moves: &[ReplayedMove]) -> Outcome {
+        let moves = self.moves(settings);
         let ring: Vec<Timestamp> = moves.iter().filter(|w| w.decision == Decision::Move).map(|w| w.at).collect();
         let beyond = settings.rule.high().map(|high| self.stood(|value| settings.is_beyond(value, high)));
         Outcome {
@@ -78,7 +74,7 @@ impl Recording {
             moves_to_base: moves.len() - ring.len(),
             quick_moves: ring.windows(2).filter(|pair| pair[1].since(pair[0]) < QUICK).count(),
             beyond_s: beyond.unwrap_or_default().secs_f64(),
-            move_at: moves.iter().map(|w| w.at).collect(),
+            all_moves: moves,
         }
     }
 
@@ -211,7 +207,7 @@ mod tests {
     }
 
     fn seconds(outcome: &Outcome) -> Vec<i64> {
-        outcome.move_at.iter().map(|at| at.millis() / 1_000 - START).collect()
+        outcome.all_moves.iter().map(|moved| moved.at.millis() / 1_000 - START).collect()
     }
 
     #[test]

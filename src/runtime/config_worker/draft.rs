@@ -333,6 +333,7 @@ impl Open {
 
 impl Played {
     fn compare(&mut self, old: &Settings, new: &Settings, strip: bool) -> Result<Comparison, Refusal> {
+        let changes = Settings::differences(old, new);
         let recording = self.recording.as_ref().map_err(Arc::clone)?;
         let no = |why: crate::core::insight::NoWhatIf| Refusal::from(why.to_string());
         let old = match &self.old {
@@ -340,7 +341,7 @@ impl Played {
             None => self.old.insert(recording.try_out(old, self.prices).map_err(no)?).clone(),
         };
         let new_side = recording.try_out(new, self.prices).map_err(no)?;
-        let mut comparison = Comparison::between(recording, old, new_side);
+        let mut comparison = Comparison::between(recording, changes, old, new_side);
         if strip {
             comparison.strip = recording.strip(new);
         }

@@ -78,7 +78,7 @@ proptest! {
         });
         let decided: Vec<(Timestamp, Decision)> = decided.collect();
         let tried = recording.try_out(&settings, Prices::default()).unwrap();
-        let tried: Vec<_> = tried.moves.iter().map(|would| (would.at, would.decision)).collect();
+        let tried: Vec<_> = tried.outcome.all_moves.iter().map(|would| (would.at, would.decision)).collect();
         prop_assert_eq!(tried, decided);
     }
 }
