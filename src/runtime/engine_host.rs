@@ -64,9 +64,6 @@ impl<L: Listener> Listener for FirstAnswer<'_, L> {
 }
 
 /// The engine and the simulator it lives with.
-///
-/// `WHIMBREL_DEADLINES=20` in the environment makes the engine's deadlines a twentieth as long. It is internal: tests that
-/// stop the process for longer than any deadline use it.
 #[derive(Debug)]
 pub struct EngineHost {
     engine: Engine,
@@ -106,10 +103,7 @@ impl EngineHost {
         Self::of(engine, &placed, monitors, plan, now)
     }
 
-    fn of(mut engine: Engine, placed: &Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
-        if let Some(n) = std::env::var("WHIMBREL_DEADLINES").ok().and_then(|n| n.parse().ok()) {
-            engine.set_deadlines(Deadlines::default().divided_by(n));
-        }
+    fn of(engine: Engine, placed: &Cluster, monitors: Vec<Monitor>, plan: Plan, now: Timestamp) -> Self {
         Self {
             engine,
             driven: plan.driven.clone(),
@@ -121,6 +115,11 @@ impl EngineHost {
             simulated: Vec::new(),
             effects: Vec::new(),
         }
+    }
+
+    /// Replaces how long the engine waits for answers.
+    pub const fn set_deadlines(&mut self, deadlines: Deadlines) {
+        self.engine.set_deadlines(deadlines);
     }
 
     /// Whether a journal is kept. Then a migration is put into [`Asked::journal`] and starts with [`Event::Journalled`];

@@ -59,6 +59,12 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
+    /// The same where time runs this many times faster than the clock. The journal's disk stays as slow as it is.
+    #[must_use]
+    pub fn at_speed(self, speed: f64) -> Self {
+        Self { journal: Span::from_secs_f64(self.journal.secs_f64() * speed).max(Span::from_millis(1)), ..self }
+    }
+
     /// All of them divided by `n`. For tests that stop the process for longer than any deadline; not for operators.
     #[must_use]
     pub fn divided_by(self, n: u32) -> Self {

@@ -2,6 +2,7 @@
 //! never taken for an outcome.
 
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
+use crate::core::format::measured;
 use crate::core::policy::{Place, Rule};
 
 use super::memory::{Hold, HoldCause, Location};
@@ -134,7 +135,8 @@ impl Engine {
         let said = self.doubtful(route, sides);
         let is_news = migration.stage() != StageKind::Unknown || migration.detail != said;
         let was_alarmed = migration.is_long_unknown();
-        let alarmed = now.since(question.since) >= self.deadlines.unknown;
+        let lasts = now.since(question.since);
+        let alarmed = lasts >= self.deadlines.unknown;
         if let Some(migration) = self.migrations.get_mut(&id) {
             migration.detail.clone_from(&said);
         }
@@ -144,7 +146,7 @@ impl Engine {
         }
         if alarmed && !was_alarmed {
             let remedy = remedy(route, sides);
-            let text = format!("{}: outcome unknown for 1 min: {said}; {remedy}", self.name(route.vm));
+            let text = format!("{}: outcome unknown for {}: {said}; {remedy}", self.name(route.vm), measured(lasts));
             self.alarm(now, Some(route.vm), text, out);
             // It frees its slot, which a drain may wait for.
             self.look_at_drains();

@@ -198,7 +198,7 @@ fn audit(world: &World) -> Result<(), TestCaseError> {
                 under_way.remove(vm);
                 long_unknown.remove(vm);
             }
-            Happened::Alarm { text } if text.contains("outcome unknown for 1 min") => {
+            Happened::Alarm { text } if text.contains(": outcome unknown for ") => {
                 long_unknown.insert(vm);
             }
             _ => {}
