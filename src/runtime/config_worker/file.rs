@@ -176,18 +176,18 @@ impl ConfigFile {
     }
 
     /// Changes one number.
-    pub(super) fn nudge(&mut self, nudge: &SetValue) -> ConfigAnswer {
-        let value = format!("{}", nudge.value);
+    pub(super) fn set_value(&mut self, set: &SetValue) -> ConfigAnswer {
+        let value = format!("{}", set.value);
         let key = |file: &Self| {
-            let vm = file.vm(nudge.vms.first()?)?;
+            let vm = file.vm(set.vms.first()?)?;
             let is_site = matches!(file.config()?.cluster.vm(vm).policy.rule, Rule::Site(_));
-            Some(if is_site && nudge.field == Field::LowTarry { "home_tarry" } else { nudge.field.key() })
+            Some(if is_site && set.field == Field::LowTarry { "home_tarry" } else { set.field.key() })
         };
         let done = self.catch_up().and_then(|()| {
             let key = key(self).ok_or_else(|| Refusal::from("that VM is not in the config any more"))?;
             self.change(None, |bytes, path| {
-                let vms: Vec<&str> = nudge.vms.iter().map(|vm| &**vm).collect();
-                config::amend_many(bytes, path, &vms, &[(key, Some(value.as_str()))], nudge.scope)
+                let vms: Vec<&str> = set.vms.iter().map(|vm| &**vm).collect();
+                config::amend_many(bytes, path, &vms, &[(key, Some(value.as_str()))], set.scope)
             })
         });
         done.map_or_else(|why| ConfigAnswer::Refused(why.to_string()), ConfigAnswer::Edited)
@@ -345,9 +345,9 @@ mod tests {
         std::fs::write(file.path.as_ref().expect("a path"), text).expect("a file");
     }
 
-    fn nudge(file: &mut ConfigFile, value: f64) -> ConfigAnswer {
+    fn set_value(file: &mut ConfigFile, value: f64) -> ConfigAnswer {
         let vm = file.config().expect("a config").cluster.vms[0].name.clone();
-        file.nudge(&SetValue { vms: vec![vm], scope: Scope::Block, field: Field::Threshold, value })
+        file.set_value(&SetValue { vms: vec![vm], scope: Scope::Block, field: Field::Threshold, value })
     }
 
     fn edited(told: ConfigAnswer) -> Edited {
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_number_is_in_the_file_before_the_engine_hears_of_it_and_is_taken_back_byte_for_byte() {
         let (mut file, _folder) = file(CONFIG);
-        let done = edited(nudge(&mut file, 777.0));
+        let done = edited(set_value(&mut file, 777.0));
         assert_eq!(done.changes[0].settings.get(Field::Threshold), Some(777.0));
         assert!(on_disk(&file).contains("threshold = 777"));
         let back = edited(file.undo());
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn after_somebody_elses_change_it_is_taken_back_value_by_value() {
         let (mut file, _folder) = file(CONFIG);
-        edited(nudge(&mut file, 777.0));
+        edited(set_value(&mut file, 777.0));
         write(&file, &format!("{}\n# Checked by the night shift.\n", on_disk(&file)));
         edited(file.undo());
         assert_eq!(on_disk(&file), format!("{CONFIG}\n# Checked by the night shift.\n"));
@@ -390,8 +390,8 @@ mod tests {
     #[test]
     fn what_is_so_already_is_not_saved() {
         let (mut file, _folder) = file(CONFIG);
-        edited(nudge(&mut file, 777.0));
-        assert_eq!(refused(nudge(&mut file, 777.0)), "nothing to save: it is so already");
+        edited(set_value(&mut file, 777.0));
+        assert_eq!(refused(set_value(&mut file, 777.0)), "nothing to save: it is so already");
         edited(file.undo());
         assert_eq!(on_disk(&file), CONFIG, "nor is it something to undo");
     }
@@ -404,7 +404,7 @@ mod tests {
         assert!(matches!(file.look(false), Some(ConfigAnswer::Broken(Some(why))) if why.contains("whimbrel.toml:1:")));
         assert!(file.look(false).is_none(), "said once");
         assert!(matches!(file.look(true), Some(ConfigAnswer::Broken(Some(_)))), "and whenever it is asked");
-        assert!(refused(nudge(&mut file, 777.0)).starts_with("the file is broken: "));
+        assert!(refused(set_value(&mut file, 777.0)).starts_with("the file is broken: "));
         assert!(file.config().is_some());
         write(&file, CONFIG);
         assert!(matches!(file.look(false), Some(ConfigAnswer::Broken(None))), "right again, and nothing changed");
@@ -422,7 +422,7 @@ mod tests {
         write(&file, &limits(6));
         assert_eq!(said(file.look(false)), ["moves_per_hour off → 6"]);
         assert_eq!(said(file.look(true)), Vec::<String>::new(), "read again, as it was");
-        edited(nudge(&mut file, 777.0));
+        edited(set_value(&mut file, 777.0));
         write(&file, &on_disk(&file).replace("hour = 6", "hour = 7"));
         assert_eq!(said(file.look(false)), ["moves_per_hour 6 → 7"]);
         let (_, first) = ConfigFile::new(ConfigInputs { file: file.path.clone(), loaded, ..ConfigInputs::default() });
@@ -434,7 +434,7 @@ mod tests {
         let (file, _folder) = file(CONFIG);
         let locked = Some("look only");
         let (mut locked, _) = ConfigFile::new(ConfigInputs { file: file.path, locked, ..ConfigInputs::default() });
-        assert_eq!(refused(nudge(&mut locked, 777.0)), "policies cannot be edited: look only");
+        assert_eq!(refused(set_value(&mut locked, 777.0)), "policies cannot be edited: look only");
         assert_eq!(refused(locked.undo()), "policies cannot be edited: look only");
         assert_eq!(on_disk(&locked), CONFIG);
         let (mut none, _) = ConfigFile::new(ConfigInputs::default());
@@ -445,7 +445,7 @@ mod tests {
     #[test]
     fn of_a_large_config_fewer_edits_can_be_taken_back() {
         let (mut file, _folder) = file(&format!("{CONFIG}# {}\n", "x".repeat(900_000)));
-        (60..80).for_each(|value| drop(edited(nudge(&mut file, f64::from(value)))));
+        (60..80).for_each(|value| drop(edited(set_value(&mut file, f64::from(value)))));
         assert!((5..10).contains(&file.undo.len()), "{}", file.undo.len());
         edited(file.undo());
     }
@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn what_somebody_else_has_set_since_is_not_taken_back() {
         let (mut file, _folder) = file(CONFIG);
-        edited(nudge(&mut file, 4321.5));
+        edited(set_value(&mut file, 4321.5));
         let by_others = |file: &ConfigFile, from: &str, to: &str| {
             write(file, &format!("# hello\n{}", on_disk(file).replace(from, to)));
         };
@@ -471,7 +471,7 @@ mod tests {
     fn what_changed_since_the_engine_began_is_told_at_once() {
         let (mut file, _folder) = file(CONFIG);
         let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
-        edited(nudge(&mut file, 777.0));
+        edited(set_value(&mut file, 777.0));
         let first =
             |loaded| ConfigFile::new(ConfigInputs { file: file.path.clone(), loaded, ..ConfigInputs::default() }).1;
         assert!(matches!(first(loaded), ConfigAnswer::Changed(_)));

@@ -286,7 +286,7 @@ impl ConfigThread {
                 view.map(|view| ConfigAnswer::Draft(Arc::new(view)))
             }
             Question::Save(save) => Some(self.drafts.save(save, &mut self.file)),
-            Question::SetValue(nudge) => Some(self.file.nudge(&nudge)),
+            Question::SetValue(set) => Some(self.file.set_value(&set)),
             Question::Undo => Some(self.file.undo()),
             Question::Recorded => self.recorded(),
             Question::Reread => self.look(false),
