@@ -251,7 +251,7 @@ fn after_a_minute_there_is_one_alarm_that_says_what_to_do() {
         world.run_for(Span::from_secs(59));
         assert!(world.alarms().is_empty());
         world.run_for(Span::from_mins(30));
-        assert_eq!(world.alarms(), [format!("nii1: outcome unknown for 1 min: {said}")]);
+        assert_eq!(world.alarms(), [format!("nii1: outcome unknown for 1 min 1 s: {said}")]);
     }
 }
 
