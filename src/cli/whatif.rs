@@ -373,9 +373,9 @@ mod settings_tests {
     fn a_policy_may_become_another_one() {
         let threshold = Settings::new(Rule::Threshold { high: Bound { at: 50.0, tarry: 3 } }, Direction::HigherIsWorse);
         let wanted = WantedSettings { low_threshold: Some(1.0), low_tarry: Some(4), ..WantedSettings::default() };
-        assert_eq!(wanted.over(&threshold).unwrap().rule.kind(), "base");
+        assert_eq!(wanted.over(&threshold).unwrap().rule.kind().word(), "base");
         let wanted = WantedSettings { hours: Some("09:00-16:00".to_owned()), ..wanted };
-        assert_eq!(wanted.over(&threshold).unwrap().rule.kind(), "schedule");
+        assert_eq!(wanted.over(&threshold).unwrap().rule.kind().word(), "schedule");
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl<'a> SortKey<'a> {
             SortBy::Worst => Self::Rank(urgency(row)),
             SortBy::Name => Self::Nothing,
             SortBy::Service => Self::Text(&row.service, ""),
-            SortBy::Policy => Self::Text(row.policy, ""),
+            SortBy::Policy => Self::Text(row.policy.word(), ""),
             SortBy::Value => beyondness(row).map_or(Self::Nothing, |by| Self::Number(Reverse(by))),
             SortBy::Count => share(row.count),
             SortBy::Low => share(row.low_count),
@@ -248,7 +248,7 @@ impl Filter {
         if self.text.is_empty() {
             return true;
         }
-        let fields = [&*row.name, &*row.service, row.policy, &*row.host, &*row.array, row.state.word()];
+        let fields = [&*row.name, &*row.service, row.policy.word(), &*row.host, &*row.array, row.state.word()];
         let place = || contains(&format!("{}/{}", row.array, row.host), &self.text);
         let found = fields.iter().any(|field| contains(field, &self.text)) || self.text.contains('/') && place();
         found != self.inverse

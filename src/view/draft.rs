@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::cluster::{Name, Span};
 use crate::core::insight::Comparison;
 use crate::core::policy::Field;
 pub use crate::core::policy::Scope;
 
 /// A policy as it is being edited.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
     /// Grows with every draft of a console.
     pub seq: u64,
@@ -23,7 +25,7 @@ pub struct Draft {
 }
 
 /// Numbers changed at once, without an editor: `+`, `-`, a typed number.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SetValue {
     /// Whose.
     pub vms: Vec<Name>,
@@ -53,7 +55,7 @@ pub struct DraftView {
 }
 
 /// A policy's block in the config file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Block {
     /// Its keys, one a line; of several VMs those that are the same in all of them.
     pub text: Arc<str>,
@@ -66,7 +68,7 @@ pub struct Block {
 }
 
 /// Something wrong at a place of the draft.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DraftProblem {
     /// From 0.
     pub line: usize,
@@ -81,7 +83,7 @@ pub struct DraftProblem {
 }
 
 /// One key that changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyChange {
     /// Its name in the config.
     pub key: String,
@@ -109,7 +111,7 @@ pub enum WhatIf {
 }
 
 /// How saving a draft went.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Saving {
     /// It was not asked for.
     #[default]
@@ -123,7 +125,7 @@ pub enum Saving {
 }
 
 /// Whether policies can be edited here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Editing {
     /// Into this file.
     On(Arc<str>),
@@ -139,7 +141,7 @@ impl Default for Editing {
 }
 
 /// Where a VM's settings come from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// `whimbrel.toml:41`; empty if there is no file.
     pub place: Arc<str>,

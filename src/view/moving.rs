@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::cluster::{HostId, Name, RequestId, Span, Timestamp, Transfer, VmId};
 use crate::core::engine::{By, Engine, StageKind};
 
 /// A migration under way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MigrationView {
     /// The request's number.
     pub id: RequestId,
@@ -38,7 +40,7 @@ pub struct MigrationView {
 const SILENT: Span = Span::from_secs(5);
 
 /// When the rest of a VM will have been sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outlook {
     /// That cannot be told.
     Untold,
@@ -54,7 +56,7 @@ pub enum Outlook {
 }
 
 /// How a VM leaves its host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaving {
     /// To this host.
     pub to: Name,

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{LogLine, Mark};
 use crate::core::cluster::{Direction, Name, Span, Timestamp};
 use crate::core::engine::{By, Phase};
 use crate::core::insight::Band;
 
 /// A stretch of the selected VM's past.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastAsk {
     /// The right edge; `None` = now, and it goes along.
     pub end: Option<Timestamp>,
@@ -19,7 +21,7 @@ pub struct PastAsk {
 }
 
 /// A stretch of one VM's past, thinned out to what can be shown.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Past {
     /// Of this VM.
     pub vm: Name,
@@ -52,7 +54,7 @@ pub struct Past {
 }
 
 /// Bounds, from an instant on.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BoundsFrom {
     /// From then on.
     pub at: Timestamp,
@@ -65,7 +67,7 @@ pub struct BoundsFrom {
 }
 
 /// From an instant to another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// From here.
     pub from: Timestamp,
@@ -76,7 +78,7 @@ pub struct Stretch {
 }
 
 /// A migration that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastMove {
     /// When it ended.
     pub at: Timestamp,
@@ -97,7 +99,7 @@ pub struct PastMove {
 }
 
 /// What was done over a span, of one VM or of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivityAsk {
     /// `None`: the cluster.
     pub vm: Option<Name>,
@@ -117,7 +119,7 @@ pub struct ActivityView {
 }
 
 /// Whether what happens is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HistoryView {
     /// In this file, of so many bytes.
     On {

@@ -4,16 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::core::cluster::{Cluster, HostId, Mode, Name, Timestamp, VmId};
-use crate::core::engine::{Ask, Engine, Gate, HoldCause, Target, VmMemory, VmState};
+use crate::core::engine::{Ask, Engine, Gate, HoldCause, Target, VmMemory, VmState, Waiting, is_baseline};
 use crate::core::format::duration;
 use crate::core::insight::Series;
 use crate::core::policy::{Place, Rule, pays};
 
-use super::log::action_words;
 use super::moving::{leaving, migration};
 use super::{
     ArrayView, Detail, GateView, HostView, Mark, MoveOption, Origin, Point, QueueView, Subscription, Verdict, VmRow,
-    WaitingView,
 };
 
 /// Values in a row's sparkline.
@@ -59,6 +57,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         low: rule.low().map(|b| b.at),
         value: live.readings().value,
         gap: live.readings().gap.as_deref().map(Arc::from),
+        baseline: live.readings().gap.as_deref().is_some_and(is_baseline),
         read_at: live.readings().at,
         spark: memory.series.newest(SPARK).collect(),
         count: rule.high().filter(|_| counts).map(|b| (live.policy().count, b.tarry)),
@@ -67,7 +66,8 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         array: cluster.array_of(live.host()).name.clone(),
         host_state: engine.host_state(live.host()),
         state,
-        note: Arc::from(note(engine, vm, state, now)),
+        note: Arc::from(note(engine, vm, state)),
+        hold: live.hold().map(|hold| hold.cause),
         until: until(live, state),
         alarm: alarm || needs_a_human(live, state) || trouble.is_some(),
         trouble,
@@ -95,19 +95,16 @@ const fn site_threshold(rule: &Rule) -> Option<f64> {
     }
 }
 
-fn note(engine: &Engine, vm: VmId, state: VmState, now: Timestamp) -> String {
+fn note(engine: &Engine, vm: VmId, state: VmState) -> String {
     let live = engine.live(vm);
     match state {
-        // How long is in `until`; the cause comes last.
-        VmState::Held | VmState::Resting => last_clause(&engine.why(vm, now)),
+        // How long is in `until`.
+        VmState::Held => engine.why_held(vm),
+        VmState::Resting => engine.opens(vm),
         VmState::Migrating => String::new(),
         VmState::Stale => engine.out_of_order(vm).or_else(|| live.readings().gap.clone()).unwrap_or_default(),
         _ => engine.out_of_order(vm).unwrap_or_default(),
     }
-}
-
-fn last_clause(text: &str) -> String {
-    text.rsplit(", ").next().unwrap_or_default().to_owned()
 }
 
 fn until(live: &VmMemory, state: VmState) -> Option<Timestamp> {
@@ -120,13 +117,9 @@ fn until(live: &VmMemory, state: VmState) -> Option<Timestamp> {
     }
 }
 
-fn waiting(engine: &Engine, live: &VmMemory) -> Option<WaitingView> {
-    live.waiting().map(|waiting| WaitingView {
-        id: waiting.id,
-        action: action_words(waiting.action),
-        to: name_of(engine.cluster(), waiting.to),
-        lapses: waiting.lapses,
-    })
+fn waiting(engine: &Engine, live: &VmMemory) -> Option<Waiting<Name>> {
+    let Waiting { id, action, to, by, lapses } = *live.waiting()?;
+    Some(Waiting { id, action, to: name_of(engine.cluster(), to), by, lapses })
 }
 
 fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::core::cluster::{Direction, HostState, Mode, Name, RequestId, Span, Timestamp, Value};
-use crate::core::engine::{Drain, DrainPlan, Gate, Target, VmState};
-use crate::core::policy::Settings;
+use serde::{Deserialize, Serialize};
+
+use crate::core::cluster::{Direction, HostState, Mode, Name, Span, Timestamp, Value};
+use crate::core::engine::{Drain, DrainPlan, Gate, HoldCause, Target, VmState, Waiting};
+use crate::core::policy::{PolicyKind, Settings};
 
 use super::draft::{DraftView, Editing, Origin};
 use super::moving::{Leaving, MigrationView};
@@ -12,7 +14,7 @@ use super::past::{ActivityView, HistoryView, Past};
 use super::ui_command::CommandId;
 
 /// The time the engine lives in.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub enum Clock {
     /// The wall clock's.
     #[default]
@@ -25,7 +27,7 @@ pub enum Clock {
 }
 
 /// One state of everything, published at most ten times a second.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Grows with every snapshot.
     pub seq: u64,
@@ -58,8 +60,12 @@ pub struct Snapshot {
     /// Its past, as far as it was asked for.
     pub past: Option<Arc<Past>>,
     /// What was done, as far as it was asked for.
+    /// Not in JSON: the JSON of what it holds is the report's, which rounds.
+    #[serde(skip)]
     pub activity: Option<Arc<ActivityView>>,
     /// What is known of the draft that was sent last.
+    /// Not in JSON: the JSON of what it holds is that of `whimbrel whatif`, which says less.
+    #[serde(skip)]
     pub draft: Option<Arc<DraftView>>,
     /// Whether what happens is kept.
     pub history: HistoryView,
@@ -77,7 +83,7 @@ impl Snapshot {
 }
 
 /// What the header counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// VMs.
     pub vms: usize,
@@ -96,14 +102,14 @@ pub struct Totals {
 }
 
 /// One VM's line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmRow {
     /// Its identity.
     pub name: Name,
     /// `mysql`, `apache`, `http`, `queue`.
     pub service: Arc<str>,
-    /// `threshold`, `base`, `schedule`, `site`.
-    pub policy: &'static str,
+    /// Which policy it has.
+    pub policy: PolicyKind,
     /// The indicator's unit.
     pub unit: Arc<str>,
     /// Which way is bad.
@@ -116,9 +122,12 @@ pub struct VmRow {
     pub value: Option<Value>,
     /// Why the newest reading was none.
     pub gap: Option<Arc<str>>,
+    /// It was none because it was a baseline, as it should be.
+    pub baseline: bool,
     /// When it was last read, well or not.
     pub read_at: Option<Timestamp>,
     /// The newest values, oldest first; NaN for a gap.
+    #[serde(with = "nulls_for_nan")]
     pub spark: Arc<[f32]>,
     /// Count and tarry, where the policy counts.
     pub count: Option<(u32, u32)>,
@@ -134,6 +143,8 @@ pub struct VmRow {
     pub state: VmState,
     /// A word more on the state: `> 09:00`, `by hand`, `4m refused`.
     pub note: Arc<str>,
+    /// Why it is held, if it is.
+    pub hold: Option<HoldCause>,
     /// When the state ends by itself.
     pub until: Option<Timestamp>,
     /// An alarm on it that nobody has acknowledged, or one that lasts (lost, double, nowhere, flapping).
@@ -143,7 +154,7 @@ pub struct VmRow {
     /// Its migration, if one is under way.
     pub migration: Option<MigrationView>,
     /// Its request, if one waits for approval.
-    pub waiting: Option<WaitingView>,
+    pub waiting: Option<Waiting<Name>>,
     /// When it last arrived somewhere.
     pub last_move: Option<Timestamp>,
     /// Confirmed moves in the last 24 h.
@@ -152,21 +163,8 @@ pub struct VmRow {
     pub queue: Option<QueueView>,
 }
 
-/// A request that waits for approval.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WaitingView {
-    /// The request's number.
-    pub id: RequestId,
-    /// `move`, `move to base` and so on.
-    pub action: &'static str,
-    /// To this host.
-    pub to: Name,
-    /// It lapses then.
-    pub lapses: Timestamp,
-}
-
 /// A queue in hand.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueView {
     /// Its name.
     pub name: Arc<str>,
@@ -185,7 +183,7 @@ pub struct QueueView {
 }
 
 /// One array and its hosts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArrayView {
     /// Its name.
     pub name: Name,
@@ -198,7 +196,7 @@ pub struct ArrayView {
 }
 
 /// One host and what runs there.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostView {
     /// Its name.
     pub name: Name,
@@ -217,7 +215,7 @@ pub struct HostView {
 }
 
 /// How loud a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
     /// As it goes.
     Info,
@@ -230,7 +228,7 @@ pub enum Level {
 }
 
 /// One line of the log.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     /// When.
     pub at: Timestamp,
@@ -243,7 +241,7 @@ pub struct LogLine {
 }
 
 /// An alarm nobody has acknowledged.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
     /// When it was raised.
     pub at: Timestamp,
@@ -254,7 +252,7 @@ pub struct Alarm {
 }
 
 /// What became of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Grows with every answer.
     pub seq: u64,
@@ -267,7 +265,7 @@ pub struct Answer {
 }
 
 /// The VM a console looks at.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detail {
     /// Its name.
     pub vm: Name,
@@ -296,7 +294,7 @@ pub struct Detail {
 }
 
 /// One reading on a graph.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// When.
     pub at: Timestamp,
@@ -305,7 +303,7 @@ pub struct Point {
 }
 
 /// Something to mark on a graph.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     /// When.
     pub at: Timestamp,
@@ -314,7 +312,7 @@ pub struct Mark {
 }
 
 /// What a mark stands for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum MarkKind {
     /// Arrived at this host.
     Moved(Name),
@@ -323,7 +321,7 @@ pub enum MarkKind {
 }
 
 /// One destination in the move dialog.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MoveOption {
     /// What the command would say.
     pub target: Target,
@@ -345,7 +343,7 @@ impl MoveOption {
 }
 
 /// What one gate would say to an operator's move.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateView {
     /// This gate.
     pub gate: Gate,
@@ -356,7 +354,7 @@ pub struct GateView {
 }
 
 /// How a gate takes an operator's move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It lets it pass.
     Passes,
@@ -364,4 +362,21 @@ pub enum Verdict {
     Warns,
     /// It stops an operator too.
     Blocks,
+}
+
+/// A list in which NaN stands for a gap, for serde's `with`: `null` in JSON.
+mod nulls_for_nan {
+    use std::sync::Arc;
+
+    use serde::de::{Deserialize, Deserializer};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(list: &[f32], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(list.iter().map(|number| Some(*number).filter(|number| !number.is_nan())))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[f32]>, D::Error> {
+        let list = Vec::<Option<f32>>::deserialize(from)?;
+        Ok(list.into_iter().map(|number| number.unwrap_or(f32::NAN)).collect())
+    }
 }

@@ -1,16 +1,18 @@
 //! What a console says to its engine, and what it wants to see.
 
+use serde::{Deserialize, Serialize};
+
 use super::draft::{Draft, SetValue};
 use super::past::{ActivityAsk, PastAsk};
 use crate::core::cluster::{Name, Span};
 use crate::core::engine::Command;
 
 /// The number of a console's command. The answer repeats it, so that a console knows its own answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct CommandId(pub u64);
 
 /// What a console says to its engine. What has an id is answered once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum UiCommand {
     /// Do this.
     Command(CommandId, Command),
@@ -49,7 +51,7 @@ impl UiCommand {
 }
 
 /// What a console has on screen and needs in detail.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Subscription {
     /// The selected VM; `None` asks for no detail.
     pub vm: Option<Name>,

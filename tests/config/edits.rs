@@ -458,7 +458,7 @@ proptest! {
         for turn in 0..6 {
             let patch = if (turn % 2 == 0) == first { &base } else { &threshold };
             let amended = amend_many(text.as_bytes(), path, &[vm], patch, Scope::Block).unwrap();
-            prop_assert_eq!(settings(&amended.config, vm).rule.kind(), patch.iter().find_map(|(key, value)| {
+            prop_assert_eq!(settings(&amended.config, vm).rule.kind().word(), patch.iter().find_map(|(key, value)| {
                 value.filter(|_| *key == "kind").map(|value| value.trim_matches('"'))
             }).unwrap());
             text = String::from_utf8(amended.bytes).unwrap();

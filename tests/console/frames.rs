@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Ui, UiEffect, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
-use whimbrel::core::engine::{StageKind, Target, VmState};
+use whimbrel::core::engine::{HoldCause, StageKind, Target, VmState};
 use whimbrel::view::{Answer, Drain, HistoryView, MigrationView, Snapshot, StuckVm, UiCommand, VmRow};
 
 use crate::pictures::{Background, svg};
@@ -204,7 +204,7 @@ fn a_migration_whose_outcome_is_unknown() {
     assert_migration("unknown", |migration| {
         migration.stage = StageKind::Unknown;
         migration.transfer = None;
-        migration.detail = "mln4 does not answer: outcome unknown".into();
+        migration.detail = "mln4 does not answer".into();
     });
 }
 
@@ -212,7 +212,7 @@ fn a_migration_whose_outcome_is_unknown() {
 fn what_was_last_told_of_a_migration_is_not_shown_as_how_it_is() {
     let drawn = |stage| {
         let snapshot = sample::migrating(|migration| {
-            (migration.stage, migration.detail) = (stage, "mln4 does not answer: outcome unknown".into());
+            (migration.stage, migration.detail) = (stage, "mln4 does not answer".into());
         });
         let ui = screen_on(&snapshot, "nii2");
         text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40))
@@ -293,7 +293,13 @@ fn a_host_that_is_refused_is_named_in_full_too() {
 #[test]
 fn a_held_vm_with_an_alarm_is_said_to_be_held() {
     let mut snapshot = sample::snapshot();
-    let held = VmRow { alarm: true, state: VmState::Held, note: "by an operator".into(), ..sample::row("web07") };
+    let held = VmRow {
+        alarm: true,
+        state: VmState::Held,
+        note: "by an operator".into(),
+        hold: Some(HoldCause::Hand),
+        ..sample::row("web07")
+    };
     snapshot.rows = Arc::new(vec![Arc::new(held)]);
     let ui = screen_on(&snapshot, "web07");
     let drawn = text(&render(&snapshot, &ui, &Theme::built_in(ThemeName::Mono, Colours::Off), 120, 40));

@@ -1,5 +1,7 @@
 //! The VM and Activity screens: what their keys ask the history for, and what is shown until it answers.
 
+use std::sync::Arc;
+
 use crossterm::event::KeyCode;
 use whimbrel::console::{Action, Screen, Ui, UiEffect, dispatch, render, update};
 use whimbrel::console::{Colours, Theme, ThemeName};
@@ -225,4 +227,23 @@ fn the_activity_of_one_vm_is_never_shown_as_that_of_another() {
     type_keys(&mut ui, &snapshot, "j");
     let frame = shown(&snapshot, &ui);
     assert!(frame.contains("reading the history") && !frame.contains("VM-HOURS"), "{frame}");
+}
+
+/// A console that is attached from elsewhere gets snapshots as JSON.
+#[test]
+fn a_snapshot_is_read_from_json_as_it_was_written() {
+    let span = Span::from_hours(24);
+    let mut snapshot = sample::snapshot();
+    let mut row = sample::row("gaps");
+    row.spark = [f32::NAN, 4.0].into();
+    Arc::make_mut(&mut snapshot.rows).push(Arc::new(row));
+    snapshot.detail = Some(sample::detail_with_moves(&snapshot, "nii2"));
+    snapshot.drain = Some(Arc::new(sample::plan("mln4")));
+    snapshot.past = Some(recorded::past("nii2", PastAsk { end: None, span, columns: 200 }));
+    let written = serde_json::to_string(&snapshot).expect("JSON");
+    let read: Snapshot = serde_json::from_str(&written).expect("a snapshot");
+    assert_eq!(serde_json::to_string(&read).expect("JSON"), written);
+    let spark = &read.rows.last().expect("a row").spark;
+    assert!(spark[0].is_nan() && spark[1] == 4.0, "a gap stays one");
+    assert_eq!((&read.detail, &read.drain, &read.past), (&snapshot.detail, &snapshot.drain, &snapshot.past));
 }

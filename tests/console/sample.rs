@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use whimbrel::core::cluster::{Direction, HostState, Mode, Name, RequestId, Span, Timestamp, Transfer, Value};
-use whimbrel::core::engine::{By, Gate, StageKind, Target, VmState};
-use whimbrel::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
+use whimbrel::core::engine::{By, Gate, HoldCause, StageKind, Target, VmState, Waiting};
+use whimbrel::core::policy::{Bound, BreakEven, Decision, PolicyKind, Rule, Settings, SiteRule};
 use whimbrel::view::{
     Alarm, ArrayView, Clock, Detail, Drain, DrainPlan, Editing, GateView, HistoryView, HostView, Leaving, Level,
     LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedMove, Point, QueueView, Snapshot, Taker, Totals,
-    UnderWay, Verdict, VmRow, WaitingView,
+    UnderWay, Verdict, VmRow,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -43,13 +43,14 @@ pub fn row(name: &str) -> VmRow {
     VmRow {
         name: name.into(),
         service: "mysql".into(),
-        policy: "threshold",
+        policy: PolicyKind::Threshold,
         unit: "/min".into(),
         direction: Direction::HigherIsWorse,
         high: Some(50.0),
         low: None,
         value: Some(Value::Exact(4.0)),
         gap: None,
+        baseline: false,
         read_at: Some(ago(39)),
         spark: wave(name.len() as u32 + 7, 6.0, 2.0, 4.0).into(),
         count: Some((0, 3)),
@@ -59,6 +60,7 @@ pub fn row(name: &str) -> VmRow {
         host_state: HostState::Up,
         state: VmState::Watching,
         note: "".into(),
+        hold: None,
         until: None,
         alarm: false,
         trouble: None,
@@ -86,7 +88,7 @@ pub fn transfer() -> Transfer {
 fn rows() -> Vec<VmRow> {
     let site = |name: &str| VmRow {
         service: "queue".into(),
-        policy: "site",
+        policy: PolicyKind::Site,
         unit: "big".into(),
         high: Some(2.0),
         count: None,
@@ -133,7 +135,7 @@ fn rows() -> Vec<VmRow> {
             ..row("nii2")
         },
         VmRow {
-            policy: "base",
+            policy: PolicyKind::Base,
             low: Some(1.0),
             value: Some(Value::Exact(0.0)),
             spark: wave(3, 9.0, 0.0, 0.0).into(),
@@ -158,7 +160,7 @@ fn rows() -> Vec<VmRow> {
             ..site("nii4")
         },
         VmRow {
-            policy: "schedule",
+            policy: PolicyKind::Schedule,
             low: Some(1.0),
             value: None,
             spark: Arc::new([]),
@@ -187,13 +189,20 @@ fn rows() -> Vec<VmRow> {
             spark: wave(8, 10.0, 80.0, 71.0).into(),
             host: "mln6".into(),
             state: VmState::Waiting,
-            waiting: Some(WaitingView { id: RequestId(319), action: "move", to: "mln1".into(), lapses: ahead(490) }),
+            waiting: Some(Waiting {
+                id: RequestId(319),
+                action: Decision::Move,
+                to: "mln1".into(),
+                by: By::Policy,
+                lapses: ahead(490),
+            }),
             ..row("nii8")
         },
         VmRow {
             host: "mln3".into(),
             state: VmState::Held,
             note: "by hand".into(),
+            hold: Some(HoldCause::Moved),
             until: Some(ahead(1_700)),
             last_move: Some(ago(100)),
             moves_24h: 1,
@@ -212,6 +221,7 @@ fn rows() -> Vec<VmRow> {
             host: "mln6".into(),
             state: VmState::Held,
             note: "lost: runs nowhere".into(),
+            hold: Some(HoldCause::Lost),
             value: None,
             gap: Some("no route".into()),
             alarm: true,
@@ -378,8 +388,10 @@ pub fn settings(row: &VmRow) -> Settings {
     let high = Bound { at: row.high.unwrap_or(50.0), tarry: 3 };
     let low = Bound { at: 1.0, tarry: 20 };
     let rule = match row.policy {
-        "site" => Rule::Site(SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 }),
-        "base" => Rule::Base { high, low },
+        PolicyKind::Site => {
+            Rule::Site(SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 })
+        }
+        PolicyKind::Base => Rule::Base { high, low },
         _ => Rule::Threshold { high },
     };
     Settings::new(rule, row.direction)
@@ -404,7 +416,7 @@ pub fn detail(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
         "db04" => "stale: 4 readings in a row failed: connection refused",
         _ => "in bounds: 4 /min, threshold 50",
     };
-    let indicator = if row.policy == "site" { "big jobs" } else { "slow queries" };
+    let indicator = if row.policy == PolicyKind::Site { "big jobs" } else { "slow queries" };
     Arc::new(Detail {
         vm: vm.into(),
         host: row.host.clone(),

@@ -170,7 +170,7 @@ fn equal_rows_are_sorted_by_name_in_both_directions() {
         type_keys(&mut ui, &snapshot, "s");
     }
     let of = |ui: &Ui, policy| -> Vec<String> {
-        ui.listing.rows.iter().filter(|row| row.policy == policy).map(|row| row.name.to_string()).collect()
+        ui.listing.rows.iter().filter(|row| row.policy.word() == policy).map(|row| row.name.to_string()).collect()
     };
     let forward = of(&ui, "threshold");
     type_keys(&mut ui, &snapshot, "S");

@@ -10,7 +10,7 @@ use crate::console::widgets::{Canvas, Graph, Scale};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::{counted, duration, exact, number};
 use crate::core::insight::{ComparedSide, Comparison};
-use crate::core::policy::{Decision, Field};
+use crate::core::policy::{Decision, Field, PolicyKind};
 use crate::view::{BoundsFrom, Mark, MarkKind, Past, Snapshot, WhatIf, what_if_word};
 
 /// Columns of the table.
@@ -224,8 +224,10 @@ const MARKS: u16 = 2;
 pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
     let past = editor.past.as_deref().filter(|past| past.ask.span == editor.shown() || past.ask.span == editor.span());
-    let (plot, site) =
-        (Rect { height: area.height.saturating_sub(MARKS), ..area }, first.is_some_and(|row| row.policy == "site"));
+    let (plot, site) = (
+        Rect { height: area.height.saturating_sub(MARKS), ..area },
+        first.is_some_and(|row| row.policy == PolicyKind::Site),
+    );
     let nothing = match past {
         None => Some("reading the history …".to_owned()),
         Some(Past { trouble: Some(why), .. }) => Some(format!("no history: {why}")),

@@ -99,7 +99,7 @@ fn header(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snaps
     let room = x.saturating_sub(area.x + 3);
     let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
     let about = match (first, &editor.vms[..]) {
-        (Some(row), [_]) => format!("   {} on {}/{}   policy {}", row.service, row.array, row.host, row.policy),
+        (Some(row), [_]) => format!("   {} on {}/{}   policy {}", row.service, row.array, row.host, row.policy.word()),
         (_, [_]) => String::new(),
         (_, many) => format!("   {}", some_of(many)),
     };

@@ -145,12 +145,11 @@ fn phase(canvas: &mut Canvas<'_>, at: Rect, migration: &MigrationView, now: Time
 fn words(migration: &MigrationView) -> String {
     let rounds = migration.transfer.map_or(0, |transfer| transfer.rounds);
     match migration.stage {
-        StageKind::Preflight => format!("checking whether {} can take it", migration.to),
-        StageKind::Journal => "writing it down, then it starts".to_owned(),
+        stage @ (StageKind::Preflight | StageKind::Journal) => stage.clause(&migration.to),
         StageKind::Running if rounds > 1 => format!("copying, round {rounds}"),
         StageKind::Running => "copying".to_owned(),
         StageKind::Confirming => "confirming: both hosts are asked where it runs".to_owned(),
-        StageKind::Unknown => format!("? unknown: {}", migration.detail.trim_end_matches(": outcome unknown")),
+        StageKind::Unknown => format!("? unknown: {}", migration.detail),
     }
 }
 

@@ -78,7 +78,7 @@ impl Engine {
     /// The ring's successor of the last ring host the VM was on, skipping those that cannot take it.
     fn pick_next(&self, vm: VmId, id: ArrayId, now: Timestamp) -> Result<HostId, String> {
         let mut refusals = Vec::new();
-        for host in self.ring_from(vm, id) {
+        for host in self.others(vm, id) {
             match self.eligible(vm, host, 0, now) {
                 Ok(()) => return Ok(host),
                 // Skipping a host only because it answers later than others would break the ring's order.
@@ -96,12 +96,13 @@ impl Engine {
         unheard && now.since(self.begun) < FIRST_ANSWERS
     }
 
-    /// An array's ring, beginning after the last host of it that the VM was on.
-    pub(super) fn ring_from(&self, vm: VmId, id: ArrayId) -> impl Iterator<Item = HostId> {
+    /// An array's ring without the VM's own host, beginning after the last host of it that the VM was on.
+    pub(super) fn others(&self, vm: VmId, id: ArrayId) -> impl Iterator<Item = HostId> {
         let ring = &self.cluster.array(id).ring;
         let last = self.live(vm).ring_host(id).and_then(|host| ring.iter().position(|h| *h == host));
         let first = last.map_or(0, |position| position + 1);
-        (0..ring.len()).map(move |n| ring[(first + n) % ring.len()])
+        let here = self.live(vm).host;
+        (0..ring.len()).map(move |n| ring[(first + n) % ring.len()]).filter(move |host| *host != here)
     }
 
     /// The eligible host with the most headroom, only if it has more than the present host. Its load includes VMs on their
@@ -110,7 +111,7 @@ impl Engine {
         let here = self.live(vm).host;
         let mut refusals = Vec::new();
         let mut best: Option<(HostId, f64)> = None;
-        for &host in &array.ring {
+        for &host in array.ring.iter().filter(|host| **host != here) {
             let load = self.load_soon(here, host);
             match (self.eligible(vm, host, 0, now), load) {
                 (Err(why), _) => refusals.push(why),
@@ -225,10 +226,9 @@ impl Engine {
 
 pub(super) fn none_would(refusals: &[String]) -> String {
     const SHOWN: usize = 4;
-    let said: Vec<&str> = refusals.iter().filter(|r| !r.starts_with("on ")).map(String::as_str).collect();
-    match said.len() {
+    match refusals.len() {
         0 => "no host would take it: there is no other in the ring".to_owned(),
-        1..=SHOWN => format!("no host would take it: {}", said.join(", ")),
-        more => format!("no host would take it: {} and {} more", said[..SHOWN].join(", "), more - SHOWN),
+        1..=SHOWN => format!("no host would take it: {}", refusals.join(", ")),
+        more => format!("no host would take it: {} and {} more", refusals[..SHOWN].join(", "), more - SHOWN),
     }
 }

@@ -56,7 +56,7 @@ pub use kept::{Kept, KeptCluster};
 pub use memory::{Hold, HoldCause, HostLive, Readings, VmMemory, Waiting};
 pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
 pub use migration::{Deadlines, InFlight, Migration, StageKind};
-pub use observe::BASELINE;
+pub use observe::{BASELINE, is_baseline};
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 pub(in crate::core) use reload::Names;
 pub use spread::{DrainPlan, PlannedMove, Taker};

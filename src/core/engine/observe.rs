@@ -11,6 +11,13 @@ use super::why::reason_of;
 
 /// The reason recorded for a counter's baseline after a move. It is not a missed reading: the increase is just not known yet.
 pub const BASELINE: &str = "baseline after the move";
+/// The reason recorded for a counter's first reading, from which there is no increase yet.
+const FIRST: &str = "first reading of the counter";
+
+/// Whether a reading without a value is as it should be, by the reason that is recorded for it.
+pub fn is_baseline(reason: &str) -> bool {
+    [BASELINE, FIRST].contains(&reason)
+}
 
 /// The reason of a gap where the monitor was asked and did not answer.
 const NO_ANSWER: &str = "the monitor did not answer";
@@ -98,7 +105,7 @@ impl Engine {
     fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Seen {
         let interval = self.cluster.vm(vm).interval;
         let Some((then, before)) = self.live_mut(vm).readings.raw.replace((asked, v)) else {
-            return Seen::Gap("first reading of the counter".to_owned());
+            return Seen::Gap(FIRST.to_owned());
         };
         let over = asked.since(then);
         if v < before {

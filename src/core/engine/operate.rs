@@ -1,7 +1,7 @@
 //! Operators' commands. Each is answered at once.
 
 use crate::core::cluster::{HostId, Mode, Timestamp, VmId};
-use crate::core::format::{counted, duration};
+use crate::core::format::counted;
 
 use super::Engine;
 use super::memory::{Hold, HoldCause};
@@ -177,20 +177,15 @@ impl Engine {
     }
 }
 
-impl Hold {
-    /// Why, and how long: `held 11 min more: moved by hand`.
-    pub fn in_words(self, now: Timestamp) -> String {
-        let cause = match self.cause {
-            HoldCause::Hand => "by an operator",
-            HoldCause::Moved => "moved by hand",
-            HoldCause::Foreign => "moved by somebody else",
-            HoldCause::Lost => "lost: it runs nowhere",
-            HoldCause::Double => "double: it runs at two hosts",
-        };
-        if self.until == Timestamp::NEVER {
-            format!("held until released, {cause}")
-        } else {
-            format!("held {} more, {cause}", duration(self.until.since(now)))
+impl HoldCause {
+    /// What holds a VM, as it follows the word held.
+    pub const fn clause(self) -> &'static str {
+        match self {
+            Self::Hand => "by an operator",
+            Self::Moved => "moved by hand",
+            Self::Foreign => "moved by somebody else",
+            Self::Lost => "lost: it runs nowhere",
+            Self::Double => "double: it runs at two hosts",
         }
     }
 }

@@ -138,7 +138,7 @@ impl Engine {
         let array = self.cluster.array_of(here);
         let mut refusals = Vec::new();
         let mut takers = Vec::new();
-        for host in self.ring_from(vm, self.cluster.host(here).array) {
+        for host in self.others(vm, self.cluster.host(here).array) {
             match self.eligible(vm, host, given.get(&host).copied().unwrap_or(0), now) {
                 Ok(()) => takers.push(host),
                 Err(why) => refusals.push(why),

@@ -33,12 +33,23 @@ impl Engine {
 
     /// Why and how long a VM is held. If it was lost or double and a driver has found it again: where.
     pub(super) fn hold_in_words(&self, vm: VmId, hold: Hold, now: Timestamp) -> String {
+        let why = self.why_held(vm);
+        if hold.until == Timestamp::NEVER {
+            format!("held until released, {why}")
+        } else {
+            format!("held {} more, {why}", duration(hold.until.since(now)))
+        }
+    }
+
+    /// Why a VM is held; empty if it is not. If it was lost or double and a driver has found it again: where.
+    pub fn why_held(&self, vm: VmId) -> String {
         let live = self.live(vm);
+        let Some(hold) = live.hold else { return String::new() };
         if !self.is_broken(vm) || live.location != Location::Here {
-            return hold.in_words(now);
+            return hold.cause.clause().to_owned();
         }
         let was = if hold.cause == HoldCause::Lost { "lost" } else { "double" };
-        format!("held until released, was {was}: it runs on {} again", self.host_name(live.host))
+        format!("was {was}: it runs on {} again", self.host_name(live.host))
     }
 
     fn why_in(&self, state: VmState, vm: VmId, now: Timestamp) -> String {
@@ -195,7 +206,7 @@ impl Engine {
     }
 
     /// When working hours begin, in the VM's own zone: `until Mon 09:00`.
-    pub(super) fn opens(&self, vm: VmId) -> String {
+    pub fn opens(&self, vm: VmId) -> String {
         let Rule::Schedule { hours, .. } = &self.settings(vm).rule else { return "until released".to_owned() };
         match self.live(vm).policy.hours {
             Some(edge) if edge.until < Timestamp::NEVER => {

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::{Entry, Rolled, Seen};
 use crate::core::cluster::{Span, Timestamp};
 
@@ -90,16 +92,34 @@ impl Series {
 /// What one [`Rolled`] stands for.
 const QUARTER: Span = Span::from_mins(15);
 
+/// A number that may be missing, for serde's `with`: NaN here is `null` in JSON.
+mod null_for_nan {
+    use serde::de::{Deserialize, Deserializer};
+    use serde::ser::{Serialize, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub fn serialize<S: Serializer>(number: &f32, to: S) -> Result<S::Ok, S::Error> {
+        Some(*number).filter(|number| !number.is_nan()).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
+        Ok(Option::deserialize(from)?.unwrap_or(f32::NAN))
+    }
+}
+
 /// What falls into one column of a graph.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Band {
     /// The instant it is drawn at: its only reading's, or the middle of its readings.
     pub at: Timestamp,
     /// The least value; NaN if there was no number.
+    #[serde(with = "null_for_nan")]
     pub min: f32,
     /// The mean of its values; NaN if there was no number.
+    #[serde(with = "null_for_nan")]
     pub mean: f32,
     /// The greatest value; NaN if there was no number.
+    #[serde(with = "null_for_nan")]
     pub max: f32,
     /// The highest count.
     pub count: u32,

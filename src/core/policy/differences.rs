@@ -1,11 +1,13 @@
 //! The keys of a policy as the config writes them, and what differs between two policies.
 
+use serde::{Deserialize, Serialize};
+
 use super::{BreakEven, Resting, Rule, Settings};
 use crate::core::cluster::Direction;
 use crate::core::format::{exact, exact_span, is_hostile};
 
 /// Which block an edit of a VM's policy goes into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Scope {
     /// The block the settings come from; a shared one changes every VM that uses it.
     #[default]
@@ -49,7 +51,7 @@ impl Settings {
     /// The keys of this policy with their values, defaults too, in the order of a file.
     pub fn written(&self) -> Vec<(&'static str, TomlValue)> {
         let (text, bare) = (|text: &str| TomlValue::Text(text.to_owned()), TomlValue::Bare);
-        let mut keys = vec![("kind", text(self.rule.kind()))];
+        let mut keys = vec![("kind", text(self.rule.kind().word()))];
         if let Some(high) = self.rule.high() {
             keys.extend([("threshold", bare(exact(high.at))), ("tarry", bare(high.tarry.to_string()))]);
         }

@@ -81,6 +81,20 @@ pub enum Rule {
     Site(SiteRule),
 }
 
+/// Which of the four policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyKind {
+    /// Policy 1.
+    Threshold,
+    /// Policy 2.
+    Base,
+    /// Policy 3.
+    Schedule,
+    /// Policy 4.
+    Site,
+}
+
 /// One VM's policy, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -161,14 +175,26 @@ pub enum SettingsError {
     },
 }
 
-impl Rule {
-    /// The policy's word in the config and on screen.
-    pub const fn kind(&self) -> &'static str {
+impl PolicyKind {
+    /// Its word in the config and on screen.
+    pub const fn word(self) -> &'static str {
         match self {
-            Self::Threshold { .. } => "threshold",
-            Self::Base { .. } => "base",
-            Self::Schedule { .. } => "schedule",
-            Self::Site(_) => "site",
+            Self::Threshold => "threshold",
+            Self::Base => "base",
+            Self::Schedule => "schedule",
+            Self::Site => "site",
+        }
+    }
+}
+
+impl Rule {
+    /// Which of the four policies it is.
+    pub const fn kind(&self) -> PolicyKind {
+        match self {
+            Self::Threshold { .. } => PolicyKind::Threshold,
+            Self::Base { .. } => PolicyKind::Base,
+            Self::Schedule { .. } => PolicyKind::Schedule,
+            Self::Site(_) => PolicyKind::Site,
         }
     }
 
@@ -272,7 +298,7 @@ impl Settings {
     /// The policy has no such number, it is of the wrong form, or the result is not valid.
     pub fn with(&self, field: Field, value: f64) -> Result<Self, SettingsError> {
         let mut new = self.clone();
-        let missing = SettingsError::NoSuchField { kind: self.rule.kind(), field: field.key() };
+        let missing = SettingsError::NoSuchField { kind: self.rule.kind().word(), field: field.key() };
         if let Rule::Site(site) = &mut new.rule {
             match field {
                 Field::Threshold => site.threshold = whole(value, "threshold")?,

@@ -10,7 +10,7 @@ use super::model::Config;
 use super::read::{self, PICKS};
 use crate::core::cluster::{ArrayId, Cluster, Domain, Driver, HostId, Limits, Monitor, Pick, Reach, Site, Vm, VmId};
 use crate::core::format::exact_span;
-use crate::core::policy::Settings;
+use crate::core::policy::{PolicyKind, Settings};
 use crate::core::simulation::{Plan, VmPlan};
 
 /// A driver with at most so many keys is written in one line.
@@ -195,8 +195,8 @@ impl<'c> SharedPolicies<'c> {
         order.sort_by_key(|key| Reverse(users[key].0));
         let mut name = |key: &(&'c str, String)| {
             let (service, vm) = (key.0, users[key].1);
-            let plain = matches!(vm.policy.rule.kind(), "threshold" | "site");
-            let name = if plain { service.to_owned() } else { format!("{service}-{}", vm.policy.rule.kind()) };
+            let plain = matches!(vm.policy.rule.kind(), PolicyKind::Threshold | PolicyKind::Site);
+            let name = if plain { service.to_owned() } else { format!("{service}-{}", vm.policy.rule.kind().word()) };
             let more = (2..).map(|n| format!("{name}-{n}"));
             let free = std::iter::once(name.clone()).chain(more).find(|name| taken.insert(name.clone()));
             (free.unwrap_or(name), vm)

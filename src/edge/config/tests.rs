@@ -308,7 +308,7 @@ fn the_thesis_scenarios_have_the_thesis_settings() {
 
     let second = read(include_str!("../../../config/thesis-2.toml"));
     assert_eq!((second.cluster.arrays[0].ring.len(), second.cluster.arrays[0].base), (4, Some(HostId(4))));
-    let kinds: Vec<_> = second.cluster.vms.iter().map(|vm| (vm.name.as_str(), vm.policy.rule.kind())).collect();
+    let kinds: Vec<_> = second.cluster.vms.iter().map(|vm| (vm.name.as_str(), vm.policy.rule.kind().word())).collect();
     assert_eq!(kinds, [("nii3", "base"), ("nii5", "schedule")]);
     let low = |vm: &Vm| vm.policy.rule.low().map(|low| (low.at, low.tarry));
     assert_eq!(second.cluster.vms.iter().map(low).collect::<Vec<_>>(), [Some((1.0, 20)), Some((1.0, 20))]);

@@ -8,8 +8,9 @@ use crate::console::text::{Zone, value};
 use crate::console::theme::Role;
 use crate::console::widgets::{Bounds, Canvas, count_bar, gauge, spark};
 use crate::core::cluster::{Direction, HostState, Span, Timestamp};
-use crate::core::engine::{StageKind, VmState};
+use crate::core::engine::{HoldCause, StageKind, VmState};
 use crate::core::format::{age, exact, left};
+use crate::core::policy::PolicyKind;
 use crate::view::{MigrationView, Outlook, Snapshot, VmRow};
 
 /// A column of the table, from left to right.
@@ -177,7 +178,7 @@ pub const NUMBER: u16 = 6;
 
 /// A VM's bounds, as its graph and sparkline use them.
 pub fn bounds(row: &VmRow) -> Bounds {
-    Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: row.policy == "site" }
+    Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: row.policy == PolicyKind::Site }
 }
 
 /// Draws one cell.
@@ -191,7 +192,7 @@ pub fn draw(canvas: &mut Canvas<'_>, column: Column, at: Rect, row: &VmRow, snap
             canvas.put(x, y, width, &row.service, Role::Quiet);
         }
         Column::Policy => {
-            canvas.put(x, y, width, row.policy, Role::Quiet);
+            canvas.put(x, y, width, row.policy.word(), Role::Quiet);
         }
         Column::Value => read_value(canvas, at, row),
         Column::Bounds => {
@@ -246,11 +247,8 @@ fn read_value(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
         return unit(canvas, &format!("big{of}{}", queue.total));
     }
     let Some(read) = row.value else {
-        let (text, role, lead) = match row.gap.as_deref() {
-            // Not a problem: a counter's first reading has no value.
-            Some(gap) if gap.starts_with("baseline") || gap.starts_with("first reading") => {
-                ("baseline", Role::Quiet, 1)
-            }
+        let (text, role, lead) = match row.gap {
+            Some(_) if row.baseline => ("baseline", Role::Quiet, 1),
             // Not a problem: a VM is not read while it moves.
             Some(_) if matches!(row.state, VmState::Migrating | VmState::Settling) => ("no reading", Role::Quiet, 1),
             Some(_) => ("no reading", Role::Warning, 1),
@@ -285,7 +283,7 @@ pub const fn signs(direction: Direction) -> (&'static str, &'static str) {
 /// `> 50  < 1`: the values that are counted.
 fn bound_words(row: &VmRow, at_least: &str) -> String {
     let (worse, better) = signs(row.direction);
-    let worse = if row.policy == "site" { at_least } else { worse };
+    let worse = if row.policy == PolicyKind::Site { at_least } else { worse };
     let word = |sign: &str, bound: Option<f64>| bound.map_or(String::new(), |bound| format!("{sign} {}", exact(bound)));
     format!("{:<6} {}", word(worse, row.high), word(better, row.low))
 }
@@ -326,14 +324,12 @@ fn state(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Z
     }
     if row.alarm {
         let word = row.state.word().to_uppercase();
-        // The note often begins with the state's word.
-        let note = row.note.strip_prefix(row.state.word()).unwrap_or(&row.note).trim_start();
-        let text = match (row.state, note) {
+        let text = match (row.state, &*row.note) {
             _ if row.trouble.is_some() => format!("! {}", row.trouble.as_deref().unwrap_or_default()),
             (VmState::Flapping, "") => "! FLAPPING held".to_owned(),
             (_, "") => format!("! {word}"),
             // A note that says what happened implies that it is held; a note that says by whom does not.
-            (VmState::Held, note) if !note.starts_with("by ") => format!("! {note}"),
+            (VmState::Held, note) if row.hold != Some(HoldCause::Hand) => format!("! {note}"),
             (_, note) => format!("! {word} {note}"),
         };
         canvas.put(at.x, at.y, at.width, &text, Role::Alarm);
@@ -391,11 +387,9 @@ pub fn migrating(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
         canvas.put(x, at.y, at.right().saturating_sub(x), word, role);
     };
     match migration.stage {
-        StageKind::Preflight => said(canvas, "> ", "checking", Role::Moving),
-        StageKind::Journal => said(canvas, "> ", "begins", Role::Moving),
         StageKind::Running => progress(canvas, at, migration),
-        StageKind::Confirming => said(canvas, "> ", "confirming", Role::Moving),
-        StageKind::Unknown => said(canvas, "? > ", "unknown", Role::Alarm),
+        stage @ StageKind::Unknown => said(canvas, "? > ", stage.word(), Role::Alarm),
+        stage => said(canvas, "> ", stage.word(), Role::Moving),
     }
 }
 

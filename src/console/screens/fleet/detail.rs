@@ -11,6 +11,7 @@ use crate::console::{past, step, ui};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::{age, counted, exact, number};
 use crate::core::insight::Band;
+use crate::core::policy::PolicyKind;
 use crate::view::{BoundsFrom, Detail, QueueView, Snapshot, VmRow};
 
 /// The least rows of a graph with its title.
@@ -86,7 +87,7 @@ fn graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: &Detail, snap
         longest_step: detail.interval.scaled(5, 2),
         bounds: &[BoundsFrom { at: from, high: row.high, low: row.low, direction: row.direction }],
         also: &[],
-        inclusive: row.policy == "site",
+        inclusive: row.policy == PolicyKind::Site,
         marks: &detail.marks,
         gaps: &[],
         rests: &[],

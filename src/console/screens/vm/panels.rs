@@ -189,7 +189,7 @@ type Line = (&'static str, String);
 
 fn lines(detail: &Detail, row: &VmRow, snapshot: &Snapshot, at_least: &str) -> Vec<Line> {
     let settings = &detail.settings;
-    let mut lines = vec![("policy", settings.rule.kind().to_owned())];
+    let mut lines = vec![("policy", settings.rule.kind().word().to_owned())];
     lines.extend(bounds(detail, row, at_least));
     match &settings.rule {
         Rule::Schedule { hours, .. } => lines.push(("hours", hours.to_string())),

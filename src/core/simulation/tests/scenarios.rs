@@ -75,7 +75,7 @@ fn every_scenario_is_sound() {
         for vm in &cluster.vms {
             assert_eq!(vm.policy.check(), Ok(()), "{}", vm.name);
             assert_eq!(cluster.host(vm.host).array, vm.array, "{}", vm.name);
-            assert_eq!(vm.policy.rule.kind() == "site", vm.away.is_some(), "{}", vm.name);
+            assert_eq!(vm.policy.rule.kind().word() == "site", vm.away.is_some(), "{}", vm.name);
             assert!(vm.away.is_none_or(|away| cluster.array(away).site != cluster.array(vm.array).site));
         }
     }
@@ -85,7 +85,7 @@ fn every_scenario_is_sound() {
 fn all_four_policies_and_the_thesis_vms_are_in_the_fleet() {
     let (cluster, _, _) = Scenario::Fleet.build(NO_SIZE, 1);
     assert_eq!((cluster.vms.len(), cluster.hosts.len(), cluster.arrays.len()), (50, 12, 2));
-    let kinds: BTreeSet<&str> = cluster.vms.iter().map(|vm| vm.policy.rule.kind()).collect();
+    let kinds: BTreeSet<&str> = cluster.vms.iter().map(|vm| vm.policy.rule.kind().word()).collect();
     assert_eq!(kinds, ["base", "schedule", "site", "threshold"].into());
     assert!(["nii1", "nii2", "nii3", "nii4", "nii5"].iter().all(|name| cluster.vm_named(name).is_some()));
     let homes = cluster.arrays.iter().filter(|array| cluster.sites[array.site.index()].home);

@@ -8,10 +8,10 @@ use toml::de::DeTable;
 use super::super::report::Diagnostics;
 use super::super::toml_reader::Table;
 use super::policy;
-use super::policy::{Policy, PolicyKind};
+use super::policy::Policy;
 use crate::core::cluster::{Cluster, Direction, Driver, Monitor, Source, Span, VmId};
 use crate::core::format::exact_span;
-use crate::core::policy::Settings;
+use crate::core::policy::{PolicyKind, Settings};
 use crate::core::simulation::{Service, VmPlan};
 
 /// What is wrong, and what would be right; `None`: they agree.

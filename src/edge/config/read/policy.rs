@@ -11,18 +11,9 @@ use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
 use crate::core::policy::{
-    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, HoursError, Resting,
-    Rule, Settings, SettingsError, SiteRule, TomlValue, WorkingHours,
+    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, HoursError, PolicyKind,
+    Resting, Rule, Settings, SettingsError, SiteRule, TomlValue, WorkingHours,
 };
-
-/// The word in `kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PolicyKind {
-    Threshold,
-    Base,
-    Schedule,
-    Site,
-}
 
 const KINDS: [(&str, PolicyKind); 4] = [
     ("threshold", PolicyKind::Threshold),
@@ -427,7 +418,7 @@ mod tests {
             let rows = KEYS.iter().filter(|row| row.kinds.contains(&kind)).map(|row| row.key.name);
             let rows: Vec<_> = rows.filter(|name| ![WORKSTART.name, WORKSTOP.name].contains(name)).collect();
             assert_eq!(written, rows, "{word}");
-            assert_eq!(settings.rule.kind(), word);
+            assert_eq!(settings.rule.kind().word(), word);
         }
     }
 }

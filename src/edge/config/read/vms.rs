@@ -11,12 +11,13 @@ use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
 use super::arrays::Arrays;
 use super::monitor::GivenMonitor;
-use super::policy::{Policy, PolicyKind};
+use super::policy::Policy;
 use super::top::MODES;
 use super::top::Sites;
 use super::{agree, check_unique, lookup, monitor, policy};
 use crate::core::cluster::{ArrayId, Domain, Driver, Host, HostId, Mode, Monitor, Span, Vm};
 use crate::core::format::exact_span;
+use crate::core::policy::PolicyKind;
 use crate::core::simulation::VmPlan;
 
 pub(in super::super) const DEFAULT_INTERVAL: Span = Span::from_mins(1);
