@@ -10,6 +10,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// What an operator is asked to do about a panic.
+pub const REPORT_IT: &str = "this is a fault of whimbrel's own, please report it with its log";
+
 /// Does a thread's work until it returns. After a panic, `report` gets one line for an operator, and the work begins
 /// again after a pause. What the work owns stays as the panic left it.
 pub fn supervise(what: &str, report: impl Fn(String), mut work: impl FnMut()) {
@@ -20,10 +23,7 @@ pub fn supervise(what: &str, report: impl Fn(String), mut work: impl FnMut()) {
         if began.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
         }
-        report(format!(
-            "{what} failed and begins again: {}; this is a fault of whimbrel's own, please report it with its log",
-            panic_message(&*panic)
-        ));
+        report(format!("{what} failed and begins again: {}; {REPORT_IT}", panic_message(&*panic)));
         thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{Control, WRITTEN_WITHIN};
+use crate::edge::supervisor::{fault, supervise};
 
 /// What a hang-up means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,11 @@ pub fn to_control(hangup: Hangup) -> io::Result<mpsc::Receiver<Control>> {
     let (sender, receiver) = mpsc::channel(8);
     let (caught, ready) = std::sync::mpsc::channel();
     let listen = move || match Signals::catch() {
-        Ok((runtime, signals)) => {
+        Ok((runtime, mut signals)) => {
             let _ = caught.send(Ok(()));
-            runtime.block_on(signals.tell(hangup, sender));
+            let report = |text| drop(sender.try_send(Control::Trouble(text)));
+            // Signals that come meanwhile wait.
+            supervise("the thread for signals", report, || runtime.block_on(signals.tell(hangup, &sender)));
         }
         Err(error) => drop(caught.send(Err(error))),
     };
@@ -67,8 +70,9 @@ impl Signals {
         Ok((runtime, signals))
     }
 
-    async fn tell(mut self, hangup: Hangup, sender: mpsc::Sender<Control>) {
+    async fn tell(&mut self, hangup: Hangup, sender: &mpsc::Sender<Control>) {
         loop {
+            fault("signals");
             let word = tokio::select! {
                 _ = self.interrupt.recv() => Control::Stop,
                 _ = self.terminate.recv() => Control::Stop,
@@ -77,16 +81,23 @@ impl Signals {
                     Hangup::Stop => Control::Stop,
                 },
             };
-            // A full channel already holds the same request. A closed one has no receiver any more.
-            let _ = sender.try_send(word);
-            if word == Control::Stop {
-                tokio::select! {
-                    () = tokio::time::sleep(PATIENCE) => {}
-                    _ = self.interrupt.recv() => {}
-                    _ = self.terminate.recv() => {}
-                }
-                process::exit(1);
+            if word != Control::Stop {
+                // A full channel already holds the same request. A closed one has no receiver any more.
+                let _ = sender.try_send(word);
+                continue;
             }
+            let told = async {
+                // It waits for room: a channel full of other requests does not hold this one.
+                let _ = sender.send(word).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = told => {}
+                () = tokio::time::sleep(PATIENCE) => {}
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            process::exit(1);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Starts an engine: where the one before it stopped or, in a demo, with a simulated past.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -22,6 +23,7 @@ use crate::core::simulation::{START, ScenarioPast};
 use crate::edge::config::Config;
 use crate::edge::history::{HistoryError, HistoryWriter, Note, Owner, Retention, Store};
 use crate::edge::journal::{Journal, JournalError};
+use crate::edge::supervisor::{REPORT_IT, fault, panic_message};
 
 /// Readings of a demo's past in one batch.
 const BATCH: usize = 2_000;
@@ -272,7 +274,7 @@ fn journal_beside(history: &Path) -> PathBuf {
 /// are shown.
 pub fn give_past(workers: &Workers, before: impl FnOnce() -> ScenarioPast + Send + 'static, path: PathBuf) {
     let (notes, refused) = (workers.news(), workers.news());
-    let write = move || write_past(before(), path, &notes);
+    let write = move || write_past(before, &path, &notes);
     if let Err(error) = thread::Builder::new().name("past".to_owned()).spawn(write) {
         // The loop reads this before anything else.
         let _ = refused.try_send(HistoryNews::None(error.to_string()));
@@ -284,14 +286,21 @@ fn keep_demo(path: &Path, notes: Sender<HistoryNews>) -> Result<HistoryWriter, H
     open(path, Retention::default(), "demo", START).and_then(|store| keep(store, notes))
 }
 
-fn write_past(before: ScenarioPast, path: PathBuf, notes: &Sender<HistoryNews>) {
-    let made = keep_demo(&path, notes.clone());
-    let news = match made {
-        Ok(keeper) => HistoryNews::Writer(simulate(before, keeper), path),
-        Err(error) => HistoryNews::None(error.to_string()),
+fn write_past(before: impl FnOnce() -> ScenarioPast, path: &Path, notes: &Sender<HistoryNews>) {
+    let write = || {
+        fault("past");
+        keep_demo(path, notes.clone()).map(|keeper| simulate(before(), keeper)).map_err(|error| error.to_string())
+    };
+    let made = catch_unwind(AssertUnwindSafe(write));
+    let news = match made.unwrap_or_else(|panic| Err(format!("{}; {REPORT_IT}", panic_message(&*panic)))) {
+        Ok(keeper) => vec![HistoryNews::Writer(keeper, path.to_owned())],
+        Err(why) => {
+            let text = format!("the demo's past failed, so nothing is kept: {why}");
+            vec![HistoryNews::Note(Note::Trouble(text)), HistoryNews::None(why)]
+        }
     };
     // Nobody listens if the demo has ended meanwhile.
-    let _ = notes.blocking_send(news);
+    news.into_iter().for_each(|news| drop(notes.blocking_send(news)));
 }
 
 /// Simulates a demo's past into a history.

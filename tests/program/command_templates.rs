@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::support::moves::Moves;
-use crate::support::{Config, Run};
+use crate::support::{Config, Run, whimbrel};
 
 /// What a `migrate` does that works.
 const MOVES: &str = r#"echo "$2" > "$3""#;
@@ -28,6 +28,11 @@ impl Cluster {
     /// A shell's lines for `migrate`, with the source as `$1`, the destination as `$2` and the VM's file as `$3`; and the
     /// driver's other settings.
     fn begin(migrate: &str, settings: &str) -> Self {
+        Self::with_fault(migrate, settings, "")
+    }
+
+    /// The same with a fault inside the program.
+    fn with_fault(migrate: &str, settings: &str, fault: &str) -> Self {
         let config = Config::new("");
         let vm: String = config.beside("").display().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
         fs::write(config.beside(&vm), "mln1\n").expect("the folder can be written");
@@ -55,7 +60,9 @@ policy = {{ kind = "threshold", threshold = 1, tarry = 1, settle = "1h" }}
 "#
         );
         config.write(&text.replace("PLACE", &place));
-        let moves = Moves::of(Run::config(&config.path()));
+        let mut command = whimbrel();
+        command.env("WHIMBREL_FAULT", fault).arg("run").arg(config.path()).args(["--format", "json"]);
+        let moves = Moves::of(Run::start(&mut command));
         Self { config, vm, moves }
     }
 
@@ -241,6 +248,20 @@ fn a_host_whose_state_command_fails_is_not_moved_to() {
     moves.alarm("host mln2 is down");
     while !moves.blocked("destination").contains("mln2 down") {}
     assert_eq!(moves.requests(), 0);
+}
+
+#[test]
+fn a_driver_whose_thread_fails_and_one_whose_supervisor_fails_are_alarms_and_begin_again() {
+    for (fault, alarm) in [
+        ("driver:once", "the command driver of array a failed; it is started again in 1 s"),
+        ("driver supervisor:once", "failed and begins again: asked for by WHIMBREL_FAULT"),
+    ] {
+        let mut cluster = Cluster::with_fault(MOVES, "", fault);
+        cluster.moves.alarm(alarm);
+        // The new driver tells of the hosts. What the old one owed was answered: that move failed.
+        assert!(cluster.moves.blocked("destination").contains("the last move to mln2 failed"));
+        cluster.moves.run.stop();
+    }
 }
 
 #[test]

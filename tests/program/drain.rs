@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::support::pty::Console;
-use crate::support::{Config, Run, STATE, whimbrel};
-use portable_pty::CommandBuilder;
+use crate::support::pty::{Console, whimbrel as terminal};
+use crate::support::{Config, Run, whimbrel};
 use serde_json::{Value, json};
 
 /// An answer that takes this long has been forgotten.
@@ -138,10 +137,7 @@ fn without_a_terminal_nothing_is_moved_unasked() {
 }
 
 fn at_a_terminal(config: &Config) -> Console {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
-    command.args(["drain", "mln1"]);
-    command.arg(config.path());
-    let mut console = Console::spawn(command);
+    let mut console = Console::spawn(terminal(&["drain", "mln1", &config.path().to_string_lossy()]));
     console.shows("Drain mln1? [y/N]");
     console
 }
@@ -311,11 +307,7 @@ fn callers_who_say_nothing_keep_only_so_many_others_away() {
 #[test]
 fn a_console_that_only_looks_is_not_commanded_by_others() {
     let config = Config::new(CONFIG);
-    let mut command_line = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
-    command_line.arg(config.path());
-    command_line.arg("--read-only");
-    command_line.env("XDG_STATE_HOME", STATE);
-    let mut console = Console::spawn(command_line);
+    let mut console = Console::spawn(terminal(&[&config.path().to_string_lossy(), "--read-only"]));
     console.shows("nii2");
     console.until("its socket", |_| socket(&config).exists());
     let refused = command(&config, &json!({ "drain": { "host": "mln1" } }));

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::Config;
-use crate::support::pty::Console;
+use crate::support::pty::{Console, whimbrel};
 use crate::support::services::or_skip;
 use portable_pty::CommandBuilder;
 
@@ -52,13 +52,6 @@ host = \"mln2\"\r
 interval = \"1s\"\r
 monitor = { kind = \"simulated\", service = \"http\" }\r
 policy = \"shop\"";
-
-fn whimbrel(arguments: &[&str]) -> CommandBuilder {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
-    command.args(arguments);
-    command.env("LANG", "C.UTF-8");
-    command
-}
 
 fn opened(config: &Config, arguments: &[&str]) -> Console {
     let mut console = Console::spawn(whimbrel(&[&[&*config.path().to_string_lossy()], arguments].concat()));

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use crate::support::pty::Console;
 use crate::support::{Config, Run, whimbrel};
-use portable_pty::CommandBuilder;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -201,10 +200,7 @@ fn many_quick_rewrites_end_in_the_last_ones_settings() {
 // In the console
 
 fn console(config: &Config) -> Console {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
-    command.arg(config.path());
-    command.env("LANG", "C.UTF-8");
-    let mut console = Console::spawn(command);
+    let mut console = Console::over(&config.path());
     console.shows("watching");
     console
 }

@@ -7,56 +7,15 @@ use std::process::{Command, Output};
 use crate::support::disk::Small;
 use crate::support::pty::Console;
 use crate::support::services::or_skip;
-use crate::support::{Config, Run, STATE, whimbrel};
-use portable_pty::CommandBuilder;
+use crate::support::{Config, QUICK, Run, STATE, beyond, is, phase, whimbrel};
 use rusqlite::Connection;
 use serde_json::Value;
 use whimbrel::core::cluster::Timestamp;
 use whimbrel::core::engine::Record;
 use whimbrel::edge::history::{Order, Owner, Reader, Retention, Store};
 
-/// A moment in which a VM without much memory is over.
-const QUICK: &str = "memory_mb = 1, dirty_mb_s = 0";
 /// Half a minute.
 const SLOW: &str = "memory_mb = 3600, dirty_mb_s = 0";
-
-/// Eight hosts of the simulator and a VM that is beyond its threshold all the time. `memory` says how long it moves.
-fn beyond(limits: &str, tarry: u32, memory: &str) -> String {
-    format!(
-        r#"
-mode = "auto"
-[limits]
-flap_window = "off"
-{limits}
-[history]
-file = "past.db"
-[[array]]
-name = "a"
-host = ["mln1", "mln2", "mln3", "mln4", "mln5", "mln6", "mln7", "mln8"]
-[[vm]]
-name = "web"
-host = "mln1"
-interval = "1s"
-monitor = {{ kind = "simulated", service = "http", {memory} }}
-policy = {{ kind = "threshold", threshold = 1, tarry = {tarry}, settle = "1s", stale_after = 1000 }}
-"#
-    )
-}
-
-fn console(config: &Config) -> Console {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
-    command.arg(config.path());
-    command.env("LANG", "C.UTF-8");
-    Console::spawn(command)
-}
-
-fn is(kind: &str) -> impl Fn(&Value) -> bool {
-    move |event| event["type"] == kind
-}
-
-fn phase(phase: &str) -> impl Fn(&Value) -> bool {
-    move |event| event["type"] == "migration" && event["phase"] == phase
-}
 
 fn alarms<'a>(run: &'a Run, text: &str) -> Vec<&'a str> {
     let said = run.events.iter().filter(|event| event["type"] == "alarm").filter_map(|event| event["text"].as_str());
@@ -164,7 +123,7 @@ fn a_cooldown_does_not_begin_again() {
 #[test]
 fn a_hold_from_the_console_holds_in_the_next_engine_too() {
     let config = Config::new(&beyond("", 200, QUICK));
-    let mut first = console(&config);
+    let mut first = Console::over(&config.path());
     first.shows("watching");
     first.press("h");
     first.shows("web: held until released");
@@ -175,7 +134,7 @@ fn a_hold_from_the_console_holds_in_the_next_engine_too() {
     let mut run = Run::config(&config.path());
     assert_eq!(run.until_type("sample", "web")["state"], "held");
     run.stop();
-    let mut second = console(&config);
+    let mut second = Console::over(&config.path());
     second.shows("held");
     second.press("h");
     second.shows("web: released");
@@ -202,7 +161,7 @@ fn a_second_engine_is_refused_and_told_of_the_first() {
     assert!(said.contains(&who) && said.contains("help: stop that one"), "{said}");
     assert!(out.stdout.is_empty(), "it did nothing: {out:?}");
 
-    let mut second = console(&config);
+    let mut second = Console::over(&config.path());
     second.left("in use by another whimbrel");
     // Long lines wrap where the terminal ends.
     let screen: String = second.text().split('\n').collect();

@@ -6,35 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use portable_pty::CommandBuilder;
 use rustix::process::Signal;
-use serde_json::Value;
 use whimbrel::core::cluster::Timestamp;
 use whimbrel::edge::history::Reader;
 
-use crate::support::pty::Console;
-use crate::support::{Config, Run, whimbrel};
+use crate::support::pty::{Console, whimbrel as terminal};
+use crate::support::{Config, QUICK, Run, alarm, beyond, is, phase, whimbrel};
 
-/// Hosts of the simulator, and a VM that always wants to move.
+/// A VM that always wants to move.
 fn config() -> Config {
-    Config::new(
-        r#"
-mode = "auto"
-[limits]
-flap_window = "off"
-[history]
-file = "past.db"
-[[array]]
-name = "a"
-host = ["mln1", "mln2", "mln3", "mln4", "mln5", "mln6", "mln7", "mln8"]
-[[vm]]
-name = "web"
-host = "mln1"
-interval = "1s"
-monitor = { kind = "simulated", service = "http", memory_mb = 1, dirty_mb_s = 0 }
-policy = { kind = "threshold", threshold = 1, tarry = 1, settle = "1s", stale_after = 1000 }
-"#,
-    )
+    Config::new(&beyond("", 1, QUICK))
 }
 
 /// `whimbrel run` with this fault, logging beside the config.
@@ -43,14 +24,6 @@ fn faulty(config: &Config, fault: &str) -> Command {
     command.env("WHIMBREL_FAULT", fault).arg("run").arg(config.path()).args(["--format", "json", "--log"]);
     command.arg(config.beside("whimbrel.log"));
     command
-}
-
-fn alarm(text: &str) -> impl Fn(&Value) -> bool {
-    move |event| event["type"] == "alarm" && event["text"].as_str().is_some_and(|said| said.contains(text))
-}
-
-fn phase(phase: &str) -> impl Fn(&Value) -> bool {
-    move |event| event["type"] == "migration" && event["phase"] == phase
 }
 
 fn log(config: &Config) -> String {
@@ -102,7 +75,7 @@ fn a_journal_whose_thread_fails_starts_nothing() {
     let config = config();
     let mut run = Run::start(&mut faulty(&config, "journal"));
     run.until(alarm("the journal failed and begins again"));
-    let failed = run.until(|event| event["type"] == "migration");
+    let failed = run.until(is("migration"));
     assert_eq!(failed["phase"], "failed");
     assert!(failed["detail"].as_str().is_some_and(|why| why.starts_with("not started: ")), "{failed}");
     run.until(alarm(".journal: not written within 5 s, so no migration starts"));
@@ -117,7 +90,7 @@ fn a_journal_whose_thread_fails_starts_nothing() {
 fn a_journal_whose_thread_begins_again_takes_the_next_migration() {
     let config = config();
     let mut run = Run::start(&mut faulty(&config, "journal:once"));
-    assert_eq!(run.until(|event| event["type"] == "migration")["phase"], "failed");
+    assert_eq!(run.until(is("migration"))["phase"], "failed");
     run.until(phase("confirmed"));
     run.stop();
 }
@@ -130,7 +103,7 @@ fn a_question_to_the_config_files_worker_that_fails_is_an_alarm_and_the_engine_g
     run.until(phase("confirmed"));
     config.write(&std::fs::read_to_string(config.path()).expect("a file").replace("tarry = 1", "tarry = 2"));
     run.signal(Signal::HUP);
-    run.until(|event| event["type"] == "edit");
+    run.until(is("edit"));
     run.stop();
     logged(&config, "config");
 }
@@ -158,6 +131,52 @@ fn the_sockets_thread_begins_again_and_the_next_caller_is_answered() {
     run.until(phase("confirmed"));
     run.stop();
     logged(&config, "control");
+}
+
+#[test]
+fn a_monitor_that_fails_is_an_alarm_and_a_gap_and_reads_again() {
+    let refused = r#"monitor = { kind = "http", url = "http://127.0.0.1:1/" }"#;
+    let text = beyond("", 1, QUICK);
+    let simulated = text.lines().find(|line| line.starts_with("monitor")).expect("a monitor");
+    let config = Config::new(&text.replace(simulated, refused));
+    let mut run = Run::start(&mut faulty(&config, "monitor:once"));
+    run.until(alarm("the monitor of web failed and was started again"));
+    assert_eq!(run.until_type("gap", "web")["reason"], "the monitor failed");
+    assert_ne!(run.until_type("gap", "web")["reason"], "the monitor failed");
+    run.stop();
+    logged(&config, "main");
+}
+
+#[test]
+fn the_watch_of_the_config_file_begins_again_and_tells_of_the_next_change() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "config watch:once"));
+    run.until(alarm("the watch of the config file failed and begins again"));
+    config.write(&beyond("", 2, QUICK));
+    run.until(is("edit"));
+    run.stop();
+    logged(&config, "config watch");
+}
+
+#[test]
+fn the_thread_for_signals_begins_again_and_hears_the_next_one() {
+    let config = config();
+    let mut run = Run::start(&mut faulty(&config, "signals:once"));
+    run.until(alarm("the thread for signals failed and begins again"));
+    run.until(phase("confirmed"));
+    run.stop();
+    logged(&config, "signals");
+}
+
+#[test]
+fn a_demos_past_that_fails_is_an_alarm_and_the_demo_goes_on() {
+    let mut command = terminal(&["demo"]);
+    command.env("WHIMBREL_FAULT", "past");
+    let mut console = Console::spawn(command);
+    console.shows("the demo's past failed");
+    console.press("q");
+    console.until("the terminal as it was", Console::is_restored);
+    assert!(console.child.wait().expect("an end").success());
 }
 
 #[test]
@@ -189,10 +208,8 @@ fn an_engine_that_fails_ends_the_program_with_one_line_and_its_own_status() {
 #[test]
 fn an_engine_that_fails_under_a_console_gives_the_terminal_back() {
     let config = config();
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
-    command.arg(config.path());
-    command.args(["--log", &config.beside("whimbrel.log").to_string_lossy()]);
-    command.env("LANG", "C.UTF-8");
+    let [path, log] = [config.path(), config.beside("whimbrel.log")].map(|path| path.to_string_lossy().into_owned());
+    let mut command = terminal(&[&path, "--log", &log]);
     command.env("WHIMBREL_FAULT", "engine");
     let mut console = Console::spawn(command);
     console.shows("whimbrel: the engine failed: asked for by WHIMBREL_FAULT");

@@ -1,16 +1,8 @@
 //! The real binary in a real terminal: a new user's first minutes, and every way to leave.
 
-use crate::support::pty::Console;
+use crate::support::pty::{Console, whimbrel};
 use portable_pty::CommandBuilder;
 use rustix::process::Signal;
-
-fn whimbrel(arguments: &[&str]) -> CommandBuilder {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
-    command.args(arguments);
-    command.env("LANG", "C.UTF-8");
-    command.env_remove("WHIMBREL_CONFIG");
-    command
-}
 
 fn demo() -> Console {
     let mut console = Console::spawn(whimbrel(&["demo", "--speed", "1"]));

@@ -142,6 +142,47 @@ impl Drop for Run {
     }
 }
 
+/// An event of this type.
+pub fn is(kind: &str) -> impl Fn(&Value) -> bool {
+    move |event| event["type"] == kind
+}
+
+/// A migration in this phase.
+pub fn phase(phase: &str) -> impl Fn(&Value) -> bool {
+    move |event| event["type"] == "migration" && event["phase"] == phase
+}
+
+/// An alarm with these words.
+pub fn alarm(words: &str) -> impl Fn(&Value) -> bool {
+    move |event| event["type"] == "alarm" && event["text"].as_str().is_some_and(|said| said.contains(words))
+}
+
+/// The memory of a VM that moves in a moment.
+pub const QUICK: &str = "memory_mb = 1, dirty_mb_s = 0";
+
+/// Eight hosts of the simulator and a VM that is beyond its threshold all the time. `memory` says how long it moves.
+pub fn beyond(limits: &str, tarry: u32, memory: &str) -> String {
+    format!(
+        r#"
+mode = "auto"
+[limits]
+flap_window = "off"
+{limits}
+[history]
+file = "past.db"
+[[array]]
+name = "a"
+host = ["mln1", "mln2", "mln3", "mln4", "mln5", "mln6", "mln7", "mln8"]
+[[vm]]
+name = "web"
+host = "mln1"
+interval = "1s"
+monitor = {{ kind = "simulated", service = "http", {memory} }}
+policy = {{ kind = "threshold", threshold = 1, tarry = {tarry}, settle = "1s", stale_after = 1000 }}
+"#
+    )
+}
+
 /// A config in a folder of its own, gone with it.
 pub struct Config {
     folder: tempfile::TempDir,

@@ -1,6 +1,7 @@
 //! Programs in a real pseudo-terminal.
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -30,7 +31,21 @@ pub struct Console {
     pub closing: Arc<AtomicBool>,
 }
 
+/// The binary under test with these arguments, on a terminal with UTF-8.
+pub fn whimbrel(arguments: &[&str]) -> CommandBuilder {
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_whimbrel"));
+    command.args(arguments);
+    command.env("LANG", "C.UTF-8");
+    command.env_remove("WHIMBREL_CONFIG");
+    command
+}
+
 impl Console {
+    /// The console over this config.
+    pub fn over(config: &Path) -> Self {
+        Self::spawn(whimbrel(&[&config.to_string_lossy()]))
+    }
+
     /// Starts it.
     pub fn spawn(mut command: CommandBuilder) -> Self {
         command.env("TERM", "xterm-256color");

@@ -19,6 +19,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use thiserror::Error;
 
 use super::bounded;
+use crate::edge::supervisor::{fault, supervise};
 
 /// The times of a watch.
 #[derive(Debug, Clone, Copy)]
@@ -56,36 +57,43 @@ enum Signal {
 
 /// Calls `tell` on another thread each time the file was written or replaced: also when it disappears or appears, when its bytes are
 /// the same as before, and after whimbrel's own save. Earlier changes are not reported, so watch first and read then. `tell` must
-/// not drop the watch.
+/// not drop the watch; if it returns `false`, it is called again a few seconds later. `report` gets one line for an operator
+/// when the watch fails and begins again.
 ///
 /// # Errors
 /// No thread could be started.
-pub fn watch(path: &Path, tell: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
-    watch_with(path, PACE, true, tell)
+pub fn watch(
+    path: &Path,
+    tell: impl Fn() -> bool + Send + 'static,
+    report: impl Fn(String) + Send + 'static,
+) -> Result<Watch, WatchError> {
+    watch_with(path, PACE, true, tell, report)
 }
 
 fn watch_with(
     path: &Path,
     pace: WatchPace,
     reports: bool,
-    tell: impl Fn() + Send + 'static,
+    tell: impl Fn() -> bool + Send + 'static,
+    report: impl Fn(String) + Send + 'static,
 ) -> Result<Watch, WatchError> {
     let (signals, inbox) = sync_channel(16);
     let touched = signals.clone();
-    let report = move |event: notify::Result<Event>| {
+    let notice = move |event: notify::Result<Event>| {
         if event.map_or(true, |event| is_change(event.kind)) {
             // If the channel is full, the thread looks anyway.
             let _ = touched.try_send(Signal::Touched);
         }
     };
     // Without a watcher (the system's watches may be used up) the look every few seconds remains.
-    let watcher = if reports { notify::recommended_watcher(report).ok() } else { None };
+    let watcher = if reports { notify::recommended_watcher(notice).ok() } else { None };
     let path = std::path::absolute(path)?;
     let mut aim = Aim { watcher, folders: HashMap::new(), path };
     aim.renew();
-    let known = Known::of(&aim.path);
-    let thread = thread::Builder::new().name("config watch".to_owned());
-    let thread = thread.spawn(move || run(&inbox, pace, aim, known, tell))?;
+    let mut known = Known::of(&aim.path);
+    let work =
+        move || supervise("the watch of the config file", report, || run(&inbox, pace, &mut aim, &mut known, &tell));
+    let thread = thread::Builder::new().name("config watch".to_owned()).spawn(work)?;
     Ok(Watch { signals, thread: Some(thread) })
 }
 
@@ -104,13 +112,14 @@ fn is_change(kind: EventKind) -> bool {
     !kind.is_access() || kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
 }
 
-fn run(inbox: &Receiver<Signal>, pace: WatchPace, mut aim: Aim, mut known: Known, tell: impl Fn()) {
+fn run(inbox: &Receiver<Signal>, pace: WatchPace, aim: &mut Aim, known: &mut Known, tell: &impl Fn() -> bool) {
     loop {
         let touched = match inbox.recv_timeout(pace.look) {
             Ok(Signal::Touched) if settled(inbox, pace) => true,
             Err(RecvTimeoutError::Timeout) => false,
             Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
         };
+        fault("config watch");
         // Before the look, so that no change is missed between the two.
         aim.renew();
         if !touched && Stamp::of(&aim.path) == known.stamp {
@@ -119,9 +128,9 @@ fn run(inbox: &Receiver<Signal>, pace: WatchPace, mut aim: Aim, mut known: Known
         let now = Known::of(&aim.path);
         // The same bytes may have been others meanwhile, and somebody may have read those.
         let changed = now.content != known.content || now.stamp != known.stamp;
-        known = now;
-        if changed {
-            tell();
+        // A change that nobody was told of is seen again at the next look.
+        if !changed || tell() {
+            *known = now;
         }
     }
 }

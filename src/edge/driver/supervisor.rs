@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::{DriverCommand, DriverEvent, OwedAnswer, Tell};
 use crate::core::cluster::{HostState, Name};
 use crate::core::format::duration;
+use crate::edge::supervisor::{fault, supervise};
 
 /// Commands and events that wait for the supervisor at most. It never waits for a driver, so they are few. When it is full, a
 /// command is refused at once, and a driver's thread waits until there is room.
@@ -69,6 +70,7 @@ impl ArrayDriver {
     ) -> Result<Self, String> {
         let (inbox, messages) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
+        let (what, trouble) = (format!("the supervisor of {name}"), Arc::clone(&tell));
         let mut supervisor = DriverSupervisor {
             name,
             hosts,
@@ -87,7 +89,18 @@ impl ArrayDriver {
         };
         supervisor.start_driver()?;
         let named = thread::Builder::new().name("driver supervisor".to_owned());
-        named.spawn(move || supervisor.run(&messages)).map_err(|why| format!("no thread for a driver: {why}"))?;
+        let work = move || {
+            let report = |text| trouble(DriverEvent::Trouble { vm: None, text });
+            let mut has_begun = false;
+            supervise(&what, report, || {
+                // Nobody knows what a panic has lost. A new driver has all that is owed answered now.
+                if std::mem::replace(&mut has_begun, true) && supervisor.driver.is_some() {
+                    supervisor.bury();
+                }
+                supervisor.run(&messages);
+            });
+        };
+        named.spawn(work).map_err(|why| format!("no thread for a driver: {why}"))?;
         Ok(Self { inbox, stop })
     }
 
@@ -155,7 +168,7 @@ struct DriverSupervisor {
 }
 
 impl DriverSupervisor {
-    fn run(mut self, messages: &Receiver<SupervisorMessage>) {
+    fn run(&mut self, messages: &Receiver<SupervisorMessage>) {
         while !self.stop.load(Ordering::Relaxed) {
             let (before, wait) = (Instant::now(), self.wait());
             let message = messages.recv_timeout(wait);
@@ -204,6 +217,7 @@ impl DriverSupervisor {
             // Of two equal questions one answer is owed, when the first is due.
             self.owed.entry(owed).or_insert(deadline);
         }
+        fault("driver supervisor");
         let refused = match &self.driver {
             Some(driver) => driver(command.clone()),
             None => Err(format!("{} has failed and is being started again", self.name)),
@@ -267,7 +281,7 @@ impl DriverSupervisor {
         }
     }
 
-    /// The driver's main thread has ended though nobody stopped it.
+    /// The driver's main thread has ended though nobody stopped it, or it cannot be told whether it goes on well.
     fn bury(&mut self) {
         self.driver = None;
         // What it has said before it died and what its other threads may still say is not heard.

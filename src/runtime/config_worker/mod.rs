@@ -141,7 +141,7 @@ impl ConfigWorker {
     pub fn start(inputs: ConfigInputs) -> Result<(Self, Result<(), String>), String> {
         let (questions, asked) = sync_channel(WAITING);
         let (tell, answers) = mpsc::channel(ANSWERS);
-        let (file, locked) = (inputs.file.clone(), inputs.locked);
+        let (file, locked, watch_tell) = (inputs.file.clone(), inputs.locked, tell.clone());
         let again = ConfigInputs { file: file.clone(), locked, ..ConfigInputs::default() };
         let work = move || {
             let (mut thread, mut inputs) = (None, Some(inputs));
@@ -154,8 +154,9 @@ impl ConfigWorker {
         let thread = thread::Builder::new().name("config".to_owned()).spawn(work);
         thread.map_err(|error| format!("policies cannot be edited: {error}"))?;
         let bell = questions.clone();
-        let watch =
-            file.map(|path| config::watch(&path, move || drop(bell.try_send((None, Question::Reread))))).transpose();
+        let reread = move || bell.try_send((None, Question::Reread)).is_ok();
+        let report = move |text| drop(watch_tell.blocking_send((None, ConfigAnswer::Trouble(text))));
+        let watch = file.map(|path| config::watch(&path, reread, report)).transpose();
         // Nobody reports a change between the worker's first read and the begin of the watch. If the queue is full, other
         // questions read the file.
         let _ = questions.try_send((None, Question::Reread));

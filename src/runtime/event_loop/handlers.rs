@@ -7,6 +7,7 @@ use crate::edge::config::differences;
 use crate::edge::control::Call;
 use crate::edge::driver::DriverEvent;
 use crate::edge::history::Note;
+use crate::edge::supervisor::REPORT_IT;
 use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question, Save};
 use crate::runtime::control_endpoint;
 use crate::runtime::drivers::driver_configs;
@@ -208,9 +209,7 @@ impl EventLoop {
             }
             ConfigAnswer::Refused(why) => self.answer(id, false, &why),
             ConfigAnswer::Failed(why) => {
-                let text = format!(
-                    "the history or the config file could not be dealt with: {why}; this is a fault of whimbrel's own, please report it with its log"
-                );
+                let text = format!("the history or the config file could not be dealt with: {why}; {REPORT_IT}");
                 self.answer(id, false, &text);
                 self.tell(Event::Trouble { vm: None, text });
             }

@@ -48,12 +48,14 @@ const WAITS_SILENTLY: Duration = Duration::from_millis(250);
 const JOURNAL_WITHIN: Duration = Duration::from_secs(1);
 
 /// A signal for the loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
     /// End the program.
     Stop,
     /// Read the config again.
     Reload,
+    /// Something is wrong with the sender, in words.
+    Trouble(String),
 }
 
 /// Why the loop ended.
@@ -214,6 +216,7 @@ impl EventLoop {
                 // Only this catches up, so that an answer to the console does not wait for what is due.
                 Woken::Due => self.catch_up(),
                 Woken::Control(Some(Control::Reload)) => self.reload(),
+                Woken::Control(Some(Control::Trouble(text))) => self.tell(Event::Trouble { vm: None, text }),
                 Woken::Control(_) | Woken::UiCommand(None) => return self.end(Ended::Stopped),
                 Woken::UiCommand(Some(say)) => self.on_ui_command(say),
                 Woken::Polled(polled) => self.on_polled(polled),

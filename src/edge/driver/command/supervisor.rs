@@ -14,6 +14,7 @@ use super::process::signal;
 use super::{CommandContext, DriverCommand, DriverEvent, Move, TaskReport, unmeasured};
 use crate::core::cluster::{Name, RequestId};
 use crate::core::engine::Presence;
+use crate::edge::supervisor::fault;
 
 /// What is known of a migration whose command is over.
 #[derive(Debug, Default)]
@@ -90,6 +91,7 @@ impl CommandSupervisor {
     }
 
     fn take(&mut self, job: DriverCommand) {
+        fault("driver");
         match job {
             DriverCommand::Preflight(migration) => {
                 let context = self.context.clone();
