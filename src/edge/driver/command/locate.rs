@@ -1,4 +1,4 @@
-//! Whether hosts are up and where VMs run, as the operator's commands say. What is no answer is never taken for one.
+//! Asks the operator's commands whether hosts are up and where VMs run. A failure is never taken for an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::{CommandContext, DriverEvent, Move, TaskReport};
 use crate::core::cluster::{HostState, Name};
 use crate::core::engine::Presence;
 
-/// At most so many such commands run at once.
+/// How many such commands run at once.
 pub(super) const AT_ONCE: usize = 8;
 
 /// Where one VM runs.
@@ -41,12 +41,12 @@ impl Sighting {
         self.unasked.iter().find(|(name, _)| name == host).map(|(_, why)| why.as_str())
     }
 
-    /// Whether another look would say no more: the VM runs on one host, or is not seen while some host does not answer.
+    /// Whether a second look is useless: the VM runs on one host, or it is not seen and some host does not answer.
     fn is_plain(&self) -> bool {
         self.on.len() == 1 || (self.on.is_empty() && !self.unasked.is_empty())
     }
 
-    /// What two looks agree on. Of a host on which they differ, nothing is known.
+    /// What two looks agree on. Nothing is known of a host on which they differ.
     pub(super) fn and(mut self, later: Self) -> Self {
         for host in self.on.symmetric_difference(&later.on).cloned().collect::<Vec<_>>() {
             if later.why(&host).is_none() && self.why(&host).is_none() {
@@ -69,8 +69,8 @@ impl CommandContext {
         names(&self.settings.locate, "host")
     }
 
-    /// Where a migration's VM runs: on any host, or only on its source and destination. If that is not one host, it asks twice:
-    /// hosts are not asked at one instant, and the VM may just have gone from one to the other.
+    /// Where the VM of a migration runs. Asks all hosts, or only the source and the destination. If it is not one host, it asks
+    /// again: hosts are not asked in the same instant, and the VM may just have gone from one to the other.
     pub(super) async fn find(&self, migration: &Move, everywhere: bool) -> Sighting {
         let sighting = self.find_once(migration, everywhere).await;
         if sighting.is_plain() {
@@ -131,7 +131,7 @@ impl CommandContext {
         self.fleet.hosts.iter().any(|host| host.name == name)
     }
 
-    /// The VMs in an answer. A host may run VMs that are not in the config, but a line that is no name makes the answer invalid.
+    /// The VMs in an answer. A host may run VMs that are not in the config, but a line that is not a name makes the answer invalid.
     fn vms_in(&self, lines: &[&str]) -> Result<Vec<String>, String> {
         let known = |line: &str| self.fleet.guests.iter().any(|guest| self.domain(&guest.name) == line);
         match lines.iter().find(|line| line.contains(char::is_whitespace) && !known(line)) {
@@ -149,7 +149,7 @@ fn hosts_in(lines: &[&str], asked: &[Name], known: impl Fn(&str) -> bool) -> Res
     }
 }
 
-/// What was told of a host: its state, and why it is not up.
+/// The state of a host that was told, and why it is not up.
 type ToldHost = (HostState, Option<String>);
 
 /// Looks at all hosts and VMs again and again. One round ends before the next begins.
@@ -158,7 +158,7 @@ pub(super) struct InventoryLoop {
     reports: Sender<TaskReport>,
     hosts: BTreeMap<Name, ToldHost>,
     seen: BTreeMap<Name, BTreeSet<Name>>,
-    /// `locate` fails, and that was told.
+    /// That `locate` fails was told.
     troubled: bool,
 }
 
@@ -220,7 +220,7 @@ impl InventoryLoop {
             }
         }
         for (vm, Sighting { on, unasked }) in sightings {
-            // Only if every host has answered, it is known that the VM runs nowhere.
+            // That the VM runs nowhere is known only if every host has answered.
             if !on.is_empty() || unasked.is_empty() {
                 self.seen.insert(vm.clone(), on.clone());
                 // The supervisor lives longer than this loop.
@@ -229,7 +229,7 @@ impl InventoryLoop {
         }
     }
 
-    /// Whether a second look is needed: the VM is not where it was, or at first not on exactly one host.
+    /// Whether a second look is needed: the VM is not where it was, or the first look has not found it on exactly one host.
     fn needs_second_look(&self, vm: &str, sightings: &BTreeMap<Name, Sighting>) -> bool {
         let Some(sighting) = sightings.get(vm) else { return false };
         match self.seen.get(vm) {
@@ -276,7 +276,7 @@ impl InventoryLoop {
         sightings
     }
 
-    /// Tells once that `locate` fails, until it works again. Hosts that are not up do not count.
+    /// Tells that `locate` fails, and does not tell it again until it has worked. Hosts that are not up do not count.
     fn say_failures(&mut self, sightings: &BTreeMap<Name, Sighting>) {
         let not_up = |host: &str| self.hosts.get(host).is_some_and(|(state, _)| *state != HostState::Up);
         let mut failures = sightings.values().flat_map(|sighting| &sighting.unasked).filter(|(host, _)| !not_up(host));
@@ -292,7 +292,7 @@ impl CommandContext {
     /// Whether a host is up, if there is a command for that.
     ///
     /// # Errors
-    /// It is down or does not answer, in words.
+    /// How the command ended that says so.
     pub(super) async fn state_of(&self, host: &str) -> Result<(), String> {
         let Some(template) = &self.settings.host_state else { return Ok(()) };
         within(&fill(template, &[("host", host)]), self.deadline()).await.map(drop)

@@ -1,6 +1,7 @@
-//! One migration: started, or found under way, then followed to the end of its command. What became of the VM is not judged here.
+//! Carries one migration: starts its command, or finds it under way, and follows it to its end. Where the VM is then, is for others
+//! to find out.
 //!
-//! A `migrate` that outlived the whimbrel that started it is found again: its environment says which migration it is.
+//! A `migrate` may outlive the whimbrel that started it. It is found again by its environment, which says which migration it is.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -16,41 +17,41 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
-use super::process::{Output, Process, Streams, end_group, in_short, shown, signal, with_line, within};
+use super::process::{Output, Process, end_group, in_short, shown, signal, with_line, within};
 use super::{CommandContext, DriverEvent, Move};
 use crate::core::format::{exact_span, measured};
 
-/// A migration that only `progress` knows of is over after so many calls in a row that do not mention it.
+/// If only `progress` knows of a migration, it is over after this many calls in a row that do not tell of it.
 const MISSES: u32 = 3;
 
-/// What the task that carries a migration is asked for. Two requests before it looks are one.
+/// What the task that carries a migration must do. Two equal requests before it looks count as one.
 #[derive(Debug, Default)]
 pub(super) struct CarrierSignals {
-    /// Stop it.
+    /// Stop the migration.
     pub(super) abort: Notify,
-    /// Say how far it is.
+    /// Tell its progress.
     pub(super) report: Notify,
 }
 
-/// Where a migration is taken up.
+/// At which point a migration is taken over.
 pub(super) enum Resumption {
-    /// It has to be started.
+    /// It must be started.
     New,
-    /// Its command runs, started by an earlier whimbrel.
+    /// Its command runs. An earlier whimbrel has started it.
     Orphan(OrphanProcess),
-    /// Only `progress` knows of it.
+    /// Only `progress` knows of it: percent and a phrase.
     Told(u8, String),
 }
 
-/// The end of a migration's command.
+/// How a migration's command ended.
 #[derive(Debug)]
 pub(super) struct CommandEnd {
     pub(super) detail: String,
-    /// It ended by itself, so the migration does not go on without it.
+    /// It ended by itself. Then the migration does not go on without it.
     pub(super) sure: bool,
 }
 
-/// The process of a migration on this machine, if there is one.
+/// The process of a migration on this machine.
 enum MigrationProcess {
     Own(Process),
     Orphan(OrphanProcess),
@@ -96,10 +97,10 @@ pub(super) async fn carry(
 struct Carrier {
     context: Rc<CommandContext>,
     migration: Move,
-    /// How far it was when it was last told.
+    /// The progress that was told last.
     last: RefCell<(u8, String)>,
     rubbish_said: Cell<bool>,
-    /// It was sent a signal, so its status says nothing about the migration.
+    /// It got a signal, so that its status says nothing about the migration.
     signalled: Cell<bool>,
 }
 
@@ -141,7 +142,7 @@ impl Carrier {
         CommandEnd { detail, sure }
     }
 
-    /// Runs the operator's own command, which may know of more than a process here. Without one it sends SIGTERM.
+    /// Runs the operator's abort command, which may know more than this machine does. If there is none, it sends SIGTERM.
     fn abort(&self, group: Option<Pid>) {
         if self.context.settings.abort.is_some() {
             let (context, migration) = (self.context.clone(), self.migration.clone());
@@ -155,7 +156,7 @@ impl Carrier {
         }
     }
 
-    /// Kills a command whose deadline is over. Does not wait long for a process that cannot be killed.
+    /// Kills a command whose deadline has passed. It does not wait long for a process that cannot be killed.
     async fn kill(&self, process: &mut MigrationProcess) {
         self.context.run_abort(&self.migration).await;
         let Some(group) = process.group() else { return };
@@ -163,11 +164,11 @@ impl Carrier {
         let gone = async {
             tokio::join!(end_group(group, grace), process.end(grace));
         };
-        // By then SIGKILL has been sent.
+        // SIGKILL has been sent by then.
         let _ = timeout(grace * 2, gone).await;
     }
 
-    /// CarrierSignals for progress. Ends only where nothing else tells of the migration, and that has ended.
+    /// Asks for the progress again and again. Ends only if `progress` alone knows of the migration, and tells of it no more.
     async fn watch(&self, alone: bool) {
         let Some(template) = &self.context.settings.progress else { return std::future::pending().await };
         let argv = self.context.fill(template, &self.migration);
@@ -192,7 +193,7 @@ impl Carrier {
         }
     }
 
-    /// Without a `progress` command, tells the last line that was printed.
+    /// If there is no `progress` command, tells the last line that the command printed.
     fn say_line(&self, process: &MigrationProcess) {
         if self.context.settings.progress.is_some() {
             return;
@@ -215,7 +216,7 @@ impl Carrier {
 }
 
 impl MigrationProcess {
-    /// Waits for the command's end. Its status is known if it is our child. Safe to cancel and call again.
+    /// Waits for the end of the command. Its status is known only of a child of ours. It is safe to cancel this and to call it again.
     async fn end(&mut self, look: Duration) -> Option<ExitStatus> {
         match self {
             Self::Own(process) => process.end().await.ok(),
@@ -223,10 +224,10 @@ impl MigrationProcess {
                 while orphan.is_there() {
                     tokio::select! {
                         () = sleep(look) => {}
-                        never = orphan.streams.read() => match never {},
+                        never = orphan.output.read() => match never {},
                     }
                 }
-                orphan.streams.read_rest();
+                orphan.output.read_rest();
                 None
             }
             Self::Nothing => std::future::pending().await,
@@ -244,7 +245,7 @@ impl MigrationProcess {
     const fn output(&self) -> Option<&Output> {
         match self {
             Self::Own(process) => Some(process.output()),
-            Self::Orphan(orphan) => Some(&orphan.streams.output),
+            Self::Orphan(orphan) => Some(&orphan.output),
             Self::Nothing => None,
         }
     }
@@ -255,10 +256,10 @@ fn with_printed(how: &str, process: &MigrationProcess) -> String {
 }
 
 impl CommandContext {
-    /// How far a migration is, from the operator's command.
+    /// The progress of a migration, from the operator's command.
     ///
     /// # Errors
-    /// Why that is not known.
+    /// Why it is not known.
     pub(super) async fn progress(&self, argv: &[String]) -> Result<(u8, String), String> {
         let process = within(argv, self.deadline()).await?;
         let lines = process.output().lines()?;
@@ -282,12 +283,12 @@ fn percent(line: &str) -> Option<(u8, String)> {
     (0.0..=100.0).contains(&number).then(|| (number as u8, shown(rest)))
 }
 
-/// In the environment of a `migrate`: request, time of its start, VM, source, destination.
+/// The variable in the environment of a `migrate` that has its request, the time of its start, VM, source and destination.
 pub(super) const TAG_NAME: &str = "WHIMBREL_MIGRATION";
 
-/// A process that is just becoming another program shows no environment. It is looked at again this often.
+/// While a process becomes another program it shows no environment. This is how often to look again.
 const EXEC_PACE: Duration = Duration::from_millis(20);
-/// No process takes longer to become another program.
+/// The longest time that a process takes to become another program.
 const EXEC_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The tag of a migration that starts now.
@@ -296,15 +297,15 @@ pub(super) fn process_tag(migration: &Move) -> String {
     format!("{}\t{}\t{vm}\t{from}\t{to}", id.0, since_epoch().as_secs())
 }
 
-/// A `migrate` that runs and is not our child.
+/// A `migrate` that runs but is not our child.
 pub(super) struct OrphanProcess {
     /// It leads this group.
     pub(super) group: Pid,
-    /// It has run for so long.
+    /// How long it has run.
     pub(super) age: Duration,
-    /// What it prints, if its pipe can still be opened.
-    pub(super) streams: Streams,
-    /// The clock tick at which its process began. No two processes of one number share it.
+    /// What it prints, if its pipe can be opened again.
+    pub(super) output: Output,
+    /// The clock tick at which its process began. Of all processes with its number only this one has it.
     begun: u64,
 }
 
@@ -315,7 +316,7 @@ impl OrphanProcess {
     }
 }
 
-/// Looks for a migration's command among the processes of this user. Waits for those that are just becoming another program.
+/// Looks for the command of a migration among the processes of this user. Waits for processes that are just becoming another program.
 pub(super) async fn find_orphan(migration: &Move) -> Option<OrphanProcess> {
     let last = Instant::now() + EXEC_PATIENCE;
     let entries = fs::read_dir("/proc").ok()?;
@@ -326,8 +327,8 @@ pub(super) async fn find_orphan(migration: &Move) -> Option<OrphanProcess> {
             match look(pid) {
                 ProcessLook::Tagged(tag, begun) => {
                     let Some(started) = started(&tag, migration) else { continue };
-                    let (streams, age) = (Streams::new(stream(pid), None), since_epoch().saturating_sub(started));
-                    return Some(OrphanProcess { group: Pid::from_raw(pid)?, age, streams, begun });
+                    let (output, age) = (Output::new(stream(pid), None), since_epoch().saturating_sub(started));
+                    return Some(OrphanProcess { group: Pid::from_raw(pid)?, age, output, begun });
                 }
                 ProcessLook::InExec => undecided.push(pid),
                 ProcessLook::Other => {}
@@ -341,7 +342,7 @@ pub(super) async fn find_orphan(migration: &Move) -> Option<OrphanProcess> {
     }
 }
 
-/// When the migration with this tag was started, if it is this one.
+/// When the migration was started, if this is its tag.
 fn started(tag: &str, migration: &Move) -> Option<Duration> {
     let parts: Vec<&str> = tag.split('\t').collect();
     let [id, started, vm, from, to] = parts[..] else { return None };
@@ -352,14 +353,14 @@ fn started(tag: &str, migration: &Move) -> Option<Duration> {
 /// What a look at a process shows.
 #[derive(Debug, PartialEq, Eq)]
 enum ProcessLook {
-    /// It is ours, leads the group that it was started in, and bears this tag. It began at this clock tick.
+    /// This user's leader of a process group, with this tag. It began at this clock tick.
     Tagged(String, u64),
-    /// It is just becoming another program: what it is cannot be told yet.
+    /// It is just becoming another program, and what it is cannot be told yet.
     InExec,
     Other,
 }
 
-/// What a process started itself inherits the tag: it does not lead the group.
+/// A child of the command inherits the tag, but it does not lead the group.
 fn look(pid: i32) -> ProcessLook {
     let folder = PathBuf::from(format!("/proc/{pid}"));
     let is_ours = || fs::metadata(&folder).is_ok_and(|folder| folder.uid() == geteuid().as_raw());
@@ -368,7 +369,7 @@ fn look(pid: i32) -> ProcessLook {
     };
     let Ok(environment) = fs::read(folder.join("environ")) else { return ProcessLook::Other };
     if environment.is_empty() {
-        // A program without any environment still has its arguments.
+        // A program may have no environment, but it has arguments.
         let is_in_exec = fs::read(folder.join("cmdline")).is_ok_and(|arguments| arguments.is_empty());
         return if is_in_exec { ProcessLook::InExec } else { ProcessLook::Other };
     }
@@ -380,7 +381,7 @@ fn look(pid: i32) -> ProcessLook {
     }
 }
 
-/// What `/proc/PID/stat` says of a process.
+/// What `/proc/PID/stat` says about a process.
 #[derive(Debug, PartialEq, Eq)]
 struct ProcessStat {
     state: String,
@@ -399,7 +400,7 @@ impl ProcessStat {
     fn read(stat: &str) -> Option<Self> {
         /// `PF_KTHREAD`: a thread of the kernel's own.
         const KERNELS: u64 = 0x0020_0000;
-        // The name before it may hold anything, brackets too.
+        // The name before it may have any character in it, brackets too.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         Some(Self {
@@ -415,13 +416,13 @@ impl ProcessStat {
         matches!(self.state.as_str(), "Z" | "X")
     }
 
-    /// Whether it leads a group, but no session: what went into the background by itself leads both.
+    /// Whether it leads a group but not a session. A process that went into the background by itself leads both.
     const fn leads_its_group(&self, pid: i32) -> bool {
         self.group == pid && self.session != pid
     }
 }
 
-/// What it prints, both streams in one, if that is a pipe.
+/// The pipe into which a process prints, if it is one. Both its streams go there.
 fn stream(pid: i32) -> Option<Receiver> {
     OpenOptions::new().open_receiver(format!("/proc/{pid}/fd/1")).ok()
 }

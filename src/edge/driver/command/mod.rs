@@ -1,4 +1,4 @@
-//! Moves VMs by the operator's own commands. Never through a shell: argument vectors are filled and run as they are.
+//! Moves VMs by the operator's own commands. No shell reads them: their arguments are filled and passed on as they are.
 //!
 //! | file | its story |
 //! | --- | --- |
@@ -7,14 +7,14 @@
 //! | `migration` | one migration: started or found again, followed, stopped, ended |
 //! | `supervisor` | the owner of all that is under way |
 //!
-//! Everything happens on one thread of its own. Whoever gives commands never waits for it.
+//! Everything happens on one thread, and whoever gives commands never waits for it.
 //!
-//! **What a running `migrate` outlives.** It outlives a reload that drops the driver, and the end of whimbrel: neither kills it.
-//! While whimbrel's process lives, a dropped driver still reads its output and holds it to its deadline. Once the process is
-//! gone, nobody does until whimbrel is started again and asks where the VM runs. Then the command is found by the tag in its
-//! environment, followed, and held to the deadline from when it was started. If no command is found, the answer of `locate` is
-//! believed at once only if the VM runs at the destination alone. Any other answer is believed when it has been the same for a
-//! while, because a migration may go on without the command that asked for it. The same holds for a `migrate` that was killed.
+//! **A running `migrate` goes on** when a reload drops the driver, and when whimbrel ends. While whimbrel's process lives, a dropped
+//! driver still reads the command's output and ends it at its deadline. After that nobody does, until whimbrel is started again and
+//! asks where the VM runs. Then the tag in the command's environment leads to it, and it is followed to its deadline, which counts
+//! from its start. If no command is found, the answer of `locate` is believed at once only if the VM runs at the destination alone.
+//! Any other answer is believed when it has been the same for a while, because a migration may go on without the command that has
+//! asked for it. The same is true of a `migrate` that was killed.
 
 mod locate;
 mod migration;
@@ -42,10 +42,10 @@ use crate::core::engine::Presence;
 use migration::{CommandEnd, Resumption};
 use supervisor::CommandSupervisor;
 
-/// Commands that wait for the driver's thread at most. It never waits for one of them, so they are few; one that finds no room
-/// is refused.
+/// How many commands may wait for the driver's thread. The thread never waits for a command, so they are few. If there is no room, a
+/// command is refused.
 const QUEUE: usize = 512;
-/// What the driver may take beyond its own deadlines.
+/// How long the driver may take in addition to its own deadlines.
 const MARGIN: Duration = Duration::from_secs(20);
 
 /// An array's driver that runs commands.
@@ -54,15 +54,15 @@ pub(super) struct CommandDriver {
 }
 
 impl CommandDriver {
-    /// Starts it, on a thread of its own.
+    /// Starts the driver on a thread of its own.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// There is no thread.
     pub(super) fn start(settings: &Commands, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<Self, String> {
         Self::paced(settings.clone(), fleet, tell, Pacing::default(), Some(lifeline))
     }
 
-    /// The lifeline is dropped when the thread ends, however it ends.
+    /// Starts the driver with these intervals. Its thread holds the lifeline, and drops it however it ends.
     fn paced(
         settings: Commands,
         fleet: Fleet,
@@ -79,10 +79,10 @@ impl CommandDriver {
         thread.map(|_| Self { commands }).map_err(|why| format!("no thread for the command driver: {why}"))
     }
 
-    /// Has a command carried out. Never blocks.
+    /// Gives the driver a command. Never blocks.
     ///
     /// # Errors
-    /// The driver does not take it, and why.
+    /// Why the driver does not take it.
     pub(super) fn order(&self, command: DriverCommand) -> Result<(), String> {
         self.commands.try_send(command).map_err(|unsent| {
             let why = match unsent {
@@ -93,17 +93,17 @@ impl CommandDriver {
         })
     }
 
-    /// How long the driver may take over each kind of command, for so many hosts.
+    /// How long the driver may take to answer each kind of command, if it has this many hosts.
     pub(super) fn answer_limits(settings: &Commands, hosts: usize) -> AnswerLimits {
         let (deadline, pace) = (settings.deadline.to_std(), Pacing::default());
-        // All hosts are asked where VMs run, some at a time, and asked again where that is not plain.
+        // All hosts are asked where a VM runs, some at a time, and asked again if the answer is not clear.
         let batches = u32::try_from(hosts.div_ceil(locate::AT_ONCE)).unwrap_or(u32::MAX).max(1);
         let locate = deadline.saturating_mul(batches.saturating_mul(2)).saturating_add(pace.again);
         AnswerLimits {
             preflight: locate.saturating_add(MARGIN),
             presence: locate.saturating_add(deadline).saturating_add(MARGIN),
             measured: MARGIN,
-            // A command that prints nothing is silent until its deadline.
+            // A command may print nothing until its deadline.
             silence: settings.migrate_deadline.to_std().saturating_add(deadline).saturating_add(MARGIN),
             back_off: Duration::from_secs(1),
         }
@@ -134,20 +134,20 @@ enum TaskReport {
     Over(Move, CommandEnd),
     /// What both hosts say.
     Located(Move, [Presence; 2]),
-    /// Where a VM runs, from a look that began at that time.
+    /// Where a VM runs, and when the look began that showed it.
     Seen { vm: Name, on: BTreeSet<Name>, since: Instant },
 }
 
-/// Intervals and delays.
+/// How often and how long the driver waits.
 #[derive(Debug, Clone, Copy)]
 struct Pacing {
-    /// Between two looks at all hosts and VMs.
+    /// From one look at all hosts and VMs to the next.
     round: Duration,
-    /// Between two looks at a migration's progress.
+    /// From one look at a migration's progress to the next.
     progress: Duration,
-    /// Before a second look at what looks wrong.
+    /// Before a second look at something that looks wrong.
     again: Duration,
-    /// How long `locate` must say the same before it is believed, if a migration may go on unseen.
+    /// How long `locate` must give the same answer before it is believed, if a migration may go on unseen.
     quiet: Duration,
     /// From SIGTERM to SIGKILL.
     grace: Duration,
@@ -166,7 +166,7 @@ struct CommandContext {
     fleet: Fleet,
     tell: Tell,
     pace: Pacing,
-    /// The driver was dropped: nobody listens any more.
+    /// The driver was dropped, and nobody listens.
     closed: Cell<bool>,
 }
 
@@ -193,7 +193,7 @@ impl CommandContext {
         process::fill(template, &[("vm", vm), ("from", &migration.from), ("to", &migration.to), ("index", &index)])
     }
 
-    /// What a command calls a VM: its uuid, else its domain's name, else its own name.
+    /// What a command calls a VM: its uuid if it has one, or the name of its domain, or its own name.
     fn domain<'a>(&'a self, vm: &'a str) -> &'a str {
         let guest = self.fleet.guests.iter().find(|guest| guest.name == vm);
         guest.and_then(|guest| guest.domain.uuid.as_deref().or(guest.domain.name.as_deref())).unwrap_or(vm)

@@ -1,4 +1,4 @@
-//! One command: its arguments, its process group, what it prints, its end.
+//! Runs one command: its arguments, its process group, what it prints, its end.
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -15,28 +15,28 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::core::format::{measured, one_line};
 
-/// So many bytes of a stream are read at once.
+/// How many bytes of a stream are read at once.
 const PIECE: usize = 16 << 10;
-/// At most so many bytes are read after the command has ended: a process that it left behind may go on printing.
+/// How many bytes of a stream are read after the command has ended. A process that it left behind may go on printing for ever.
 const REST: usize = 1 << 20;
-/// How often a process group that was told to end is checked.
+/// How often to check whether a process group has ended.
 const GONE: Duration = Duration::from_millis(50);
 
 /// A running command.
 pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
-    streams: Streams,
-    /// It is killed when this is dropped.
+    output: Output,
+    /// Dropping this kills the command.
     bound: bool,
 }
 
 impl Process {
-    /// Starts a command. With a tag, which is set in its environment, it outlives this value, and its two streams are one, in
-    /// the order in which it prints.
+    /// Starts a command. If it has a tag, the tag is in its environment, it outlives this value, and its two streams are one, so
+    /// that its lines keep their order.
     ///
     /// # Errors
-    /// It cannot be started, in words.
+    /// Why it cannot be started.
     pub(super) fn start(argv: &[String], tag: Option<(&str, String)>) -> Result<Self, String> {
         let Some((program, arguments)) = argv.split_first() else { return Err("there is no command".to_owned()) };
         let start = || -> io::Result<Self> {
@@ -57,25 +57,25 @@ impl Process {
             };
             let child = command.stdout(child_out).spawn()?;
             let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            Ok(Self { child, group, streams: Streams::new(Some(out), err), bound })
+            Ok(Self { child, group, output: Output::new(Some(out), err), bound })
         };
         start().map_err(|why| format!("{program} cannot be run: {}", without_number(&why)))
     }
 
-    /// Reads until the command ends. Safe to cancel and call again.
+    /// Reads until the command ends. It is safe to cancel this and to call it again.
     pub(super) async fn end(&mut self) -> io::Result<ExitStatus> {
         let status = tokio::select! {
             status = self.child.wait() => status,
-            never = self.streams.read() => match never {},
+            never = self.output.read() => match never {},
         };
-        self.streams.read_rest();
+        self.output.read_rest();
         self.bound = false;
         status
     }
 
     /// What it printed so far.
     pub(super) const fn output(&self) -> &Output {
-        &self.streams.output
+        &self.output
     }
 
     pub(super) const fn group(&self) -> Option<Pid> {
@@ -97,10 +97,10 @@ impl Drop for Process {
     }
 }
 
-/// Runs a short command to its end, and no longer than the deadline.
+/// Runs a short command to its end, but no longer than the deadline.
 ///
 /// # Errors
-/// It could not be run, hung, or ended with another status than 0, in words.
+/// Why it could not be run, that it hangs, or how it ended, if not with status 0.
 pub(super) async fn within(argv: &[String], deadline: Duration) -> Result<Process, String> {
     let mut process = Process::start(argv, None)?;
     let Ok(ended) = timeout(deadline, process.end()).await else {
@@ -113,7 +113,7 @@ pub(super) async fn within(argv: &[String], deadline: Duration) -> Result<Proces
     }
 }
 
-/// How a command ended: `status 3`, `killed by signal 9`.
+/// How a command ended: `status 3`, `ended by signal 9`.
 pub(super) fn in_short(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("status {code}"),
@@ -122,7 +122,7 @@ pub(super) fn in_short(status: ExitStatus) -> String {
     }
 }
 
-/// Adds the last line that was printed, if there is one.
+/// Adds the last line that the command printed, if there is one.
 pub(super) fn with_line(how: &str, output: &Output) -> String {
     let line = output.last_line();
     if line.is_empty() { how.to_owned() } else { format!("{how}: {line}") }
@@ -133,7 +133,7 @@ pub(super) fn signal(group: Pid, which: Signal) {
     let _ = kill_process_group(group, which);
 }
 
-/// Sends SIGTERM to a process group, and SIGKILL after the grace period if any process is left.
+/// Sends SIGTERM to a process group, and after the grace period SIGKILL, if any process is left.
 pub(super) async fn end_group(group: Pid, grace: Duration) {
     signal(group, Signal::TERM);
     let last = Instant::now() + grace;
@@ -146,7 +146,7 @@ pub(super) async fn end_group(group: Pid, grace: Duration) {
     signal(group, Signal::KILL);
 }
 
-/// A pipe whose child's end is open for reading and writing. So a command that prints after whimbrel is gone gets no SIGPIPE.
+/// A pipe. The child's end is open for reading and writing, so that a command that prints after whimbrel has ended gets no SIGPIPE.
 fn pipe() -> io::Result<(Receiver, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     let both = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", writer.as_raw_fd()));
@@ -155,132 +155,118 @@ fn pipe() -> io::Result<(Receiver, OwnedFd)> {
     Ok((Receiver::from_owned_fd(reader.into())?, child))
 }
 
-/// An error's text without its number, which says nothing to an operator.
+/// The text of an error without its number, which tells an operator nothing.
 fn without_number(why: &io::Error) -> String {
     let text = why.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// A command's two streams, as far as they are open.
-pub(super) struct Streams {
-    out: Option<Receiver>,
-    err: Option<Receiver>,
-    pub(super) output: Output,
-}
-
-impl Streams {
-    pub(super) fn new(out: Option<Receiver>, err: Option<Receiver>) -> Self {
-        Self { out, err, output: Output::default() }
-    }
-
-    /// Takes what is printed. Never ends; safe to cancel.
-    pub(super) async fn read(&mut self) -> std::convert::Infallible {
-        loop {
-            let stream = tokio::select! {
-                () = readable(self.out.as_ref()) => OutputStream::Out,
-                () = readable(self.err.as_ref()) => OutputStream::Err,
-            };
-            self.take(stream);
-        }
-    }
-
-    /// Reads what was printed and not yet read, whether or not the runtime has noticed it.
-    pub(super) fn read_rest(&mut self) {
-        let mut piece = [0; PIECE];
-        for (which, stream) in [(OutputStream::Out, &self.out), (OutputStream::Err, &self.err)] {
-            let mut left = REST;
-            while let Some(Ok(read @ 1..)) = stream.as_ref().map(|stream| rustix::io::read(stream, &mut piece[..])) {
-                self.output.take(which, &piece[..read]);
-                left = left.saturating_sub(read);
-                if left == 0 {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Takes one piece of a stream, and closes the stream at its end.
-    fn take(&mut self, which: OutputStream) {
-        let stream = match which {
-            OutputStream::Out => &mut self.out,
-            OutputStream::Err => &mut self.err,
-        };
-        let mut piece = [0; PIECE];
-        match stream.as_ref().map(|stream| stream.try_read(&mut piece)) {
-            Some(Ok(read @ 1..)) => self.output.take(which, &piece[..read]),
-            Some(Err(why)) if why.kind() == io::ErrorKind::WouldBlock => {}
-            _ => *stream = None,
-        }
-    }
-}
-
 async fn readable(stream: Option<&Receiver>) {
     match stream {
-        // The next read finds out about a stream that fails.
+        // If the stream fails, the next read will see that.
         Some(stream) => drop(stream.readable().await),
         None => std::future::pending().await,
     }
 }
 
-/// So many bytes of each stream are kept for people, the newest.
+/// How many bytes of each stream are kept for people, the newest.
 const TAIL: usize = 4 << 10;
-/// So many bytes of the output are read as an answer: the names of some thousand VMs.
+/// How many bytes of each stream are kept as an answer, the oldest: the names of some thousand VMs.
 const HEAD: usize = 64 << 10;
-/// A line for people has at most so many characters.
+/// The most characters of a line for people.
 const LINE: usize = 200;
 
-/// One of a command's streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OutputStream {
-    Out,
-    Err,
-}
-
-/// What a command has printed: the end of each stream for people, the beginning of its output as an answer. Its size is bounded.
+/// What a command has printed, and what it still prints.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    head: Vec<u8>,
-    overflowed: bool,
-    out: VecDeque<u8>,
-    err: VecDeque<u8>,
+    out: OutputStream,
+    err: OutputStream,
 }
 
-impl Output {
-    pub(super) fn take(&mut self, stream: OutputStream, bytes: &[u8]) {
-        let tail = match stream {
-            OutputStream::Out => &mut self.out,
-            OutputStream::Err => &mut self.err,
-        };
-        tail.extend(&bytes[bytes.len().saturating_sub(TAIL)..]);
-        tail.drain(..tail.len().saturating_sub(TAIL));
-        if stream == OutputStream::Out {
-            let room = HEAD - self.head.len();
-            self.overflowed |= bytes.len() > room;
-            self.head.extend(&bytes[..bytes.len().min(room)]);
+/// One of a command's two streams. It keeps the beginning, which may be an answer, and the end, which people see.
+#[derive(Debug, Default)]
+struct OutputStream {
+    /// `None`: it is closed.
+    pipe: Option<Receiver>,
+    head: Vec<u8>,
+    overflowed: bool,
+    tail: VecDeque<u8>,
+}
+
+impl OutputStream {
+    /// Takes one piece, and closes the stream at its end.
+    fn read(&mut self) {
+        let mut piece = [0; PIECE];
+        match self.pipe.as_ref().map(|pipe| pipe.try_read(&mut piece)) {
+            Some(Ok(read @ 1..)) => self.take(&piece[..read]),
+            Some(Err(why)) if why.kind() == io::ErrorKind::WouldBlock => {}
+            _ => self.pipe = None,
         }
     }
 
-    /// The lines of its output that are not empty, without blanks around them.
+    fn read_rest(&mut self) {
+        let (mut piece, mut left) = ([0; PIECE], REST);
+        while let Some(Ok(read @ 1..)) = self.pipe.as_ref().map(|pipe| rustix::io::read(pipe, &mut piece[..])) {
+            self.take(&piece[..read]);
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.tail.extend(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+        let room = HEAD - self.head.len();
+        self.overflowed |= bytes.len() > room;
+        self.head.extend(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn last_line(&self) -> Option<String> {
+        let bytes: Vec<u8> = self.tail.iter().copied().collect();
+        String::from_utf8_lossy(&bytes).split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty())
+    }
+}
+
+impl Output {
+    pub(super) fn new(out: Option<Receiver>, err: Option<Receiver>) -> Self {
+        let stream = |pipe| OutputStream { pipe, ..OutputStream::default() };
+        Self { out: stream(out), err: stream(err) }
+    }
+
+    /// Takes what is printed. Never ends; safe to cancel.
+    pub(super) async fn read(&mut self) -> std::convert::Infallible {
+        loop {
+            tokio::select! {
+                () = readable(self.out.pipe.as_ref()) => self.out.read(),
+                () = readable(self.err.pipe.as_ref()) => self.err.read(),
+            }
+        }
+    }
+
+    /// Reads what was printed and not yet read, even if the runtime has not noticed it.
+    pub(super) fn read_rest(&mut self) {
+        self.out.read_rest();
+        self.err.read_rest();
+    }
+
+    /// The lines of its output that are not empty, without blanks at their ends.
     ///
     /// # Errors
     /// The output is too long for an answer, or is not UTF-8.
     pub(super) fn lines(&self) -> Result<Vec<&str>, String> {
-        if self.overflowed {
+        if self.out.overflowed {
             return Err(format!("it printed more than {} KiB", HEAD >> 10));
         }
-        let text = std::str::from_utf8(&self.head).map_err(|_| "what it printed is no text".to_owned())?;
+        let text = std::str::from_utf8(&self.out.head).map_err(|_| "what it printed is no text".to_owned())?;
         Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect())
     }
 
-    /// The last line that is not empty, for people. Lines of the error stream come first. A carriage return ends a line too.
+    /// The last line that is not empty, for people: of the error stream, if it has one. A carriage return also ends a line.
     pub(super) fn last_line(&self) -> String {
-        last(&self.err).or_else(|| last(&self.out)).unwrap_or_default()
+        self.err.last_line().or_else(|| self.out.last_line()).unwrap_or_default()
     }
-}
-
-fn last(tail: &VecDeque<u8>) -> Option<String> {
-    let bytes: Vec<u8> = tail.iter().copied().collect();
-    String::from_utf8_lossy(&bytes).split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty())
 }
 
 /// A line for people.
@@ -288,8 +274,8 @@ pub(super) fn shown(line: &str) -> String {
     one_line(line, LINE)
 }
 
-/// Replaces each `{name}` that has a value. Other text stays as it is, braces too. A value that was put in is not read again,
-/// neither for placeholders nor by a shell.
+/// Replaces each `{name}` that has a value. All other text stays as it is, other braces too. Nothing reads a value again: it is not
+/// searched for placeholders, and no shell gets it.
 pub(super) fn fill(template: &[String], values: &[(&str, &str)]) -> Vec<String> {
     template.iter().map(|argument| filled(argument, values)).collect()
 }
@@ -331,7 +317,7 @@ mod tests {
 
     fn printed(text: &str) -> Output {
         let mut output = Output::default();
-        output.take(OutputStream::Out, text.as_bytes());
+        output.out.take(text.as_bytes());
         output
     }
 
@@ -347,8 +333,8 @@ mod tests {
     fn a_complaint_comes_before_whatever_was_printed_last() {
         let mut output = printed("mln1");
         assert_eq!(output.last_line(), "mln1");
-        output.take(OutputStream::Err, b"no route\n");
-        output.take(OutputStream::Out, b"mln1\n");
+        output.err.take(b"no route\n");
+        output.out.take(b"mln1\n");
         assert_eq!(output.last_line(), "no route");
     }
 
@@ -357,11 +343,11 @@ mod tests {
         assert_eq!(printed(&"x".repeat(LINE + 1)).last_line().chars().count(), LINE + 1);
         let mut output = Output::default();
         for _ in 0..1_000 {
-            output.take(OutputStream::Err, &[b'y'; 10_000]);
+            output.err.take(&[b'y'; 10_000]);
         }
-        output.take(OutputStream::Err, b"\nthe end");
-        assert_eq!((output.err.len(), output.last_line().as_str()), (TAIL, "the end"));
-        assert!(output.head.is_empty(), "errors are no answer");
+        output.err.take(b"\nthe end");
+        assert_eq!((output.err.tail.len(), output.last_line().as_str()), (TAIL, "the end"));
+        assert!(output.out.head.is_empty(), "errors are no answer");
     }
 
     #[test]
@@ -369,7 +355,7 @@ mod tests {
         assert_eq!(printed(" web1 \n\nweb2\r\n").lines().unwrap(), ["web1", "web2"]);
         assert!(printed(&"y\n".repeat(HEAD)).lines().unwrap_err().contains("64 KiB"));
         let mut output = Output::default();
-        output.take(OutputStream::Out, &[0xff, 0xfe]);
+        output.out.take(&[0xff, 0xfe]);
         assert_eq!(output.lines().unwrap_err(), "what it printed is no text");
     }
 
@@ -377,7 +363,7 @@ mod tests {
         #[test]
         fn whatever_is_printed_a_line_is_shown_without_control_characters(bytes in any::<Vec<u8>>()) {
             let mut output = Output::default();
-            output.take(OutputStream::Out, &bytes);
+            output.out.take(&bytes);
             prop_assert!(output.last_line().chars().all(|c| !c.is_control()));
         }
     }

@@ -1,4 +1,4 @@
-//! The owner of all that is under way: takes commands, has them carried out beside each other, and tells what came of them.
+//! Owns everything that is under way: takes commands, carries them out side by side, and tells their results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -16,35 +16,35 @@ use crate::core::cluster::{Name, RequestId};
 use crate::core::engine::Presence;
 use crate::edge::supervisor::fault;
 
-/// What is known of a migration whose command is over.
+/// What is known of a migration whose command has ended.
 #[derive(Debug, Default)]
 struct EndedMigration {
-    /// Its command ended by itself, so the migration does not go on without it.
+    /// Its command ended by itself. Then the migration does not go on without it.
     sure: bool,
-    /// It was followed by what `progress` says. That is done once.
+    /// It was followed by what `progress` says, which happens only once.
     was_told: bool,
-    /// What both hosts say, and since when.
+    /// What both hosts say, and since when they say it.
     says: Option<([Presence; 2], Instant)>,
 }
 
-/// Reports that wait for the supervisor at most. A task with another report waits; the supervisor waits for no task.
+/// How many reports may wait for the supervisor. If there is no room, a task waits. The supervisor never waits for a task.
 const QUEUE: usize = 64;
 
-/// A migration that is carried.
+/// A migration that a task carries.
 struct Carried {
     vm: Name,
     signals: Rc<CarrierSignals>,
-    /// It was asked meanwhile where the VM runs. That is answered at the end, in case no progress was told in time.
+    /// Meanwhile the engine has asked where the VM runs. The answer follows at the end, in case no progress was told in time.
     is_asked: bool,
 }
 
-/// The driver's state. Its tasks are as many as the engine's questions: one for each migration and each confirmation.
+/// The driver's state. It has one task for each migration and each question of the engine.
 pub(super) struct CommandSupervisor {
     context: Rc<CommandContext>,
     carried: BTreeMap<RequestId, Carried>,
     ended_migrations: BTreeMap<RequestId, EndedMigration>,
     confirming: BTreeSet<RequestId>,
-    /// When a VM's migration was over. What was seen of the VM before that is not told.
+    /// When the migration of a VM ended. What was seen of the VM before that is not told.
     touched: BTreeMap<Name, Instant>,
     told: BTreeMap<Name, BTreeSet<Name>>,
     reports: Sender<TaskReport>,
@@ -66,7 +66,7 @@ impl CommandSupervisor {
         }
     }
 
-    /// Works until the driver is dropped, and then until no command that must not be killed runs.
+    /// Works until the driver is dropped, and then until the last `migrate` has ended, because that must not be killed.
     pub(super) async fn work(mut self, mut orders: Receiver<DriverCommand>) {
         let inventory = spawn_local(InventoryLoop::new(self.context.clone(), self.reports.clone()).go());
         loop {
@@ -107,7 +107,7 @@ impl CommandSupervisor {
         }
     }
 
-    /// Has a migration carried, unless it already is.
+    /// Starts a task that carries a migration, if there is none.
     fn carry(&mut self, migration: Move, resumption: Resumption) {
         if self.carried.contains_key(&migration.id) {
             return;
@@ -118,7 +118,7 @@ impl CommandSupervisor {
         let (context, reports) = (self.context.clone(), self.reports.clone());
         spawn_local(async move {
             let end = carry(context, migration.clone(), resumption, &signals).await;
-            // The supervisor lives as long as a migration is carried.
+            // The supervisor lives as long as any task carries a migration.
             let _ = reports.send(TaskReport::Over(migration, end)).await;
         });
     }
@@ -160,7 +160,7 @@ impl CommandSupervisor {
                     TaskReport::Located(migration, both)
                 }
             };
-            // Nobody listens to a driver that was dropped.
+            // If the driver was dropped, nobody needs the answer.
             let _ = reports.send(word).await;
         });
     }
@@ -187,13 +187,13 @@ impl CommandSupervisor {
         }
     }
 
-    /// Makes the next look tell where the VM runs: the engine has ignored what was told during the move.
+    /// Has the next look tell where the VM runs, because the engine has ignored what was told during the move.
     fn touch(&mut self, vm: Name) {
         self.told.remove(&vm);
         self.touched.insert(vm, Instant::now());
     }
 
-    /// Tells what both hosts say, as far as it can be believed yet.
+    /// Tells what both hosts say, or `Unknown` if that cannot be believed yet.
     fn located(&mut self, migration: Move, both: [Presence; 2]) {
         self.confirming.remove(&migration.id);
         self.touch(migration.vm.clone());
@@ -214,7 +214,7 @@ impl CommandSupervisor {
         self.context.say(DriverEvent::Presence { id: migration.id, source, destination });
     }
 
-    /// Tells where a VM runs, if that is news and no migration of ours moves it.
+    /// Tells where a VM runs, if that is new and no migration of ours moves the VM.
     fn seen(&mut self, vm: Name, on: BTreeSet<Name>, since: Instant) {
         let moving = self.carried.values().any(|carried| carried.vm == vm);
         if moving || self.touched.get(&vm).is_some_and(|at| *at >= since) || self.told.get(&vm) == Some(&on) {

@@ -1,5 +1,5 @@
-//! The driver's actor: one thread that owns what is known of all hosts and VMs, hands jobs out, and tells what they find. It never
-//! waits for a host.
+//! The driver's actor: one thread that owns all knowledge of hosts and VMs, starts jobs, and tells what they find. It never waits
+//! for a host.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,12 +9,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-use super::connection::Hypervisor;
+use super::connection::{Hypervisor, Session};
 use super::ffi::LibvirtLibrary;
-use super::host::HostHandle;
 use super::job::{
-    ActorMessage, DEADLINE, FollowerSignal, JobContext, JobKind, JobResult, LearnedRates, UsageCounters, read_counters,
-    usage,
+    ActorMessage, DEADLINE, FollowerSignal, JobContext, LearnedRates, UsageCounters, read_counters, usage,
 };
 use super::observation::{HostObservation, LookCount, PlacementBelief, sighting};
 use super::{migrate, preflight};
@@ -24,12 +22,12 @@ use crate::edge::driver::{DriverCommand, DriverEvent, Guest, Move, Tell};
 
 /// A smaller change of load is not told.
 const LOAD_STEP: f64 = 0.02;
-/// So many looks may have been under way when a migration ended.
+/// How many looks at a host may have been under way when a migration ended.
 const STALE_LOOKS: u64 = 1;
 
 /// What the actor knows of a host.
 struct KnownHost {
-    handle: HostHandle,
+    session: Arc<Session>,
     observation: Option<HostObservation>,
     looks: u64,
     told: Option<(HostState, Option<f64>, Option<String>)>,
@@ -39,21 +37,21 @@ struct KnownHost {
 struct KnownVm {
     guest: Guest,
     belief: PlacementBelief,
-    /// By host: looks up to this number are too old to tell where the VM runs.
+    /// By host: up to this number of looks, they are too old to tell where the VM runs.
     stale: Vec<u64>,
     moving: Option<RunningMove>,
     checking: bool,
-    /// Since when a measurement is under way.
+    /// When the measurement that is under way began.
     measuring: Option<Instant>,
     counters: Option<UsageCounters>,
     dirty: Option<u64>,
 }
 
-/// A VM that is being moved, or whose move is being confirmed.
+/// A move of a VM, or its confirmation, that is under way.
 struct RunningMove {
     id: RequestId,
     signals: SyncSender<FollowerSignal>,
-    /// It was asked meanwhile where the VM runs. That is answered at the end, in case no progress was told in time.
+    /// Meanwhile the engine has asked where the VM runs. The answer follows at the end, in case no progress was told in time.
     asked: Option<Move>,
 }
 
@@ -73,14 +71,14 @@ impl LibvirtActor {
     pub(super) fn new(
         library: &'static LibvirtLibrary,
         settings: Arc<Libvirt>,
-        handles: Vec<HostHandle>,
+        sessions: Vec<Arc<Session>>,
         guests: Vec<Guest>,
         own: SyncSender<ActorMessage>,
         tell: Tell,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let station = |handle| KnownHost { handle, observation: None, looks: 0, told: None };
-        let hosts: Vec<_> = handles.into_iter().map(station).collect();
+        let host = |session| KnownHost { session, observation: None, looks: 0, told: None };
+        let hosts: Vec<_> = sessions.into_iter().map(host).collect();
         let count = hosts.len();
         let vm = |guest: Guest| {
             let vm = KnownVm {
@@ -98,10 +96,10 @@ impl LibvirtActor {
         Self { library, settings, hosts, vms: guests.into_iter().map(vm).collect(), rate: None, own, tell, stop }
     }
 
-    /// Works until the driver is dropped. A failure at one message is told, and the rest goes on.
+    /// Works until the driver is dropped. If it fails at a message, it tells that and goes on with the next.
     pub(super) fn run(mut self, inbox: &Receiver<ActorMessage>) {
         for n in 0..self.hosts.len() {
-            let why = self.hosts[n].handle.session.connection().err();
+            let why = self.hosts[n].session.connection().err();
             self.tell_host(n, HostState::Unknown, None, why);
         }
         while !self.stop.load(Ordering::Relaxed) {
@@ -119,20 +117,19 @@ impl LibvirtActor {
     fn handle(&mut self, message: ActorMessage) {
         match message {
             ActorMessage::Order(job) => self.order(job),
-            ActorMessage::Up(n, observation) => self.host_is_up(n, observation),
+            ActorMessage::Up(n, observation, load) => self.host_is_up(n, observation, load),
             ActorMessage::Down(n, why) => self.host_is_down(n, why),
-            ActorMessage::Done(vm, work, done) => self.done(&vm, work, done),
+            ActorMessage::Done(vm, event, learned) => self.done(&vm, event, learned),
             ActorMessage::Measured(vm, field, counters) => self.measured(vm, field, counters),
             ActorMessage::Trouble(text) => (self.tell)(DriverEvent::Trouble { vm: None, text }),
-            // The loop sees that it is to stop.
+            // The loop sees `stop`.
             ActorMessage::Stop => {}
         }
     }
 
-    fn host_is_up(&mut self, n: usize, observation: HostObservation) {
+    fn host_is_up(&mut self, n: usize, observation: HostObservation, load: Option<f64>) {
         let host = &mut self.hosts[n];
         host.looks += 1;
-        let load = observation.load;
         host.observation = Some(observation);
         self.tell_host(n, HostState::Up, load, None);
         self.place_all();
@@ -144,7 +141,7 @@ impl LibvirtActor {
         self.place_all();
     }
 
-    /// Tells a host's state and load if they have changed.
+    /// Tells a host's state and load, if they have changed.
     fn tell_host(&mut self, n: usize, state: HostState, load: Option<f64>, why: Option<String>) {
         let host = &mut self.hosts[n];
         if let Some((told, told_load, told_why)) = &host.told {
@@ -157,10 +154,10 @@ impl LibvirtActor {
             }
         }
         host.told = Some((state, load, why.clone()));
-        (self.tell)(DriverEvent::Host { host: host.handle.session.name.clone(), state, load, why });
+        (self.tell)(DriverEvent::Host { host: host.session.name.clone(), state, load, why });
     }
 
-    /// Tells where VMs run if that has changed. VMs that this driver moves are left out.
+    /// Tells where VMs run, if that has changed. It leaves out VMs that this driver is moving.
     fn place_all(&mut self) {
         let looks = |host: &KnownHost| LookCount { count: host.looks, answers: host.observation.is_some() };
         let looks: Vec<_> = self.hosts.iter().map(looks).collect();
@@ -172,13 +169,13 @@ impl LibvirtActor {
             };
             let presences: Vec<_> = self.hosts.iter().enumerate().map(fresh).collect();
             if let Some(hosts) = vm.belief.weigh(sighting(&presences), &looks) {
-                let hosts = hosts.into_iter().map(|n| self.hosts[n].handle.session.name.clone()).collect();
+                let hosts = hosts.into_iter().map(|n| self.hosts[n].session.name.clone()).collect();
                 (self.tell)(DriverEvent::Found { vm: vm.guest.name.clone(), hosts });
             }
             doubts |= vm.belief.doubts();
         }
         if doubts {
-            self.hosts.iter().for_each(|host| host.handle.look());
+            self.hosts.iter().for_each(|host| host.session.look());
         }
     }
 
@@ -192,12 +189,12 @@ impl LibvirtActor {
         }
     }
 
-    /// What a job's thread needs, or why there can be no such job.
+    /// What the thread of a job needs; or why there can be no such job.
     fn task(&self, migration: &Move) -> Result<JobContext, String> {
         let vm = self.vms.get(&migration.vm).ok_or_else(|| format!("{} is no VM of this array", migration.vm))?;
         let session = |name: &Name| {
-            let host = self.hosts.iter().find(|host| host.handle.session.name == *name);
-            host.map(|host| Arc::clone(&host.handle.session)).ok_or_else(|| format!("{name} is no host of this array"))
+            let host = self.hosts.iter().find(|host| host.session.name == *name);
+            host.map(|host| Arc::clone(&host.session)).ok_or_else(|| format!("{name} is no host of this array"))
         };
         Ok(JobContext {
             library: self.library,
@@ -225,7 +222,7 @@ impl LibvirtActor {
             return (self.tell)(refuse(format!("another job of {} is under way", migration.vm)));
         }
         vm.checking = true;
-        self.work(JobKind::Check, task, refuse("the check itself failed".to_owned()), preflight::check);
+        self.work(task, refuse("the check itself failed".to_owned()), preflight::check);
     }
 
     fn start(&mut self, migration: Move) {
@@ -238,7 +235,7 @@ impl LibvirtActor {
             return (self.tell)(ended(format!("not started: {} is being moved already", migration.vm)));
         };
         let failed = ended("the driver failed while it moved: where it runs is to be confirmed".to_owned());
-        self.work(JobKind::Move, task, failed, move |task| migrate::start(task, sender, &signals));
+        self.work(task, failed, move |task| migrate::start(task, sender, &signals));
     }
 
     fn confirm(&mut self, migration: Move) {
@@ -248,17 +245,17 @@ impl LibvirtActor {
             return (self.tell)(unknown);
         };
         if let Some((_, signals)) = self.begin_move(&migration) {
-            return self.work(JobKind::Move, task, unknown, move |task| migrate::confirm(task, &signals));
+            return self.work(task, unknown, move |task| migrate::confirm(task, &signals));
         }
         match self.vms.get_mut(&migration.vm).and_then(|vm| vm.moving.as_mut()) {
-            // It is already followed, and the next look tells how far it is.
+            // It is already followed, and the next look tells its progress.
             Some(moving) if moving.id == migration.id => moving.asked = Some(migration),
-            // Another migration of the VM is under way. Until that is over nothing can be said of this one.
+            // Nothing can be said of this migration while another one of the VM is under way.
             _ => (self.tell)(unknown),
         }
     }
 
-    /// Notes that a VM is being moved; `None` if it already is.
+    /// Notes that a VM is being moved; `None`: it already is.
     fn begin_move(&mut self, migration: &Move) -> Option<(SyncSender<FollowerSignal>, Receiver<FollowerSignal>)> {
         let vm = self.vms.get_mut(&migration.vm).filter(|vm| vm.moving.is_none())?;
         let (sender, signals) = sync_channel(4);
@@ -270,52 +267,51 @@ impl LibvirtActor {
         let moving =
             self.vms.get(&migration.vm).and_then(|vm| vm.moving.as_ref()).filter(|moving| moving.id == migration.id);
         if let Some(moving) = moving {
-            // A full queue holds an abort already.
+            // A full queue already has an abort in it.
             let _ = moving.signals.try_send(FollowerSignal::Abort);
         }
     }
 
-    /// Runs a job on a thread. If the job fails, `otherwise` is the answer.
+    /// Runs a job on a thread. If the job fails, `otherwise` is its event.
     fn work(
         &mut self,
-        work: JobKind,
         task: JobContext,
         otherwise: DriverEvent,
-        job: impl FnOnce(&JobContext) -> JobResult + Send + 'static,
+        job: impl FnOnce(&JobContext) -> (DriverEvent, LearnedRates) + Send + 'static,
     ) {
         let (own, vm, learned) = (self.own.clone(), task.migration.vm.clone(), task.learned);
-        let (again, failed) = (vm.clone(), JobResult { facts: vec![otherwise.clone()], learned });
+        let (name, failed) = (vm.clone(), otherwise.clone());
         let working = move || {
-            let done = catch_unwind(AssertUnwindSafe(|| job(&task))).unwrap_or_else(|_| {
-                let text = format!("a job of {vm} failed inside the libvirt driver");
-                let trouble = DriverEvent::Trouble { vm: None, text };
-                JobResult { facts: vec![trouble, otherwise], learned }
+            let (event, learned) = catch_unwind(AssertUnwindSafe(|| job(&task))).unwrap_or_else(|_| {
+                let _ = own.send(ActorMessage::Trouble(format!("a job of {vm} failed inside the libvirt driver")));
+                (otherwise, learned)
             });
-            let _ = own.send(ActorMessage::Done(vm, work, done));
+            let _ = own.send(ActorMessage::Done(vm, event, learned));
         };
         if thread::Builder::new().name("libvirt job".into()).spawn(working).is_err() {
-            self.done(&again, work, failed);
+            self.done(&name, failed, learned);
         }
     }
 
-    fn done(&mut self, name: &str, work: JobKind, done: JobResult) {
+    /// A job of a VM has ended: a check, if its event is the answer to one, or else a move.
+    fn done(&mut self, name: &str, event: DriverEvent, learned: LearnedRates) {
+        let is_check = matches!(event, DriverEvent::Preflight { .. });
         let looks: Vec<u64> = self.hosts.iter().map(|host| host.looks + STALE_LOOKS).collect();
-        self.rate = done.learned.rate.or(self.rate);
+        self.rate = learned.rate.or(self.rate);
         let mut asked = None;
         if let Some(vm) = self.vms.get_mut(name) {
-            vm.dirty = done.learned.dirty.or(vm.dirty);
-            match work {
-                JobKind::Check => vm.checking = false,
-                JobKind::Move => {
-                    asked = vm.moving.take().and_then(|moving| moving.asked);
-                    vm.stale = looks;
-                    vm.belief.forget();
-                }
+            vm.dirty = learned.dirty.or(vm.dirty);
+            if is_check {
+                vm.checking = false;
+            } else {
+                asked = vm.moving.take().and_then(|moving| moving.asked);
+                vm.stale = looks;
+                vm.belief.forget();
             }
         }
-        done.facts.into_iter().for_each(|fact| (self.tell)(fact));
-        if work == JobKind::Move {
-            self.hosts.iter().for_each(|host| host.handle.look());
+        (self.tell)(event);
+        if !is_check {
+            self.hosts.iter().for_each(|host| host.session.look());
         }
         if let Some(migration) = asked {
             self.confirm(migration);
@@ -331,18 +327,18 @@ impl LibvirtActor {
             let reading = Reading::Gap(format!("{name} runs on no host that answers"));
             return (self.tell)(DriverEvent::Reading { vm: name, reading });
         };
-        let silent = format!("{} has not answered the last time yet", self.hosts[n].handle.session.name);
-        // A host that is silent for longer may have a new connection by now.
+        let silent = format!("{} has not answered the last time yet", self.hosts[n].session.name);
+        // After the deadline the host may have a new connection.
         if vm.measuring.is_some_and(|since| since.elapsed() < DEADLINE) {
             return (self.tell)(DriverEvent::Reading { vm: name, reading: Reading::Gap(silent) });
         }
         let (guest, own, measured) = (vm.guest.clone(), self.own.clone(), name.clone());
-        // The thread of the host's connection measures one VM after another.
+        // The thread of the host's connection measures the VMs one after another.
         let question = move |hypervisor: &Hypervisor| {
             let counters = read_counters(hypervisor, n, &guest);
             let _ = own.send(ActorMessage::Measured(measured, field, counters));
         };
-        match self.hosts[n].handle.session.put(question) {
+        match self.hosts[n].session.put(question) {
             Ok(()) => vm.measuring = Some(Instant::now()),
             Err(why) => (self.tell)(DriverEvent::Reading { vm: name, reading: Reading::Gap(why) }),
         }

@@ -1,5 +1,5 @@
-//! The way to one host: its session, the connection while there is one, questions that never take longer than asked, and what
-//! libvirt calls back.
+//! How a host is asked: its session, its connection while there is one, questions whose answers are waited for until a deadline,
+//! and the events that libvirt calls back.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -11,38 +11,48 @@ use std::time::{Duration, Instant};
 
 use roxmltree::Document;
 
-use super::data::{DomainIdent, DomainSize, Figures, LibvirtError, NodeInfo, RawObject, child};
-use crate::core::cluster::Name;
-
+use super::data::{self, DomainIdent, DomainSize, Figures, LibvirtError, NodeInfo, RawObject, child};
 use super::ffi::{self, CText, ConnectionHandle, ConnectionRef, DomainHandle, LibvirtLibrary};
+use crate::core::cluster::Name;
+use crate::core::engine::Presence;
 use crate::edge::driver::Guest;
 
-/// A daemon that leaves so many questions unanswered is asked no more. That is far more than the VMs of a host that are measured
-/// at once.
+/// How many questions may wait for a daemon before it is asked no more. It is far more than the VMs of a host, each of which may be
+/// measured at the same time.
 const MOST_QUESTIONS: usize = 1_024;
 
 /// A host, and its connection while there is one.
 pub(super) struct Session {
     pub name: Name,
-    /// From here.
+    /// How it is reached from here.
     pub uri: String,
-    /// From a source.
+    /// How a source reaches it.
     pub peer: String,
     /// `None`: it is not known yet whether the host can be reached.
     state: Mutex<Option<Result<Arc<Connection>, String>>>,
     tried: Condvar,
+    /// Wakes the host's thread.
+    pub bell: SyncSender<()>,
 }
 
 impl Session {
-    pub(super) fn new(name: Name, uri: String, peer: String) -> Self {
-        Self { name, uri, peer, state: Mutex::new(None), tried: Condvar::new() }
+    /// A host that was not tried yet, and the receiver for the thread that its bell wakes.
+    pub(super) fn new(name: Name, uri: String, peer: String) -> (Self, Receiver<()>) {
+        // One waiting look is enough.
+        let (bell, looks) = sync_channel(1);
+        (Self { name, uri, peer, state: Mutex::new(None), tried: Condvar::new(), bell }, looks)
+    }
+
+    /// Has the host's thread look at once, or see that it is to end.
+    pub(super) fn look(&self) {
+        let _ = self.bell.try_send(());
     }
 
     fn state(&self) -> MutexGuard<'_, Option<Result<Arc<Connection>, String>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it is known whether the host can be reached, or until then.
+    /// Waits until it is known whether the host can be reached, but not beyond the deadline.
     pub(super) fn wait_for_first(&self, deadline: Instant) {
         let patience = deadline.saturating_duration_since(Instant::now());
         drop(self.tried.wait_timeout_while(self.state(), patience, |state| state.is_none()));
@@ -56,11 +66,11 @@ impl Session {
     pub(super) fn set(&self, connection: Result<Arc<Connection>, String>) {
         let before = self.state().replace(connection);
         self.tried.notify_all();
-        // Not under the lock: this may be the last reference to a connection.
+        // The lock is free by now: if this is the last reference to a connection, dropping it may take long.
         drop(before);
     }
 
-    /// Has a question put to the host that passes its answer on itself.
+    /// Puts a question to the host. The question itself passes the answer on.
     pub(super) fn put(&self, question: impl FnOnce(&Hypervisor) + Send + 'static) -> Result<(), String> {
         self.connection()?.put(question)
     }
@@ -76,7 +86,7 @@ impl Session {
 
 type Question = Box<dyn FnOnce(&Hypervisor) + Send>;
 
-/// A host's own uuid, and its CPU as XML, from its capabilities.
+/// The uuid of a host, and its CPU as XML, from its capabilities.
 fn identity_and_cpu(capabilities: &str) -> (Option<String>, Option<String>) {
     let Ok(document) = Document::parse(capabilities) else { return (None, None) };
     let Some(host) = child(document.root_element(), "host") else { return (None, None) };
@@ -84,15 +94,15 @@ fn identity_and_cpu(capabilities: &str) -> (Option<String>, Option<String>) {
     (uuid, child(host, "cpu").map(|cpu| capabilities[cpu.range()].to_owned()))
 }
 
-/// A connection with a thread of its own, which puts all questions, one after another. libvirt allows many threads on one
-/// connection, but may crash then up to 10.3 (CVE-2024-4418).
+/// A connection with a thread of its own, which puts all questions one after another. libvirt allows several threads to use one
+/// connection, but versions up to 10.3 may crash then (CVE-2024-4418).
 pub(super) struct Connection {
     host: String,
-    /// The host's own uuid.
+    /// The uuid of the host.
     pub identity: Option<String>,
     /// The host's CPU, as XML.
     pub cpu: Option<String>,
-    // Dropped before `questions`, whose end lets the thread close the connection: that may take a while.
+    // This is dropped before `questions`. When `questions` is dropped, the thread closes the connection, which may take long.
     hypervisor: Arc<Hypervisor>,
     questions: SyncSender<Question>,
 }
@@ -110,7 +120,7 @@ impl Connection {
         let own = Arc::clone(&hypervisor);
         let asking = move || {
             for question in inbox {
-                // A question that panics drops the channel of its answer: whoever waits there is told.
+                // A question that panics drops the channel of its answer, which tells whoever waits for it.
                 let _ = catch_unwind(AssertUnwindSafe(|| question(&own)));
             }
         };
@@ -122,26 +132,26 @@ impl Connection {
         Ok(Self { host: session.name.to_string(), identity, cpu, hypervisor, questions })
     }
 
-    /// False once the other end, or its silence, has closed it.
+    /// False once the other end has closed it, or its silence has.
     pub(super) fn is_alive(&self) -> bool {
         self.hypervisor.is_alive()
     }
 
-    /// Has a question put to the host, after those that were put before. The question itself passes its answer on.
+    /// Puts a question to the host, after the earlier ones. The question itself passes the answer on.
     ///
     /// # Errors
-    /// The host has left too many questions unanswered.
+    /// The host has too many unanswered questions.
     pub(super) fn put(&self, question: impl FnOnce(&Hypervisor) + Send + 'static) -> Result<(), String> {
         self.questions.try_send(Box::new(question)).map_err(|_| format!("{} does not answer", self.host))
     }
 
-    /// Asks the host something, after what was asked before.
+    /// Asks the host something, after the earlier questions.
     pub(super) fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Hypervisor) -> T + Send + 'static,
     ) -> Result<PendingAnswer<T>, String> {
         let (sender, answer) = sync_channel(1);
-        // Nobody may wait for the answer any more.
+        // By then nobody may wait for the answer.
         self.put(move |hypervisor| drop(sender.send(question(hypervisor))))?;
         Ok(PendingAnswer { host: self.host.clone(), answer })
     }
@@ -154,7 +164,7 @@ pub(super) struct PendingAnswer<T> {
 }
 
 impl<T> PendingAnswer<T> {
-    /// Waits for it until then. The error names the silent host.
+    /// Waits for it until the deadline. The error names the silent host.
     pub(super) fn until(self, deadline: Instant) -> Result<T, String> {
         let patience = deadline.saturating_duration_since(Instant::now());
         self.answer.recv_timeout(patience).map_err(|why| match why {
@@ -163,26 +173,26 @@ impl<T> PendingAnswer<T> {
         })
     }
 
-    /// Waits so long.
+    /// Waits for it for this long.
     pub(super) fn within(self, patience: Duration) -> Result<T, String> {
         self.until(Instant::now() + patience)
     }
 }
 
-/// Figures of a domain that can be asked for together: `virDomainStatsTypes`.
+/// Groups of a domain's figures, which can be asked for together: `virDomainStatsTypes`.
 pub(super) const STATE: u32 = 1;
 pub(super) const CPU: u32 = 1 << 1;
 pub(super) const BALLOON: u32 = 1 << 2;
 pub(super) const VCPU: u32 = 1 << 3;
 pub(super) const DIRTY_RATE: u32 = 1 << 9;
-/// Figures that a busy domain cannot tell at once are left out.
+/// Leaves out the figures that a busy domain cannot tell at once.
 const NOWAIT: u32 = 1 << 29;
 
-/// A silent daemon is asked every 5 seconds. Three questions without an answer close the connection.
+/// After 5 silent seconds a daemon is asked for a sign of life. After three without an answer the connection is closed.
 const KEEPALIVE: (i32, u32) = (5, 3);
 
-/// An open connection to a host's daemon. Its calls block. Its drop may wait for a daemon that does not answer, as long as the
-/// keepalive lets it.
+/// An open connection to a host's daemon. Its calls block. Dropping it may wait for a silent daemon, until the keepalive closes the
+/// connection.
 pub(super) struct Hypervisor {
     library: &'static LibvirtLibrary,
     link: ConnectionHandle,
@@ -198,23 +208,23 @@ impl Drop for Hypervisor {
 }
 
 impl Hypervisor {
-    /// Opens one; `wake` is called when domains change and when the connection is closed. Blocks for as long as the
+    /// Opens a connection. `wake` is called when domains change and when the connection is closed. Blocks for as long as the
     /// network lets it.
     pub(super) fn open(library: &'static LibvirtLibrary, uri: &str, wake: Option<&Wake>) -> Result<Self, LibvirtError> {
-        // It offers no credentials, so that nobody is asked for any.
+        // It opens without a function that asks somebody for a password.
         let link = library.call.virConnectOpen(CText::of(&ffi::c_text(uri))).ok_or_else(|| library.error())?;
-        // A hypervisor inside this process has no keepalive, and needs none.
+        // This fails for a hypervisor inside this process, which needs no keepalive.
         library.call.virConnectSetKeepAlive(link.host(), KEEPALIVE.0, KEEPALIVE.1);
         let listening = wake.map(|wake| EventSubscription::begin(library, link.host(), wake));
         Ok(Self { library, link, listening })
     }
 
-    /// False once the other end, or its silence, has closed it.
+    /// False once the other end has closed it, or its silence has.
     pub(super) fn is_alive(&self) -> bool {
         self.library.call.virConnectIsAlive(self.link.host()) == 1
     }
 
-    /// What the daemon calls its host.
+    /// The name that the daemon gives its host.
     pub(super) fn hostname(&self) -> Result<String, LibvirtError> {
         self.library.call.virConnectGetHostname(self.link.host()).text().ok_or_else(|| self.library.error())
     }
@@ -224,7 +234,7 @@ impl Hypervisor {
         self.library.call.virConnectGetCapabilities(self.link.host()).text().ok_or_else(|| self.library.error())
     }
 
-    /// The host's size.
+    /// The host's processors and memory.
     pub(super) fn node(&self) -> Result<NodeInfo, LibvirtError> {
         let mut node = NodeInfo::default();
         self.library.number(self.library.call.virNodeGetInfo(self.link.host(), &mut node))?;
@@ -241,7 +251,7 @@ impl Hypervisor {
         self.library.node_memory(self.link.host())
     }
 
-    /// Bytes of memory that a new domain can have, caches included; `None` where it cannot be told.
+    /// Bytes of memory that a new domain can have, caches included; `None`: the host does not tell.
     pub(super) fn free_memory(&self) -> Option<u64> {
         if let Ok(memory) = self.node_memory() {
             let kib = memory.get("free")? + memory.or_zero("buffers") + memory.or_zero("cached");
@@ -258,31 +268,31 @@ impl Hypervisor {
         self.library.number(same).map(|same| same > 0)
     }
 
-    /// Whether the host has all of another host's CPU, as XML.
+    /// Whether the host's CPU has everything that another host's CPU has, which is given as XML.
     pub(super) fn has_host_cpu(&self, xml: &str) -> Result<bool, LibvirtError> {
         let xml = ffi::c_text(xml);
         let same = self.library.call.virConnectCompareCPU(self.link.host(), CText::of(&xml), 0);
         self.library.number(same).map(|same| same > 0)
     }
 
-    /// All domains, those that do not run too, with these figures.
+    /// All domains, also those that do not run, with these figures.
     pub(super) fn stats(&self, what: u32) -> Result<Vec<(DomainIdent, Figures)>, LibvirtError> {
         patient(|flags| self.library.all_stats(self.link.host(), what, flags))
     }
 
-    /// All domains, those that do not run too.
+    /// All domains, also those that do not run.
     pub(super) fn domains(&self) -> Result<Vec<HeldDomain<'_>>, LibvirtError> {
         let all = self.library.domains(self.link.host())?;
         Ok(all.into_iter().map(|vm| HeldDomain { library: self.library, vm, _of: self }).collect())
     }
 
-    /// A VM's domain on this host, by its uuid if the config has it, else by its name; `None` if there is none.
+    /// A VM's domain on this host, by the uuid if the config has one, or else by the name; `None`: there is none.
     pub(super) fn find(&self, guest: &Guest) -> Result<Option<HeldDomain<'_>>, LibvirtError> {
         let Guest { name, domain } = guest;
         self.domain(domain.uuid.as_deref(), domain.name.as_deref().unwrap_or(name))
     }
 
-    /// The domain with this uuid, or else with this name; `None` if there is none.
+    /// The domain with this uuid, or with this name if no uuid is given; `None`: there is none.
     pub(super) fn domain(&self, uuid: Option<&str>, name: &str) -> Result<Option<HeldDomain<'_>>, LibvirtError> {
         let (call, host) = (&self.library.call, self.link.host());
         let key = ffi::c_text(uuid.unwrap_or(name));
@@ -297,12 +307,12 @@ impl Hypervisor {
     }
 }
 
-/// Asks without waiting for domains that are busy, where the driver knows that flag.
+/// Asks without waiting for busy domains, if the hypervisor's driver knows that flag.
 fn patient<T>(ask: impl Fn(u32) -> Result<T, LibvirtError>) -> Result<T, LibvirtError> {
     ask(NOWAIT).or_else(|error| if error.unsupported() { ask(0) } else { Err(error) })
 }
 
-/// A domain, for as long as its connection.
+/// A domain. It lives no longer than its connection.
 pub(super) struct HeldDomain<'a> {
     library: &'static LibvirtLibrary,
     vm: DomainHandle,
@@ -314,11 +324,11 @@ impl HeldDomain<'_> {
         self.library.ident(self.vm.domain())
     }
 
-    /// `virDomainState` and its reason.
-    pub(super) fn state(&self) -> Result<(i32, i32), LibvirtError> {
+    /// How it stands on this host.
+    pub(super) fn presence(&self) -> Result<Presence, LibvirtError> {
         let (mut state, mut reason) = (0, 0);
         self.library.number(self.library.call.virDomainGetState(self.vm.domain(), &mut state, &mut reason, 0))?;
-        Ok((state, reason))
+        Ok(u64::try_from(state).map_or(Presence::Absent, data::presence))
     }
 
     pub(super) fn size(&self) -> Result<DomainSize, LibvirtError> {
@@ -327,7 +337,7 @@ impl HeldDomain<'_> {
         Ok(size)
     }
 
-    /// It is defined: it outlives its end.
+    /// Whether it is defined: then it is still there when it does not run.
     pub(super) fn persistent(&self) -> Result<bool, LibvirtError> {
         self.library.number(self.library.call.virDomainIsPersistent(self.vm.domain())).map(|is| is == 1)
     }
@@ -336,12 +346,12 @@ impl HeldDomain<'_> {
         self.library.call.virDomainGetXMLDesc(self.vm.domain(), 0).text().ok_or_else(|| self.library.error())
     }
 
-    /// Its figures, without waiting if it is busy.
+    /// Its figures. If it is busy, they are those that it can tell at once.
     pub(super) fn stats(&self, what: u32) -> Result<Figures, LibvirtError> {
         patient(|flags| self.library.stats(self.vm.domain(), what, flags))
     }
 
-    /// Its job, or the last one completed there: `virDomainJobType`, and figures.
+    /// The current job, or the last completed one: its `virDomainJobType` and its figures.
     pub(super) fn job(&self, completed: bool) -> Result<(i32, Figures), LibvirtError> {
         self.library.job(self.vm.domain(), completed)
     }
@@ -350,34 +360,34 @@ impl HeldDomain<'_> {
         self.library.number(self.library.call.virDomainAbortJob(self.vm.domain())).map(|_| ())
     }
 
-    /// Migrates it, with these parameters by name: blocks to its end.
+    /// Migrates it with these named parameters. Blocks to the end of the migration.
     pub(super) fn migrate(&self, to: &str, with: &[(&str, u64)], flags: u32) -> Result<(), LibvirtError> {
         self.library.migrate(self.vm.domain(), to, with, flags)
     }
 
-    /// Lets it stand still for so many milliseconds at the end of the migration that runs.
+    /// Sets how many milliseconds it may stand still at the end of the current migration.
     pub(super) fn allow_downtime(&self, ms: u64) -> Result<(), LibvirtError> {
         self.library.number(self.library.call.virDomainMigrateSetMaxDowntime(self.vm.domain(), ms, 0)).map(|_| ())
     }
 
-    /// Has the migration that runs finished from the destination.
+    /// Starts the VM at the destination, which then fetches the rest of its memory.
     pub(super) fn switch_to_post_copy(&self) -> Result<(), LibvirtError> {
         self.library.number(self.library.call.virDomainMigrateStartPostCopy(self.vm.domain(), 0)).map(|_| ())
     }
 
-    /// Begins to measure what it writes, for one second. False where libvirt cannot.
+    /// Begins to measure for one second how much memory it writes. False: libvirt cannot.
     pub(super) fn start_dirty_rate(&self) -> bool {
         self.library.start_dirty_rate(self.vm.domain())
     }
 }
 
-/// Called on libvirt's event thread when a host's domains may have changed and when its connection is closed.
+/// libvirt's event thread calls it when a host's domains may have changed, and when the connection is closed.
 pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// Whom to wake, by number, and the last number given. libvirt is only given the number, so that it holds nothing that is gone.
+/// The last number, and whom to wake by number. libvirt gets only the number, so that it never uses something that was dropped.
 static WAKES: Mutex<(usize, Option<HashMap<usize, Wake>>)> = Mutex::new((0, None));
 
-/// What is listened for on a connection. libvirt holds a reference on the connection for each.
+/// What a connection tells of by itself. For each of them libvirt holds a reference to the connection.
 pub(super) struct EventSubscription {
     number: usize,
     domains: Option<c_int>,
@@ -385,7 +395,7 @@ pub(super) struct EventSubscription {
 }
 
 impl EventSubscription {
-    /// Has `wake` called from now on. A hypervisor without events never calls it.
+    /// From now on libvirt calls `wake`. A hypervisor without events never does.
     pub(super) fn begin(library: &LibvirtLibrary, host: ConnectionRef<'_>, wake: &Wake) -> Self {
         let number = {
             let mut wakes = WAKES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -399,7 +409,7 @@ impl EventSubscription {
         Self { number, domains: (id >= 0).then_some(id), closes }
     }
 
-    /// Ends it: before the connection is closed.
+    /// Ends it. Call this before the connection is closed.
     pub(super) fn end(&self, library: &LibvirtLibrary, host: ConnectionRef<'_>) {
         if let Some(id) = self.domains {
             library.call.virConnectDomainEventDeregisterAny(host, id);
@@ -414,7 +424,7 @@ impl EventSubscription {
 }
 
 fn wake(number: usize) {
-    // A panic must not pass through C.
+    // C code calls this: no panic may leave it.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let wakes = WAKES.lock().unwrap_or_else(PoisonError::into_inner);
         let wake = wakes.1.as_ref().and_then(|wakes| wakes.get(&number)).cloned();
@@ -449,8 +459,8 @@ mod tests {
 
     #[test]
     fn a_host_is_waited_for_until_it_was_tried_once() {
-        let session =
-            Arc::new(Session::new("kvm1".into(), "qemu+tcp://kvm1/system".into(), "qemu+tcp://kvm1/system".into()));
+        let uri = || "qemu+tcp://kvm1/system".to_owned();
+        let session = Arc::new(Session::new("kvm1".into(), uri(), uri()).0);
         session.wait_for_first(Instant::now());
         assert_eq!(session.connection().err().as_deref(), Some("connecting to kvm1"));
         let tried = Arc::clone(&session);

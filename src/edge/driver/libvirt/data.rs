@@ -6,6 +6,8 @@ use std::fmt;
 
 use roxmltree::Node;
 
+use crate::core::engine::Presence;
+
 /// libvirt's number of an error: `virErrorNumber`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct ErrorCode(pub i32);
@@ -27,7 +29,7 @@ impl ErrorCode {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct LibvirtError {
     pub code: ErrorCode,
-    /// The part of libvirt that it comes from: `virErrorDomain`.
+    /// The part of libvirt that reports it: `virErrorDomain`.
     pub domain: i32,
     pub message: String,
 }
@@ -38,13 +40,13 @@ impl LibvirtError {
         [ErrorCode::NO_SUPPORT, ErrorCode::INVALID_ARG, ErrorCode::ARGUMENT_UNSUPPORTED].contains(&self.code)
     }
 
-    /// The domain has no job to tell of: it does not run, or is only just arriving.
+    /// The domain has no job: it does not run, or is only just arriving.
     pub(super) fn jobless(&self) -> bool {
         let no_job = [ErrorCode::OPERATION_INVALID, ErrorCode::OPERATION_UNSUPPORTED];
         self.absent() || self.unsupported() || no_job.contains(&self.code)
     }
 
-    /// The domain is not there. Other errors mean that it could not be looked up.
+    /// The domain is not there. Any other error means that this is not known.
     pub(super) fn absent(&self) -> bool {
         self.code == ErrorCode::NO_DOMAIN
     }
@@ -57,12 +59,12 @@ impl fmt::Display for LibvirtError {
     }
 }
 
-/// Named figures of a domain, a job or a host. Negative ones and texts are left out: nothing here uses them.
+/// Named figures of a domain, a job or a host. They leave out negative numbers and texts, which nothing here uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Figures(HashMap<String, u64>);
 
 impl Figures {
-    /// Adds a typed parameter. Its kind is one of `virTypedParameterType`, its value a union.
+    /// Adds a typed parameter. Its kind is a `virTypedParameterType`, and its value a union.
     pub(super) fn put(&mut self, name: String, kind: i32, value: [u8; 8]) {
         let low = [value[0], value[1], value[2], value[3]];
         let figure = match kind {
@@ -87,7 +89,7 @@ impl Figures {
         self.0.get(name).copied()
     }
 
-    /// A figure that is missing is 0.
+    /// A figure, or 0 if it is missing.
     pub(super) fn or_zero(&self, name: &str) -> u64 {
         self.get(name).unwrap_or_default()
     }
@@ -139,7 +141,7 @@ pub(super) struct NodeInfo {
     model: [c_char; 32],
     /// KiB.
     pub memory: c_ulong,
-    /// Those that are on.
+    /// Processors that are on.
     pub cpus: c_uint,
     rest: [c_uint; 6],
 }
@@ -155,7 +157,7 @@ pub(super) struct DomainSize {
     pub memory: c_ulong,
     /// Virtual CPUs.
     pub cpus: u16,
-    /// Nanoseconds of CPU time it had.
+    /// Nanoseconds of CPU time that it has had.
     pub cpu_time: c_ulonglong,
 }
 
@@ -177,6 +179,16 @@ pub(super) fn named(figures: &[NodeFigure], count: c_int) -> Figures {
         fields.set(name(&figure.field), figure.value);
     }
     fields
+}
+
+/// What a `virDomainState` means. A domain that is only defined is absent. One that is paused or suspended, or that has crashed but
+/// is kept, is there and stands still. A Xen domain that waits for a CPU has no state: it runs.
+pub(super) fn presence(state: u64) -> Presence {
+    match state {
+        0..=2 => Presence::Runs,
+        3 | 4 | 7 => Presence::Paused,
+        _ => Presence::Absent,
+    }
 }
 
 /// How libvirt identifies a domain.

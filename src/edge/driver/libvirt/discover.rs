@@ -1,4 +1,4 @@
-//! What there is behind a URI: the host and its domains, for a first config.
+//! Finds the host and the domains behind a URI, for a first config.
 
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -9,33 +9,33 @@ use roxmltree::{Document, Node};
 use super::connection::{HeldDomain, Hypervisor};
 use super::data::{LibvirtError, child};
 use super::ffi::LibvirtLibrary;
-use super::{login, never_asking, observation, words};
+use super::{login, never_asking, words};
 use crate::core::engine::Presence;
 
-/// A host that has not answered by then is left out.
+/// How long a host may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Disks of these kinds are shared between hosts.
 const NETWORKED: [&str; 2] = ["network", "volume"];
 
-/// What was found behind one URI.
+/// What is behind one URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovered {
     /// The URI as given.
     pub uri: String,
-    /// The host, or why it cannot be reached, with the remedy where there is one.
+    /// The host; or why it cannot be reached, and what to do about it.
     pub host: Result<DiscoveredHost, String>,
 }
 
 /// A host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiscoveredHost {
-    /// What it calls itself.
+    /// The name that it gives itself.
     pub name: String,
     /// Memory in bytes.
     pub memory: u64,
     /// Processors that are on.
     pub cpus: u32,
-    /// By name; those that do not run too.
+    /// In the order of their names, also those that do not run.
     pub domains: Vec<DiscoveredDomain>,
 }
 
@@ -48,13 +48,13 @@ pub struct DiscoveredDomain {
     pub uuid: String,
     /// How it stands there.
     pub presence: Presence,
-    /// It is defined: it outlives its end.
+    /// It is defined: it is still there when it does not run.
     pub persistent: bool,
     /// Memory in bytes.
     pub memory: u64,
     /// Virtual processors.
     pub cpus: u32,
-    /// Its disks; empty drives are left out.
+    /// Its disks, without empty drives.
     pub disks: Vec<DiscoveredDisk>,
 }
 
@@ -63,16 +63,16 @@ pub struct DiscoveredDomain {
 pub struct DiscoveredDisk {
     /// libvirt's word for its kind: `file`, `block`, `network`, `volume`, ….
     pub kind: String,
-    /// Where it is: a path, or a network disk's protocol and name.
+    /// Where it is: a path, or the protocol and the name of a network disk.
     pub source: String,
-    /// What may keep the VM from moving: the disk may be this host's alone.
+    /// Why the VM may not be able to move: other hosts may not have the disk.
     pub remark: Option<String>,
 }
 
-/// Asks all these hosts at the same time what they are and have. Blocks for 20 seconds at most.
+/// Asks all these hosts at the same time. Blocks for up to 20 seconds. A host that cannot be reached has the reason in its place.
 ///
 /// # Errors
-/// Without libvirt's library, or with one too old: what to install. A host that cannot be reached is told of in its place.
+/// What to install, if libvirt's library is missing or too old.
 pub fn discover(uris: &[String]) -> Result<Vec<Discovered>, String> {
     let library = LibvirtLibrary::get()?;
     let deadline = Instant::now() + PATIENCE;
@@ -87,7 +87,7 @@ pub fn discover(uris: &[String]) -> Result<Vec<Discovered>, String> {
 
 fn ask(library: &'static LibvirtLibrary, uri: String) -> std::sync::mpsc::Receiver<Result<DiscoveredHost, String>> {
     let (sender, answer) = sync_channel(1);
-    // Without a thread the channel closes, which reads as no answer.
+    // Without a thread the channel closes, which counts as no answer.
     let _ = thread::Builder::new().name("libvirt discover".into()).spawn(move || {
         let why = |error| words::line(&words::down(login(&uri), &uri, &error));
         let connection = Hypervisor::open(library, &never_asking(uri.clone()), None);
@@ -103,7 +103,7 @@ fn host(connection: &Hypervisor) -> Result<DiscoveredHost, LibvirtError> {
     for domain in connection.domains()? {
         match described(&domain) {
             Ok(domain) => domains.push(domain),
-            // It disappeared while it was looked at.
+            // It has disappeared meanwhile.
             Err(error) if error.absent() => {}
             Err(error) => return Err(error),
         }
@@ -114,11 +114,11 @@ fn host(connection: &Hypervisor) -> Result<DiscoveredHost, LibvirtError> {
 }
 
 fn described(domain: &HeldDomain<'_>) -> Result<DiscoveredDomain, LibvirtError> {
-    let (ident, size, (state, _)) = (domain.ident(), domain.size()?, domain.state()?);
+    let (ident, size) = (domain.ident(), domain.size()?);
     Ok(DiscoveredDomain {
         name: ident.name,
         uuid: ident.uuid,
-        presence: u64::try_from(state).map_or(Presence::Absent, observation::presence),
+        presence: domain.presence()?,
         persistent: domain.persistent()?,
         memory: size.most_memory * 1_024,
         cpus: u32::from(size.cpus),
@@ -145,7 +145,7 @@ fn disk(disk: Node<'_, '_>) -> Option<DiscoveredDisk> {
     Some(DiscoveredDisk { kind, source, remark })
 }
 
-/// A file or device must be on both hosts, or the VM cannot move without a copy. That holds for read-only ones too.
+/// A VM can move without a copy only if both hosts have its files and devices, also the read-only ones.
 fn remark(kind: &str, source: &str, disk: Node<'_, '_>) -> Option<String> {
     if NETWORKED.contains(&kind) {
         return None;

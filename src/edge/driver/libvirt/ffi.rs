@@ -1,9 +1,9 @@
-//! The only way to libvirt's C library, which is opened at run time. All `unsafe` code of this crate is in this file. Whatever
-//! safe code does with what this file offers, it stays sound.
+//! Calls libvirt's C library, which is opened at run time. All `unsafe` code of this crate is in this file, and safe code cannot
+//! misuse what this file offers.
 //!
-//! All calls rely on this: a [`ConnectionHandle`] and a [`DomainHandle`] each hold one reference of libvirt's from birth to drop; libvirt's
-//! objects may be used by any number of threads at once; an error is kept for the thread that made the call, and is read
-//! by it before its next call.
+//! All calls rely on three rules. A [`ConnectionHandle`] and a [`DomainHandle`] each hold one of libvirt's references until they are
+//! dropped. Any number of threads may use libvirt's objects at the same time. libvirt keeps an error for the thread that made the
+//! call, and the thread reads it before its next call.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_ulonglong, c_void};
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ use super::data::{
     StatsRecord, TypedParam,
 };
 
-/// The oldest libvirt this is written for: 6.0.0, as libvirt counts.
+/// The oldest libvirt that can be used: 6.0.0, as libvirt counts.
 const OLDEST: c_ulong = 6_000_000;
 
 type OnDomain = extern "C" fn(RawObject, RawObject, c_int, c_int, usize) -> c_int;
@@ -35,7 +35,7 @@ pub(super) struct ConnectionRef<'a>(NonNull<c_void>, PhantomData<&'a ()>);
 #[derive(Clone, Copy)]
 pub(super) struct DomainRef<'a>(NonNull<c_void>, PhantomData<&'a ()>);
 
-/// A text for C that lives for `'a`, or none.
+/// A text for C that lives for `'a`, or no text.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub(super) struct CText<'a>(Option<NonNull<c_char>>, PhantomData<&'a ()>);
@@ -48,7 +48,7 @@ impl<'a> CText<'a> {
     }
 }
 
-/// A text that libvirt has handed over.
+/// A text that libvirt has given away.
 #[repr(transparent)]
 pub(super) struct OwnedText(*mut c_char);
 
@@ -68,7 +68,7 @@ impl Drop for OwnedText {
 
 macro_rules! functions {
     (safe { $($safe:ident($($arg:ident: $kind:ty),*) -> $out:ty;)* } raw { $($raw:ident: fn($($type:ty),*) -> $back:ty;)* }) => {
-        /// libvirt's functions with the types of its headers, which none since 6.0.0 has changed.
+        /// libvirt's functions, with the types of its headers. Since 6.0.0 none of them has changed.
         #[allow(non_snake_case)]
         pub(super) struct LibvirtFunctions {
             $($safe: unsafe extern "C" fn($($kind),*) -> $out,)*
@@ -151,7 +151,7 @@ unsafe extern "C" {
 type NodeFigures = unsafe extern "C" fn(ConnectionRef<'_>, c_int, *mut NodeFigure, *mut c_int, c_uint) -> c_int;
 type StartDirtyRate = unsafe extern "C" fn(DomainRef<'_>, c_int, c_uint) -> c_int;
 
-/// The library, open and ready: once in a process, for as long as it lives.
+/// The open library. A process has it once, and never closes it.
 pub(super) struct LibvirtLibrary {
     pub(super) call: LibvirtFunctions,
     /// Since 7.2.
@@ -159,7 +159,7 @@ pub(super) struct LibvirtLibrary {
 }
 
 impl LibvirtLibrary {
-    /// Opens libvirt, or says why not and what to install.
+    /// Opens libvirt; or says why it cannot be opened, and what to install.
     pub(super) fn get() -> Result<&'static Self, String> {
         static LIBRARY: OnceLock<Result<LibvirtLibrary, String>> = OnceLock::new();
         LIBRARY.get_or_init(Self::open).as_ref().map_err(Clone::clone)
@@ -190,7 +190,7 @@ impl LibvirtLibrary {
             return Err(format!("libvirt {major}.{minor} is too old: install libvirt0 or libvirt-libs 6.0 or newer"));
         }
         self.call.virSetErrorFunc(0, print_nothing);
-        // Before any connection is opened: keepalive and events come by it.
+        // This comes before any connection is opened: keepalive and events need it.
         let registered = self.call.virEventRegisterDefaultImpl() == 0;
         let run = self.call.virEventRunDefaultImpl;
         // SAFETY: it takes nothing, and was registered.
@@ -199,7 +199,7 @@ impl LibvirtLibrary {
         if registered && started.is_ok() { Ok(self) } else { Err("libvirt's library cannot be started".into()) }
     }
 
-    /// The error of this thread's last call.
+    /// The error of the last call of this thread.
     pub(super) fn error(&self) -> LibvirtError {
         // SAFETY: it is null, or this thread's own error, which stays until its next call, as does its text.
         unsafe {
@@ -213,12 +213,12 @@ impl LibvirtLibrary {
         }
     }
 
-    /// What a call returned, where less than 0 is a failure.
+    /// The number that a call has returned. A negative number is a failure.
     pub(super) fn number(&self, returned: c_int) -> Result<c_int, LibvirtError> {
         if returned < 0 { Err(self.error()) } else { Ok(returned) }
     }
 
-    /// What a host's processors have done so far, in nanoseconds: `kernel`, `user`, `idle`, `iowait`.
+    /// How long a host's processors have worked so far, in nanoseconds: `kernel`, `user`, `idle`, `iowait`.
     pub(super) fn node_cpu(&self, host: ConnectionRef<'_>) -> Result<Figures, LibvirtError> {
         self.node_figures(host, self.call.virNodeGetCPUStats)
     }
@@ -290,7 +290,7 @@ impl LibvirtLibrary {
         }
     }
 
-    /// What a domain is known by.
+    /// The uuid and the name of a domain.
     pub(super) fn ident(&self, vm: DomainRef<'_>) -> DomainIdent {
         let mut uuid: [c_char; 37] = [0; 37];
         self.call.virDomainGetUUIDString(vm, &mut uuid);
@@ -298,10 +298,10 @@ impl LibvirtLibrary {
         unsafe { DomainIdent { uuid: text(uuid.as_ptr()), name: text((self.call.virDomainGetName)(vm)) } }
     }
 
-    /// A domain's job, or the last one that was completed there: its kind (`virDomainJobType`) and figures.
+    /// The current job of a domain, or the last completed one: its kind (`virDomainJobType`) and its figures.
     pub(super) fn job(&self, vm: DomainRef<'_>, completed: bool) -> Result<(c_int, Figures), LibvirtError> {
         let (mut kind, mut params, mut count) = (0, null_mut(), 0);
-        // Completed ones are kept for whoever asks next.
+        // These flags keep a completed job for the next question.
         let flags = if completed { 3 } else { 0 };
         // SAFETY: libvirt puts a list there that is ours, of so many parameters; it is null where there is no job.
         unsafe {
@@ -313,7 +313,7 @@ impl LibvirtLibrary {
         }
     }
 
-    /// Migrates a domain, with these parameters by name: blocks to its end.
+    /// Migrates a domain with these named parameters. Blocks to the end of the migration.
     pub(super) fn migrate(
         &self,
         vm: DomainRef<'_>,
@@ -339,17 +339,17 @@ impl LibvirtLibrary {
         }
     }
 
-    /// Begins to measure how much a domain writes, for one second. False where libvirt cannot.
+    /// Begins to measure for one second how much memory a domain writes. False: libvirt cannot.
     pub(super) fn start_dirty_rate(&self, vm: DomainRef<'_>) -> bool {
         // SAFETY: the domain is held for the time of the call.
         self.start_dirty_rate.is_some_and(|start| unsafe { start(vm, 1, 0) } == 0)
     }
 }
 
-/// Replaces libvirt's own handler, which prints over the screen. Errors are asked for where they are needed.
+/// Takes the place of libvirt's own handler, which would print over the screen. The callers ask for errors themselves.
 extern "C" fn print_nothing(_: usize, _: usize) {}
 
-/// An open connection. Its drop may wait for a daemon that does not answer.
+/// An open connection. Dropping it may wait for a silent daemon.
 #[repr(transparent)]
 pub(super) struct ConnectionHandle(NonNull<c_void>);
 
@@ -388,7 +388,7 @@ impl Drop for DomainHandle {
     }
 }
 
-/// A text for C. It ends before the first 0: no name or URI has one.
+/// A text for C. It ends before the first 0, which no name or URI has.
 pub(super) fn c_text(text: &str) -> CString {
     CString::new(text.split('\0').next().unwrap_or_default()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Watches a running migration: tells how far it is, and stops it when it stalls or when that is asked for.
+//! Watches a running migration: tells its progress, and aborts it when it stalls or when an operator says so.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -13,21 +13,21 @@ use crate::core::format::{bytes, measured};
 use crate::core::insight::precopy::ROUND_CAP;
 use crate::edge::driver::DriverEvent;
 
-/// A migration is given up if its source cannot be asked for so long.
+/// How long the source of a migration may be silent before the migration is given up.
 pub(super) const OUT_OF_SIGHT: Duration = Duration::from_secs(40);
-/// An aborted migration that is not over after so long is given up.
+/// How long an aborted migration may go on before it is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(60);
-/// `virDomainJobOperation` of a migration away from a host, and the value of an unknown operation.
+/// Values of `virDomainJobOperation`: an unknown operation, and a migration away from the host.
 const AWAY: [u64; 2] = [0, 5];
 
-/// Watches one migration over a connection of its own. What it asks there, above all an abort, may take long, and must not hold up
-/// other questions to the host.
+/// Watches one migration over a connection of its own. Its questions, above all an abort, may take long, and other questions to the
+/// host must not wait for them.
 pub(super) struct Follower<'a> {
-    task: &'a JobContext,
+    pub task: &'a JobContext,
     connection: Option<Connection>,
     opening: Option<Receiver<Result<Connection, LibvirtError>>>,
     watch: ProgressWatch,
-    /// Why, and since when, it is being aborted.
+    /// Why it is aborted, and since when.
     aborting: Option<(String, Instant)>,
     /// libvirt has taken the abort.
     is_abort_taken: bool,
@@ -42,9 +42,9 @@ pub(super) struct Follower<'a> {
 pub(super) enum MigrationCourse {
     /// It goes on.
     Runs,
-    /// There is no job any more.
+    /// It is not there any more.
     Over,
-    /// It cannot be followed any more, for this reason.
+    /// It can no longer be followed, for this reason.
     Lost(String),
 }
 
@@ -65,7 +65,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Has the migration aborted.
+    /// Aborts the migration.
     pub(super) fn stop(&mut self, why: &str) {
         self.aborting.get_or_insert_with(|| (why.to_owned(), Instant::now()));
         self.push_abort();
@@ -76,7 +76,7 @@ impl<'a> Follower<'a> {
         self.aborting.as_ref().map(|(why, _)| why.as_str())
     }
 
-    /// Looks once, tells the progress, and does what is due.
+    /// Looks once, tells the progress, and changes or aborts the migration if that is due.
     pub(super) fn look(&mut self) -> MigrationCourse {
         if !self.task.is_wanted() {
             return MigrationCourse::Lost("the driver has stopped".to_owned());
@@ -108,7 +108,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// A source that is silent for a moment may answer again.
+    /// The source did not answer. It may answer the next time.
     fn unseen(&self) -> MigrationCourse {
         if self.heard.elapsed() < OUT_OF_SIGHT {
             return MigrationCourse::Runs;
@@ -124,7 +124,7 @@ impl<'a> Follower<'a> {
         (self.task.tell)(DriverEvent::Progress { id: self.task.migration.id, percent, detail, transfer });
     }
 
-    /// Sets what can only be set while the migration runs: the downtime, and the switch to post-copy.
+    /// Sets the downtime and switches to post-copy, which is possible only while the migration runs.
     fn steer(&mut self, standing: &MigrationProgress) {
         let Some(transfer) = &standing.transfer else {
             return;
@@ -137,7 +137,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// A job that has not begun cannot be aborted yet. The next look tries again.
+    /// Asks libvirt to abort. If the job has not begun, that fails, and the next look tries again.
     fn push_abort(&mut self) {
         self.is_abort_taken = self.act(|domain| domain.abort());
     }
@@ -148,7 +148,7 @@ impl<'a> Follower<'a> {
         matches!(asked, Some(Some(Ok(()))))
     }
 
-    /// The figures of the migration at the source, if there is one; `None`: the source could not be asked.
+    /// The figures of the migration at the source, if it is there; `None`: the source could not be asked.
     fn job(&mut self) -> Option<Option<Figures>> {
         let guest = self.task.guest.clone();
         let asked = self.ask(move |connection| match connection.find(&guest) {
@@ -173,12 +173,12 @@ impl<'a> Follower<'a> {
         asked.and_then(|answer| answer.within(GLANCE)).ok()
     }
 
-    /// Opens the connection, or takes the one that was opened meanwhile.
+    /// Opens the connection, or takes the one that has opened meanwhile.
     fn open(&mut self) {
         let opening = self.opening.get_or_insert_with(|| {
             let (library, session) = (self.task.library, Arc::clone(&self.task.source));
             let (sender, opening) = sync_channel(1);
-            // Without a thread the channel closes, and it is tried again.
+            // Without a thread the channel closes, and the next look tries again.
             let _ = thread::Builder::new().name("libvirt open".into()).spawn(move || {
                 let _ = sender.send(Connection::open(library, &session, None));
             });
@@ -192,17 +192,17 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// Whether this job is a migration away that has not ended. `virDomainJobType` 1 and 2 are under way.
+/// Whether this job is a migration away from the host that has not ended. A `virDomainJobType` of 1 or 2 is under way.
 pub(super) fn under_way(kind: i32, figures: &Figures) -> bool {
     matches!(kind, 1 | 2) && AWAY.contains(&figures.or_zero("operation"))
 }
 
-/// The page size unless libvirt tells another.
+/// The page size if libvirt does not tell it.
 const PAGE: u64 = 4_096;
-/// From this round on, a VM that writes faster than is sent does not converge. The first round sends everything in any case.
+/// From this round on, a VM that writes faster than it is sent does not converge. The first round sends everything anyway.
 const FAIR_ROUND: u32 = 2;
 
-/// How far a migration is, and whether it still moves.
+/// Measures how far a migration is, and whether it still moves.
 #[derive(Debug)]
 pub(super) struct ProgressWatch {
     stall: Duration,
@@ -211,24 +211,24 @@ pub(super) struct ProgressWatch {
     moved: Instant,
 }
 
-/// How a migration stands.
+/// How far a migration is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MigrationProgress {
     /// From 0 to 99; it never falls.
     pub percent: u8,
     pub detail: String,
     pub transfer: Option<Transfer>,
-    /// It has moved no byte for too long.
+    /// No byte has moved for too long.
     pub stalled: bool,
 }
 
 impl ProgressWatch {
-    /// `stall`: a migration that moves no byte for so long is stalled.
+    /// `stall`: how long no byte may move before the migration is stalled.
     pub(super) fn new(stall: Duration, now: Instant) -> Self {
         Self { stall, percent: 0, figures: [0; 5], moved: now }
     }
 
-    /// Takes the job's figures, or that there are none.
+    /// Takes the figures of the job, if it has some.
     pub(super) fn note(&mut self, job: Option<&Figures>, now: Instant) -> MigrationProgress {
         let none = Figures::default();
         let job = job.unwrap_or(&none);
@@ -245,7 +245,7 @@ impl ProgressWatch {
     }
 }
 
-/// The part that is done, in percent, at most 99.
+/// The part that is done, in percent, up to 99.
 fn share(done: u64, left: u64) -> u8 {
     let share = u128::from(done) * 100 / (u128::from(done) + u128::from(left)).max(1);
     u8::try_from(share.min(99)).unwrap_or_default()
@@ -275,7 +275,7 @@ fn transfer(job: &Figures) -> Transfer {
     }
 }
 
-/// Whether it will not end by itself: the VM writes faster than is sent, or there were too many rounds.
+/// Whether a migration will not end by itself: the VM writes faster than it is sent, or there were too many rounds.
 pub(super) fn hopeless(transfer: &Transfer) -> bool {
     let outrun = transfer.rate > 0 && transfer.dirty >= transfer.rate;
     transfer.rounds > ROUND_CAP || (transfer.rounds >= FAIR_ROUND && outrun)

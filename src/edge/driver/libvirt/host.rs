@@ -18,63 +18,27 @@ use super::job::ActorMessage;
 use super::observation::{self, LoadMeter};
 use super::words;
 
-/// Between two looks at a host from which no event comes.
+/// How often a host is looked at if no event comes from it.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Events come in bursts. Those within so long share one look.
+/// Events come in bursts. One look follows all events within this time.
 const BURST: Duration = Duration::from_millis(50);
-/// A connection is given up if a look is not answered for so long. That is a little more than keepalive takes to close it.
+/// How long a look may stay unanswered before the connection is given up. It is a little longer than the keepalive takes to
+/// close it.
 const SILENCE: Duration = Duration::from_secs(22);
-/// A host that cannot be connected to for so long is down. The attempt goes on.
+/// How long a connection may take to open before the host counts as down. The attempt goes on.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// While attempts hang, another one begins after each [`PATIENCE`] until there are so many, and then ever more rarely. A daemon
-/// that took a connection and died with its machine never answers there, and nothing says so.
+/// While attempts hang, another one begins after each [`PATIENCE`]. After this many attempts, the next ones begin ever more rarely. An
+/// attempt can hang for ever: if a machine dies just after its daemon has taken a connection, nothing tells of it.
 const QUICK_ATTEMPTS: usize = 4;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(3_600);
-/// At most so many attempts hang. That is days of them.
+/// How many attempts may hang. That is days of them.
 const MOST_ATTEMPTS: usize = 100;
-/// The wait after the first failure; doubled by each further one.
+/// The wait after the first failure. Each further failure doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// A host's thread, from outside.
-pub(super) struct HostHandle {
-    pub session: Arc<Session>,
-    look: SyncSender<()>,
-}
-
-impl HostHandle {
-    /// Starts the thread of host `index`.
-    pub(super) fn start(
-        library: &'static LibvirtLibrary,
-        session: Arc<Session>,
-        index: usize,
-        actor: SyncSender<ActorMessage>,
-        stop: Arc<AtomicBool>,
-    ) -> Result<Self, String> {
-        let (look, looks) = sync_channel(1);
-        let handle = Self { session: Arc::clone(&session), look: look.clone() };
-        let wake: Wake = Arc::new(move || {
-            // One waiting look is enough.
-            let _ = look.try_send(());
-        });
-        let mut keeper = HostMonitor { library, session, index, actor, stop, looks, wake, failures: 0 };
-        let named = thread::Builder::new().name(format!("libvirt {}", handle.session.name));
-        named.spawn(move || keeper.run()).map_err(|why| format!("no thread for {}: {why}", handle.session.name))?;
-        Ok(handle)
-    }
-
-    /// What makes it look, or notice that it is to end.
-    pub(super) fn bell(&self) -> SyncSender<()> {
-        self.look.clone()
-    }
-
-    /// Has it look at once.
-    pub(super) fn look(&self) {
-        let _ = self.look.try_send(());
-    }
-}
-
-struct HostMonitor {
+/// A host's thread.
+pub(super) struct HostMonitor {
     library: &'static LibvirtLibrary,
     session: Arc<Session>,
     index: usize,
@@ -86,6 +50,24 @@ struct HostMonitor {
 }
 
 impl HostMonitor {
+    /// Starts the thread of host `index`. It looks when `looks` says so.
+    pub(super) fn start(
+        library: &'static LibvirtLibrary,
+        session: Arc<Session>,
+        looks: Receiver<()>,
+        index: usize,
+        actor: SyncSender<ActorMessage>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<(), String> {
+        let (name, bell) = (session.name.clone(), session.bell.clone());
+        let wake: Wake = Arc::new(move || {
+            let _ = bell.try_send(());
+        });
+        let mut monitor = Self { library, session, index, actor, stop, looks, wake, failures: 0 };
+        let named = thread::Builder::new().name(format!("libvirt {name}"));
+        named.spawn(move || monitor.run()).map(|_| ()).map_err(|why| format!("no thread for {name}: {why}"))
+    }
+
     fn run(&mut self) {
         while !self.stopped() {
             let watched = catch_unwind(AssertUnwindSafe(|| self.keep()));
@@ -120,8 +102,7 @@ impl HostMonitor {
 
     /// Connects, and looks until something fails. Returns what failed.
     fn keep(&mut self) -> String {
-        let attempts = ConnectAttempts::new();
-        let connection = match self.connect(attempts) {
+        let connection = match self.connect() {
             Ok(connection) => Arc::new(connection),
             Err(why) => return why,
         };
@@ -129,10 +110,16 @@ impl HostMonitor {
         self.watch(&connection)
     }
 
-    fn connect(&self, mut attempts: ConnectAttempts) -> Result<Connection, String> {
+    /// Connects. While an attempt hangs, others begin beside it.
+    fn connect(&self) -> Result<Connection, String> {
+        let (sender, results) = sync_channel(MOST_ATTEMPTS);
+        let (mut attempts, mut next) = (0, Instant::now());
         loop {
-            attempts.begin(self);
-            match attempts.ended() {
+            if attempts < MOST_ATTEMPTS && Instant::now() >= next {
+                attempts += usize::from(self.attempt(sender.clone()));
+                next = Instant::now() + patience(attempts);
+            }
+            match results.recv_timeout(PATIENCE) {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => return Err(words::line(&words::down(&self.session.name, &self.session.uri, &error))),
                 Err(_) if self.stopped() => return Err(String::new()),
@@ -146,13 +133,26 @@ impl HostMonitor {
         }
     }
 
-    /// Looks until the connection is lost. Returns why.
+    /// Begins to connect, on a thread of its own because that may hang. False: there is no thread.
+    fn attempt(&self, sender: SyncSender<Result<Connection, LibvirtError>>) -> bool {
+        let (library, session, wake) = (self.library, Arc::clone(&self.session), Arc::clone(&self.wake));
+        let attempt = move || {
+            // If another attempt was faster, nobody waits for this one, and its connection is closed.
+            let _ = sender.send(Connection::open(library, &session, Some(&wake)));
+        };
+        thread::Builder::new().name("libvirt open".into()).spawn(attempt).is_ok()
+    }
+
+    /// Looks until the connection is lost. Returns why it is lost.
     fn watch(&mut self, connection: &Connection) -> String {
         let mut load = LoadMeter::default();
         loop {
-            // The keepalive does not always close a cut connection.
+            // The keepalive does not always close a broken connection.
             match connection.ask(observation::observe).and_then(|answer| answer.within(SILENCE)) {
-                Ok(Ok(raw)) => self.tell(ActorMessage::Up(self.index, load.complete(raw))),
+                Ok(Ok(mut observation)) => {
+                    let load = load.load(&mut observation);
+                    self.tell(ActorMessage::Up(self.index, observation, load));
+                }
                 Ok(Err(error)) => return self.lost(&error),
                 Err(silent) => return silent,
             }
@@ -181,58 +181,22 @@ impl HostMonitor {
             let left = until.saturating_duration_since(Instant::now());
             match self.looks.recv_timeout(left) {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-                // An event of a closing connection is no reason to hurry.
+                // An event of a closing connection does not shorten the wait.
                 Ok(()) => {}
             }
         }
     }
 }
 
-/// The wait after so many failures in a row.
+/// The wait after this many failures in a row.
 fn wait(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT)
 }
 
-/// The wait before another attempt while so many hang.
+/// The wait before another attempt while this many hang.
 fn patience(under_way: usize) -> Duration {
     let doubled = u32::try_from(under_way.saturating_sub(QUICK_ATTEMPTS)).unwrap_or(u32::MAX);
     PATIENCE.saturating_mul(1 << doubled.min(16)).min(LONGEST_PATIENCE)
-}
-
-/// Attempts to connect, each on its own thread, because one may hang for minutes, or for ever.
-struct ConnectAttempts {
-    sender: SyncSender<Result<Connection, LibvirtError>>,
-    results: Receiver<Result<Connection, LibvirtError>>,
-    under_way: usize,
-    next: Instant,
-}
-
-impl ConnectAttempts {
-    fn new() -> Self {
-        let (sender, results) = sync_channel(MOST_ATTEMPTS);
-        Self { sender, results, under_way: 0, next: Instant::now() }
-    }
-
-    fn begin(&mut self, keeper: &HostMonitor) {
-        if self.under_way >= MOST_ATTEMPTS || Instant::now() < self.next {
-            return;
-        }
-        let (library, session, wake) = (keeper.library, Arc::clone(&keeper.session), Arc::clone(&keeper.wake));
-        let sender = self.sender.clone();
-        let attempt = move || {
-            // If another attempt was faster nobody waits any more, and this connection is closed.
-            let _ = sender.send(Connection::open(library, &session, Some(&wake)));
-        };
-        if thread::Builder::new().name("libvirt open".into()).spawn(attempt).is_ok() {
-            self.under_way += 1;
-        }
-        self.next = Instant::now() + patience(self.under_way);
-    }
-
-    /// The first attempt that ends, unless none does for a while.
-    fn ended(&self) -> Result<Result<Connection, LibvirtError>, RecvTimeoutError> {
-        self.results.recv_timeout(PATIENCE)
-    }
 }
 
 #[cfg(test)]
@@ -243,6 +207,7 @@ mod tests {
     fn the_wait_doubles_up_to_half_a_minute() {
         assert_eq!([0, 1, 2, 4, 5, 99].map(wait).map(|wait| wait.as_secs()), [1, 2, 4, 16, 30, 30]);
     }
+
     #[test]
     fn attempts_that_hang_are_never_the_last() {
         let waits = [1, 3, 4, 5, 6, 8, 12, 99].map(patience).map(|patience| patience.as_secs());

@@ -1,4 +1,4 @@
-//! What the actor hands to the threads of jobs and hosts, and what they bring back.
+//! What the actor gives to the threads of jobs and hosts, and what they send back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,12 @@ use crate::edge::driver::{DriverCommand, DriverEvent, Guest, MeasuredUsage, Move
 pub(super) enum ActorMessage {
     /// The engine's command.
     Order(DriverCommand),
-    /// The host of this number is up and looks like this.
-    Up(usize, HostObservation),
-    /// The host of this number cannot be reached, for this reason.
+    /// The host with this index is up: its domains and its load.
+    Up(usize, HostObservation, Option<f64>),
+    /// The host with this index cannot be reached, for this reason.
     Down(usize, String),
-    /// A job of this VM has ended.
-    Done(Name, JobKind, JobResult),
+    /// A job of this VM has ended with this event.
+    Done(Name, DriverEvent, LearnedRates),
     /// A VM was measured.
     Measured(Name, Usage, Result<UsageCounters, String>),
     /// Something failed.
@@ -29,16 +29,7 @@ pub(super) enum ActorMessage {
     Stop,
 }
 
-/// What a job's thread works on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JobKind {
-    /// A check before a migration.
-    Check,
-    /// A migration, or its confirmation.
-    Move,
-}
-
-/// What the thread of a job needs: a check, a migration or a confirmation of one VM.
+/// What the thread of a job needs. A job is a check, a migration or a confirmation of one VM.
 #[derive(Clone)]
 pub(super) struct JobContext {
     pub library: &'static LibvirtLibrary,
@@ -49,7 +40,7 @@ pub(super) struct JobContext {
     pub destination: Arc<Session>,
     pub learned: LearnedRates,
     pub tell: Tell,
-    /// The driver was dropped: nobody listens any more.
+    /// The driver was dropped, and nobody listens.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -60,17 +51,17 @@ impl JobContext {
     }
 }
 
-/// What earlier migrations have shown, for forecasts. Bytes a second.
+/// The rates of earlier migrations, for forecasts. Bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct LearnedRates {
-    /// What was sent.
+    /// How fast memory was sent.
     pub rate: Option<u64>,
-    /// What this VM wrote.
+    /// How fast this VM wrote to its memory.
     pub dirty: Option<u64>,
 }
 
 impl LearnedRates {
-    /// Takes the figures of a running migration.
+    /// Learns from the figures of a running migration.
     pub(super) fn see(&mut self, transfer: &Transfer) {
         if transfer.rate > 0 {
             self.rate = Some(transfer.rate);
@@ -81,30 +72,24 @@ impl LearnedRates {
     }
 }
 
-/// What a job's thread brings back.
-pub(super) struct JobResult {
-    pub facts: Vec<DriverEvent>,
-    pub learned: LearnedRates,
-}
-
-/// What reaches the thread of a migration from outside.
+/// What the thread of a migration is told.
 pub(super) enum FollowerSignal {
-    /// libvirt's call returned.
+    /// libvirt's call has returned.
     Returned(Result<(), LibvirtError>),
-    /// The migration is to be stopped.
+    /// It must stop the migration.
     Abort,
-    /// The thread of the call failed.
+    /// The thread of the call has failed.
     Broken,
 }
 
-/// Between two looks at a running migration.
+/// The time between two looks at a running migration.
 pub(super) const PACE: Duration = Duration::from_millis(500);
-/// A host that has not answered for so long counts as silent.
+/// How long a host may take to answer before it counts as silent.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
-/// One look at a running migration waits at most so long, because the next one comes soon.
+/// How long one look at a running migration waits. It is short, because the next look comes soon.
 pub(super) const GLANCE: Duration = Duration::from_secs(3);
 
-/// A VM's counters on one host at one moment.
+/// A VM's counters on a host at a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct UsageCounters {
     pub host: usize,
@@ -115,7 +100,7 @@ pub(super) struct UsageCounters {
     memory: Option<f64>,
 }
 
-/// Reads a VM's counters on host number `host`.
+/// Reads a VM's counters on the host with index `host`.
 pub(super) fn read_counters(connection: &Hypervisor, host: usize, guest: &Guest) -> Result<UsageCounters, String> {
     let domain = connection.find(guest).map_err(|error| error.to_string())?;
     let domain = domain.ok_or("it does not run there any more")?;
@@ -126,14 +111,14 @@ pub(super) fn read_counters(connection: &Hypervisor, host: usize, guest: &Guest)
     Ok(UsageCounters { host, at: Instant::now(), cpu, cpus: cpus.unwrap_or(1).max(1), memory: memory(&figures) })
 }
 
-/// The part of its memory that the guest uses, in percent. Its caches count as free if it tells of them.
+/// The part of its memory that the guest uses, in percent. Caches count as free if the guest tells of them.
 fn memory(figures: &Figures) -> Option<f64> {
     let available = figures.get("balloon.available").filter(|kib| *kib > 0)?;
     let free = figures.get("balloon.usable").or_else(|| figures.get("balloon.unused"))?;
     Some(100.0 - free.min(available) as f64 * 100.0 / available as f64)
 }
 
-/// What was used since an earlier reading. The CPU time begins anew on each host.
+/// What a VM has used since an earlier reading. Its CPU time begins at 0 on each host.
 pub(super) fn usage(before: Option<&UsageCounters>, now: &UsageCounters) -> MeasuredUsage {
     let cpu = before.filter(|before| before.host == now.host).and_then(|before| {
         let used = now.cpu?.checked_sub(before.cpu?)?;

@@ -1,5 +1,5 @@
-//! Carries a migration out: one thread in libvirt's call, one that watches it. Says afterwards where the VM runs, from both hosts,
-//! and finds again a migration that is still under way.
+//! Carries out a migration: one thread waits in libvirt's call, another one watches. Afterwards it asks both hosts where the VM runs.
+//! It also follows a migration that is still under way after a restart.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::connection::{Hypervisor, PendingAnswer, Session};
 use super::data::{ErrorCode, Figures, LibvirtError};
 use super::follow::{Follower, MigrationCourse, OUT_OF_SIGHT, under_way};
-use super::job::{DEADLINE, FollowerSignal, GLANCE, JobContext, JobResult, LearnedRates, PACE};
-use super::{observation, words};
+use super::job::{DEADLINE, FollowerSignal, GLANCE, JobContext, LearnedRates, PACE};
+use super::words;
 use crate::core::cluster::{CopyStorage, Libvirt, Span};
 use crate::core::engine::Presence;
 use crate::core::format::measured;
@@ -36,51 +36,51 @@ pub(super) fn start(
     task: &JobContext,
     sender: SyncSender<FollowerSignal>,
     signals: &Receiver<FollowerSignal>,
-) -> JobResult {
+) -> (DriverEvent, LearnedRates) {
     let begun = Instant::now();
     let mut follower = Follower::new(task);
     let leave = Permission::default();
     if let Err(why) = call(task, leave.0.clone(), sender) {
-        return done(&follower, task, why);
+        return ended(&follower, why);
     }
     let mut gone: Option<Instant> = None;
     loop {
         match signals.recv_timeout(PACE) {
-            Ok(FollowerSignal::Returned(Ok(()))) => return done(&follower, task, succeeded(task, begun)),
-            Ok(FollowerSignal::Returned(Err(error))) => return done(&follower, task, failed(task, &follower, &error)),
+            Ok(FollowerSignal::Returned(Ok(()))) => return ended(&follower, succeeded(task, begun)),
+            Ok(FollowerSignal::Returned(Err(error))) => return ended(&follower, failed(task, &follower, &error)),
             Ok(FollowerSignal::Broken) | Err(RecvTimeoutError::Disconnected) => {
                 panic!("the call that moves {} failed", task.migration.vm)
             }
-            Ok(FollowerSignal::Abort) if leave.is_taken_back() => return done(&follower, task, "aborted".to_owned()),
+            Ok(FollowerSignal::Abort) if leave.is_taken_back() => return ended(&follower, "aborted".to_owned()),
             Ok(FollowerSignal::Abort) => follower.stop("aborted"),
             Err(RecvTimeoutError::Timeout) => {}
         }
         match follower.look() {
             MigrationCourse::Runs => gone = None,
-            MigrationCourse::Lost(why) => return done(&follower, task, why),
-            // It has not begun, or the call is about to return.
+            MigrationCourse::Lost(why) => return ended(&follower, why),
+            // The migration has not begun, or the call is about to return.
             MigrationCourse::Over => {
                 if gone.get_or_insert_with(Instant::now).elapsed() > OUT_OF_SIGHT {
-                    return done(&follower, task, vanished(&follower, task));
+                    return ended(&follower, vanished(&follower, task));
                 }
             }
         }
     }
 }
 
-/// libvirt's call goes on though there is no migration: it may wait for a destination that does not answer.
+/// Why there is no migration although libvirt's call has not returned. The call may wait for a silent destination.
 fn vanished(follower: &Follower<'_>, task: &JobContext) -> String {
     let over = || format!("{} has no migration any more", task.source.name);
     follower.stopped().map_or_else(over, str::to_owned)
 }
 
-/// Whether the source may be asked for the migration; unset until it is asked. Connecting may take so long that the migration is
-/// given up meanwhile: then it must not begin.
+/// Whether the source may still be asked to migrate. Connecting may take so long that the migration is given up meanwhile, and then it
+/// must not begin. Whoever comes first sets it: true if the source is asked, false if the migration is given up.
 #[derive(Default)]
 struct Permission(Arc<OnceLock<bool>>);
 
 impl Permission {
-    /// False once the source was asked.
+    /// Gives the migration up. False: the source was asked already.
     fn is_taken_back(&self) -> bool {
         !*self.0.get_or_init(|| false)
     }
@@ -92,12 +92,13 @@ impl Drop for Permission {
     }
 }
 
-fn done(follower: &Follower<'_>, task: &JobContext, detail: String) -> JobResult {
-    let facts = vec![DriverEvent::Ended { id: task.migration.id, detail: words::line(&detail) }];
-    JobResult { facts, learned: follower.learned }
+/// The migration is over.
+fn ended(follower: &Follower<'_>, detail: String) -> (DriverEvent, LearnedRates) {
+    let id = follower.task.migration.id;
+    (DriverEvent::Ended { id, detail: words::line(&detail) }, follower.learned)
 }
 
-/// Runs libvirt's call on a thread and a connection of its own. The call blocks to the end of the migration.
+/// Makes libvirt's call on a thread and a connection of its own. The call blocks to the end of the migration.
 fn call(task: &JobContext, leave: Arc<OnceLock<bool>>, sender: SyncSender<FollowerSignal>) -> Result<(), String> {
     let own = task.clone();
     let calling = move || {
@@ -124,7 +125,7 @@ fn migrate(task: &JobContext, leave: &OnceLock<bool>) -> Result<(), LibvirtError
     domain.migrate(&task.destination.peer, &bandwidth, flags)
 }
 
-/// The flags of libvirt's call. `persistent`: the domain is defined at the source.
+/// The flags of libvirt's call. `persistent`: whether the domain is defined at the source.
 fn flags(settings: &Libvirt, persistent: bool) -> u32 {
     let persist = settings.persistent.unwrap_or(persistent);
     let asked = [
@@ -141,12 +142,12 @@ fn flags(settings: &Libvirt, persistent: bool) -> u32 {
     asked.fold(flag::LIVE | flag::PEER_TO_PEER, |all, flag| all | flag)
 }
 
-/// `4.5 s, 27 ms down`, from the destination. If that does not tell, the time alone.
+/// `4.5 s, 27 ms down`, from the destination. If the destination does not tell, the measured time alone.
 fn succeeded(task: &JobContext, begun: Instant) -> String {
     completed(task).unwrap_or_else(|| measured(begun.elapsed().into()))
 }
 
-/// What the destination says of the migration that just ended there.
+/// What the destination says of the migration that has just ended there.
 pub(super) fn completed(task: &JobContext) -> Option<String> {
     let guest = task.guest.clone();
     let asked = task.destination.ask(move |connection| {
@@ -160,76 +161,53 @@ pub(super) fn completed(task: &JobContext) -> Option<String> {
     Some(measured(elapsed) + downtime.as_deref().unwrap_or_default())
 }
 
-/// Why it failed: the reason of its abort, or libvirt's words.
+/// Why it failed: the reason for its abort, or libvirt's error.
 fn failed(task: &JobContext, follower: &Follower<'_>, error: &LibvirtError) -> String {
     let said = || words::failed(&task.migration.from, &task.migration.to, error);
     follower.stopped().map_or_else(said, str::to_owned)
 }
 
-/// Between two readings of the same hosts.
+/// The time between two readings of the same hosts.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What one host says of the VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct EndReading {
-    presence: Presence,
-    /// The VM is migrating away.
-    leaves: bool,
-}
-
-/// Both hosts: source and destination.
+/// How the VM stands at the source and at the destination.
 type Pair = (Presence, Presence);
 
-/// Reads both hosts and answers [`DriverEvent::Presence`]; or, if the source is still migrating the VM away, follows that to its
+/// Reads both hosts and answers [`DriverEvent::Presence`]. But if the source is still migrating the VM away, it follows that to the
 /// end and answers [`DriverEvent::Ended`].
 ///
-/// The two hosts are not read at one instant, and libvirt hands a VM over in steps: both ends are paused when the memory is sent,
-/// then the destination runs, then the source's end is gone. So one reading is enough only if the VM runs at one end and is
-/// absent at the other. Anything else (paused, at both ends, at none) is told only when a second reading a second later is the
-/// same. An end on which the readings differ, or that does not answer, is `Unknown`. The source's job is part of its reading and
-/// lasts until its end of the VM is gone: while there is one, nothing is judged.
-pub(super) fn confirm(task: &JobContext, signals: &Receiver<FollowerSignal>) -> JobResult {
+/// The two hosts are not read in the same instant, and libvirt hands a VM over in steps: when the memory is sent, both ends are
+/// paused; then the destination runs; then the source's end disappears. So one reading is enough only if the VM runs at one end and
+/// is absent at the other. Anything else (paused, at both ends, at none) is told only if a second reading a second later is the
+/// same. An end that does not answer, or on which the readings differ, is `Unknown`. The source has a job until its end of the VM
+/// has disappeared, and while it has one, nothing is judged.
+pub(super) fn confirm(task: &JobContext, signals: &Receiver<FollowerSignal>) -> (DriverEvent, LearnedRates) {
     // Right after a start the connections are still being opened.
     let deadline = Instant::now() + DEADLINE;
     [&task.source, &task.destination].into_iter().for_each(|session| session.wait_for_first(deadline));
-    let first = read(task);
-    if first.0.leaves {
-        return follow(task, signals);
-    }
-    let pair = pair(first);
-    if clear(pair) || half(pair) {
-        return answer(task, pair);
-    }
-    thread::sleep(AGAIN);
-    let second = read(task);
-    if second.0.leaves {
-        return follow(task, signals);
-    }
-    answer(task, agreed(pair, self::pair(second)))
+    let Some(first) = read(task) else { return follow(task, signals) };
+    let pair = if clear(first) || half(first) {
+        first
+    } else {
+        thread::sleep(AGAIN);
+        let Some(second) = read(task) else { return follow(task, signals) };
+        agreed(first, second)
+    };
+    let (source, destination) = pair;
+    (DriverEvent::Presence { id: task.migration.id, source, destination }, task.learned)
 }
 
-fn answer(task: &JobContext, (source, destination): Pair) -> JobResult {
-    JobResult {
-        facts: vec![DriverEvent::Presence { id: task.migration.id, source, destination }],
-        learned: task.learned,
-    }
-}
-
-fn pair((source, destination): (EndReading, EndReading)) -> Pair {
-    (source.presence, destination.presence)
-}
-
-/// One reading is enough: the VM runs at one end and is absent at the other.
+/// Whether one reading is enough: the VM runs at one end and is absent at the other.
 fn clear(pair: Pair) -> bool {
     matches!(pair, (Presence::Runs, Presence::Absent) | (Presence::Absent, Presence::Runs))
 }
 
-/// One end does not answer, so another reading would say no more.
+/// Whether one end does not answer. Then a second reading would not say more.
 fn half(pair: Pair) -> bool {
     pair.0 == Presence::Unknown || pair.1 == Presence::Unknown
 }
 
-/// What two readings agree on. A second one that is clear by itself decides.
+/// What two readings agree on. A second reading that is clear by itself decides.
 fn agreed(first: Pair, second: Pair) -> Pair {
     if clear(second) {
         return second;
@@ -238,45 +216,41 @@ fn agreed(first: Pair, second: Pair) -> Pair {
     (same(first.0, second.0), same(first.1, second.1))
 }
 
-/// Reads both hosts at the same time.
-fn read(task: &JobContext) -> (EndReading, EndReading) {
+/// Reads both hosts at the same time; `None`: the source is migrating the VM away.
+fn read(task: &JobContext) -> Option<Pair> {
     let deadline = Instant::now() + DEADLINE;
-    let (source, destination) = (ask(&task.source, task.guest.clone()), ask(&task.destination, task.guest.clone()));
-    (reading(source, deadline), reading(destination, deadline))
+    let asked = [&task.source, &task.destination].map(|session| ask(session, task.guest.clone()));
+    let [source, destination] = asked.map(|asked| asked.and_then(|answer| answer.until(deadline)).ok().flatten());
+    let (source, is_leaving) = source.unwrap_or((Presence::Unknown, false));
+    (!is_leaving).then_some((source, destination.map_or(Presence::Unknown, |(presence, _)| presence)))
 }
 
-fn ask(session: &Session, guest: Guest) -> Result<PendingAnswer<Option<EndReading>>, String> {
+/// Asks a host how the VM stands there, and whether it is migrating away. The answer is `None` if the host cannot tell.
+fn ask(session: &Session, guest: Guest) -> Result<PendingAnswer<Option<(Presence, bool)>>, String> {
     session.ask(move |connection| {
-        let absent = EndReading { presence: Presence::Absent, leaves: false };
         let domain = match connection.find(&guest) {
             Ok(Some(domain)) => domain,
-            Ok(None) => return Some(absent),
+            Ok(None) => return Some((Presence::Absent, false)),
             Err(_) => return None,
         };
         // It may disappear between two questions.
-        let state =
-            domain.state().map(|(state, _)| u64::try_from(state).map_or(Presence::Absent, observation::presence));
-        let presence = state.or_else(|error| if error.absent() { Ok(Presence::Absent) } else { Err(error) }).ok()?;
+        let absent = |error: LibvirtError| if error.absent() { Ok(Presence::Absent) } else { Err(error) };
+        let presence = domain.presence().or_else(absent).ok()?;
         // A domain that cannot be asked for its job may have one.
         let idle = |error: LibvirtError| if error.jobless() { Ok((0, Figures::default())) } else { Err(error) };
         let (kind, figures) = domain.job(false).or_else(idle).ok()?;
-        Some(EndReading { presence, leaves: under_way(kind, &figures) })
+        Some((presence, under_way(kind, &figures)))
     })
 }
 
-fn reading(asked: Result<PendingAnswer<Option<EndReading>>, String>, deadline: Instant) -> EndReading {
-    let unknown = EndReading { presence: Presence::Unknown, leaves: false };
-    asked.and_then(|answer| answer.until(deadline)).ok().flatten().unwrap_or(unknown)
-}
-
 /// Follows a migration that was started before a restart, or by somebody else.
-fn follow(task: &JobContext, signals: &Receiver<FollowerSignal>) -> JobResult {
+fn follow(task: &JobContext, signals: &Receiver<FollowerSignal>) -> (DriverEvent, LearnedRates) {
     let mut follower = Follower::new(task);
     loop {
         match follower.look() {
             MigrationCourse::Runs => {}
-            MigrationCourse::Over => return ended(task, over(task, &follower), follower.learned),
-            MigrationCourse::Lost(why) => return ended(task, why, follower.learned),
+            MigrationCourse::Over => return ended(&follower, over(&follower)),
+            MigrationCourse::Lost(why) => return ended(&follower, why),
         }
         match signals.recv_timeout(PACE) {
             Ok(FollowerSignal::Abort) => follower.stop("aborted"),
@@ -286,13 +260,9 @@ fn follow(task: &JobContext, signals: &Receiver<FollowerSignal>) -> JobResult {
     }
 }
 
-fn over(task: &JobContext, follower: &Follower<'_>) -> String {
+fn over(follower: &Follower<'_>) -> String {
     let stopped = follower.stopped().map(str::to_owned);
-    stopped.or_else(|| completed(task)).unwrap_or_else(|| "the migration is over".to_owned())
-}
-
-fn ended(task: &JobContext, detail: String, learned: LearnedRates) -> JobResult {
-    JobResult { facts: vec![DriverEvent::Ended { id: task.migration.id, detail: words::line(&detail) }], learned }
+    stopped.or_else(|| completed(follower.task)).unwrap_or_else(|| "the migration is over".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! libvirt: live migrations from daemon to daemon, of any hypervisor that libvirt drives.
+//! Moves VMs by libvirt: live, from daemon to daemon, on any hypervisor that libvirt drives.
 //!
 //! ```text
 //! order ──▶ actor ──▶ a thread per job ──questions──▶ session ──▶ host's daemon
@@ -7,10 +7,10 @@
 //!            └──────────── news ──── a thread per host ────────────────┘
 //! ```
 //!
-//! libvirt's calls block. Each host has a thread that opens its connection and looks at its domains every few seconds and
-//! whenever something happens there, and each connection has one that puts all questions. Each job has a thread that asks and
-//! waits, never longer than its deadline: at most one check and one move of each VM. All channels are bounded. The library is
-//! opened at run time ([`ffi`], the only unsafe code), so that the program starts without it.
+//! libvirt's calls block. So each host has a thread that opens its connection, and looks at its domains every few seconds and
+//! whenever something happens there. Each connection has a thread that puts all questions. Each job has a thread that asks and
+//! waits, but never longer than its deadline; a VM has at most one check and one move at a time. All channels are bounded. The
+//! library is opened at run time ([`ffi`], the only unsafe code), so that the program starts without it.
 
 mod actor;
 mod connection;
@@ -36,26 +36,25 @@ use self::actor::LibvirtActor;
 use self::connection::Session;
 pub use self::discover::{Discovered, DiscoveredDisk, DiscoveredDomain, DiscoveredHost, discover};
 use self::ffi::LibvirtLibrary;
-use self::host::HostHandle;
+use self::host::HostMonitor;
 use self::job::ActorMessage;
 use super::supervisor::{AnswerLimits, Lifeline};
 use super::{DriverCommand, Fleet, Machine, Tell};
 use crate::core::cluster::Libvirt as Settings;
 
-/// Messages that wait for the actor at most. It never waits itself, so they are few. A command that finds no room is refused; a
-/// thread waits until there is room.
+/// How many messages may wait for the actor. The actor never waits, so they are few. If there is no room, a command is refused, and
+/// a thread waits.
 const QUEUE: usize = 512;
 
 /// The driver of one array.
 pub(super) struct LibvirtDriver {
     actor: SyncSender<ActorMessage>,
     stop: Arc<AtomicBool>,
-    /// Wake the hosts' threads.
-    bells: Vec<SyncSender<()>>,
+    sessions: Vec<Arc<Session>>,
 }
 
 impl LibvirtDriver {
-    /// Longer than its own deadlines: two readings of both hosts, a source out of sight, an abort that is not taken.
+    /// They are longer than its own deadlines: two readings of both hosts, a lost source, an abort that libvirt does not take.
     pub(super) const ANSWER_LIMITS: AnswerLimits = AnswerLimits {
         preflight: Duration::from_secs(30),
         presence: Duration::from_secs(60),
@@ -64,39 +63,41 @@ impl LibvirtDriver {
         back_off: Duration::from_secs(1),
     };
 
-    /// Opens libvirt and starts a thread per host. Facts follow: each host as it answers, each VM where it runs.
+    /// Opens libvirt and starts a thread per host. Then it tells the state of each host, and where each VM runs.
     ///
     /// # Errors
-    /// Without libvirt's library, or with one too old: what to install. A host without a URI. No threads.
+    /// What to install, if libvirt's library is missing or too old. Which host has no URI. That there are no threads.
     pub(super) fn start(settings: &Settings, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<Self, String> {
         let library = LibvirtLibrary::get()?;
         let (actor, inbox) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
-        let mut handles = Vec::new();
-        for (index, machine) in fleet.hosts.iter().enumerate() {
+        let mut hosts = Vec::new();
+        for machine in &fleet.hosts {
             let uri = from_here(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
             let peer = from_source(settings, machine).ok_or_else(|| no_uri(&machine.name))?;
-            let session = Arc::new(Session::new(machine.name.clone(), uri, peer));
-            handles.push(HostHandle::start(library, session, index, actor.clone(), Arc::clone(&stop))?);
+            let (session, looks) = Session::new(machine.name.clone(), uri, peer);
+            hosts.push((Arc::new(session), looks));
         }
-        let bells = handles.iter().map(HostHandle::bell).collect();
+        let sessions: Vec<_> = hosts.iter().map(|(session, _)| Arc::clone(session)).collect();
+        // A failure from here on drops the driver, which stops the hosts' threads.
+        let driver = Self { actor: actor.clone(), stop: Arc::clone(&stop), sessions: sessions.clone() };
+        for (index, (session, looks)) in hosts.into_iter().enumerate() {
+            HostMonitor::start(library, session, looks, index, actor.clone(), Arc::clone(&stop))?;
+        }
         let settings = Arc::new(settings.clone());
-        let guests = fleet.guests;
-        let middle = LibvirtActor::new(library, settings, handles, guests, actor.clone(), tell, Arc::clone(&stop));
+        let middle = LibvirtActor::new(library, settings, sessions, fleet.guests, actor, tell, stop);
         let work = move || {
             let _lifeline = lifeline;
             middle.run(&inbox);
         };
         let named = thread::Builder::new().name("libvirt".into());
-        // From here on a failure drops the driver, which stops the hosts' threads.
-        let driver = Self { actor, stop, bells };
         named.spawn(work).map(|_| driver).map_err(|why| format!("no thread for the libvirt driver: {why}"))
     }
 
-    /// Gives the driver something to do. Never blocks.
+    /// Gives the driver a command. Never blocks.
     ///
     /// # Errors
-    /// The driver does not take it, and why.
+    /// Why the driver does not take it.
     pub(super) fn order(&self, command: DriverCommand) -> Result<(), String> {
         self.actor.try_send(ActorMessage::Order(command)).map_err(|unsent| {
             let why = match unsent {
@@ -109,13 +110,11 @@ impl LibvirtDriver {
 }
 
 impl Drop for LibvirtDriver {
-    /// Its threads end by themselves. A migration goes on: it runs between the daemons.
+    /// Has its threads end. A migration goes on, because it runs between the daemons.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.actor.try_send(ActorMessage::Stop);
-        self.bells.iter().for_each(|bell| {
-            let _ = bell.try_send(());
-        });
+        self.sessions.iter().for_each(|session| session.look());
     }
 }
 
@@ -123,13 +122,13 @@ fn no_uri(host: &str) -> String {
     format!("{host} has no URI: give the array's driver one (uri = \"qemu+ssh://root@{{host}}/system\"), or the host")
 }
 
-/// The URI by which a host is reached from here; `None` if the config has none.
+/// The URI by which this machine reaches a host; `None`: the config has none.
 pub(super) fn from_here(settings: &Settings, host: &Machine) -> Option<String> {
     let uri = host.reach.uri.clone().or_else(|| filled(settings.uri.as_ref(), host))?;
     Some(never_asking(uri))
 }
 
-/// The URI by which a source reaches this host: its own, else the array's, else as from here.
+/// The URI by which a source reaches this host: the host's own, or the array's, or the one that is used from here.
 pub(super) fn from_source(settings: &Settings, host: &Machine) -> Option<String> {
     let own = host.reach.peer_uri.clone().or_else(|| filled(settings.peer_uri.as_ref(), host));
     own.or_else(|| host.reach.uri.clone()).or_else(|| filled(settings.uri.as_ref(), host))
@@ -139,7 +138,7 @@ fn filled(template: Option<&String>, host: &Machine) -> Option<String> {
     template.map(|template| template.replace("{host}", &host.name))
 }
 
-/// Keeps ssh from asking on the terminal, over the screen.
+/// Keeps ssh from asking for a password on the terminal, which shows the console.
 pub(super) fn never_asking(uri: String) -> String {
     let ssh = uri.split("://").next().is_some_and(|scheme| scheme.ends_with("+ssh"));
     if !ssh || uri.contains("no_tty=") {
@@ -148,7 +147,7 @@ pub(super) fn never_asking(uri: String) -> String {
     format!("{uri}{}no_tty=1", if uri.contains('?') { '&' } else { '?' })
 }
 
-/// Who logs in where, for a hint at ssh: `root@kvm1`.
+/// The login in a URI, as ssh wants it: `root@kvm1`.
 pub(super) fn login(uri: &str) -> &str {
     let place = uri.split("://").nth(1).unwrap_or(uri);
     place.split('/').next().unwrap_or(place)

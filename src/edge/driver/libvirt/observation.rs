@@ -1,25 +1,26 @@
-//! What a host looks like at one moment, and where a VM runs by what all hosts look like.
+//! What a look at a host shows, and where a VM runs according to all hosts.
 //!
-//! Hosts are not looked at in one instant. While a VM is moved it can look as if it ran twice, or nowhere: one host was looked at
-//! before the hand-over, the other after it. So a single host is believed at once. None or several are believed only when a second
-//! look at every host says the same. A VM that is paused on both hosts is being handed over: that says nothing yet.
+//! The hosts are not looked at in the same instant. If one host is looked at before a VM is handed over and the other after it, the
+//! VM seems to run twice, or nowhere. So a single host is believed at once. No host or several hosts are believed only when a second
+//! look at every host shows the same. A VM that is paused on both hosts is being handed over, and where it runs is not known yet.
 
 use std::time::{Duration, Instant};
 
 use super::connection::{CPU, Hypervisor, STATE};
-use super::data::{DomainIdent, Figures, LibvirtError};
+use super::data::{self, DomainIdent, Figures, LibvirtError};
 use crate::core::engine::Presence;
 use crate::edge::driver::Guest;
 
-/// The CPU load is taken over at least so long.
+/// The shortest time over which the CPU load is measured.
 const FAIR_TIME: Duration = Duration::from_secs(1);
 
-/// A host's domains and load.
-#[derive(Debug, Clone, PartialEq)]
+/// What a look at a host shows: its domains, and its own figures where it has them.
 pub(super) struct HostObservation {
-    /// Its domains, each as it stands there.
-    pub seen: Vec<(DomainIdent, Presence)>,
-    pub load: Option<f64>,
+    /// Its domains, and how each stands there.
+    seen: Vec<(DomainIdent, Presence)>,
+    /// What its processors have done so far, and when that was read.
+    cpu: Option<(Instant, CpuFigures)>,
+    memory: Option<Figures>,
 }
 
 impl HostObservation {
@@ -30,7 +31,7 @@ impl HostObservation {
     }
 }
 
-/// Whether this is the domain that the config means: its uuid decides if there is one, else its name.
+/// Whether the config means this domain. The uuid decides if the config has one, or else the name.
 fn is_meant(ident: &DomainIdent, guest: &Guest) -> bool {
     match &guest.domain.uuid {
         Some(uuid) => uuid.eq_ignore_ascii_case(&ident.uuid),
@@ -38,40 +39,24 @@ fn is_meant(ident: &DomainIdent, guest: &Guest) -> bool {
     }
 }
 
-/// What a `virDomainState` means. A domain that is only defined is absent. One that is paused, has crashed but is kept, or is
-/// suspended is there but stands still. A Xen domain that waits for a CPU has no state: it runs.
-pub(super) fn presence(state: u64) -> Presence {
-    match state {
-        0..=2 => Presence::Runs,
-        3 | 4 | 7 => Presence::Paused,
-        _ => Presence::Absent,
-    }
-}
-
-/// What one look at a host shows: its domains, and its own figures where it has them.
-pub(super) struct RawObservation {
-    seen: Vec<(DomainIdent, Presence)>,
-    cpu: Option<(Instant, CpuFigures)>,
-    memory: Option<Figures>,
-}
-
 /// What a host's processors have done so far, in nanoseconds.
 enum CpuFigures {
-    /// All of it.
+    /// All that they have done.
     Host(Figures),
-    /// What its domains had, on so many processors.
+    /// What they have done for the domains, and how many processors there are.
     Domains { used: u64, cpus: u64 },
 }
 
 /// Looks at a host.
-pub(super) fn observe(connection: &Hypervisor) -> Result<RawObservation, LibvirtError> {
+pub(super) fn observe(connection: &Hypervisor) -> Result<HostObservation, LibvirtError> {
+    let presence = |figures: Figures| figures.get("state.state").map_or(Presence::Absent, data::presence);
     let seen = match connection.stats(STATE) {
-        Ok(all) => all.into_iter().map(|(ident, figures)| seen(ident, figures.get("state.state"))).collect(),
+        Ok(all) => all.into_iter().map(|(ident, figures)| (ident, presence(figures))).collect(),
         Err(error) if error.unsupported() => one_by_one(connection)?,
         Err(error) => return Err(error),
     };
     let cpu = connection.node_cpu().ok().map(CpuFigures::Host).or_else(|| domains_cpu(connection));
-    Ok(RawObservation { seen, cpu: cpu.map(|cpu| (Instant::now(), cpu)), memory: connection.node_memory().ok() })
+    Ok(HostObservation { seen, cpu: cpu.map(|cpu| (Instant::now(), cpu)), memory: connection.node_memory().ok() })
 }
 
 fn domains_cpu(connection: &Hypervisor) -> Option<CpuFigures> {
@@ -80,16 +65,12 @@ fn domains_cpu(connection: &Hypervisor) -> Option<CpuFigures> {
     Some(CpuFigures::Domains { used, cpus })
 }
 
-fn seen(ident: DomainIdent, state: Option<u64>) -> (DomainIdent, Presence) {
-    (ident, state.map_or(Presence::Absent, presence))
-}
-
-/// For hypervisors without bulk figures. A domain that disappears meanwhile is not there.
+/// The domains of a hypervisor that cannot tell of all at once. A domain that disappears meanwhile is absent.
 fn one_by_one(connection: &Hypervisor) -> Result<Vec<(DomainIdent, Presence)>, LibvirtError> {
     let mut all = Vec::new();
     for domain in connection.domains()? {
-        match domain.state() {
-            Ok((state, _)) => all.push(seen(domain.ident(), u64::try_from(state).ok())),
+        match domain.presence() {
+            Ok(presence) => all.push((domain.ident(), presence)),
             Err(error) if error.absent() => {}
             Err(error) => return Err(error),
         }
@@ -97,10 +78,10 @@ fn one_by_one(connection: &Hypervisor) -> Result<Vec<(DomainIdent, Presence)>, L
     Ok(all)
 }
 
-/// How busy a host is: of its processors' time since an earlier look, and of its memory, the part that is used.
+/// Measures how busy a host is: the used part of its processors' time since an earlier look, or of its memory, whichever is larger.
 ///
-/// The host's own figures are asked for, as they count everything that runs there. Where they cannot be had, CPU is what
-/// the domains had.
+/// It uses the host's own figures, because they count everything that runs there. If the host has none, it uses the CPU time of the
+/// domains.
 #[derive(Default)]
 pub(super) struct LoadMeter {
     before: Option<(Instant, CpuFigures)>,
@@ -108,14 +89,14 @@ pub(super) struct LoadMeter {
 }
 
 impl LoadMeter {
-    /// Adds the load to what a look has shown.
-    pub(super) fn complete(&mut self, glimpse: RawObservation) -> HostObservation {
-        let cpu = glimpse.cpu.and_then(|(at, cpu)| self.cpu(cpu, at));
-        let memory = glimpse.memory.as_ref().and_then(memory_used);
-        HostObservation { seen: glimpse.seen, load: cpu.into_iter().chain(memory).reduce(f64::max) }
+    /// The load at this look. Keeps the processors' figures for the next one.
+    pub(super) fn load(&mut self, observation: &mut HostObservation) -> Option<f64> {
+        let cpu = observation.cpu.take().and_then(|(at, cpu)| self.cpu(cpu, at));
+        let memory = observation.memory.as_ref().and_then(memory_used);
+        cpu.into_iter().chain(memory).reduce(f64::max)
     }
 
-    /// Looks may follow one another closely: what a moment shows is no load.
+    /// Two looks may follow each other closely. The time between them is too short for a load, so the last load stands.
     fn cpu(&mut self, cpu: CpuFigures, now: Instant) -> Option<f64> {
         let early = |(then, _): &(Instant, CpuFigures)| now.saturating_duration_since(*then) < FAIR_TIME;
         if !self.before.as_ref().is_some_and(early) {
@@ -126,7 +107,7 @@ impl LoadMeter {
     }
 }
 
-/// The part of the processors' time between two readings that was used; `None` if what was counted began anew.
+/// The used part of the processors' time between two readings; `None`: the counters began at 0 in between.
 fn busy(before: &CpuFigures, now: &CpuFigures, time: Duration) -> Option<f64> {
     let (busy, all) = match (before, now) {
         (CpuFigures::Host(before), CpuFigures::Host(now)) => {
@@ -147,14 +128,14 @@ fn busy(before: &CpuFigures, now: &CpuFigures, time: Duration) -> Option<f64> {
     (all > 0.0).then(|| (busy / all).min(1.0))
 }
 
-/// The part of a host's memory that cannot be had for a VM.
+/// The part of a host's memory that no further VM can have.
 fn memory_used(memory: &Figures) -> Option<f64> {
     let total = memory.get("total").filter(|total| *total > 0)?;
     let free = memory.get("free")? + memory.or_zero("buffers") + memory.or_zero("cached");
     Some(1.0 - free.min(total) as f64 / total as f64)
 }
 
-/// The hosts on which a VM runs, by index.
+/// The indexes of the hosts on which a VM runs.
 pub(super) type HostIndexes = Vec<usize>;
 
 /// How many looks a host has had, and whether it answers now.
@@ -164,7 +145,7 @@ pub(super) struct LookCount {
     pub answers: bool,
 }
 
-/// What all hosts together say of a VM; `None` if they say nothing yet. A host without an observation is `Unknown`.
+/// Where a VM runs according to all hosts; `None`: that is not known yet. A host without an observation is `Unknown`.
 pub(super) fn sighting(presences: &[Presence]) -> Option<HostIndexes> {
     let at =
         |is_wanted: Presence| -> HostIndexes { (0..presences.len()).filter(|n| presences[*n] == is_wanted).collect() };
@@ -172,12 +153,12 @@ pub(super) fn sighting(presences: &[Presence]) -> Option<HostIndexes> {
     if !running.is_empty() {
         return Some(running);
     }
-    // A paused VM may be the far end of a migration from a host that has not answered.
+    // A paused VM may be the destination of a migration from a host that has not answered.
     let complete = !presences.contains(&Presence::Unknown);
     (complete && paused.len() < 2).then_some(paused)
 }
 
-/// What was told of a VM, and what will be told if a second look agrees.
+/// Where a VM is believed to run: what was told, and what will be told if a second look agrees.
 #[derive(Debug, Default)]
 pub(super) struct PlacementBelief {
     told: Option<HostIndexes>,
@@ -185,7 +166,7 @@ pub(super) struct PlacementBelief {
 }
 
 impl PlacementBelief {
-    /// Takes a sighting and the looks that each host has had. Returns what is to be told.
+    /// Takes a sighting, and how many looks each host has had. Returns what to tell, if that is something new.
     pub(super) fn weigh(&mut self, sighting: Option<HostIndexes>, looks: &[LookCount]) -> Option<HostIndexes> {
         let Some(hosts) = sighting.filter(|hosts| self.told.as_ref() != Some(hosts)) else {
             self.doubt = None;
@@ -199,8 +180,8 @@ impl PlacementBelief {
         Some(hosts)
     }
 
-    /// Whether every host that answers has shown the same in a look that surely began later: one look may have been under way.
-    /// A host that does not answer has no say.
+    /// Whether every host that answers has shown the same in a look that surely began later. The first look after the doubt may
+    /// have begun before it, so the second counts. A host that does not answer does not count.
     fn agreed(&mut self, hosts: &HostIndexes, looks: &[LookCount]) -> bool {
         match &self.doubt {
             Some((seen, since)) if seen == hosts => {
@@ -218,7 +199,7 @@ impl PlacementBelief {
         self.doubt.is_some()
     }
 
-    /// Forgets what was told, after the driver itself has moved the VM.
+    /// Forgets what was told, because the driver itself has moved the VM.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
@@ -255,10 +236,10 @@ mod tests {
 
     #[test]
     fn a_domain_that_is_only_defined_is_absent() {
-        let all = (0..8).map(presence).collect::<Vec<_>>();
+        let all = (0..8).map(data::presence).collect::<Vec<_>>();
         use Presence::{Absent, Paused, Runs};
         assert_eq!(all, [Runs, Runs, Runs, Paused, Paused, Absent, Absent, Paused]);
-        let observation = HostObservation { seen: vec![(ident("x", "a"), Paused)], load: None };
+        let observation = HostObservation { seen: vec![(ident("x", "a"), Paused)], cpu: None, memory: None };
         assert_eq!(observation.presence(&guest("a", None, None)), Paused);
         assert_eq!(observation.presence(&guest("b", None, None)), Absent);
     }
@@ -338,6 +319,7 @@ mod tests {
         assert_eq!(belief.weigh(Some(vec![0]), &looks([5, 5])), None, "it was only a hand-over");
         assert_eq!(belief.weigh(Some(vec![]), &looks([6, 6])), None, "and the next doubt begins anew");
     }
+
     #[test]
     fn a_host_that_answers_no_more_has_no_say() {
         let with_a_third_down =

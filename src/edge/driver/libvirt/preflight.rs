@@ -1,20 +1,20 @@
-//! Checks by fresh reads whether a migration can start, and says what it will be like.
+//! Asks both hosts whether a migration can start, and foretells how long it will take.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use roxmltree::Document;
 
-use super::connection::{DIRTY_RATE, Hypervisor, Session};
+use super::connection::{DIRTY_RATE, Hypervisor};
 use super::data::{DomainIdent, LibvirtError, child};
-use super::job::{DEADLINE, JobContext, JobResult, LearnedRates};
-use super::{observation, words};
+use super::job::{DEADLINE, JobContext, LearnedRates};
+use super::words;
 use crate::core::engine::Presence;
 use crate::core::format::bytes;
 use crate::core::insight::precopy::in_words;
-use crate::edge::driver::{DriverEvent, Guest};
+use crate::edge::driver::{DriverEvent, Guest, Move};
 
-/// libvirt measures for a second how much a VM writes. That is waited for so long.
+/// How long to wait for the rate at which a VM writes. libvirt measures it for a second.
 const DIRTY_PATIENCE: Duration = Duration::from_millis(1_500);
 const DIRTY_PACE: Duration = Duration::from_millis(100);
 /// `dirtyrate.calc_status` once there is a rate.
@@ -24,52 +24,37 @@ const MEASURED: u64 = 2;
 struct SourceCheck {
     ident: DomainIdent,
     presence: Presence,
-    /// The VM has a job already.
+    /// The VM already has a job.
     busy: bool,
     /// Bytes.
     memory: u64,
     cpu: GuestCpu,
-    /// libvirt measures how much the VM writes.
+    /// libvirt is measuring how much the VM writes.
     measuring: bool,
 }
 
-/// What the guest needs of a destination's CPU.
+/// What the guest needs of the destination's CPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum GuestCpu {
     /// What this XML lists.
     Guest(String),
-    /// All that the source's CPU has: the guest sees it whole.
+    /// Everything that the source's CPU has, because the guest sees all of it.
     Host,
-    /// Nothing: it is emulated, or of a model that every host has.
+    /// Nothing: its CPU is emulated, or a model that every host has.
     Any,
 }
 
-/// What the destination knows of it.
-struct DestinationCheck {
-    /// How a domain of the same uuid stands there.
-    same: Presence,
-    /// The uuid of another domain of the same name.
-    namesake: Option<String>,
-    /// Bytes of memory for a VM, if the host tells.
-    room: Option<u64>,
-    /// Whether the CPU fits. False only if the host said so.
-    cpu: bool,
-}
-
 /// Answers [`DriverEvent::Preflight`] within the deadline.
-pub(super) fn check(task: &JobContext) -> JobResult {
+pub(super) fn check(task: &JobContext) -> (DriverEvent, LearnedRates) {
     let deadline = Instant::now() + DEADLINE;
     let (refusal, forecast) = match examine(task, deadline) {
         Ok(forecast) => (None, forecast),
         Err(refusal) => (Some(words::line(&refusal)), None),
     };
-    JobResult {
-        facts: vec![DriverEvent::Preflight { id: task.migration.id, refusal, forecast }],
-        learned: task.learned,
-    }
+    (DriverEvent::Preflight { id: task.migration.id, refusal, forecast }, task.learned)
 }
 
-/// The forecast if it can be told, or the refusal.
+/// The forecast, if there is one; or why the migration cannot start.
 fn examine(task: &JobContext, deadline: Instant) -> Result<Option<String>, String> {
     let (from, to) = (task.source.connection()?, task.destination.connection()?);
     if from.identity.is_some() && from.identity == to.identity {
@@ -78,12 +63,12 @@ fn examine(task: &JobContext, deadline: Instant) -> Result<Option<String>, Strin
     let leaving = leaving(task, deadline)?;
     may_leave(task, &leaving)?;
     let started = Instant::now();
-    let arriving = arriving(task, &leaving, from.cpu.clone(), deadline)?;
-    may_arrive(task, &leaving, &arriving)?;
-    let measured = if leaving.measuring { dirty(task, (started + DIRTY_PATIENCE).min(deadline)) } else { None };
+    let (memory, measuring) = (leaving.memory, leaving.measuring);
+    may_arrive(task, leaving, from.cpu.clone(), deadline)?;
+    let measured = if measuring { dirty(task, (started + DIRTY_PATIENCE).min(deadline)) } else { None };
     let rate = task.settings.bandwidth.map(|mib| mib << 20).or(task.learned.rate);
     let learned = LearnedRates { rate, dirty: measured.or(task.learned.dirty) };
-    Ok(phrase(leaving.memory, learned))
+    Ok(phrase(memory, learned))
 }
 
 fn leaving(task: &JobContext, deadline: Instant) -> Result<SourceCheck, String> {
@@ -97,7 +82,7 @@ fn look(connection: &Hypervisor, guest: &Guest) -> Result<Option<SourceCheck>, L
     let Some(domain) = connection.find(guest)? else {
         return Ok(None);
     };
-    let presence = presence(domain.state()?.0);
+    let presence = domain.presence()?;
     let busy = domain.job(false).is_ok_and(|(kind, _)| kind != 0);
     let calm = presence == Presence::Runs && !busy;
     Ok(Some(SourceCheck {
@@ -110,10 +95,6 @@ fn look(connection: &Hypervisor, guest: &Guest) -> Result<Option<SourceCheck>, L
     }))
 }
 
-fn presence(state: i32) -> Presence {
-    u64::try_from(state).map_or(Presence::Absent, observation::presence)
-}
-
 fn may_leave(task: &JobContext, leaving: &SourceCheck) -> Result<(), String> {
     let (vm, from) = (&task.migration.vm, &task.migration.from);
     match leaving.presence {
@@ -124,63 +105,50 @@ fn may_leave(task: &JobContext, leaving: &SourceCheck) -> Result<(), String> {
     }
 }
 
-fn arriving(
+fn may_arrive(
     task: &JobContext,
-    leaving: &SourceCheck,
+    leaving: SourceCheck,
     source_cpu: Option<String>,
     deadline: Instant,
-) -> Result<DestinationCheck, String> {
-    let (ident, cpu) = (leaving.ident.clone(), leaving.cpu.clone());
-    let ask = |session: &Session| {
-        session.ask(move |connection| look_at_destination(connection, &ident, &cpu, source_cpu.as_deref()))
-    };
-    let answer = ask(&task.destination)?.until(deadline)?;
-    answer.map_err(|error| format!("{}: {error}", task.migration.to))
+) -> Result<(), String> {
+    let migration = task.migration.clone();
+    let asked =
+        task.destination.ask(move |connection| refusal(connection, &migration, &leaving, source_cpu.as_deref()))?;
+    let refusal = asked.until(deadline)?.map_err(|error| format!("{}: {error}", task.migration.to))?;
+    refusal.map_or(Ok(()), Err)
 }
 
-fn look_at_destination(
+/// Why the destination cannot take the VM; `None`: it can.
+fn refusal(
     connection: &Hypervisor,
-    ident: &DomainIdent,
-    cpu: &GuestCpu,
-    source: Option<&str>,
-) -> Result<DestinationCheck, LibvirtError> {
-    let same = match connection.domain(Some(&ident.uuid), "")? {
-        Some(domain) => presence(domain.state()?.0),
-        None => Presence::Absent,
-    };
-    let namesake = connection.domain(None, &ident.name)?.map(|domain| domain.ident().uuid);
-    let cpu = match (cpu, source) {
+    Move { vm, to, .. }: &Move,
+    leaving: &SourceCheck,
+    source_cpu: Option<&str>,
+) -> Result<Option<String>, LibvirtError> {
+    let DomainIdent { uuid, name } = &leaving.ident;
+    match connection.domain(Some(uuid), "")?.map_or(Ok(Presence::Absent), |domain| domain.presence())? {
+        Presence::Runs => return Ok(Some(format!("{vm} runs on {to} already"))),
+        Presence::Paused => return Ok(Some(format!("{vm} is on {to} already, and stands still"))),
+        Presence::Absent | Presence::Unknown => {}
+    }
+    let namesake = connection.domain(None, name)?.map(|domain| domain.ident().uuid);
+    if let Some(uuid) = namesake.filter(|other| other != uuid) {
+        return Ok(Some(format!("{to} has another {name} (uuid {uuid})")));
+    }
+    if let Some(room) = connection.free_memory().filter(|room| *room < leaving.memory) {
+        let (room, memory) = (bytes(room), bytes(leaving.memory));
+        return Ok(Some(format!("{to} has {room} of memory free, {vm} needs {memory}")));
+    }
+    let cpu_fits = match (&leaving.cpu, source_cpu) {
         (GuestCpu::Guest(xml), _) => connection.runs_guest_cpu(xml),
         (GuestCpu::Host, Some(xml)) => connection.has_host_cpu(xml),
         (GuestCpu::Host, None) | (GuestCpu::Any, _) => Ok(true),
     };
-    Ok(DestinationCheck {
-        same,
-        namesake: namesake.filter(|uuid| *uuid != ident.uuid),
-        room: connection.free_memory(),
-        // If the comparison fails, libvirt compares again when the migration begins.
-        cpu: cpu.unwrap_or(true),
-    })
+    // If the comparison fails, libvirt compares again when the migration begins.
+    Ok((!cpu_fits.unwrap_or(true)).then(|| format!("the CPU of {to} lacks what {vm} was started with")))
 }
 
-fn may_arrive(task: &JobContext, leaving: &SourceCheck, arriving: &DestinationCheck) -> Result<(), String> {
-    let (vm, to) = (&task.migration.vm, &task.migration.to);
-    match arriving.same {
-        Presence::Runs => return Err(format!("{vm} runs on {to} already")),
-        Presence::Paused => return Err(format!("{vm} is on {to} already, and stands still")),
-        Presence::Absent | Presence::Unknown => {}
-    }
-    if let Some(uuid) = &arriving.namesake {
-        return Err(format!("{to} has another {} (uuid {uuid})", leaving.ident.name));
-    }
-    if let Some(room) = arriving.room.filter(|room| *room < leaving.memory) {
-        let (room, memory) = (bytes(room), bytes(leaving.memory));
-        return Err(format!("{to} has {room} of memory free, {vm} needs {memory}"));
-    }
-    if arriving.cpu { Ok(()) } else { Err(format!("the CPU of {to} lacks what {vm} was started with")) }
-}
-
-/// What the guest needs of a CPU, from its XML. An emulated CPU runs anywhere.
+/// What the guest needs of a CPU, from its XML. An emulated CPU needs nothing.
 fn guest_cpu(xml: &str) -> GuestCpu {
     let Ok(document) = Document::parse(xml) else { return GuestCpu::Any };
     let domain = document.root_element();
@@ -194,7 +162,7 @@ fn guest_cpu(xml: &str) -> GuestCpu {
     }
 }
 
-/// Bytes a second that the VM writes, once that is measured.
+/// The bytes a second that the VM writes, when libvirt has measured them.
 fn dirty(task: &JobContext, until: Instant) -> Option<u64> {
     while Instant::now() < until {
         let guest = task.guest.clone();
@@ -211,7 +179,7 @@ fn dirty(task: &JobContext, until: Instant) -> Option<u64> {
     None
 }
 
-/// `about 4.2 s in 6 rounds`, for so many bytes of memory; `None` where nothing is known of the network yet.
+/// `about 4.2 s in 6 rounds`, for this many bytes of memory; `None`: the speed of the network is not known yet.
 pub(super) fn phrase(memory: u64, learned: LearnedRates) -> Option<String> {
     let rate = learned.rate.filter(|rate| *rate > 0)?;
     let mb = |bytes: u64| bytes as f64 / 1e6;

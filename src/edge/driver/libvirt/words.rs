@@ -1,10 +1,10 @@
-//! What is said of libvirt's errors: what happened, to what, and what to do about it.
+//! Says in words what a libvirt error means: what has happened, to what, and what to do about it.
 
 use super::data::{ErrorCode, LibvirtError};
 use super::login;
 use crate::core::format::one_line;
 
-/// Why a host cannot be reached, with the remedy where there is one.
+/// Why a host cannot be reached, and what to do about it, if that is known.
 pub(super) fn down(host: &str, uri: &str, error: &LibvirtError) -> String {
     let said = error.message.as_str();
     let login = login(uri);
@@ -38,7 +38,7 @@ pub(super) fn down(host: &str, uri: &str, error: &LibvirtError) -> String {
     }
 }
 
-/// Why a migration failed: libvirt's own words, with what they leave out.
+/// Why a migration failed: libvirt's own words, and what they leave out.
 pub(super) fn failed(from: &str, to: &str, error: &LibvirtError) -> String {
     let has = |phrase: &str| error.message.contains(phrase);
     if error.code == ErrorCode::MIGRATE_UNSAFE {
@@ -54,7 +54,7 @@ pub(super) fn failed(from: &str, to: &str, error: &LibvirtError) -> String {
     }
 }
 
-/// A foreign text in one line of at most 300 characters.
+/// Another program's text in one line of up to 300 characters.
 pub(super) fn line(text: &str) -> String {
     one_line(text, 300)
 }
