@@ -23,7 +23,7 @@ mod ui_command;
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
 pub use log::{Log, action_words, by_word, what_if_word};
 pub use moving::{Leaving, MigrationView, Outlook};
-pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk, PastMove, Stretch};
+pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk};
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use snapshot::{
     Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Point,
@@ -32,3 +32,4 @@ pub use snapshot::{
 pub use ui_command::{CommandId, Subscription, UiCommand};
 
 pub use crate::core::engine::{Command, Drain, DrainPlan, PlannedMove, StuckVm, Taker, Target, UnderWay};
+pub use crate::core::insight::{PastMove, Stretch};

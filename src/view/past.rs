@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LogLine, Mark};
 use crate::core::cluster::{Direction, Name, Span, Timestamp};
-use crate::core::engine::{By, Phase};
-use crate::core::insight::Band;
+use crate::core::insight::{Band, PastMove, Stretch};
 
 /// A stretch of the selected VM's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,38 +63,6 @@ pub struct BoundsFrom {
     pub low: Option<f64>,
     /// Which way was bad.
     pub direction: Direction,
-}
-
-/// From an instant to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stretch {
-    /// From here.
-    pub from: Timestamp,
-    /// To there.
-    pub to: Timestamp,
-    /// What of it: a gap's reason.
-    pub text: Arc<str>,
-}
-
-/// A migration that is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PastMove {
-    /// When it ended.
-    pub at: Timestamp,
-    /// The request's number.
-    pub id: u64,
-    /// From this host.
-    pub from: Name,
-    /// To that host.
-    pub to: Name,
-    /// Who wanted it, if that is known.
-    pub by: Option<By>,
-    /// How it ended.
-    pub phase: Phase,
-    /// From running to its end, if the begin is known.
-    pub took: Option<Span>,
-    /// In the driver's words.
-    pub detail: Arc<str>,
 }
 
 /// What was done over a span, of one VM or of the cluster.

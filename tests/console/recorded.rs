@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whimbrel::core::cluster::{Direction, Span, Timestamp};
+use whimbrel::core::cluster::{Direction, RequestId, Span, Timestamp};
 use whimbrel::core::engine::{By, Phase};
 use whimbrel::core::insight::{
     Activity, Band, EditedSetting, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Occupancy,
@@ -75,7 +75,7 @@ pub fn past(vm: &str, ask: PastAsk) -> Arc<Past> {
         |mins, level, text: &str| Arc::new(LogLine { at: ago(mins), vm: Some(vm.into()), level, text: text.into() });
     let moved = |mins, id, from: &str, to: &str, by, phase, took, detail: &str| PastMove {
         at: ago(mins),
-        id,
+        id: RequestId(id),
         from: from.into(),
         to: to.into(),
         by,

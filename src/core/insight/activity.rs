@@ -80,8 +80,8 @@ pub fn activity(told: &[Record], placed: &[PlacedFrom], from: Timestamp, to: Tim
         told.iter().filter(|one| one.at < to && (vm.is_none() || one.vm.as_deref() == vm)).collect();
     let inside = || told.iter().copied().filter(|one| one.at >= from);
     let confirmed = past_moves(told.iter().copied()).into_iter();
-    let confirmed = confirmed.filter(|moved| moved.phase == Phase::Confirmed && moved.ended >= from);
-    let times = MigrationTimes::of(confirmed.filter_map(|moved| moved.took()).collect());
+    let confirmed = confirmed.filter(|moved| moved.phase == Phase::Confirmed && moved.at >= from);
+    let times = MigrationTimes::of(confirmed.filter_map(|moved| moved.took).collect());
     let (hosts, stays) = stays(&told, placed, from, to, vm);
     let (hours, edits) = (hours(inside(), from, to), edits(inside()));
     Activity { from, to, vm: vm.map(Name::from), hours, edits, hosts, times, stays }
@@ -126,32 +126,23 @@ fn edits<'a>(told: impl Iterator<Item = &'a Record>) -> Vec<EditedSetting> {
 
 /// A migration that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedMove {
-    /// This VM.
-    pub vm: Name,
-    /// The request's number.
+pub struct PastMove {
+    /// When its outcome was known.
+    pub at: Timestamp,
+    /// The number of its request.
     pub id: RequestId,
-    /// From this host.
+    /// The host it left.
     pub from: Name,
-    /// To that host.
+    /// The host it went to.
     pub to: Name,
     /// Who wanted it; `None` if its request is older than what is known.
     pub by: Option<By>,
     /// How it ended: never running, never unknown.
     pub phase: Phase,
-    /// When it first ran; `None` if that is older than what is known.
-    pub began: Option<Timestamp>,
-    /// When its outcome was known.
-    pub ended: Timestamp,
+    /// From running to its end; `None` if its begin is older than what is known.
+    pub took: Option<Span>,
     /// In the driver's words.
     pub detail: Arc<str>,
-}
-
-impl RecordedMove {
-    /// From running to its end, if its begin is known.
-    pub fn took(&self) -> Option<Span> {
-        self.began.map(|began| self.ended.since(began))
-    }
 }
 
 /// How long migrations took, from running to confirmed.
@@ -186,32 +177,26 @@ impl MigrationTimes {
     }
 }
 
-/// What is known of a migration that has not ended.
-#[derive(Default)]
-struct OpenMigration {
-    by: Option<By>,
-    began: Option<Timestamp>,
-}
-
 /// Migrations that ended, newest first. `told` is in the order of time.
-pub fn past_moves<'a>(told: impl IntoIterator<Item = &'a Record>) -> Vec<RecordedMove> {
-    // A new request with the same id is another migration: after a restart ids may begin at 1 again.
-    let mut known: HashMap<(&str, RequestId), OpenMigration> = HashMap::new();
+pub fn past_moves<'a>(told: impl IntoIterator<Item = &'a Record>) -> Vec<PastMove> {
+    // Who wanted a migration that has not ended, and when it began. A new request with the same id is another migration,
+    // because ids may begin at 1 again after a restart.
+    let mut known: HashMap<(&str, RequestId), (Option<By>, Option<Timestamp>)> = HashMap::new();
     let mut ended = Vec::new();
     for one in told {
         let Some(vm) = &one.vm else { continue };
         match &one.what {
             Happened::Request { id, by, .. } => {
-                known.insert((vm, *id), OpenMigration { by: Some(*by), began: None });
+                known.insert((vm, *id), (Some(*by), None));
             }
             Happened::Migration { id, phase: Phase::Running | Phase::Unknown, .. } => {
-                known.entry((vm, *id)).or_default().began.get_or_insert(one.at);
+                known.entry((vm, *id)).or_default().1.get_or_insert(one.at);
             }
             Happened::Migration { id, phase, from, to, detail, .. } => {
-                let OpenMigration { by, began } = known.remove(&(vm.as_str(), *id)).unwrap_or_default();
+                let (by, began) = known.remove(&(vm.as_str(), *id)).unwrap_or_default();
                 let (from, to, detail) = (from.clone(), to.clone(), Arc::from(detail.as_str()));
-                let (vm, id, phase) = (vm.clone(), *id, *phase);
-                ended.push(RecordedMove { vm, id, from, to, by, phase, began, ended: one.at, detail });
+                let took = began.map(|began| one.at.since(began));
+                ended.push(PastMove { at: one.at, id: *id, from, to, by, phase: *phase, took, detail });
             }
             _ => {}
         }
@@ -427,20 +412,20 @@ mod move_tests {
             migration(201, 3, Phase::Running, ""),
         ];
         let moves = past_moves(&story);
-        let said: Vec<_> = moves.iter().map(|m| (m.id.0, m.by, m.phase, m.took(), &*m.detail)).collect();
+        let said: Vec<_> = moves.iter().map(|m| (m.id.0, m.by, m.phase, m.took, &*m.detail)).collect();
         let (first, second) = (Span::from_secs(30), Span::from_secs(2));
         let expected = [
             (2, Some(By::Operator), Phase::Failed, Some(second), "no memory"),
             (1, Some(By::Policy), Phase::Confirmed, Some(first), "downtime 60 ms"),
         ];
         assert_eq!(said, expected, "newest first; the third is under way");
-        assert_eq!((&*moves[1].from, &*moves[1].to, moves[1].ended), ("mln1", "mln2", at(31)));
+        assert_eq!((&*moves[1].from, &*moves[1].to, moves[1].at), ("mln1", "mln2", at(31)));
     }
 
     #[test]
     fn an_outcome_without_a_begin_is_told_without_it() {
         let moves = past_moves(&[migration(5, 9, Phase::Lost, "")]);
-        assert_eq!((moves[0].by, moves[0].took()), (None, None));
+        assert_eq!((moves[0].by, moves[0].took), (None, None));
     }
 
     #[test]
@@ -451,7 +436,7 @@ mod move_tests {
             migration(501, 1, Phase::Running, ""),
             migration(511, 1, Phase::Confirmed, ""),
         ];
-        assert_eq!(past_moves(&story)[0].took(), Some(Span::from_secs(10)));
+        assert_eq!(past_moves(&story)[0].took, Some(Span::from_secs(10)));
     }
 
     #[test]

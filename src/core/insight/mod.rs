@@ -11,10 +11,10 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-pub use activity::{Activity, EditedSetting, Hour, MigrationTimes, RecordedMove, activity, past_moves, whole_hour};
+pub use activity::{Activity, EditedSetting, Hour, MigrationTimes, PastMove, activity, past_moves, whole_hour};
 pub use compare::{ComparedSide, Comparison, DIFFERENCES, Difference, NoWhatIf, Prices, compare};
 pub use entry::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom};
-pub use occupancy::{HostOccupancy, HoursAndCost, MissedReadings, Occupancy, ScheduledRest, gaps, rests};
+pub use occupancy::{HostOccupancy, HoursAndCost, Occupancy, Stretch, gaps, rests};
 pub use recording::Recording;
 pub use replay::{Outcome, ReplayedMove, Variant};
 pub use series::{Band, Series, thin, thin_joined, thin_rolled};

@@ -1,7 +1,6 @@
 //! Where VMs were, how long, and what that cost (thesis 3.1–3.4); when they rested, and when readings were missed.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -80,7 +79,7 @@ impl HoursAndCost {
     }
 }
 
-/// A stretch of time; its end is not included.
+/// A range of time; its end is not included.
 #[derive(Clone, Copy)]
 struct TimeRange {
     from: Timestamp,
@@ -112,7 +111,7 @@ pub(super) fn stays(
     }
     let whole = TimeRange { from, to };
     let begins = by_vm.values().flatten().map(|one| one.at).min().unwrap_or(from);
-    let mut on_host = HostHours { whole, begins, spans: BTreeMap::new() };
+    let mut on_host = HostHours { whole, begins, spans: HashMap::new() };
     let mut stays = Occupancy::default();
     // In the order of names, so that the same placements give the same sum to the last digit.
     let mut by_vm: Vec<_> = by_vm.into_iter().collect();
@@ -120,72 +119,55 @@ pub(super) fn stays(
     for (vm, placed) in by_vm {
         let until = placed.iter().skip(1).map(|next| next.at).chain([to]);
         for (here, until) in placed.iter().zip(until) {
-            let stretch = TimeRange { from: here.at, to: until }.and(whole);
-            on_host.add(&here.host, stretch);
-            stays.add(here, stretch, rests.get(vm).map_or(&[], Vec::as_slice));
+            let range = TimeRange { from: here.at, to: until }.and(whole);
+            on_host.add(&here.host, range);
+            stays.add(here, range, rests.get(vm).map_or(&[], Vec::as_slice));
         }
     }
     (on_host.means(), stays)
 }
 
 impl Occupancy {
-    fn add(&mut self, here: &PlacedFrom, stretch: TimeRange, rests: &[ScheduledRest]) {
+    fn add(&mut self, here: &PlacedFrom, range: TimeRange, rests: &[TimeRange]) {
         match here.place {
-            Place::Ring => self.ring.add(stretch.length(), here.price),
-            Place::Away => self.away.add(stretch.length(), here.price),
+            Place::Ring => self.ring.add(range.length(), here.price),
+            Place::Away => self.away.add(range.length(), here.price),
             Place::Base => {
-                let in_it = |rest: &ScheduledRest| TimeRange { from: rest.from, to: rest.to }.and(stretch).length();
-                let rested = rests.iter().map(in_it).fold(Span::ZERO, |sum, span| sum + span);
+                let rested = rests.iter().map(|rest| rest.and(range).length()).fold(Span::ZERO, |sum, span| sum + span);
                 self.rest.add(rested, here.price);
-                self.base.add(Span::from_millis(stretch.length().millis() - rested.millis()), here.price);
+                self.base.add(Span::from_millis(range.length().millis() - rested.millis()), here.price);
             }
         }
     }
 }
 
 /// Time on each host by hour, of all VMs together.
-struct HostHours<'a> {
+struct HostHours {
     whole: TimeRange,
     /// Before this nothing is known.
     begins: Timestamp,
-    spans: BTreeMap<HostName<'a>, (Name, Vec<Span>)>,
+    spans: HashMap<Name, Vec<Span>>,
 }
 
-/// A host's name, in the order of names as people count.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct HostName<'a>(&'a str);
-
-impl Ord for HostName<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        natural(self.0, other.0)
-    }
-}
-
-impl PartialOrd for HostName<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<'a> HostHours<'a> {
-    fn add(&mut self, host: &'a Name, stretch: TimeRange) {
-        if stretch.length() == Span::ZERO {
+impl HostHours {
+    fn add(&mut self, host: &Name, range: TimeRange) {
+        if range.length() == Span::ZERO {
             return;
         }
         let hours = count(self.whole.from, self.whole.to);
-        let (_, spans) = self.spans.entry(HostName(host)).or_insert_with(|| (host.clone(), vec![Span::ZERO; hours]));
-        let first = stretch.from.since(self.whole.from).millis() / HOUR.millis();
+        let spans = self.spans.entry(host.clone()).or_insert_with(|| vec![Span::ZERO; hours]);
+        let first = range.from.since(self.whole.from).millis() / HOUR.millis();
         let mut begin = self.whole.from + HOUR.scaled(first, 1);
         for hour in spans.iter_mut().skip(usize::try_from(first).unwrap_or_default()) {
-            if begin >= stretch.to {
+            if begin >= range.to {
                 break;
             }
-            *hour = *hour + TimeRange { from: begin, to: begin + HOUR }.and(stretch).length();
+            *hour = *hour + TimeRange { from: begin, to: begin + HOUR }.and(range).length();
             begin += HOUR;
         }
     }
 
-    /// The mean over the part of each hour that has passed and is known.
+    /// The mean over the part of each hour that has passed and is known, hosts in the order of names as people count.
     fn means(self) -> Vec<HostOccupancy> {
         let whole = TimeRange { from: self.whole.from.max(self.begins), to: self.whole.to };
         let first = self.whole.from;
@@ -198,33 +180,26 @@ impl<'a> HostHours<'a> {
             host,
             vms: spans.into_iter().enumerate().map(mean).collect(),
         };
-        self.spans.into_values().map(mean_of).collect()
+        let mut hosts: Vec<HostOccupancy> = self.spans.into_iter().map(mean_of).collect();
+        hosts.sort_unstable_by(|a, b| natural(&a.host, &b.host));
+        hosts
     }
 }
 
-/// Readings that were missed one after the other for the same reason.
+/// From an instant to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissedReadings {
-    /// The first of them.
+pub struct Stretch {
+    /// The begin.
     pub from: Timestamp,
-    /// The last of them: the same instant if there was only one.
+    /// The end.
     pub to: Timestamp,
-    /// Why.
-    pub reason: Arc<str>,
-}
-
-/// A scheduled rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScheduledRest {
-    /// From here.
-    pub from: Timestamp,
-    /// To there.
-    pub to: Timestamp,
+    /// What of it: the reason of a gap.
+    pub text: Arc<str>,
 }
 
 /// The stretches of gaps among readings, oldest first. The baseline after a move is not a gap: it was not missed.
-pub fn gaps(entries: &[Entry]) -> Vec<MissedReadings> {
-    let mut found: Vec<MissedReadings> = Vec::new();
+pub fn gaps(entries: &[Entry]) -> Vec<Stretch> {
+    let mut found: Vec<Stretch> = Vec::new();
     let mut in_a_row = false;
     for entry in entries {
         let reason = match &entry.seen {
@@ -235,8 +210,8 @@ pub fn gaps(entries: &[Entry]) -> Vec<MissedReadings> {
             }
         };
         match found.last_mut() {
-            Some(last) if in_a_row && last.reason == *reason => last.to = entry.at,
-            _ => found.push(MissedReadings { from: entry.at, to: entry.at, reason: reason.clone() }),
+            Some(last) if in_a_row && last.text == *reason => last.to = entry.at,
+            _ => found.push(Stretch { from: entry.at, to: entry.at, text: reason.clone() }),
         }
         in_a_row = true;
     }
@@ -245,28 +220,26 @@ pub fn gaps(entries: &[Entry]) -> Vec<MissedReadings> {
 
 /// When one VM was resting, oldest first, up to an instant. `told` is in the order of time. A rest is known from the moment at
 /// which the VM's state became resting, so `told` must reach back to that.
-pub fn rests(told: &[Record], vm: &str, until: Timestamp) -> Vec<ScheduledRest> {
+pub fn rests(told: &[Record], vm: &str, until: Timestamp) -> Vec<Stretch> {
     let of_vm = told.iter().filter(|one| one.vm.as_deref() == Some(vm));
-    resting(of_vm, until).remove(vm).unwrap_or_default()
+    let ranges = resting(of_vm, until).remove(vm).unwrap_or_default();
+    ranges.into_iter().map(|TimeRange { from, to }| Stretch { from, to, text: "resting".into() }).collect()
 }
 
 /// When each VM was resting.
-pub(super) fn resting<'a>(
-    told: impl Iterator<Item = &'a Record>,
-    until: Timestamp,
-) -> HashMap<&'a str, Vec<ScheduledRest>> {
-    let mut found: HashMap<&str, Vec<ScheduledRest>> = HashMap::new();
+fn resting<'a>(told: impl Iterator<Item = &'a Record>, until: Timestamp) -> HashMap<&'a str, Vec<TimeRange>> {
+    let mut found: HashMap<&str, Vec<TimeRange>> = HashMap::new();
     let mut since: HashMap<&str, Timestamp> = HashMap::new();
     for one in told.filter(|one| one.at < until) {
         let (Some(vm), Happened::State { state, .. }) = (&one.vm, &one.what) else { continue };
         if *state == VmState::Resting {
             since.entry(vm).or_insert(one.at);
         } else if let Some(from) = since.remove(&**vm) {
-            found.entry(vm).or_default().push(ScheduledRest { from, to: one.at });
+            found.entry(vm).or_default().push(TimeRange { from, to: one.at });
         }
     }
     for (vm, from) in since {
-        found.entry(vm).or_default().push(ScheduledRest { from, to: until });
+        found.entry(vm).or_default().push(TimeRange { from, to: until });
     }
     found
 }
@@ -436,7 +409,7 @@ mod stretch_tests {
         };
         let entries: Vec<Entry> = texts.iter().enumerate().map(entry).collect();
         let found = gaps(&entries);
-        let found: Vec<_> = found.iter().map(|m| (m.from, m.to, &*m.reason)).collect();
+        let found: Vec<_> = found.iter().map(|m| (m.from, m.to, &*m.text)).collect();
         assert_eq!(found, [(at(1), at(2), "refused"), (at(3), at(3), "no answer"), (at(5), at(6), "no answer")]);
     }
 
@@ -454,9 +427,9 @@ mod stretch_tests {
             told(30, "nii5", VmState::Held),
             told(40, "nii5", VmState::Resting),
         ];
-        let expected = [ScheduledRest { from: at(10), to: at(30) }, ScheduledRest { from: at(40), to: at(50) }];
-        assert_eq!(rests(&story, "nii5", at(50)), expected);
-        assert_eq!(rests(&story, "nii5", at(40)), expected[..1], "not yet");
-        assert_eq!(rests(&story, "nii1", at(50)), []);
+        let found = |vm, until| rests(&story, vm, until).into_iter().map(|s| (s.from, s.to)).collect::<Vec<_>>();
+        assert_eq!(found("nii5", at(50)), [(at(10), at(30)), (at(40), at(50))]);
+        assert_eq!(found("nii5", at(40)), [(at(10), at(30))], "not yet");
+        assert_eq!(found("nii1", at(50)), []);
     }
 }

@@ -19,38 +19,12 @@ pub struct Recording {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RecordedPoint {
     pub(super) at: Timestamp,
-    pub(super) read: RecordedRead,
+    /// A sample, one beyond without a number, or a gap.
+    pub(super) what: What,
     /// It is the baseline at the end of a settle, which does not count.
     pub(super) baseline: bool,
-    /// Observations missing between the reading before and this one.
+    /// Observations that are missing between the reading before and this one.
     pub(super) missing: u32,
-}
-
-/// What a replay takes of an observation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum RecordedRead {
-    Sample(f64),
-    Beyond,
-    Gap,
-}
-
-impl RecordedRead {
-    const fn of(what: What) -> Option<Self> {
-        match what {
-            What::Sample(value) => Some(Self::Sample(value)),
-            What::Beyond => Some(Self::Beyond),
-            What::Gap => Some(Self::Gap),
-            What::Queue(_) | What::Clock => None,
-        }
-    }
-
-    pub(super) const fn what(self) -> What {
-        match self {
-            Self::Sample(value) => What::Sample(value),
-            Self::Beyond => What::Beyond,
-            Self::Gap => What::Gap,
-        }
-    }
 }
 
 impl Entry {
@@ -73,20 +47,21 @@ impl Recording {
     /// What the history kept, oldest first. As [`of`](Self::of), but the baseline at the end of a settle does not count, so that
     /// settings over their own past decide as they did. `None` without a sample.
     pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
-        let read = |entry: &Entry| Some((entry.at, RecordedRead::of(entry.what())?, entry.state == VmState::Settling));
-        Self::from_reads(entries.into_iter().filter_map(read))
+        let read = |entry: &Entry| (entry.at, entry.what(), entry.state == VmState::Settling);
+        Self::from_reads(entries.into_iter().map(read))
     }
 
     /// Observations in the order of time; of several at one instant the last one counts. A hole between two readings, where nothing
     /// ran, stands for as many gaps as median intervals fit into it. Queues and the clock are no readings. `None` without a sample.
     pub fn of(readings: impl IntoIterator<Item = (Timestamp, What)>) -> Option<Self> {
-        Self::from_reads(readings.into_iter().filter_map(|(at, what)| Some((at, RecordedRead::of(what)?, false))))
+        let is_reading = |(_, what): &(Timestamp, What)| !matches!(what, What::Queue(_) | What::Clock);
+        Self::from_reads(readings.into_iter().filter(is_reading).map(|(at, what)| (at, what, false)))
     }
 
-    fn from_reads(reads: impl Iterator<Item = (Timestamp, RecordedRead, bool)>) -> Option<Self> {
+    fn from_reads(reads: impl Iterator<Item = (Timestamp, What, bool)>) -> Option<Self> {
         let mut points: Vec<RecordedPoint> = Vec::with_capacity(reads.size_hint().1.unwrap_or_default());
-        for (at, read, baseline) in reads {
-            let point = RecordedPoint { at, read, baseline, missing: 0 };
+        for (at, what, baseline) in reads {
+            let point = RecordedPoint { at, what, baseline, missing: 0 };
             match points.last_mut() {
                 // After a settle of length zero the sample that decided counts.
                 Some(last) if last.at == at && baseline => {}
@@ -100,7 +75,7 @@ impl Recording {
             point.missing = missing_in(point.at.since(before), median);
             before = point.at;
         }
-        let recorded = points.iter().filter(|point| point.read == RecordedRead::Gap).count();
+        let recorded = points.iter().filter(|point| point.what == What::Gap).count();
         let gaps = points.iter().map(|point| u64::from(point.missing)).sum::<u64>() + recorded as u64;
         let samples = points.len() - recorded;
         (samples > 0).then_some(Self { points, median, samples, gaps })
@@ -129,10 +104,10 @@ impl Recording {
         let longest = self.median.millis() * 3;
         let mut sum = 0;
         for (place, point) in self.points.iter().enumerate() {
-            let counts = match point.read {
-                RecordedRead::Sample(value) => is_beyond(value),
-                RecordedRead::Beyond => true,
-                RecordedRead::Gap => false,
+            let counts = match point.what {
+                What::Sample(value) => is_beyond(value),
+                What::Beyond => true,
+                What::Gap | What::Queue(_) | What::Clock => false,
             };
             if counts {
                 let until = self.points.get(place + 1).map_or(self.median, |next| next.at.since(point.at));

@@ -102,7 +102,7 @@ impl Recording {
                 play.gaps(point.at, self.median(), point.missing);
             }
             if !point.baseline {
-                play.observed(point.at, point.read.what());
+                play.observed(point.at, point.what);
             }
         }
         play.moves

@@ -120,7 +120,7 @@ fn live_over(recording: &Recording, settings: &Settings) -> Vec<ReplayedMove> {
         for n in (1..=point.missing).rev() {
             live.observe(point.at - recording.median().scaled(i64::from(n), 1), What::Gap);
         }
-        live.observe(point.at, point.read.what());
+        live.observe(point.at, point.what);
     }
     live.decided
 }

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use super::file::{ConfigFile, Refusal};
 use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::engine::{Happened, Phase, Record};
-use crate::core::insight::{self, Activity, Entry, RecordedMove, Recording, SettingsFrom, activity};
+use crate::core::insight::{self, Activity, Entry, Recording, SettingsFrom, activity};
 use crate::edge::history::{HistoryError, Order, Reader};
-use crate::view::{
-    ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
-};
+use crate::view::{ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk};
 
 /// The number of decisions on a screen.
 const DECISIONS: usize = 100;
@@ -104,17 +102,17 @@ impl CachedReader {
         let rolled = if raw > from { reader.rolled(&vm, from, until).map_err(said)? } else { Vec::new() };
         past.bands = insight::thin_joined(&rolled, &entries, from, to, columns);
         past.longest_step = past.longest_step.max(widest(past, !rolled.is_empty()));
-        past.gaps = insight::gaps(&entries).into_iter().map(missed).collect();
+        past.gaps = insight::gaps(&entries);
         past.bounds = reader.settings(&vm, from, until).map_err(said)?.iter().map(bounds).collect();
         let told = newest(reader, Some(&vm), from - LONGEST_REST, until)?;
-        past.rests = insight::rests(&told, &vm, to).into_iter().filter(|rest| rest.to >= from).map(rest).collect();
+        past.rests = insight::rests(&told, &vm, to).into_iter().filter(|rest| rest.to >= from).collect();
         past.marks = told.iter().filter(|told| told.at >= from).filter_map(mark).collect();
         // The lists go back to the first entry.
         let mut newest = reader
             .records(Some(&vm), Timestamp::from_millis(0), until.min(now), Order::NewestFirst, TOLD)
             .map_err(said)?;
         newest.reverse();
-        past.moves = insight::past_moves(&newest).into_iter().take(MOVES).map(moved).collect();
+        past.moves = insight::past_moves(&newest).into_iter().take(MOVES).collect();
         past.decisions = decisions(&newest);
         Ok(())
     }
@@ -158,14 +156,6 @@ fn widest(past: &Past, rolled: bool) -> Span {
     band.scaled(JOINED.0, JOINED.1)
 }
 
-fn missed(missed: insight::MissedReadings) -> Stretch {
-    Stretch { from: missed.from, to: missed.to, text: missed.reason }
-}
-
-fn rest(rest: insight::ScheduledRest) -> Stretch {
-    Stretch { from: rest.from, to: rest.to, text: "resting".into() }
-}
-
 fn bounds(from: &SettingsFrom) -> BoundsFrom {
     let rule = &from.settings.rule;
     BoundsFrom {
@@ -183,12 +173,6 @@ fn mark(told: &Record) -> Option<Mark> {
         _ => return None,
     };
     Some(Mark { at: told.at, kind })
-}
-
-fn moved(moved: RecordedMove) -> PastMove {
-    let took = moved.took();
-    let RecordedMove { id, from, to, by, phase, ended, detail, .. } = moved;
-    PastMove { at: ended, id: id.0, from, to, by, phase, took, detail }
 }
 
 /// Newest first.
