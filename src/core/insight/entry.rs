@@ -44,6 +44,8 @@ pub struct Rolled {
     pub max: f64,
     /// Samples in it, those without a number too.
     pub samples: u32,
+    /// Numbers in it, of which the mean is.
+    pub numbers: u32,
     /// Gaps in it.
     pub gaps: u32,
 }

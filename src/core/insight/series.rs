@@ -90,7 +90,7 @@ impl Series {
 }
 
 /// What one [`Rolled`] stands for.
-const QUARTER: Span = Span::from_mins(15);
+pub const QUARTER: Span = Span::from_mins(15);
 
 /// A number that may be missing, for serde's `with`: NaN here is `null` in JSON.
 mod null_for_nan {
@@ -216,13 +216,13 @@ impl BandSum {
     }
 
     fn of_quarter(quarter: &Rolled) -> Self {
-        let weight = if quarter.mean.is_nan() { 0.0 } else { f64::from(quarter.samples.max(1)) };
+        let weight = f64::from(quarter.numbers);
         Self {
             first: middle(quarter),
             last: middle(quarter),
             min: quarter.min,
             max: quarter.max,
-            sum: if quarter.mean.is_nan() { 0.0 } else { quarter.mean * weight },
+            sum: if quarter.numbers == 0 { 0.0 } else { quarter.mean * weight },
             weight,
             count: 0,
             low_count: 0,
@@ -390,7 +390,15 @@ mod band_tests {
     }
 
     fn quarter(n: i64, mean: f64, samples: u32) -> Rolled {
-        Rolled { at: at(900 * n), min: mean - 1.0, mean, max: mean + 1.0, samples, gaps: 15 - samples }
+        Rolled {
+            at: at(900 * n),
+            min: mean - 1.0,
+            mean,
+            max: mean + 1.0,
+            samples,
+            numbers: samples,
+            gaps: 15 - samples,
+        }
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use rusqlite::{Transaction, params};
 
-use super::codec;
 use super::error::Fault;
-use super::roll::{self, Quarter};
 use super::schema::TIMES;
+use super::{codec, quarters};
 use crate::core::cluster::Timestamp;
-use crate::core::insight::Entry;
+use crate::core::insight::{Entry, Rolled};
 
 /// Readings in a chunk at most; one of fewer than half of it takes the next ones in.
 const CHUNK: usize = 256;
@@ -70,9 +69,9 @@ pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Resu
 }
 
 /// Adds quarters of a VM, in order, to those that are there; two of one begin become one.
-pub(super) fn insert_quarters(within: &Transaction, vm: i64, quarters: &[Quarter]) -> Result<(), Fault> {
-    let (Some(first), Some(last)) = (quarters.first(), quarters.last()) else { return Ok(()) };
-    let (first, last) = (first.rolled.at.millis(), last.rolled.at.millis());
+pub(super) fn insert_quarters(within: &Transaction, vm: i64, new: &[Rolled]) -> Result<(), Fault> {
+    let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(()) };
+    let (first, last) = (first.at.millis(), last.at.millis());
     let mut all = Vec::new();
     let mut find =
         within.prepare_cached("SELECT id, upto, n, data FROM rolled WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC")?;
@@ -83,7 +82,7 @@ pub(super) fn insert_quarters(within: &Transaction, vm: i64, quarters: &[Quarter
         if !overlaps && n >= QUARTERS as i64 / 2 {
             break;
         }
-        if codec::read_quarters(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
+        if quarters::read(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
             within.prepare_cached("DELETE FROM rolled WHERE id = ?1")?.execute([id])?;
         }
         if !overlaps {
@@ -91,16 +90,16 @@ pub(super) fn insert_quarters(within: &Transaction, vm: i64, quarters: &[Quarter
         }
     }
     drop(found);
-    all.extend_from_slice(quarters);
-    all.sort_by_key(|quarter| quarter.rolled.at);
-    let joined: Vec<Quarter> = all
-        .chunk_by(|a, b| a.rolled.at == b.rolled.at)
-        .filter_map(|same| same.iter().copied().reduce(|a, b| roll::join(&a, &b)))
+    all.extend_from_slice(new);
+    all.sort_by_key(|quarter| quarter.at);
+    let joined: Vec<Rolled> = all
+        .chunk_by(|a, b| a.at == b.at)
+        .filter_map(|same| same.iter().copied().reduce(|a, b| quarters::join(&a, &b)))
         .collect();
     let mut put = within.prepare_cached("INSERT OR REPLACE INTO rolled(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)")?;
     for part in parts(&joined, QUARTERS) {
-        let (first, last) = (part[0].rolled.at.millis(), part[part.len() - 1].rolled.at.millis());
-        put.execute(params![key(vm, first), last, part.len() as i64, codec::write_quarters(part)])?;
+        let (first, last) = (part[0].at.millis(), part[part.len() - 1].at.millis());
+        put.execute(params![key(vm, first), last, part.len() as i64, quarters::write(part)])?;
     }
     Ok(())
 }

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Error, ErrorCode};
 use thiserror::Error as ThisError;
 
-use super::schema::NEWEST;
-
 /// Why a history cannot be opened, written or read: the file, what is wrong, and the remedy.
 #[derive(Debug, ThisError)]
 pub enum HistoryError {
@@ -145,8 +143,11 @@ pub(super) enum Fault {
     TooMany,
     /// It was opened, but not for writing.
     ReadOnly,
-    /// The form of a file that a later version wrote.
-    Newer(i64),
+    /// The form of a file that a later version wrote, and the newest one known here.
+    Newer {
+        version: i64,
+        known: i64,
+    },
     /// The form of a file that this one would have to bring up to date first.
     Older(i64),
 }
@@ -162,7 +163,7 @@ impl Fault {
             Self::Torn(what) => HistoryError::Corrupt { path: path.to_owned(), what },
             Self::TooMany => HistoryError::TooMany(path.to_owned()),
             Self::ReadOnly => HistoryError::ReadOnly { path: path.to_owned(), why: "it is read-only".to_owned() },
-            Self::Newer(version) => HistoryError::Newer { path: path.to_owned(), version, known: NEWEST },
+            Self::Newer { version, known } => HistoryError::Newer { path: path.to_owned(), version, known },
             Self::Older(version) => HistoryError::Older { path: path.to_owned(), version },
         }
     }

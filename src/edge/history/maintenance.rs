@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::codec::{self, head};
 use super::error::Fault;
-use super::roll;
-use super::store::Store;
-use super::write::rows;
-use super::{HistoryError, chunks};
+use super::store::{Store, bucket, rows};
+use super::{HistoryError, chunks, codec, quarters};
 use crate::core::cluster::Timestamp;
 use crate::core::insight::Entry;
 
@@ -25,22 +22,6 @@ const RETIRED: i64 = 500;
 const FREED: i64 = 256;
 /// The log is brought into the file at least so often.
 const CHECKPOINT: Duration = Duration::from_secs(60);
-
-/// How far the work that goes round is.
-#[derive(Debug)]
-pub(super) struct MaintenanceSchedule {
-    /// The last VM that was visited.
-    vm: i64,
-    checkpointed: Instant,
-    /// What was found damaged on the way.
-    torn: Option<String>,
-}
-
-impl Default for MaintenanceSchedule {
-    fn default() -> Self {
-        Self { vm: 0, checkpointed: Instant::now(), torn: None }
-    }
-}
 
 impl Store {
     /// Whether there is work for [`tend`](Self::tend) that should not wait: a head is full.
@@ -109,8 +90,8 @@ impl Store {
             let next = next.query_map(params![self.rounds.vm, VISITS], |row| row.get(0))?;
             next.collect::<rusqlite::Result<_>>()?
         };
-        let raw = roll::begin(now - self.retention.raw);
-        let rolled = roll::begin(now - self.retention.rolled);
+        let raw = quarters::begin(now - self.retention.raw);
+        let rolled = quarters::begin(now - self.retention.rolled);
         self.retire_heads(&next, raw)?;
         let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut left = ROLLED_UP;
@@ -132,7 +113,7 @@ impl Store {
 
     /// Seals the heads of these VMs if they reach back further than readings are kept: VMs that are no longer read.
     fn retire_heads(&mut self, vms: &[i64], before: Timestamp) -> Result<(), Fault> {
-        let mut buckets: Vec<i64> = vms.iter().map(|vm| super::write::bucket(*vm).0).collect();
+        let mut buckets: Vec<i64> = vms.iter().map(|vm| bucket(*vm).0).collect();
         buckets.dedup();
         for bucket in buckets {
             let oldest = match self.heads.get(&bucket) {
@@ -173,7 +154,7 @@ fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, Fault> {
         let (id, base): (i64, i64) = (row.get(0)?, row.get(1)?);
         let data = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
         let mut of_row = Vec::new();
-        if head::each(data, base, None, |lane, entry| of_row.push((lane, entry))).is_none() {
+        if codec::each(data, base, None, |lane, entry| of_row.push((lane, entry))).is_none() {
             torn = Some(format!("row {id} of its newest readings"));
             continue;
         }
@@ -209,7 +190,7 @@ fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, O
         ids.push(id);
         whole |= upto < before.millis();
         // Enough for now, up to the begin of a quarter whose rest is still to come.
-        let end = roll::begin(Timestamp::from_millis(upto));
+        let end = quarters::begin(Timestamp::from_millis(upto));
         if old.len() >= ROLLED_UP && old.first().is_some_and(|first| first.at < end) {
             until = until.min(end);
             break;
@@ -224,7 +205,7 @@ fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, O
     }
     let rest = old.split_off(old.partition_point(|entry| entry.at < until));
     chunks::insert(within, vm, rest)?;
-    chunks::insert_quarters(within, vm, &roll::roll(&old))?;
+    chunks::insert_quarters(within, vm, &quarters::roll(&old))?;
     Ok((old.len(), torn))
 }
 

@@ -6,35 +6,32 @@
 //!
 //! | file | its story |
 //! | --- | --- |
-//! | `place` | where a history is kept unless the config says |
-//! | `lock` | one engine a file |
+//! | `place` | where a history is kept unless the config says, and one engine a file |
 //! | `schema` | what is in the file, and how an older form becomes the newest |
-//! | `codec` | readings as bytes |
+//! | `bytes`, `codec` | readings as bytes |
+//! | `quarters` | readings of a quarter of an hour in one |
+//! | `chunks` | chunks of one VM, never overlapping |
 //! | `store` | the connection that writes |
-//! | `write` | one transaction's worth |
 //! | `maintenance` | sealing, rolling up, retiring, checkpoints: a bounded piece at a time |
-//! | `roll` | readings of a quarter of an hour in one |
 //! | `writer` | the store on a thread of its own, behind bounded queues |
 //! | `reader` | what is read for screens, what-if and reports |
 
+mod bytes;
 mod chunks;
 mod codec;
 mod error;
-mod lock;
 mod maintenance;
 mod place;
+mod quarters;
 mod reader;
-mod roll;
 mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
-mod write;
 mod writer;
 
 pub use error::HistoryError;
-pub use lock::Owner;
-pub use place::{default_path, state_folder, state_path};
+pub use place::{Owner, default_path, state_folder, state_path};
 pub use reader::{Order, Reader};
 pub use store::Store;
 pub use writer::{Flushed, HistoryWriter, Note};

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
-use super::codec::{self, head};
 use super::error::Fault;
 use super::schema::{self, Begin};
-use super::store::wal;
-use super::write::{bucket, rows};
-use super::{HistoryError, chunks};
+use super::store::{bucket, rows, wal};
+use super::{HistoryError, chunks, codec, quarters};
 use crate::core::cluster::{Name, Timestamp};
 use crate::core::engine::Record;
 use crate::core::insight::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom};
@@ -120,8 +118,9 @@ impl Reader {
         self.read(|within| {
             let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
             let mut all = Vec::new();
-            each_chunk(within, "rolled", vm, from, to, |data| codec::read_quarters(data, &mut all))?;
-            Ok(all.iter().map(|quarter| quarter.rolled).filter(|rolled| (from..to).contains(&rolled.at)).collect())
+            each_chunk(within, "rolled", vm, from, to, |data| quarters::read(data, &mut all))?;
+            all.retain(|rolled: &Rolled| (from..to).contains(&rolled.at));
+            Ok(all)
         })
     }
 
@@ -267,7 +266,7 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, Fault> {
     match schema::form(&connection)? {
         schema::NEWEST => Ok(connection),
         older if older < schema::NEWEST => Err(Fault::Older(older)),
-        newer => Err(Fault::Newer(newer)),
+        version => Err(Fault::Newer { version, known: schema::NEWEST }),
     }
 }
 
@@ -327,7 +326,7 @@ fn newest(within: &Transaction, vm: i64, mut found: impl FnMut(Entry)) -> Result
     while let Some(row) = rows.next()? {
         let (id, base): (i64, i64) = (row.get(0)?, row.get(1)?);
         let data = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-        if head::each(data, base, Some(lane), |_, entry| found(entry)).is_none() {
+        if codec::each(data, base, Some(lane), |_, entry| found(entry)).is_none() {
             return Err(Fault::torn(format!("row {id} of its newest readings")));
         }
     }

@@ -1,22 +1,57 @@
-//! Some 128 readings of one VM, column by column.
+//! How readings become bytes, and bytes readings.
 //!
-//! `n · times · kinds · numbers · states · counts · low counts · reasons`. Times are differences of differences, and the
-//! counts differences: nearly all zero for a service read once a minute, which compression makes vanish.
+//! There are two forms. To a `head` each reading is appended as it comes, 64 VMs in one row, so that a batch of many VMs
+//! touches few pages. A `chunk` has some 128 readings of one VM column by column, compressed and sealed with a checksum:
+//! `n · times · kinds · numbers · states · counts · low counts · reasons`. Its times are differences of differences and its
+//! counts differences: nearly all of them are zero for a service that is read once a minute, and compression makes them
+//! vanish.
 
 use std::sync::Arc;
 
-use super::bytes::{Take, put, put_signed, put_text};
-use super::numbers::{put_numbers, take_numbers};
-use super::sealed::{seal, unseal};
-use super::{AT_LEAST, BUSY, EXACT, GAP, state_number, state_of};
+use super::bytes::{Take, put, put_numbers, put_signed, put_text, seal, take_numbers, unseal};
 use crate::core::cluster::{Timestamp, Value};
+use crate::core::engine::VmState;
 use crate::core::insight::{Entry, Seen};
+
+/// A state's number in the file. It never changes: old files have it.
+const fn state_number(state: VmState) -> u8 {
+    match state {
+        VmState::Migrating => 0,
+        VmState::Held => 1,
+        VmState::Flapping => 2,
+        VmState::Resting => 3,
+        VmState::Stale => 4,
+        VmState::Settling => 5,
+        VmState::Waiting => 6,
+        VmState::Watching => 7,
+    }
+}
+
+const fn state_of(number: u8) -> Option<VmState> {
+    Some(match number {
+        0 => VmState::Migrating,
+        1 => VmState::Held,
+        2 => VmState::Flapping,
+        3 => VmState::Resting,
+        4 => VmState::Stale,
+        5 => VmState::Settling,
+        6 => VmState::Waiting,
+        7 => VmState::Watching,
+        _ => return None,
+    })
+}
+
+/// What a reading was, in two bits.
+const EXACT: u8 = 0;
+const AT_LEAST: u8 = 1;
+const BUSY: u8 = 2;
+const GAP: u8 = 3;
 
 /// More than any chunk has.
 const MOST: u64 = 1 << 20;
 
 /// Readings in the order of time as a chunk.
-pub(in super::super) fn write(entries: &[Entry]) -> Vec<u8> {
+pub(super) fn write(entries: &[Entry]) -> Vec<u8> {
     let mut body = Vec::with_capacity(entries.len() * 12 + 16);
     put(&mut body, entries.len() as u64);
     put_times(&mut body, entries);
@@ -128,7 +163,7 @@ impl Front {
 }
 
 /// Appends a chunk's readings; `None` if it is damaged.
-pub(in super::super) fn read(data: &[u8], out: &mut Vec<Entry>) -> Option<()> {
+pub(super) fn read(data: &[u8], out: &mut Vec<Entry>) -> Option<()> {
     let body = unseal(data)?;
     let mut take = Take(&body);
     let mut front = Front::take(&mut take)?;
@@ -152,7 +187,7 @@ pub(in super::super) fn read(data: &[u8], out: &mut Vec<Entry>) -> Option<()> {
 }
 
 /// Appends a chunk's samples, without a number where the service was too busy; `None` if it is damaged.
-pub(in super::super) fn read_samples(data: &[u8], out: &mut Vec<(Timestamp, Option<f64>)>) -> Option<()> {
+pub(super) fn read_samples(data: &[u8], out: &mut Vec<(Timestamp, Option<f64>)>) -> Option<()> {
     let body = unseal(data)?;
     let mut front = Front::take(&mut Take(&body))?;
     for (at, kind) in front.times.into_iter().zip(front.kinds) {
@@ -166,13 +201,111 @@ pub(in super::super) fn read_samples(data: &[u8], out: &mut Vec<(Timestamp, Opti
     Some(())
 }
 
+/// A reading of a head has its state in the low three bits of its second byte, and in these whether a count follows.
+const COUNTED: u8 = 1 << 3;
+const LOW_COUNTED: u8 = 1 << 4;
+
+/// Appends a reading of the VM `lane`, 0 to 63, to a head's row. Its time is kept as the distance to `base`.
+pub(super) fn push(out: &mut Vec<u8>, base: i64, lane: u8, entry: &Entry) {
+    let flag = |count: u32, flag: u8| if count > 0 { flag } else { 0 };
+    out.push(lane << 2 | kind(&entry.seen));
+    out.push(state_number(entry.state) | flag(entry.count, COUNTED) | flag(entry.low_count, LOW_COUNTED));
+    put_signed(out, entry.at.millis().wrapping_sub(base));
+    match &entry.seen {
+        Seen::Sample(value) => out.extend(value.number().into_iter().flat_map(f64::to_le_bytes)),
+        Seen::Gap(why) => put_text(out, why),
+    }
+    for count in [entry.count, entry.low_count].into_iter().filter(|count| *count > 0) {
+        put(out, u64::from(count));
+    }
+}
+
+/// The readings of a head's row, each with its lane, in the order in which they came; of one lane only, if one is asked for.
+/// `None` if the row is damaged.
+pub(super) fn each(data: &[u8], base: i64, only: Option<u8>, mut found: impl FnMut(u8, Entry)) -> Option<()> {
+    let mut take = Take(data);
+    while !take.is_empty() {
+        let (first, second) = (take.byte()?, take.byte()?);
+        let (lane, kind) = (first >> 2, first & 3);
+        let at = Timestamp::from_millis(take.signed()?.wrapping_add(base));
+        let (value, why) = match kind {
+            EXACT => (Some(Value::Exact(take.f64()?)), None),
+            AT_LEAST => (Some(Value::AtLeast(take.f64()?)), None),
+            BUSY => (Some(Value::Busy), None),
+            _ => (None, Some(take.text()?)),
+        };
+        let mut counted = |flag| if second & flag == 0 { Some(0) } else { u32::try_from(take.number()?).ok() };
+        let (count, low_count) = (counted(COUNTED)?, counted(LOW_COUNTED)?);
+        if only.is_none_or(|only| only == lane) {
+            let seen = match value {
+                Some(value) => Seen::Sample(value),
+                None => Seen::Gap(Arc::from(why.unwrap_or_default())),
+            };
+            found(lane, Entry { at, seen, count, low_count, state: state_of(second & 7)? });
+        }
+    }
+    Some(())
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod strategy {
+    //! Readings of every kind, for properties.
+
     use proptest::prelude::*;
 
-    use super::super::strategy::entry;
+    use super::state_of;
+    use crate::core::cluster::{Timestamp, Value};
+    use crate::core::insight::{Entry, Seen};
+
+    fn number() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => (0_u32..5_000).prop_map(f64::from),
+            2 => (0_u32..5_000).prop_map(|n| f64::from(n) / 100.0),
+            1 => any::<f64>().prop_filter("a reading is finite", |v| v.is_finite()),
+        ]
+    }
+
+    fn seen() -> impl Strategy<Value = Seen> {
+        prop_oneof![
+            8 => number().prop_map(|v| Seen::Sample(Value::Exact(v))),
+            1 => number().prop_map(|v| Seen::Sample(Value::AtLeast(v))),
+            1 => Just(Seen::Sample(Value::Busy)),
+            1 => "(connection refused|timeout|[a-zäß ]{0,9})".prop_map(|why| Seen::Gap(why.into())),
+        ]
+    }
+
+    /// A reading within `span_s` seconds of 2009-05-06T12:40:00Z.
+    pub(in crate::edge::history) fn entry(span_s: i64) -> impl Strategy<Value = Entry> {
+        let at = prop_oneof![0..span_s * 1_000, (0..span_s).prop_map(|s| s * 1_000)];
+        (at, seen(), 0_u32..9, 0_u32..3, 0_u8..8).prop_map(|(ms, seen, count, low_count, state)| Entry {
+            at: Timestamp::from_millis(1_241_613_600_000 + ms),
+            seen,
+            count,
+            low_count,
+            state: state_of(state).expect("a state's number"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod state_tests {
     use super::*;
-    use crate::core::engine::VmState;
+
+    #[test]
+    fn every_state_has_a_number_of_its_own() {
+        for number in 0..8 {
+            assert_eq!(state_of(number).map(state_number), Some(number));
+        }
+        assert_eq!(state_of(8), None);
+    }
+}
+
+#[cfg(test)]
+mod chunk_tests {
+    use proptest::prelude::*;
+
+    use super::strategy::entry;
+    use super::*;
 
     fn back(data: &[u8]) -> Option<Vec<Entry>> {
         let mut out = Vec::new();
@@ -222,5 +355,39 @@ mod tests {
             .collect();
         let bytes = write(&entries).len();
         assert!(bytes < 2 * entries.len(), "{bytes} bytes");
+    }
+}
+
+#[cfg(test)]
+mod head_tests {
+    use proptest::prelude::*;
+
+    use super::strategy::entry;
+    use super::*;
+
+    fn back(data: &[u8], base: i64, only: Option<u8>) -> Option<Vec<(u8, Entry)>> {
+        let mut out = Vec::new();
+        each(data, base, only, |lane, entry| out.push((lane, entry))).map(|()| out)
+    }
+
+    proptest! {
+        #[test]
+        fn readings_come_back_in_their_order(
+            all in prop::collection::vec((0_u8..64, entry(90_000)), 0..100),
+            base in 1_241_000_000_000..1_242_000_000_000_i64,
+        ) {
+            let mut data = Vec::new();
+            for (lane, entry) in &all {
+                push(&mut data, base, *lane, entry);
+            }
+            prop_assert_eq!(back(&data, base, None), Some(all.clone()));
+            let third: Vec<_> = all.into_iter().filter(|(lane, _)| *lane == 3).collect();
+            prop_assert_eq!(back(&data, base, Some(3)), Some(third));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), base: i64) {
+            let _ = back(&bytes, base, None);
+        }
     }
 }
