@@ -6,7 +6,6 @@ mod console;
 mod discover;
 mod drain;
 mod log;
-mod past;
 mod report;
 mod run;
 mod whatif;
@@ -16,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use color_eyre::eyre::Result;
+use color_eyre::eyre::{Result, WrapErr, bail, eyre};
 
 pub use log::report_panics;
 
-use crate::core::cluster::Span;
+use crate::core::cluster::{Span, VmId};
 use crate::core::simulation::{Scenario, Size};
-use crate::edge::config::{self, Config};
+use crate::edge::config::{self, Config, HistoryFile};
+use crate::edge::history::{Reader, default_path};
 
 /// Exit status for a config or arguments that are not right.
 const WRONG_INPUT: u8 = 2;
@@ -148,6 +148,33 @@ fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), ExitCode> {
     config::load_with_bytes(path).map_err(|report| {
         let _ = writeln!(io::stderr(), "{report}{}", hint(path));
         ExitCode::from(WRONG_INPUT)
+    })
+}
+
+/// Opens a config's history for reading; an engine may be writing it meanwhile.
+fn open_history(config: &Config) -> Result<Reader> {
+    let path = match &config.history.file {
+        HistoryFile::At(path) => path.clone(),
+        HistoryFile::Default => default_path(&config.cluster.name, &config.path)
+            .ok_or_else(|| eyre!("no place for a history\nhelp: set HOME, or `file` in [history] of the config"))?,
+        HistoryFile::Off => bail!(
+            "{}: the history is off, so there is nothing to read\nhelp: take `file = \"off\"` out of [history]",
+            config.path.display()
+        ),
+    };
+    Reader::open(&path).wrap_err("the history cannot be read")
+}
+
+/// A VM of the config by name, or which VMs there are instead.
+fn vm_named(config: &Config, name: &str) -> Result<VmId, String> {
+    config.cluster.vm_named(name).ok_or_else(|| {
+        let names: Vec<&str> = config.cluster.vms.iter().map(|vm| vm.name.as_str()).take(12).collect();
+        let more = if config.cluster.vms.len() > names.len() { ", …" } else { "" };
+        format!(
+            "error: {}: no VM is named '{name}'\nhelp: its VMs are {}{more}",
+            config.path.display(),
+            names.join(", ")
+        )
     })
 }
 

@@ -10,7 +10,7 @@ use chrono::SecondsFormat;
 use clap::{Args, ValueEnum};
 use color_eyre::eyre::{Result, WrapErr};
 
-use super::{load, past, refuse, span};
+use super::{load, open_history, refuse, span, vm_named};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::{Happened, Record};
 use crate::core::format::{counted, measured};
@@ -60,13 +60,13 @@ impl ReportCommand {
             Err(code) => return Ok(code),
         };
         let vm = self.vm.as_deref();
-        if let Some(Err(why)) = vm.map(|name| past::vm(&config, name)) {
+        if let Some(Err(why)) = vm.map(|name| vm_named(&config, name)) {
             return Ok(refuse(&why));
         }
-        let past = past::ConfigHistory::of(&config)?;
+        let reader = open_history(&config)?;
         let to = steady_clock();
         let from = whole_hour(to - self.since.unwrap_or(SINCE));
-        let done = read(&past.reader, &config, vm, from, to).wrap_err("the history cannot be read")?;
+        let done = read(&reader, &config, vm, from, to).wrap_err("the history cannot be read")?;
         let text = report(&done, self.format)?;
         io::stdout().write_all(text.as_bytes()).wrap_err("standard output cannot be written")?;
         Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use serde::Serialize;
 
-use super::{load, past, refuse, span};
+use super::{load, open_history, refuse, span, vm_named};
 use crate::core::cluster::{Direction, Span, Timestamp};
 use crate::core::format::{decimal, duration};
 use crate::core::insight::{Comparison, NoWhatIf, Outcome, Prices, Recording, Variant, compare};
@@ -125,7 +125,7 @@ impl WhatIfCommand {
             Ok(config) => config,
             Err(code) => return Ok(Err(code)),
         };
-        let vm = match past::vm(&config, name) {
+        let vm = match vm_named(&config, name) {
             Ok(vm) => vm,
             Err(why) => return Ok(Err(refuse(&why))),
         };
@@ -134,11 +134,11 @@ impl WhatIfCommand {
             Ok(new) => new,
             Err(why) => return Ok(Err(refuse(&format!("error: {name}: {why}")))),
         };
-        let past = past::ConfigHistory::of(&config)?;
+        let reader = open_history(&config)?;
         let (to, back) = (steady_clock(), Span::from_hours(24 * i64::from(self.days.unwrap_or(DAYS))));
-        let entries = past.reader.readings(name, to - back, to).wrap_err("the history cannot be read")?;
+        let entries = reader.readings(name, to - back, to).wrap_err("the history cannot be read")?;
         let recording = Recording::of_entries(&entries).ok_or_else(|| {
-            let (file, span) = (past.path.display(), duration(back));
+            let (file, span) = (reader.path().display(), duration(back));
             eyre!("{file}: no sample of {name} within {span}\nhelp: let whimbrel run for a while, or give more --days")
         })?;
         let prices = Prices::of(&config.cluster, vm);

@@ -59,6 +59,11 @@ impl Reader {
         Ok(Self { path, connection })
     }
 
+    /// The file, links followed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A VM's readings in a span, oldest first. What is older than the raw retention is in [`rolled`](Self::rolled).
     ///
     /// # Errors
