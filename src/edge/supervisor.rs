@@ -1,4 +1,4 @@
-//! Threads that must not die: one that panics says so and begins again.
+//! Supervised threads: after a panic a thread reports it and begins again.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,7 +11,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-/// Appends a number that may be negative; small ones either way are short.
+/// Appends a number that may be negative. A number near zero takes few bytes.
 pub(super) fn put_signed(out: &mut Vec<u8>, n: i64) {
     put(out, ((n << 1) ^ (n >> 63)) as u64);
 }
@@ -22,7 +22,7 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// What is left of some bytes. Everything is `None` where they end too early.
+/// Takes values off the front of some bytes. Every method returns `None` if the bytes end too early.
 #[derive(Debug, Clone)]
 pub(super) struct Take<'a>(pub(super) &'a [u8]);
 
@@ -70,7 +70,7 @@ impl<'a> Take<'a> {
     }
 }
 
-/// 32 bits over the bytes: flipped ones are noticed. Eight at a time, as reading must be quick.
+/// A checksum of 32 bits that notices a flipped bit. It takes eight bytes at a time, because reading must be quick.
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(ODD).rotate_left(29);
@@ -80,7 +80,7 @@ pub(super) fn checksum(bytes: &[u8]) -> u32 {
     (mix(hash, ODD) >> 32) as u32
 }
 
-/// How a column is written: 0 to this many decimal places, or [`PLANES`].
+/// A column is written with 0 to this many decimal places, or as [`PLANES`].
 const PLACES: u8 = 6;
 const PLANES: u8 = 255;
 /// Whole numbers up to here are exact in an `f64`.
@@ -104,19 +104,20 @@ pub(super) fn put_numbers(out: &mut Vec<u8>, numbers: &[f64]) {
     }
 }
 
-/// The numbers times a power of ten, if that says them exactly.
+/// The numbers times a power of ten, if all of them are whole then and can be restored exactly.
 fn scaled(numbers: &[f64], places: u8) -> Option<Vec<i64>> {
     let power = 10_f64.powi(i32::from(places));
     let whole = |v: &f64| {
         let n = (v * power).round();
         let whole = n as i64;
-        // By its bits: a minus zero is no zero.
+        // Bits are compared because minus zero equals zero.
         (n.abs() < EXACT && (whole as f64 / power).to_bits() == v.to_bits()).then_some(whole)
     };
     numbers.iter().map(whole).collect()
 }
 
-/// The first bytes of all, then the second bytes of all: signs and exponents are much alike.
+/// Writes the first bytes of all numbers, then the second bytes and so on: signs and exponents are much alike, so they
+/// compress well.
 fn put_planes(out: &mut Vec<u8>, numbers: &[f64]) {
     for plane in (0..8).rev() {
         let mut last = 0_u64;
@@ -163,7 +164,7 @@ fn take_planes(take: &mut Take, n: usize) -> Option<Vec<f64>> {
 
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
-/// More than any chunk has: what claims to be longer is damaged.
+/// More bytes than any chunk has: a larger number is damage.
 const LONGEST: u64 = 1 << 24;
 
 pub(super) fn seal(body: &[u8]) -> Vec<u8> {
@@ -182,7 +183,7 @@ pub(super) fn seal(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The columns; `None` if a bit of it is not as it was sealed.
+/// The columns of a sealed chunk; `None` if a bit of it is flipped.
 pub(super) fn unseal(data: &[u8]) -> Option<Vec<u8>> {
     let (sum, rest) = data.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*sum) != checksum(rest) {

@@ -1,4 +1,4 @@
-//! Chunks of one VM: put in so that they never overlap, and taken out.
+//! Chunks of one VM, which never overlap.
 
 use rusqlite::{Transaction, params};
 
@@ -8,9 +8,9 @@ use super::{codec, quarters};
 use crate::core::cluster::Timestamp;
 use crate::core::insight::{Entry, Rolled};
 
-/// Readings in a chunk at most; one of fewer than half of it takes the next ones in.
+/// The most readings in a chunk. A chunk that is less than half full takes the next readings in.
 const CHUNK: usize = 256;
-/// Quarters in a chunk at most: two days.
+/// The most quarters in a chunk: two days.
 const QUARTERS: usize = 192;
 
 /// A chunk's key: its VM and its first instant.
@@ -23,7 +23,7 @@ pub(super) const fn instant(key: i64) -> Timestamp {
     Timestamp::from_millis(key & (TIMES - 1))
 }
 
-/// In order; of those at one instant the last stays.
+/// Sorts readings by time. Of several at one instant the last stays.
 pub(super) fn tidy(entries: &mut Vec<Entry>) {
     if entries.is_sorted_by(|a, b| a.at < b.at) {
         return;
@@ -34,7 +34,7 @@ pub(super) fn tidy(entries: &mut Vec<Entry>) {
     entries.reverse();
 }
 
-/// Puts tidy readings of a VM into chunks, with those at the same instants that are there.
+/// Puts sorted readings of a VM into chunks. They replace readings at the same instants.
 pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Result<(), Fault> {
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
     let (first, last) = (first.at.millis(), last.at.millis());
@@ -48,7 +48,7 @@ pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Resu
         if !overlaps && n >= CHUNK as i64 / 2 {
             break;
         }
-        // A damaged one is left to whoever reads it.
+        // A damaged chunk stays: whoever reads it tells of it.
         if codec::read(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
             within.prepare_cached("DELETE FROM chunk WHERE id = ?1")?.execute([id])?;
         }
@@ -57,7 +57,7 @@ pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Resu
         }
     }
     drop(found);
-    // The new ones last: they take the place of what was at their instants.
+    // The new readings are last, so they replace the old ones at their instants.
     all.extend(entries);
     tidy(&mut all);
     let mut put = within.prepare_cached("INSERT OR REPLACE INTO chunk(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)")?;
@@ -68,7 +68,7 @@ pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Resu
     Ok(())
 }
 
-/// Adds quarters of a VM, in order, to those that are there; two of one begin become one.
+/// Adds sorted quarters of a VM to those in the file. Two with the same begin become one.
 pub(super) fn insert_quarters(within: &Transaction, vm: i64, new: &[Rolled]) -> Result<(), Fault> {
     let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(()) };
     let (first, last) = (first.at.millis(), last.at.millis());
@@ -104,7 +104,7 @@ pub(super) fn insert_quarters(within: &Transaction, vm: i64, new: &[Rolled]) -> 
     Ok(())
 }
 
-/// Parts of nearly the same length, none longer than `most`.
+/// Splits into parts of nearly the same length, none longer than `most`.
 fn parts<T>(all: &[T], most: usize) -> std::slice::Chunks<'_, T> {
     let count = all.len().div_ceil(most).max(1);
     all.chunks(all.len().div_ceil(count).max(1))

@@ -13,7 +13,7 @@ use crate::core::cluster::{Timestamp, Value};
 use crate::core::engine::VmState;
 use crate::core::insight::{Entry, Seen};
 
-/// A state's number in the file. It never changes: old files have it.
+/// A state's number in the file. It never changes, because old files have it.
 const fn state_number(state: VmState) -> u8 {
     match state {
         VmState::Migrating => 0,
@@ -47,7 +47,7 @@ const AT_LEAST: u8 = 1;
 const BUSY: u8 = 2;
 const GAP: u8 = 3;
 
-/// More than any chunk has.
+/// More readings than any chunk has: a larger number is damage.
 const MOST: u64 = 1 << 20;
 
 /// Readings in the order of time as a chunk.
@@ -88,7 +88,7 @@ fn put_times(out: &mut Vec<u8>, entries: &[Entry]) {
     for entry in entries {
         let next = entry.at.millis().wrapping_sub(last);
         put_signed(out, next.wrapping_sub(step));
-        // The first one is no step: it would come twice.
+        // The first difference is a whole time and no step: it would be written twice.
         step = if last == 0 { 0 } else { next };
         last = entry.at.millis();
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a history, in an operator's words.
+//! What can be wrong with a history, in words for an operator.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ impl HistoryError {
     fn sql(path: &Path, error: &Error) -> Self {
         let (path, why) = (path.to_owned(), error.to_string());
         let Error::SqliteFailure(failure, _) = error else {
-            // What the file has is not what was put there.
+            // The file has something that whimbrel did not write.
             return Self::Corrupt { path, what: why };
         };
         match failure.code {
@@ -138,17 +138,17 @@ impl HistoryError {
 #[derive(Debug)]
 pub(super) enum Fault {
     Sql(Error),
-    /// What was read makes no sense.
+    /// What was read is damaged.
     Torn(String),
     TooMany,
-    /// It was opened, but not for writing.
+    /// The file could only be opened for reading.
     ReadOnly,
     /// The form of a file that a later version wrote, and the newest one known here.
     Newer {
         version: i64,
         known: i64,
     },
-    /// The form of a file that this one would have to bring up to date first.
+    /// The form of a file that must be opened for writing first.
     Older(i64),
 }
 

@@ -1,4 +1,4 @@
-//! What keeps the file in shape: a bounded piece of work at a time, so that writing never waits for long.
+//! Maintenance of the file, in small pieces so that a write never waits for long.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,27 +13,27 @@ use crate::core::insight::Entry;
 
 /// Buckets sealed in one piece.
 const SEALS: usize = 4;
-/// VMs looked at in one piece, and readings of one VM rolled up.
+/// VMs visited in one piece, and readings rolled up in it.
 const VISITS: i64 = 64;
 const ROLLED_UP: usize = 1 << 14;
-/// Rows of happenings retired in one piece.
+/// Records removed in one piece.
 const RETIRED: i64 = 500;
-/// Free pages given back in one piece, once they are a quarter of the file.
+/// Free pages given back in one piece, as soon as a quarter of the file is free.
 const FREED: i64 = 256;
-/// The log is brought into the file at least so often.
+/// The write-ahead log is copied into the file at least so often.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// Whether there is work for [`tend`](Self::tend) that should not wait: a head is full.
+    /// Whether [`tend`](Self::tend) has urgent work: a full head.
     pub fn is_behind(&self) -> bool {
         !self.full.is_empty()
     }
 
-    /// Does a bounded piece of what is to be done: seals full heads, rolls up and retires what is older than the
-    /// retention at `now`, brings the log into the file, gives free pages back.
+    /// Does a small piece of the work: seals full heads, rolls up and removes what is older than the retention at `now`,
+    /// copies the log into the file, gives free pages back.
     ///
     /// # Errors
-    /// The file cannot be written, or something in it is damaged: the rest was done all the same.
+    /// The file cannot be written, or something in it is damaged; the rest of the piece is done all the same.
     pub fn tend(&mut self, now: Timestamp) -> Result<(), HistoryError> {
         let done = self.try_tend(now);
         if done.is_err() {
@@ -53,7 +53,7 @@ impl Store {
         self.checkpoint()?;
         let free: i64 = self.pragma("freelist_count")?;
         if free * 4 > self.pragma("page_count")? {
-            // A page a step: it has to be asked to the end.
+            // Each row frees one page, so all rows must be read.
             let mut free = self.connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED})"))?;
             let mut freed = free.query([])?;
             while freed.next()?.is_some() {}
@@ -73,7 +73,7 @@ impl Store {
         Ok(())
     }
 
-    /// Turns a bucket's head into chunks.
+    /// Turns the head of a bucket into chunks.
     pub(super) fn seal(&mut self, bucket: i64) -> Result<(), Fault> {
         let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let torn = seal(&within, bucket)?;
@@ -83,7 +83,7 @@ impl Store {
         Ok(())
     }
 
-    /// Visits the next VMs: what is too old of them goes.
+    /// Visits the next VMs, and rolls up or removes what is too old of them.
     fn go_round(&mut self, now: Timestamp) -> Result<(), Fault> {
         let next: Vec<i64> = {
             let mut next = self.connection.prepare_cached("SELECT id FROM vm WHERE id > ?1 ORDER BY id LIMIT ?2")?;
@@ -95,7 +95,7 @@ impl Store {
         self.retire_heads(&next, raw)?;
         let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut left = ROLLED_UP;
-        // From the first again after the last.
+        // After the last VM comes the first again.
         self.rounds.vm = if (next.len() as i64) < VISITS { 0 } else { next[next.len() - 1] };
         for vm in next {
             let (done, torn) = roll_up(&within, vm, raw)?;
@@ -111,7 +111,7 @@ impl Store {
         Ok(())
     }
 
-    /// Seals the heads of these VMs if they reach back further than readings are kept: VMs that are no longer read.
+    /// Seals the heads of these VMs if their oldest reading is too old. A VM that is no longer read never fills its head.
     fn retire_heads(&mut self, vms: &[i64], before: Timestamp) -> Result<(), Fault> {
         let mut buckets: Vec<i64> = vms.iter().map(|vm| bucket(*vm).0).collect();
         buckets.dedup();
@@ -131,7 +131,7 @@ impl Store {
         Ok(())
     }
 
-    /// What happened before then, and migrations that ended before then.
+    /// Removes records of before then, and migrations that ended before then.
     fn retire_told(&mut self, before: Timestamp) -> Result<(), Fault> {
         let told = "DELETE FROM told WHERE id IN (SELECT id FROM told WHERE at < ?1 LIMIT ?2)";
         self.connection.prepare_cached(told)?.execute(params![before.millis(), RETIRED])?;
@@ -142,7 +142,7 @@ impl Store {
     }
 }
 
-/// Moves a bucket's readings from their rows into chunks; says what was damaged and stays.
+/// Moves the readings of a bucket from their rows into chunks. Damaged rows stay; it returns what is damaged.
 fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, Fault> {
     let (first, last) = rows(bucket);
     let mut lanes: BTreeMap<u8, Vec<Entry>> = BTreeMap::new();
@@ -175,8 +175,8 @@ fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, Fault> {
     Ok(torn)
 }
 
-/// Makes quarters of a VM's readings before `before`, if a whole chunk of them is that old. Gives how many readings, and
-/// what was damaged: what is damaged goes without leaving a quarter.
+/// Rolls a VM's readings of before `before` up into quarters, if a whole chunk of them is that old. Returns how many
+/// readings, and what was damaged: a damaged chunk is removed and leaves no quarter.
 fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, Option<String>), Fault> {
     let mut read = within.prepare_cached("SELECT id, upto, data FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
     let mut found = read.query([chunks::key(vm, 0), chunks::key(vm, before.millis() - 1)])?;
@@ -189,7 +189,7 @@ fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, O
         }
         ids.push(id);
         whole |= upto < before.millis();
-        // Enough for now, up to the begin of a quarter whose rest is still to come.
+        // That is enough for one piece. It ends where a quarter begins, as the rest of that quarter is not read yet.
         let end = quarters::begin(Timestamp::from_millis(upto));
         if old.len() >= ROLLED_UP && old.first().is_some_and(|first| first.at < end) {
             until = until.min(end);
@@ -209,7 +209,7 @@ fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, O
     Ok((old.len(), torn))
 }
 
-/// Takes out a VM's quarters before then, and its settings and places but those in force then.
+/// Removes a VM's quarters of before then, and its settings and places except those in force then.
 fn retire(within: &Transaction, vm: i64, before: Timestamp) -> Result<(), Fault> {
     let oldest = "SELECT upto FROM rolled WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
     let range = [chunks::key(vm, 0), chunks::key(vm, before.millis())];

@@ -1,8 +1,9 @@
 //! Samples, events and decisions on disk.
 //!
-//! One SQLite file with a log (WAL): a [`Store`] writes it, mostly on a [`HistoryWriter`]'s thread; a [`Reader`] reads it at any
-//! time. Readings come into `head` rows, 64 VMs together; some 128 of a VM are sealed into a compressed chunk in the same
-//! transaction that takes them out of the head; chunks older than the retention become quarters of an hour.
+//! A history is one SQLite file with a write-ahead log. A [`Store`] writes it, mostly on the thread of a [`HistoryWriter`]; a
+//! [`Reader`] reads it at any time. A new reading goes into a `head` row, which 64 VMs share. When a head is full, one
+//! transaction moves its readings into compressed chunks of some 128 readings of one VM. Chunks older than the retention
+//! become quarters of an hour.
 //!
 //! | file | its story |
 //! | --- | --- |
@@ -60,13 +61,13 @@ impl Default for Retention {
 pub struct Batch {
     /// Readings by VM.
     pub readings: Vec<(Name, Entry)>,
-    /// What happened, readings aside.
+    /// What else happened.
     pub records: Vec<Record>,
     /// Settings by VM; written only if they differ from the VM's last.
     pub settings: Vec<(Name, SettingsFrom)>,
     /// Where VMs are; written only if it differs from the VM's last.
     pub placed: Vec<PlacedFrom>,
-    /// What survives a restart, by VM, in words of the engine's own. The newest is kept.
+    /// What the engine needs of each VM after a restart, as JSON of its own. Only the newest is kept.
     pub kept: Vec<(Name, String)>,
     /// The same for the engine itself.
     pub kept_cluster: Option<String>,
@@ -85,13 +86,13 @@ impl Batch {
         lists + usize::from(self.kept_cluster.is_some())
     }
 
-    /// The latest instant of a reading or a happening in it.
+    /// The latest instant of a reading or a record in it.
     pub fn through(&self) -> Option<Timestamp> {
         let readings = self.readings.iter().map(|(_, entry)| entry.at).max();
         readings.max(self.records.iter().map(|record| record.at).max())
     }
 
-    /// Adds what came after it.
+    /// Adds a later batch.
     pub fn append(&mut self, mut later: Self) {
         self.readings.append(&mut later.readings);
         self.records.append(&mut later.records);

@@ -10,8 +10,8 @@ use super::HistoryError;
 use crate::core::cluster::Timestamp;
 use crate::core::format::tame;
 
-/// `$XDG_STATE_HOME/whimbrel/NAME-XXXXXXXX.db`, else under `~/.local/state`. The digits are of the config's real path,
-/// so that two clusters never share a file, and one that gets another name keeps its own, and with it its lock. `None` if
+/// `$XDG_STATE_HOME/whimbrel/NAME-XXXXXXXX.db`, else under `~/.local/state`. The digits are a hash of the config's real path,
+/// so that two clusters never share a file, and a cluster that gets another name keeps its file and its lock. `None` if
 /// there is no home either.
 pub fn default_path(cluster: &str, config: &Path) -> Option<PathBuf> {
     let config = std::fs::canonicalize(config).or_else(|_| std::path::absolute(config));
@@ -32,13 +32,13 @@ pub fn state_folder() -> Option<PathBuf> {
 }
 
 fn folder_within(state: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    // The XDG specification has relative paths ignored.
+    // The XDG specification says that relative paths are ignored.
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     let state = state.and_then(absolute).or_else(|| Some(home.and_then(absolute)?.join(".local/state")))?;
     Some(state.join("whimbrel"))
 }
 
-/// The file that is there for the same config under an earlier name of the cluster's, the newest of them; else this one.
+/// The newest file of the same config under an earlier name of the cluster; without one, this path.
 fn under_any_name(path: PathBuf) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str());
     let (Some(digits), Some(folder)) = (name.and_then(|name| name.rsplit('-').next()), path.parent()) else {
@@ -60,7 +60,7 @@ fn within(state: Option<OsString>, home: Option<OsString>, cluster: &str, config
     Some(folder.join(format!("{}-{digits:08x}.db", safe(cluster))))
 }
 
-/// The name with what a file's name should not have made `_`; never empty, at most 64 characters.
+/// The name as part of a file's name: other characters become `_`. Never empty, at most 64 characters.
 fn safe(name: &str) -> String {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     let safe: String = name.trim().chars().take(64).map(|c| if fits(c) { c } else { '_' }).collect();
@@ -70,14 +70,14 @@ fn safe(name: &str) -> String {
     }
 }
 
-/// Who has a history open for writing, for whoever comes second.
+/// Who has a history open for writing, so that a second engine can say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The process.
     pub pid: u32,
-    /// Its config, or what it is: `demo`.
+    /// Its config, or `demo`.
     pub config: String,
-    /// Since when.
+    /// Since then.
     pub since: Timestamp,
 }
 
@@ -88,18 +88,19 @@ impl Owner {
     }
 }
 
-/// Held as long as this lives; the system frees it when the process ends, however that may be.
+/// Holds the lock as long as it lives. The system frees the lock when the process ends in any way.
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Not only closed: a program that is being started has a copy of it for a moment. An error leaves it to that.
+        // Closing is not enough, because a child process that is being started has a copy of the file for a moment. After an
+        // error the lock is free when that copy is closed.
         let _ = self.0.unlock();
     }
 }
 
-/// The lock's file. It stays: removing it would let two hold it.
+/// The lock's file. It is never removed: then two processes could hold the lock, each of another file.
 pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");

@@ -12,7 +12,7 @@ pub(super) const fn begin(at: Timestamp) -> Timestamp {
     Timestamp::from_millis(at.millis().saturating_sub(at.millis().rem_euclid(MILLIS)))
 }
 
-/// Readings in the order of time as quarters, those without a reading left out.
+/// Adds readings in the order of time up to quarters. A quarter without a reading is left out.
 pub(super) fn roll(entries: &[Entry]) -> Vec<Rolled> {
     entries.chunk_by(|a, b| begin(a.at) == begin(b.at)).filter_map(one).collect()
 }
@@ -27,7 +27,7 @@ fn one(entries: &[Entry]) -> Option<Rolled> {
             Seen::Sample(value) => {
                 samples += 1;
                 if let Some(v) = value.number() {
-                    // `min` and `max` prefer a number to NaN.
+                    // `min` and `max` return the number if the other one is NaN.
                     (min, max, sum) = (v.min(min), v.max(max), sum + v);
                     numbers += 1;
                 }
@@ -38,7 +38,7 @@ fn one(entries: &[Entry]) -> Option<Rolled> {
     Some(Rolled { at, min, mean, max, samples, numbers, gaps })
 }
 
-/// Two parts of the same quarter as one: readings that came after it had been rolled up.
+/// Joins two parts of a quarter: some readings came after the others were added up.
 pub(super) fn join(a: &Rolled, b: &Rolled) -> Rolled {
     let numbers = a.numbers + b.numbers;
     let mean = match (a.numbers, b.numbers) {
@@ -57,7 +57,7 @@ pub(super) fn join(a: &Rolled, b: &Rolled) -> Rolled {
     }
 }
 
-/// More than any chunk has.
+/// More quarters than any chunk has: a larger number is damage.
 const MOST: u64 = 1 << 20;
 
 /// Quarters in the order of time as a chunk.
@@ -74,7 +74,7 @@ pub(super) fn write(quarters: &[Rolled]) -> Vec<u8> {
     for count in counts {
         quarters.iter().for_each(|quarter| put(&mut body, u64::from(count(quarter))));
     }
-    // NaN stands for none and need not be kept.
+    // A quarter without numbers has NaN three times, which need not be written.
     let some: Vec<&Rolled> = quarters.iter().filter(|quarter| quarter.numbers > 0).collect();
     let values: [fn(&Rolled) -> f64; 3] = [|q| q.min, |q| q.max, |q| q.mean];
     for value in values {

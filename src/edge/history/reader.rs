@@ -23,9 +23,9 @@ pub enum Order {
     NewestFirst,
 }
 
-/// A history opened for reading: also while it is written, when nobody writes it, and where it cannot be written.
+/// A history opened for reading. An engine may be writing it meanwhile, and the file may be read-only.
 ///
-/// A span is from its begin to before its end. A VM that was never heard of has nothing.
+/// A span includes its begin and not its end. A VM that the history does not know has no rows.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -36,14 +36,14 @@ impl Reader {
     /// Opens a history.
     ///
     /// # Errors
-    /// There is none, it is none, it is of another form, or damaged.
+    /// There is no file, or it is not a history, or one of another form, or a damaged one.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let path = std::fs::canonicalize(path).map_err(|why| HistoryError::io(path, &why))?;
         if schema::look(&path)? == Begin::Empty {
             return Err(HistoryError::Missing(path));
         }
         let connection = match connect(&path, false) {
-            // Nobody can write beside it: without a log, it is all there is.
+            // The file cannot be written, so nobody writes it now: if its log is empty, nothing is missing.
             Err(Fault::Sql(Error::SqliteFailure(failure, _)))
                 if matches!(failure.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly) =>
             {
@@ -95,7 +95,7 @@ impl Reader {
             let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
             let mut all = Vec::new();
             each_chunk(within, "chunk", vm, from, to, |data| codec::read_samples(data, &mut all))?;
-            // A gap may stand where a sample stood: only then is there more to do than to append.
+            // A later gap replaces a sample of the same instant. Otherwise the new samples are only appended.
             let mut late = Vec::new();
             newest(within, vm, |entry| late.push(entry))?;
             chunks::tidy(&mut late);
@@ -129,7 +129,7 @@ impl Reader {
         })
     }
 
-    /// The oldest and the newest instant that is known of a VM, rolled up or raw.
+    /// The oldest and the newest instant of a VM's readings, rolled up or raw.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
@@ -145,7 +145,7 @@ impl Reader {
         })
     }
 
-    /// The oldest instant of which a VM's readings are there as they were.
+    /// The oldest instant of a VM's raw readings.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
@@ -219,7 +219,7 @@ impl Reader {
         })
     }
 
-    /// Where every VM was in a span: each where it was at the begin, then each change, in the order of time.
+    /// Where every VM was in a span: its place at the begin, then each change, in the order of time.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
@@ -243,7 +243,7 @@ impl Reader {
         })
     }
 
-    /// Every VM that was ever heard of, by name.
+    /// The names of all VMs in it.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
@@ -255,7 +255,8 @@ impl Reader {
         })
     }
 
-    /// One read sees one state of the file, and ends before it returns: the log must not grow behind it.
+    /// Reads in one transaction, so that all of it is one state of the file. The transaction ends before this returns, because
+    /// the log cannot be cut while one is open.
     fn read<T>(&self, read: impl FnOnce(&Transaction) -> Result<T, Fault>) -> Result<T, HistoryError> {
         let done = self.connection.unchecked_transaction().map_err(Fault::from).and_then(|within| read(&within));
         done.map_err(|fault| fault.at(&self.path))
@@ -275,7 +276,7 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, Fault> {
     }
 }
 
-/// The path as SQLite's URI, in which only a few bytes may stand for themselves.
+/// The path as a URI for SQLite, with most bytes escaped.
 fn uri(path: &Path, immutable: bool) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -293,7 +294,7 @@ fn number(within: &Transaction, vm: &str) -> Result<Option<i64>, Fault> {
     Ok(id.optional()?)
 }
 
-/// The chunks that reach into a span, and the one before it, which may.
+/// The chunks that overlap a span. The last chunk that begins before the span may overlap it too.
 fn each_chunk(
     within: &Transaction,
     table: &str,

@@ -1,4 +1,4 @@
-//! What is in the file, its form's number, and how an older form becomes the newest.
+//! The tables of the file, the number of their form, and how an older form becomes the newest.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,22 +9,22 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::HistoryError;
 use super::error::Fault;
 
-/// `whim` at byte 68 of the file: what `file(1)` and this program know it by.
+/// `whim` at byte 68 of the file, by which `file(1)` and this program recognise a history.
 const APPLICATION: i64 = 0x7768_696d;
-/// Step n makes form n + 1 out of form n. A new form is one more function at the end; none is ever changed.
+/// Step n turns form n into form n + 1. A new form is one more function at the end; the others never change.
 const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[form_1];
 /// The form this program writes.
 pub(super) const NEWEST: i64 = STEPS.len() as i64;
 
-/// VM ids are below this: they share an integer key with a time.
+/// Ids of VMs are below this, because an id shares an integer key with a time.
 pub(super) const VMS: i64 = 1 << 21;
-/// Times of readings are 0 to below this, the year 2109.
+/// Times of readings are from 0 to below this, which is in the year 2109.
 pub(super) const TIMES: i64 = 1 << 42;
 
 /// The first form.
 ///
-/// `chunk` and `rolled` have VM and first time in one integer key, `vm << 42 | ms`, so that what is read together lies
-/// together. `head` has `bucket << 32 | number`, a bucket being 64 VMs.
+/// The key of `chunk` and `rolled` is the VM and the first time, `vm << 42 | ms`, so that the rows of a VM lie side by side.
+/// The key of `head` is `bucket << 32 | number`; a bucket is 64 VMs.
 fn form_1(to: &Transaction) -> rusqlite::Result<()> {
     to.execute_batch(
         "CREATE TABLE vm(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -46,7 +46,7 @@ fn form_1(to: &Transaction) -> rusqlite::Result<()> {
     )
 }
 
-/// What stands at the file's begin: nothing yet, a history, or something that must not be touched.
+/// Reads the begin of the file. Anything that is not a history must not be touched.
 pub(super) fn look(path: &Path) -> Result<Begin, HistoryError> {
     let refused = |why: &std::io::Error| HistoryError::io(path, why);
     let file = match File::open(path) {
@@ -70,9 +70,9 @@ pub(super) fn look(path: &Path) -> Result<Begin, HistoryError> {
 /// What a file begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// It is not there, or has no byte.
+    /// The file is missing or empty.
     Empty,
-    /// A history's mark.
+    /// The mark of a history.
     History,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn form(connection: &Connection) -> Result<i64, Fault> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
-/// Brings the file to the newest form, in one transaction.
+/// Turns the file into the newest form, in one transaction.
 pub(super) fn climb(connection: &mut Connection, form: i64) -> Result<(), Fault> {
     let steps = STEPS.iter().skip(usize::try_from(form).unwrap_or_default());
     if steps.len() == 0 {

@@ -18,24 +18,24 @@ use crate::core::insight::{Entry, PlacedFrom, SettingsFrom};
 
 /// Readings of 64 VMs in a head before they are sealed into chunks.
 const SEAL_AT: i64 = 128 * 64;
-/// A file up to this size is looked over whole when it is opened.
+/// A file up to this size is checked whole when it is opened.
 const LOOKED_OVER: u64 = 4 << 20;
 
-/// A row of readings takes no more when it has this many bytes.
+/// A row of a head takes no more readings when it has this many bytes.
 const ROW: i64 = 2_048;
 
-/// What is known of the newest readings of 64 VMs without reading them.
+/// The head of a bucket: what a write must know of it without reading it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     /// The row that is being filled.
     row: i64,
     /// Its bytes.
     len: i64,
-    /// Its base of times.
+    /// The base of its times.
     base: i64,
     /// Readings in all rows.
     pub(super) n: i64,
-    /// No reading is much older than this, milliseconds.
+    /// No reading is much older than this, in milliseconds.
     pub(super) oldest: i64,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct MaintenanceSchedule {
     /// The last VM that was visited.
     pub(super) vm: i64,
     pub(super) checkpointed: Instant,
-    /// What was found damaged on the way.
+    /// What it found damaged.
     pub(super) torn: Option<String>,
 }
 
@@ -57,8 +57,8 @@ impl Default for MaintenanceSchedule {
 
 /// A history opened for writing: single threaded, synchronous, and the only one on its file.
 ///
-/// What a call has answered with `Ok` is not lost if the process is killed. If the power fails, the last moments may be.
-/// A call that fails has changed nothing.
+/// What a call returned `Ok` for survives a killed process. A power failure may lose the last moments. A call that fails
+/// changes nothing.
 #[derive(Debug)]
 pub struct Store {
     pub(super) path: PathBuf,
@@ -66,7 +66,7 @@ pub struct Store {
     file: (u64, u64),
     pub(super) connection: Connection,
     pub(super) retention: Retention,
-    /// Every VM's number, as far as they were needed. Forgotten when a transaction is.
+    /// The numbers of VMs that were needed so far. A transaction that fails empties it.
     pub(super) names: HashMap<Name, i64>,
     pub(super) heads: HashMap<i64, Head>,
     /// Buckets to be sealed.
@@ -143,7 +143,7 @@ impl Store {
         self.connection.execute(row, params![id.cast_signed(), body]).expect("room");
     }
 
-    /// What each VM's engine part asked to be kept across a restart, by name.
+    /// What the engine kept of each VM for the next start, by name.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -157,7 +157,7 @@ impl Store {
         read().map_err(|error| Fault::from(error).at(&self.path))
     }
 
-    /// What the engine itself asked to be kept across a restart.
+    /// What the engine kept of the cluster for the next start.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -166,14 +166,14 @@ impl Store {
         read.map_err(|error| Fault::from(error).at(&self.path))
     }
 
-    /// Writes what is there already: whether the file can be written again.
+    /// Tries whether the file can be written: writes a value that it has already.
     pub(super) fn probe(&self) -> Result<(), HistoryError> {
         self.still_there()?;
         let done = self.connection.pragma_update(None, "user_version", schema::NEWEST);
         done.map_err(|error| Fault::from(error).at(&self.path))
     }
 
-    /// A file that was removed or replaced takes what is written without a word, and gives nothing of it back.
+    /// Whether the path still leads to the open file. Writes to a removed file succeed, and are lost.
     pub(super) fn still_there(&self) -> Result<(), HistoryError> {
         let same = identity(&self.path).is_ok_and(|file| file == self.file);
         if same { Ok(()) } else { Err(HistoryError::Gone(self.path.clone())) }
@@ -185,7 +185,7 @@ impl Store {
         bytes(&self.path) + bytes(&wal(&self.path))
     }
 
-    /// After a transaction that came to nothing: what is known of the file is read again.
+    /// Forgets what is known of the file after a transaction that failed, so that it is read again.
     pub(super) fn forget(&mut self) {
         self.names.clear();
         self.heads.clear();
@@ -193,7 +193,7 @@ impl Store {
     }
 }
 
-/// The number of a VM, which it is given when it is first heard of.
+/// The number of a VM. A new VM gets one.
 pub(super) fn number(names: &mut HashMap<Name, i64>, within: &Transaction, name: &Name) -> Result<i64, Fault> {
     if let Some(id) = names.get(name) {
         return Ok(*id);
@@ -214,7 +214,7 @@ pub(super) fn number(names: &mut HashMap<Name, i64>, within: &Transaction, name:
     Ok(id)
 }
 
-/// What tells a file from another one that has its name.
+/// Device and inode, which tell a file from another one of its name.
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
@@ -226,7 +226,7 @@ pub(super) fn wal(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// The path with its links followed, its folder made: two names of one file must meet at one lock.
+/// Makes the folder and follows the links of the path, so that two names of one file lead to one lock.
 fn real(path: &Path) -> Result<PathBuf, HistoryError> {
     let refused = |why: std::io::Error| HistoryError::io(path, &why);
     if let Ok(whole) = std::fs::canonicalize(path) {
@@ -273,7 +273,7 @@ fn connect(path: &Path, fresh: bool) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
-/// The ends of every table, and a small file whole: a large one would keep the operator waiting.
+/// Checks both ends of every table, and a small file whole. To check a large file takes too long.
 fn check(path: &Path, connection: &Connection) -> Result<(), Fault> {
     for table in ["vm", "head", "chunk", "rolled", "told", "settings", "placed", "kept", "journal"] {
         let key = match table {
@@ -305,8 +305,8 @@ pub(super) const fn rows(bucket: i64) -> (i64, i64) {
 }
 
 impl Store {
-    /// Writes a batch, whole or not at all. A reading at an instant that its VM already has one for takes its place; one
-    /// before 1970 or after 2108 is no clock's and left out.
+    /// Writes a batch, whole or not at all. A reading replaces an earlier one of its VM at the same instant. A reading from
+    /// before 1970 or after 2108 is left out: no right clock shows such a time.
     ///
     /// # Errors
     /// The file cannot be written, or is damaged. Nothing of the batch is in it then.
@@ -327,7 +327,7 @@ impl Store {
                 lanes.push((bucket(number(&mut self.names, &within, name)?), entry));
             }
         }
-        // Stable: what came later stays later.
+        // The sort is stable, so later readings stay later.
         lanes.sort_by_key(|((bucket, _), _)| *bucket);
         for same in lanes.chunk_by(|a, b| a.0.0 == b.0.0) {
             let bucket = same[0].0.0;
@@ -361,7 +361,7 @@ impl Store {
     }
 }
 
-/// What the file has of a bucket.
+/// Reads what the file has of a bucket.
 fn load(within: &Transaction, bucket: i64) -> Result<Head, Fault> {
     let (first, last) = rows(bucket);
     let mut head = Head { row: first, len: ROW, base: 0, n: 0, oldest: i64::MAX };
@@ -374,7 +374,7 @@ fn load(within: &Transaction, bucket: i64) -> Result<Head, Fault> {
         head.len = row.get(3)?;
         head.oldest = head.oldest.min(head.base);
     }
-    // Nothing could be read that is put behind damage.
+    // Readings behind damage could not be read: a damaged row counts as full.
     if head.n > 0 {
         let tail: Vec<u8> =
             within.prepare_cached("SELECT data FROM head WHERE id = ?1")?.query_row([head.row], |row| row.get(0))?;
@@ -407,7 +407,7 @@ fn append<'a>(
         let row = "INSERT INTO head(id, at, n, data) VALUES(?1, ?2, ?3, ?4)";
         within.prepare_cached(row)?.execute(params![head.row, head.base, n, data])?;
     } else {
-        // Two blobs side by side are a text to SQLite.
+        // SQLite makes a text of two joined blobs.
         let row = "UPDATE head SET n = n + ?2, data = CAST(data || ?3 AS BLOB) WHERE id = ?1";
         within.prepare_cached(row)?.execute(params![head.row, n, data])?;
     }
@@ -423,7 +423,7 @@ fn put_record(within: &Transaction, vm: Option<i64>, record: &Record) -> Result<
     Ok(())
 }
 
-/// Only what is new: an engine says all of them when it starts.
+/// Writes settings only if they are new: an engine sends all of them when it starts.
 fn set(within: &Transaction, vm: i64, from: &SettingsFrom) -> Result<(), Fault> {
     let body = serde_json::to_string(&from.settings)?;
     let last = "SELECT body FROM settings WHERE vm = ?1 ORDER BY at DESC LIMIT 1";

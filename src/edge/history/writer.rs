@@ -1,7 +1,7 @@
-//! The store on a thread of its own: whoever asks never waits for the disk.
+//! The store on a thread of its own, so that nobody waits for the disk.
 //!
-//! A bounded queue of batches, one of orders, and a bell that says that there is something in one of them. The thread
-//! begins again after a panic: what it had not written yet it tries again.
+//! There is a bounded queue of batches, a bounded queue of orders, and a bell that rings when one of them has something.
+//! After a panic the thread begins again, and tries again what it has not written.
 
 use std::mem::Discriminant;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::edge::supervisor::{fault, supervise};
 const BATCHES: usize = 64;
 /// Orders that may wait.
 const ORDERS: usize = 16;
-/// Rows that are written in one transaction, if as many wait.
+/// The most rows in one transaction.
 const TOGETHER: usize = 1 << 15;
 /// Maintenance interval while the file is written.
 const TEND: Duration = Duration::from_secs(30);
 /// Retry interval after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// A batch that made the thread panic so often is given up, and what comes after it is written.
+/// After so many panics over one batch, the thread gives the batch up and writes the next ones.
 const PANICS: u32 = 3;
 /// How long dropping the writer waits for its last batches.
 const LAST: Duration = Duration::from_secs(10);
@@ -34,25 +34,25 @@ const LAST: Duration = Duration::from_secs(10);
 pub enum Flushed {
     /// Everything queued before is written.
     Written,
-    /// It cannot be written: the trouble was told.
+    /// It cannot be written. A note has said why.
     Failed,
     /// It is not written yet.
     Late,
 }
 
-/// What the writer has to say.
+/// What the writer tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// Everything offered up to this instant survives the process.
+    /// Everything offered up to this instant is in the file, and outlives the process.
     Written {
         /// The latest instant in it.
         through: Timestamp,
     },
-    /// The history cannot be written, or is damaged: the file, what, and the remedy. Once per cause.
+    /// The history cannot be written, or is damaged: the file, the cause and the remedy. Told once for each cause.
     Trouble(String),
-    /// It is written again.
+    /// It can be written again.
     Well,
-    /// Bytes on the disk, when that has changed.
+    /// Its new size on the disk, in bytes.
     Size(u64),
 }
 
@@ -61,25 +61,25 @@ enum Order {
     End,
 }
 
-/// A [`Store`] on its own thread. Dropping it writes what is queued, once, and ends; it waits 10 seconds for that at most,
-/// and not at all after a flush that came to nothing in time.
+/// A [`Store`] on its own thread. Dropping it tries once to write what is queued, and waits 10 seconds at most for that. It
+/// does not wait at all if the last flush was late.
 #[derive(Debug)]
 pub struct HistoryWriter {
     batches: SyncSender<Batch>,
     orders: SyncSender<Order>,
     bell: SyncSender<()>,
-    /// Rung by the thread when a batch has been taken out.
+    /// The thread rings it when it takes a batch out.
     room: Receiver<()>,
     troubled: Arc<AtomicBool>,
-    /// A flush came to nothing in time.
+    /// The last flush was late.
     stuck: AtomicBool,
-    /// Closed by the thread's end.
+    /// Closes when the thread ends.
     ended: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl HistoryWriter {
-    /// Starts the thread `history`. It says what it has to say on that thread.
+    /// Starts the thread `history`, which calls `notes`.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -122,7 +122,7 @@ impl HistoryWriter {
     /// Queues a batch without ever waiting.
     ///
     /// # Errors
-    /// Gives it back if 64 are waiting: the disk is slower than the cluster, or cannot be written.
+    /// Gives it back if 64 batches wait already: the disk is slower than the cluster, or cannot be written.
     #[expect(clippy::result_large_err, reason = "it is the batch that is given back")]
     pub fn offer(&self, batch: Batch) -> Result<(), Batch> {
         let queued = self.batches.try_send(batch);
@@ -132,8 +132,8 @@ impl HistoryWriter {
         })
     }
 
-    /// Queues a batch, and waits for room as long as the history is written: for simulated time, which goes as fast as
-    /// the machine can.
+    /// Queues a batch, and waits for room as long as the history can be written. Simulated time needs that: it goes as fast
+    /// as the machine can.
     ///
     /// # Errors
     /// Gives it back if there is no room and the history is in trouble.
@@ -146,12 +146,12 @@ impl HistoryWriter {
                 Err(back) if self.troubled.load(Ordering::Acquire) || self.is_over() => return Err(back),
                 Err(back) => batch = back,
             }
-            // The thread rings for each batch that it takes; the pause is for one that ends or fails meanwhile.
+            // The thread rings for each batch that it takes. The deadline is for a thread that ends or fails meanwhile.
             let _ = self.room.recv_timeout(Duration::from_millis(100));
         }
     }
 
-    /// Waits until everything queued before is written, or could not be; at most so long.
+    /// Waits until everything queued before is written or has failed; at most so long.
     pub fn flush(&self, within: Duration) -> Flushed {
         let (done, wait) = sync_channel(1);
         let ordered = self.orders.try_send(Order::Flush(done)).is_ok();
@@ -166,7 +166,7 @@ impl HistoryWriter {
     }
 
     fn ring(&self) {
-        // Rung already: the thread will look at both queues.
+        // A bell that has rung already is enough: the thread looks at both queues.
         let _ = self.bell.try_send(());
     }
 
@@ -177,12 +177,12 @@ impl HistoryWriter {
 
 impl Drop for HistoryWriter {
     fn drop(&mut self) {
-        // A full queue has flushes that nobody waits for: the thread ends when the queue is closed as well.
+        // If the queue is full, the order is lost, but the thread also ends when the queue closes.
         let _ = self.orders.try_send(Order::End);
         self.ring();
         let patience = if self.stuck.load(Ordering::Acquire) { Duration::ZERO } else { LAST };
         let has_ended = self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected);
-        // A thread that a disk holds up ends with the process.
+        // A thread that waits for the disk ends with the process.
         if let Some(thread) = self.thread.take().filter(|_| has_ended) {
             let _ = thread.join();
         }
@@ -197,28 +197,28 @@ struct WriterThread<N> {
     orders: Receiver<Order>,
     room: SyncSender<()>,
     troubled: Arc<AtomicBool>,
-    /// What could not be written yet.
+    /// What is not written yet.
     pending: Batch,
-    /// How often that was begun to be written.
+    /// How often the thread tried to write it.
     attempts: u32,
-    /// The work was begun before.
+    /// The work began before: this is a new beginning after a panic.
     begun: bool,
-    /// It was begun again after a panic, and nothing was written since.
+    /// The thread began again after a panic and has written nothing since.
     recovering: bool,
-    /// The kind of error that keeps it from being written.
+    /// The kind of error of the last write, if it failed.
     trouble: Option<Discriminant<HistoryError>>,
-    /// Damage was found while tending, and said.
+    /// Maintenance found damage, and a note has said so.
     damaged: bool,
     tended: Instant,
-    /// Something was written since then.
+    /// Something was written since the last maintenance.
     dirty: bool,
-    /// The newest instant there is anything of: the history's time, simulated or not.
+    /// The newest instant in the history, which is its present, simulated or not.
     now: Option<Timestamp>,
     size: u64,
 }
 
 impl<N: Fn(Note)> WriterThread<N> {
-    /// Works until it is told to end. Begun again after a panic it goes on with what was not written.
+    /// Works until it is told to end. After a panic it goes on with what is not written.
     fn work(&mut self, bell: &Receiver<()>) {
         if std::mem::replace(&mut self.begun, true) {
             self.store.forget();
@@ -249,7 +249,7 @@ impl<N: Fn(Note)> WriterThread<N> {
         }
     }
 
-    /// Works both queues off. `true`: it is over.
+    /// Empties both queues. `true`: it is told to end.
     fn look(&mut self) -> bool {
         loop {
             match self.orders.try_recv() {
@@ -257,7 +257,7 @@ impl<N: Fn(Note)> WriterThread<N> {
                     while self.trouble.is_none() && self.take() {
                         self.write();
                     }
-                    // Whoever asked may have gone.
+                    // The caller may have given up.
                     let _ = done.try_send(self.trouble.is_none());
                 }
                 Ok(Order::End) | Err(TryRecvError::Disconnected) => return true,
@@ -267,7 +267,7 @@ impl<N: Fn(Note)> WriterThread<N> {
         }
     }
 
-    /// Now and then after a failure, not at each ring: a busy cluster would have a broken disk asked all the time.
+    /// Called at intervals after a failure and not at each ring, because a busy cluster rings all the time.
     fn try_again(&mut self) {
         if self.pending.is_empty() {
             let done = self.store.probe();
@@ -277,7 +277,7 @@ impl<N: Fn(Note)> WriterThread<N> {
         }
     }
 
-    /// The last attempt: one transaction with all there is.
+    /// Makes a last attempt: one transaction with everything that waits.
     fn end(&mut self) {
         while let Ok(batch) = self.batches.try_recv() {
             self.pending.append(batch);
@@ -328,7 +328,7 @@ impl<N: Fn(Note)> WriterThread<N> {
         }
     }
 
-    /// Says what is new about a write. `true`: it went well.
+    /// Tells what changed by a write. `true`: the write went well.
     fn heard(&mut self, done: Result<(), HistoryError>) -> bool {
         match done {
             Ok(()) => {
@@ -349,7 +349,7 @@ impl<N: Fn(Note)> WriterThread<N> {
         }
     }
 
-    /// Says once what was found damaged while tending. Whether the file can be written, the next write says for itself.
+    /// Tells once what maintenance found damaged. The next write shows whether the file can be written.
     fn complain(&mut self, error: &HistoryError) {
         if matches!(error, HistoryError::Corrupt { .. }) && !std::mem::replace(&mut self.damaged, true) {
             (self.notes)(Note::Trouble(error.to_string()));
