@@ -186,7 +186,7 @@ fn hosts(out: &mut String, hosts: &[HostOccupancy]) {
     }
     let width = hosts.iter().map(|on| on.host.chars().count()).max().unwrap_or_default().max(16);
     let _ = writeln!(out, "\n{:<width$} {:>8} {:>7} {:>9}", "VMS ON", "MEAN", "LEAST", "MOST");
-    // Hours before the first that anything is known of are no hours without VMs.
+    // Before the first hour with a VM the history knows nothing: those hours do not count.
     let known = |on: &HostOccupancy| on.vms.iter().position(|vms| *vms > 0.0);
     let begins = hosts.iter().filter_map(known).min().unwrap_or_default();
     for on in hosts {

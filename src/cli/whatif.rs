@@ -187,7 +187,7 @@ fn settle(text: &str) -> Result<Span, String> {
 const HALF: &str = "--low-threshold and --low-tarry go together";
 
 impl WantedSettings {
-    /// The settings alone; the command line has seen to it that there are a threshold and a tarry.
+    /// Settings that do not change others. The command line makes sure that there are a threshold and a tarry.
     fn alone(&self, direction: Direction) -> Result<Settings, String> {
         let (at, tarry) = self.threshold.zip(self.tarry).ok_or("--threshold and --tarry go together")?;
         let mut settings = Settings::new(Rule::Threshold { high: Bound { at, tarry } }, direction);
@@ -195,7 +195,7 @@ impl WantedSettings {
         self.over(&settings)
     }
 
-    /// These settings with what is wanted instead.
+    /// A VM's own settings, changed as wanted.
     fn over(&self, own: &Settings) -> Result<Settings, String> {
         let high = own.rule.high().ok_or_else(|| NoWhatIf::Site.to_string())?;
         let high = Bound { at: self.threshold.unwrap_or(high.at), tarry: self.tarry.unwrap_or(high.tarry) };
@@ -281,7 +281,7 @@ struct SideBySide<'a> {
 }
 
 impl SideBySide<'_> {
-    /// What an operator reads.
+    /// The table.
     fn table(&self) -> String {
         let (told, mut out) = (&self.comparison, String::new());
         let outcome = &told.new.outcome;

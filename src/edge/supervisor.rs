@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The first pause after a panic. Each further one is twice as long …
+/// The first pause after a panic. Each next one is twice as long …
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -13,8 +13,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// What an operator is asked to do about a panic.
 pub const REPORT_IT: &str = "this is a fault of whimbrel's own, please report it with its log";
 
-/// Does a thread's work until it returns. After a panic, `report` gets one line for an operator, and the work begins
-/// again after a pause. What the work owns stays as the panic left it.
+/// Runs `work` until it returns. After each panic, `report` gets one line for an operator, and `work` runs again after a
+/// pause. Whatever `work` owns is as the panic left it.
 pub fn supervise(what: &str, report: impl Fn(String), mut work: impl FnMut()) {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -29,15 +29,15 @@ pub fn supervise(what: &str, report: impl Fn(String), mut work: impl FnMut()) {
     }
 }
 
-/// What a panic says, in one line.
+/// The message of a panic, in one line.
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Panics where the hidden variable `WHIMBREL_FAULT` names this place, so that a test sees what an operator would:
-/// `history` each time, `history:once` the first time. Only in a debug build.
+/// Panics if the hidden variable `WHIMBREL_FAULT` names this place, so that a test sees what an operator would see:
+/// `history` panics each time, `history:once` only the first time. A release build ignores it.
 pub fn fault(place: &str) {
     #[cfg(debug_assertions)]
     {

@@ -23,11 +23,11 @@ pub struct Activity {
     pub to: Timestamp,
     /// The VM; `None`: all of them.
     pub vm: Option<Name>,
-    /// Hour by hour of UTC, oldest first; the last one may be unfinished.
+    /// Each hour of UTC, oldest first. The last one may be unfinished.
     pub hours: Vec<Hour>,
     /// Settings that were changed, oldest first.
     pub edits: Vec<EditedSetting>,
-    /// VMs on each host, hour by hour (of one VM: its share of the hour there), in the order of names.
+    /// VMs on each host in each hour, in the order of names. Of one VM: its share of the hour there.
     pub hosts: Vec<HostOccupancy>,
     /// How long confirmed migrations took; `None` without any.
     pub times: Option<MigrationTimes>,
@@ -70,7 +70,7 @@ pub fn whole_hour(at: Timestamp) -> Timestamp {
     Timestamp::from_millis(at.millis() - at.millis().rem_euclid(HOUR.millis()))
 }
 
-/// What was done from the whole hour of `from` on and before `to`: of one VM, or of all.
+/// What was done before `to` and since the begin of the hour of `from`: of one VM, or of all.
 ///
 /// Both lists are in the order of time. They reach back before the first hour, because a VM's last placement and state before it
 /// still hold in it. A migration whose beginning is not in `told` has no duration.

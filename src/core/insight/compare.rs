@@ -11,7 +11,7 @@ use super::replay::{Outcome, ReplayedMove, Variant};
 use crate::core::cluster::{Cluster, HostId, Span, Timestamp, VmId, rfc3339};
 use crate::core::policy::{Changed, Decision, Rule, Settings};
 
-/// Prices an hour; zero where the config has none.
+/// Prices of an hour; zero where the config has none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Prices {
     /// In the ring.
@@ -33,7 +33,7 @@ impl Prices {
 /// What one side of a comparison would have done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedSide {
-    /// Moves, quick repeats, time beyond.
+    /// Its moves, quick repeats and time beyond the threshold.
     #[serde(flatten)]
     pub outcome: Outcome,
     /// Moves of both kinds, an hour.
@@ -79,7 +79,7 @@ fn changes<S: Serializer>(changes: &[Changed], out: S) -> Result<S::Ok, S::Error
     out.collect_seq(changes.iter().map(object))
 }
 
-/// At most so many differences are told.
+/// The most differences in a comparison.
 pub const DIFFERENCES: usize = 8;
 
 /// An instant at which old and new differ.
@@ -114,7 +114,8 @@ pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Pr
 }
 
 impl Comparison {
-    /// Two sides that were tried over this recording, without the strip. `changes` are their settings' differences.
+    /// Compares two sides that were tried over this recording, without the strip. `changes` are the differences of their
+    /// settings.
     pub fn between(recording: &Recording, changes: Vec<Changed>, old: ComparedSide, new: ComparedSide) -> Self {
         let (from, to) = recording.ends();
         let differences = differences(&old.outcome.all_moves, &new.outcome.all_moves);

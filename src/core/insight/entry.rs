@@ -7,7 +7,7 @@ use crate::core::cluster::{Name, Timestamp, Value};
 use crate::core::engine::VmState;
 use crate::core::policy::{Place, Settings};
 
-/// One reading of a VM, with the counts as it made them.
+/// One reading of a VM, with the counts after it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// When.
@@ -27,11 +27,11 @@ pub struct Entry {
 pub enum Seen {
     /// A sample.
     Sample(Value),
-    /// None, and why. Never a zero.
+    /// No value, and why. It is never taken for a zero.
     Gap(Arc<str>),
 }
 
-/// Readings of a quarter of an hour in one: what is left of them when the raw ones are too old to be kept.
+/// The readings of a quarter of an hour in one. This is kept when the raw ones are too old.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rolled {
     /// The quarter's begin, a whole multiple of 15 minutes since 1970.
@@ -44,7 +44,7 @@ pub struct Rolled {
     pub max: f64,
     /// Samples in it, those without a number too.
     pub samples: u32,
-    /// Numbers in it, of which the mean is.
+    /// Samples that have a number: the mean is theirs.
     pub numbers: u32,
     /// Gaps in it.
     pub gaps: u32,
@@ -68,7 +68,7 @@ pub struct PlacedFrom {
     pub vm: Name,
     /// On this host.
     pub host: Name,
-    /// As its policy sees it.
+    /// What that host is to its policy.
     pub place: Place,
     /// The host's price an hour then.
     pub price: f64,

@@ -12,7 +12,7 @@ use crate::core::engine::{BASELINE, Happened, Record, VmState};
 use crate::core::format::natural;
 use crate::core::policy::Place;
 
-/// The unit of the hour grid.
+/// What figures by the hour are about.
 pub(super) const HOUR: Span = Span::from_hours(1);
 
 /// VMs on one host.
@@ -25,7 +25,7 @@ pub struct HostOccupancy {
     pub vms: Vec<f32>,
 }
 
-/// How many hours there are, the unfinished one too.
+/// How many hours there are in a span, with the unfinished one.
 pub(super) fn count(from: Timestamp, to: Timestamp) -> usize {
     usize::try_from(to.since(from).millis().div_euclid(HOUR.millis())).unwrap_or_default()
         + usize::from(to.since(from).millis() % HOUR.millis() > 0)
@@ -44,7 +44,7 @@ pub struct Occupancy {
     pub away: HoursAndCost,
 }
 
-/// Its JSON has the total too.
+/// The JSON has the total too.
 impl Serialize for Occupancy {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let Self { ring, rest, base, away } = *self;
@@ -64,7 +64,7 @@ pub struct HoursAndCost {
 }
 
 impl Occupancy {
-    /// Everywhere together: `C_t`.
+    /// All places together: `C_t`.
     pub fn total(&self) -> HoursAndCost {
         let all = [self.ring, self.rest, self.base, self.away];
         HoursAndCost { hours: all.iter().map(|stay| stay.hours).sum(), cost: all.iter().map(|stay| stay.cost).sum() }
@@ -113,7 +113,7 @@ pub(super) fn stays(
     let begins = by_vm.values().flatten().map(|one| one.at).min().unwrap_or(from);
     let mut on_host = HostHours { whole, begins, spans: HashMap::new() };
     let mut stays = Occupancy::default();
-    // In the order of names, so that the same placements give the same sum to the last digit.
+    // Always in the order of names, because the order of a sum changes its last digit.
     let mut by_vm: Vec<_> = by_vm.into_iter().collect();
     by_vm.sort_unstable_by_key(|(vm, _)| *vm);
     for (vm, placed) in by_vm {
@@ -193,11 +193,11 @@ pub struct Stretch {
     pub from: Timestamp,
     /// The end.
     pub to: Timestamp,
-    /// What of it: the reason of a gap.
+    /// Why: the reason of a gap.
     pub text: Arc<str>,
 }
 
-/// The stretches of gaps among readings, oldest first. The baseline after a move is not a gap: it was not missed.
+/// The stretches of gaps among readings, oldest first. The baseline after a move is not a gap, because nothing was missed.
 pub fn gaps(entries: &[Entry]) -> Vec<Stretch> {
     let mut found: Vec<Stretch> = Vec::new();
     let mut in_a_row = false;

@@ -1,6 +1,6 @@
 //! How long a live migration takes: pre-copy in rounds (Clark et al. 2005; Liu et al. 2011).
 //!
-//! Each round sends what was written during the one before: `λ = D / R` of it, `D` the dirty rate and `R` the
+//! Each round sends what the VM wrote during the round before: the part `λ = D / R` of it, with `D` the dirty rate and `R` the
 //! bandwidth. Rounds go on until [`SMALL_MB`] or less remains, or [`ROUND_CAP`] is reached; then the VM is stopped, the
 //! rest is sent, and it resumes at the destination. With `V` the memory and `n` the rounds:
 //! `total = V/R · (1 − λⁿ⁺¹) / (1 − λ)`, `downtime = V·λⁿ/R + resume`.
@@ -20,11 +20,11 @@ const RESUME_S: f64 = 0.03;
 pub struct Forecast {
     /// Rounds before the VM is stopped.
     pub rounds: u32,
-    /// The whole migration; if it does not converge, until it is given up.
+    /// The whole migration. If it does not converge: until it is given up.
     pub total: Span,
-    /// The part of it in which the VM runs nowhere.
+    /// The time in which the VM runs nowhere.
     pub downtime: Span,
-    /// The VM writes slower than the network sends. If not, each round leaves as much as it found.
+    /// The VM writes slower than the network sends. Otherwise each round leaves as much as it found.
     pub converges: bool,
 }
 
@@ -46,7 +46,7 @@ pub fn forecast(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> Forecas
     Forecast { rounds, total: span(total), downtime: span(left / bandwidth_mb_s + RESUME_S), converges: true }
 }
 
-/// Where a migration stands `elapsed` after its start: the round it is in, from 1, and the MB that round has yet to send.
+/// The round a migration is in `elapsed` after its start, from 1, and the MB that this round still has to send.
 pub fn standing(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> (u32, f64) {
     let lambda = (dirty_mb_s / bandwidth_mb_s).min(1.0);
     let (mut round, mut left) = (1, memory_mb);
@@ -74,7 +74,7 @@ fn rate(mb_s: f64) -> String {
     format!("{}/s", bytes((mb_s * 1e6) as u64))
 }
 
-/// Where a migration stands `elapsed` after its start, in figures.
+/// The progress of a migration `elapsed` after its start.
 pub fn transfer(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> Transfer {
     let (rounds, left) = standing(memory_mb, dirty_mb_s, bandwidth_mb_s, elapsed);
     let bytes = |mb: f64| (mb * 1e6) as u64;

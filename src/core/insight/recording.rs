@@ -1,4 +1,4 @@
-//! Recorded readings of one VM, ready to be replayed: in the order of time, with what is missing between them.
+//! Recorded readings of one VM, ready to be replayed.
 
 use super::entry::{Entry, Seen};
 use crate::core::cluster::{Span, Timestamp, Value};
@@ -11,7 +11,7 @@ pub struct Recording {
     pub(super) points: Vec<RecordedPoint>,
     median: Span,
     pub(super) samples: usize,
-    /// Recorded gaps, and those that holes stand for.
+    /// Recorded gaps, and those that are assumed where nothing was recorded.
     pub(super) gaps: u64,
 }
 
@@ -44,8 +44,8 @@ impl Recording {
         Self::of(samples.into_iter().map(|(at, value)| (at, What::Sample(value))))
     }
 
-    /// What the history kept, oldest first. As [`of`](Self::of), but the baseline at the end of a settle does not count, so that
-    /// settings over their own past decide as they did. `None` without a sample.
+    /// Readings from the history, oldest first. As [`of`](Self::of), but the baseline at the end of a settle does not count: then
+    /// a VM's own settings decide as they did. `None` without a sample.
     pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
         let read = |entry: &Entry| (entry.at, entry.what(), entry.state == VmState::Settling);
         Self::from_reads(entries.into_iter().map(read))
@@ -63,7 +63,7 @@ impl Recording {
         for (at, what, baseline) in reads {
             let point = RecordedPoint { at, what, baseline, missing: 0 };
             match points.last_mut() {
-                // After a settle of length zero the sample that decided counts.
+                // After a settle of length zero, the sample that decided and the baseline are at one instant: the sample counts.
                 Some(last) if last.at == at && baseline => {}
                 Some(last) if last.at == at => *last = point,
                 _ => points.push(point),
@@ -134,7 +134,7 @@ fn median(points: &[RecordedPoint]) -> Span {
     Span::from_millis((lower + upper) / 2)
 }
 
-/// A hole of d holds round(d / median) − 1 observations.
+/// Between two readings, `round(distance / median) − 1` observations are missing.
 fn missing_in(distance: Span, median: Span) -> u32 {
     if median == Span::ZERO {
         return 0;

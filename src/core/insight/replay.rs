@@ -135,8 +135,8 @@ impl<'a> ReplayState<'a> {
         }
     }
 
-    /// So many observations were missed before this instant, a median apart. Beyond those that make it stale, more of
-    /// them change nothing.
+    /// So many observations are missing before this instant, a median apart. As soon as they make the VM stale, more of them
+    /// change nothing.
     fn gaps(&mut self, before: Timestamp, median: Span, missing: u32) {
         for n in (1..=missing.min(self.settings.stale_after)).rev() {
             self.observed(before - median.scaled(i64::from(n), 1), What::Gap);
@@ -152,7 +152,7 @@ impl<'a> ReplayState<'a> {
         }
     }
 
-    /// Working hours begin and end at their own instants, not at a sample's.
+    /// Decides where working hours began or ended, which happens between samples.
     fn hours(&mut self, now: Timestamp) {
         if self.state.hours.is_none() {
             self.observe(now, What::Clock);

@@ -1,4 +1,4 @@
-//! A VM's readings for a graph: the newest ones in memory, and a long series as one band a column.
+//! A VM's readings for a graph: the newest ones in memory, and a long series as one band for each column.
 
 use std::collections::VecDeque;
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Entry, Rolled, Seen};
 use crate::core::cluster::{Span, Timestamp};
 
-/// At most so many readings are kept of one VM: 6 hours at one a minute, 8 bytes each.
+/// The most readings of one VM: 6 hours at one a minute, 8 bytes each.
 const KEPT: usize = 360;
-/// At least so many are kept: what a graph of an hour needs at one a minute.
+/// The fewest readings of one VM: a graph of an hour needs them at one a minute.
 const KEPT_OF_MANY: usize = 64;
-/// So many readings are kept of all VMs together, unless the least of each is more. The history has the rest.
+/// The most readings of all VMs together, unless the fewest of each are more. The history has the rest.
 const KEPT_IN_ALL: usize = 640_000;
 
 /// The newest readings of one VM, oldest first. A gap is a NaN, never a zero.
@@ -31,7 +31,7 @@ impl Default for Series {
 }
 
 impl Series {
-    /// The series of one VM of so many.
+    /// The series of one VM in a cluster of so many VMs.
     pub fn one_of(vms: usize) -> Self {
         let kept = (KEPT_IN_ALL / vms.max(1)).clamp(KEPT_OF_MANY, KEPT);
         Self { kept, at: VecDeque::new(), values: VecDeque::new(), origin: Timestamp::default() }
@@ -110,7 +110,7 @@ mod null_for_nan {
 /// What falls into one column of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Band {
-    /// The instant it is drawn at: its only reading's, or the middle of its readings.
+    /// Where it is drawn: the instant of its only reading, or the middle between its first and its last.
     pub at: Timestamp,
     /// The least value; NaN if there was no number.
     #[serde(with = "null_for_nan")]
@@ -142,8 +142,7 @@ pub fn thin_rolled(rolled: &[Rolled], from: Timestamp, to: Timestamp, columns: u
     thin_joined(rolled, &[], from, to, columns)
 }
 
-/// The same for quarters, and from the first raw reading on for readings. A quarter whose middle is before that reading counts
-/// whole, any other not at all.
+/// The same for quarters, followed by raw readings. A quarter counts if its middle is before the first raw reading.
 pub fn thin_joined(rolled: &[Rolled], entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
     let raw_from = entries.first().map_or(Timestamp::NEVER, |entry| entry.at);
     let rolled = &rolled[..rolled.partition_point(|quarter| middle(quarter) < raw_from)];
@@ -185,7 +184,7 @@ struct BandSum {
     last: Timestamp,
     min: f64,
     max: f64,
-    /// Of values, each as often as `weight` says.
+    /// The sum of all numbers.
     sum: f64,
     weight: f64,
     count: u32,
@@ -231,7 +230,7 @@ impl BandSum {
         }
     }
 
-    /// `f64::min` and `max` pass over NaN.
+    /// `f64::min` and `max` ignore NaN.
     fn add(&mut self, more: &Self) {
         self.last = more.last;
         self.min = self.min.min(more.min);
@@ -248,7 +247,7 @@ impl BandSum {
         Band {
             at: self.first + self.last.since(self.first).scaled(1, 2),
             min: self.min as f32,
-            // Without a number, 0 / 0.
+            // NaN if there is no number.
             mean: (self.sum / self.weight) as f32,
             max: self.max as f32,
             count: self.count,
