@@ -136,7 +136,7 @@ impl Engine {
 
     /// A host's load with the VMs that it was not measured with: those on their way to it, and those that came since. Each
     /// is taken to weigh as much as a VM of the host `from`.
-    fn load_soon(&self, from: HostId, host: HostId) -> Option<f64> {
+    pub(super) fn load_soon(&self, from: HostId, host: HostId) -> Option<f64> {
         let (source, live) = (self.host(from), self.host(host));
         let share = source.load.unwrap_or(0.0) / f64::from(source.measured_vms.max(1));
         let unmeasured = live.vms.saturating_sub(live.measured_vms) + self.incoming(host);

@@ -62,7 +62,7 @@ pub struct Taker {
     pub capacity: Option<u32>,
     /// Its load now, 0 = idle; `None` = not measured.
     pub load: Option<f64>,
-    /// Its load afterwards, if all VMs of the drained host weigh the same: an estimate.
+    /// Its load afterwards, with VMs on their way to it now, if each weighs as much as one of the drained host: an estimate.
     pub load_after: Option<f64>,
     /// It would be overloaded or over its capacity.
     pub overloaded: bool,
@@ -163,11 +163,12 @@ impl Engine {
         fewest(&mut fits).or_else(|| fewest(&mut takers.iter().copied()))
     }
 
-    /// Estimates a host's load with `more` VMs of the host `from`, if all VMs of `from` weigh the same.
-    fn load_with(&self, from: HostId, host: HostId, more: u32) -> Option<f64> {
+    /// Estimates a host's load with `more` VMs of the host `from` and those that come anyway, if all weigh as much as a VM
+    /// of `from`.
+    pub fn load_with(&self, from: HostId, host: HostId, more: u32) -> Option<f64> {
         let source = self.host(from);
-        let share = source.load? / f64::from(source.vms.max(1));
-        Some(self.host(host).load? + share * f64::from(more))
+        let share = source.load? / f64::from(source.measured_vms.max(1));
+        Some(self.load_soon(from, host)? + share * f64::from(more))
     }
 
     fn no_refuge(&self, vm: VmId, array: &Array, refusals: &[String]) -> String {
@@ -193,7 +194,7 @@ impl Engine {
         let described = self.cluster.host(host);
         let (name, capacity) = (described.name.clone(), described.capacity);
         let vms_after = live.vms + self.incoming(host) + given;
-        let load_after = self.load_with(from, host, given + self.incoming(host));
+        let load_after = self.load_with(from, host, given);
         let overloaded =
             load_after.is_some_and(|load| load > OVERLOAD) || capacity.is_some_and(|capacity| vms_after > capacity);
         Taker { host: name, vms: live.vms, vms_after, capacity, load: live.load, load_after, overloaded }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::harness::*;
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, Pick, Span, VmId};
 use crate::core::engine::{Command, Drain, DrainPlan, Engine, Event, Happened, Kept, Phase, Presence, Target, VmState};
+use crate::core::format::percent;
 
 const H1: HostId = HostId(0);
 const H2: HostId = HostId(1);
@@ -257,6 +258,22 @@ fn measured_loads_are_counted_and_an_overload_is_warned_of() {
 }
 
 #[test]
+fn a_vm_on_its_way_weighs_on_the_host_that_it_goes_to() {
+    let mut cluster = crowded(3, 3);
+    cluster.vms[2].host = H3;
+    let mut world = calm(cluster);
+    for (host, load) in [(H1, 0.4), (H2, 0.6), (H3, 0.65)] {
+        world.tell(Event::Host { host, state: HostState::Up, load: Some(load), why: None });
+    }
+    world.moves = Moves::Hang;
+    world.command(Command::Move { vm: "nii3".to_owned(), target: Target::Host("h2".to_owned()) });
+    let plan = world.engine.drain_plan(H1, world.now);
+    assert_eq!(destinations(&plan), ["nii1 h3", "nii2 h2"], "with nii3 h2 has no room for the first");
+    let after: Vec<_> = plan.hosts.iter().map(|to| (to.vms_after, to.load_after.map(percent))).collect();
+    assert_eq!(after, [(2, Some("100%".to_owned())), (2, Some("85%".to_owned()))]);
+}
+
+#[test]
 fn hosts_that_are_down_or_draining_get_none() {
     let mut cluster = crowded(4, 2);
     cluster.hosts[2].draining = true;
@@ -328,7 +345,7 @@ fn a_vm_that_is_lost_is_not_touched() {
     assert_eq!(hosts_of(&world), ["h1", "h2"]);
     assert!(stuck(&world, H1)[0].starts_with("nii1: it is lost"), "{:?}", stuck(&world, H1));
     world.command(Command::Release { vm: "nii1".to_owned() });
-    assert_eq!(hosts_of(&world), ["h2", "h2"], "somebody has looked");
+    assert_eq!(hosts_of(&world), ["h3", "h2"], "somebody has looked");
 }
 
 #[test]
@@ -359,7 +376,7 @@ fn the_config_drains_a_host_where_the_engine_may_act_on_its_own() {
     world.command(Command::Undrain { host: "h1".to_owned() });
     assert!(world.answers.last().unwrap().1.contains("write draining = false"), "{:?}", world.answers);
     drain(&mut world, "h1");
-    assert_eq!(hosts_of(&world), ["h2", "h2", "h2"], "an operator's drain moves that one too");
+    assert_eq!(hosts_of(&world), ["h2", "h3", "h2"], "an operator's drain moves that one too");
     let mut world = calm(cluster.clone());
     world.tell(draining(cluster.clone(), true));
     world.tell(draining(cluster, false));
@@ -376,7 +393,7 @@ fn in_another_mode_the_config_only_keeps_vms_from_coming() {
     assert!(world.requests().is_empty());
     assert_eq!(said(&world, "config"), ["h1 is draining: its VMs stay in mode ask; D moves them away"]);
     world.command(Command::Mode { mode: Mode::Auto });
-    assert_eq!(hosts_of(&world), ["h2", "h2"]);
+    assert_eq!(hosts_of(&world), ["h2", "h3"]);
 }
 
 #[test]
