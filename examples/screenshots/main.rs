@@ -24,7 +24,7 @@ use whimbrel::core::cluster::{Name, Span};
 use whimbrel::core::simulation::{START, Scenario, Size};
 use whimbrel::edge::config;
 use whimbrel::runtime::{
-    Asked, ConfigInputs, Control, EngineHost, EventLoop, HistoryBatcher, Output, Outputs, Pace, Publisher, Workers,
+    Asked, ConfigInputs, Control, EngineHost, EventLoop, Frontend, HistoryBatcher, Outputs, Pace, Publisher, Workers,
     give_past,
 };
 use whimbrel::view::{HistoryView, Snapshot, Subscription, UiCommand};
@@ -140,7 +140,7 @@ fn begin(scenario: Scenario, folder: &Path) -> Result<Begun, Box<dyn Error>> {
     let clock = Pace::Simulated { start: now, began: Instant::now() + STILL, speed: SPEED };
     let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
     let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, clock.clock(), None);
-    let mut outputs = Outputs::new(Output::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
+    let mut outputs = Outputs::new(Frontend::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
     while engine_host.next_wake() <= now {
         engine_host.wake(engine_host.next_wake(), &mut outputs, &mut Asked::default());
     }

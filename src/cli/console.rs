@@ -20,7 +20,7 @@ use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
 use crate::edge::supervisor::panic_message;
 use crate::runtime::{
-    Asked, ConfigInputs, Control, Ended, EngineHost, EventLoop, HistoryBatcher, Output, Outputs, Pace, Publisher,
+    Asked, ConfigInputs, Control, Ended, EngineHost, EventLoop, Frontend, HistoryBatcher, Outputs, Pace, Publisher,
     WRITTEN_WITHIN, Workers, give_past, journal_demo, over, steady_clock,
 };
 use crate::view::{Snapshot, UiCommand};
@@ -148,7 +148,7 @@ fn real(loaded: (config::Config, Vec<u8>), screen: ConsoleArgs) -> Result<ExitCo
     let (mut publisher, snapshots) = Publisher::new(engine_host.engine(), now, Pace::Real.clock(), None);
     look_first(&mut publisher, &snapshots, &engine_host);
     let begin = move || {
-        let event_loop = over(loaded, Output::Publish(publisher), screen.locked());
+        let event_loop = over(loaded, Frontend::Publish(publisher), screen.locked());
         event_loop.map(|event_loop| event_loop.operated_by(super::operator())).map_err(|error| error.to_string())
     };
     show(begin, snapshots, screen)
@@ -224,7 +224,7 @@ fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) 
     let small = cluster.vms.len() <= WARMED_VMS;
     let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
     let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, crate::view::Clock::default(), banner);
-    let mut outputs = Outputs::new(Output::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
+    let mut outputs = Outputs::new(Frontend::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
     let until = if small { START + WARM_UP } else { START };
     while engine_host.next_wake() <= until {
         let due = engine_host.next_wake();

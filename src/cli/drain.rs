@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Move every VM away from a host, and keep it empty until it is released
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
-pub(super) struct Drain {
+pub(super) struct DrainCommand {
     /// The host
     host: String,
     /// The config [default: as for whimbrel itself]
@@ -57,7 +57,7 @@ runs, one runs until the host is empty: it moves nothing else, as in mode observ
 Exit status:
   0 the host is empty, or what was asked is done; 1 it is not, or not yet; 2 wrong arguments, or nobody to ask";
 
-impl Drain {
+impl DrainCommand {
     pub(super) fn run(self) -> Result<ExitCode> {
         let Some(path) = config::find(self.config.as_deref()) else {
             return Ok(refuse("there is no config: name one, whimbrel drain HOST CONFIG"));

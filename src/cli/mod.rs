@@ -67,7 +67,7 @@ enum CliCommand {
     Run(run::RunCommand),
     Check(CheckCommand),
     Discover(discover::DiscoverCommand),
-    Drain(drain::Drain),
+    Drain(drain::DrainCommand),
     Report(report::ReportCommand),
     Whatif(whatif::WhatIfCommand),
 }

@@ -12,8 +12,8 @@ use crate::core::cluster::{Mode, Span};
 use crate::core::simulation::{START, Scenario};
 use crate::edge::config::{self, Config};
 use crate::runtime::{
-    Ended, EngineHost, EventLoop, Format, HistoryBatcher, Output, Outputs, Pace, Printer, Workers, keep_in, on_hangup,
-    over, steady_clock, to_control,
+    Ended, EngineHost, EventLoop, Format, Frontend, HistoryBatcher, Outputs, Pace, Printer, Workers, keep_in,
+    on_hangup, over, steady_clock, to_control,
 };
 
 use super::{ClusterArgs, load_with_bytes, span, speed};
@@ -106,8 +106,8 @@ impl RunCommand {
         }
     }
 
-    fn show(&self) -> Output {
-        Output::Print(Printer::new(self.format, Box::new(io::stdout())))
+    fn show(&self) -> Frontend {
+        Frontend::Print(Printer::new(self.format, Box::new(io::stdout())))
     }
 
     fn demo(&self, scenario: Scenario) -> Result<EventLoop> {
@@ -137,7 +137,7 @@ impl RunCommand {
         let until = self.lasts.map(|span| steady_clock() + span);
         // A reader that stops must not keep the engine from following a migration.
         let printer = Printer::that_never_waits(self.format, Box::new(io::stdout()))?;
-        Ok(over(loaded, Output::Print(printer), None)?.until(until))
+        Ok(over(loaded, Frontend::Print(printer), None)?.until(until))
     }
 }
 

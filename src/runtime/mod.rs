@@ -42,7 +42,7 @@ pub use config_worker::ConfigInputs;
 pub use engine_host::{Asked, EngineHost};
 pub use event_loop::{Control, Ended, EventLoop};
 pub use history_batcher::{HistoryBatcher, WRITTEN_WITHIN};
-pub use outputs::{Output, Outputs};
+pub use outputs::{Frontend, Outputs};
 pub use pace::{Pace, steady_clock};
 pub use places::{log_place, socket_place};
 pub use print::{Format, Printer};

@@ -12,14 +12,14 @@ use super::publish::Publisher;
 
 /// Who gets the records.
 #[allow(clippy::large_enum_variant, reason = "there is one")]
-pub enum Output {
+pub enum Frontend {
     /// Lines on standard output.
     Print(Printer),
     /// A console.
     Publish(Publisher),
 }
 
-impl Output {
+impl Frontend {
     /// The listener, whichever it is.
     pub fn listener(&mut self) -> &mut dyn Listener {
         match self {
@@ -32,22 +32,22 @@ impl Output {
 /// The listener and the history.
 pub struct Outputs {
     /// Who watches.
-    pub output: Output,
+    pub frontend: Frontend,
     /// The history.
     pub batcher: HistoryBatcher,
 }
 
 impl Outputs {
     /// For a console or for standard output, and into a history.
-    pub const fn new(output: Output, batcher: HistoryBatcher) -> Self {
-        Self { output, batcher }
+    pub const fn new(frontend: Frontend, batcher: HistoryBatcher) -> Self {
+        Self { frontend, batcher }
     }
 
     /// What a console sees; `None` where nobody has one.
     pub const fn publisher(&mut self) -> Option<&mut Publisher> {
-        match &mut self.output {
-            Output::Publish(publisher) => Some(publisher),
-            Output::Print(_) => None,
+        match &mut self.frontend {
+            Frontend::Publish(publisher) => Some(publisher),
+            Frontend::Print(_) => None,
         }
     }
 }
@@ -57,20 +57,20 @@ impl Listener for Outputs {
         if let Happened::Alarm { text } = &record.what {
             warn!("alarm: {text}");
         }
-        self.output.listener().record(record, engine);
+        self.frontend.listener().record(record, engine);
         self.batcher.record(record, engine);
     }
 
     fn answer(&mut self, ok: bool, text: &str) {
-        self.output.listener().answer(ok, text);
+        self.frontend.listener().answer(ok, text);
     }
 
     fn host(&mut self, host: HostId) {
-        self.output.listener().host(host);
+        self.frontend.listener().host(host);
     }
 
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
-        self.output.listener().reconfigured(engine, now);
+        self.frontend.listener().reconfigured(engine, now);
         self.batcher.reconfigured(engine, now);
     }
 }

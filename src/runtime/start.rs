@@ -13,7 +13,7 @@ use super::engine_host::{Asked, EngineHost};
 use super::event_loop::EventLoop;
 use super::history_batcher::{HistoryBatcher, WRITTEN_WITHIN};
 use super::journal_writer::JournalWriter;
-use super::outputs::{Output, Outputs};
+use super::outputs::{Frontend, Outputs};
 use super::pace::{Pace, steady_clock};
 use super::places::{HOMELESS, history_place, journal_place};
 use super::workers::{HistoryNews, Workers};
@@ -44,16 +44,20 @@ pub enum StartError {
 ///
 /// # Errors
 /// Another engine has them.
-pub fn over(loaded: (Config, Vec<u8>), output: Output, locked: Option<&'static str>) -> Result<EventLoop, StartError> {
+pub fn over(
+    loaded: (Config, Vec<u8>),
+    frontend: Frontend,
+    locked: Option<&'static str>,
+) -> Result<EventLoop, StartError> {
     let journal = journal_place(&loaded.0.path);
-    over_with(loaded, journal, output, locked)
+    over_with(loaded, journal, frontend, locked)
 }
 
 /// The same with the journal in this file.
 pub(super) fn over_with(
     (config, bytes): (Config, Vec<u8>),
     journal: Option<PathBuf>,
-    mut output: Output,
+    mut frontend: Frontend,
     locked: Option<&'static str>,
 ) -> Result<EventLoop, StartError> {
     let now = steady_clock();
@@ -63,7 +67,7 @@ pub(super) fn over_with(
     let inputs =
         ConfigInputs { file: Some(config.path.clone()), locked, loaded: Some((config.clone(), bytes)), untold: None };
     let Begun { mut engine_host, in_flight, journal, troubles, news } = begin(config, now, journal, workers.news())?;
-    output.listener().reconfigured(engine_host.engine(), now);
+    frontend.listener().reconfigured(engine_host.engine(), now);
     let kept = matches!(news, HistoryNews::Writer(..));
     let batcher = if kept { HistoryBatcher::soon(engine_host.engine(), now) } else { HistoryBatcher::none() };
     workers.journal = journal;
@@ -71,7 +75,7 @@ pub(super) fn over_with(
     engine_host.journal_outside(true);
     let not_watched = workers.start_config(inputs).err();
     let mut event_loop =
-        EventLoop::new(engine_host, Pace::Real, Outputs::new(output, batcher), workers).read_only(locked);
+        EventLoop::new(engine_host, Pace::Real, Outputs::new(frontend, batcher), workers).read_only(locked);
     event_loop.hears(news);
     event_loop.start_drivers(drivers);
     event_loop.prepare(|engine_host, outputs, asks| {

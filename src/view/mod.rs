@@ -26,8 +26,8 @@ pub use moving::{Leaving, MigrationView, Outlook};
 pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk};
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use snapshot::{
-    Alarm, Answer, ArrayView, Clock, Detail, GateView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Point,
-    QueueView, Snapshot, Totals, Verdict, VmRow,
+    Alarm, Answer, ArrayView, Clock, Detail, GateVerdict, GateView, HostView, Level, LogLine, Mark, MarkKind,
+    MoveOption, Point, QueueView, Snapshot, Totals, VmRow, WaitingView,
 };
 pub use ui_command::{CommandId, Subscription, UiCommand};
 

@@ -11,7 +11,8 @@ use crate::core::policy::{Place, Rule, pays};
 
 use super::moving::{leaving, migration};
 use super::{
-    ArrayView, Detail, GateView, HostView, Mark, MoveOption, Origin, Point, QueueView, Subscription, Verdict, VmRow,
+    ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, Point, QueueView, Subscription,
+    VmRow, WaitingView,
 };
 
 /// Values in a row's sparkline.
@@ -223,22 +224,23 @@ fn move_option(engine: &Engine, vm: VmId, target: Target, now: Timestamp) -> Mov
     let asked = Ask::Operator(target.clone());
     let gates = engine.assess(vm, &asked, now).into_iter().map(|(gate, detail)| {
         let verdict = match (&detail, gate) {
-            (None, _) => Verdict::Passes,
+            (None, _) => GateVerdict::Passes,
             // An operator's own command needs no approval.
-            (Some(_), Gate::Mode) if engine.mode(vm) == Mode::Ask => Verdict::Passes,
-            (Some(_), _) if engine.binds_operator(vm, &asked, gate, now) => Verdict::Blocks,
-            (Some(_), _) => Verdict::Warns,
+            (Some(_), Gate::Mode) if engine.mode(vm) == Mode::Ask => GateVerdict::Passes,
+            (Some(_), _) if engine.binds_operator(vm, &asked, gate, now) => GateVerdict::Blocks,
+            (Some(_), _) => GateVerdict::Warns,
         };
-        let detail = detail.filter(|_| verdict != Verdict::Passes).unwrap_or_else(|| passes(engine, vm, gate, to, now));
+        let detail =
+            detail.filter(|_| verdict != GateVerdict::Passes).unwrap_or_else(|| passes(engine, vm, gate, to, now));
         GateView { gate, verdict, detail }
     });
     let gates = gates.collect();
-    let load = to.and_then(|host| engine.host(host).load());
+    let here = engine.live(vm).host();
     MoveOption {
         target,
         to: to.map(|host| name_of(engine.cluster(), host)),
-        load,
-        load_after: load.and_then(|load| load_after(engine, vm, load, to)),
+        load: to.and_then(|host| engine.host(host).load()),
+        load_after: to.filter(|to| *to != here).and_then(|to| engine.load_with(here, to, 1)),
         gates,
     }
 }
@@ -273,15 +275,4 @@ fn takes(engine: &Engine, host: HostId) -> String {
     let vms = engine.host(host).vms();
     let room = described.capacity.map_or_else(|| format!("{vms}"), |capacity| format!("{vms} of {capacity}"));
     format!("{} is up, VMs there: {room}", described.name)
-}
-
-/// The destination's load with the VM there, if every VM on its host weighs the same: an estimate.
-fn load_after(engine: &Engine, vm: VmId, load: f64, to: Option<HostId>) -> Option<f64> {
-    let here = engine.live(vm).host();
-    if to == Some(here) {
-        return None;
-    }
-    let live = engine.host(here);
-    let share = live.load()? / f64::from(live.vms().max(1));
-    Some(load + share)
 }

@@ -338,7 +338,7 @@ pub struct MoveOption {
 impl MoveOption {
     /// Whether no gate binds.
     pub fn is_open(&self) -> bool {
-        self.to.is_some() && self.gates.iter().all(|gate| gate.verdict != Verdict::Blocks)
+        self.to.is_some() && self.gates.iter().all(|gate| gate.verdict != GateVerdict::Blocks)
     }
 }
 
@@ -348,14 +348,14 @@ pub struct GateView {
     /// This gate.
     pub gate: Gate,
     /// How it would take it.
-    pub verdict: Verdict,
+    pub verdict: GateVerdict,
     /// In words, with the distance.
     pub detail: String,
 }
 
 /// How a gate takes an operator's move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateVerdict {
     /// It lets it pass.
     Passes,
     /// It would stop a policy; an operator is warned.

@@ -6,9 +6,9 @@ use whimbrel::core::cluster::{Direction, HostState, Mode, Name, RequestId, Span,
 use whimbrel::core::engine::{By, Gate, HoldCause, StageKind, Target, VmState, Waiting};
 use whimbrel::core::policy::{Bound, BreakEven, Decision, PolicyKind, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    Alarm, ArrayView, Clock, Detail, Drain, DrainPlan, Editing, GateView, HistoryView, HostView, Leaving, Level,
-    LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedMove, Point, QueueView, Snapshot, Taker, Totals,
-    UnderWay, Verdict, VmRow,
+    Alarm, ArrayView, Clock, Detail, Drain, DrainPlan, Editing, GateVerdict, GateView, HistoryView, HostView, Leaving,
+    Level, LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedMove, Point, QueueView, Snapshot, Taker,
+    Totals, UnderWay, VmRow, WaitingView,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -444,9 +444,9 @@ pub fn detail_with_moves(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
         gates,
     };
     let named = |name: &str| Target::Host(name.into());
-    let cool = || gate(Gate::Cooldown, Verdict::Warns, "moved 4 min ago: a policy would wait 11 min more");
-    let fits = || gate(Gate::Destination, Verdict::Passes, "mln3 is up, 2 of 8 VMs");
-    let budget = || gate(Gate::Budget, Verdict::Passes, "1 of 2 migrations at once, 3 of 20 this hour");
+    let cool = || gate(Gate::Cooldown, GateVerdict::Warns, "moved 4 min ago: a policy would wait 11 min more");
+    let fits = || gate(Gate::Destination, GateVerdict::Passes, "mln3 is up, 2 of 8 VMs");
+    let budget = || gate(Gate::Budget, GateVerdict::Passes, "1 of 2 migrations at once, 3 of 20 this hour");
     let moves = vec![
         to(Target::Next, Some("mln3"), Some(0.62), Some(0.74), vec![cool(), budget(), fits()]),
         to(Target::Up, Some("mln3"), Some(0.62), Some(0.74), vec![cool(), budget(), fits()]),
@@ -460,9 +460,9 @@ pub fn detail_with_moves(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
             Some("mln5"),
             Some(0.97),
             None,
-            vec![gate(Gate::Destination, Verdict::Blocks, "mln5 is draining: it takes no more VMs")],
+            vec![gate(Gate::Destination, GateVerdict::Blocks, "mln5 is draining: it takes no more VMs")],
         ),
-        to(named("mln6"), Some("mln6"), None, None, vec![gate(Gate::Destination, Verdict::Blocks, "mln6 is down")]),
+        to(named("mln6"), Some("mln6"), None, None, vec![gate(Gate::Destination, GateVerdict::Blocks, "mln6 is down")]),
     ];
     Arc::new(Detail { moves, ..Detail::clone(&detail(snapshot, vm)) })
 }

@@ -12,7 +12,7 @@ use crate::core::cluster::Mode;
 use crate::core::engine::Command;
 use crate::edge::config::Config;
 use crate::edge::control::{Caller, Request};
-use crate::runtime::{Control, Format, Output, Printer, over};
+use crate::runtime::{Control, Format, Frontend, Printer, over};
 
 /// Its door is open by then.
 const OPENS: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ impl Embedded {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
             let inside = runtime.enter();
-            let show = Output::Print(Printer::new(Format::Text, Box::new(io::sink())));
+            let show = Frontend::Print(Printer::new(Format::Text, Box::new(io::sink())));
             let mut event_loop = match over(loaded, show, None) {
                 Ok(event_loop) => event_loop,
                 // Whoever waits for it hears of it.

@@ -9,7 +9,7 @@ use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, centred};
 use crate::core::engine::Target;
 use crate::core::format::counted;
-use crate::view::{GateView, MoveOption, Snapshot, Verdict};
+use crate::view::{GateVerdict, GateView, MoveOption, Snapshot};
 
 /// Columns: the command, the host, the load now and after; the gates have the rest.
 const COMMAND: u16 = 6;
@@ -106,13 +106,13 @@ fn loads(canvas: &mut Canvas<'_>, x: u16, y: u16, option: &MoveOption, role: Rol
 fn verdict(option: &MoveOption) -> (String, Role) {
     let first = |verdict| option.gates.iter().find(|gate| gate.verdict == verdict);
     let words = |gate: &GateView| format!("{}: {}", gate.gate.word(), gate.detail);
-    if let Some(gate) = first(Verdict::Blocks) {
+    if let Some(gate) = first(GateVerdict::Blocks) {
         return (words(gate), Role::Alarm);
     }
     if option.to.is_none() {
         return ("no such host".into(), Role::Alarm);
     }
-    match first(Verdict::Warns) {
+    match first(GateVerdict::Warns) {
         Some(gate) => (words(gate), Role::Warning),
         None => ("open".into(), Role::Good),
     }
@@ -127,14 +127,14 @@ fn said(canvas: &mut Canvas<'_>, area: Rect, option: &MoveOption) {
         canvas.put(area.x + 2, y, area.width.saturating_sub(2), "nothing against it", Role::Good);
     }
     // In the gates' order, but what stops the move is never the part that has no room.
-    let worst_first = [Verdict::Blocks, Verdict::Warns, Verdict::Passes];
+    let worst_first = [GateVerdict::Blocks, GateVerdict::Warns, GateVerdict::Passes];
     let sorted = worst_first.into_iter().flat_map(|verdict| option.gates.iter().filter(move |g| g.verdict == verdict));
     let count = option.gates.len();
     for (i, gate) in sorted.enumerate() {
         let (mark, role, says) = match gate.verdict {
-            Verdict::Passes => (0, Role::Good, "passes"),
-            Verdict::Warns => (1, Role::Warning, "warns"),
-            Verdict::Blocks => (2, Role::Alarm, "blocks"),
+            GateVerdict::Passes => (0, Role::Good, "passes"),
+            GateVerdict::Warns => (1, Role::Warning, "warns"),
+            GateVerdict::Blocks => (2, Role::Alarm, "blocks"),
         };
         let room = usize::from(area.width.saturating_sub(23));
         if y + 1 >= area.bottom() && i + 1 < count {

@@ -7,7 +7,7 @@ use crate::console::ui::{Overlay, Tone, Ui, UiEffect};
 use crate::core::cluster::{Mode, Name};
 use crate::core::engine::{Command, Target};
 use crate::core::format::{counted, tame};
-use crate::view::{HostView, MoveOption, Snapshot, UiCommand, Verdict};
+use crate::view::{GateVerdict, HostView, MoveOption, Snapshot, UiCommand};
 
 pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
     match ui.overlays.last() {
@@ -27,13 +27,13 @@ pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
 }
 
 fn ask_move(ui: &mut Ui, vm: &Name, option: &MoveOption, snapshot: &Snapshot) {
-    let blocking = option.gates.iter().find(|gate| gate.verdict == Verdict::Blocks);
+    let blocking = option.gates.iter().find(|gate| gate.verdict == GateVerdict::Blocks);
     let (Some(to), None) = (&option.to, blocking) else {
         let why = blocking.map_or("there is no such host".to_owned(), |g| format!("{}: {}", g.gate.word(), g.detail));
         return ui.say(Tone::Bad, tame(&why));
     };
     let from = snapshot.rows.iter().find(|row| row.name == *vm).map_or("", |row| &row.host);
-    let warns = option.gates.iter().filter(|gate| gate.verdict == Verdict::Warns).count();
+    let warns = option.gates.iter().filter(|gate| gate.verdict == GateVerdict::Warns).count();
     let warning = match warns {
         0 => String::new(),
         n => format!(" ({} {})", counted(n, "gate", "gates"), if n == 1 { "warns" } else { "warn" }),

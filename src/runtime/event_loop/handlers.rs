@@ -13,7 +13,7 @@ use crate::runtime::control_endpoint;
 use crate::runtime::drivers::driver_configs;
 use crate::runtime::history_batcher::HistoryBatcher;
 use crate::runtime::journal_writer::JournalNote;
-use crate::runtime::outputs::Output;
+use crate::runtime::outputs::Frontend;
 use crate::runtime::pace::Pace;
 use crate::runtime::polls::Polled;
 use crate::runtime::workers::{HistoryNews, WorkerEvent};
@@ -84,7 +84,7 @@ impl EventLoop {
         let (ok, text) = self.engine_host.command(&by, command.clone(), &mut self.outputs, &mut self.asks);
         self.answer(id, ok, &text);
         let engine = self.engine_host.engine();
-        if let Output::Publish(publisher) = &mut self.outputs.output {
+        if let Frontend::Publish(publisher) = &mut self.outputs.frontend {
             publisher.touched_by(&command, engine);
         }
     }

@@ -22,7 +22,7 @@ use super::control_endpoint::ControlEndpoint;
 use super::drivers::{ArrayDriverConfig, Drivers};
 use super::engine_host::{Asked, EngineHost};
 use super::history_batcher::WRITTEN_WITHIN;
-use super::outputs::{Output, Outputs};
+use super::outputs::{Frontend, Outputs};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
 use super::workers::{HistoryNews, WorkerEvent, Workers};
@@ -260,9 +260,9 @@ impl EventLoop {
         let batcher = &self.outputs.batcher;
         let waits = batcher.is_on() && (batcher.waiting() > 0 || batcher.is_urgent());
         let due = due.map(|due| if waits { due.min(self.flush_due()) } else { due });
-        match &self.outputs.output {
-            Output::Print(_) => due,
-            Output::Publish(_) => {
+        match &self.outputs.frontend {
+            Frontend::Print(_) => due,
+            Frontend::Publish(_) => {
                 let show = self.published + if self.stale { PUBLISH_EVERY } else { HEARTBEAT };
                 due.map(|due| due.min(show))
             }
@@ -353,8 +353,8 @@ impl EventLoop {
     /// Prints, publishes and keeps what happened. Returns why the loop ends, if it does.
     fn show(&mut self) -> Option<Ended> {
         let time_up = self.until.is_some_and(|end| self.is_over(end));
-        match &mut self.outputs.output {
-            Output::Print(printer) => {
+        match &mut self.outputs.frontend {
+            Frontend::Print(printer) => {
                 let quick = matches!(self.pace, Pace::Unpaced) && !time_up && !printer.is_broken();
                 if !quick && let Err(error) = printer.flush() {
                     return Some(Ended::Unread(error));
@@ -365,7 +365,7 @@ impl EventLoop {
                     self.tell(Event::Trouble { vm: None, text });
                 }
             }
-            Output::Publish(_) => {
+            Frontend::Publish(_) => {
                 let age = self.published.elapsed();
                 if age >= HEARTBEAT || (self.stale && age >= PUBLISH_EVERY) {
                     self.publish();
@@ -430,9 +430,9 @@ impl EventLoop {
     fn end(&mut self, ended: Ended) -> Ended {
         self.keep(true);
         let unsaved = self.write_the_rest();
-        let ended = match &mut self.outputs.output {
-            Output::Print(printer) => printer.flush().map_or_else(Ended::Unread, |()| ended),
-            Output::Publish(_) => ended,
+        let ended = match &mut self.outputs.frontend {
+            Frontend::Print(printer) => printer.flush().map_or_else(Ended::Unread, |()| ended),
+            Frontend::Publish(_) => ended,
         };
         info!(?ended, "end");
         match (unsaved, ended) {

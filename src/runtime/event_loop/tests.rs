@@ -16,7 +16,7 @@ fn event_loop() -> EventLoop {
     // Every VM's first reading is due by now.
     let began = Instant::now() - Duration::from_secs(2);
     let pace = Pace::Simulated { start: START, began, speed: 60.0 };
-    let show = Output::Print(Printer::new(Format::Json, Box::new(io::sink())));
+    let show = Frontend::Print(Printer::new(Format::Json, Box::new(io::sink())));
     EventLoop::new(engine_host, pace, Outputs::new(show, HistoryBatcher::none()), Workers::default())
 }
 
@@ -63,7 +63,7 @@ fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
 #[tokio::test]
 async fn the_very_first_migration_is_written_down_before_it_starts() {
     let (_folder, path) = written(BUSY);
-    let show = Output::Print(Printer::new(Format::Json, Box::new(io::sink())));
+    let show = Frontend::Print(Printer::new(Format::Json, Box::new(io::sink())));
     let journal = Some(path.with_extension("journal"));
     let loaded = config::load_with_bytes(&path).expect("a config");
     let mut event_loop = crate::runtime::start::over_with(loaded, journal, show, None).expect("a history");
@@ -155,7 +155,7 @@ async fn a_burst_of_readings_does_not_keep_a_drivers_fact_waiting() {
 #[tokio::test]
 async fn without_a_place_for_a_journal_no_migration_starts() {
     let (_folder, path) = written(BUSY);
-    let show = Output::Print(Printer::new(Format::Json, Box::new(io::sink())));
+    let show = Frontend::Print(Printer::new(Format::Json, Box::new(io::sink())));
     let loaded = config::load_with_bytes(&path).expect("a config");
     let mut event_loop = crate::runtime::start::over_with(loaded, None, show, None).expect("an engine");
     for _ in 0..20 {
@@ -177,7 +177,7 @@ fn shown(path: &std::path::Path) -> (EventLoop, tokio::sync::watch::Receiver<std
     let config = config::load(path).expect("a config");
     let engine_host = EngineHost::new(config.cluster, config.monitors, config.plan, START);
     let (publisher, seen) = Publisher::new(engine_host.engine(), START, crate::view::Clock::Real, None);
-    let outputs = Outputs::new(Output::Publish(publisher), HistoryBatcher::none());
+    let outputs = Outputs::new(Frontend::Publish(publisher), HistoryBatcher::none());
     let mut workers = Workers::default();
     let inputs = ConfigInputs { file: Some(path.to_owned()), ..ConfigInputs::default() };
     workers.start_config(inputs).expect("a worker");
@@ -253,7 +253,7 @@ async fn what_could_not_be_applied_is_said_when_it_can_be() {
     let mut event_loop = EventLoop::new(
         engine_host,
         Pace::Unpaced,
-        Outputs::new(Output::Publish(publisher), HistoryBatcher::none()),
+        Outputs::new(Frontend::Publish(publisher), HistoryBatcher::none()),
         Workers::default(),
     );
     event_loop.wake(event_loop.engine_host.next_wake());
