@@ -48,5 +48,5 @@ pub use places::{log_place, socket_place};
 pub use print::{Format, Printer};
 pub use publish::Publisher;
 pub use signals::{Hangup, on_hangup, to_control};
-pub use start::{StartError, give_past, journal_demo, keep_in, over};
+pub use start::{StartError, give_past, keep_in, over};
 pub use workers::Workers;

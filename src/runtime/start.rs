@@ -261,13 +261,6 @@ pub fn keep_in(path: &Path, engine_host: &mut EngineHost, workers: &mut Workers)
     Ok(batcher)
 }
 
-/// Gives a demo a journal of its own, in its folder.
-pub fn journal_demo(folder: &Path, engine_host: &mut EngineHost, workers: &mut Workers) {
-    let path = folder.join("demo.journal");
-    workers.journal = JournalWriter::start(&path, "demo", Journal::open(&path, "demo")).ok();
-    engine_host.journal_outside(workers.journal.is_some());
-}
-
 fn journal_beside(history: &Path) -> PathBuf {
     let mut path = history.as_os_str().to_owned();
     path.push(".journal");

@@ -110,6 +110,6 @@ pub enum HistoryView {
 
 impl Default for HistoryView {
     fn default() -> Self {
-        Self::Off(Arc::from("no history"))
+        Self::Off(Arc::from("no history yet"))
     }
 }
