@@ -1,5 +1,6 @@
 //! The loop: input first, then data, then a frame if something changed.
 
+use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::io;
 use std::sync::Arc;
@@ -19,12 +20,14 @@ use super::ui::{Ui, UiEffect};
 use super::update::update;
 use super::{Tone, draw};
 use crate::core::cluster::Name;
-use crate::view::{ActivityAsk, PastAsk, Snapshot, Subscription, UiCommand};
+use crate::view::{ActivityAsk, CommandId, PastAsk, Snapshot, Subscription, UiCommand};
 
 /// Least time between two frames for keys. After a pause, a key is drawn at once.
 const KEY_FRAME: Duration = Duration::from_millis(33);
 /// Least time between two frames for data.
 const DATA_FRAME: Duration = Duration::from_millis(100);
+/// A command is answered within this time, or the operator is told that it is not.
+const ANSWER: Duration = Duration::from_secs(10);
 /// After this long without a snapshot, the data is stale.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -74,7 +77,7 @@ pub async fn run(
     let mut events = EventStream::new();
     tokio::pin!(stop);
     loop {
-        let (frame, quiet) = (console.frame_due(), console.quiet_due());
+        let (frame, quiet, answer) = (console.frame_due(), console.quiet_due(), console.answer_due());
         let left = tokio::select! {
             biased;
             // An error means that the watching thread has ended; it ends only on a hang-up.
@@ -87,6 +90,7 @@ pub async fn run(
             () = &mut stop => Some(ExitReason::Stopped),
             () = at(frame) => { console.paint()?; None }
             changed = console.snapshots.changed(), if !console.ui.engine_gone => { console.data(changed.is_ok())?; None }
+            () = at(answer) => { console.unanswered(); None }
             () = at(quiet) => { console.quiet(); None }
         };
         if let Some(left) = left {
@@ -163,6 +167,8 @@ struct Console {
     /// When the newest snapshot came.
     heard: Instant,
     told_quiet: Instant,
+    /// The commands that were sent, the oldest first, and until when each is to be answered.
+    asked: VecDeque<(CommandId, Instant)>,
 }
 
 impl Console {
@@ -188,6 +194,7 @@ impl Console {
             answered: None,
             heard: now,
             told_quiet: now,
+            asked: VecDeque::new(),
         };
         console.ui.size = (columns, rows);
         console.act(Action::Arrived)?;
@@ -201,6 +208,10 @@ impl Console {
     fn quiet_due(&self) -> Option<Instant> {
         let next = (self.heard + QUIET).max(self.told_quiet + Duration::from_secs(1));
         (!self.ui.engine_gone).then_some(next)
+    }
+
+    fn answer_due(&self) -> Option<Instant> {
+        self.asked.front().map(|(_, due)| *due)
     }
 
     /// Schedules a frame, no sooner than `apart` after `last`.
@@ -292,6 +303,7 @@ impl Console {
     fn tell(&mut self, said: UiCommand) {
         let (id, is_draft) = (said.id(), matches!(said, UiCommand::Draft(_)));
         if self.say.try_send(said).is_ok() {
+            self.asked.extend(id.map(|id| (id, Instant::now() + ANSWER)));
             return;
         }
         match (id, is_draft) {
@@ -323,6 +335,14 @@ impl Console {
         }
         self.want(self.painted, apart);
         self.paint_due().map(drop)
+    }
+
+    /// The oldest command's time is over. If it was answered, nothing changes.
+    fn unanswered(&mut self) {
+        let Some((id, _)) = self.asked.pop_front() else { return };
+        let effects = update(&mut self.ui, Action::Unanswered(id), &self.shown);
+        self.tell_all(effects);
+        self.want(self.painted, DATA_FRAME);
     }
 
     fn quiet(&mut self) {

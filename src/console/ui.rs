@@ -188,6 +188,8 @@ pub struct Ui {
     /// How many snapshots have come since the notice.
     notice_age: u32,
     pub(super) pending: Vec<Pending>,
+    /// The commands that were sent and are not answered yet.
+    pub(super) waiting: BTreeSet<CommandId>,
     /// For a VM in a shared block: which block the operator chose to edit.
     pub(super) scopes: BTreeMap<Name, Scope>,
     /// The newest draft's number.
@@ -231,6 +233,7 @@ impl Ui {
             last_id: CommandId::default(),
             notice_age: 0,
             pending: Vec::new(),
+            waiting: BTreeSet::new(),
             scopes: BTreeMap::new(),
             draft_seq: 0,
             drafted: None,
@@ -323,10 +326,17 @@ impl Ui {
         Subscription { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity }
     }
 
-    /// A new command id; no two commands of this console have the same.
+    /// A new command's id; no two commands of this console have the same. Its answer is waited for.
     pub(super) fn next_id(&mut self) -> CommandId {
         self.last_id.0 += 1;
+        self.waiting.insert(self.last_id);
         self.last_id
+    }
+
+    /// Ends the wait for a command's answer. Returns whether it was waited for.
+    pub(super) fn end_wait(&mut self, id: CommandId) -> bool {
+        self.pending.retain(|pending| pending.id != id);
+        self.waiting.remove(&id)
     }
 
     /// The last draft did not reach the engine: the next update sends it again.

@@ -364,6 +364,31 @@ fn what_did_not_reach_the_engine_goes_again_and_a_save_is_told() {
 }
 
 #[test]
+fn a_save_that_is_never_answered_gives_the_editor_back() {
+    let mut desk = Desk::new();
+    desk.keys("e60");
+    desk.is_quick = false;
+    desk.f(2);
+    let save = desk.said.last().and_then(UiCommand::id).expect("a save");
+    desk.act(Action::Unanswered(save));
+    assert_eq!(desk.ui.notice.as_ref().map(|notice| notice.tone), Some(Tone::Bad));
+    desk.keys("9");
+    assert_eq!(desk.text(), with("609"), "it takes keys again");
+}
+
+#[test]
+fn a_save_that_the_draft_answers_is_waited_for_no_more() {
+    let mut desk = Desk::new();
+    desk.keys("e60");
+    desk.saving = Saving::Refused("the file is read-only".into());
+    desk.f(2);
+    let told = desk.ui.notice.clone();
+    let save = desk.said.iter().rev().find_map(UiCommand::id).expect("a save");
+    desk.act(Action::Unanswered(save));
+    assert_eq!(desk.ui.notice, told);
+}
+
+#[test]
 fn what_if_looks_as_far_back_as_is_wanted() {
     let mut desk = Desk::new();
     desk.keys("e");

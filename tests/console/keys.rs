@@ -386,6 +386,20 @@ fn a_full_channel_is_said_plainly() {
 }
 
 #[test]
+fn a_wait_ends_although_no_answer_comes() {
+    let (mut snapshot, mut ui) = on("nii1");
+    commands(&mut ui, &snapshot, "h");
+    changes(&mut ui, &snapshot, "+");
+    snapshot.answers = vec![answer(1, Some(CommandId(1)), true, "nii1: held")];
+    update(&mut ui, Action::Arrived, &snapshot);
+    update(&mut ui, Action::Unanswered(CommandId(1)), &snapshot);
+    assert_eq!(notice(&ui), (Tone::Good, "nii1: held"), "it was answered");
+    update(&mut ui, Action::Unanswered(CommandId(2)), &snapshot);
+    assert_eq!(notice(&ui), (Tone::Bad, "the engine does not answer: look whether it was done, then try again"));
+    assert_eq!(changes(&mut ui, &snapshot, "+"), [set("nii1", Field::Threshold, 52.0)], "what is shown counts");
+}
+
+#[test]
 fn a_filter_is_typed_kept_and_cleared() {
     let (snapshot, mut ui) = on("nii1");
     type_keys(&mut ui, &snapshot, "/wEb q");

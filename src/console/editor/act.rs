@@ -75,8 +75,8 @@ pub fn act(ui: &mut Ui, edit: EditorAction, snapshot: &Snapshot) -> Vec<UiEffect
         }
         EditorAction::Leave => leave(ui),
         EditorAction::StopWaiting => {
-            if let Some(editor) = &mut ui.editor {
-                editor.saving = None;
+            if let Some((id, _)) = ui.editor.as_mut().and_then(|editor| editor.saving.take()) {
+                ui.end_wait(id);
                 ui.say(Tone::Bad, "no answer yet: it may still be saved");
             }
         }
@@ -384,6 +384,9 @@ pub fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
         editor.now = Some((editor.days, Arc::clone(comparison)));
     }
     let asked = editor.saving.take();
+    if let Some((id, _)) = asked {
+        ui.end_wait(id);
+    }
     // A save that succeeded closes the editor, also if nobody waits for it. Other results matter only to who waits.
     if asked.is_some() || view.saving == Saving::Done {
         let view = Arc::clone(view);

@@ -435,6 +435,8 @@ pub enum Action {
     EngineGone,
     /// The engine's channel was full: this command did not reach it.
     NotSent(CommandId),
+    /// This command's time for an answer is over. Nothing changes if it was answered.
+    Unanswered(CommandId),
 }
 
 impl Action {

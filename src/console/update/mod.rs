@@ -23,7 +23,11 @@ use crate::view::{Snapshot, UiCommand};
 /// Does an action, and returns what it causes outside the screen.
 pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect> {
     let mut effects = Vec::new();
-    if !matches!(action, Action::Arrived | Action::Quiet(_) | Action::Resize(..) | Action::NotSent(_)) {
+    let is_a_key = !matches!(
+        action,
+        Action::Arrived | Action::Quiet(_) | Action::Resize(..) | Action::NotSent(_) | Action::Unanswered(_)
+    );
+    if is_a_key {
         ui.notice = None;
     }
     match action {
@@ -34,9 +38,15 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect>
         Action::Quiet(ms) => ui.quiet = Some(Span::from_millis(ms)),
         Action::EngineGone => ui.engine_gone = true,
         Action::NotSent(id) => {
-            ui.pending.retain(|pending| pending.id != id);
+            ui.end_wait(id);
             editor::refused(ui, id);
             ui.say(Tone::Bad, "the engine is too busy to be asked: not sent, try again");
+        }
+        Action::Unanswered(id) => {
+            if ui.end_wait(id) {
+                editor::refused(ui, id);
+                ui.say(Tone::Bad, "the engine does not answer: look whether it was done, then try again");
+            }
         }
         // In the editor the help is scrolled to its end, where the editor's keys are.
         Action::Help => ui.overlays.push(Overlay::Help { top: if ui.editor.is_some() { usize::MAX } else { 0 } }),
@@ -131,7 +141,7 @@ fn answers(ui: &mut Ui, snapshot: &Snapshot) {
     for answer in snapshot.answers.iter().filter(|answer| answer.seq > known) {
         // An answer without an id ends no wait: the command is not this console's, or was answered before.
         if let Some(id) = answer.to {
-            ui.pending.retain(|pending| pending.id != id);
+            ui.end_wait(id);
             if !answer.ok {
                 editor::refused(ui, id);
             }
