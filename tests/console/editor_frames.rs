@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use whimbrel::console::{Action, CaretMove, Colours, EditorAction, Glyphs, Theme, ThemeName, Ui, render, update};
-use whimbrel::view::{Block, Editing, Saving, Snapshot};
+use whimbrel::core::policy::Decision;
+use whimbrel::view::{Block, DraftView, Editing, Saving, Snapshot, WhatIf};
 
 use crate::editor_desk::{BLOCK, Desk};
 use crate::frames::{assert_frames, text};
+use crate::sample;
 
 fn assert_desk(name: &str, desk: &Desk) {
     assert_frames(&format!("editor-{name}"), &desk.snapshot, &desk.ui);
@@ -192,4 +194,38 @@ fn its_questions_fit_every_terminal() {
     let mut off = Desk::new();
     off.snapshot.editing = Editing::Off("read-only".into());
     sweep(off, "e");
+}
+
+#[test]
+fn a_text_that_is_not_changed_is_not_called_changed_where_there_is_little_room() {
+    let mut desk = Desk::shared();
+    desk.keys("e");
+    let frame = drawn(&desk, 80, 24);
+    let title = frame.lines().find(|line| line.contains("policy web")).expect("a title");
+    assert!(title.contains(" unchanged "), "{title}");
+}
+
+#[test]
+fn moves_that_were_made_are_counted_over_what_is_replayed_and_moves_to_the_base_apart() {
+    let mut desk = Desk::new();
+    desk.keys("e");
+    let mut view = DraftView::clone(desk.snapshot.draft.as_ref().expect("an answer"));
+    let WhatIf::Told { comparison, .. } = &mut view.what_if else { panic!("{:?}", view.what_if) };
+    let comparison = Arc::make_mut(comparison);
+    comparison.from = sample::NOW;
+    comparison.new.outcome.all_moves.truncate(3);
+    comparison.new.outcome.all_moves[1].decision = Decision::MoveToBase;
+    desk.snapshot.draft = Some(Arc::new(view));
+    desk.act(Action::Arrived);
+    let frame = drawn(&desk, 120, 40);
+    let end = |word: &str| {
+        let line = frame.lines().find(|line| line.trim_start().starts_with(word)).expect("a line").trim_end();
+        line.rsplit_once("  ").expect("a count").1.to_owned()
+    };
+    assert_eq!([end("in fact"), end("would be")], ["0", "2+1 base"]);
+}
+
+fn drawn(desk: &Desk, width: u16, height: u16) -> String {
+    let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
+    text(&render(&desk.snapshot, &desk.ui, &theme, width, height))
 }

@@ -2,13 +2,13 @@
 
 use ratatui::layout::Rect;
 
-use crate::console::editor::{DAYS, Editor};
+use crate::console::editor::Editor;
 use crate::console::text::{Zone, rounded, width};
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, Graph, Scale};
-use crate::core::cluster::{Span, Timestamp};
-use crate::core::format::{counted, duration, exact, number};
+use crate::core::cluster::{Name, Span, Timestamp};
+use crate::core::format::{counted, decimal, duration, exact, number};
 use crate::core::insight::{ComparedSide, Comparison};
 use crate::core::policy::{Decision, Field, PolicyKind};
 use crate::view::{BoundsFrom, Mark, MarkKind, Past, Snapshot, WhatIf, what_if_word};
@@ -42,25 +42,28 @@ const TABLE_ROWS: [TableRow; 7] = [
     TableRow { label: "cost", of: |tried| number(tried.cost), is_there: |tried| tried.cost > 0.0 },
 ];
 
-/// A measured time of so many seconds, to the nearest second or minute: `duration` alone rounds up.
+/// A measured time of so many seconds that fits its column: `45 s`, `98 min`, `19.7 h`. `duration` alone rounds up.
 fn measured_time(seconds: f64) -> String {
+    if seconds >= 7_200.0 {
+        return format!("{} h", decimal(seconds / 3_600.0, 1));
+    }
     let step = if seconds < 120.0 { 1.0 } else { 60.0 };
     duration(Span::from_secs_f64((seconds / step).round() * step))
 }
 
-/// `14 days`, or how much of them is recorded.
-fn days(editor: &Editor, comparison: &Comparison) -> String {
-    let asked = counted(DAYS[editor.days] as usize, "day", "days");
+/// `14 d replayed`, or how much of them is recorded.
+fn replayed(editor: &Editor, comparison: &Comparison) -> String {
+    let asked = duration(editor.span());
     let seconds = comparison.new.outcome.span_s;
     if seconds < editor.span().secs_f64() * 0.95 {
-        return format!("{} of {asked} recorded", measured_time(seconds));
+        return format!("{} of {asked} recorded, replayed", duration(Span::from_secs_f64(seconds)));
     }
-    asked
+    format!("{asked} replayed")
 }
 
 /// What the text would have done, in one sentence; for several VMs, one for all and one for the first.
 pub fn sentences(editor: &Editor) -> Vec<(String, Role)> {
-    let asked = counted(DAYS[editor.days] as usize, "day", "days");
+    let asked = duration(editor.span());
     let Some(view) = editor.fresh() else {
         let text = if editor.text.is_none() { "reading the config …".to_owned() } else { format!("{asked}: …") };
         return vec![(text, Role::Quiet)];
@@ -80,7 +83,7 @@ pub fn sentences(editor: &Editor) -> Vec<(String, Role)> {
                 counted(new.quick_moves, "quick repeat", "quick repeats"),
                 old.quick_moves
             );
-            let span = days(editor, comparison);
+            let span = replayed(editor, comparison);
             let Some((now, would)) = together else { return vec![(format!("{span}: {counts}"), Role::Strong)] };
             let first = editor.vms.first().map_or("", |vm| vm);
             let moves = counted(*would, "move", "moves");
@@ -128,7 +131,7 @@ pub fn table(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor) {
         }
         y += 1;
     };
-    line(canvas, "what if", [("now", Role::Head), ("would be", Role::Head)], Role::Head);
+    line(canvas, "replayed", [("now", Role::Head), ("would be", Role::Head)], Role::Head);
     for row in there(editor) {
         let [old, new] = [now, would.map(|c| &c.new)].map(|tried| tried.map(row.of));
         let role = if new.is_some() && old != new { Role::Strong } else { Role::Text };
@@ -241,9 +244,7 @@ pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot
         return;
     };
     let would = would_be(editor);
-    let (moves, edits): (Vec<&Mark>, Vec<&Mark>) =
-        past.marks.iter().partition(|mark| matches!(mark.kind, MarkKind::Moved(_)));
-    let edits: Vec<Mark> = edits.into_iter().cloned().collect();
+    let edits: Vec<Mark> = past.marks.iter().filter(|mark| mark.kind == MarkKind::Edited).cloned().collect();
     // The present bounds are compared with the text, not the bounds of that time.
     let now = first.map(|row| BoundsFrom { at: past.from, high: row.high, low: row.low, direction: row.direction });
     let graph = Graph {
@@ -266,12 +267,21 @@ pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot
     let Some(scale) = graph.draw(canvas, plot) else { return };
     let bounds = graph.bounds.last().map_or([None, None], |last| [last.high, last.low]);
     bound_lines(canvas, &scale, &bounds.into_iter().flatten().collect::<Vec<_>>(), &would);
-    let made: Vec<Timestamp> = moves.iter().map(|mark| mark.at).collect();
-    let [moved, _] = canvas.glyphs.marks;
-    mark_line(canvas, &scale, plot.bottom(), ("made", moved, Role::Mark), Some(&made));
-    let told = editor.told().map(|comparison| &comparison.new.outcome.all_moves);
-    let told: Option<Vec<Timestamp>> = told.map(|moves| moves.iter().map(|moved| moved.at).collect());
-    mark_line(canvas, &scale, plot.bottom() + 1, ("would be", moved, Role::Key), told.as_deref());
+    let told = editor.told();
+    // They are counted over the time that is replayed, so that both counts have the same span.
+    let from = told.map_or(past.from, |comparison| comparison.from);
+    let is_base = |name: &Name| snapshot.hosts().any(|host| host.base && host.name == *name);
+    let made = past.marks.iter().filter(|mark| mark.at >= from).filter_map(|mark| match &mark.kind {
+        MarkKind::Moved(to) => Some((mark.at, is_base(to))),
+        MarkKind::Edited => None,
+    });
+    let made: Vec<(Timestamp, bool)> = made.collect();
+    let would: Option<Vec<(Timestamp, bool)>> = told.map(|comparison| {
+        let moves = comparison.new.outcome.all_moves.iter();
+        moves.map(|would| (would.at, would.decision == Decision::MoveToBase)).collect()
+    });
+    mark_line(canvas, &scale, plot.bottom(), ("in fact", Role::Mark), Some(&made));
+    mark_line(canvas, &scale, plot.bottom() + 1, ("would be", Role::Key), would.as_deref());
 }
 
 /// The bounds in the text that can be read.
@@ -309,14 +319,31 @@ fn bound_lines(canvas: &mut Canvas<'_>, scale: &Scale, now: &[f64], would: &[f64
     }
 }
 
-/// Draws instants as marks in one line, with their count.
-fn mark_line(canvas: &mut Canvas<'_>, scale: &Scale, y: u16, look: (&str, &str, Role), instants: Option<&[Timestamp]>) {
-    let (word, glyph, role) = look;
+/// Draws moves as marks in one line, each with whether it goes to the base, and how many they are: `12`, `12+3 base`.
+fn mark_line(canvas: &mut Canvas<'_>, scale: &Scale, y: u16, look: (&str, Role), moves: Option<&[(Timestamp, bool)]>) {
+    let (word, role) = look;
     let plot = scale.plot;
     canvas.put_right(plot.x.saturating_sub(LEFT + 1), y, LEFT, word, Role::Quiet);
-    let count = instants.map_or_else(|| "…".to_owned(), |instants| instants.len().to_string());
-    for x in instants.unwrap_or_default().iter().filter_map(|at| scale.column(*at)) {
-        canvas.glyph(x, y, glyph, role);
+    let count = moves.map_or_else(
+        || "…".to_owned(),
+        |moves| match moves.iter().filter(|(_, to_base)| *to_base).count() {
+            0 => moves.len().to_string(),
+            to_base => format!("{}+{to_base} base", moves.len() - to_base),
+        },
+    );
+    for x in moves.unwrap_or_default().iter().filter_map(|(at, _)| scale.column(*at)) {
+        canvas.glyph(x, y, canvas.glyphs.marks[0], role);
     }
     canvas.put(plot.right() + 1, y, RIGHT - 1, &count, role);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measured_time_fits_its_column() {
+        let told = [45.2, 5_880.0, 70_999.0, 30.0 * 86_400.0].map(measured_time);
+        assert_eq!(told, ["45 s", "98 min", "19.7 h", "720 h"]);
+    }
 }

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthChar;
 
 use crate::console::editor::text::{Place, Text, token_kinds};
-use crate::console::editor::{DAYS, Editor, Prompt, changes_in_words, panel, whose};
+use crate::console::editor::{Editor, Prompt, changes_in_words, panel, whose};
 use crate::console::keymap::{self, KeyContext};
 use crate::console::screens::draw_footer;
 use crate::console::step;
@@ -15,7 +15,7 @@ use crate::console::theme::Role;
 use crate::console::ui::{Tone, Ui};
 use crate::console::widgets::{Canvas, centred};
 use crate::core::cluster::Name;
-use crate::core::format::{age, counted, exact};
+use crate::core::format::{age, counted, duration, exact};
 use crate::core::policy::Field;
 use crate::core::scanner::TokenKind;
 use crate::view::{Block, DraftProblem, Saving, Scope, Snapshot};
@@ -83,7 +83,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Sna
 
 /// Draws whose policy it is, where the VM runs, how far back what-if looks, and alarms.
 fn header(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
-    let days = format!("what-if over {}", counted(DAYS[editor.days] as usize, "day", "days"));
+    let days = format!("what-if over {}", duration(editor.span()));
     let mut right: Vec<(String, Role)> = Vec::new();
     if ui.engine_gone {
         right.push((" engine stopped ".to_owned(), Role::Frozen));
@@ -208,7 +208,7 @@ fn title(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor) {
     // Who shares the block matters more than a long list of changes.
     let left = width(&name) + width(&shared) + width(&place) + 12;
     let room = usize::from(area.width).saturating_sub(left);
-    let changes = if width(&changes) > room { "changed".to_owned() } else { changes };
+    let changes = if width(&changes) > room && editor.is_unsaved() { "changed".to_owned() } else { changes };
     canvas.rule(area, &[(&name, Role::Title), (&shared, Role::Warning), (&place, Role::Quiet)], &changes);
 }
 

@@ -65,7 +65,7 @@ pub const BINDINGS: &[Binding] = keys! {
     Acting Policy "" [ch('-')] Lower Selected "" "";
     Acting Policy "#" [ch('#')] Edit(EditorAction::Number) Selected "" "type the chosen number";
     Acting Policy "t" [ch('t')] Field Selected "which" "choose which: threshold, tarry, low threshold, low tarry";
-    Acting Policy "u" [ch('u')] Undo Always "undo" "take the last change of a number back";
+    Acting Policy "u" [ch('u')] Undo Always "undo" "take the last change of a policy back";
     Fleet Table "/" [ch('/')] Filter Always "filter" "filter by name, service, policy, host, state; ! turns it round";
     Fleet Table "s" [ch('s')] Sort Always "sort" "sort by the next column";
     Fleet Table "S" [ch('S')] Reverse Always "" "sort from the other end";

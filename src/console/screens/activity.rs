@@ -24,7 +24,7 @@ use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, Graph, Histogram, Scale, hourly};
 use crate::core::cluster::Span;
-use crate::core::format::{age, counted, measured, number, percent};
+use crate::core::format::{age, counted, duration, measured, number, percent};
 use crate::core::insight::{Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes};
 use crate::core::policy::PolicyKind;
 use crate::view::{ActivityView, HistoryView, Snapshot};
@@ -111,9 +111,7 @@ fn title(canvas: &mut Canvas<'_>, area: Rect, view: Option<&Arc<ActivityView>>, 
         let (confirmed, failed) = (sum(|hour| hour.confirmed), sum(|hour| hour.failed));
         format!("  {}, {confirmed} confirmed, {failed} failed", counted(requests, "request", "requests"))
     });
-    let hours = ui.activity.span().millis() / 3_600_000;
-    let stretch = if hours % 24 == 0 && hours > 48 { format!("{} d", hours / 24) } else { format!("{hours} h") };
-    let mut right = format!("last {stretch}");
+    let mut right = format!("last {}", duration(ui.activity.span()));
     if let Some(view) = told {
         let old = snapshot.at.since(view.activity.to);
         if view.ask.span != ui.activity.span() {
