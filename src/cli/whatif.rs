@@ -14,7 +14,7 @@ use super::{load, open_history, refuse, span, vm_named};
 use crate::core::cluster::{Direction, Span, Timestamp};
 use crate::core::format::{decimal, duration};
 use crate::core::insight::{Comparison, NoWhatIf, Outcome, Prices, Recording, Variant, compare};
-use crate::core::policy::{Bound, DEFAULT_SETTLE, Resting, Rule, Settings, WorkingHours};
+use crate::core::policy::{Bound, DEFAULT_SETTLE, KeyChange, Resting, Rule, Settings, WorkingHours};
 use crate::edge::recording;
 use crate::runtime::steady_clock;
 use crate::view::what_if_word;
@@ -294,7 +294,7 @@ impl SideBySide<'_> {
             let _ = writeln!(out, "{}", line.trim_end());
         };
         row("", "NOW", "WOULD BE");
-        for (key, now, would_be) in &told.changes {
+        for KeyChange { key, old: now, new: would_be } in &told.changes {
             row(key, or_dash(now), or_dash(would_be));
         }
         for (name, [now, would_be]) in self.figures() {

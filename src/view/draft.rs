@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::cluster::{Name, Span};
 use crate::core::insight::Comparison;
 use crate::core::policy::Field;
-pub use crate::core::policy::Scope;
+pub use crate::core::policy::{KeyChange, Scope};
 
 /// A policy as it is being edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct SetValue {
 }
 
 /// What is known of a draft.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DraftView {
     /// Of this draft.
     pub seq: u64,
@@ -82,19 +82,8 @@ pub struct DraftProblem {
     pub help: String,
 }
 
-/// One key that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyChange {
-    /// Its name in the config.
-    pub key: String,
-    /// As it is; empty if it is not there.
-    pub old: String,
-    /// As it would be; empty if it goes.
-    pub new: String,
-}
-
 /// What a draft would have done.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub enum WhatIf {
     /// Not known yet.
     #[default]

@@ -27,7 +27,7 @@ pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use snapshot::{
     Alarm, Answer, ArrayView, Clock, Detail, GateVerdict, GateView, HostView, Level, LogLine, Mark, MarkKind,
-    MoveOption, Point, QueueView, Snapshot, Totals, VmRow, WaitingView,
+    MoveOption, Point, QueueView, Snapshot, Totals, VmRow,
 };
 pub use ui_command::{CommandId, Subscription, UiCommand};
 

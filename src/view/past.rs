@@ -75,7 +75,7 @@ pub struct ActivityAsk {
 }
 
 /// What came back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActivityView {
     /// What was asked for.
     pub ask: ActivityAsk,

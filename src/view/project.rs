@@ -11,8 +11,7 @@ use crate::core::policy::{Place, Rule, pays};
 
 use super::moving::{leaving, migration};
 use super::{
-    ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, Point, QueueView, Subscription,
-    VmRow, WaitingView,
+    ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, Point, QueueView, Subscription, VmRow,
 };
 
 /// Values in a row's sparkline.

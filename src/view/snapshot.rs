@@ -60,12 +60,8 @@ pub struct Snapshot {
     /// Its past, as far as it was asked for.
     pub past: Option<Arc<Past>>,
     /// What was done, as far as it was asked for.
-    /// Not in JSON: the JSON of what it holds is the report's, which rounds.
-    #[serde(skip)]
     pub activity: Option<Arc<ActivityView>>,
     /// What is known of the draft that was sent last.
-    /// Not in JSON: the JSON of what it holds is that of `whimbrel whatif`, which says less.
-    #[serde(skip)]
     pub draft: Option<Arc<DraftView>>,
     /// Whether what happens is kept.
     pub history: HistoryView,
@@ -354,7 +350,7 @@ pub struct GateView {
 }
 
 /// How a gate takes an operator's move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GateVerdict {
     /// It lets it pass.
     Passes,

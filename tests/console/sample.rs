@@ -8,7 +8,7 @@ use whimbrel::core::policy::{Bound, BreakEven, Decision, PolicyKind, Rule, Setti
 use whimbrel::view::{
     Alarm, ArrayView, Clock, Detail, Drain, DrainPlan, Editing, GateVerdict, GateView, HistoryView, HostView, Leaving,
     Level, LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedMove, Point, QueueView, Snapshot, Taker,
-    Totals, UnderWay, VmRow, WaitingView,
+    Totals, UnderWay, VmRow,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.

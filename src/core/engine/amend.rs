@@ -1,7 +1,7 @@
 //! Applies changed settings, by the same rules as a reload: editing a bound zeroes its count, editing a tarry keeps it.
 
 use crate::core::cluster::{Timestamp, VmId};
-use crate::core::policy::{Changed, Rule, Settings};
+use crate::core::policy::{KeyChange, Rule, Settings};
 
 use super::Engine;
 use super::memory::VmMemory;
@@ -63,8 +63,8 @@ impl Engine {
         if old == self.settings(vm) {
             return;
         }
-        for (key, old, new) in Settings::differences(old, self.settings(vm)) {
-            let (by, key, why) = (by.to_owned(), key.to_owned(), why.map(str::to_owned));
+        for KeyChange { key, old, new } in Settings::differences(old, self.settings(vm)) {
+            let (by, why) = (by.to_owned(), why.map(str::to_owned));
             self.record(at, vm, Happened::Edit { by, key, old, new, why }, out);
         }
     }
@@ -85,18 +85,18 @@ impl Engine {
     }
 
     /// `nii1: threshold 50 → 60, tarry 3 → 2`; of several VMs `3 VMs: threshold → 60`.
-    fn in_short(&self, edits: &[(VmId, Vec<Changed>)]) -> String {
+    fn in_short(&self, edits: &[(VmId, Vec<KeyChange>)]) -> String {
         let or_gone = |new: &str| if new.is_empty() { "none".to_owned() } else { new.to_owned() };
         let listed = |said: Vec<String>| if said.is_empty() { "nothing changed".to_owned() } else { said.join(", ") };
         if let [(vm, keys)] = edits {
-            let said = keys.iter().map(|(key, old, new)| match old.as_str() {
+            let said = keys.iter().map(|KeyChange { key, old, new }| match old.as_str() {
                 "" => format!("{key} → {new}"),
                 old => format!("{key} {old} → {}", or_gone(new)),
             });
             return format!("{}: {}", self.cluster.vm(*vm).name, listed(said.collect()));
         }
         let mut said: Vec<(&str, Option<&str>)> = Vec::new();
-        for (key, _, new) in edits.iter().flat_map(|(_, keys)| keys) {
+        for KeyChange { key, new, .. } in edits.iter().flat_map(|(_, keys)| keys) {
             match said.iter_mut().find(|(known, _)| known == key) {
                 Some((_, value)) => *value = value.filter(|value| value == new),
                 None => said.push((key, Some(new))),

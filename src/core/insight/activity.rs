@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::entry::PlacedFrom;
 use super::json;
@@ -13,10 +13,10 @@ use crate::core::engine::{By, Happened, Phase, Record};
 
 /// What was done over a span (the thesis's figures 4.1, 4.3, 4.4, 4.6 and its costs 3.1–3.4). Its JSON is a contract:
 /// docs/report.md.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Activity {
     /// The begin of the first hour: a whole hour.
-    #[serde(serialize_with = "json::whole_second")]
+    #[serde(with = "json::whole_second")]
     pub from: Timestamp,
     /// The present.
     #[serde(with = "rfc3339")]
@@ -36,10 +36,10 @@ pub struct Activity {
 }
 
 /// One hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Hour {
     /// Its begin.
-    #[serde(rename = "hour", serialize_with = "json::whole_second")]
+    #[serde(rename = "hour", with = "json::whole_second")]
     pub begin: Timestamp,
     /// Requests by policies and schedules.
     pub requests: u32,
@@ -54,7 +54,7 @@ pub struct Hour {
 }
 
 /// A setting that was changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EditedSetting {
     /// When.
     #[serde(with = "rfc3339")]
@@ -125,7 +125,7 @@ fn edits<'a>(told: impl Iterator<Item = &'a Record>) -> Vec<EditedSetting> {
 }
 
 /// A migration that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastMove {
     /// When its outcome was known.
     pub at: Timestamp,
@@ -146,21 +146,21 @@ pub struct PastMove {
 }
 
 /// How long migrations took, from running to confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrationTimes {
     /// How many.
     pub count: usize,
     /// Their mean.
-    #[serde(rename = "mean_s", serialize_with = "json::seconds")]
+    #[serde(rename = "mean_s", with = "json::seconds")]
     pub mean: Span,
     /// Their median; of an even number the mean of the middle two.
-    #[serde(rename = "median_s", serialize_with = "json::seconds")]
+    #[serde(rename = "median_s", with = "json::seconds")]
     pub median: Span,
     /// The shortest.
-    #[serde(rename = "least_s", serialize_with = "json::seconds")]
+    #[serde(rename = "least_s", with = "json::seconds")]
     pub least: Span,
     /// The longest.
-    #[serde(rename = "most_s", serialize_with = "json::seconds")]
+    #[serde(rename = "most_s", with = "json::seconds")]
     pub most: Span,
 }
 
@@ -177,11 +177,14 @@ impl MigrationTimes {
     }
 }
 
+/// Who wanted a move, and when it began to run, as far as is known.
+type Asked = (Option<By>, Option<Timestamp>);
+
 /// Migrations that ended, newest first. `told` is in the order of time.
 pub fn past_moves<'a>(told: impl IntoIterator<Item = &'a Record>) -> Vec<PastMove> {
     // Who wanted a migration that has not ended, and when it began. A new request with the same id is another migration,
     // because ids may begin at 1 again after a restart.
-    let mut known: HashMap<(&str, RequestId), (Option<By>, Option<Timestamp>)> = HashMap::new();
+    let mut known: HashMap<(&str, RequestId), Asked> = HashMap::new();
     let mut ended = Vec::new();
     for one in told {
         let Some(vm) = &one.vm else { continue };

@@ -1,15 +1,13 @@
 //! What other settings would have done: old against new over one recording.
 
-use std::collections::BTreeMap;
-
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::json;
 use super::recording::Recording;
 use super::replay::{Outcome, ReplayedMove, Variant};
 use crate::core::cluster::{Cluster, HostId, Span, Timestamp, VmId, rfc3339};
-use crate::core::policy::{Changed, Decision, Rule, Settings};
+use crate::core::policy::{Decision, KeyChange, Rule, Settings};
 
 /// Prices of an hour; zero where the config has none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -31,7 +29,7 @@ impl Prices {
 }
 
 /// What one side of a comparison would have done.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComparedSide {
     /// Its moves, quick repeats and time beyond the threshold.
     #[serde(flatten)]
@@ -39,7 +37,7 @@ pub struct ComparedSide {
     /// Moves of both kinds, an hour.
     pub requests_per_hour: f64,
     /// Time on the base: from an arrival there to the next ring move, or the end.
-    #[serde(rename = "at_base_s", serialize_with = "json::seconds")]
+    #[serde(rename = "at_base_s", with = "json::seconds")]
     pub at_base: Span,
     /// What the whole span would have cost.
     pub cost: f64,
@@ -47,7 +45,7 @@ pub struct ComparedSide {
 
 /// Old settings against new ones. Open-loop: the samples were taken where the VM then was. Its JSON is a contract:
 /// docs/whatif.md.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The first reading.
     #[serde(with = "rfc3339")]
@@ -56,8 +54,7 @@ pub struct Comparison {
     #[serde(with = "rfc3339")]
     pub to: Timestamp,
     /// The settings that differ.
-    #[serde(serialize_with = "changes")]
-    pub changes: Vec<Changed>,
+    pub changes: Vec<KeyChange>,
     /// As the settings are.
     #[serde(rename = "now")]
     pub old: ComparedSide,
@@ -72,18 +69,11 @@ pub struct Comparison {
     pub strip: Vec<Variant>,
 }
 
-fn changes<S: Serializer>(changes: &[Changed], out: S) -> Result<S::Ok, S::Error> {
-    let object = |(key, now, would_be): &Changed| {
-        BTreeMap::from([("key", (*key).to_owned()), ("now", now.clone()), ("would_be", would_be.clone())])
-    };
-    out.collect_seq(changes.iter().map(object))
-}
-
 /// The most differences in a comparison.
 pub const DIFFERENCES: usize = 8;
 
 /// An instant at which old and new differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// When.
     #[serde(with = "rfc3339")]
@@ -116,7 +106,7 @@ pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Pr
 impl Comparison {
     /// Compares two sides that were tried over this recording, without the strip. `changes` are the differences of their
     /// settings.
-    pub fn between(recording: &Recording, changes: Vec<Changed>, old: ComparedSide, new: ComparedSide) -> Self {
+    pub fn between(recording: &Recording, changes: Vec<KeyChange>, old: ComparedSide, new: ComparedSide) -> Self {
         let (from, to) = recording.ends();
         let differences = differences(&old.outcome.all_moves, &new.outcome.all_moves);
         Self { from, to, changes, old, new, differences, strip: Vec::new() }
@@ -168,6 +158,8 @@ fn differences(old: &[ReplayedMove], new: &[ReplayedMove]) -> Vec<Difference> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::core::cluster::Direction;

@@ -21,17 +21,32 @@ pub use series::{Band, QUARTER, Series, thin, thin_joined, thin_rolled};
 
 /// How instants, lengths and sums are written in the JSON of reports and what-if (docs/report.md, docs/whatif.md).
 mod json {
-    use chrono::SecondsFormat;
     use serde::Serializer;
 
-    use crate::core::cluster::{Span, Timestamp};
+    pub(super) mod whole_second {
+        use chrono::SecondsFormat;
+        use serde::Serializer;
 
-    pub(super) fn whole_second<S: Serializer>(at: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_str(&at.utc().to_rfc3339_opts(SecondsFormat::Secs, true))
+        use crate::core::cluster::Timestamp;
+        pub(in super::super) use crate::core::cluster::rfc3339::deserialize;
+
+        pub(in super::super) fn serialize<S: Serializer>(at: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
+            out.serialize_str(&at.utc().to_rfc3339_opts(SecondsFormat::Secs, true))
+        }
     }
 
-    pub(super) fn seconds<S: Serializer>(length: &Span, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_f64(length.secs_f64())
+    pub(super) mod seconds {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::core::cluster::Span;
+
+        pub(in super::super) fn serialize<S: Serializer>(length: &Span, out: S) -> Result<S::Ok, S::Error> {
+            out.serialize_f64(length.secs_f64())
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
+            Ok(Span::from_millis((f64::deserialize(from)? * 1e3).round() as i64))
+        }
     }
 
     /// Six digits after the point: below them, sums of halves and thirds are noise.

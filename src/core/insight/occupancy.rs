@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::entry::{Entry, PlacedFrom, Seen};
 use super::json;
@@ -16,7 +16,7 @@ use crate::core::policy::Place;
 pub(super) const HOUR: Span = Span::from_hours(1);
 
 /// VMs on one host.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostOccupancy {
     /// Its name.
     pub host: Name,
@@ -32,7 +32,7 @@ pub(super) fn count(from: Timestamp, to: Timestamp) -> usize {
 }
 
 /// VM-hours by place, and what they cost (thesis 3.1–3.4: `C_t = ΣC_b + ΣC_a`).
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 pub struct Occupancy {
     /// In the ring.
     pub ring: HoursAndCost,
@@ -53,7 +53,7 @@ impl Serialize for Occupancy {
 }
 
 /// Time and money.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct HoursAndCost {
     /// VM-hours.
     #[serde(serialize_with = "json::rounded")]
@@ -187,7 +187,7 @@ impl HostHours {
 }
 
 /// From an instant to another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// The begin.
     pub from: Timestamp,

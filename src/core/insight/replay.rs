@@ -3,7 +3,7 @@
 //! Open-loop: the samples were taken where the VM then was, so the answer is an estimate. The VM starts in the ring,
 //! watching; every move confirms at once; there are no gates.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::recording::Recording;
 use crate::core::cluster::{Span, Timestamp};
@@ -15,7 +15,7 @@ const QUICK: Span = Span::from_hours(1);
 const STRIP_PERCENT: [i32; 6] = [-20, -10, -5, 5, 10, 20];
 
 /// What settings would have done.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Samples replayed.
     pub samples: usize,
@@ -31,13 +31,13 @@ pub struct Outcome {
     pub quick_moves: usize,
     /// How long the samples beyond the threshold stood, in seconds; settle and hours aside.
     pub beyond_s: f64,
-    /// Every move of both kinds, oldest first.
-    #[serde(rename = "move_at", serialize_with = "instants")]
+    /// Every move of both kinds, oldest first. In JSON the instants of all, and apart those of moves to the base.
+    #[serde(flatten, with = "instants")]
     pub all_moves: Vec<ReplayedMove>,
 }
 
 /// A move that would have been made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayedMove {
     /// When.
     pub at: Timestamp,
@@ -46,7 +46,7 @@ pub struct ReplayedMove {
 }
 
 /// One line of the sensitivity strip.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
     /// The threshold that is tried.
     pub threshold: f64,
@@ -56,8 +56,35 @@ pub struct Variant {
     pub moves: usize,
 }
 
-fn instants<S: Serializer>(moves: &[ReplayedMove], out: S) -> Result<S::Ok, S::Error> {
-    out.collect_seq(moves.iter().map(|moved| moved.at.utc().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)))
+mod instants {
+    use chrono::{DateTime, SecondsFormat};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Decision, ReplayedMove, Timestamp};
+
+    #[derive(Serialize, Deserialize)]
+    struct MoveTimes {
+        move_at: Vec<String>,
+        base_move_at: Vec<String>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(moves: &[ReplayedMove], out: S) -> Result<S::Ok, S::Error> {
+        let text = |moved: &ReplayedMove| moved.at.utc().to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let to_base = moves.iter().filter(|moved| moved.decision == Decision::MoveToBase);
+        let times = MoveTimes { move_at: moves.iter().map(text).collect(), base_move_at: to_base.map(text).collect() };
+        times.serialize(out)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ReplayedMove>, D::Error> {
+        let MoveTimes { move_at, base_move_at } = MoveTimes::deserialize(from)?;
+        let moved = |text: &String| {
+            let at = DateTime::parse_from_rfc3339(text).map_err(D::Error::custom)?;
+            let decision = if base_move_at.contains(text) { Decision::MoveToBase } else { Decision::Move };
+            Ok(ReplayedMove { at: Timestamp::from_millis(at.timestamp_millis()), decision })
+        };
+        move_at.iter().map(moved).collect()
+    }
 }
 
 impl Recording {

@@ -16,8 +16,18 @@ pub enum Scope {
     Own,
 }
 
-/// A key of the config that differs, its old value and its new one.
-pub type Changed = (&'static str, String, String);
+/// A key of the config whose value changes. Its JSON is a contract: docs/whatif.md.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// Its name in the config.
+    pub key: String,
+    /// Its value now, as the config writes it (`50`, `"45s"`); empty if there is none.
+    #[serde(rename = "now")]
+    pub old: String,
+    /// Its value afterwards; empty if there is none.
+    #[serde(rename = "would_be")]
+    pub new: String,
+}
 
 /// A value as a config file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,17 +103,17 @@ impl Settings {
         keys
     }
 
-    /// The keys that differ: their name in the config, the old value and the new one as the config writes them
-    /// (`50`, `"45s"`); empty where one side has no such key.
-    pub fn differences(old: &Self, new: &Self) -> Vec<Changed> {
+    /// The keys that differ.
+    pub fn differences(old: &Self, new: &Self) -> Vec<KeyChange> {
         let (old, new) = (old.written(), new.written());
         let value = |keys: &[(&str, TomlValue)], name: &str| {
             keys.iter().find(|(key, _)| *key == name).map_or_else(String::new, |(_, value)| value.toml())
         };
         let gone = old.iter().filter(|(name, _)| value(&new, name).is_empty());
         let names = new.iter().chain(gone).map(|(name, _)| *name);
-        let changed = names.map(|name| (name, value(&old, name), value(&new, name)));
-        changed.filter(|(_, old, new)| old != new).collect()
+        let changed =
+            names.map(|name| KeyChange { key: name.to_owned(), old: value(&old, name), new: value(&new, name) });
+        changed.filter(|change| change.old != change.new).collect()
     }
 }
 
@@ -120,7 +130,7 @@ mod tests {
 
     fn said(old: &Settings, new: &Settings) -> Vec<String> {
         let all = Settings::differences(old, new).into_iter();
-        all.map(|(key, old, new)| format!("{key} {old} > {new}")).collect()
+        all.map(|KeyChange { key, old, new }| format!("{key} {old} > {new}")).collect()
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod settings;
 mod tests;
 
 pub use decide::{Decision, Hand, Look, Observation, Place, State, Verdict, What, decide, pays};
-pub use differences::{Changed, Scope, TomlValue};
+pub use differences::{KeyChange, Scope, TomlValue};
 pub use hours::{Edge, HoursError, Window, WorkingHours};
 pub use settings::{
     Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Field, PolicyKind,

@@ -281,8 +281,7 @@ fn problem(p: &config::Problem, line: usize) -> DraftProblem {
 /// The changes of the first VM that has any.
 fn changes(old: &[Settings], new: &[Settings]) -> Vec<KeyChange> {
     let each = old.iter().zip(new).map(|(old, new)| Settings::differences(old, new));
-    let first = each.into_iter().find(|changed| !changed.is_empty()).unwrap_or_default();
-    first.into_iter().map(|(key, old, new)| KeyChange { key: key.to_owned(), old, new }).collect()
+    each.into_iter().find(|changed| !changed.is_empty()).unwrap_or_default()
 }
 
 impl Open {
