@@ -78,7 +78,7 @@ impl Engine {
         if let (Some(waiting), Some((gate, why))) = (waiting, dropped) {
             self.say_dropped(now, vm, &waiting, gate, why, out);
         }
-        if matches!(self.settings(vm).rule, Rule::Schedule { .. }) && self.live(vm).policy.hours.is_none() {
+        if matches!(self.settings(vm).rule, Rule::Schedule { .. }) {
             self.hours_at(vm, now);
         }
         self.say_state(now, vm, out);
@@ -117,7 +117,6 @@ impl VmMemory {
         let policy = &mut self.policy;
         if old.rule.kind() != new.rule.kind() {
             policy.reset_counts();
-            policy.hours = None;
         }
         if hours_of(old) != hours_of(new) {
             policy.hours = None;

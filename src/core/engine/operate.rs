@@ -74,7 +74,6 @@ impl Engine {
         let from = self.live(vm).host;
         let said = format!("{}: asked to move from {} to {}", self.name(vm), self.host_name(from), self.host_name(to));
         self.launch_unasked(now, vm, to, By::Operator, out);
-        self.say_state(now, vm, out);
         Ok(said)
     }
 
@@ -128,7 +127,6 @@ impl Engine {
         live.flapping = false;
         live.tried.clear();
         live.kept_by = None;
-        live.policy.reset_counts();
         self.look_at_drains();
         self.say_state(now, vm, out);
         Ok(format!("{}: released, counting from 0", self.name(vm)))
@@ -138,7 +136,6 @@ impl Engine {
         let live = self.live_mut(vm);
         live.hold = None;
         live.kept_by = None;
-        live.policy.reset_counts();
         self.say_state(now, vm, out);
     }
 

@@ -276,7 +276,6 @@ impl Engine {
     /// Starts the settle time: nothing counts until it ends, then a baseline is read. A policy that knows the base does not
     /// settle there.
     pub(super) fn settle(&mut self, now: Timestamp, vm: VmId) {
-        self.live_mut(vm).policy.reset_counts();
         let knows_base = matches!(self.settings(vm).rule, Rule::Base { .. } | Rule::Schedule { .. });
         if knows_base && self.place(vm) == Place::Base {
             self.live_mut(vm).settle = None;

@@ -116,7 +116,6 @@ impl Engine {
                 draining.spared =
                     draining.spared.iter().filter_map(|(vm, until)| Some((known(*vm)?, *until))).collect();
                 draining.planned.clear();
-                draining.drain.stuck.clear();
                 self.drains.insert(host, draining);
             }
         }
