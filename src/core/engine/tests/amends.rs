@@ -1,7 +1,7 @@
 //! Changed settings: by whom, key by key, and what a VM keeps of its counts.
 
 use super::harness::*;
-use crate::core::cluster::{Cluster, Direction, Mode, Span, VmId};
+use crate::core::cluster::{Cluster, Direction, HostId, Mode, Span, VmId};
 use crate::core::engine::{Change, Command, ConfigChange, Effect, Event, Gate, Happened, VmState};
 use crate::core::policy::{Bound, Decision, Field, Resting, Rule, Settings, WorkingHours};
 
@@ -151,7 +151,7 @@ fn hours_that_an_edit_brings_hold_at_once() {
     let mut world = World::new(cluster(3, base()), always(25.0));
     world.run_for(MIN);
     world.amend(schedule("13:00-14:00"));
-    world.run_for(MIN);
+    world.run_for(Span::ZERO);
     assert_eq!((world.host(), world.engine.state(VmId(0))), ("base", VmState::Resting));
     world.amend(schedule("12:00-14:00"));
     world.run_for(MIN);
@@ -260,11 +260,14 @@ fn a_vm_that_a_reload_brings_is_read_and_the_others_keep_their_slots() {
     world.run_for(MIN);
     let due = world.engine.live(VmId(0)).readings().next;
     let mut more = two();
+    more.vms[1].host = HostId(1);
     more.vms.swap(0, 1);
     world.tell(reloaded(more));
     assert_eq!(world.engine.live(VmId(1)).readings().next, due, "nii1, wherever it stands now");
     let fresh = world.engine.live(VmId(0)).readings().next;
     assert!(fresh.since(world.now) <= MIN, "nii2 is read within its first interval");
+    let next = world.engine.destination_of(VmId(0), &crate::core::engine::Target::Next, world.now);
+    assert_eq!(next, Some(HostId(2)), "the ring goes on from h2");
 }
 
 #[test]
@@ -276,4 +279,13 @@ fn a_reload_does_not_read_a_vm_before_it_has_settled() {
     let settled = world.engine.live(VmId(0)).settles().expect("it has just moved");
     world.tell(reloaded(slow));
     assert_eq!(world.engine.live(VmId(0)).readings().next, settled);
+}
+
+#[test]
+fn another_kind_of_policy_counts_from_0_though_its_threshold_stays() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(MIN + MIN);
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
+    world.amend(base());
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
 }

@@ -1,7 +1,7 @@
 //! Operators' commands: what each of them does, refuses and records.
 
 use super::harness::*;
-use crate::core::cluster::{Mode, RequestId, Span, VmId};
+use crate::core::cluster::{HostId, HostState, Mode, Reading, RequestId, Span, VmId};
 use crate::core::engine::{Command, Effect, Event, Gate, Happened, HoldCause, Presence, Target, VmState};
 use crate::core::policy::Field;
 
@@ -145,4 +145,68 @@ fn an_abort_while_it_is_written_down_is_passed_on_when_it_starts() {
     assert_eq!((answer(&world).0, aborts(&world)), (true, 0), "there is nothing yet to be aborted");
     world.tell(Event::Journalled { id: RequestId(1) });
     assert_eq!(aborts(&world), 1);
+}
+
+#[test]
+fn a_request_that_is_approved_and_comes_to_nothing_does_not_wait_any_more() {
+    let asking = || {
+        let mut cluster = cluster(2, threshold());
+        cluster.mode = Mode::Ask;
+        let mut world = World::new(cluster, always(60.0));
+        world.run_for(Span::from_mins(3));
+        world
+    };
+    let approve = || Command::Approve { vm: "nii1".to_owned() };
+    let mut world = asking();
+    world.moves = Moves::Refuse;
+    world.command(approve());
+    assert_eq!(world.states(), [VmState::Waiting, VmState::Watching], "the driver refuses it");
+    let mut world = asking();
+    world.tell(Event::Host { host: HostId(1), state: HostState::Down, load: None, why: None });
+    world.command(approve());
+    assert_eq!(world.states(), [VmState::Waiting, VmState::Watching], "a gate stops it");
+}
+
+#[test]
+fn an_operator_is_told_that_his_move_was_not_written_down_and_its_outcome_is_kept() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.lost = Box::new(|effect| matches!(effect, Effect::Journal(_)));
+    world.command(move_to(Target::Next));
+    world.tell(Event::Reading { vm: VM, reading: Reading::Raw(60.0) });
+    world.tell(Event::NotJournalled { id: RequestId(1), why: "the disk is full".to_owned() });
+    assert_eq!(answer(&world), (false, "nii1 stays: not written down, the disk is full"));
+    assert_eq!(world.states(), [VmState::Migrating, VmState::Watching]);
+    assert_eq!(world.engine.keep(VM).outcome(RequestId(1)), Some("failed"));
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.moves = Moves::NotJournalled;
+    world.run_for(Span::from_mins(3));
+    assert!(world.phases().len() == 1 && world.answers.is_empty(), "nobody asked for a policy's move");
+}
+
+#[test]
+fn a_move_by_hand_ends_what_was_counted_and_what_the_driver_expects_of_it_is_told() {
+    let mut world = World::new(cluster(3, threshold()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    world.moves = Moves::Slow;
+    world.lost = Box::new(|effect| matches!(effect, Effect::Preflight(_)));
+    world.command(move_to(Target::Next));
+    assert_eq!(world.engine.live(VM).policy().count, 0);
+    let forecast = Some("about 4 s".to_owned());
+    world.tell(Event::Preflight { id: RequestId(1), refusal: None, forecast });
+    let migration = world.engine.migration(VM).expect("it is under way");
+    assert_eq!((&*migration.forecast, &*migration.detail), ("about 4 s", "about 4 s"));
+}
+
+#[test]
+fn a_released_vm_was_nowhere_yet() {
+    let mut cluster = cluster(2, threshold());
+    cluster.limits.flap_window = Some(Span::from_hours(9));
+    let mut world = World::new(cluster, always(60.0));
+    while world.engine.state(VM) != VmState::Flapping {
+        world.run_for(Span::from_mins(1));
+    }
+    let moves = world.requests().len();
+    world.command(release());
+    world.run_for(Span::from_mins(4));
+    assert_eq!((world.requests().len(), world.alarms().len()), (moves + 1, 1));
 }

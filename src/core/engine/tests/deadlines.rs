@@ -352,3 +352,12 @@ proptest! {
         prop_assert_eq!(world.engine.slots_taken(), 0);
     }
 }
+
+#[test]
+fn a_migrations_silence_is_counted_from_its_start() {
+    let mut world = moved_while(|effect| matches!(effect, Effect::Preflight(_) | Effect::Start(_)));
+    world.run_for(Span::from_secs(50));
+    world.tell(Event::Preflight { id: ID, refusal: None, forecast: None });
+    world.run_for(Span::from_secs(59));
+    assert_eq!(world.engine.migration(VM).map(|migration| migration.stage()), Some(StageKind::Running));
+}

@@ -98,3 +98,15 @@ fn a_host_that_is_not_measured_is_not_the_best() {
     world.run_for(Span::from_mins(3));
     assert_eq!(world.host(), "h3", "here is not measured either");
 }
+
+#[test]
+fn a_vm_that_has_nowhere_to_go_is_not_flapping() {
+    let mut cluster = cluster(2, threshold());
+    cluster.limits.flap_window = Some(Span::from_hours(1));
+    let mut world = busy(cluster);
+    world.run_for(Span::from_mins(3));
+    assert_eq!(went(&world), ["h2"]);
+    world.tell(Event::Host { host: HostId(0), state: HostState::Down, load: None, why: None });
+    world.run_for(Span::from_mins(5));
+    assert_eq!(world.blocked()[0], (Gate::Destination, "no host would take it: h1 down".to_owned()));
+}

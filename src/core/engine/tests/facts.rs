@@ -2,7 +2,9 @@
 
 use super::harness::*;
 use crate::core::cluster::{HostId, HostState, Mode, RequestId, Span, VmId};
-use crate::core::engine::{Ask, Command, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState};
+use crate::core::engine::{
+    Ask, Command, Effect, Engine, Event, Gate, Happened, HoldCause, Kept, Presence, Target, VmState,
+};
 
 const VM: VmId = VmId(0);
 
@@ -61,6 +63,9 @@ fn the_ring_is_not_walked_past_a_host_that_may_yet_answer() {
     assert_eq!((to(&world), why.as_deref()), (None, Some("h2 has not answered yet")));
     world.run_for(Span::from_secs(10));
     assert_eq!(to(&world), Some(HostId(2)), "it is silent");
+    let mut world = located();
+    world.tell(Event::Host { host: HostId(1), state: HostState::Down, load: None, why: None });
+    assert_eq!(to(&world), Some(HostId(2)), "it has answered that it is down");
 }
 
 #[test]
@@ -92,6 +97,11 @@ fn where_it_is_found_after_its_host_left_the_config_is_no_foreign_move() {
     let mut without = cluster(3, threshold());
     without.hosts[0].name = "h9".into();
     world.tell(Event::Reconfigured { cluster: Box::new(without), reread: Vec::new(), said: Vec::new() });
+    let said = world.pick(|what| match what {
+        Happened::Operator { text, .. } => Some(text.clone()),
+        _ => None,
+    });
+    assert_eq!(said[0], "its host h1 is not in the new config: taken to be on h9");
     found(&mut world, &[1]);
     assert_eq!((world.host(), world.alarms().len()), ("h2", 0));
 }
@@ -105,6 +115,17 @@ fn while_it_moves_its_place_is_the_migrations_to_tell() {
         found(&mut world, hosts);
     }
     assert_eq!((world.host(), world.engine.state(VM), world.alarms().len()), ("h1", VmState::Migrating, 0));
+}
+
+#[test]
+fn what_is_found_while_a_move_is_written_down_counts_if_that_comes_to_nothing() {
+    let mut world = located();
+    world.lost = Box::new(|effect| matches!(effect, Effect::Journal(_)));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    found(&mut world, &[2]);
+    assert_eq!(world.host(), "h1");
+    world.tell(Event::NotJournalled { id: RequestId(1), why: "the disk is full".to_owned() });
+    assert_eq!((world.host(), world.engine.state(VM)), ("h3", VmState::Held));
 }
 
 #[test]
@@ -156,6 +177,7 @@ fn one_that_ran_nowhere_and_is_started_elsewhere_is_foreign() {
 fn one_that_runs_twice_is_held_and_not_touched() {
     let mut world = located();
     found(&mut world, &[0, 2]);
+    assert_eq!(world.states(), [VmState::Held]);
     found(&mut world, &[0, 2]);
     assert_eq!(world.alarms(), ["nii1 runs twice, on h1 and on h3: stop one, then release it"]);
     assert_eq!((world.host(), world.engine.state(VM)), ("h1", VmState::Held));
@@ -188,13 +210,15 @@ fn one_that_was_lost_and_is_found_stays_held_until_released() {
 }
 
 #[test]
-fn a_request_that_waits_is_dropped_when_it_runs_nowhere() {
+fn a_request_that_waits_is_dropped_when_it_runs_nowhere_or_twice() {
     let mut asking = cluster(3, threshold());
     asking.mode = Mode::Ask;
-    let mut world = World::new(asking, always(60.0));
-    world.run_for(Span::from_mins(3));
-    found(&mut world, &[]);
-    assert_eq!(world.blocked(), [(Gate::Quality, "request #1 dropped: it runs nowhere".to_owned())]);
+    for (hosts, gate, why) in [(&[][..], Gate::Quality, "nowhere"), (&[0, 2], Gate::Hold, "at two hosts")] {
+        let mut world = World::new(asking.clone(), always(60.0));
+        world.run_for(Span::from_mins(3));
+        found(&mut world, hosts);
+        assert_eq!(world.blocked(), [(gate, format!("request #1 dropped: it runs {why}"))]);
+    }
 }
 
 #[test]
@@ -221,6 +245,7 @@ fn a_host_that_goes_down_is_said_with_its_reason_and_its_vms_say_so() {
     assert!(world.why().starts_with("its host h1 is down; "), "{}", world.why());
     host(&mut world, HostState::Up, None);
     assert!(!world.why().contains("down"));
+    assert_eq!(by_driver(&world), ["host h1 is up"]);
 }
 
 #[test]
@@ -260,4 +285,32 @@ fn a_second_copy_that_turns_up_after_a_failed_move_is_an_alarm() {
     world.moves = Moves::Confirm;
     world.run_for(Span::from_hours(1));
     assert_eq!((world.requests().len(), world.engine.state(VM)), (1, VmState::Held));
+}
+
+#[test]
+fn one_that_was_lost_stays_lost_wherever_it_turns_up_until_released() {
+    let mut world = located();
+    world.moves = Moves::HostsSay(Presence::Absent, Presence::Absent);
+    world.run_for(Span::from_mins(3));
+    found(&mut world, &[0]);
+    found(&mut world, &[2]);
+    assert_eq!(by_driver(&world), ["runs on h1 again: held until released", "runs on h3 again: held until released"]);
+    assert_eq!(world.engine.live(VM).hold().map(|hold| hold.cause), Some(HoldCause::Lost));
+}
+
+#[test]
+fn a_drain_goes_on_at_once_when_a_host_or_a_vm_is_back() {
+    let mut world = World::new(cluster(2, threshold()), always(10.0));
+    let is = |state| Event::Host { host: HostId(1), state, load: None, why: None };
+    world.tell(is(HostState::Down));
+    world.command(Command::Drain { host: "h1".to_owned() });
+    assert_eq!(world.host(), "h1");
+    world.tell(is(HostState::Up));
+    assert_eq!(world.host(), "h2");
+    let mut world = World::new(cluster(2, threshold()), always(10.0));
+    found(&mut world, &[]);
+    world.command(Command::Drain { host: "h1".to_owned() });
+    assert_eq!(world.host(), "h1");
+    found(&mut world, &[0]);
+    assert_eq!(world.host(), "h2");
 }

@@ -1,7 +1,7 @@
 //! A reload keeps what it can; the site policy goes away and comes home.
 
 use super::harness::*;
-use crate::core::cluster::{Array, ArrayId, Cluster, Direction, HostId, Pick, Site, SiteId, Span, VmId};
+use crate::core::cluster::{Array, ArrayId, Cluster, Direction, HostId, HostState, Pick, Site, SiteId, Span, VmId};
 use crate::core::engine::{Command, Engine, Event, Happened, QueueReport, Target, VmState};
 use crate::core::policy::{BreakEven, Decision, Rule, Settings, SiteRule};
 
@@ -61,11 +61,22 @@ fn a_reload_does_not_lose_a_vm_that_is_migrating() {
     world.tell(reloaded(without));
     assert!(world.alarms()[0].starts_with("config not applied: nii1 is migrating"), "{:?}", world.alarms());
     old.vms.reverse();
+    old.hosts.swap(0, 1);
+    old.arrays[0].ring.swap(0, 1);
+    old.vms.iter_mut().for_each(|vm| vm.host = HostId(1));
+    world.tell(Event::Host { host: HostId(2), state: HostState::Down, load: None, why: None });
+    world.tell(Event::Trouble { vm: Some(VmId(0)), text: "of nii1".to_owned() });
+    old.hosts.swap(2, 3);
+    old.arrays[0].ring[2] = HostId(3);
+    old.arrays[0].base = Some(HostId(2));
     world.tell(reloaded(old));
     let nii1 = world.engine.cluster().vm_named("nii1").unwrap();
     assert_eq!(world.engine.state(nii1), VmState::Migrating);
     world.command(Command::Abort { vm: "nii1".to_owned() });
-    assert_eq!(world.engine.live(nii1).host(), HostId(0));
+    assert_eq!((world.engine.live(nii1).host(), world.engine.state(nii1)), (HostId(1), VmState::Settling));
+    assert_eq!(world.engine.alarms().last().map(|alarm| alarm.1), Some(Some(nii1)));
+    let states = [2, 3].map(|host| world.engine.host_state(HostId(host)));
+    assert_eq!(states, [HostState::Up, HostState::Down], "h3 is down, wherever it stands now");
 }
 
 fn two_sites(rule: SiteRule) -> Cluster {
@@ -194,7 +205,9 @@ fn the_best_host_of_another_site_need_not_be_better_than_here() {
 fn an_operator_sends_a_vm_away_and_home_by_hand() {
     let mut world = World::new(two_sites(RULE), always(0.0));
     let host = |name: &str| Target::Host(name.to_owned());
-    for target in [Target::Home, Target::Away, Target::Away, host("h2"), host("x1"), Target::Home] {
+    for target in
+        [Target::Home, Target::Away, Target::Away, host("h2"), host("x1"), Target::Home, Target::Base, Target::Next]
+    {
         world.command(Command::Move { vm: "nii1".to_owned(), target });
     }
     let actions = world.pick(|what| match what {
@@ -202,7 +215,8 @@ fn an_operator_sends_a_vm_away_and_home_by_hand() {
         _ => None,
     });
     let (away, home) = (Decision::MoveAway, Decision::MoveHome);
-    assert_eq!((actions, world.host()), (vec![away, home, away, home], "h1"));
+    let ended = vec![away, home, away, home, Decision::MoveToBase, Decision::Move];
+    assert_eq!((actions, world.host()), (ended, "h2"));
     let refused: Vec<&str> = world.answers.iter().filter(|(ok, _)| !ok).map(|(_, text)| text.as_str()).collect();
     assert_eq!(refused, ["nii1 stays: it is in a already", "nii1 stays: it is in c already"]);
 }

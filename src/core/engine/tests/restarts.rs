@@ -558,3 +558,23 @@ fn readings_that_settling_put_off_were_not_missed() {
     restart(&mut world, Span::from_mins(10));
     assert_eq!((world.engine.live(VM).policy().gaps, world.engine.state(VM)), (0, VmState::Held));
 }
+
+#[test]
+fn a_vm_found_in_mid_move_neither_waits_nor_settles_and_that_is_said_and_numbers_go_on() {
+    let mut asking = cluster(4, threshold());
+    asking.mode = Mode::Ask;
+    let mut waiting = World::new(asking, always(60.0));
+    waiting.run_for(MIN + MIN + MIN);
+    let mut settling = busy();
+    settling.run_for(MIN + MIN + MIN);
+    assert!(waiting.engine.live(VM).waiting().is_some() && settling.engine.live(VM).settles().is_some());
+    for mut world in [waiting, settling] {
+        let said = (world.states().len(), world.phases().len());
+        resume(&mut world, &in_flight(7, "h1", "h2"));
+        let live = world.engine.live(VM);
+        assert_eq!((live.waiting(), live.settles()), (None, None));
+        assert_eq!(world.states()[said.0..], [VmState::Migrating]);
+        assert_eq!(world.phases()[said.1..], [Phase::Unknown]);
+        assert_eq!(world.engine.keep_cluster(world.now).last_id, 7);
+    }
+}

@@ -211,3 +211,25 @@ fn a_vm_that_is_found_twice_elsewhere_is_on_one_of_those_hosts() {
     assert_eq!(world.host(), "h2");
     assert_eq!([0, 1].map(|host| world.engine.host(HostId(host)).vms()), [0, 1]);
 }
+
+#[test]
+fn a_vm_whose_move_off_a_drained_host_an_operator_aborts_is_left_alone_until_the_drain_is_resumed() {
+    let host = || "h1".to_owned();
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.lost = Box::new(|effect| matches!(effect, Effect::Preflight(_)));
+    world.command(Command::Drain { host: host() });
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    world.lost = Box::new(|_| false);
+    world.tell(Event::Preflight { id: RequestId(1), refusal: None, forecast: None });
+    let drain = world.engine.drain(HostId(0)).expect("a drain");
+    assert_eq!(drain.stuck[0].why, "aborted by an operator, again in 10 min");
+    world.tell(Event::Reconfigured {
+        cluster: Box::new(cluster(3, threshold())),
+        reread: Vec::new(),
+        said: Vec::new(),
+    });
+    assert_eq!(world.host(), "h1", "nor by a reload");
+    world.command(Command::PauseDrain { host: host() });
+    world.command(Command::ResumeDrain { host: host() });
+    assert_eq!(world.host(), "h2");
+}
