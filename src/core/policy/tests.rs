@@ -329,3 +329,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn empty_polls_away_are_counted_from_0_after_one_at_home() {
+    let mut state = State::default();
+    let mut poll = |place| {
+        let what = What::Queue(Look { hand: None });
+        decide(&mut state, &site(), Observation { at: Timestamp::from_secs(0), place, what });
+        state.low_count
+    };
+    assert_eq!([Place::Away, Place::Away, Place::Ring, Place::Away].map(&mut poll), [1, 2, 0, 1]);
+}

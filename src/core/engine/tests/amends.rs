@@ -289,3 +289,21 @@ fn another_kind_of_policy_counts_from_0_though_its_threshold_stays() {
     world.amend(base());
     assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
 }
+
+#[test]
+fn after_a_reload_holds_end_and_requests_lapse_and_a_vm_that_is_gone_has_no_timers() {
+    let mut world = World::new(two(), always(10.0));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: crate::core::engine::Target::Next });
+    world.tell(reloaded(cluster(3, threshold())));
+    world.run_for(Span::from_mins(30));
+    assert_eq!(world.engine.live(VmId(0)).hold(), None);
+    let mut asking = cluster(3, threshold());
+    asking.mode = Mode::Ask;
+    let mut world = World::new(asking.clone(), values(&[60.0, 60.0, 60.0, 10.0]));
+    world.run_for(Span::from_mins(3));
+    let asked = world.records.iter().find(|record| matches!(record.what, Happened::Decision { .. })).unwrap().at;
+    world.tell(reloaded(asking));
+    let lapses = asked + Span::from_mins(10);
+    world.run_for(lapses.since(world.now));
+    assert_eq!(world.states(), [VmState::Waiting, VmState::Watching]);
+}

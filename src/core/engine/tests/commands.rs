@@ -210,3 +210,16 @@ fn a_released_vm_was_nowhere_yet() {
     world.run_for(Span::from_mins(4));
     assert_eq!((world.requests().len(), world.alarms().len()), (moves + 1, 1));
 }
+
+#[test]
+fn a_move_by_hand_leaves_an_operators_hold_and_makes_none_where_the_limits_say_so() {
+    let mut world = calm();
+    world.command(hold());
+    world.command(move_to(Target::Next));
+    assert_eq!(world.engine.live(VM).hold().map(|hold| hold.cause), Some(HoldCause::Hand));
+    let mut cluster = cluster(3, threshold());
+    cluster.limits.hold_after_manual = Span::ZERO;
+    let mut world = World::new(cluster, always(10.0));
+    world.command(move_to(Target::Next));
+    assert_eq!((world.host(), world.engine.live(VM).hold()), ("h2", None));
+}

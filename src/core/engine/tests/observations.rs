@@ -370,3 +370,41 @@ fn gaps_while_it_moves_do_not_make_it_stale() {
     assert!(world.gaps().len() > 3, "{:?}", world.gaps());
     assert_eq!(world.engine.live(VmId(0)).policy().gaps, 0);
 }
+
+#[test]
+fn readings_that_were_missed_while_it_moved_or_settled_are_no_gaps() {
+    for moves in [Moves::Confirm, Moves::Slow] {
+        let mut world = World::new(cluster(3, threshold()), always(10.0));
+        world.run_for(MIN);
+        world.moves = moves;
+        world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+        world.lost = Box::new(|_| true);
+        world.now += Span::from_hours(1);
+        world.tell(Event::Tick);
+        let policy = world.engine.live(VmId(0)).policy();
+        assert_eq!((policy.gaps, policy.stale), (0, false), "{moves:?}");
+    }
+}
+
+#[test]
+fn a_move_to_base_that_is_under_way_or_waits_is_not_decided_again() {
+    for mode in [crate::core::cluster::Mode::Auto, crate::core::cluster::Mode::Ask] {
+        let mut cluster = cluster(3, schedule(Resting::Record));
+        cluster.mode = mode;
+        let mut world = World::starting_at(BEFORE_CLOSING, cluster, always(25.0));
+        world.moves = Moves::Slow;
+        world.run_for(Span::from_mins(29));
+        assert_eq!(world.decisions(), [Decision::MoveToBase], "{mode:?}");
+    }
+}
+
+#[test]
+fn a_good_sample_ends_what_a_gate_had_stopped() {
+    let mut cluster = cluster(3, threshold());
+    cluster.limits.moves_per_hour = Some(0);
+    let mut world = World::new(cluster, values(&[60.0, 60.0, 60.0, 10.0]));
+    world.run_for(Span::from_mins(3));
+    assert!(world.why().contains("blocked by budget"), "{}", world.why());
+    world.run_for(MIN);
+    assert!(!world.why().contains("blocked"), "{}", world.why());
+}

@@ -252,3 +252,19 @@ fn after_a_restart_it_is_at_the_other_site_still() {
     world.engine = Engine::restored(two_sites(RULE), world.now, &kept, Some(whole));
     assert_eq!(world.host(), "x1");
 }
+
+#[test]
+fn the_first_look_at_a_queue_ends_being_stale_and_that_is_said_at_once() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    for _ in 0..3 {
+        world.tell(Event::Reading { vm: VmId(0), reading: crate::core::cluster::Reading::Gap("refused".to_owned()) });
+    }
+    assert_eq!(world.states(), [VmState::Stale]);
+    report(&mut world, queue(1, false));
+    assert_eq!(world.states(), [VmState::Stale, VmState::Watching]);
+    let sampled = world.pick(|what| match what {
+        Happened::Sample { state, .. } => Some(*state),
+        _ => None,
+    });
+    assert_eq!(sampled, [VmState::Watching]);
+}

@@ -399,3 +399,14 @@ fn how_each_move_ended_is_kept() {
         assert_eq!(world.engine.keep(VmId(0)).outcome(RequestId(1)), Some(outcome));
     }
 }
+
+#[test]
+fn while_both_hosts_are_asked_the_drivers_last_words_are_shown_and_a_failed_move_settles_at_once() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::HostsSay(RUNS, ABSENT);
+    world.lost = Box::new(|effect| matches!(effect, Effect::Confirm(_)));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    assert_eq!(world.engine.migration(VmId(0)).map(|migration| &*migration.detail), Some("done"));
+    world.tell(Event::Presence { id: RequestId(1), source: RUNS, destination: ABSENT });
+    assert_eq!(world.states(), [VmState::Migrating, VmState::Settling]);
+}

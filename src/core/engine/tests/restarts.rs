@@ -578,3 +578,22 @@ fn a_vm_found_in_mid_move_neither_waits_nor_settles_and_that_is_said_and_numbers
         assert_eq!(world.engine.keep_cluster(world.now).last_id, 7);
     }
 }
+
+#[test]
+fn what_changed_while_it_was_down_is_said_in_the_first_step_and_a_waiting_requests_number_is_not_given_twice() {
+    let mut asking = cluster(4, threshold());
+    asking.mode = Mode::Ask;
+    let mut world = World::new(asking, always(60.0));
+    world.run_for(MIN + MIN + MIN);
+    let vms = kept(&world.engine);
+    world.now += Span::from_hours(3);
+    let mut engine = Engine::restored(world.engine.cluster().clone(), world.now, &vms, None);
+    assert_eq!(engine.keep_cluster(world.now).last_id, 1);
+    let said = |engine: &mut Engine| {
+        let mut out = Vec::new();
+        engine.step(world.now, Event::Trouble { vm: None, text: String::new() }, &mut out);
+        let is_state = |effect: &&Effect| matches!(effect, Effect::Record(record) if matches!(record.what, Happened::State { .. }));
+        out.iter().filter(is_state).count()
+    };
+    assert_eq!((said(&mut engine), said(&mut engine)), (1, 0));
+}

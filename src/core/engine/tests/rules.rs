@@ -4,7 +4,7 @@ use super::harness::*;
 use crate::core::cluster::{
     Array, ArrayId, Cluster, Direction, HostId, HostState, Pick, RequestId, SiteId, Span, Timestamp, VmId,
 };
-use crate::core::engine::{Ask, By, Command, Effect, Engine, Event, Gate, Phase, Target, VmState};
+use crate::core::engine::{Ask, By, Command, Effect, Engine, Event, Gate, Phase, Presence, Target, VmState};
 use crate::core::policy::{Bound, Decision, Resting, Rule, Settings, WorkingHours};
 
 const VM: VmId = VmId(0);
@@ -232,4 +232,45 @@ fn a_vm_whose_move_off_a_drained_host_an_operator_aborts_is_left_alone_until_the
     world.command(Command::PauseDrain { host: host() });
     world.command(Command::ResumeDrain { host: host() });
     assert_eq!(world.host(), "h2");
+}
+
+#[test]
+fn vms_that_are_planned_anew_in_a_drain_are_spread_over_the_hosts() {
+    let mut crowded = cluster(3, threshold());
+    crowded.limits.at_once = 1;
+    crowded.vms.extend((2..=3).map(|n| vm(&format!("nii{n}"), threshold())));
+    let mut world = World::new(crowded.clone(), always(10.0));
+    world.moves = Moves::Slow;
+    world.command(Command::Drain { host: "h1".to_owned() });
+    world.tell(Event::Reconfigured { cluster: Box::new(crowded), reread: Vec::new(), said: Vec::new() });
+    for id in 1..=3 {
+        world.tell(Event::Ended { id: RequestId(id), detail: "done".to_owned() });
+    }
+    assert_eq!([0, 1, 2].map(|vm| world.engine.live(VmId(vm)).host()), [1, 1, 2].map(HostId));
+}
+
+#[test]
+fn a_drain_that_is_stuck_again_is_an_alarm_again_after_half_a_minute() {
+    let mut world = World::new(cluster(2, threshold()), always(10.0));
+    let is = |state| Event::Host { host: HostId(1), state, load: None, why: None };
+    let alarms = |world: &World| world.alarms().iter().filter(|text| text.contains("cannot be drained")).count();
+    found(&mut world, &[0]);
+    world.tell(is(HostState::Down));
+    world.command(Command::Drain { host: "h1".to_owned() });
+    world.run_for(Span::from_secs(20));
+    world.moves = Moves::Slow;
+    world.tell(is(HostState::Up));
+    world.run_for(Span::from_secs(20));
+    world.moves = Moves::HostsSay(Presence::Runs, Presence::Absent);
+    world.tell(Event::Ended { id: RequestId(1), detail: "failed".to_owned() });
+    assert_eq!(alarms(&world), 0, "it was under way in between");
+    world.run_for(Span::from_secs(30));
+    assert_eq!(alarms(&world), 1);
+    world.moves = Moves::Confirm;
+    world.run_for(Span::from_mins(11));
+    assert_eq!(world.host(), "h2");
+    world.tell(is(HostState::Down));
+    found(&mut world, &[0]);
+    world.run_for(Span::from_mins(2));
+    assert_eq!((world.host(), alarms(&world)), ("h1", 2));
 }
