@@ -87,7 +87,7 @@ impl JournalError {
 /// A line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
+enum JournalLine {
     /// An engine has opened it.
     Opened { pid: u32, config: String },
     /// A migration is about to start.
@@ -141,7 +141,7 @@ impl Journal {
     /// # Errors
     /// It could not be written, and is not in the journal.
     pub fn begin(&mut self, at: Timestamp, migration: InFlight) -> Result<(), JournalError> {
-        let line = Line::Begin { at: at.millis(), migration: migration.clone() };
+        let line = JournalLine::Begin { at: at.millis(), migration: migration.clone() };
         self.append(&line)?;
         if let Err(why) = self.file.sync_data() {
             // Whether it is on the disk is not known: it does not start, and must not be followed either.
@@ -161,13 +161,13 @@ impl Journal {
         if !self.open.iter().any(|(_, migration)| migration.route.id == id) {
             return Ok(());
         }
-        self.append(&Line::Settle { id, outcome: outcome.to_owned() })?;
+        self.append(&JournalLine::Settle { id, outcome: outcome.to_owned() })?;
         self.len = self.file.metadata().map_or(self.len, |file| file.len());
         self.open.retain(|(_, migration)| migration.route.id != id);
         if self.len > LARGE { self.rewrite() } else { Ok(()) }
     }
 
-    fn append(&mut self, line: &Line) -> Result<(), JournalError> {
+    fn append(&mut self, line: &JournalLine) -> Result<(), JournalError> {
         let same = identity(&self.path).is_ok_and(|there| self.file.metadata().is_ok_and(|ours| same(&there, &ours)));
         if !same {
             return Err(JournalError::Gone(self.path.clone()));
@@ -185,9 +185,9 @@ impl Journal {
         let refused = |why: io::Error| io_error(&self.path, &why);
         let mut new = self.path.clone().into_os_string();
         new.push(".new");
-        let mut text = bytes(&Line::Opened { pid: std::process::id(), config: self.owner.clone() });
+        let mut text = bytes(&JournalLine::Opened { pid: std::process::id(), config: self.owner.clone() });
         for (at, migration) in &self.open {
-            text.extend(bytes(&Line::Begin { at: at.millis(), migration: migration.clone() }));
+            text.extend(bytes(&JournalLine::Begin { at: at.millis(), migration: migration.clone() }));
         }
         let whole = write_whole(Path::new(&new), &self.path, &text).map_err(refused)?;
         (self.file, self.len) = (whole, text.len() as u64);
@@ -236,9 +236,9 @@ fn read(path: &Path, text: &str) -> Result<Vec<(Timestamp, InFlight)>, JournalEr
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
     for (line, n) in text[..whole].lines().zip(1..) {
         match serde_json::from_str(line) {
-            Ok(Line::Opened { .. }) => {}
-            Ok(Line::Begin { at, migration }) => open.push((Timestamp::from_millis(at), migration)),
-            Ok(Line::Settle { id, .. }) => open.retain(|(_, migration)| migration.route.id != id),
+            Ok(JournalLine::Opened { .. }) => {}
+            Ok(JournalLine::Begin { at, migration }) => open.push((Timestamp::from_millis(at), migration)),
+            Ok(JournalLine::Settle { id, .. }) => open.retain(|(_, migration)| migration.route.id != id),
             Err(_) => return Err(JournalError::Damaged { path: path.to_owned(), line: n }),
         }
     }
@@ -247,13 +247,13 @@ fn read(path: &Path, text: &str) -> Result<Vec<(Timestamp, InFlight)>, JournalEr
 
 fn owner(text: &str) -> String {
     let mut opened = text.lines().filter_map(|line| match serde_json::from_str(line) {
-        Ok(Line::Opened { pid, config }) => Some(format!("pid {pid}, config {config}")),
+        Ok(JournalLine::Opened { pid, config }) => Some(format!("pid {pid}, config {config}")),
         _ => None,
     });
     opened.next_back().unwrap_or_else(|| "it does not say which".to_owned())
 }
 
-fn bytes(line: &Line) -> Vec<u8> {
+fn bytes(line: &JournalLine) -> Vec<u8> {
     // Names and numbers: there is nothing in it that JSON cannot say.
     let mut bytes = serde_json::to_vec(line).unwrap_or_default();
     bytes.push(b'\n');
@@ -353,7 +353,7 @@ mod tests {
         let mut journal = Journal::open(&path, "a.toml").expect("a journal");
         journal.begin(AT, migration(1)).expect("room");
         journal.begin(AT, migration(2)).expect("room");
-        let long = bytes(&Line::Opened { pid: 1, config: "x".repeat(LARGE as usize) });
+        let long = bytes(&JournalLine::Opened { pid: 1, config: "x".repeat(LARGE as usize) });
         journal.file.write_all(&long).expect("room");
         journal.settle(RequestId(1), "confirmed").expect("room");
         assert!(std::fs::metadata(&path).expect("a file").len() < LARGE);

@@ -8,7 +8,7 @@ use super::engine_host::{Asked, EngineHost};
 use super::outputs::Outputs;
 use crate::core::cluster::HostId;
 use crate::core::engine::{Command, Engine};
-use crate::edge::control::{Ask, Call, Reply, Server};
+use crate::edge::control::{Call, ControlRequest, Reply, Server};
 
 /// Calls that may wait: there are no more callers than that.
 const CALLS: usize = 16;
@@ -52,14 +52,14 @@ impl ControlEndpoint {
 pub fn answer(call: Call, engine_host: &mut EngineHost, outputs: &mut Outputs, asks: &mut Asked, locked: Option<&str>) {
     let Call { ask, answer } = call;
     let reply = match ask {
-        Ask::Command(command, by) => match locked.or_else(|| not_for_callers(&command)) {
+        ControlRequest::Command(command, by) => match locked.or_else(|| not_for_callers(&command)) {
             Some(why) => Reply::Done { ok: false, text: why.to_owned() },
             None => obey(command, &by, engine_host, outputs, asks),
         },
-        Ask::Plan(name) => of_host(&name, engine_host.engine(), |engine, host| {
+        ControlRequest::Plan(name) => of_host(&name, engine_host.engine(), |engine, host| {
             Ok(Reply::Plan { plan: engine.drain_plan(host, engine_host.now()) })
         }),
-        Ask::Progress(name) => of_host(&name, engine_host.engine(), |engine, host| {
+        ControlRequest::Progress(name) => of_host(&name, engine_host.engine(), |engine, host| {
             let progress = engine.drain(host).ok_or_else(|| format!("{name} is not being drained"))?;
             Ok(Reply::Progress { progress })
         }),

@@ -31,7 +31,7 @@ pub enum JournalNote {
     Trouble(String),
 }
 
-enum Order {
+enum JournalOrder {
     Begin(Timestamp, InFlight),
     Settle(RequestId, String),
     Flush(SyncSender<()>),
@@ -40,7 +40,7 @@ enum Order {
 /// A [`Journal`] on its own thread.
 pub struct JournalWriter {
     path: PathBuf,
-    orders: SyncSender<Order>,
+    orders: SyncSender<JournalOrder>,
     notes: mpsc::Receiver<JournalNote>,
     /// Migrations that wait to be written, and since when.
     waiting: Vec<(RequestId, Instant)>,
@@ -77,7 +77,7 @@ impl JournalWriter {
     pub fn begin(&mut self, at: Timestamp, migration: InFlight) {
         let id = migration.route.id;
         info!(id = id.0, vm = %migration.route.vm, from = %migration.route.from, to = %migration.route.to, "journal: begin");
-        match self.orders.try_send(Order::Begin(at, migration)) {
+        match self.orders.try_send(JournalOrder::Begin(at, migration)) {
             Ok(()) => self.waiting.push((id, Instant::now())),
             Err(_) => self.ready.push_back(JournalNote::Refused(id, "the journal does not keep up".to_owned())),
         }
@@ -86,7 +86,7 @@ impl JournalWriter {
     /// Orders a migration's end to be written. If the queue is full, this is left out, and the next engine asks both hosts.
     pub fn settle(&self, id: RequestId, outcome: &str) {
         info!(id = id.0, outcome, "journal: settle");
-        if self.orders.try_send(Order::Settle(id, outcome.to_owned())).is_err() {
+        if self.orders.try_send(JournalOrder::Settle(id, outcome.to_owned())).is_err() {
             warn!(id = id.0, "journal: the end of this migration was not written down");
         }
     }
@@ -125,7 +125,7 @@ impl JournalWriter {
     pub fn flush(&self, within: Duration) -> bool {
         let (done, wait) = sync_channel(1);
         // A thread that panics drops the order: the wait then ends without an answer.
-        self.orders.try_send(Order::Flush(done)).is_ok() && wait.recv_timeout(within).is_ok()
+        self.orders.try_send(JournalOrder::Flush(done)).is_ok() && wait.recv_timeout(within).is_ok()
     }
 
     /// Takes an answer's migration off the list. An answer after the deadline is ignored: that migration has ended.
@@ -168,11 +168,11 @@ struct JournalThread {
 }
 
 impl JournalThread {
-    fn work(&mut self, orders: &Receiver<Order>) {
+    fn work(&mut self, orders: &Receiver<JournalOrder>) {
         while let Ok(order) = orders.recv() {
             fault("journal");
             match order {
-                Order::Begin(at, migration) => {
+                JournalOrder::Begin(at, migration) => {
                     let id = migration.route.id;
                     let done = self.begin(at, migration);
                     self.tell(match done {
@@ -180,14 +180,14 @@ impl JournalThread {
                         Err(why) => JournalNote::Refused(id, why),
                     });
                 }
-                Order::Settle(id, outcome) => {
+                JournalOrder::Settle(id, outcome) => {
                     let done = self.journal.as_mut().map_or(Ok(()), |journal| journal.settle(id, &outcome));
                     if let Err(error) = done {
                         self.complain(&error);
                     }
                 }
                 // The caller may have gone.
-                Order::Flush(done) => drop(done.try_send(())),
+                JournalOrder::Flush(done) => drop(done.try_send(())),
             }
         }
     }

@@ -21,12 +21,12 @@ pub struct Lost(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<WaitingOutput>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct WaitingOutput {
     waiting: Vec<u8>,
     /// Bytes that are being written now.
     writing: usize,
@@ -57,7 +57,7 @@ impl Lost {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WaitingOutput> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,8 @@ impl Drop for NonBlockingStdout {
         let mut state = self.0.lock();
         state.closed = true;
         self.0.changed.notify_all();
-        let busy = |state: &mut State| state.failed.is_none() && (state.writing > 0 || !state.waiting.is_empty());
+        let busy =
+            |state: &mut WaitingOutput| state.failed.is_none() && (state.writing > 0 || !state.waiting.is_empty());
         drop(self.0.changed.wait_timeout_while(state, GOODBYE, busy));
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! | file | its story |
 //! | --- | --- |
-//! | `say` | what a console says, and what it wants to see |
-//! | `snapshot` | the read model, by value |
-//! | `past` | what a console may ask of the history, and what comes back |
+//! | `ui_command` | what a console says, and what it wants to see |
+//! | `snapshot` | the read model, by value, with what a console may ask of the history |
 //! | `draft` | editing a policy: what the console drafts, and what comes back on it |
 //! | `moving` | a migration under way |
 //! | `project` | the engine's state as rows, arrays and details |
@@ -13,7 +12,6 @@
 mod draft;
 mod log;
 mod moving;
-mod past;
 mod project;
 mod snapshot;
 #[cfg(test)]
@@ -23,13 +21,13 @@ mod ui_command;
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
 pub use log::{Log, action_words, by_word, what_if_word};
 pub use moving::{Leaving, MigrationView, Outlook};
-pub use past::{ActivityAsk, ActivityView, BoundsFrom, HistoryView, Past, PastAsk};
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use snapshot::{
-    Alarm, Answer, ArrayView, Clock, Detail, GateVerdict, GateView, HostView, Level, LogLine, Mark, MarkKind,
-    MoveOption, Point, QueueView, Snapshot, Totals, VmRow,
+    ActivityAsk, ActivityView, Alarm, Answer, ArrayView, BoundsFrom, Clock, CommandId, Detail, GateVerdict, GateView,
+    HistoryView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Past, PastAsk, Point, QueueView, Snapshot,
+    Totals, VmRow,
 };
-pub use ui_command::{CommandId, Subscription, UiCommand};
+pub use ui_command::{Subscription, UiCommand};
 
 pub use crate::core::engine::{Command, Drain, DrainPlan, PlannedMove, StuckVm, Taker, Target, UnderWay};
 pub use crate::core::insight::{PastMove, Stretch};

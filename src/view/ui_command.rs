@@ -3,13 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, SetValue};
-use super::past::{ActivityAsk, PastAsk};
+use super::snapshot::{ActivityAsk, CommandId, PastAsk};
 use crate::core::cluster::{Name, Span};
 use crate::core::engine::Command;
-
-/// The number of a console's command. The answer repeats it, so that a console knows its own answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub struct CommandId(pub u64);
 
 /// What a console says to its engine. What has an id is answered once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -12,9 +12,9 @@ use super::operate::Said;
 use super::record::{By, Happened, Record};
 use super::reload::CONFIG;
 use super::spread::Given;
-use super::{Engine, host_word};
+use super::{Engine, host_word, in_vms};
 use crate::core::cluster::{HostId, HostState, Mode, Name, Span, Timestamp, VmId};
-use crate::core::format::{counted, duration};
+use crate::core::format::duration;
 
 /// VMs that cannot leave are tried again after this time, even if nothing has changed.
 const TRY_AGAIN: Span = Span::from_secs(30);
@@ -389,8 +389,4 @@ impl Draining {
     pub(super) const fn of(drain: Drain) -> Self {
         Self { drain, planned: BTreeMap::new(), spared: BTreeMap::new(), stuck_since: None }
     }
-}
-
-pub(super) fn in_vms(n: u32) -> String {
-    counted(n, "VM", "VMs")
 }

@@ -1,11 +1,10 @@
 //! What drivers find: the state of a host, and where a VM runs. The engine accepts what a driver finds, and does not move a
 //! VM back that somebody else has moved.
 
-use super::drain::in_vms;
 use super::memory::{Hold, HoldCause, Location};
 use super::message::Effect;
 use super::record::{Gate, Happened, Record};
-use super::{Engine, host_word};
+use super::{Engine, host_word, in_vms};
 use crate::core::cluster::{HostId, HostState, Timestamp, VmId};
 
 /// The author of records about what a driver found.

@@ -47,6 +47,7 @@ mod why;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, Name, RequestId, Span, Timestamp, VmId};
+use crate::core::format::counted;
 use crate::core::policy::{Observation, Place, Rule, Settings, What};
 
 use drain::Draining;
@@ -341,6 +342,10 @@ const HOUR: Span = Span::from_hours(1);
 
 fn by_name(cluster: &Cluster) -> HashMap<Name, VmId> {
     cluster.vms.iter().enumerate().map(|(at, vm)| (vm.name.clone(), VmId::at(at))).collect()
+}
+
+pub(super) fn in_vms(n: u32) -> String {
+    counted(n, "VM", "VMs")
 }
 
 /// A host state's word.

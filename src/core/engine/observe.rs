@@ -23,7 +23,7 @@ pub fn is_baseline(reason: &str) -> bool {
 const NO_ANSWER: &str = "the monitor did not answer";
 
 /// What a reading turned out to be.
-enum Seen {
+enum Interpreted {
     Value(Value),
     Gap(String),
 }
@@ -87,39 +87,39 @@ impl Engine {
         self.live(vm).transient.migration.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
     }
 
-    fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Seen {
+    fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Interpreted {
         match reading {
-            Reading::Raw(v) if !v.is_finite() => Seen::Gap("not a number".to_owned()),
+            Reading::Raw(v) if !v.is_finite() => Interpreted::Gap("not a number".to_owned()),
             Reading::Raw(v) if self.cluster.vm(vm).indicator.kind == IndicatorKind::Counter => {
                 self.increase(vm, asked, baseline, v)
             }
             // Adding 0 takes the sign off a negative zero.
-            Reading::Raw(v) => Seen::Value(Value::Exact(v + 0.0)),
-            Reading::AtLeast(v) => Seen::Value(Value::AtLeast(v)),
-            Reading::Busy => Seen::Value(Value::Busy),
-            Reading::Gap(reason) => Seen::Gap(reason),
+            Reading::Raw(v) => Interpreted::Value(Value::Exact(v + 0.0)),
+            Reading::AtLeast(v) => Interpreted::Value(Value::AtLeast(v)),
+            Reading::Busy => Interpreted::Value(Value::Busy),
+            Reading::Gap(reason) => Interpreted::Gap(reason),
         }
     }
 
     /// The value of a counter is its increase per interval. Where there is no such increase, the reading is a gap.
-    fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Seen {
+    fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Interpreted {
         let interval = self.cluster.vm(vm).interval;
         let Some((then, before)) = self.live_mut(vm).readings.raw.replace((asked, v)) else {
-            return Seen::Gap(FIRST.to_owned());
+            return Interpreted::Gap(FIRST.to_owned());
         };
         let over = asked.since(then);
         if v < before {
-            Seen::Gap(format!("the counter fell from {} to {}: the service restarted", plain(before), plain(v)))
+            Interpreted::Gap(format!("the counter fell from {} to {}: the service restarted", plain(before), plain(v)))
         } else if baseline {
-            Seen::Gap(BASELINE.to_owned())
+            Interpreted::Gap(BASELINE.to_owned())
         } else if over.millis() * 2 > interval.millis() * 3 {
-            Seen::Gap(format!("increase over {}, more than 1.5 intervals", duration(over)))
+            Interpreted::Gap(format!("increase over {}, more than 1.5 intervals", duration(over)))
         } else {
-            Seen::Value(Value::Exact(v - before))
+            Interpreted::Value(Value::Exact(v - before))
         }
     }
 
-    fn take(&mut self, now: Timestamp, vm: VmId, seen: Seen, baseline: bool, out: &mut Vec<Effect>) {
+    fn take(&mut self, now: Timestamp, vm: VmId, seen: Interpreted, baseline: bool, out: &mut Vec<Effect>) {
         let state = self.state(vm);
         let settles = self.live(vm).settle.is_some();
         if baseline {
@@ -127,8 +127,8 @@ impl Engine {
         }
         let counts = !settles && (self.is_counting(vm, state) || state == VmState::Resting);
         match seen {
-            Seen::Value(value) => self.take_sample(now, vm, value, counts, state, out),
-            Seen::Gap(reason) => {
+            Interpreted::Value(value) => self.take_sample(now, vm, value, counts, state, out),
+            Interpreted::Gap(reason) => {
                 if !counts && !settles && state != VmState::Migrating {
                     // This gap does not count for the policy, but a silent service becomes stale in every state.
                     let stale_after = self.settings(vm).stale_after;

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
 use super::destination::none_would;
-use super::drain::in_vms;
 use super::gates::Ask;
 use super::message::Target;
 use super::record::Gate;
+use super::{Engine, in_vms};
 use crate::core::cluster::{Array, HostId, HostState, Name, Pick, Timestamp, VmId};
 use crate::core::format::percent;
 

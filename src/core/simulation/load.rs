@@ -8,7 +8,7 @@
 //! that it does not matter which VM is read when, or how often.
 
 use super::queue::Worker;
-use super::{Service, ServiceSilence, Surge, VmPlan};
+use super::{RandomUse, Service, ServiceSilence, Surge, VmPlan, between, unit, wave};
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
 
 /// Demand and load are constant for this long.
@@ -94,57 +94,6 @@ impl Demand {
         let at = Timestamp::from_millis(step * STEP.millis());
         self.surges.iter().filter(|s| s.from <= at && at < s.from + s.lasts).map(|s| s.times).product()
     }
-}
-
-/// What a random number is for: no two uses share a number. A number depends only on a key, a use and a position, so that the
-/// order of calls does not matter.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum RandomUse {
-    Phase,
-    Drift,
-    Flicker,
-    Burst,
-    BurstAt,
-    BurstLength,
-    Response,
-    Stagger,
-    QueueAt,
-    QueueKind,
-    QueueSize,
-    JobLength,
-    Transfer,
-}
-
-/// SplitMix64's output function (Steele, Lea, Flood 2014): every bit of the input changes about half the bits of the output.
-pub(super) const fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-/// The key of the `index`-th thing of a seed.
-pub(super) const fn key(seed: u64, index: u64) -> u64 {
-    mix(mix(seed) ^ index)
-}
-
-/// A number from 0 to under 1.
-pub(super) const fn unit(key: u64, what: RandomUse, n: i64) -> f64 {
-    const SCALE: f64 = 1.0 / (1_u64 << 53) as f64;
-    let salt = (what as u64 + 1).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    (mix(key ^ salt ^ (n as u64).wrapping_mul(0xa076_1d64_78bd_642f)) >> 11) as f64 * SCALE
-}
-
-/// A whole number from `low` to `high`, both included.
-pub(super) fn between(key: u64, what: RandomUse, n: i64, low: u32, high: u32) -> u32 {
-    low + (unit(key, what, n) * f64::from(high - low + 1)) as u32
-}
-
-/// A sine of period 1, to 0.002. It uses `+ − ×` alone, so that it has the same bits on every machine.
-pub(super) fn wave(turns: f64) -> f64 {
-    let x = 2.0 * (turns - (turns + 0.5).floor());
-    let y = 4.0 * x * (1.0 - x.abs());
-    0.225 * (y * y.abs() - y) + y
 }
 
 /// Queries a minute of a MySQL service on an ordinary day.
@@ -435,6 +384,7 @@ impl SimulatedFleet {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key;
     use super::*;
 
     fn steps_of_a_day() -> std::ops::Range<i64> {

@@ -1,6 +1,6 @@
 //! A simulated worker. It claims the next queue as a whole, works it job by job, and takes it along when it moves.
 
-use super::load::{RandomUse, between, unit};
+use super::{RandomUse, between, unit};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::QueueReport;
 

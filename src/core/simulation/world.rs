@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::load::{self, RandomUse, SimulatedFleet, SimulatedHost, SimulatedVm, step_of};
+use super::load::{SimulatedFleet, SimulatedHost, SimulatedVm, step_of};
 use super::migration::{MigrationFate, SimulatedMigration};
 use super::queue::BETWEEN_JOBS;
-use super::{Outage, Plan, Service, VmPlan};
+use super::{Outage, Plan, RandomUse, Service, VmPlan, key, unit};
 use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Event, Names, Presence, QueueReport, Route};
 use crate::core::format::duration;
@@ -49,7 +49,7 @@ impl Simulation {
         let ordinary = VmPlan::default();
         for (index, vm) in cluster.vms.iter().enumerate() {
             let planned = plan.vms.get(index).unwrap_or(&ordinary);
-            fleet.guests.push(SimulatedVm::new(load::key(plan.seed, index as u64), planned, vm.host, start));
+            fleet.guests.push(SimulatedVm::new(key(plan.seed, index as u64), planned, vm.host, start));
             fleet.put(VmId::at(index), vm.host, start);
         }
         let hosts = (0..cluster.hosts.len()).map(HostId::at);
@@ -208,7 +208,7 @@ impl Simulation {
 
     /// As in the thesis, a move away takes longer than a move home: the upper half of the range, not the lower.
     fn between(&self, route: Route, now: Timestamp) -> SimulatedMigration {
-        let luck = load::unit(load::key(self.seed, u64::from(route.vm.0)), RandomUse::Transfer, route.id.0 as i64);
+        let luck = unit(key(self.seed, u64::from(route.vm.0)), RandomUse::Transfer, route.id.0 as i64);
         SimulatedMigration::between(route, now, self.transfer(self.places[route.to.index()].1, luck))
     }
 
@@ -293,7 +293,7 @@ impl Simulation {
 
     fn next_report(&self, host: HostId, after: Timestamp) -> Timestamp {
         let (every, slot) = (REPORT_EVERY.millis(), REPORT_SLOT.millis());
-        let luck = load::unit(load::key(self.seed, u64::from(host.0)), RandomUse::Stagger, 0);
+        let luck = unit(key(self.seed, u64::from(host.0)), RandomUse::Stagger, 0);
         let own = (luck * (every / slot) as f64) as i64 * slot;
         let wait = (own - after.millis()).rem_euclid(every);
         after + Span::from_millis(if wait == 0 { every } else { wait })

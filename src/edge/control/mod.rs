@@ -76,14 +76,14 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Call {
     /// This.
-    pub ask: Ask,
+    pub ask: ControlRequest,
     /// There; nobody may be waiting any more.
     pub answer: oneshot::Sender<Reply>,
 }
 
 /// What an engine is asked.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ask {
+pub enum ControlRequest {
     /// To do something, as this person wants.
     Command(Command, String),
     /// What draining a host would mean.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::{Ask, Call, Reply, Request, Subject, beside, short};
+use super::{Call, ControlRequest, Reply, Request, Subject, beside, short};
 use crate::core::engine::Drain;
 use crate::core::format::{counted, is_hostile};
 use crate::edge::supervisor::{fault, supervise};
@@ -138,14 +138,16 @@ async fn accept(listener: &UnixListener, places: &Arc<Semaphore>, calls: &Sender
 /// Reads one caller's question and writes the answers.
 async fn attend(stream: UnixStream, calls: &Sender<Result<Call, String>>) {
     let (reader, writer) = stream.into_split();
-    let mut line = Line { reader: BufReader::new(reader), writer };
+    let mut line = CallerStream { reader: BufReader::new(reader), writer };
     let Ok(Some(question)) = timeout(PATIENCE, line.question()).await else { return };
     match read(&question) {
         Err(why) => line.last(false, why).await,
         Ok(Request::Follow { follow: Subject::Drain(host) }) => follow(&mut line, calls, host).await,
-        Ok(Request::Command { command, by }) => drop(line.say(&ask(calls, Ask::Command(command, by)).await).await),
+        Ok(Request::Command { command, by }) => {
+            drop(line.say(&ask(calls, ControlRequest::Command(command, by)).await).await);
+        }
         Ok(Request::Plan { plan: Subject::Drain(host) }) => {
-            drop(line.say(&ask(calls, Ask::Plan(host)).await).await);
+            drop(line.say(&ask(calls, ControlRequest::Plan(host)).await).await);
         }
     }
 }
@@ -161,7 +163,7 @@ fn read(question: &[u8]) -> Result<Request, String> {
 }
 
 /// Asks the engine.
-async fn ask(calls: &Sender<Result<Call, String>>, ask: Ask) -> Reply {
+async fn ask(calls: &Sender<Result<Call, String>>, ask: ControlRequest) -> Reply {
     let (answer, answered) = oneshot::channel();
     let asked = async {
         calls.send(Ok(Call { ask, answer })).await.ok()?;
@@ -174,10 +176,10 @@ async fn ask(calls: &Sender<Result<Call, String>>, ask: Ask) -> Reply {
 }
 
 /// Writes the progress of a drain each time it changes, until the drain ends or the caller hangs up.
-async fn follow(line: &mut Line, calls: &Sender<Result<Call, String>>, host: String) {
+async fn follow(line: &mut CallerStream, calls: &Sender<Result<Call, String>>, host: String) {
     let mut told = None;
     loop {
-        match ask(calls, Ask::Progress(host.clone())).await {
+        match ask(calls, ControlRequest::Progress(host.clone())).await {
             Reply::Progress { progress } => {
                 let end = progress.done.then(|| drained(&progress));
                 let reply = Reply::Progress { progress };
@@ -205,12 +207,12 @@ fn drained(progress: &Drain) -> String {
 }
 
 /// A caller's connection.
-struct Line {
+struct CallerStream {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
 }
 
-impl Line {
+impl CallerStream {
     /// The question; `None` if the line has no end, is too long or cannot be read.
     async fn question(&mut self) -> Option<Vec<u8>> {
         let mut question = Vec::new();

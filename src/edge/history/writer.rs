@@ -56,7 +56,7 @@ pub enum Note {
     Size(u64),
 }
 
-enum Order {
+enum WriterOrder {
     Flush(SyncSender<bool>),
     End,
 }
@@ -66,7 +66,7 @@ enum Order {
 #[derive(Debug)]
 pub struct HistoryWriter {
     batches: SyncSender<Batch>,
-    orders: SyncSender<Order>,
+    orders: SyncSender<WriterOrder>,
     bell: SyncSender<()>,
     /// The thread rings it when it takes a batch out.
     room: Receiver<()>,
@@ -154,7 +154,7 @@ impl HistoryWriter {
     /// Waits until everything queued before is written or has failed; at most so long.
     pub fn flush(&self, within: Duration) -> Flushed {
         let (done, wait) = sync_channel(1);
-        let ordered = self.orders.try_send(Order::Flush(done)).is_ok();
+        let ordered = self.orders.try_send(WriterOrder::Flush(done)).is_ok();
         self.ring();
         let flushed = match wait.recv_timeout(if ordered { within } else { Duration::ZERO }) {
             Ok(true) => Flushed::Written,
@@ -178,7 +178,7 @@ impl HistoryWriter {
 impl Drop for HistoryWriter {
     fn drop(&mut self) {
         // If the queue is full, the order is lost, but the thread also ends when the queue closes.
-        let _ = self.orders.try_send(Order::End);
+        let _ = self.orders.try_send(WriterOrder::End);
         self.ring();
         let patience = if self.stuck.load(Ordering::Acquire) { Duration::ZERO } else { LAST };
         let has_ended = self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected);
@@ -194,7 +194,7 @@ struct WriterThread<N> {
     store: Store,
     notes: Arc<N>,
     batches: Receiver<Batch>,
-    orders: Receiver<Order>,
+    orders: Receiver<WriterOrder>,
     room: SyncSender<()>,
     troubled: Arc<AtomicBool>,
     /// What is not written yet.
@@ -253,14 +253,14 @@ impl<N: Fn(Note)> WriterThread<N> {
     fn look(&mut self) -> bool {
         loop {
             match self.orders.try_recv() {
-                Ok(Order::Flush(done)) => {
+                Ok(WriterOrder::Flush(done)) => {
                     while self.trouble.is_none() && self.take() {
                         self.write();
                     }
                     // The caller may have given up.
                     let _ = done.try_send(self.trouble.is_none());
                 }
-                Ok(Order::End) | Err(TryRecvError::Disconnected) => return true,
+                Ok(WriterOrder::End) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) if self.trouble.is_none() && self.take() => self.write(),
                 Err(TryRecvError::Empty) => return false,
             }

@@ -236,7 +236,10 @@ impl ConfigThread {
     fn work(&mut self, asked: &Receiver<Identified<Question>>) {
         let mut queue = QuestionQueue::default();
         loop {
-            while let Ok(question) = asked.try_recv() {
+            // What does not fit waits in the channel, which then refuses further questions.
+            while queue.deeds.len() < WAITING
+                && let Ok(question) = asked.try_recv()
+            {
                 queue.add(question);
             }
             let Some((id, question)) = queue.next().or_else(|| asked.recv().ok()) else { return };

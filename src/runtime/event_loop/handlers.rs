@@ -124,7 +124,10 @@ impl EventLoop {
     }
 
     pub(super) fn reload(&mut self) {
-        self.workers.ask(Question::Reload);
+        if !self.workers.ask(Question::Reload) && self.workers.has_config() {
+            let text = "the config is not read again: too much waits to be read and saved; ask once more".to_owned();
+            self.tell(Event::Trouble { vm: None, text });
+        }
     }
 
     pub(super) fn on_worker_event(&mut self, event: WorkerEvent) {
@@ -311,8 +314,10 @@ impl EventLoop {
         let Some((under_way, _)) = &mut self.refused else { return };
         let engine = self.engine_host.engine();
         if under_way.iter().any(|id| !engine.migrations().any(|migration| migration.route.id == *id)) {
-            under_way.clear();
-            self.workers.ask(Question::Reload);
+            // If the worker is too busy, the next migration that ends asks again.
+            if self.workers.ask(Question::Reload) {
+                under_way.clear();
+            }
         }
     }
 }

@@ -6,8 +6,8 @@
 use super::{ClusterFixture, FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, Size, base, minute, schedule, site, surge, threshold};
 use crate::core::cluster::{ArrayId, HostId, Limits, Span};
 use crate::core::policy::Rule;
-use crate::core::simulation::load::{self, RandomUse};
 use crate::core::simulation::{Outage, Service, ServiceSilence, VmPlan};
+use crate::core::simulation::{RandomUse, key, unit};
 
 const VMS: u32 = 50;
 const HOSTS: u32 = 12;
@@ -195,7 +195,7 @@ fn extra(fixture: &mut ClusterFixture, host: HostId, index: usize, kind: usize, 
         (name, service) = ("feed", Service::Http);
     }
     // A VM's size does not depend on the seed. The seed changes only what happens in the cluster.
-    let luck = |n: i64| load::unit(load::key(0, index as u64), RandomUse::Phase, n);
+    let luck = |n: i64| unit(key(0, index as u64), RandomUse::Phase, n);
     let demand_ghz = DEMAND_GHZ.0 + (DEMAND_GHZ.1 - DEMAND_GHZ.0) * luck(1);
     let plan = VmPlan {
         service: Some(service),
