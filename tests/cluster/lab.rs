@@ -84,6 +84,7 @@ fn guests_of_one_name_have_one_disk() {
     let port = || fs::read_to_string(lab.folder().join("web1.port")).expect("it is served");
     let before = port();
     lab.kill_guest(1, "web1");
+    wait("libvirt notices that it is gone", || lab.running_on("web1").is_empty().then_some(()));
     let second = lab.guest(1, "web1").disk(Disk::Nbd).start();
     assert_ne!(first.ip, second.ip);
     wait("its disk is written", || (second.tick() > 1).then_some(()));
