@@ -77,13 +77,8 @@ const SLACK: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
-    waiting: Option<RetryAfter>,
-}
-
-#[derive(Debug)]
-struct RetryAfter {
-    until: Instant,
-    reason: String,
+    /// When the next attempt may be made, and why not earlier.
+    waiting: Option<(Instant, String)>,
 }
 
 impl Backoff {
@@ -91,7 +86,7 @@ impl Backoff {
     pub(super) fn fail(&mut self, now: Instant, reason: &str) {
         let wait = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
         self.failures += 1;
-        self.waiting = Some(RetryAfter { until: now + wait, reason: reason.to_owned() });
+        self.waiting = Some((now + wait, reason.to_owned()));
     }
 
     /// The service was reached.
@@ -101,8 +96,8 @@ impl Backoff {
 
     /// Why no attempt is made now; `None` if one may be.
     pub(super) fn holds(&self, now: Instant) -> Option<String> {
-        let waiting = self.waiting.as_ref().filter(|w| now + SLACK < w.until)?;
-        Some(format!("{}, retrying in {}", waiting.reason, duration((waiting.until - now).into())))
+        let (until, reason) = self.waiting.as_ref().filter(|(until, _)| now + SLACK < *until)?;
+        Some(format!("{reason}, retrying in {}", duration((*until - now).into())))
     }
 }
 

@@ -30,7 +30,7 @@ use self::apache::Apache;
 use self::attempt::{Attempt, Backoff, Endpoint};
 use self::http::Http;
 use self::mysql::Mysql;
-use crate::core::cluster::{Monitor, OnTimeout, Reading, Source, Span};
+use crate::core::cluster::{Monitor, OnTimeout, Reading, Source};
 use crate::core::format::measured;
 
 pub use self::http::init_tls;
@@ -42,15 +42,6 @@ enum Failure {
     Unreachable(String),
     /// The service answered, but not with a number.
     Answered(String),
-}
-
-/// What it means if a service is there but says nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OnSilence {
-    /// The value is at least the time waited.
-    AtLeast,
-    /// As the config says.
-    As(OnTimeout),
 }
 
 /// A client of one kind of service.
@@ -66,7 +57,8 @@ enum ServiceClient {
 pub struct Client {
     service: ServiceClient,
     deadline: Duration,
-    on_silence: OnSilence,
+    /// The reading if the service takes connections but says nothing. `None`: that is a gap, so a probe would tell nothing.
+    on_silence: Option<Reading>,
     backoff: Backoff,
 }
 
@@ -75,16 +67,20 @@ impl Client {
     ///
     /// Nothing is looked up, connected or checked before the first [`read`](Self::read).
     pub fn new(monitor: &Monitor) -> Option<Self> {
-        let deadline = duration(monitor.deadline);
+        let deadline = monitor.deadline.to_std();
+        let busy = |on_timeout| Some(Reading::Busy).filter(|_| on_timeout == OnTimeout::Beyond);
         let (service, on_silence) = match &monitor.source {
             Source::Mysql { url, password, quantity, on_timeout } => {
                 let mysql = Mysql::new(url.clone(), password.clone(), quantity.clone(), deadline);
-                (ServiceClient::Mysql(mysql), OnSilence::As(*on_timeout))
+                (ServiceClient::Mysql(mysql), busy(*on_timeout))
             }
             Source::Apache { url, field, on_timeout } => {
-                (ServiceClient::Apache(Apache::new(url.clone(), field.clone())), OnSilence::As(*on_timeout))
+                (ServiceClient::Apache(Apache::new(url.clone(), field.clone())), busy(*on_timeout))
             }
-            Source::Http { url, expect } => (ServiceClient::Http(Http::new(url.clone(), *expect)), OnSilence::AtLeast),
+            Source::Http { url, expect } => {
+                let silent = Reading::AtLeast(deadline.as_secs_f64() * 1_000.0);
+                (ServiceClient::Http(Http::new(url.clone(), *expect)), Some(silent))
+            }
             Source::Hypervisor { .. } | Source::Simulated => return None,
         };
         Some(Self { service, deadline, on_silence, backoff: Backoff::default() })
@@ -95,26 +91,24 @@ impl Client {
         if let Some(reason) = self.backoff.holds(Instant::now()) {
             return Reading::Gap(reason);
         }
-        // If silence is a gap in any case, the probe would tell nothing.
-        let endpoint = if self.on_silence == OnSilence::As(OnTimeout::Gap) { None } else { self.service.endpoint() };
+        let endpoint = self.on_silence.as_ref().and_then(|_| self.service.endpoint());
         let attempt = attempt::within(self.deadline, endpoint, self.service.read()).await;
         if let Attempt::Ended { probed: true, .. } = attempt {
             self.service.on_probe();
         }
         match attempt {
             Attempt::Ended { answer: Err(Failure::Unreachable(reason)), .. } => self.unreachable(reason),
-            Attempt::Silent { is_open: false } => self.unreachable(self.no_answer()),
             Attempt::Ended { answer, .. } => {
                 self.backoff.clear();
-                answer.map_or_else(Failure::into_gap, Reading::Raw)
+                answer.map_or_else(|failure| Reading::Gap(failure.reason()), Reading::Raw)
             }
-            Attempt::Silent { is_open: true } => {
-                self.backoff.clear();
-                match self.on_silence {
-                    OnSilence::AtLeast => Reading::AtLeast(self.deadline.as_secs_f64() * 1_000.0),
-                    OnSilence::As(_) => Reading::Busy,
+            Attempt::Silent { is_open } => match self.on_silence.clone().filter(|_| is_open) {
+                Some(silent) => {
+                    self.backoff.clear();
+                    silent
                 }
-            }
+                None => self.unreachable(self.no_answer()),
+            },
         }
     }
 
@@ -124,15 +118,15 @@ impl Client {
     }
 
     fn no_answer(&self) -> String {
-        let what = if self.on_silence == OnSilence::As(OnTimeout::Gap) { "answer" } else { "connection" };
+        let what = if self.on_silence.is_none() { "answer" } else { "connection" };
         format!("no {what} within {}", measured(self.deadline.into()))
     }
 }
 
 impl Failure {
-    fn into_gap(self) -> Reading {
+    fn reason(self) -> String {
         match self {
-            Self::Unreachable(reason) | Self::Answered(reason) => Reading::Gap(reason),
+            Self::Unreachable(reason) | Self::Answered(reason) => reason,
         }
     }
 }
@@ -160,8 +154,4 @@ impl ServiceClient {
             Self::Http(http) => http.read().await,
         }
     }
-}
-
-fn duration(span: Span) -> Duration {
-    Duration::from_millis(span.millis().unsigned_abs())
 }

@@ -44,14 +44,6 @@ impl Drop for KeptConnection {
     }
 }
 
-/// Why a query gave no number.
-enum QueryError {
-    /// The connection broke.
-    Lost(String),
-    /// The server reports this error.
-    Answer(String),
-}
-
 impl Mysql {
     pub(super) const fn new(
         url: String,
@@ -76,12 +68,13 @@ impl Mysql {
         let question = question(&self.quantity).map_err(Failure::Answered)?;
         if let Some(line) = self.kept.take() {
             match self.ask_over(line, &question).await {
-                Err(QueryError::Lost(_)) => (),
-                answer => return answer.map_err(QueryError::into_failure),
+                Err(Failure::Unreachable(_)) => (),
+                answer => return answer,
             }
         }
         let line = self.connect().await?;
-        self.ask_over(line, &question).await.map_err(QueryError::into_failure)
+        // The server was reached, even if it is lost again.
+        self.ask_over(line, &question).await.map_err(|failure| Failure::Answered(failure.reason()))
     }
 
     /// Closes the connection, so that the next read logs in. A server blocks a client host after many connections in a row
@@ -91,8 +84,8 @@ impl Mysql {
     }
 
     /// Keeps the connection only after a complete answer; otherwise the rest of the answer would still be in it.
-    async fn ask_over(&mut self, mut line: KeptConnection, question: &str) -> Result<f64, QueryError> {
-        let Some(conn) = &mut line.0 else { return Err(QueryError::Lost("connection closed".to_owned())) };
+    async fn ask_over(&mut self, mut line: KeptConnection, question: &str) -> Result<f64, Failure> {
+        let Some(conn) = &mut line.0 else { return Err(Failure::Unreachable("connection closed".to_owned())) };
         let value = ask(conn, question, &self.quantity).await?;
         self.kept = Some(line);
         Ok(value)
@@ -127,20 +120,12 @@ impl Mysql {
     }
 }
 
-impl QueryError {
-    fn into_failure(self) -> Failure {
-        match self {
-            Self::Lost(reason) | Self::Answer(reason) => Failure::Answered(reason),
-        }
-    }
-}
-
-impl From<Error> for QueryError {
+impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
-            Error::Server(said) if GOODBYES.contains(&said.code) => Self::Lost(text::short(&said.message)),
-            Error::Server(said) => Self::Answer(text::short(&said.message)),
-            _ => Self::Lost(text::reason(&error)),
+            Error::Server(said) if GOODBYES.contains(&said.code) => Self::Unreachable(text::short(&said.message)),
+            Error::Server(said) => Self::Answered(text::short(&said.message)),
+            _ => Self::Unreachable(text::reason(&error)),
         }
     }
 }
@@ -181,11 +166,11 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Reads no more than two rows, whatever the query gives.
-async fn ask(conn: &mut Conn, question: &str, quantity: &MysqlQuantity) -> Result<f64, QueryError> {
+async fn ask(conn: &mut Conn, question: &str, quantity: &MysqlQuantity) -> Result<f64, Failure> {
     let mut result = conn.query_iter(question).await?;
     let first: Option<Row> = result.next().await?;
     let second = if first.is_some() { result.next().await? } else { None };
-    single(first, second, quantity).map_err(QueryError::Answer)
+    single(first, second, quantity).map_err(Failure::Answered)
 }
 
 fn single(first: Option<Row>, second: Option<Row>, quantity: &MysqlQuantity) -> Result<f64, String> {
