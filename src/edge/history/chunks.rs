@@ -1,5 +1,7 @@
 //! Chunks of one VM, which never overlap.
 
+use std::ops::RangeInclusive;
+
 use rusqlite::{Transaction, params};
 
 use super::error::Fault;
@@ -37,69 +39,71 @@ pub(super) fn tidy(entries: &mut Vec<Entry>) {
 /// Puts sorted readings of a VM into chunks. They replace readings at the same instants.
 pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Result<(), Fault> {
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
-    let (first, last) = (first.at.millis(), last.at.millis());
-    let mut all = Vec::new();
-    let mut find =
-        within.prepare_cached("SELECT id, upto, n, data FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC")?;
-    let mut found = find.query([key(vm, 0), key(vm, last)])?;
-    while let Some(row) = found.next()? {
-        let (id, upto, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let overlaps = upto >= first;
-        if !overlaps && n >= CHUNK as i64 / 2 {
-            break;
-        }
-        // A damaged chunk stays: whoever reads it tells of it.
-        if codec::read(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
-            within.prepare_cached("DELETE FROM chunk WHERE id = ?1")?.execute([id])?;
-        }
-        if !overlaps {
-            break;
-        }
-    }
-    drop(found);
+    let mut all = take(within, "chunk", vm, first.at..=last.at, CHUNK, codec::read)?;
     // The new readings are last, so they replace the old ones at their instants.
     all.extend(entries);
     tidy(&mut all);
-    let mut put = within.prepare_cached("INSERT OR REPLACE INTO chunk(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)")?;
-    for part in parts(&all, CHUNK) {
-        let (first, last) = (part[0].at.millis(), part[part.len() - 1].at.millis());
-        put.execute(params![key(vm, first), last, part.len() as i64, codec::write(part)])?;
-    }
-    Ok(())
+    put(within, "chunk", vm, &all, CHUNK, |entry| entry.at, codec::write)
 }
 
 /// Adds sorted quarters of a VM to those in the file. Two with the same begin become one.
 pub(super) fn insert_quarters(within: &Transaction, vm: i64, new: &[Rolled]) -> Result<(), Fault> {
     let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(()) };
-    let (first, last) = (first.at.millis(), last.at.millis());
-    let mut all = Vec::new();
-    let mut find =
-        within.prepare_cached("SELECT id, upto, n, data FROM rolled WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC")?;
-    let mut found = find.query([key(vm, 0), key(vm, last)])?;
-    while let Some(row) = found.next()? {
-        let (id, upto, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let overlaps = upto >= first;
-        if !overlaps && n >= QUARTERS as i64 / 2 {
-            break;
-        }
-        if quarters::read(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
-            within.prepare_cached("DELETE FROM rolled WHERE id = ?1")?.execute([id])?;
-        }
-        if !overlaps {
-            break;
-        }
-    }
-    drop(found);
+    let mut all = take(within, "rolled", vm, first.at..=last.at, QUARTERS, quarters::read)?;
     all.extend_from_slice(new);
     all.sort_by_key(|quarter| quarter.at);
     let joined: Vec<Rolled> = all
         .chunk_by(|a, b| a.at == b.at)
         .filter_map(|same| same.iter().copied().reduce(|a, b| quarters::join(&a, &b)))
         .collect();
-    let mut put = within.prepare_cached("INSERT OR REPLACE INTO rolled(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)")?;
-    for part in parts(&joined, QUARTERS) {
-        let (first, last) = (part[0].at.millis(), part[part.len() - 1].at.millis());
-        put.execute(params![key(vm, first), last, part.len() as i64, quarters::write(part)])?;
+    put(within, "rolled", vm, &joined, QUARTERS, |quarter| quarter.at, quarters::write)
+}
+
+/// Takes out the chunks of a VM that overlap a span, and the one before it if that is less than half full.
+fn take<T>(
+    within: &Transaction,
+    table: &str,
+    vm: i64,
+    span: RangeInclusive<Timestamp>,
+    most: usize,
+    read: fn(&[u8], &mut Vec<T>) -> Option<()>,
+) -> Result<Vec<T>, Fault> {
+    let mut all = Vec::new();
+    let rows = format!("SELECT id, upto, n, data FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC");
+    let mut rows = within.prepare_cached(&rows)?;
+    let mut found = rows.query([key(vm, 0), key(vm, span.end().millis())])?;
+    while let Some(row) = found.next()? {
+        let (id, upto, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let overlaps = upto >= span.start().millis();
+        if !overlaps && n >= most as i64 / 2 {
+            break;
+        }
+        // A damaged chunk stays: whoever reads it tells of it.
+        if read(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, &mut all).is_some() {
+            within.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?.execute([id])?;
+        }
+        if !overlaps {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Writes sorted things of a VM, each of an instant, as chunks.
+fn put<T>(
+    within: &Transaction,
+    table: &str,
+    vm: i64,
+    all: &[T],
+    most: usize,
+    at: fn(&T) -> Timestamp,
+    write: fn(&[T]) -> Vec<u8>,
+) -> Result<(), Fault> {
+    let row = format!("INSERT OR REPLACE INTO {table}(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)");
+    let mut row = within.prepare_cached(&row)?;
+    for part in parts(all, most) {
+        let (first, last) = (at(&part[0]).millis(), at(&part[part.len() - 1]).millis());
+        row.execute(params![key(vm, first), last, part.len() as i64, write(part)])?;
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ impl Store {
         if done.is_err() {
             self.forget();
         }
-        let torn = self.rounds.torn.take();
+        let torn = self.torn.take();
         done.and_then(|()| torn.map_or(Ok(()), |what| Err(Fault::Torn(what)))).map_err(|fault| fault.at(&self.path))
     }
 
@@ -66,8 +66,8 @@ impl Store {
     }
 
     fn checkpoint(&mut self) -> Result<(), Fault> {
-        if self.rounds.checkpointed.elapsed() >= CHECKPOINT {
-            self.rounds.checkpointed = Instant::now();
+        if self.checkpointed.elapsed() >= CHECKPOINT {
+            self.checkpointed = Instant::now();
             self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Store {
         let torn = seal(&within, bucket)?;
         within.commit()?;
         self.heads.remove(&bucket);
-        self.rounds.torn = torn.or(self.rounds.torn.take());
+        self.torn = torn.or(self.torn.take());
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl Store {
     fn go_round(&mut self, now: Timestamp) -> Result<(), Fault> {
         let next: Vec<i64> = {
             let mut next = self.connection.prepare_cached("SELECT id FROM vm WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-            let next = next.query_map(params![self.rounds.vm, VISITS], |row| row.get(0))?;
+            let next = next.query_map(params![self.visited, VISITS], |row| row.get(0))?;
             next.collect::<rusqlite::Result<_>>()?
         };
         let raw = quarters::begin(now - self.retention.raw);
@@ -96,14 +96,14 @@ impl Store {
         let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut left = ROLLED_UP;
         // After the last VM comes the first again.
-        self.rounds.vm = if (next.len() as i64) < VISITS { 0 } else { next[next.len() - 1] };
+        self.visited = if (next.len() as i64) < VISITS { 0 } else { next[next.len() - 1] };
         for vm in next {
             let (done, torn) = roll_up(&within, vm, raw)?;
-            self.rounds.torn = torn.or(self.rounds.torn.take());
+            self.torn = torn.or(self.torn.take());
             retire(&within, vm, rolled)?;
             left = left.saturating_sub(done);
             if left == 0 {
-                self.rounds.vm = vm;
+                self.visited = vm;
                 break;
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::error::Fault;
-use super::schema::{self, Begin};
+use super::schema;
 use super::store::{bucket, rows, wal};
 use super::{HistoryError, chunks, codec, quarters};
 use crate::core::cluster::{Name, Timestamp};
@@ -39,7 +39,7 @@ impl Reader {
     /// There is no file, or it is not a history, or one of another form, or a damaged one.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let path = std::fs::canonicalize(path).map_err(|why| HistoryError::io(path, &why))?;
-        if schema::look(&path)? == Begin::Empty {
+        if !schema::is_begun(&path)? {
             return Err(HistoryError::Missing(path));
         }
         let connection = match connect(&path, false) {

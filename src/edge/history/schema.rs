@@ -46,34 +46,25 @@ fn form_1(to: &Transaction) -> rusqlite::Result<()> {
     )
 }
 
-/// Reads the begin of the file. Anything that is not a history must not be touched.
-pub(super) fn look(path: &Path) -> Result<Begin, HistoryError> {
+/// Whether the file has a history, by its beginning. False: it is missing or empty. Anything that is not a history must not be touched.
+pub(super) fn is_begun(path: &Path) -> Result<bool, HistoryError> {
     let refused = |why: &std::io::Error| HistoryError::io(path, why);
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Begin::Empty),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(why) => return Err(refused(&why)),
     };
     let mut head = Vec::new();
     file.take(100).read_to_end(&mut head).map_err(|why| refused(&why))?;
     if head.is_empty() {
-        return Ok(Begin::Empty);
+        return Ok(false);
     }
     let application = head.get(68..72).and_then(|four| four.try_into().ok()).map(i32::from_be_bytes);
     if head.starts_with(b"SQLite format 3\0") && application.map(i64::from) == Some(APPLICATION) {
-        Ok(Begin::History)
+        Ok(true)
     } else {
         Err(HistoryError::Foreign(path.to_owned()))
     }
-}
-
-/// What a file begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begin {
-    /// The file is missing or empty.
-    Empty,
-    /// The mark of a history.
-    History,
 }
 
 /// The file's form; 0 before the first.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Transaction, T
 
 use super::error::Fault;
 use super::place::{Lock, Owner};
-use super::schema::{self, Begin, TIMES};
+use super::schema::{self, TIMES};
 use super::{Batch, HistoryError, Retention, codec};
 use crate::core::cluster::{Name, RequestId};
 use crate::core::engine::Record;
@@ -39,22 +39,6 @@ pub(super) struct Head {
     pub(super) oldest: i64,
 }
 
-/// How far the maintenance is, which visits all VMs again and again.
-#[derive(Debug)]
-pub(super) struct MaintenanceSchedule {
-    /// The last VM that was visited.
-    pub(super) vm: i64,
-    pub(super) checkpointed: Instant,
-    /// What it found damaged.
-    pub(super) torn: Option<String>,
-}
-
-impl Default for MaintenanceSchedule {
-    fn default() -> Self {
-        Self { vm: 0, checkpointed: Instant::now(), torn: None }
-    }
-}
-
 /// A history opened for writing: single threaded, synchronous, and the only one on its file.
 ///
 /// What a call returned `Ok` for survives a killed process. A power failure may lose the last moments. A call that fails
@@ -72,7 +56,11 @@ pub struct Store {
     /// Buckets to be sealed.
     pub(super) full: VecDeque<i64>,
     pub(super) seal_at: i64,
-    pub(super) rounds: MaintenanceSchedule,
+    /// The last VM that the maintenance visited, which visits all of them again and again.
+    pub(super) visited: i64,
+    pub(super) checkpointed: Instant,
+    /// What the maintenance found damaged.
+    pub(super) torn: Option<String>,
     _lock: Lock,
 }
 
@@ -84,9 +72,8 @@ impl Store {
     /// as it was.
     pub fn open(path: &Path, retention: Retention, owner: &Owner) -> Result<Self, HistoryError> {
         let path = real(path)?;
-        let begin = schema::look(&path)?;
+        let fresh = !schema::is_begun(&path)?;
         let lock = Lock::take(&path, owner)?;
-        let fresh = begin == Begin::Empty;
         if fresh {
             create(&path)?;
         }
@@ -100,7 +87,9 @@ impl Store {
             heads: HashMap::new(),
             full: VecDeque::new(),
             seal_at: SEAL_AT,
-            rounds: MaintenanceSchedule::default(),
+            visited: 0,
+            checkpointed: Instant::now(),
+            torn: None,
             _lock: lock,
             path,
         })
