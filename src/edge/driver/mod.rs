@@ -89,28 +89,6 @@ impl OwedAnswer {
     }
 }
 
-/// What the hypervisor knows of a VM, in percent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MeasuredUsage {
-    /// CPU time it had since it was measured last, of what its virtual CPUs can have; `None` at first.
-    pub cpu: Option<f64>,
-    /// Memory in use, of what it has; `None` where the guest does not tell.
-    pub memory: Option<f64>,
-}
-
-impl MeasuredUsage {
-    /// One of the figures, as the VM's reading.
-    pub fn reading(self, field: Usage) -> Reading {
-        let (figure, missing) = match field {
-            Usage::Cpu => (self.cpu, "CPU time is measured from now on"),
-            Usage::Memory => {
-                (self.memory, "the guest does not tell its memory: it needs a balloon driver with statistics")
-            }
-        };
-        figure.map_or_else(|| Reading::Gap(missing.to_owned()), Reading::Raw)
-    }
-}
-
 /// A host as its array's driver is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {

@@ -33,16 +33,6 @@ pub(super) struct CarrierSignals {
     pub(super) report: Notify,
 }
 
-/// At which point a migration is taken over.
-pub(super) enum Resumption {
-    /// It must be started.
-    New,
-    /// Its command runs. An earlier whimbrel has started it.
-    Orphan(OrphanProcess),
-    /// Only `progress` knows of it: percent and a phrase.
-    Told(u8, String),
-}
-
 /// How a migration's command ended.
 #[derive(Debug)]
 pub(super) struct CommandEnd {
@@ -51,18 +41,21 @@ pub(super) struct CommandEnd {
     pub(super) sure: bool,
 }
 
-/// The process of a migration on this machine.
-enum MigrationProcess {
+/// What there is of a migration on this machine.
+pub(super) enum MigrationProcess {
+    /// Its command, which this driver has started.
     Own(Process),
+    /// Its command, which an earlier whimbrel has started.
     Orphan(OrphanProcess),
-    Nothing,
+    /// Nothing: only `progress` knows of it. Percent and a phrase.
+    Told(u8, String),
 }
 
 /// Carries a migration to the end of its command.
 pub(super) async fn carry(
     context: Rc<CommandContext>,
     migration: Move,
-    resumption: Resumption,
+    mut process: MigrationProcess,
     signals: &CarrierSignals,
 ) -> CommandEnd {
     let carrier = Carrier {
@@ -72,24 +65,14 @@ pub(super) async fn carry(
         rubbish_said: Cell::new(false),
         signalled: Cell::new(false),
     };
-    let (mut process, age) = match resumption {
-        Resumption::New => match carrier.start() {
-            Ok(process) => (MigrationProcess::Own(process), Duration::ZERO),
-            Err(why) => return CommandEnd { detail: why, sure: true },
-        },
-        Resumption::Orphan(orphan) => {
-            let age = orphan.age;
-            carrier.say();
-            (MigrationProcess::Orphan(orphan), age)
-        }
-        Resumption::Told(percent, detail) => {
-            carrier.say_new(percent, detail);
-            (MigrationProcess::Nothing, Duration::ZERO)
-        }
-    };
-    let alone = matches!(process, MigrationProcess::Nothing);
+    match &process {
+        MigrationProcess::Own(_) => {}
+        MigrationProcess::Orphan(_) => carrier.say(),
+        MigrationProcess::Told(percent, detail) => carrier.say_new(*percent, detail.clone()),
+    }
+    let alone = matches!(process, MigrationProcess::Told(..));
     tokio::select! {
-        end = carrier.follow(&mut process, age, signals) => end,
+        end = carrier.follow(&mut process, signals) => end,
         () = carrier.watch(alone) => CommandEnd { detail: "progress tells of it no more".to_owned(), sure: false },
     }
 }
@@ -105,13 +88,9 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn start(&self) -> Result<Process, String> {
-        let argv = self.context.fill(&self.context.settings.migrate, &self.migration);
-        Process::start(&argv, Some((TAG_NAME, process_tag(&self.migration))))
-    }
-
-    async fn follow(&self, process: &mut MigrationProcess, age: Duration, signals: &CarrierSignals) -> CommandEnd {
+    async fn follow(&self, process: &mut MigrationProcess, signals: &CarrierSignals) -> CommandEnd {
         let started = Instant::now();
+        let age = if let MigrationProcess::Orphan(orphan) = process { orphan.age } else { Duration::ZERO };
         let deadline = started + self.context.settings.migrate_deadline.to_std().saturating_sub(age);
         let mut looks = interval(self.context.pace.progress);
         loop {
@@ -230,7 +209,7 @@ impl MigrationProcess {
                 orphan.output.read_rest();
                 None
             }
-            Self::Nothing => std::future::pending().await,
+            Self::Told(..) => std::future::pending().await,
         }
     }
 
@@ -238,7 +217,7 @@ impl MigrationProcess {
         match self {
             Self::Own(process) => process.group(),
             Self::Orphan(orphan) => Some(orphan.group),
-            Self::Nothing => None,
+            Self::Told(..) => None,
         }
     }
 
@@ -246,7 +225,7 @@ impl MigrationProcess {
         match self {
             Self::Own(process) => Some(process.output()),
             Self::Orphan(orphan) => Some(&orphan.output),
-            Self::Nothing => None,
+            Self::Told(..) => None,
         }
     }
 }
@@ -256,6 +235,14 @@ fn with_printed(how: &str, process: &MigrationProcess) -> String {
 }
 
 impl CommandContext {
+    /// Starts a migration's command.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub(super) fn start(&self, migration: &Move) -> Result<Process, String> {
+        Process::start(&self.fill(&self.settings.migrate, migration), Some((TAG_NAME, process_tag(migration))))
+    }
+
     /// The progress of a migration, from the operator's command.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ use super::supervisor::{AnswerLimits, Lifeline};
 use super::{DriverCommand, DriverEvent, Fleet, Move, Tell};
 use crate::core::cluster::{Commands, Name, Reading};
 use crate::core::engine::Presence;
-use migration::{CommandEnd, Resumption};
+use migration::{CommandEnd, MigrationProcess};
 use supervisor::CommandSupervisor;
 
 /// How many commands may wait for the driver's thread. The thread never waits for a command, so they are few. If there is no room, a
@@ -129,7 +129,7 @@ fn unmeasured(vm: Name) -> DriverEvent {
 /// What a task reports to the supervisor.
 enum TaskReport {
     /// A migration turned out to be under way.
-    Found(Move, Resumption),
+    Found(Move, MigrationProcess),
     /// A migration's command is over.
     Over(Move, CommandEnd),
     /// What both hosts say.

@@ -9,7 +9,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::locate::InventoryLoop;
-use super::migration::{CarrierSignals, CommandEnd, Resumption, carry, find_orphan};
+use super::migration::{CarrierSignals, CommandEnd, MigrationProcess, carry, find_orphan};
 use super::process::signal;
 use super::{CommandContext, DriverCommand, DriverEvent, Move, TaskReport, unmeasured};
 use crate::core::cluster::{Name, RequestId};
@@ -100,15 +100,26 @@ impl CommandSupervisor {
                     context.say(DriverEvent::Preflight { id: migration.id, refusal, forecast: None });
                 });
             }
-            DriverCommand::Start(migration) => self.carry(migration, Resumption::New),
+            DriverCommand::Start(migration) => self.start(migration),
             DriverCommand::Abort(migration) => self.abort(migration),
             DriverCommand::Confirm(migration) => self.confirm(migration),
             DriverCommand::Measure { vm, .. } => self.context.say(unmeasured(vm)),
         }
     }
 
+    /// Starts a migration's command and carries it, unless it is under way.
+    fn start(&mut self, migration: Move) {
+        if self.carried.contains_key(&migration.id) {
+            return;
+        }
+        match self.context.start(&migration) {
+            Ok(process) => self.carry(migration, MigrationProcess::Own(process)),
+            Err(why) => self.handle(TaskReport::Over(migration, CommandEnd { detail: why, sure: true })),
+        }
+    }
+
     /// Starts a task that carries a migration, if there is none.
-    fn carry(&mut self, migration: Move, resumption: Resumption) {
+    fn carry(&mut self, migration: Move, process: MigrationProcess) {
         if self.carried.contains_key(&migration.id) {
             return;
         }
@@ -117,7 +128,7 @@ impl CommandSupervisor {
             .insert(migration.id, Carried { vm: migration.vm.clone(), signals: signals.clone(), is_asked: false });
         let (context, reports) = (self.context.clone(), self.reports.clone());
         spawn_local(async move {
-            let end = carry(context, migration.clone(), resumption, &signals).await;
+            let end = carry(context, migration.clone(), process, &signals).await;
             // The supervisor lives as long as any task carries a migration.
             let _ = reports.send(TaskReport::Over(migration, end)).await;
         });
@@ -151,9 +162,9 @@ impl CommandSupervisor {
         let (known, was_told) = (ended.is_some_and(|ended| ended.sure), ended.is_some_and(|ended| ended.was_told));
         let (context, reports) = (self.context.clone(), self.reports.clone());
         spawn_local(async move {
-            let resumption = if known { None } else { context.resumption(&migration, was_told).await };
-            let word = match resumption {
-                Some(resumption) => TaskReport::Found(migration, resumption),
+            let process = if known { None } else { context.under_way(&migration, was_told).await };
+            let word = match process {
+                Some(process) => TaskReport::Found(migration, process),
                 None => {
                     let sighting = context.find(&migration, false).await;
                     let both = [sighting.at(&migration.from), sighting.at(&migration.to)];
@@ -167,11 +178,11 @@ impl CommandSupervisor {
 
     fn handle(&mut self, word: TaskReport) {
         match word {
-            TaskReport::Found(migration, resumption) => {
+            TaskReport::Found(migration, process) => {
                 self.confirming.remove(&migration.id);
                 self.ended_migrations.entry(migration.id).or_default().was_told |=
-                    matches!(resumption, Resumption::Told(..));
-                self.carry(migration, resumption);
+                    matches!(process, MigrationProcess::Told(..));
+                self.carry(migration, process);
             }
             TaskReport::Over(migration, CommandEnd { detail, sure }) => {
                 let carried = self.carried.remove(&migration.id);
@@ -227,13 +238,13 @@ impl CommandSupervisor {
 
 impl CommandContext {
     /// Finds a migration that is still under way.
-    async fn resumption(&self, migration: &Move, was_told: bool) -> Option<Resumption> {
+    async fn under_way(&self, migration: &Move, was_told: bool) -> Option<MigrationProcess> {
         if let Some(orphan) = find_orphan(migration).await {
-            return Some(Resumption::Orphan(orphan));
+            return Some(MigrationProcess::Orphan(orphan));
         }
         let template = self.settings.progress.as_ref().filter(|_| !was_told)?;
         let (percent, detail) = self.progress(&self.fill(template, migration)).await.ok()?;
-        (percent < 100).then_some(Resumption::Told(percent, detail))
+        (percent < 100).then_some(MigrationProcess::Told(percent, detail))
     }
 
     /// Why a VM cannot be moved like this; `None`: it can.

@@ -349,12 +349,12 @@ impl LibvirtActor {
             return;
         };
         vm.measuring = None;
-        let usage = counters.map(|counters| {
-            let usage = usage(vm.counters.as_ref(), &counters);
+        let reading = counters.map(|counters| {
+            let reading = usage(vm.counters.as_ref(), &counters, field);
             vm.counters = Some(counters);
-            usage
+            reading
         });
-        let reading = usage.map_or_else(Reading::Gap, |usage| usage.reading(field));
+        let reading = reading.unwrap_or_else(Reading::Gap);
         (self.tell)(DriverEvent::Reading { vm: name, reading });
     }
 }

@@ -29,8 +29,6 @@ impl ErrorCode {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct LibvirtError {
     pub code: ErrorCode,
-    /// The part of libvirt that reports it: `virErrorDomain`.
-    pub domain: i32,
     pub message: String,
 }
 

@@ -204,11 +204,7 @@ impl LibvirtLibrary {
         // SAFETY: it is null, or this thread's own error, which stays until its next call, as does its text.
         unsafe {
             let raw = (self.call.virGetLastError)().as_ref();
-            let of = |raw: &RawError| LibvirtError {
-                code: ErrorCode(raw.code),
-                domain: raw.domain,
-                message: text(raw.message),
-            };
+            let of = |raw: &RawError| LibvirtError { code: ErrorCode(raw.code), message: text(raw.message) };
             raw.map_or_else(LibvirtError::default, of)
         }
     }

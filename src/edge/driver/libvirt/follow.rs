@@ -26,7 +26,7 @@ pub(super) struct Follower<'a> {
     pub task: &'a JobContext,
     connection: Option<Connection>,
     opening: Option<Receiver<Result<Connection, LibvirtError>>>,
-    watch: ProgressWatch,
+    progress: MigrationProgress,
     /// Why it is aborted, and since when.
     aborting: Option<(String, Instant)>,
     /// libvirt has taken the abort.
@@ -55,7 +55,7 @@ impl<'a> Follower<'a> {
             task,
             connection: None,
             opening: None,
-            watch: ProgressWatch::new(task.settings.stall.to_std(), now),
+            progress: MigrationProgress::new(task.settings.stall.to_std(), now),
             aborting: None,
             is_abort_taken: false,
             tuned: false,
@@ -87,14 +87,13 @@ impl<'a> Follower<'a> {
             None => return self.unseen(),
         };
         self.heard = Instant::now();
-        let standing = self.watch.note(Some(&job), self.heard);
-        if let Some(transfer) = &standing.transfer {
-            self.learned.see(transfer);
+        self.progress.note(&job, self.heard);
+        if let Some(transfer) = self.progress.transfer {
+            self.learned.see(&transfer);
+            self.steer(&transfer);
         }
-        self.steer(&standing);
-        let stalled = standing.stalled;
-        self.tell(standing);
-        if stalled {
+        self.tell();
+        if self.progress.is_stalled(self.heard) {
             let stall = measured(self.task.settings.stall);
             self.stop(&format!("stalled for {stall}: aborted"));
         } else if self.aborting.is_some() && !self.is_abort_taken {
@@ -118,17 +117,15 @@ impl<'a> Follower<'a> {
         MigrationCourse::Lost(format!("lost sight of the migration: {why}"))
     }
 
-    fn tell(&self, standing: MigrationProgress) {
-        let MigrationProgress { percent, detail, transfer, .. } = standing;
-        let detail = if self.switched { format!("{detail}, post-copy") } else { detail };
-        (self.task.tell)(DriverEvent::Progress { id: self.task.migration.id, percent, detail, transfer });
+    fn tell(&self) {
+        let MigrationProgress { percent, detail, transfer, .. } = &self.progress;
+        let detail = if self.switched { format!("{detail}, post-copy") } else { detail.clone() };
+        let (id, percent, transfer) = (self.task.migration.id, *percent, *transfer);
+        (self.task.tell)(DriverEvent::Progress { id, percent, detail, transfer });
     }
 
     /// Sets the downtime and switches to post-copy, which is possible only while the migration runs.
-    fn steer(&mut self, standing: &MigrationProgress) {
-        let Some(transfer) = &standing.transfer else {
-            return;
-        };
+    fn steer(&mut self, transfer: &Transfer) {
         if let Some(downtime) = self.task.settings.downtime.filter(|_| !self.tuned) {
             self.tuned = self.act(move |domain| domain.allow_downtime(downtime.millis().unsigned_abs()));
         }
@@ -202,36 +199,26 @@ const PAGE: u64 = 4_096;
 /// From this round on, a VM that writes faster than it is sent does not converge. The first round sends everything anyway.
 const FAIR_ROUND: u32 = 2;
 
-/// Measures how far a migration is, and whether it still moves.
+/// How far a migration is, and whether it still moves.
 #[derive(Debug)]
-pub(super) struct ProgressWatch {
-    stall: Duration,
+pub(super) struct MigrationProgress {
+    /// From 0 to 99; it never falls.
     percent: u8,
+    detail: String,
+    transfer: Option<Transfer>,
+    /// How long no byte may move before the migration is stalled.
+    stall: Duration,
     figures: [u64; 5],
     moved: Instant,
 }
 
-/// How far a migration is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MigrationProgress {
-    /// From 0 to 99; it never falls.
-    pub percent: u8,
-    pub detail: String,
-    pub transfer: Option<Transfer>,
-    /// No byte has moved for too long.
-    pub stalled: bool,
-}
-
-impl ProgressWatch {
-    /// `stall`: how long no byte may move before the migration is stalled.
+impl MigrationProgress {
     pub(super) fn new(stall: Duration, now: Instant) -> Self {
-        Self { stall, percent: 0, figures: [0; 5], moved: now }
+        Self { percent: 0, detail: String::new(), transfer: None, stall, figures: [0; 5], moved: now }
     }
 
-    /// Takes the figures of the job, if it has some.
-    pub(super) fn note(&mut self, job: Option<&Figures>, now: Instant) -> MigrationProgress {
-        let none = Figures::default();
-        let job = job.unwrap_or(&none);
+    /// Takes the figures of the job.
+    pub(super) fn note(&mut self, job: &Figures, now: Instant) {
         let names = ["memory_processed", "memory_remaining", "memory_iteration", "disk_processed", "disk_remaining"];
         let figures = names.map(|name| job.or_zero(name));
         if figures != self.figures {
@@ -239,9 +226,12 @@ impl ProgressWatch {
         }
         let (done, left) = (figures[0] + figures[3], figures[1] + figures[4]);
         self.percent = self.percent.max(share(done, left));
-        let transfer = (job.or_zero("memory_total") > 0).then(|| transfer(job));
-        let stalled = now.saturating_duration_since(self.moved) >= self.stall;
-        MigrationProgress { percent: self.percent, detail: detail(job, transfer.as_ref()), transfer, stalled }
+        self.transfer = (job.or_zero("memory_total") > 0).then(|| transfer(job));
+        self.detail = detail(job, self.transfer.as_ref());
+    }
+
+    fn is_stalled(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.moved) >= self.stall
     }
 }
 
@@ -297,40 +287,45 @@ mod tests {
 
     #[test]
     fn the_first_second_has_no_figures() {
-        let now = Instant::now();
-        let mut watch = ProgressWatch::new(STALL, now);
-        let standing = watch.note(Some(&Figures::default()), now);
-        assert_eq!((standing.percent, standing.detail.as_str(), standing.transfer), (0, "starting", None));
+        let mut progress = MigrationProgress::new(STALL, Instant::now());
+        progress.note(&Figures::default(), Instant::now());
+        assert_eq!((progress.percent, progress.detail.as_str(), progress.transfer), (0, "starting", None));
     }
 
     #[test]
     fn percent_only_grows_and_never_says_done() {
         let now = Instant::now();
-        let mut watch = ProgressWatch::new(STALL, now);
-        let percents = [(10, 90, 1), (90, 10, 1), (110, 40, 2), (150, 0, 2)]
-            .map(|(done, left, round)| watch.note(Some(&job(done * 1_000_000, left * 1_000_000, round)), now).percent);
+        let mut progress = MigrationProgress::new(STALL, now);
+        let percents = [(10, 90, 1), (90, 10, 1), (110, 40, 2), (150, 0, 2)].map(|(done, left, round)| {
+            progress.note(&job(done * 1_000_000, left * 1_000_000, round), now);
+            progress.percent
+        });
         assert_eq!(percents, [10, 90, 90, 99]);
     }
 
     #[test]
     fn the_phrase_has_the_round_and_what_is_left() {
         let now = Instant::now();
-        let standing = ProgressWatch::new(STALL, now).note(Some(&job(59_000_000, 41_000_000, 3)), now);
-        assert_eq!(standing.detail, "round 3, 41 MB left");
-        let transfer = standing.transfer.unwrap();
+        let mut progress = MigrationProgress::new(STALL, now);
+        progress.note(&job(59_000_000, 41_000_000, 3), now);
+        assert_eq!(progress.detail, "round 3, 41 MB left");
+        let transfer = progress.transfer.unwrap();
         assert_eq!((transfer.rounds, transfer.rate, transfer.dirty), (3, 30_000_000, 4_096_000));
     }
 
     #[test]
     fn what_moves_nothing_for_so_long_is_stalled_though_it_claims_a_rate() {
         let start = Instant::now();
-        let mut watch = ProgressWatch::new(STALL, start);
-        let at = |s: u64| start + Duration::from_secs(s);
-        assert!(!watch.note(Some(&job(10, 90, 1)), at(30)).stalled);
-        assert!(!watch.note(Some(&job(10, 90, 1)), at(74)).stalled);
-        assert!(watch.note(Some(&job(10, 90, 1)), at(75)).stalled);
-        assert!(!watch.note(Some(&job(11, 89, 1)), at(76)).stalled);
-        assert!(!watch.note(Some(&Figures::default()), at(200)).stalled, "the figures changed");
+        let mut progress = MigrationProgress::new(STALL, start);
+        let mut is_stalled = |job: &Figures, s: u64| {
+            progress.note(job, start + Duration::from_secs(s));
+            progress.is_stalled(start + Duration::from_secs(s))
+        };
+        assert!(!is_stalled(&job(10, 90, 1), 30));
+        assert!(!is_stalled(&job(10, 90, 1), 74));
+        assert!(is_stalled(&job(10, 90, 1), 75));
+        assert!(!is_stalled(&job(11, 89, 1), 76));
+        assert!(!is_stalled(&Figures::default(), 200), "the figures changed");
     }
 
     #[test]

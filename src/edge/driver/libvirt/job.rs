@@ -8,8 +8,8 @@ use super::connection::{BALLOON, CPU, Hypervisor, Session, VCPU};
 use super::data::{Figures, LibvirtError};
 use super::ffi::LibvirtLibrary;
 use super::observation::HostObservation;
-use crate::core::cluster::{Libvirt, Name, Transfer, Usage};
-use crate::edge::driver::{DriverCommand, DriverEvent, Guest, MeasuredUsage, Move, Tell};
+use crate::core::cluster::{Libvirt, Name, Reading, Transfer, Usage};
+use crate::edge::driver::{DriverCommand, DriverEvent, Guest, Move, Tell};
 
 /// What reaches the actor.
 pub(super) enum ActorMessage {
@@ -118,14 +118,19 @@ fn memory(figures: &Figures) -> Option<f64> {
     Some(100.0 - free.min(available) as f64 * 100.0 / available as f64)
 }
 
-/// What a VM has used since an earlier reading. Its CPU time begins at 0 on each host.
-pub(super) fn usage(before: Option<&UsageCounters>, now: &UsageCounters) -> MeasuredUsage {
-    let cpu = before.filter(|before| before.host == now.host).and_then(|before| {
+/// A VM's reading of one of its figures, in percent. CPU time, which begins at 0 on each host, counts since an earlier reading.
+pub(super) fn usage(before: Option<&UsageCounters>, now: &UsageCounters, field: Usage) -> Reading {
+    let cpu = || {
+        let before = before.filter(|before| before.host == now.host)?;
         let used = now.cpu?.checked_sub(before.cpu?)?;
         let had = now.at.saturating_duration_since(before.at).as_nanos() as f64 * now.cpus as f64;
         (had > 0.0).then(|| (used as f64 * 100.0 / had).min(100.0))
-    });
-    MeasuredUsage { cpu, memory: now.memory }
+    };
+    let (figure, missing) = match field {
+        Usage::Cpu => (cpu(), "CPU time is measured from now on"),
+        Usage::Memory => (now.memory, "the guest does not tell its memory: it needs a balloon driver with statistics"),
+    };
+    figure.map_or_else(|| Reading::Gap(missing.to_owned()), Reading::Raw)
 }
 
 #[cfg(test)]
@@ -138,21 +143,26 @@ mod tests {
         UsageCounters { host, at, cpu: Some(cpu), cpus: 2, memory: None }
     }
 
+    fn begins() -> Reading {
+        Reading::Gap("CPU time is measured from now on".to_owned())
+    }
+
     #[test]
     fn cpu_is_what_it_had_of_what_its_processors_can_have() {
         let start = Instant::now();
         let first = counters(0, start, 1_000_000_000);
         let second = counters(0, start + Duration::from_secs(10), 6_000_000_000);
-        assert_eq!(usage(None, &first).cpu, None);
-        assert_eq!(usage(Some(&first), &second).cpu, Some(25.0));
+        assert_eq!(usage(None, &first, Usage::Cpu), begins());
+        assert_eq!(usage(Some(&first), &second, Usage::Cpu), Reading::Raw(25.0));
     }
 
     #[test]
     fn cpu_time_begins_anew_with_a_move_or_a_restart() {
         let start = Instant::now();
         let first = counters(0, start, 6_000_000_000);
-        assert_eq!(usage(Some(&first), &counters(1, start + Duration::from_secs(1), 7_000_000_000)).cpu, None);
-        assert_eq!(usage(Some(&first), &counters(0, start + Duration::from_secs(1), 5_000_000_000)).cpu, None);
+        for later in [counters(1, start + PACE, 7_000_000_000), counters(0, start + PACE, 5_000_000_000)] {
+            assert_eq!(usage(Some(&first), &later, Usage::Cpu), begins());
+        }
     }
 
     #[test]

@@ -92,8 +92,7 @@ mod tests {
 
     #[test]
     fn a_refused_login_says_that_nobody_is_asked() {
-        let error =
-            LibvirtError { code: ErrorCode::AUTH_FAILED, message: "authentication failed: no agent".into(), domain: 7 };
+        let error = LibvirtError { code: ErrorCode::AUTH_FAILED, message: "authentication failed: no agent".into() };
         assert!(down("kvm2", "qemu+tcp://kvm2/system", &error).contains("nobody is asked"));
     }
 
@@ -106,8 +105,7 @@ mod tests {
             said("End of file while reading data: Input/output error").starts_with("the connection to kvm1 broke off")
         );
         assert!(said("unable to connect to server at 'x': Connection refused").starts_with("kvm1 cannot reach kvm2"));
-        let unsafe_disk =
-            LibvirtError { code: ErrorCode::MIGRATE_UNSAFE, message: "Unsafe migration".into(), domain: 10 };
+        let unsafe_disk = LibvirtError { code: ErrorCode::MIGRATE_UNSAFE, message: "Unsafe migration".into() };
         assert!(failed("a", "b", &unsafe_disk).ends_with("or set copy_storage"));
     }
 
