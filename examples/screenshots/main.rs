@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use whimbrel::console::{Action, Colours, Theme, ThemeName, Ui, UiEffect, Zone, render, update};
 use whimbrel::core::cluster::{Name, Span};
 use whimbrel::core::simulation::{START, Scenario, Size};
-use whimbrel::edge::config;
+use whimbrel::edge::config::{self, Config};
 use whimbrel::runtime::{
     Asked, ConfigInputs, Control, EngineHost, EventLoop, Frontend, HistoryBatcher, Outputs, Pace, Publisher, Workers,
     give_past,
@@ -132,7 +132,7 @@ fn begin(scenario: Scenario, folder: &Path) -> Result<Begun, Box<dyn Error>> {
     let (size, seed) = (Size::default(), 1);
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let file = folder.join("demo.toml");
-    std::fs::write(&file, config::render(config::Parts::simulated(&cluster, &monitors, &plan)))?;
+    std::fs::write(&file, config::render(&Config::simulated(cluster.clone(), monitors.clone(), plan.clone())))?;
     let untold = Some((cluster.clone(), plan.clone()));
     let inputs = ConfigInputs { file: Some(file), untold, ..ConfigInputs::default() };
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::console::{self, Colours, Glyphs, Options, ThemeName, Zone};
 use crate::core::cluster::Span;
 use crate::core::simulation::{START, Scenario, Size};
-use crate::edge::config;
+use crate::edge::config::{self, Config};
 use crate::edge::supervisor::panic_message;
 use crate::runtime::{
     Asked, ConfigInputs, Control, Ended, EngineHost, EventLoop, Frontend, HistoryBatcher, Outputs, Pace, Publisher,
@@ -141,7 +141,7 @@ fn first_steps() -> String {
         .to_owned()
 }
 
-fn real(loaded: (config::Config, Vec<u8>), screen: ConsoleArgs) -> Result<ExitCode> {
+fn real(loaded: (Config, Vec<u8>), screen: ConsoleArgs) -> Result<ExitCode> {
     let (now, config) = (steady_clock(), &loaded.0);
     // The first frame shows what the config says; it does not wait for the history.
     let engine_host = EngineHost::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
@@ -207,10 +207,9 @@ fn remove(folder: tempfile::TempDir) {
 fn demo_inputs(scenario: Scenario, size: Size, seed: u64, folder: Option<&Path>) -> ConfigInputs {
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let path = folder.filter(|_| cluster.vms.len() <= WRITTEN_VMS).map(|folder| folder.join("demo.toml"));
-    let file = path.filter(|path| {
-        std::fs::write(path, config::render(config::Parts::simulated(&cluster, &monitors, &plan))).is_ok()
-    });
-    let untold = file.is_some().then_some((cluster, plan));
+    let config = Config::simulated(cluster, monitors, plan);
+    let file = path.filter(|path| std::fs::write(path, config::render(&config)).is_ok());
+    let untold = file.is_some().then_some((config.cluster, config.plan));
     ConfigInputs { file, untold, ..ConfigInputs::default() }
 }
 

@@ -9,9 +9,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use whimbrel::core::cluster::{Source, VmId};
 use whimbrel::core::policy::{Scope, Settings};
-use whimbrel::edge::config::{
-    self, AmendError, Amended, BlockContext, Config, EditTarget, amend, amend_many, block_of, blocks_of, check_block,
-};
+use whimbrel::edge::config::{self, AmendError, Amended, BlockEdit, Config, amend, block_of, blocks_of, check_block};
 
 const FILES: [&str; 9] =
     ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows", "under-header", "drivers"];
@@ -37,21 +35,25 @@ fn text(amended: Result<Amended, AmendError>) -> String {
     String::from_utf8(amended.unwrap_or_else(|error| panic!("{error}")).bytes).unwrap()
 }
 
+/// The file with single keys of some VMs' policies changed.
+fn with_keys(bytes: &[u8], vms: &[&str], keys: &[(&str, Option<&str>)], scope: Scope) -> Result<Amended, AmendError> {
+    amend(bytes, Path::new(PATH), vms, scope, BlockEdit::Keys(keys))
+}
+
+/// The file with another text of the VM's policy block.
+fn with_block(file: &str, vm: &str, scope: Scope, block: &str) -> Result<Amended, AmendError> {
+    amend(file.as_bytes(), Path::new(PATH), &[vm], scope, BlockEdit::Text(block))
+}
+
 fn block(text: &str, vm: &str) -> String {
     block_of(text, vm).unwrap().text
 }
 
-/// The VM's own block, edited as a text.
+/// The VM's block, edited as a text.
 #[track_caller]
-fn own(file: &str, vm: &str, old: &str, new: &str) -> String {
+fn edited(file: &str, vm: &str, old: &str, new: &str) -> String {
     let block = with(&block(file, vm), old, new);
-    text(amend(file.as_bytes(), Path::new(PATH), EditTarget::Own(vm), &block))
-}
-
-#[track_caller]
-fn shared(file: &str, name: &str, vm: &str, old: &str, new: &str) -> String {
-    let block = with(&block(file, vm), old, new);
-    text(amend(file.as_bytes(), Path::new(PATH), EditTarget::Shared(name), &block))
+    text(with_block(file, vm, Scope::Block, &block))
 }
 
 #[test]
@@ -131,52 +133,51 @@ fn a_block_knows_where_it_stands_and_who_shares_it() {
 fn a_changed_value_is_the_only_change() {
     let inline = file("inline");
     assert_eq!(
-        own(&inline, "db", "threshold = 50", "threshold = 60.5"),
+        edited(&inline, "db", "threshold = 50", "threshold = 60.5"),
         with(&inline, "threshold = 50, tarry = 3 }      #", "threshold = 60.5, tarry = 3 }      #")
     );
-    assert_eq!(own(&inline, "tight", "5_0", "6_0"), with(&inline, "5_0", "6_0"));
-    assert_eq!(own(&inline, "tight", "1m30s", "2m"), with(&inline, "1m30s", "2m"));
-    assert_eq!(own(&inline, "wide", "+800.0", "900"), with(&inline, "+800.0", "900"));
+    assert_eq!(edited(&inline, "tight", "5_0", "6_0"), with(&inline, "5_0", "6_0"));
+    assert_eq!(edited(&inline, "tight", "1m30s", "2m"), with(&inline, "1m30s", "2m"));
+    assert_eq!(edited(&inline, "wide", "+800.0", "900"), with(&inline, "+800.0", "900"));
     let lines = file("inline-lines");
     assert_eq!(
-        own(&lines, "nii1", "threshold = 50", "threshold = 7"),
+        edited(&lines, "nii1", "threshold = 50", "threshold = 7"),
         with(&lines, "threshold = 50, # slow", "threshold = 7, # slow")
     );
     for name in ["headers", "windows"] {
         let headers = file(name);
-        assert_eq!(own(&headers, "nii1", "5e1", "51"), with(&headers, "5e1", "51"));
+        assert_eq!(edited(&headers, "nii1", "5e1", "51"), with(&headers, "5e1", "51"));
         assert_eq!(
-            own(&headers, "nii4", "= 50", "= 51"),
+            edited(&headers, "nii4", "= 50", "= 51"),
             with(&headers, "= 50 # the last line", "= 51 # the last line")
         );
-        let new = shared(&headers, "office", "nii3", "low_threshold = 1 ", "low_threshold = 2 ");
+        let new = edited(&headers, "nii3", "low_threshold = 1 ", "low_threshold = 2 ");
         assert_eq!(new, with(&headers, "low_threshold = 1 ", "low_threshold = 2 "));
     }
     let dotted = file("dotted");
-    assert_eq!(own(&dotted, "nii1", "\ntarry = 3", "\ntarry = 4"), with(&dotted, "'tarry'=3", "'tarry'=4"));
+    assert_eq!(edited(&dotted, "nii1", "\ntarry = 3", "\ntarry = 4"), with(&dotted, "'tarry'=3", "'tarry'=4"));
     assert_eq!(
-        shared(&dotted, "web", "nii3", "tarry = 3", "tarry = 4"),
+        edited(&dotted, "nii3", "tarry = 3", "tarry = 4"),
         with(&dotted, "\"web\" . tarry = 3", "\"web\" . tarry = 4")
     );
     let arrays = file("arrays");
     assert_eq!(
-        own(&arrays, "nii1", "= 50", "= 51"),
+        edited(&arrays, "nii1", "= 50", "= 51"),
         with(&arrays, "policy.threshold = 50, monitor", "policy.threshold = 51, monitor")
     );
-    assert_eq!(shared(&arrays, "db", "nii5", "= 50", "= 51"), with(&arrays, "db.threshold = 50", "db.threshold = 51"));
+    assert_eq!(edited(&arrays, "nii5", "= 50", "= 51"), with(&arrays, "db.threshold = 50", "db.threshold = 51"));
     let texts = file("texts");
     assert_eq!(
-        shared(&texts, "漢字", "漢字1", "\nthreshold = 50", "\nthreshold = 51"),
+        edited(&texts, "漢字1", "\nthreshold = 50", "\nthreshold = 51"),
         with(&texts, "\nthreshold = 50\ntarry", "\nthreshold = 51\ntarry")
     );
-    assert_eq!(own(&texts, "nii1-ß", "Sat 10:00", "Sat 09:00"), with(&texts, "Sat 10:00", "Sat 09:00"));
+    assert_eq!(edited(&texts, "nii1-ß", "Sat 10:00", "Sat 09:00"), with(&texts, "Sat 10:00", "Sat 09:00"));
 }
 
 #[test]
 fn a_new_key_stands_as_its_neighbours_do() {
-    let settle = |file: &str, vm: &str| {
-        text(amend_many(file.as_bytes(), Path::new(PATH), &[vm], &[("settle", Some("\"1m\""))], Scope::Block))
-    };
+    let settle =
+        |file: &str, vm: &str| text(with_keys(file.as_bytes(), &[vm], &[("settle", Some("\"1m\""))], Scope::Block));
     let inline = file("inline");
     assert_eq!(settle(&inline, "db"), with(&inline, "tarry = 3 }      #", "tarry = 3, settle = \"1m\" }      #"));
     assert_eq!(settle(&inline, "wide"), with(&inline, "tarry=0x3   , }", "tarry=0x3, settle=\"1m\"   , }"));
@@ -184,8 +185,7 @@ fn a_new_key_stands_as_its_neighbours_do() {
     let ends = "\ttarry = 3, # ends with a comma\n";
     assert_eq!(settle(&lines, "nii2"), with(&lines, ends, &format!("{ends}\tsettle = \"1m\",\n")));
     assert_eq!(settle(&lines, "nii3"), with(&lines, "tarry = 3 }", "tarry = 3, settle = \"1m\" }"));
-    let stale =
-        text(amend_many(lines.as_bytes(), Path::new(PATH), &["nii1"], &[("stale_after", Some("5"))], Scope::Own));
+    let stale = text(with_keys(lines.as_bytes(), &["nii1"], &[("stale_after", Some("5"))], Scope::Own));
     assert_eq!(stale, with(&lines, "\"45s\" # seconds", "\"45s\", # seconds\n  stale_after = 5"));
     for (name, eol) in [("headers", "\n"), ("windows", "\r\n")] {
         let headers = file(name);
@@ -227,15 +227,15 @@ fn keys_under_a_header_are_found_and_put_in() {
     assert_eq!(block(&under, "nii1"), "kind = \"threshold\"\nthreshold = 50 # per minute\ntarry = 3\n");
     let tarry = "web . \"tarry\" = 3\n";
     let expected = with(&under, tarry, &format!("{tarry}web . settle = \"1m\"\n"));
-    assert_eq!(shared(&under, "web", "nii1", "tarry = 3\n", "tarry = 3\nsettle = \"1m\"\n"), expected);
+    assert_eq!(edited(&under, "nii1", "tarry = 3\n", "tarry = 3\nsettle = \"1m\"\n"), expected);
     let expected = with(&under, "low_tarry = 20 } # the", "low_tarry = 20, settle = \"1m\" } # the");
-    assert_eq!(shared(&under, "db", "nii2", "low_tarry = 20\n", "low_tarry = 20\nsettle = \"1m\"\n"), expected);
-    let last = own(&under, "nii3", "\ntarry = 3\n", "\ntarry = 3\nsettle = \"1m\"\n");
+    assert_eq!(edited(&under, "nii2", "low_tarry = 20\n", "low_tarry = 20\nsettle = \"1m\"\n"), expected);
+    let last = edited(&under, "nii3", "\ntarry = 3\n", "\ntarry = 3\nsettle = \"1m\"\n");
     assert_eq!(last, format!("{under}\npolicy.settle = \"1m\""));
-    assert_eq!(own(&last, "nii3", "settle = \"1m\"\n", ""), under);
+    assert_eq!(edited(&last, "nii3", "settle = \"1m\"\n", ""), under);
     let always = with(&under, "policy.kind = \"schedule\"", "policy.kind = \"base\"");
     let patch = [("kind", Some("\"base\"")), ("hours", None)];
-    let amended = amend_many(under.as_bytes(), Path::new(PATH), &["nii3"], &patch, Scope::Own);
+    let amended = with_keys(under.as_bytes(), &["nii3"], &patch, Scope::Own);
     let gone = "policy.hours = \"\"\"\nMon-Fri 09:00-16:00, \\\nSat 10:00-12:00\"\"\" # local\n";
     assert_eq!(text(amended), with(&always, gone, ""));
 }
@@ -244,24 +244,24 @@ fn keys_under_a_header_are_found_and_put_in() {
 fn a_comment_after_a_key_is_edited_with_it() {
     for (name, eol) in [("headers", "\n"), ("windows", "\r\n")] {
         let headers = file(name);
-        let new = own(&headers, "nii4", "50 # the last line", "60 # raised in June");
+        let new = edited(&headers, "nii4", "50 # the last line", "60 # raised in June");
         assert_eq!(new, with(&headers, "50 # the last line", "60 # raised in June"));
-        assert_eq!(own(&headers, "nii1", "\t# fifty", ""), with(&headers, "\t# fifty", ""));
+        assert_eq!(edited(&headers, "nii1", "\t# fifty", ""), with(&headers, "\t# fifty", ""));
         let tarry = format!("\ttarry = 3{eol}  [vm.monitor]");
         let expected =
             with(&headers, &tarry, &tarry.replace("= 3", &format!("= 3 # enough{eol}\tsettle = \"1m\" # calm")));
-        assert_eq!(own(&headers, "nii1", "tarry = 3\n", "tarry = 3 # enough\nsettle = \"1m\"   # calm\n"), expected);
-        let office = shared(&headers, "office", "nii2", "# rests at night", "# always");
+        assert_eq!(edited(&headers, "nii1", "tarry = 3\n", "tarry = 3 # enough\nsettle = \"1m\"   # calm\n"), expected);
+        let office = edited(&headers, "nii2", "# rests at night", "# always");
         assert_eq!(office, with(&headers, "# rests at night", "# always"));
     }
     let inline = file("inline");
-    assert_eq!(own(&inline, "db", "tarry = 3", "tarry = 3 # nowhere to write it"), inline);
+    assert_eq!(edited(&inline, "db", "tarry = 3", "tarry = 3 # nowhere to write it"), inline);
 }
 
 /// What of a base policy a threshold policy has not.
 fn to_threshold(file: &str, vm: &str) -> String {
     let patch = [("kind", Some("\"threshold\"")), ("low_threshold", None), ("low_tarry", None)];
-    text(amend_many(file.as_bytes(), Path::new(PATH), &[vm], &patch, Scope::Block))
+    text(with_keys(file.as_bytes(), &[vm], &patch, Scope::Block))
 }
 
 #[test]
@@ -287,10 +287,10 @@ fn a_key_that_goes_takes_its_line_or_its_comma_with_it() {
 #[test]
 fn a_last_line_goes_without_leaving_a_line_end() {
     let windows = file("windows");
-    let settled = own(&windows, "nii4", "tarry = 3\n", "tarry = 3\nsettle = \"1m\"\n");
+    let settled = edited(&windows, "nii4", "tarry = 3\n", "tarry = 3\nsettle = \"1m\"\n");
     assert!(settled.ends_with("# the last line\r\nsettle = \"1m\""), "{settled:?}");
-    assert_eq!(own(&settled, "nii4", "settle = \"1m\"\n", ""), windows);
-    let swapped = own(&settled, "nii4", "settle = \"1m\"\n", "stale_after = 4\n");
+    assert_eq!(edited(&settled, "nii4", "settle = \"1m\"\n", ""), windows);
+    let swapped = edited(&settled, "nii4", "settle = \"1m\"\n", "stale_after = 4\n");
     assert_eq!(swapped, with(&settled, "settle = \"1m\"", "stale_after = 4"));
 }
 
@@ -300,7 +300,7 @@ fn a_vm_gets_its_own_block_in_place_of_the_shared_ones_name() {
     let block = with(&block(&headers, "nii3"), "threshold = 50\n", "threshold = 51\n");
     let own = "{ kind = \"schedule\", threshold = 51, low_threshold = 1, tarry = 3, low_tarry = 20, \
                hours = \"Mon-Fri 09:00-16:00\", zone = 'Europe/Oslo' }";
-    let amended = amend(headers.as_bytes(), Path::new(PATH), EditTarget::Apart(&["nii3"]), &block).unwrap();
+    let amended = with_block(&headers, "nii3", Scope::Own, &block).unwrap();
     assert_eq!(String::from_utf8(amended.bytes.clone()).unwrap(), with(&headers, "'office'", own));
     let changed: Vec<_> =
         amended.changed.iter().map(|c| (c.key.as_str(), c.old.as_deref(), c.new.as_deref())).collect();
@@ -308,7 +308,7 @@ fn a_vm_gets_its_own_block_in_place_of_the_shared_ones_name() {
     let origins: Vec<_> = amended.config.origins.iter().map(|origin| origin.shared.as_deref()).collect();
     assert_eq!(origins, [None, Some("office"), None, None]);
     let arrays = file("arrays");
-    let apart = text(amend_many(arrays.as_bytes(), Path::new(PATH), &["nii3"], &[("tarry", Some("4"))], Scope::Own));
+    let apart = text(with_keys(arrays.as_bytes(), &["nii3"], &[("tarry", Some("4"))], Scope::Own));
     assert_eq!(
         apart,
         with(&arrays, "policy = \"web\"", "policy = { kind = \"threshold\", threshold = 50, tarry = 4 }")
@@ -319,7 +319,7 @@ fn a_vm_gets_its_own_block_in_place_of_the_shared_ones_name() {
 fn several_vms_change_at_once_and_a_shared_block_once() {
     let headers = file("headers");
     let all = ["nii1", "nii2", "nii3", "nii4", "nii4"];
-    let amended = amend_many(headers.as_bytes(), Path::new(PATH), &all, &[("tarry", Some("4"))], Scope::Block).unwrap();
+    let amended = with_keys(headers.as_bytes(), &all, &[("tarry", Some("4"))], Scope::Block).unwrap();
     assert_eq!(amended.changed.len(), 3);
     assert_eq!(
         text(Ok(amended)),
@@ -328,46 +328,50 @@ fn several_vms_change_at_once_and_a_shared_block_once() {
 }
 
 #[test]
+fn a_vm_and_a_shared_policy_of_one_name_are_told_apart() {
+    let (headers, all) = (file("headers"), ["nii1", "nii2", "nii3", "nii4"]);
+    let named = headers
+        .replace("[policy.office]", "[policy.nii1]")
+        .replace("'office'", "'nii1'")
+        .replace("\"office\"", "\"nii1\"");
+    let amended = with_keys(named.as_bytes(), &all, &[("tarry", Some("4"))], Scope::Block).unwrap();
+    assert!(amended.config.cluster.vms.iter().all(|vm| vm.policy.rule.high().is_some_and(|high| high.tarry == 4)));
+}
+
+#[test]
 fn a_value_that_is_meant_already_is_not_touched() {
     let inline = file("inline");
     let patch = [("threshold", Some("50")), ("settle", Some("'1m30s'"))];
-    let amended = amend_many(inline.as_bytes(), Path::new(PATH), &["tight"], &patch, Scope::Own).unwrap();
+    let amended = with_keys(inline.as_bytes(), &["tight"], &patch, Scope::Own).unwrap();
     assert_eq!((amended.changed, amended.bytes), (Vec::new(), inline.into_bytes()));
     for name in FILES {
         let file = file(name);
         for vm in read(&file).cluster.vms {
             let block = block_of(&file, &vm.name).unwrap();
-            let target = block.shared.as_deref().map_or(EditTarget::Own(&vm.name), EditTarget::Shared);
-            assert_eq!(text(amend(file.as_bytes(), Path::new(PATH), target, &block.text)), file, "{name}: {}", vm.name);
+            let same = text(with_block(&file, &vm.name, Scope::Block, &block.text));
+            assert_eq!(same, file, "{name}: {}", vm.name);
         }
     }
 }
 
 #[test]
 fn what_cannot_stand_is_refused() {
-    let (headers, path) = (file("headers"), Path::new(PATH));
-    let refused = |target, block: &str| amend(headers.as_bytes(), path, target, block).unwrap_err();
-    let AmendError::Block(problems) =
-        refused(EditTarget::Own("nii1"), "kind = \"threshold\"\n  treshold = 5\ntarry = 3")
-    else {
+    let headers = file("headers");
+    let refused = |vm, block: &str| with_block(&headers, vm, Scope::Block, block).unwrap_err();
+    let AmendError::Block(problems) = refused("nii1", "kind = \"threshold\"\n  treshold = 5\ntarry = 3") else {
         panic!("not refused for its block")
     };
     let places: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.length, p.message.as_str())).collect();
     assert_eq!(places, [(1, 1, 1, "a policy needs 'threshold'"), (2, 3, 8, "unknown key 'treshold'")]);
-    let missing = [
-        refused(EditTarget::Own("nobody"), ""),
-        refused(EditTarget::Shared("nothing"), ""),
-        refused(EditTarget::Own("nii2"), ""),
-    ];
-    assert!(missing.iter().all(|error| matches!(error, AmendError::Missing(_))), "{missing:?}");
-    let broken = amend(b"[[vm]\n", path, EditTarget::Own("nii1"), "").unwrap_err();
+    assert_eq!(refused("nobody", ""), AmendError::Missing("the config has no VM 'nobody'".to_owned()));
+    let broken = with_block("[[vm]\n", "nii1", Scope::Block, "").unwrap_err();
     assert!(matches!(&broken, AmendError::Broken(report) if report.problems()[0].line == 1), "{broken}");
-    assert!(matches!(amend(b"\xff", path, EditTarget::Own("nii1"), ""), Err(AmendError::Broken(_))));
+    assert!(matches!(with_keys(b"\xff", &["nii1"], &[], Scope::Block), Err(AmendError::Broken(_))));
     for more in ["4\nstale_after = 9", "4 # four", " 4", "4, settle = \"1s\"", "", "four"] {
-        let refused = amend_many(headers.as_bytes(), path, &["nii1"], &[("tarry", Some(more))], Scope::Own);
+        let refused = with_keys(headers.as_bytes(), &["nii1"], &[("tarry", Some(more))], Scope::Own);
         assert_eq!(refused, Err(AmendError::Strayed), "{more}");
     }
-    let deadline = amend_many(file("inline").as_bytes(), path, &["wide"], &[("threshold", Some("5000"))], Scope::Own);
+    let deadline = with_keys(file("inline").as_bytes(), &["wide"], &[("threshold", Some("5000"))], Scope::Own);
     let said = deadline.unwrap_err().to_string();
     assert_eq!(said, "line 2, column 13: the deadline 5s is not above the threshold of 5000 ms");
 }
@@ -411,11 +415,11 @@ proptest! {
         let vm = &config.cluster.vms[which % config.cluster.vms.len()].name;
         let scope = if own { Scope::Own } else { Scope::Block };
         let asked: Vec<(&str, Option<&str>)> = patch.iter().map(|(key, value)| (*key, value.as_deref())).collect();
-        let at_once = amend_many(old.as_bytes(), path, &[vm], &asked, scope).unwrap();
+        let at_once = with_keys(old.as_bytes(), &[vm], &asked, scope).unwrap();
 
         let mut text = old;
         for one in &asked {
-            let amended = amend_many(text.as_bytes(), path, &[vm], &[*one], scope).unwrap();
+            let amended = with_keys(text.as_bytes(), &[vm], &[*one], scope).unwrap();
             let (middle, _) = around(text.as_bytes(), &amended.bytes);
             let middle = String::from_utf8_lossy(middle).into_owned();
             match amended.changed.as_slice() {
@@ -457,7 +461,7 @@ proptest! {
         let mut seen = Vec::new();
         for turn in 0..6 {
             let patch = if (turn % 2 == 0) == first { &base } else { &threshold };
-            let amended = amend_many(text.as_bytes(), path, &[vm], patch, Scope::Block).unwrap();
+            let amended = with_keys(text.as_bytes(), &[vm], patch, Scope::Block).unwrap();
             prop_assert_eq!(settings(&amended.config, vm).rule.kind().word(), patch.iter().find_map(|(key, value)| {
                 value.filter(|_| *key == "kind").map(|value| value.trim_matches('"'))
             }).unwrap());
@@ -478,10 +482,8 @@ proptest! {
         // A key that goes takes its comment along: what it leaves cannot be undone but by its bytes.
         let asked: Vec<(&str, Option<&str>)> =
             patch.iter().filter(|(_, value)| value.is_some()).map(|(key, value)| (*key, value.as_deref())).collect();
-        let new = amend_many(old.as_bytes(), path, &[vm], &asked, Scope::Block).unwrap();
-        let origin = block_of(&old, vm).unwrap().shared;
-        let target = origin.as_deref().map_or(EditTarget::Own(vm), EditTarget::Shared);
-        prop_assert_eq!(text(amend(&new.bytes, path, target, &had)), old);
+        let new = with_keys(old.as_bytes(), &[vm], &asked, Scope::Block).unwrap();
+        prop_assert_eq!(text(amend(&new.bytes, path, &[vm], Scope::Block, BlockEdit::Text(&had))), old);
     }
 
     /// What is checked as a block is what the file says, right or wrong.
@@ -499,10 +501,8 @@ proptest! {
         let id = VmId::at(which % config.cluster.vms.len());
         let vm = &config.cluster.vm(id).name;
         let wanted = lines.join("\n");
-        let checked = check_block(&wanted, &BlockContext::for_vm(&config, id));
-        let shared = config.origins[id.index()].shared.as_deref();
-        let target = shared.map_or(EditTarget::Own(vm), EditTarget::Shared);
-        match (amend(old.as_bytes(), path, target, &wanted), checked) {
+        let checked = check_block(&wanted, &config, id, Scope::Block);
+        match (with_block(&old, vm, Scope::Block, &wanted), checked) {
             (Ok(amended), Ok(settings)) => prop_assert_eq!(&amended.config.cluster.vm(id).policy, &settings),
             (Err(AmendError::Block(told)), Err(problems)) => {
                 prop_assert_eq!(told, problems);
@@ -528,11 +528,11 @@ proptest! {
         ], 0..20),
     ) {
         let (text, config) = (pieces.concat(), read(&file("headers")));
-        if let Err(problems) = check_block(&text, &BlockContext::for_vm(&config, VmId(1))) {
+        if let Err(problems) = check_block(&text, &config, VmId(1), Scope::Block) {
             prop_assert!(!problems.is_empty());
             let lines = text.lines().count().max(1);
             prop_assert!(problems.iter().all(|p| p.line >= 1 && p.line <= lines + 1 && p.column >= 1 && p.length >= 1));
         }
-        let _ = (block_of(&text, "nii1"), amend(text.as_bytes(), Path::new(PATH), EditTarget::Own("nii1"), &text));
+        let _ = (block_of(&text, "nii1"), with_block(&text, "nii1", Scope::Block, &text));
     }
 }

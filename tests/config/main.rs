@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use whimbrel::core::cluster::{Commands, CopyStorage, Domain, Driver, Libvirt, Reach, Span};
 use whimbrel::core::scanner::{Scanner, TokenKind};
 use whimbrel::core::simulation::{Plan, Scenario, Size, VmPlan};
-use whimbrel::edge::config::{self, Config, Parts};
+use whimbrel::edge::config::{self, Config};
 
 fn corpus(folder: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -145,7 +145,7 @@ fn sayable(mut plan: Plan) -> Plan {
 fn a_config_that_is_written_and_read_is_the_same() {
     for path in corpus("tests/config/valid").into_iter().chain(corpus("config")).chain(corpus("tests/config/edits")) {
         let read = config::load(&path).unwrap();
-        let text = config::render(Parts::from(&read));
+        let text = config::render(&read);
         let again = config::parse(&path, &text).unwrap_or_else(|report| panic!("{report}"));
         // Where the policies stand is another place, and the history is no part of a cluster.
         let again = Config { origins: read.origins.clone(), history: read.history.clone(), ..again };
@@ -156,7 +156,7 @@ fn a_config_that_is_written_and_read_is_the_same() {
 #[test]
 fn a_fleet_is_written_with_the_policies_its_vms_share() {
     let (cluster, monitors, plan) = Scenario::Fleet.build(Size::default(), 1);
-    let text = config::render(Parts::simulated(&cluster, &monitors, &plan));
+    let text = config::render(&Config::simulated(cluster.clone(), monitors.clone(), plan.clone()));
     let config = config::parse(Path::new("fleet.toml"), &text).unwrap();
     let shared = |name: &str| config.sharing(name).count();
     assert!(shared("mysql") >= 2 && shared("apache") >= 2 && shared("queue") >= 2, "{text}");
@@ -167,7 +167,7 @@ fn a_fleet_is_written_with_the_policies_its_vms_share() {
 #[test]
 fn a_real_cluster_is_written_as_one_would_write_it() {
     let config = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/libvirt.toml")).unwrap();
-    let text = config::render(Parts { plan: None, ..Parts::from(&config) });
+    let text = config::render(&config);
     for written in [
         "name = \"own\"\ndriver = \"libvirt\"\nbase = \"own3\"\npick = \"best\"\nhost = [",
         "driver = { kind = \"libvirt\", uri = \"qemu:///system\" }\nhost = [ # the ring in its order: later = better\n  \
@@ -344,7 +344,7 @@ proptest! {
         }
         config.plan.driven = if driver == Driver::Simulator { Vec::new() } else { vec![true] };
         config.drivers = vec![driver];
-        let text = config::render(Parts::from(&config));
+        let text = config::render(&config);
         let again = config::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}\n{text}"));
         prop_assert_eq!(Config { origins: config.origins.clone(), ..again }, config);
     }
@@ -354,7 +354,7 @@ proptest! {
         scenario in proptest::sample::select(&Scenario::ALL[..]), vms in 1u32..400, hosts in 4u32..200, seed in any::<u64>(),
     ) {
         let (cluster, monitors, plan) = scenario.build(Size { vms: Some(vms), hosts: Some(hosts) }, seed);
-        let text = config::render(Parts::simulated(&cluster, &monitors, &plan));
+        let text = config::render(&Config::simulated(cluster.clone(), monitors.clone(), plan.clone()));
         let read = config::parse(Path::new("w.toml"), &text).unwrap_or_else(|report| panic!("{report}"));
         prop_assert_eq!(&read.cluster, &cluster);
         prop_assert_eq!(&read.plan, &sayable(plan.clone()));

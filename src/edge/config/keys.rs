@@ -25,8 +25,6 @@ pub(super) const fn words_of<T, const N: usize>(table: &[(&'static str, T); N]) 
 /// A key whose value is a part of `T`.
 pub(super) struct KeyField<T> {
     pub key: ConfigKey,
-    /// It must be there.
-    pub is_needed: bool,
     /// Stores the value. `None`: the value is wrong, and that is recorded.
     pub read: fn(&Item<'_>, &mut T) -> Option<()>,
     /// The value as a file has it; `None`: the key is not written.
@@ -78,9 +76,9 @@ pub(super) fn set<T>(place: &mut T, value: Option<T>) -> Option<()> {
 pub(super) fn fill<T>(fields: &[KeyField<T>], table: &Table<'_>, into: &mut T) -> Option<()> {
     let mut whole = Some(());
     for field in fields {
-        let item = if field.is_needed { table.need(&field.key) } else { table.get(field.key.name) };
+        let item = if field.key.is_needed { table.need(&field.key) } else { table.get(field.key.name) };
         let read = item.map(|item| (field.read)(&item, into));
-        if field.is_needed && read != Some(Some(())) {
+        if field.key.is_needed && read != Some(Some(())) {
             whole = None;
         }
     }
@@ -122,7 +120,7 @@ impl WrittenKey {
 pub(super) fn write<T>(fields: &[KeyField<T>], value: &T, default: &T) -> Vec<WrittenKey> {
     let key = |field: &KeyField<T>| {
         let value = (field.write)(value)?;
-        let is_default = !field.is_needed && Some(&value) == (field.write)(default).as_ref();
+        let is_default = !field.key.is_needed && Some(&value) == (field.write)(default).as_ref();
         Some(WrittenKey::new(field.key, value, is_default))
     };
     fields.iter().filter_map(key).collect()
@@ -162,7 +160,7 @@ impl KindOfTable {
     /// The rows of these fields, with their defaults.
     pub fn rows<T>(fields: &[KeyField<T>], default: &T) -> Vec<(ConfigKey, Option<String>)> {
         let row = |field: &KeyField<T>| {
-            let value = (field.write)(default).filter(|_| !field.is_needed && field.key.default.is_empty());
+            let value = (field.write)(default).filter(|_| !field.key.is_needed && field.key.default.is_empty());
             let toml = value.map(|value| value.toml());
             (field.key, toml)
         };

@@ -27,18 +27,17 @@ use toml::de::DeTable;
 
 pub use differences::differences;
 pub use edit::{
-    AmendError, Amended, BlockChange, BlockContext, BlockName, EditTarget, Patch, PolicyBlock, amend, amend_many,
-    block_of, blocks_of, check_block,
+    AmendError, Amended, BlockChange, BlockEdit, BlockName, PolicyBlock, amend, block_of, blocks_of, check_block,
 };
 pub use model::{Config, HistoryFile, HistorySettings, PolicyOrigin};
 pub use reference::{reference, sample};
-pub use render::{Parts, render};
+pub use render::render;
 pub use report::{Problem, Report};
 pub use save::{SaveError, save, writable};
-pub use watch::{FileContent, Watch, WatchError, watch};
+pub use watch::{Watch, has_changed, watch};
 
 use redact::Redaction;
-use report::{Diagnostics, LineIndex};
+use report::Diagnostics;
 
 /// The largest config in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -104,9 +103,15 @@ pub fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Config, Report> {
     }
 }
 
-/// What is wrong with bytes that are not UTF-8 from this place on.
+/// What is wrong with bytes that are not UTF-8 from this place on. Bad bytes are replaced; the position of the first one stays the
+/// same.
 fn not_utf8(path: &Path, bytes: &[u8], at: usize) -> Report {
-    Report::not_utf8(path, bytes, at, |text| Redaction::of(text, true, read::echo))
+    let text = String::from_utf8_lossy(bytes);
+    let shown = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let start = at.saturating_sub(text.len() - shown.len());
+    let diagnostics = Diagnostics::new(shown, Redaction::of(shown, true, read::echo));
+    diagnostics.error(start..start + 1, "not UTF-8 from here on", "save the file as UTF-8");
+    Report::new(path, diagnostics.problems(&[]))
 }
 
 /// The bytes of a file. It reads no more than a config may have, in case the file has no end.
@@ -124,15 +129,20 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
+    let read = |tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>| read::config(path, tree, diagnostics);
+    read_text(text, read).map_err(|problems| Report::new(path, problems))
+}
+
+/// Parses a text, as far as that goes, and reads its tree.
+fn read_text<T>(text: &str, read: impl FnOnce(&DeTable<'_>, &Diagnostics<'_>) -> T) -> Result<T, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (mended, mut errors) = report::mended(text);
     let (tree, others) = DeTable::parse_recoverable(&mended);
     errors.extend(others);
-    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty(), read::echo));
-    let config = read::config(path, tree.get_ref(), &LineIndex::of(text), &diagnostics);
-    let (found, redaction) = diagnostics.into_parts();
-    let faults = report::join(text, &errors, found, &redaction);
-    if faults.is_empty() { Ok(config) } else { Err(Report::new(path, text, faults, &redaction)) }
+    let diagnostics = Diagnostics::new(text, Redaction::of(text, !errors.is_empty(), read::echo));
+    let value = read(tree.get_ref(), &diagnostics);
+    let problems = diagnostics.problems(&errors);
+    if problems.is_empty() { Ok(value) } else { Err(problems) }
 }
 
 #[cfg(test)]

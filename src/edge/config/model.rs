@@ -69,6 +69,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// The config of a simulated cluster, which stands in no file.
+    pub fn simulated(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan) -> Self {
+        let (path, history) = (PathBuf::new(), HistorySettings::default());
+        let (origins, drivers, reaches, domains) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { path, cluster, monitors, origins, drivers, reaches, domains, history, plan }
+    }
+
     /// The VMs whose policy is the shared block of this name, in the file's order.
     pub fn sharing(&self, name: &str) -> impl Iterator<Item = VmId> {
         let of_name = move |(_, origin): &(usize, &PolicyOrigin)| origin.shared.as_deref() == Some(name);

@@ -31,7 +31,7 @@ pub(super) enum Echo {
 pub(super) const ELLIPSIS: &str = "…";
 
 /// The parts of a text that are not shown.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Redaction {
     /// In order; they do not overlap.
     hidden: Vec<Range<usize>>,
@@ -99,15 +99,6 @@ impl Echo {
     }
 }
 
-/// How a token is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TokenEcho {
-    Whole,
-    /// Only the bytes at its beginning and at its end: quotes, or the sign of a comment.
-    Ends(usize, usize),
-    Nothing,
-}
-
 /// Reads the tokens line by line. A string of several lines is part of the line on which it begins.
 struct Redactor<'t> {
     text: &'t str,
@@ -141,94 +132,80 @@ impl<'t> Redactor<'t> {
         (self.echo, self.is_dotted) = (self.inside(), false);
         let mut is_run = false;
         for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind != TokenKind::Blank) {
-            let mut shown = if is_header { self.in_header(token) } else { self.shown(token) };
+            let mut hidden = if is_header { self.in_header(token) } else { self.hidden_of(token) };
             let is_unknown = token.kind == TokenKind::Key && self.echo == Echo::Unknown;
             if is_unknown && !(shows_unknown && is_word(self.raw(token))) {
-                shown = TokenEcho::Nothing;
+                hidden = token.span.clone();
             }
             if wrong.is_some_and(|wrong| index >= wrong) {
                 let is_quote = token.kind == TokenKind::OpenText && wrong == Some(index) && self.echo != Echo::Unknown;
-                shown = if is_quote { TokenEcho::Ends(quotes(self.raw(token)), 0) } else { TokenEcho::Nothing };
+                let shown = if is_quote { quotes(self.raw(token)) } else { 0 };
+                hidden = token.span.start + shown..token.span.end;
             }
-            match shown {
-                TokenEcho::Whole => {}
-                TokenEcho::Ends(head, tail) if head + tail >= token.span.len() => {}
-                TokenEcho::Ends(head, tail) => self.hidden.push(token.span.start + head..token.span.end - tail),
+            let is_whole = hidden == token.span;
+            let is_shown = hidden.is_empty();
+            match self.hidden.last_mut() {
+                _ if is_shown => {}
                 // Hidden tokens side by side are one part.
-                TokenEcho::Nothing => match self.hidden.last_mut().filter(|_| is_run) {
-                    Some(last) => last.end = token.span.end,
-                    None => self.hidden.push(token.span.clone()),
-                },
+                Some(last) if is_run && is_whole => last.end = token.span.end,
+                _ => self.hidden.push(hidden),
             }
-            is_run = shown == TokenEcho::Nothing || wrong == Some(index) && shown != TokenEcho::Whole;
+            is_run = is_whole || wrong == Some(index) && !is_shown;
         }
     }
 
-    fn in_header(&mut self, token: &Token) -> TokenEcho {
+    /// The part of a header's token that is not shown.
+    fn in_header(&mut self, token: &Token) -> Range<usize> {
         match token.kind {
-            TokenKind::Key => self.key(token),
-            TokenKind::Comment => self.comment(token),
-            TokenKind::Sign if self.raw(token) == "." => {
-                self.is_dotted = true;
-                self.by(self.echo)
-            }
-            TokenKind::Sign => {
+            TokenKind::Sign if self.raw(token) != "." => {
                 self.section = self.echo.opened();
-                TokenEcho::Whole
+                shown(token)
             }
             // A broken header may run into a value.
-            _ => self.shown(token),
+            _ => self.hidden_of(token),
         }
     }
 
-    fn shown(&mut self, token: &Token) -> TokenEcho {
+    /// The part of a token that is not shown.
+    fn hidden_of(&mut self, token: &Token) -> Range<usize> {
         let raw = self.raw(token);
         match (token.kind, raw) {
-            (TokenKind::Key, _) => self.key(token),
-            (TokenKind::Comment, _) => self.comment(token),
+            (TokenKind::Key, _) => {
+                let around = if self.is_dotted { self.echo.opened() } else { self.inside() };
+                self.echo = around.of_key((self.known)(raw.trim_matches(['"', '\''])));
+                by(around, token)
+            }
+            (TokenKind::Comment, _) => token.span.end - raw.trim_start_matches('#').trim_start().len()..token.span.end,
             (TokenKind::Sign, ".") => {
                 self.is_dotted = true;
-                self.by(self.echo)
+                by(self.echo, token)
             }
-            (TokenKind::Sign, "=") => self.by(self.inside()),
+            (TokenKind::Sign, "=") => by(self.inside(), token),
             (TokenKind::Sign, ",") => {
                 (self.echo, self.is_dotted) = (self.inside(), false);
-                self.by(self.echo)
+                by(self.echo, token)
             }
             (TokenKind::Sign, "[" | "{") => {
                 self.open.push(self.echo.opened());
-                self.by(self.echo)
+                by(self.echo, token)
             }
             (TokenKind::Sign, _) => {
                 let within = self.open.pop().unwrap_or(self.section);
                 self.echo = self.inside();
-                self.by(within)
+                by(within, token)
             }
-            (TokenKind::Text, _) if self.echo == Echo::Unknown => TokenEcho::Nothing,
-            (TokenKind::Text, _) if self.echo == Echo::Words => TokenEcho::Whole,
-            (TokenKind::Text, _) => TokenEcho::Ends(quotes(raw), quotes(raw)),
-            (TokenKind::Number | TokenKind::Word, _) if self.echo != Echo::Name && is_plain(raw) => self.by(self.echo),
+            (TokenKind::Text, _) if self.echo == Echo::Unknown => token.span.clone(),
+            (TokenKind::Text, _) if self.echo == Echo::Words => shown(token),
+            (TokenKind::Text, _) => token.span.start + quotes(raw)..token.span.end - quotes(raw),
+            (TokenKind::Number | TokenKind::Word, _) if self.echo != Echo::Name && is_plain(raw) => {
+                by(self.echo, token)
+            }
             (TokenKind::OpenText, _) => {
                 self.open.clear();
-                TokenEcho::Nothing
+                token.span.clone()
             }
-            _ => TokenEcho::Nothing,
+            _ => token.span.clone(),
         }
-    }
-
-    fn key(&mut self, token: &Token) -> TokenEcho {
-        let around = if self.is_dotted { self.echo.opened() } else { self.inside() };
-        self.echo = around.of_key((self.known)(self.raw(token).trim_matches(['"', '\''])));
-        self.by(around)
-    }
-
-    fn comment(&self, token: &Token) -> TokenEcho {
-        let raw = self.raw(token);
-        TokenEcho::Ends(raw.len() - raw.trim_start_matches('#').trim_start().len(), 0)
-    }
-
-    fn by(&self, echo: Echo) -> TokenEcho {
-        if echo.is_closed() { TokenEcho::Nothing } else { TokenEcho::Whole }
     }
 
     /// What may be shown of a key's neighbours.
@@ -268,6 +245,16 @@ impl<'t> Redactor<'t> {
         let first = tokens.iter().position(|token| token.kind != TokenKind::Blank);
         first.filter(|_| is_key)
     }
+}
+
+/// Hides nothing of a token.
+fn shown(token: &Token) -> Range<usize> {
+    token.span.end..token.span.end
+}
+
+/// Hides a token if nothing may be shown.
+fn by(echo: Echo, token: &Token) -> Range<usize> {
+    if echo.is_closed() { token.span.clone() } else { shown(token) }
 }
 
 /// The bytes of a string's quotes, at each end.

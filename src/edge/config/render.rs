@@ -8,66 +8,35 @@ use std::fmt::Write;
 use super::keys::{WrittenKey, bare_or_quoted, quoted, word, write};
 use super::model::Config;
 use super::read::{self, PICKS};
-use crate::core::cluster::{ArrayId, Cluster, Domain, Driver, HostId, Limits, Monitor, Pick, Reach, Site, Vm, VmId};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Limits, Pick, Site, Vm, VmId};
 use crate::core::format::exact_span;
 use crate::core::policy::{PolicyKind, Settings};
-use crate::core::simulation::{Plan, VmPlan};
+use crate::core::simulation::VmPlan;
 
 /// A driver with at most so many keys is written in one line.
 const SHORT: usize = 3;
 
-/// What a config file says of a cluster. If a list is shorter than the cluster's, the rest has defaults.
-#[derive(Debug, Clone, Copy)]
-pub struct Parts<'a> {
-    /// What there is and how the engine may act.
-    pub cluster: &'a Cluster,
-    /// By `VmId`.
-    pub monitors: &'a [Monitor],
-    /// By `ArrayId`.
-    pub drivers: &'a [Driver],
-    /// By `HostId`.
-    pub reaches: &'a [Reach],
-    /// By `VmId`.
-    pub domains: &'a [Domain],
-    /// For what the simulator has, if it has anything.
-    pub plan: Option<&'a Plan>,
-}
-
-impl<'a> Parts<'a> {
-    /// A cluster that the simulator has.
-    pub fn simulated(cluster: &'a Cluster, monitors: &'a [Monitor], plan: &'a Plan) -> Self {
-        Self { cluster, monitors, drivers: &[], reaches: &[], domains: &[], plan: Some(plan) }
-    }
-}
-
-impl<'a> From<&'a Config> for Parts<'a> {
-    fn from(config: &'a Config) -> Self {
-        let Config { cluster, monitors, drivers, reaches, domains, plan, .. } = config;
-        Self { cluster, monitors, drivers, reaches, domains, plan: Some(plan) }
-    }
-}
-
 /// A config file that reads back as this cluster with its drivers, its monitors and, as far as a config can say it, its
-/// plan. VMs of one service with equal settings share a policy.
+/// plan. VMs of one service with equal settings share a policy. If a list is shorter than the cluster's, the rest has defaults.
 ///
 /// A config cannot say, and what reads it has defaults for: of the plan the seed, the bandwidth, how long moves between
 /// sites take and the outages; of its VMs the CPU limit, surges, silences, when queues come, and an http service's
 /// deadline ([`Config::with_untold`](super::Config::with_untold) takes them over); an indicator's name and unit other
 /// than those of its kind of monitor; and an order of a ring other than that of its hosts' ids.
-pub fn render(parts: Parts<'_>) -> String {
-    let (mut text, cluster) = (String::new(), parts.cluster);
+pub fn render(config: &Config) -> String {
+    let (mut text, cluster) = (String::new(), &config.cluster);
     head(&mut text, cluster);
     for site in sites(cluster) {
         let home = if site.home { "home = true\n" } else { "" };
         push(&mut text, format_args!("[[site]]\nname = {}\n{home}\n", quoted(&site.name)));
     }
     for index in 0..cluster.arrays.len() {
-        array(&mut text, parts, ArrayId::at(index));
+        array(&mut text, config, ArrayId::at(index));
     }
     let shared = SharedPolicies::of(cluster);
     shared.write(&mut text);
     for index in 0..cluster.vms.len() {
-        machine(&mut text, parts, VmId::at(index), &shared);
+        machine(&mut text, config, VmId::at(index), &shared);
     }
     text
 }
@@ -100,14 +69,14 @@ fn sites(cluster: &Cluster) -> &[Site] {
     }
 }
 
-fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
-    let (cluster, array) = (parts.cluster, parts.cluster.array(id));
+fn array(text: &mut String, config: &Config, id: ArrayId) {
+    let (cluster, array) = (&config.cluster, config.cluster.array(id));
     push(text, format_args!("[[array]]\nname = {}\n", quoted(&array.name)));
     let site = &cluster.sites[array.site.index()];
     if !site.home {
         push(text, format_args!("site = {}\n", quoted(&site.name)));
     }
-    let driver = parts.drivers.get(id.index()).map(read::write_driver).unwrap_or_default();
+    let driver = config.drivers.get(id.index()).map(read::write_driver).unwrap_or_default();
     let own = driver.iter().filter(|key| !key.is_default).count();
     match driver.first() {
         Some(kind) if own == 1 => push(text, format_args!("driver = {}\n", kind.toml())),
@@ -123,7 +92,7 @@ fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
     push(text, format_args!("host = [ # the ring in its order: later = better\n"));
     let of_array = |index: &usize| cluster.hosts[*index].array == id;
     for index in (0..cluster.hosts.len()).filter(of_array) {
-        push(text, format_args!("  {{ {} }},\n", host(parts, HostId::at(index))));
+        push(text, format_args!("  {{ {} }},\n", host(config, HostId::at(index))));
     }
     push(text, format_args!("]\n\n"));
     if own > SHORT {
@@ -131,15 +100,15 @@ fn array(text: &mut String, parts: Parts<'_>, id: ArrayId) {
     }
 }
 
-fn host(parts: Parts<'_>, id: HostId) -> String {
-    let ghz = parts.plan.and_then(|plan| plan.hosts_ghz.get(id.index())).copied();
-    joined(&read::write_host(parts.cluster.host(id), ghz, parts.reaches.get(id.index())), ", ")
+fn host(config: &Config, id: HostId) -> String {
+    let ghz = config.plan.hosts_ghz.get(id.index()).copied();
+    joined(&read::write_host(config.cluster.host(id), ghz, config.reaches.get(id.index())), ", ")
 }
 
-fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &SharedPolicies<'_>) {
-    let (cluster, vm) = (parts.cluster, parts.cluster.vm(id));
+fn machine(text: &mut String, config: &Config, id: VmId, shared: &SharedPolicies<'_>) {
+    let (cluster, vm) = (&config.cluster, config.cluster.vm(id));
     push(text, format_args!("[[vm]]\nname = {}\n", quoted(&vm.name)));
-    let domain = parts.domains.get(id.index()).map(read::write_domain).unwrap_or_default();
+    let domain = config.domains.get(id.index()).map(read::write_domain).unwrap_or_default();
     for key in &domain {
         push(text, format_args!("{} = {}\n", key.key, key.toml()));
     }
@@ -157,9 +126,9 @@ fn machine(text: &mut String, parts: Parts<'_>, id: VmId, shared: &SharedPolicie
     if let Some(away) = vm.away {
         push(text, format_args!("away = {}\n", quoted(&cluster.array(away).name)));
     }
-    if let Some(monitor) = parts.monitors.get(id.index()) {
+    if let Some(monitor) = config.monitors.get(id.index()) {
         let default = VmPlan::default();
-        let plan = parts.plan.and_then(|plan| plan.vms.get(id.index())).unwrap_or(&default);
+        let plan = config.plan.vms.get(id.index()).unwrap_or(&default);
         if vm.service != read::service(&monitor.source, plan) {
             push(text, format_args!("service = {}\n", quoted(&vm.service)));
         }

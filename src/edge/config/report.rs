@@ -43,9 +43,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(path: &Path, text: &str, faults: Vec<ConfigFault>, redaction: &Redaction) -> Self {
-        let page = Page { text, lines: LineIndex::of(text), redaction };
-        Self { path: path.to_owned(), problems: faults.into_iter().map(|fault| page.problem(fault)).collect() }
+    pub(super) fn new(path: &Path, problems: Vec<Problem>) -> Self {
+        Self { path: path.to_owned(), problems }
     }
 
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
@@ -63,30 +62,12 @@ impl Report {
             source: None,
             marks: String::new(),
         };
-        Self { path: path.to_owned(), problems: vec![problem] }
-    }
-
-    pub(super) fn not_utf8(path: &Path, bytes: &[u8], at: usize, redact: impl Fn(&str) -> Redaction) -> Self {
-        // Bad bytes are replaced. The position of the first bad byte stays the same.
-        let text = String::from_utf8_lossy(bytes);
-        let shown = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let start = at.saturating_sub(text.len() - shown.len());
-        let fault = ConfigFault {
-            span: start..start + 1,
-            message: "not UTF-8 from here on".to_owned(),
-            help: "save the file as UTF-8".to_owned(),
-            absence: false,
-        };
-        Self::new(path, shown, vec![fault], &redact(shown))
+        Self::new(path, vec![problem])
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems
     }
 
     /// What is wrong, in order of position; at least one.
@@ -115,14 +96,79 @@ impl fmt::Display for Report {
     }
 }
 
-/// A text whose lines can be found and shown.
-struct Page<'t> {
-    text: &'t str,
-    lines: LineIndex,
-    redaction: &'t Redaction,
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
-impl Page<'_> {
+/// Text of the file with hostile characters replaced.
+fn printable(text: &str) -> String {
+    text.chars().map(printable_char).collect()
+}
+
+fn printable_char(c: char) -> char {
+    if is_hostile(c) { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// Something wrong at a place of the text, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ConfigFault {
+    /// The bytes it is about; only its first line is marked.
+    pub span: Range<usize>,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+    /// It says that something is missing. That may be wrong if a part of the file could not be parsed.
+    pub absence: bool,
+}
+
+/// A text, and all that is wrong with it, in the order in which it was found.
+pub(super) struct Diagnostics<'t> {
+    text: &'t str,
+    lines: LineIndex,
+    redaction: Redaction,
+    faults: RefCell<Vec<ConfigFault>>,
+}
+
+impl<'t> Diagnostics<'t> {
+    /// For a text of which these parts are not shown.
+    pub fn new(text: &'t str, redaction: Redaction) -> Self {
+        Self { text, lines: LineIndex::of(text), redaction, faults: RefCell::default() }
+    }
+
+    /// Something that is there is wrong.
+    pub fn error(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ConfigFault { span, message: message.into(), help: help.into(), absence: false });
+    }
+
+    /// Something is not there.
+    pub fn absent(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ConfigFault { span, message: message.into(), help: help.into(), absence: true });
+    }
+
+    /// A key that stands at this place, in quotes for a message: ` 'x'`. Empty if the key may not be shown.
+    pub fn key(&self, span: &Range<usize>, key: &str) -> String {
+        self.redaction.key(span, key)
+    }
+
+    /// The line, from 1, that a byte is in.
+    pub fn line(&self, at: usize) -> u32 {
+        self.lines.number(at)
+    }
+
+    fn push(&self, fault: ConfigFault) {
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// What was found and what the parser says, as an operator reads it, in order of position.
+    pub fn problems(&self, errors: &[Error]) -> Vec<Problem> {
+        self.join(errors).into_iter().map(|fault| self.problem(fault)).collect()
+    }
+
     fn problem(&self, fault: ConfigFault) -> Problem {
         let start = floor(self.text, fault.span.start);
         let (index, begin) = self.lines.at(start);
@@ -172,73 +218,58 @@ impl Page<'_> {
         }
         clipped(source, marks)
     }
-}
 
-fn floor(text: &str, mut at: usize) -> usize {
-    at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-/// Text of the file with hostile characters replaced.
-fn printable(text: &str) -> String {
-    text.chars().map(printable_char).collect()
-}
-
-fn printable_char(c: char) -> char {
-    if is_hostile(c) { char::REPLACEMENT_CHARACTER } else { c }
-}
-
-/// Something wrong at a place of the text, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ConfigFault {
-    /// The bytes it is about; only its first line is marked.
-    pub span: Range<usize>,
-    /// What is wrong, without a full stop.
-    pub message: String,
-    /// What would be right.
-    pub help: String,
-    /// It says that something is missing. That may be wrong if a part of the file could not be parsed.
-    pub absence: bool,
-}
-
-/// All faults of one file, in the order in which they were found.
-#[derive(Debug, Default)]
-pub(super) struct Diagnostics {
-    faults: RefCell<Vec<ConfigFault>>,
-    redaction: Redaction,
-}
-
-impl Diagnostics {
-    /// Faults of a text of which these parts are not shown.
-    pub fn new(redaction: Redaction) -> Self {
-        Self { faults: RefCell::default(), redaction }
+    /// Both kinds of fault in order of position, without those that only follow from a syntax error: faults in the part that the
+    /// parser could not read, and missing keys or tables if they may be in that part.
+    fn join(&self, errors: &[Error]) -> Vec<ConfigFault> {
+        let text = self.text;
+        // The parser reports them level by level, not in order.
+        let mut told: Vec<ConfigFault> = errors.iter().map(|error| self.fault(error)).collect();
+        told.sort_by_key(|fault| fault.span.start);
+        let (mut faults, mut lost, mut doubled, mut whole) = (Vec::new(), Vec::<Range<usize>>::new(), 0..0, true);
+        for fault in told {
+            let (line, place) = (self.lines.at(fault.span.start).1, fault.span.start);
+            let duplicate = fault.message.starts_with(DUPLICATE);
+            // An error that follows from an open bracket, or from a table that stands twice, is not reported again.
+            if lost.last().is_some_and(|lost| lost.contains(&place)) || duplicate && doubled.contains(&place) {
+                continue;
+            }
+            match duplicate {
+                true if is_header(text, line) => doubled = line..next_header(text, line),
+                true => {}
+                false => {
+                    let slip = is_slip(&fault.message) && !is_header(text, line);
+                    let mended = fault.message.starts_with(NO_VALUE);
+                    lost.push(line..if slip || mended { next_line(text, line) } else { next_header(text, line) });
+                    whole &= slip;
+                }
+            }
+            faults.push(fault);
+        }
+        let credible = |fault: &ConfigFault| (whole || !fault.absence) && !covers(&lost, fault.span.start);
+        faults.extend(self.faults.take().into_iter().filter(credible));
+        faults.sort_by_key(|fault| fault.span.start);
+        // Several VMs of one policy may have the same fault.
+        faults.dedup();
+        faults
     }
 
-    /// Something that is there is wrong.
-    pub fn error(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.push(ConfigFault { span, message: message.into(), help: help.into(), absence: false });
+    fn fault(&self, error: &Error) -> ConfigFault {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message();
+        let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+        let help = match remedy(message) {
+            Some(remedy) => remedy.to_owned(),
+            None if expected.is_empty() || expected == "nothing" => "this is not TOML: see https://toml.io".to_owned(),
+            None => format!("expected {expected}"),
+        };
+        let message = if message == DUPLICATE { self.duplicate(&span) } else { message.to_owned() };
+        ConfigFault { span, message, help, absence: false }
     }
 
-    /// Something is not there.
-    pub fn absent(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.push(ConfigFault { span, message: message.into(), help: help.into(), absence: true });
-    }
-
-    /// A key that stands at this place, in quotes for a message: ` 'x'`. Empty if the key may not be shown.
-    pub fn key(&self, span: &Range<usize>, key: &str) -> String {
-        self.redaction.key(span, key)
-    }
-
-    fn push(&self, fault: ConfigFault) {
-        self.faults.borrow_mut().push(fault);
-    }
-
-    /// What was found, and which parts of the text are not shown.
-    pub fn into_parts(self) -> (Vec<ConfigFault>, Redaction) {
-        (self.faults.into_inner(), self.redaction)
+    fn duplicate(&self, span: &Range<usize>) -> String {
+        let key = self.text.get(span.clone()).unwrap_or_default();
+        format!("{DUPLICATE}{}", self.redaction.key(span, key))
     }
 }
 
@@ -256,6 +287,11 @@ impl LineIndex {
     pub fn at(&self, offset: usize) -> (usize, usize) {
         let index = self.0.partition_point(|&begin| begin <= offset).saturating_sub(1);
         (index, self.0.get(index).copied().unwrap_or(0))
+    }
+
+    /// The line, from 1, that a byte is in.
+    pub fn number(&self, offset: usize) -> u32 {
+        u32::try_from(self.at(offset).0 + 1).unwrap_or(u32::MAX)
     }
 }
 
@@ -325,39 +361,6 @@ pub(super) fn mended(text: &str) -> (Cow<'_, str>, Vec<Error>) {
     (text, torn)
 }
 
-/// Both kinds of fault in order of position, without those that only follow from a syntax error: faults in the part that the
-/// parser could not read, and missing keys or tables if they may be in that part.
-pub(super) fn join(text: &str, errors: &[Error], found: Vec<ConfigFault>, redaction: &Redaction) -> Vec<ConfigFault> {
-    let lines = LineIndex::of(text);
-    // The parser reports them level by level, not in order.
-    let mut told: Vec<ConfigFault> = errors.iter().map(|error| fault(text, error, redaction)).collect();
-    told.sort_by_key(|fault| fault.span.start);
-    let (mut faults, mut lost, mut doubled, mut whole) = (Vec::new(), Vec::<Range<usize>>::new(), 0..0, true);
-    for fault in told {
-        let (line, place) = (lines.at(fault.span.start).1, fault.span.start);
-        let duplicate = fault.message.starts_with(DUPLICATE);
-        // An error that follows from an open bracket, or from a table that stands twice, is not reported again.
-        if lost.last().is_some_and(|lost| lost.contains(&place)) || duplicate && doubled.contains(&place) {
-            continue;
-        }
-        match duplicate {
-            true if is_header(text, line) => doubled = line..next_header(text, line),
-            true => {}
-            false => {
-                let slip = is_slip(&fault.message) && !is_header(text, line);
-                let mended = fault.message.starts_with(NO_VALUE);
-                lost.push(line..if slip || mended { next_line(text, line) } else { next_header(text, line) });
-                whole &= slip;
-            }
-        }
-        faults.push(fault);
-    }
-    let credible = |fault: &ConfigFault| (whole || !fault.absence) && !covers(&lost, fault.span.start);
-    faults.extend(found.into_iter().filter(credible));
-    faults.sort_by_key(|fault| fault.span.start);
-    faults
-}
-
 /// Whether the error is within one value, so that the parser reads on correctly. After other errors it may misread what
 /// follows.
 fn is_slip(message: &str) -> bool {
@@ -382,24 +385,6 @@ fn is_header(text: &str, line: usize) -> bool {
 fn next_header(text: &str, line: usize) -> usize {
     let next = text.get(line..).and_then(|rest| rest.find("\n["));
     next.map_or(text.len() + 1, |at| line + at + 1)
-}
-
-fn fault(text: &str, error: &Error, redaction: &Redaction) -> ConfigFault {
-    let span = error.span().unwrap_or(0..0);
-    let message = error.message();
-    let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let help = match remedy(message) {
-        Some(remedy) => remedy.to_owned(),
-        None if expected.is_empty() || expected == "nothing" => "this is not TOML: see https://toml.io".to_owned(),
-        None => format!("expected {expected}"),
-    };
-    let message = if message == DUPLICATE { duplicate(text, &span, redaction) } else { message.to_owned() };
-    ConfigFault { span, message, help, absence: false }
-}
-
-fn duplicate(text: &str, span: &Range<usize>, redaction: &Redaction) -> String {
-    let key = text.get(span.clone()).unwrap_or_default();
-    format!("{DUPLICATE}{}", redaction.key(span, key))
 }
 
 fn remedy(message: &str) -> Option<&'static str> {

@@ -41,6 +41,8 @@ pub(super) enum Form {
 pub(super) struct ConfigKey {
     pub name: &'static str,
     pub form: Form,
+    /// It must be there, in each table that can have it.
+    pub is_needed: bool,
     /// What it means, for the reference: one sentence without a full stop.
     pub doc: &'static str,
     /// What it is if it is left out, in words; empty if the written default says it.
@@ -51,7 +53,11 @@ pub(super) struct ConfigKey {
 
 impl ConfigKey {
     pub const fn new(name: &'static str, form: Form, doc: &'static str) -> Self {
-        Self { name, form, doc, default: "", example: "" }
+        Self { name, form, is_needed: false, doc, default: "", example: "" }
+    }
+
+    pub const fn needed(self) -> Self {
+        Self { is_needed: true, ..self }
     }
 
     pub const fn default(self, default: &'static str) -> Self {
@@ -119,7 +125,7 @@ pub(super) struct Table<'a> {
     span: Range<usize>,
     shape: Shape,
     asked: RefCell<Vec<&'static str>>,
-    diagnostics: &'a Diagnostics,
+    diagnostics: &'a Diagnostics<'a>,
 }
 
 /// A value of the file, and what to call it.
@@ -128,11 +134,11 @@ pub(super) struct Item<'a> {
     key: &'a str,
     value: &'a DeValue<'a>,
     span: Range<usize>,
-    diagnostics: &'a Diagnostics,
+    diagnostics: &'a Diagnostics<'a>,
 }
 
 impl<'a> Table<'a> {
-    pub fn root(entries: &'a DeTable<'a>, shape: Shape, diagnostics: &'a Diagnostics) -> Self {
+    pub fn root(entries: &'a DeTable<'a>, shape: Shape, diagnostics: &'a Diagnostics<'a>) -> Self {
         Self { entries, span: 0..0, shape, asked: RefCell::default(), diagnostics }
     }
 
@@ -148,24 +154,21 @@ impl<'a> Table<'a> {
         if !asked.contains(&key) {
             asked.push(key);
         }
-        // For a value that it could not read the parser puts one without a position.
-        let value = self.entries.get(key).filter(|value| value.span() != (0..0))?;
-        Some(Item { key, value: value.get_ref(), span: value.span(), diagnostics: self.diagnostics })
+        Item::of(self.entries, key, self.diagnostics)
     }
 
     /// The value of a key that must be there.
     pub fn need(&self, key: &ConfigKey) -> Option<Item<'a>> {
         let found = self.get(key.name);
         if found.is_none() {
-            let message = format!("{} needs '{}'", self.shape.name, key.name);
-            self.diagnostics.absent(self.span(), message, format!("add {}", key.how()));
+            self.lacks(format!("{} needs '{}'", self.shape.name, key.name), format!("add {}", key.how()));
         }
         found
     }
 
-    /// Where a key stands, if it is there.
-    pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
-        self.entries.get_key_value(key).map(|(key, _)| key.span())
+    /// Records that something is missing in this table.
+    pub fn lacks(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.diagnostics.absent(self.span(), message, help);
     }
 
     /// The tables of a table of tables, with their names.
@@ -212,6 +215,22 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Item<'a> {
+    fn of(entries: &'a DeTable<'a>, key: &str, diagnostics: &'a Diagnostics<'a>) -> Option<Self> {
+        // For a value that it could not read the parser puts one without a position.
+        let (key, value) = entries.get_key_value(key).filter(|(_, value)| value.span() != (0..0))?;
+        Some(Self { key: key.get_ref(), value: value.get_ref(), span: value.span(), diagnostics })
+    }
+
+    /// Looks again at a value of this table.
+    pub fn key(&self, key: &str) -> Option<Self> {
+        Self::of(self.value.as_table()?, key, self.diagnostics)
+    }
+
+    /// Whether this is a table with this key, even if the key's value could not be read.
+    pub fn has(&self, key: &str) -> bool {
+        self.value.as_table().is_some_and(|entries| entries.contains_key(key))
+    }
+
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
@@ -219,11 +238,6 @@ impl<'a> Item<'a> {
     /// Records that this value is wrong.
     pub fn wrong(&self, message: impl Into<String>, help: impl Into<String>) {
         self.diagnostics.error(self.span(), message, help);
-    }
-
-    /// Records that a part of this value is wrong.
-    pub fn wrong_at(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.diagnostics.error(span, message, help);
     }
 
     fn wrong_type(&self, wanted: &str, help: impl Into<String>) {
@@ -470,7 +484,7 @@ fn means_secret(key: &str) -> bool {
 }
 
 /// Records a wrong name.
-pub(super) fn check_name(name: &At<&str>, diagnostics: &Diagnostics) {
+pub(super) fn check_name(name: &At<&str>, diagnostics: &Diagnostics<'_>) {
     let wrong = |message: &str| {
         diagnostics.error(name.span.clone(), message, "use letters, digits, and signs such as - _ . in names");
     };

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use thiserror::Error;
 
 use super::bounded;
 use crate::edge::supervisor::{fault, supervise};
@@ -36,11 +35,6 @@ const PACE: WatchPace =
     WatchPace { quiet: Duration::from_millis(100), most: Duration::from_secs(1), look: Duration::from_secs(5) };
 /// With more links than this on the path, it stops.
 const MOST_LINKS: usize = 40;
-
-/// There is nothing to watch with.
-#[derive(Debug, Error)]
-#[error("the config is not watched, as no thread could be started: {0}; reload it by hand")]
-pub struct WatchError(#[from] io::Error);
 
 /// Watches until it is dropped. The drop waits for the end of its thread.
 #[derive(Debug)]
@@ -66,7 +60,7 @@ pub fn watch(
     path: &Path,
     tell: impl Fn() -> bool + Send + 'static,
     report: impl Fn(String) + Send + 'static,
-) -> Result<Watch, WatchError> {
+) -> io::Result<Watch> {
     watch_with(path, PACE, true, tell, report)
 }
 
@@ -76,7 +70,7 @@ fn watch_with(
     reports: bool,
     tell: impl Fn() -> bool + Send + 'static,
     report: impl Fn(String) + Send + 'static,
-) -> Result<Watch, WatchError> {
+) -> io::Result<Watch> {
     let (signals, inbox) = sync_channel(16);
     let touched = signals.clone();
     let notice = move |event: notify::Result<Event>| {
@@ -253,24 +247,12 @@ fn steps(path: &Path) -> Vec<OsString> {
     steps
 }
 
-/// Whether a file still has the known bytes. After whimbrel's own save it has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileContent {
-    /// It has these bytes.
-    Same,
-    /// It has other bytes.
-    Changed(Vec<u8>),
-}
-
-impl FileContent {
-    /// Looks at a file.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    pub fn look(path: &Path, known: &[u8]) -> io::Result<Self> {
-        let now = bounded(path)?;
-        Ok(if now == known { Self::Same } else { Self::Changed(now) })
-    }
+/// Whether a file has other bytes than the known ones. After whimbrel's own save it has not.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn has_changed(path: &Path, known: &[u8]) -> io::Result<bool> {
+    bounded(path).map(|now| now != known)
 }
 
 #[cfg(test)]

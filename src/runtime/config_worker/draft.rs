@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::file::{ConfigFile, Refusal, Written};
+use super::file::{ConfigFile, Refusal};
 use super::past::CachedReader;
 use super::{ConfigAnswer, Edited, Save};
-use crate::core::cluster::{Name, Span, Timestamp, VmId};
+use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::insight::{ComparedSide, Comparison, Prices, Recording};
 use crate::core::policy::Settings;
 use crate::core::scanner::key_and_value;
-use crate::edge::config::{self, BlockContext};
-use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, Scope, WhatIf};
+use crate::edge::config::{self, BlockEdit};
+use crate::view::{Block, Draft, DraftProblem, DraftView, KeyChange, Saving, WhatIf};
 
 /// The open draft.
 #[derive(Default)]
@@ -137,20 +137,16 @@ impl Drafts {
         base: &Block,
         file: &mut ConfigFile,
     ) -> Result<Edited, Stop> {
-        file.ready().map_err(Stop::Refused)?;
+        file.catch_up().map_err(Stop::Refused)?;
         let current = block(file, &draft.vms).map_err(Stop::Refused)?;
         if current.text != base.text && !over {
             return Err(Stop::Conflict(current));
         }
         let text = draft.text.as_deref().unwrap_or(&current.text);
         let names: Vec<&str> = draft.vms.iter().map(|vm| &**vm).collect();
-        let edited = match &names[..] {
-            [vm] => file.write(&Written::Block { vm, block: &current, scope: draft.scope, text }, why),
-            vms => {
-                let patch = patch(&current.text, text);
-                file.write(&Written::Keys { vms, patch: &patch, scope: draft.scope }, why)
-            }
-        };
+        let patch = patch(&current.text, text);
+        let edit = if names.len() == 1 { BlockEdit::Text(text) } else { BlockEdit::Keys(&patch) };
+        let edited = file.write(&names, draft.scope, edit, why);
         let edited = edited.map_err(Stop::Refused)?;
         let after = block(file, &draft.vms).unwrap_or_default();
         let view = DraftView { saving: Saving::Done, ..refused(draft, Arc::new(after), Refusal::default()) };
@@ -227,13 +223,9 @@ fn patch<'a>(from: &'a str, to: &'a str) -> Vec<(&'a str, Option<&'a str>)> {
 
 fn meant(text: &str, base: &Block, draft: &Draft, file: &ConfigFile) -> Meant {
     let Some(config) = file.config() else { return Ok(Vec::new()) };
-    let context = |vm: VmId| match draft.scope {
-        Scope::Block => BlockContext::for_vm(config, vm),
-        Scope::Own => BlockContext::of(config, [vm]),
-    };
     if let [vm] = &draft.vms[..] {
         let Some(vm) = file.vm(vm) else { return Ok(Vec::new()) };
-        let checked = config::check_block(text, &context(vm));
+        let checked = config::check_block(text, config, vm, draft.scope);
         return checked
             .map(|settings| vec![settings])
             .map_err(|all| all.iter().map(|p| problem(p, p.line - 1)).collect());
@@ -243,7 +235,7 @@ fn meant(text: &str, base: &Block, draft: &Draft, file: &ConfigFile) -> Meant {
     let each = draft.vms.iter().zip(blocks).filter_map(|(name, block)| Some((file.vm(name)?, block)));
     each.map(|(vm, block)| {
         let patched = patched(&block.text, &patch);
-        config::check_block(&patched, &context(vm)).map_err(|all| {
+        config::check_block(&patched, config, vm, draft.scope).map_err(|all| {
             let line = |p: &config::Problem| {
                 let key = patched.lines().nth(p.line - 1).and_then(key_and_value).map(|(key, _)| key);
                 text.lines().position(|line| key.is_some() && key_and_value(line).map(|(key, _)| key) == key)
@@ -353,6 +345,7 @@ mod tests {
 
     use super::super::ConfigInputs;
     use super::*;
+    use crate::view::Scope;
 
     const CONFIG: &str = include_str!("../../../config/first.toml");
     const NOW: Timestamp = Timestamp::from_secs(1_241_613_600);

@@ -8,9 +8,7 @@ use crate::core::cluster::{Cluster, Name, VmId};
 use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
 use crate::core::simulation::Plan;
-use crate::edge::config::{
-    self, AmendError, Amended, BlockChange, BlockName, Config, EditTarget, FileContent, SaveError,
-};
+use crate::edge::config::{self, Amended, BlockChange, BlockEdit, BlockName, Config};
 use crate::view::{Block, DraftView, Editing, Origin, Scope, SetValue};
 
 /// The number of edits that can be undone.
@@ -132,7 +130,7 @@ impl ConfigFile {
     /// Reads a file that somebody else changed, and applies it if it has no errors. `anyway`: also if it has not changed.
     pub(super) fn look(&mut self, anyway: bool) -> Option<ConfigAnswer> {
         let path = self.path.clone()?;
-        if !anyway && !self.bytes.is_empty() && matches!(FileContent::look(&path, &self.bytes), Ok(FileContent::Same)) {
+        if !anyway && !self.bytes.is_empty() && matches!(config::has_changed(&path, &self.bytes), Ok(false)) {
             let was_broken = self.broken.take().is_some();
             return was_broken.then_some(ConfigAnswer::Broken(None));
         }
@@ -163,8 +161,8 @@ impl ConfigFile {
         self.noticed.take()
     }
 
-    /// Applies other people's changes first.
-    fn catch_up(&mut self) -> Result<(), Refusal> {
+    /// Applies other people's changes before an edit is made.
+    pub(super) fn catch_up(&mut self) -> Result<(), Refusal> {
         if let Editing::Off(why) = self.editing() {
             return Err(format!("policies cannot be edited: {why}").into());
         }
@@ -185,47 +183,27 @@ impl ConfigFile {
         };
         let done = self.catch_up().and_then(|()| {
             let key = key(self).ok_or_else(|| Refusal::from("that VM is not in the config any more"))?;
-            self.change(None, |bytes, path| {
-                let vms: Vec<&str> = set.vms.iter().map(|vm| &**vm).collect();
-                config::amend_many(bytes, path, &vms, &[(key, Some(value.as_str()))], set.scope)
-            })
+            let vms: Vec<&str> = set.vms.iter().map(|vm| &**vm).collect();
+            self.write(&vms, set.scope, BlockEdit::Keys(&[(key, Some(value.as_str()))]), None)
         });
         done.map_or_else(|why| ConfigAnswer::Refused(why.to_string()), ConfigAnswer::Edited)
     }
 
-    /// Writes a draft: one VM's block, or single keys of several.
-    pub(super) fn write(&mut self, what: &Written<'_>, why: Option<String>) -> Result<Edited, Refusal> {
-        self.change(why, |bytes, path| match what {
-            Written::Block { vm, block, scope, text } => {
-                let apart = [*vm];
-                let target = match (&block.shared, scope) {
-                    (None, _) => EditTarget::Own(vm),
-                    (Some(name), Scope::Block) => EditTarget::Shared(name),
-                    (Some(_), Scope::Own) => EditTarget::Apart(&apart),
-                };
-                config::amend(bytes, path, target, text)
-            }
-            Written::Keys { vms, patch, scope: s } => config::amend_many(bytes, path, vms, patch, *s),
-        })
-    }
-
-    /// Applies other people's changes before a draft is written.
-    pub(super) fn ready(&mut self) -> Result<(), Refusal> {
-        self.catch_up()
-    }
-
-    fn change(
+    /// Changes the VMs' policy blocks in the file.
+    pub(super) fn write(
         &mut self,
+        vms: &[&str],
+        scope: Scope,
+        edit: BlockEdit<'_>,
         why: Option<String>,
-        amend: impl FnOnce(&[u8], &std::path::Path) -> Result<Amended, AmendError>,
     ) -> Result<Edited, Refusal> {
         let path = self.path.clone().ok_or("there is no config file to save to")?;
-        let amended = amend(&self.bytes, &path).map_err(|error| Refusal::from(error.to_string()))?;
+        let amended = config::amend(&self.bytes, &path, vms, scope, edit);
+        let amended = amended.map_err(|error| Refusal::from(error.to_string()))?;
         if amended.changed.is_empty() {
             return Err("nothing to save: it is so already".into());
         }
-        config::save(&path, &self.bytes, &amended.bytes)
-            .map_err(|error: SaveError| Refusal::from(error.to_string()))?;
+        config::save(&path, &self.bytes, &amended.bytes).map_err(|error| Refusal::from(error.to_string()))?;
         let before = std::mem::replace(&mut self.bytes, amended.bytes);
         self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
         let bytes = |undo: &[Undo]| undo.iter().map(|undo| undo.before.len() + undo.after.len()).sum::<usize>();
@@ -274,14 +252,6 @@ impl ConfigFile {
     }
 }
 
-/// What is to be written.
-pub(super) enum Written<'a> {
-    /// One VM's block.
-    Block { vm: &'a str, block: &'a Block, scope: Scope, text: &'a str },
-    /// Single keys of several VMs.
-    Keys { vms: &'a [&'a str], patch: &'a [(&'a str, Option<&'a str>)], scope: Scope },
-}
-
 /// Sets the old values of an edit one by one, in a file that was changed since.
 fn value_by_value(
     bytes: &[u8],
@@ -299,8 +269,8 @@ fn value_by_value(
                 .and_then(|config| config.sharing(name).next().map(|vm| config.cluster.vm(vm).name.to_string())),
         };
         let vm = vm.ok_or("cannot be undone: the file was changed since, and the policy is not in it any more")?;
-        let patch = [(change.key.as_str(), change.old.as_deref())];
-        let amended = config::amend_many(&bytes, path, &[vm.as_str()], &patch, Scope::Block)
+        let edit = BlockEdit::Keys(&[(change.key.as_str(), change.old.as_deref())]);
+        let amended = config::amend(&bytes, path, &[vm.as_str()], Scope::Block, edit)
             .map_err(|error| Refusal::from(format!("cannot be undone: {error}")))?;
         if let Some(now) = amended.changed.iter().find(|now| now.key == change.key && now.old != change.new) {
             let now = now.old.as_deref().unwrap_or("not there");

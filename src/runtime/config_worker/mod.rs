@@ -162,7 +162,10 @@ impl ConfigWorker {
         let _ = questions.try_send((None, Question::Reread));
         let (watch, watched) = match watch {
             Ok(watch) => (watch, Ok(())),
-            Err(error) => (None, Err(error.to_string())),
+            Err(error) => {
+                let why = format!("the config is not watched, as no thread could be started: {error}");
+                (None, Err(format!("{why}; reload it by hand")))
+            }
         };
         Ok((Self { questions, answers, _watch: watch }, watched))
     }

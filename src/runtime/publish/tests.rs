@@ -1,13 +1,11 @@
 //! What a console sees of an engine that goes on.
 
-use std::path::PathBuf;
-
 use super::*;
 use crate::core::cluster::{Cluster, HostState, Monitor, Reading, Span};
 use crate::core::engine::{self, Change, Event, Gate, Target};
 use crate::core::policy::{Decision, Rule};
 use crate::core::simulation::{Plan, START, Scenario, Size};
-use crate::edge::config::{Config, HistorySettings};
+use crate::edge::config::Config;
 use crate::runtime::engine_host::{Asked, EngineHost};
 
 /// The thesis's second scenario: nii3 and nii5 on mln1 and mln2.
@@ -55,17 +53,7 @@ impl Stage {
     }
 
     fn reconfigure(&mut self, (cluster, monitors, plan): (Cluster, Vec<Monitor>, Plan)) {
-        let config = Config {
-            path: PathBuf::from("whimbrel.toml"),
-            cluster,
-            monitors,
-            origins: Vec::new(),
-            drivers: Vec::new(),
-            reaches: Vec::new(),
-            domains: Vec::new(),
-            history: HistorySettings::default(),
-            plan,
-        };
+        let config = Config::simulated(cluster, monitors, plan);
         self.engine_host
             .reconfigure(config, Vec::new(), &mut self.publisher, &mut Asked::default())
             .expect("nothing stands against it");

@@ -2,22 +2,18 @@
 //! operator edits.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::super::model::Config;
-use super::super::redact::Redaction;
-use super::super::report::Diagnostics;
-use super::super::report::LineIndex;
-use super::super::report::{Problem, Report};
-use super::super::{read, report};
+use super::super::report::{LineIndex, Problem};
+use super::super::{read, read_text};
 use super::splice::{Element, InlineTable, TextEdit, elements, eol, is_blank, line_end, line_start, next_line};
 use crate::core::cluster::VmId;
-use crate::core::policy::Settings;
+use crate::core::policy::{Scope, Settings};
 
 /// A key of a block and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +54,7 @@ pub(super) fn of_vms<'t>(text: &'t str, tree: &DeTable<'_>) -> Vec<(String, Poli
         let policy = vm.get("policy")?;
         let given = match policy.get_ref() {
             DeValue::String(shared) => PolicyValue::Name(shared.clone().into_owned(), policy.span()),
-            DeValue::Table(table) => PolicyValue::Own(BlockPlace::of(text, table, policy.span().start, span.start)?),
+            DeValue::Table(table) => PolicyValue::Own(BlockPlace::of(text, table, policy.span().start, span.start)),
             _ => return None,
         };
         Some((name, given))
@@ -70,15 +66,22 @@ pub(super) fn of_vms<'t>(text: &'t str, tree: &DeTable<'_>) -> Vec<(String, Poli
 pub(super) fn of_shared<'t>(text: &'t str, tree: &DeTable<'_>, name: &str) -> Option<BlockPlace<'t>> {
     let policies = tree.get("policy")?;
     let policy = policies.get_ref().as_table()?.get(name)?;
-    BlockPlace::of(text, policy.get_ref().as_table()?, policy.span().start, policies.span().start)
+    Some(BlockPlace::of(text, policy.get_ref().as_table()?, policy.span().start, policies.span().start))
+}
+
+/// A text that is a block and nothing else, if it is TOML.
+pub(super) fn of_text(text: &str) -> Option<BlockPlace<'_>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    DeTable::parse(text).ok().map(|tree| BlockPlace::of(text, tree.get_ref(), 0, 0))
 }
 
 impl<'t> BlockPlace<'t> {
     /// `start` and `parent`: where the table and the one around it stand.
-    fn of(text: &'t str, table: &DeTable<'_>, start: usize, parent: usize) -> Option<Self> {
-        let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-            let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
-            BlockKey { name: key.get_ref().clone().into_owned(), key: key.span(), value: value.span() }
+    fn of(text: &'t str, table: &DeTable<'_>, start: usize, parent: usize) -> Self {
+        let entry = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| BlockKey {
+            name: key.get_ref().clone().into_owned(),
+            key: key.span(),
+            value: value.span(),
         };
         let mut entries: Vec<BlockKey> = table.iter().map(entry).collect();
         entries.sort_by_key(|entry| entry.key.start);
@@ -86,7 +89,7 @@ impl<'t> BlockPlace<'t> {
         let header = text.as_bytes().get(start) == Some(&b'[');
         let open = [start, parent].into_iter().find(|at| brace(*at)).filter(|_| !header);
         let elements = open.map(|open| elements(text, open));
-        Some(Self { text, start, entries, elements })
+        Self { text, start, entries, elements }
     }
 
     /// What is written in a range.
@@ -208,8 +211,8 @@ pub fn blocks_of(text: &str, vms: &[&str]) -> Vec<Option<PolicyBlock>> {
     let mut seen: HashMap<&str, PolicyBlock> = HashMap::new();
     let mut block = |vm: &&str| {
         let block = |place: &BlockPlace<'_>, shared: Option<&str>, others: Vec<String>| {
-            let line = u32::try_from(lines.at(place.start).0 + 1).unwrap_or(u32::MAX);
-            PolicyBlock { text: lines_of(place), line, shared: shared.map(str::to_owned), others }
+            let (line, shared) = (lines.number(place.start), shared.map(str::to_owned));
+            PolicyBlock { text: lines_of(place), line, shared, others }
         };
         let shared = match *by_name.get(vm)? {
             PolicyValue::Own(place) => return Some(block(place, None, Vec::new())),
@@ -239,75 +242,13 @@ pub(super) fn unix(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
 }
 
-/// What a policy block must agree with: the VMs that have it, with their indicators, arrays and deadlines.
-#[derive(Debug, Clone, Default)]
-pub struct BlockContext {
-    /// VMs with different needs; the first is the one for which the block is checked.
-    users: Vec<read::User>,
-}
-
-impl BlockContext {
-    /// For a block that these VMs have; the first of them is the one it is checked for.
-    pub fn of(config: &Config, vms: impl IntoIterator<Item = VmId>) -> Self {
-        let user = |id: VmId| {
-            let (monitor, plan) = (config.monitors.get(id.index())?, config.plan.vms.get(id.index())?);
-            Some(read::User::of(&config.cluster, id, monitor, plan))
-        };
-        let mut seen = HashSet::new();
-        Self { users: vms.into_iter().filter_map(user).filter(|user| seen.insert(user.needs())).collect() }
-    }
-
-    /// For the block that a VM has now, shared or not: the VM first, then the others.
-    pub fn for_vm(config: &Config, vm: VmId) -> Self {
-        Self::of(config, std::iter::once(vm).chain(config.others_of(vm)))
-    }
-}
-
-/// The settings that a block gives the first VM of its context. A block without errors here has none in the file. After a syntax
-/// error other errors are still found.
+/// The settings that a block would give a VM; it is also checked for the VMs that share the block now, if that is the scope. A block
+/// without errors here has none in the file. After a syntax error other errors are still found.
 ///
 /// # Errors
 /// Everything that is wrong with it, in order of position; never empty.
-pub fn check_block(text: &str, context: &BlockContext) -> Result<Settings, Vec<Problem>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mended, mut errors) = report::mended(text);
-    let (tree, others) = DeTable::parse_recoverable(&mended);
-    errors.extend(others);
-    let diagnostics = Diagnostics::new(Redaction::of(text, !errors.is_empty(), read::echo));
-    let settings = read::block(tree.get_ref(), &context.users, &diagnostics);
-    // A fault for several VMs is reported once.
-    let (mut found, redaction) = diagnostics.into_parts();
-    found.sort_by_key(|fault| fault.span.start);
-    found.dedup();
-    let faults = report::join(text, &errors, found, &redaction);
-    match settings {
-        Some(settings) if faults.is_empty() => Ok(settings),
-        _ => Err(Report::new(Path::new(""), text, faults, &redaction).into_problems()),
-    }
-}
-
-/// A key of a block's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct BlockLine {
-    pub key: String,
-    /// As it is written.
-    pub value: String,
-    /// From its `#`; empty: there is none.
-    pub comment: String,
-}
-
-/// The keys of a block that was checked, in its order.
-pub(super) fn lines(text: &str) -> Vec<BlockLine> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let Ok(tree) = DeTable::parse(text) else { return Vec::new() };
-    let mut entries: Vec<_> = tree.get_ref().iter().collect();
-    entries.sort_by_key(|(key, _)| key.span().start);
-    let line = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
-        let span = value.span();
-        let rest = text.get(span.end..line_end(text, span.end)).unwrap_or_default().trim();
-        let value = text.get(span).unwrap_or_default().to_owned();
-        let comment = if rest.starts_with('#') { rest.to_owned() } else { String::new() };
-        BlockLine { key: key.get_ref().clone().into_owned(), value, comment }
-    };
-    entries.into_iter().map(line).collect()
+pub fn check_block(text: &str, config: &Config, vm: VmId, scope: Scope) -> Result<Settings, Vec<Problem>> {
+    let others = config.others_of(vm).filter(|_| scope == Scope::Block);
+    let vms = std::iter::once(vm).chain(others);
+    read_text(text, |tree, diagnostics| read::block(tree, config, vms, diagnostics))?.ok_or_else(Vec::new)
 }

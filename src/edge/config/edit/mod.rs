@@ -7,35 +7,29 @@ mod block;
 mod splice;
 mod work;
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use thiserror::Error;
 
-pub use block::{BlockContext, PolicyBlock, block_of, blocks_of, check_block};
+pub use block::{PolicyBlock, block_of, blocks_of, check_block};
 
-use self::block::PolicyValue;
-use self::work::{Found, ParsedFile, Wanted, Work};
+use self::work::{ParsedFile, Work};
 use super::model::Config;
 use super::report::{Problem, Report};
 use crate::core::policy::Scope;
 
-/// Which policy block an operator's text replaces.
+/// What an operator wants of a policy block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EditTarget<'a> {
-    /// This VM's own.
-    Own(&'a str),
-    /// The shared one of this name.
-    Shared(&'a str),
-    /// A new own block for each of these VMs, which shared one before.
-    Apart(&'a [&'a str]),
+pub enum BlockEdit<'a> {
+    /// It says what this text says: keys get the new values, and are added or removed. The same holds for comments after keys that
+    /// have their own lines. Other comments in the text are not written.
+    Text(&'a str),
+    /// These keys have new values, as TOML; `None` removes the key. A value that already means the same is not touched.
+    Keys(&'a [(&'a str, Option<&'a str>)]),
 }
 
-/// Keys with new values as TOML; `None` removes the key.
-pub type Patch<'a> = [(&'a str, Option<&'a str>)];
-
 /// Which block changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BlockName {
     /// This VM's own.
     Vm(String),
@@ -92,52 +86,19 @@ fn first(problems: &[Problem]) -> String {
     problems.first().map(place).unwrap_or_default()
 }
 
-/// Makes a block equal to `block_text`: keys get the new values, and are added or removed. The same holds for comments after keys
-/// that have their own lines. Other comments in `block_text` are not written.
-///
-/// # Errors
-/// Why the file stays as it is.
-pub fn amend(bytes: &[u8], path: &Path, target: EditTarget<'_>, block_text: &str) -> Result<Amended, AmendError> {
-    let file = ParsedFile::read(bytes, path)?;
-    let found = Found::of(&file)?;
-    let (mut work, wanted) = (Work::new(&file), Wanted::Block(block_text));
-    match target {
-        EditTarget::Own(vm) => match found.given(vm)? {
-            PolicyValue::Own(place) => work.own(vm, place, &wanted)?,
-            PolicyValue::Name(..) => {
-                return Err(AmendError::Missing(format!("VM '{vm}' has no policy block of its own")));
-            }
-        },
-        EditTarget::Shared(name) => work.shared(name, &found.shared(name)?, &wanted)?,
-        EditTarget::Apart(vms) => vms.iter().try_for_each(|vm| work.apart(vm, &found, &wanted))?,
-    }
-    work.finish()
-}
-
-/// Sets single keys of these VMs' policies. A value that already means the same is not touched.
+/// Changes the policy blocks of these VMs. A VM that shares its block gets its own one, unless the scope is the block.
 ///
 /// # Errors
 /// Why the file stays as it is: the change is wrong for one of the VMs, or there is no such VM.
-pub fn amend_many(
+pub fn amend(
     bytes: &[u8],
     path: &Path,
     vms: &[&str],
-    patch: &Patch<'_>,
     scope: Scope,
+    edit: BlockEdit<'_>,
 ) -> Result<Amended, AmendError> {
     let file = ParsedFile::read(bytes, path)?;
-    let found = Found::of(&file)?;
-    let (mut work, wanted) = (Work::new(&file), Wanted::Patch(patch));
-    let mut done: HashSet<&str> = HashSet::new();
-    for vm in vms {
-        match (found.given(vm)?, scope) {
-            (PolicyValue::Own(place), _) if done.insert(vm) => work.own(vm, place, &wanted)?,
-            (PolicyValue::Name(..), Scope::Own) if done.insert(vm) => work.apart(vm, &found, &wanted)?,
-            (PolicyValue::Name(name, _), Scope::Block) if done.insert(name) => {
-                work.shared(name, &found.shared(name)?, &wanted)?;
-            }
-            _ => {}
-        }
-    }
+    let mut work = Work::new(&file);
+    vms.iter().try_for_each(|vm| work.change(vm, scope, edit))?;
     work.finish()
 }

@@ -1,17 +1,18 @@
 //! Works a change out: the new text of each block, and what the whole file must say afterwards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::model::Config;
-use super::block::{self, BlockContext, BlockPlace, PolicyValue, check_block, lines, unix};
+use super::block::{self, BlockKey, BlockPlace, PolicyValue, check_block, of_text, unix};
 use super::splice::{TextEdit, eol, spliced};
-use super::{AmendError, Amended, BlockChange, BlockName, Patch};
+use super::{AmendError, Amended, BlockChange, BlockEdit, BlockName};
 use crate::core::cluster::VmId;
-use crate::core::policy::Settings;
+use crate::core::policy::{Scope, Settings};
 
 /// Keys of a block, each with its value as it is written.
 type Keys = Vec<(String, String)>;
@@ -24,6 +25,8 @@ pub(super) struct ParsedFile<'a> {
     mark: &'static str,
     tree: Spanned<DeTable<'a>>,
     config: Config,
+    /// Where the policy of each VM stands.
+    policies: HashMap<String, PolicyValue<'a>>,
 }
 
 impl<'a> ParsedFile<'a> {
@@ -36,52 +39,24 @@ impl<'a> ParsedFile<'a> {
             None => ("", whole),
         };
         let tree = DeTable::parse(text).map_err(|_| AmendError::Strayed)?;
-        Ok(Self { path, text, mark, tree, config })
-    }
-}
-
-/// Where the policies of a file stand.
-pub(super) struct Found<'f> {
-    file: &'f ParsedFile<'f>,
-    vms: HashMap<String, PolicyValue<'f>>,
-}
-
-impl<'f> Found<'f> {
-    pub fn of(file: &'f ParsedFile<'f>) -> Result<Self, AmendError> {
-        let vms: HashMap<_, _> = block::of_vms(file.text, file.tree.get_ref()).into_iter().collect();
+        let policies: HashMap<_, _> = block::of_vms(text, tree.get_ref()).into_iter().collect();
         // The reader of whole files found the same VMs.
-        if vms.len() == file.config.cluster.vms.len() { Ok(Self { file, vms }) } else { Err(AmendError::Strayed) }
+        let is_same = policies.len() == config.cluster.vms.len();
+        if is_same { Ok(Self { path, text, mark, tree, config, policies }) } else { Err(AmendError::Strayed) }
     }
 
-    /// The policy of a VM.
-    pub fn given(&self, vm: &str) -> Result<&PolicyValue<'f>, AmendError> {
-        self.vms.get(vm).ok_or_else(|| AmendError::Missing(format!("the config has no VM '{vm}'")))
-    }
-
-    /// The shared policy of a name.
-    pub fn shared(&self, name: &str) -> Result<BlockPlace<'f>, AmendError> {
-        let found = block::of_shared(self.file.text, self.file.tree.get_ref(), name);
+    fn shared(&self, name: &str) -> Result<BlockPlace<'a>, AmendError> {
+        let found = block::of_shared(self.text, self.tree.get_ref(), name);
         found.ok_or_else(|| AmendError::Missing(format!("the config has no [policy.{name}]")))
     }
 }
 
-/// What a block is to be.
-pub(super) enum Wanted<'a> {
-    /// This, whole.
-    Block(&'a str),
-    /// As it is, but for these keys.
-    Patch(&'a Patch<'a>),
-}
-
-impl Wanted<'_> {
+impl BlockEdit<'_> {
     /// The new keys, and the block's new text.
     fn over(&self, old: &Keys) -> Result<(Keys, String), AmendError> {
         match self {
-            Self::Block(text) => {
-                let keys = lines(text).into_iter().map(|line| (line.key, line.value));
-                Ok((keys.collect(), (*text).to_owned()))
-            }
-            Self::Patch(patch) => {
+            Self::Text(text) => Ok((of_text(text).map_or_else(Vec::new, |block| block.written()), (*text).to_owned())),
+            Self::Keys(patch) => {
                 let new = patched(old, patch);
                 let text: String = new.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
                 // A text with more than one value could add or hide other keys.
@@ -92,16 +67,20 @@ impl Wanted<'_> {
     }
 
     /// The comments after keys, if they are given.
-    fn comments(&self) -> Option<HashMap<String, String>> {
-        match self {
-            Self::Block(text) => Some(lines(text).into_iter().map(|line| (line.key, line.comment)).collect()),
-            Self::Patch(_) => None,
-        }
+    fn comments(&self) -> HashMap<String, String> {
+        let Some(block) = (match self {
+            Self::Text(text) => of_text(text),
+            Self::Keys(_) => None,
+        }) else {
+            return HashMap::new();
+        };
+        let comment = |entry: &BlockKey| (entry.name.clone(), block.comment(entry).trim().to_owned());
+        block.entries.iter().map(comment).collect()
     }
 }
 
 /// A block's keys with a patch laid over them.
-fn patched(old: &Keys, patch: &Patch<'_>) -> Keys {
+fn patched(old: &Keys, patch: &[(&str, Option<&str>)]) -> Keys {
     let mut new = old.clone();
     for (key, value) in patch {
         let at = new.iter().position(|(name, _)| name == key);
@@ -139,6 +118,8 @@ fn is_same(one: &str, other: &str) -> bool {
 pub(super) struct Work<'f> {
     file: &'f ParsedFile<'f>,
     edits: Vec<TextEdit>,
+    /// The blocks that were changed.
+    done: HashSet<BlockName>,
     changed: Vec<BlockChange>,
     /// What the changed file must say.
     expected: Config,
@@ -146,45 +127,47 @@ pub(super) struct Work<'f> {
 
 impl<'f> Work<'f> {
     pub fn new(file: &'f ParsedFile<'f>) -> Self {
-        Self { file, edits: Vec::new(), changed: Vec::new(), expected: file.config.clone() }
+        let expected = file.config.clone();
+        Self { file, edits: Vec::new(), done: HashSet::new(), changed: Vec::new(), expected }
     }
 
-    /// Changes a VM's own block.
-    pub fn own(&mut self, vm: &str, place: &BlockPlace<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
-        let id = self.file.config.cluster.vm_named(vm);
-        self.reshape(&BlockName::Vm(vm.to_owned()), id.into_iter().collect(), place, wanted)
-    }
-
-    /// Changes a shared block.
-    pub fn shared(&mut self, name: &str, place: &BlockPlace<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
-        let vms = self.file.config.sharing(name).collect();
-        self.reshape(&BlockName::Shared(name.to_owned()), vms, place, wanted)
-    }
-
-    /// Gives a VM its own block.
-    pub fn apart(&mut self, vm: &str, found: &Found<'_>, wanted: &Wanted<'_>) -> Result<(), AmendError> {
-        let PolicyValue::Name(shared, given) = found.given(vm)? else {
-            return Err(AmendError::Missing(format!("VM '{vm}' has a policy block of its own already")));
+    /// Changes the policy of a VM, unless its block was changed already.
+    pub fn change(&mut self, vm: &str, scope: Scope, edit: BlockEdit<'_>) -> Result<(), AmendError> {
+        let file = self.file;
+        let found = file.config.cluster.vm_named(vm).zip(file.policies.get(vm));
+        let (id, policy) = found.ok_or_else(|| AmendError::Missing(format!("the config has no VM '{vm}'")))?;
+        let block = match (policy, scope) {
+            (PolicyValue::Name(name, _), Scope::Block) => BlockName::Shared(name.clone()),
+            _ => BlockName::Vm(vm.to_owned()),
         };
-        let old = found.shared(shared)?.written();
-        let (new, text) = wanted.over(&old)?;
-        let ids: Vec<VmId> = self.file.config.cluster.vm_named(vm).into_iter().collect();
-        self.expect(&ids, &text)?;
-        for id in ids {
-            self.expected.origins[id.index()].shared = None;
+        if !self.done.insert(block.clone()) {
+            return Ok(());
         }
-        let keys: Vec<String> =
-            new.iter().map(|(key, value)| format!("{key} = {}", self.ended(value, given.end))).collect();
-        let table = format!("{{ {} }}", keys.join(", "));
-        let block = BlockName::Vm(vm.to_owned());
+        match (policy, scope) {
+            (PolicyValue::Own(place), _) => self.reshape(&block, id, place, edit),
+            (PolicyValue::Name(name, _), Scope::Block) => self.reshape(&block, id, &file.shared(name)?, edit),
+            (PolicyValue::Name(name, given), Scope::Own) => self.part(&block, id, (name, given), edit),
+        }
+    }
+
+    /// Gives a VM its own block in place of the name of a shared one.
+    fn part(
+        &mut self,
+        block: &BlockName,
+        id: VmId,
+        (shared, given): (&str, &Range<usize>),
+        edit: BlockEdit<'_>,
+    ) -> Result<(), AmendError> {
+        let old = self.file.shared(shared)?.written();
+        let (new, text) = edit.over(&old)?;
+        self.expect(id, Scope::Own, &text)?;
+        self.expected.origins[id.index()].shared = None;
+        let key = |(key, value): &(String, String)| format!("{key} = {}", self.ended(value, given.end));
+        let table = format!("{{ {} }}", new.iter().map(key).collect::<Vec<_>>().join(", "));
         let name = self.file.text.get(given.clone()).map(str::to_owned);
-        self.changed.push(BlockChange {
-            block: block.clone(),
-            key: "policy".to_owned(),
-            old: name,
-            new: Some(table.clone()),
-        });
-        self.note(&block, &old, &new);
+        let (block_name, key) = (block.clone(), "policy".to_owned());
+        self.changed.push(BlockChange { block: block_name, key, old: name, new: Some(table.clone()) });
+        self.note(block, &old, &new);
         self.edits.push(TextEdit { range: given.clone(), text: table });
         Ok(())
     }
@@ -192,15 +175,15 @@ impl<'f> Work<'f> {
     fn reshape(
         &mut self,
         block: &BlockName,
-        vms: Vec<VmId>,
+        id: VmId,
         place: &BlockPlace<'_>,
-        wanted: &Wanted<'_>,
+        edit: BlockEdit<'_>,
     ) -> Result<(), AmendError> {
         let old = place.written();
-        let (new, text) = wanted.over(&old)?;
-        self.expect(&vms, &text)?;
+        let (new, text) = edit.over(&old)?;
+        self.expect(id, Scope::Block, &text)?;
         self.note(block, &old, &new);
-        let comments = wanted.comments().filter(|_| place.has_lines()).unwrap_or_default();
+        let comments = if place.has_lines() { edit.comments() } else { HashMap::new() };
         let mut come = Vec::new();
         for (key, value) in &new {
             let comment = comments.get(key);
@@ -227,11 +210,11 @@ impl<'f> Work<'f> {
         Ok(())
     }
 
-    /// Notes that these VMs must have the block's settings afterwards.
-    fn expect(&mut self, vms: &[VmId], text: &str) -> Result<(), AmendError> {
-        let context = BlockContext::of(&self.file.config, vms.iter().copied());
-        let settings = check_block(text, &context).map_err(AmendError::Block)?;
-        for vm in vms {
+    /// Notes that this VM, and those that share its block if that is the scope, must have the block's settings afterwards.
+    fn expect(&mut self, vm: VmId, scope: Scope, text: &str) -> Result<(), AmendError> {
+        let config = &self.file.config;
+        let settings = check_block(text, config, vm, scope).map_err(AmendError::Block)?;
+        for vm in std::iter::once(vm).chain(config.others_of(vm).filter(|_| scope == Scope::Block)) {
             let policy = &mut self.expected.cluster.vms[vm.index()].policy;
             *policy = Settings { direction: policy.direction, ..settings.clone() };
         }
@@ -257,10 +240,10 @@ impl<'f> Work<'f> {
 
     /// Makes the changes and reads the result.
     pub fn finish(self) -> Result<Amended, AmendError> {
-        let Self { file, edits, changed, mut expected } = self;
+        let Self { file, edits, changed, mut expected, .. } = self;
         let text = file.mark.to_owned() + &spliced(file.text, edits);
         let config = super::super::parse(file.path, &text).map_err(AmendError::Refused)?;
-        // LineIndex may move, the rest of where a policy stands may not.
+        // Lines may move, the rest of where a policy stands may not.
         let shared =
             |config: &Config| -> Vec<Option<String>> { config.origins.iter().map(|o| o.shared.clone()).collect() };
         if shared(&config) != shared(&expected) {

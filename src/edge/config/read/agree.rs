@@ -1,15 +1,15 @@
 //! What a policy must agree with: the service, the array, the deadline and the driver. The rules are the same for a whole file
 //! and for one block of it.
 
-use std::hash::Hash;
+use std::collections::HashSet;
 
 use toml::de::DeTable;
 
+use super::super::model::Config;
 use super::super::report::Diagnostics;
-use super::super::toml_reader::Table;
+use super::super::toml_reader::{At, Table};
 use super::policy;
-use super::policy::Policy;
-use crate::core::cluster::{Cluster, Direction, Driver, Monitor, Source, Span, VmId};
+use crate::core::cluster::{Direction, Driver, Monitor, Source, VmId};
 use crate::core::format::exact_span;
 use crate::core::policy::{PolicyKind, Settings};
 use crate::core::simulation::{Service, VmPlan};
@@ -66,108 +66,56 @@ pub(super) fn between_sites(array: &str, driver: &Driver) -> Disagreement<String
     })
 }
 
-/// The deadline of an http check, and where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in super::super) enum Deadline {
-    /// The config.
-    Set(Span),
-    /// The default, from the interval.
-    Default(Span),
-    /// The simulator.
-    Simulated(Span),
+/// The timeout of an http check counts as a sample, which must be beyond the threshold. `is_set`: the config has the deadline.
+pub(super) fn with_deadline(monitor: &Monitor, plan: &VmPlan, is_set: bool, threshold: f64) -> Disagreement<String> {
+    let which = match &monitor.source {
+        Source::Http { .. } if is_set => "deadline",
+        Source::Http { .. } => "default deadline",
+        Source::Simulated if plan.service == Some(Service::Http) => "simulator's deadline",
+        _ => return None,
+    };
+    let help = match &monitor.source {
+        Source::Simulated => "a check that times out counts as its deadline: write a lower threshold",
+        _ => "a check that times out counts as its deadline: write a longer deadline, or a lower threshold",
+    };
+    (!Monitor::timeout_is_beyond(monitor.deadline, threshold)).then(|| {
+        let deadline = exact_span(monitor.deadline);
+        (format!("the {which} {deadline} is not above the threshold of {threshold} ms"), help)
+    })
 }
 
-impl Deadline {
-    /// The deadline of a check whose timeout counts as a sample; `None` for other monitors.
-    pub fn of(source: &Source, plan: &VmPlan, deadline: Span, is_set: bool) -> Option<Self> {
-        match source {
-            Source::Http { .. } if is_set => Some(Self::Set(deadline)),
-            Source::Http { .. } => Some(Self::Default(deadline)),
-            Source::Simulated if plan.service == Some(Service::Http) => Some(Self::Simulated(deadline)),
-            _ => None,
-        }
-    }
-
-    /// A timeout must be beyond the threshold.
-    pub(super) fn and_threshold(self, threshold: f64) -> Disagreement<String> {
-        const LONGER: &str =
-            "a check that times out counts as its deadline: write a longer deadline, or a lower threshold";
-        let (deadline, which, help) = match self {
-            Self::Set(deadline) => (deadline, "deadline", LONGER),
-            Self::Default(deadline) => (deadline, "default deadline", LONGER),
-            Self::Simulated(deadline) => {
-                let help = "a check that times out counts as its deadline: write a lower threshold";
-                (deadline, "simulator's deadline", help)
-            }
-        };
-        let message = || format!("the {which} {} is not above the threshold of {threshold} ms", exact_span(deadline));
-        (!Monitor::timeout_is_beyond(deadline, threshold)).then(|| (message(), help))
-    }
-}
-
-/// What a policy must agree with in one VM.
-#[derive(Debug, Clone)]
-pub(in super::super) struct User {
-    vm: String,
-    direction: Direction,
-    /// It reports job queues.
-    queue: bool,
-    array: String,
-    /// Its array has a base.
-    base: bool,
-    /// Of an http check.
-    deadline: Option<Deadline>,
-}
-
-impl User {
-    /// A VM of a cluster that was read.
-    pub fn of(cluster: &Cluster, id: VmId, monitor: &Monitor, plan: &VmPlan) -> Self {
-        let vm = cluster.vm(id);
-        let array = cluster.array(vm.array);
+/// The settings that a block gives a VM; its faults for any of the VMs that would have it are recorded in `diagnostics`. The other
+/// VMs' settings differ in the direction only.
+pub(in super::super) fn block(
+    tree: &DeTable<'_>,
+    config: &Config,
+    vms: impl Iterator<Item = VmId>,
+    diagnostics: &Diagnostics<'_>,
+) -> Option<Settings> {
+    let policy = policy::read(Table::root(tree, policy::POLICY, diagnostics));
+    let (mut seen, mut settings) = (HashSet::new(), None);
+    for id in vms {
+        let (vm, monitor, plan) =
+            (config.cluster.vm(id), config.monitors.get(id.index())?, config.plan.vms.get(id.index())?);
+        let queue = plan.service == Some(Service::Queue);
         let is_set = monitor.deadline != Monitor::default_deadline(vm.interval);
-        Self {
-            vm: vm.name.to_string(),
-            direction: vm.policy.direction,
-            queue: plan.service == Some(Service::Queue),
-            array: array.name.to_string(),
-            base: array.base.is_some(),
-            deadline: Deadline::of(&monitor.source, plan, monitor.deadline, is_set),
+        let too_late = |high: &At<f64>| with_deadline(monitor, plan, is_set, high.value);
+        let lower = vm.policy.direction == Direction::LowerIsWorse;
+        // VMs with equal needs give the same faults.
+        if !seen.insert((lower, queue, vm.array, policy.high.as_ref().and_then(too_late))) {
+            continue;
         }
-    }
-
-    /// Two VMs with equal needs give the same faults.
-    pub fn needs(&self) -> impl Hash + Eq + use<> {
-        (self.direction == Direction::LowerIsWorse, self.queue, self.array.clone(), self.deadline)
-    }
-
-    fn check(&self, policy: &Policy, diagnostics: &Diagnostics) {
         if let Some(kind) = &policy.kind {
-            if let Some((message, help)) = with_service(kind.value, self.queue) {
-                diagnostics.error(kind.span.clone(), message, help);
-            }
-            if let Some((message, help)) = with_array(kind.value, &self.array, self.base) {
-                diagnostics.error(kind.span.clone(), message, help);
-            }
+            let array = config.cluster.array(vm.array);
+            let service = with_service(kind.value, queue).map(|(message, help)| (message.to_owned(), help));
+            let both = [service, with_array(kind.value, &array.name, array.base.is_some())];
+            both.into_iter().flatten().for_each(|(message, help)| diagnostics.error(kind.span.clone(), message, help));
         }
-        let Some((high, deadline)) = policy.high.as_ref().zip(self.deadline) else { return };
-        if let Some((message, help)) = deadline.and_threshold(high.value) {
+        if let Some((high, (message, help))) = policy.high.as_ref().and_then(|high| Some((high, too_late(high)?))) {
             diagnostics.error(high.span.clone(), message, help);
         }
+        let own = policy.settings(vm.policy.direction, &vm.name, diagnostics);
+        settings.get_or_insert(own);
     }
-}
-
-/// The settings that a block gives the first of these VMs; its faults for any of them are recorded in `diagnostics`. Without VMs,
-/// the settings for an indicator of which higher is worse. The other VMs' settings differ in the direction only.
-pub(in super::super) fn block(tree: &DeTable<'_>, users: &[User], diagnostics: &Diagnostics) -> Option<Settings> {
-    let policy = policy::read(Table::root(tree, policy::POLICY, diagnostics), diagnostics);
-    let settings = |user: &User| {
-        user.check(&policy, diagnostics);
-        policy.settings(user.direction, &user.vm, diagnostics)
-    };
-    let all: Vec<Option<Settings>> = users.iter().map(settings).collect();
-    policy.check_alone(diagnostics);
-    match all.into_iter().next() {
-        Some(first) => first,
-        None => policy.settings(Direction::default(), "", &Diagnostics::default()),
-    }
+    settings?
 }

@@ -77,7 +77,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
         )
         .default("each host has its own")
         .example("\"qemu+ssh://root@{host}/system\""),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.uri, address::template(item, "uri").map(Some)),
         write: |libvirt| text(libvirt.uri.as_ref()?),
     },
@@ -85,7 +84,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
         key: ConfigKey::new("peer_uri", Form::Address, "A destination's uri, as the source reaches it")
             .default("the same as from here")
             .example("\"qemu+tcp://{host}/system\""),
-        is_needed: false,
         read: |item, libvirt| {
             let peer = address::template(item, "peer_uri")?;
             check_peer(item, &peer);
@@ -95,7 +93,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
     },
     KeyField {
         key: ConfigKey::new("tunnelled", Form::Flag, "Memory goes through the daemons' own connection"),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.tunnelled, item.flag()),
         write: |libvirt| bare(libvirt.tunnelled),
     },
@@ -103,7 +100,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
         key: ConfigKey::new("persistent", Form::Flag, "The VM is defined at the destination")
             .default("if it is so at the source")
             .example("true"),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.persistent, item.flag().map(Some)),
         write: |libvirt| bare(libvirt.persistent?),
     },
@@ -111,7 +107,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
         key: ConfigKey::new("undefine_source", Form::Flag, "The VM is not defined at the source any more")
             .default("if it is defined at the destination")
             .example("true"),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.undefine_source, item.flag().map(Some)),
         write: |libvirt| bare(libvirt.undefine_source?),
     },
@@ -119,7 +114,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
         key: ConfigKey::new("bandwidth", Form::Number, "MiB/s for memory, at least 1")
             .default("as the hypervisor is set")
             .example("500"),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.bandwidth, item.whole(1..=u32::MAX).map(|most| Some(u64::from(most)))),
         write: |libvirt| bare(libvirt.bandwidth?),
     },
@@ -127,7 +121,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
         key: ConfigKey::new("downtime", Form::Duration, "How long a VM may stand still at the end, at least \"1ms\"")
             .default("as the hypervisor is set")
             .example("\"300ms\""),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.downtime, length(item, "downtime", SHORTEST).map(Some)),
         write: |libvirt| duration(libvirt.downtime?),
     },
@@ -137,13 +130,11 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
             Form::Flag,
             "A VM that changes too fast is started at the destination first. If the network fails then, the VM is lost",
         ),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.post_copy, item.flag()),
         write: |libvirt| bare(libvirt.post_copy),
     },
     KeyField {
         key: ConfigKey::new("auto_converge", Form::Flag, "A VM that changes too fast is slowed down"),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.auto_converge, item.flag()),
         write: |libvirt| bare(libvirt.auto_converge),
     },
@@ -153,7 +144,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
             Form::Words(const { &words_of(&COPIES) }),
             "Which disks that are not shared are copied: none, all, or the increment over a base image that both hosts have",
         ),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.copy_storage, item.choice(&COPIES)),
         write: |libvirt| text(word(&COPIES, libvirt.copy_storage)),
     },
@@ -163,7 +153,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
             Form::Flag,
             "Moves even where libvirt takes the storage for not shared: that can destroy a VM's disk",
         ),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.allow_unsafe, item.flag()),
         write: |libvirt| bare(libvirt.allow_unsafe),
     },
@@ -173,7 +162,6 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
             Form::Duration,
             "A migration that moves nothing for so long is aborted, at least \"5s\"",
         ),
-        is_needed: false,
         read: |item, libvirt| set(&mut libvirt.stall, length(item, "stall", SHORTEST_STALL)),
         write: |libvirt| duration(libvirt.stall),
     },
@@ -182,8 +170,7 @@ const LIBVIRT: [KeyField<Libvirt>; 12] = [
 const COMMANDS: [KeyField<Commands>; 7] = [
     KeyField {
         key: ConfigKey::new("migrate", Form::Program, "Moves {vm} to {to} or {index}, and ends when that is done")
-            .example(MIGRATE),
-        is_needed: true,
+            .example(MIGRATE).needed(),
         read: |item, commands| {
             let needs: [&[&str]; 2] = [&["{vm}"], &["{to}", "{index}"]];
             set(&mut commands.migrate, command(item, "migrate", &OF_A_MOVE, &needs))
@@ -198,8 +185,7 @@ const COMMANDS: [KeyField<Commands>; 7] = [
              the names of the VMs that run there. A status other than 0 means that it cannot be told, never that the VM is not \
              there",
         )
-        .example(LOCATE),
-        is_needed: true,
+        .example(LOCATE).needed(),
         read: |item, commands| {
             set(&mut commands.locate, command(item, "locate", &["{vm}", "{host}"], &[&["{vm}", "{host}"]]))
         },
@@ -208,7 +194,6 @@ const COMMANDS: [KeyField<Commands>; 7] = [
     KeyField {
         key: ConfigKey::new("progress", Form::Program, "Prints a number from 0 to 100, and whatever is to be shown")
             .default("not asked").example(r#"["./progress", "{vm}", "{from}"]"#),
-        is_needed: false,
         read: |item, commands| {
             set(&mut commands.progress, command(item, "progress", &OF_A_MOVE, &[&["{vm}"]]).map(Some))
         },
@@ -218,7 +203,6 @@ const COMMANDS: [KeyField<Commands>; 7] = [
         key: ConfigKey::new("abort", Form::Program, "Stops the migration of {vm}")
             .default("it cannot be stopped")
             .example(r#"["./abort", "{vm}", "{from}"]"#),
-        is_needed: false,
         read: |item, commands| set(&mut commands.abort, command(item, "abort", &OF_A_MOVE, &[&["{vm}"]]).map(Some)),
         write: |commands| list(commands.abort.as_ref()?),
     },
@@ -226,7 +210,6 @@ const COMMANDS: [KeyField<Commands>; 7] = [
         key: ConfigKey::new("host_state", Form::Program, "Ends with status 0 if {host} is up")
             .default("not asked")
             .example(r#"["ssh", "-o", "BatchMode=yes", "root@{host}", "true"]"#),
-        is_needed: false,
         read: |item, commands| {
             set(&mut commands.host_state, command(item, "host_state", &["{host}"], &[&["{host}"]]).map(Some))
         },
@@ -234,66 +217,44 @@ const COMMANDS: [KeyField<Commands>; 7] = [
     },
     KeyField {
         key: ConfigKey::new("migrate_deadline", Form::Duration, "`migrate` is ended after so long"),
-        is_needed: false,
         read: |item, commands| set(&mut commands.migrate_deadline, length(item, "migrate_deadline", SHORTEST)),
         write: |commands| duration(commands.migrate_deadline),
     },
     KeyField {
         key: ConfigKey::new("deadline", Form::Duration, "Each of the other commands is ended after so long"),
-        is_needed: false,
         read: |item, commands| set(&mut commands.deadline, length(item, "deadline", SHORTEST)),
         write: |commands| duration(commands.deadline),
     },
 ];
 
-/// A driver as it was given. What could not be read has its default.
-pub(super) struct GivenDriver<'a> {
-    pub driver: Driver,
-    /// The whole value; `None`: it is the one by default.
-    pub item: Option<Item<'a>>,
-    /// libvirt's templates, right or wrong.
-    pub uri: Option<Item<'a>>,
-    pub peer_uri: Option<Item<'a>>,
-}
-
-/// An array's driver, if its kind can be read. A program with a `/` in its name is relative to the config's folder.
-pub(super) fn read<'a>(array: &Table<'a>, folder: Option<&Path>) -> Option<GivenDriver<'a>> {
-    let given = |driver, item| GivenDriver { driver, item, uri: None, peer_uri: None };
-    let Some(item) = array.get("driver") else { return Some(given(Driver::default(), None)) };
+/// An array's driver, if its kind can be read. What else could not be read has its default. A program with a `/` in its name is
+/// relative to the config's folder.
+pub(super) fn read(array: &Table<'_>, folder: Option<&Path>) -> Option<Driver> {
+    let Some(item) = array.get("driver") else { return Some(Driver::default()) };
     let kind = |item: &Item<'_>| {
-        let blanks = blanks();
-        let words: Vec<(&'static str, usize)> = blanks.iter().enumerate().map(|(n, (word, _))| (*word, n)).collect();
-        let found = item.choice(&words)?;
-        blanks.into_iter().nth(found).map(|(_, driver)| driver)
+        let word = item.choice(&Driver::WORDS.map(|word| (word, word)))?;
+        blanks().into_iter().find(|(known, _)| *known == word).map(|(_, driver)| driver)
     };
-    let given = |driver| given(driver, Some(item.clone()));
     if !item.is_table() {
         let driver = kind(&item)?;
         if let Driver::Command(_) = driver {
             let help = format!("write driver = {{ kind = \"command\", migrate = {MIGRATE}, locate = {LOCATE} }}");
             item.wrong("a driver of kind 'command' needs 'migrate' and 'locate'", help);
         }
-        return Some(given(driver));
+        return Some(driver);
     }
     let table = item.table(DRIVER)?;
-    let driver = table.need(&KIND).and_then(|item| kind(&item));
-    let given = driver.map(|mut driver| {
-        match &mut driver {
-            Driver::Simulator => {}
-            Driver::Libvirt(libvirt) => {
-                fill(&LIBVIRT, &table, libvirt);
-            }
-            Driver::Command(commands) => {
-                fill(&COMMANDS, &table, commands);
-                commands.resolve(folder.unwrap_or(Path::new("")));
-            }
+    let mut driver = table.need(&KIND).and_then(|item| kind(&item));
+    match &mut driver {
+        None | Some(Driver::Simulator) => {}
+        Some(Driver::Libvirt(libvirt)) => drop(fill(&LIBVIRT, &table, libvirt)),
+        Some(Driver::Command(commands)) => {
+            fill(&COMMANDS, &table, commands);
+            commands.resolve(folder.unwrap_or(Path::new("")));
         }
-        let is_libvirt = matches!(driver, Driver::Libvirt(_));
-        let template = |key| if is_libvirt { table.get(key) } else { None };
-        GivenDriver { uri: template("uri"), peer_uri: template("peer_uri"), ..given(driver) }
-    });
-    table.finish(given.as_ref().map(|given| given.driver.word()));
-    given
+    }
+    table.finish(driver.as_ref().map(Driver::word));
+    driver
 }
 
 /// Records a peer uri that means the source itself.

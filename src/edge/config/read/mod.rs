@@ -22,10 +22,9 @@ use super::keys::KindOfTable;
 use super::model::{Config, HistorySettings};
 use super::redact::Echo;
 use super::report::Diagnostics;
-use super::report::LineIndex;
-use super::toml_reader::{At, Table, check_name};
+use super::toml_reader::{At, Item, Table, check_name};
 use super::words;
-use crate::core::cluster::{Cluster, Driver, Limits, Mode, Span};
+use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Limits, Mode, SiteId, Span};
 use crate::core::simulation::Plan;
 
 /// Simulated migrations within an array: a gigabit link, less its overhead.
@@ -33,7 +32,7 @@ const BANDWIDTH_MB_S: f64 = 117.0;
 /// Simulated moves between sites, as in the thesis (listing 4.5).
 const BETWEEN_SITES: (Span, Span) = (Span::from_mins(3), Span::from_mins(22));
 
-pub(super) use agree::{User, block};
+pub(super) use agree::block;
 pub(super) use arrays::{PICKS, write_host};
 pub(super) use driver::write_driver;
 pub(super) use monitor::{service, write_monitor};
@@ -41,64 +40,84 @@ pub(super) use policy::write_policy;
 pub(super) use top::{HISTORY, LIMITS, TOP_KEYS};
 pub(super) use vms::{DEFAULT_INTERVAL, write_domain};
 
+/// Reads a whole file.
+struct ConfigReader<'a> {
+    /// What was read so far.
+    config: Config,
+    diagnostics: &'a Diagnostics<'a>,
+    /// The names so far, each with what it names.
+    names: HashSet<(&'static str, &'a str)>,
+    /// The cluster's, if it could be read. If it is wrong, the VMs' modes are not compared with it.
+    mode: Option<Mode>,
+    /// By name, in the file's order.
+    policies: &'a [(&'a str, policy::Policy)],
+    /// All sites could be read.
+    sites_whole: bool,
+    /// All arrays could be read, by name.
+    arrays_whole: bool,
+    /// Every entry is an array.
+    entries_whole: bool,
+    /// By array: as it was given.
+    arrays: Vec<Item<'a>>,
+    /// By array; `None`: its kind could not be read.
+    drivers: Vec<Option<Driver>>,
+    /// By array: all its hosts could be read, by name.
+    hosts_whole: Vec<bool>,
+    /// How many VMs stand on a host so far.
+    filled: HashMap<HostId, u32>,
+    /// By array: the VMs so far by their domains and their uuids.
+    domains: HashMap<(ArrayId, &'static str, String), &'a str>,
+}
+
 /// The config in a tree; its faults are recorded in `diagnostics`.
-pub(super) fn config(path: &Path, tree: &DeTable<'_>, lines: &LineIndex, diagnostics: &Diagnostics) -> Config {
+pub(super) fn config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>) -> Config {
     let file = Table::root(tree, top::TOP, diagnostics);
     let name = file.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
-    // If the mode is wrong, the VMs' modes are not compared with it.
+    let stem = || path.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let mode = file.get("mode").map_or(Some(Mode::default()), |item| item.choice(&top::MODES));
     let limits =
         file.get("limits").and_then(|item| item.table(top::LIMITS_SHAPE)).map_or_else(Limits::default, top::limits);
     let history = file.get("history").and_then(|item| item.table(top::HISTORY_SHAPE));
-    let history = history.map_or_else(HistorySettings::default, |table| top::history(table, path.parent()));
-    let sites = top::read_sites(&file, diagnostics);
-    let arrays = arrays::read(&file, path.parent(), &sites, diagnostics);
     let policies = policies(&file, diagnostics);
-    let context = vms::VmContext {
-        diagnostics,
-        folder: path.parent(),
-        mode,
-        sites: &sites,
-        arrays: &arrays,
-        policies: &policies,
-        lines,
-    };
-    let vms = vms::read(&file, &context);
-    policies.iter().for_each(|(_, policy)| policy.check_alone(diagnostics));
-    file.finish(None);
-
     let plan = Plan {
         seed: 1,
-        hosts_ghz: arrays.ghz,
-        vms: vms.plans,
+        hosts_ghz: Vec::new(),
+        vms: Vec::new(),
         bandwidth_mb_s: BANDWIDTH_MB_S,
         between_sites: BETWEEN_SITES,
         outages: Vec::new(),
-        driven: driven(&arrays.drivers),
+        driven: Vec::new(),
     };
-    let stem = || path.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let cluster = Cluster {
-        name: name.unwrap_or_else(stem),
-        mode: mode.unwrap_or_default(),
-        limits,
-        sites: sites.list,
-        arrays: arrays.list,
-        hosts: arrays.hosts,
-        vms: vms.list,
+    let cluster =
+        Cluster { name: name.unwrap_or_else(stem), mode: mode.unwrap_or_default(), limits, ..Cluster::default() };
+    let mut reader = ConfigReader {
+        config: Config {
+            path: path.to_owned(),
+            history: history.map_or_else(HistorySettings::default, |table| top::history(table, path.parent())),
+            ..Config::simulated(cluster, Vec::new(), plan)
+        },
+        diagnostics,
+        names: HashSet::new(),
+        mode,
+        policies: &policies,
+        sites_whole: true,
+        arrays_whole: false,
+        entries_whole: false,
+        arrays: Vec::new(),
+        drivers: Vec::new(),
+        hosts_whole: Vec::new(),
+        filled: HashMap::new(),
+        domains: HashMap::new(),
     };
-    let (monitors, origins) = (vms.monitors, vms.origins);
-    let drivers = arrays.drivers.into_iter().map(Option::unwrap_or_default).collect();
-    Config {
-        path: path.to_owned(),
-        cluster,
-        monitors,
-        origins,
-        drivers,
-        reaches: arrays.reaches,
-        domains: vms.domains,
-        history,
-        plan,
-    }
+    reader.sites(&file);
+    reader.arrays(&file);
+    reader.vms(&file);
+    policies.iter().for_each(|(_, policy)| policy.check_alone(diagnostics));
+    file.finish(None);
+    let ConfigReader { mut config, drivers, .. } = reader;
+    config.plan.driven = driven(&drivers);
+    config.drivers = drivers.into_iter().map(Option::unwrap_or_default).collect();
+    config
 }
 
 /// By array, if there is one: a real driver moves its VMs.
@@ -108,12 +127,12 @@ fn driven(drivers: &[Option<Driver>]) -> Vec<bool> {
 }
 
 /// By name, in the file's order.
-fn policies<'a>(file: &Table<'a>, diagnostics: &'a Diagnostics) -> Vec<(&'a str, policy::Policy)> {
+fn policies<'a>(file: &Table<'a>, diagnostics: &Diagnostics<'_>) -> Vec<(&'a str, policy::Policy)> {
     let table = file.get("policy").and_then(|item| item.table(policy::POLICIES));
     let entries = table.map(|table| table.named(policy::POLICY)).unwrap_or_default();
     let policy = |(name, table): (At<&'a str>, Option<Table<'a>>)| {
         check_name(&name, diagnostics);
-        (name.value, table.map(|table| policy::read(table, diagnostics)).unwrap_or_default())
+        (name.value, table.map(policy::read).unwrap_or_default())
     };
     entries.into_iter().map(policy).collect()
 }
@@ -149,29 +168,42 @@ pub(super) fn echo(key: &str) -> Option<Echo> {
     BY_NAME.get(key).copied()
 }
 
-/// Records a name that was given before. `what` is the noun.
-fn check_unique<'a>(seen: &mut HashSet<&'a str>, what: &str, name: &At<&'a str>, diagnostics: &Diagnostics) {
-    if !seen.insert(name.value) {
-        let message = format!("there already is {what} '{}'", name.value);
-        diagnostics.error(name.span.clone(), message, "rename or remove one of them");
+impl<'a> ConfigReader<'a> {
+    /// Records a name that was given before. `what` is the noun.
+    fn check_unique(&mut self, what: &'static str, name: &At<&'a str>) {
+        if !self.names.insert((what, name.value)) {
+            let message = format!("there already is {what} '{}'", name.value);
+            self.diagnostics.error(name.span.clone(), message, "rename or remove one of them");
+        }
     }
-}
 
-/// The position of a named thing. If there is none, that is recorded, unless some names could not be read (`whole` is false).
-fn lookup<'a>(
-    what: &str,
-    name: &At<&str>,
-    names: impl Iterator<Item = &'a str> + Clone,
-    whole: bool,
-    diagnostics: &Diagnostics,
-) -> Option<usize> {
-    let found = names.clone().position(|n| n == name.value);
-    if found.is_none() && whole {
-        let help = match names.clone().next() {
-            Some(_) => words::did_you_mean(name.value, names.clone()),
-            None => format!("there is no {what} in this file yet: add one"),
-        };
-        diagnostics.absent(name.span.clone(), format!("unknown {what}{}", words::if_near(name.value, names)), help);
+    /// The position of a named thing. If there is none, that is recorded, unless some names could not be read (`whole` is false).
+    fn lookup<'n>(
+        &self,
+        what: &str,
+        name: &At<&str>,
+        names: impl Iterator<Item = &'n str> + Clone,
+        whole: bool,
+    ) -> Option<usize> {
+        let found = names.clone().position(|n| n == name.value);
+        if found.is_none() && whole {
+            let help = match names.clone().next() {
+                Some(_) => words::did_you_mean(name.value, names.clone()),
+                None => format!("there is no {what} in this file yet: add one"),
+            };
+            let message = format!("unknown {what}{}", words::if_near(name.value, names));
+            self.diagnostics.absent(name.span.clone(), message, help);
+        }
+        found
     }
-    found
+
+    /// The site the others are away from.
+    fn home(&self) -> SiteId {
+        SiteId::at(self.config.cluster.sites.iter().position(|site| site.home).unwrap_or(0))
+    }
+
+    /// What moves the VMs of an array, if that could be read.
+    fn driver(&self, array: ArrayId) -> Option<&Driver> {
+        self.drivers.get(array.index()).and_then(Option::as_ref)
+    }
 }

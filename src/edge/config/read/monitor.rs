@@ -9,8 +9,7 @@ use super::super::keys::{
     ConfigKey, Form, KeyField, KindOfTable, WrittenKey, bare, decimal, duration, fill, set, shape, text, word,
     words_of, write,
 };
-use super::super::report::Diagnostics;
-use super::super::toml_reader::{At, Item, Shape, Table};
+use super::super::toml_reader::{Item, Shape, Table};
 use super::address;
 use crate::core::cluster::{
     Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage, Vm,
@@ -49,31 +48,24 @@ macro_rules! kinds {
 
 kinds!(Mysql: MYSQL, Apache: APACHE, Http: HTTP, Hypervisor: HYPERVISOR, Simulated: SIMULATED);
 
-/// What is measured.
-struct Measure {
-    name: String,
-    /// Of a gauge; a counter's is its interval.
-    unit: &'static str,
-    kind: IndicatorKind,
-    direction: Direction,
+/// What a monitor measures, and which way of it is bad. A counter has no unit: that follows from the interval.
+type Measure = (Indicator, Direction);
+
+fn gauge(name: &str, unit: &str, direction: Direction) -> Measure {
+    (Indicator { name: name.to_owned(), unit: unit.to_owned(), kind: IndicatorKind::Gauge }, direction)
 }
 
-impl Measure {
-    fn gauge(name: &str, unit: &'static str, direction: Direction) -> Self {
-        Self { name: name.to_owned(), unit, kind: IndicatorKind::Gauge, direction }
-    }
+fn counter(name: &str) -> Measure {
+    let (gauge, direction) = gauge(name, "", Direction::HigherIsWorse);
+    (Indicator { kind: IndicatorKind::Counter, ..gauge }, direction)
+}
 
-    fn counter(name: &str) -> Self {
-        Self { kind: IndicatorKind::Counter, ..Self::gauge(name, "", Direction::HigherIsWorse) }
-    }
+fn idle_workers() -> Measure {
+    gauge("idle workers", "idle", Direction::LowerIsWorse)
+}
 
-    fn idle_workers() -> Self {
-        Self::gauge("idle workers", "idle", Direction::LowerIsWorse)
-    }
-
-    fn response_time() -> Self {
-        Self::gauge("response time", "ms", Direction::HigherIsWorse)
-    }
+fn response_time() -> Measure {
+    gauge("response time", "ms", Direction::HigherIsWorse)
 }
 
 const SERVICES: [(&str, Service); 4] =
@@ -101,8 +93,8 @@ const MYSQL: MonitorKind = MonitorKind {
     fields: &[
         KeyField {
             key: ConfigKey::new("url", Form::Address, "The server, never with a password in it")
-                .example("\"mysql://watch@127.0.0.1:3306\""),
-            is_needed: true,
+                .example("\"mysql://watch@127.0.0.1:3306\"")
+                .needed(),
             read: |item, watch| {
                 let Source::Mysql { url, .. } = &mut watch.source else { return None };
                 set(url, address::mysql(item))
@@ -117,7 +109,6 @@ const MYSQL: MonitorKind = MonitorKind {
             )
             .default("no password")
             .example("\"VM_PASSWORD\""),
-            is_needed: false,
             read: |item, watch| {
                 let name = item.text()?;
                 if !is_variable(name.value) {
@@ -140,7 +131,6 @@ const MYSQL: MonitorKind = MonitorKind {
             )
             .default("no password")
             .example("\"vm.password\""),
-            is_needed: false,
             read: |item, watch| {
                 let file = item.line()?;
                 let Source::Mysql { password, .. } = &mut watch.source else { return None };
@@ -153,7 +143,6 @@ const MYSQL: MonitorKind = MonitorKind {
         },
         KeyField {
             key: ConfigKey::new("variable", Form::Text, "A variable of SHOW GLOBAL STATUS"),
-            is_needed: false,
             read: |item, watch| {
                 let name = item.name()?.value;
                 let name = if name.eq_ignore_ascii_case(SLOW_QUERIES) { SLOW_QUERIES } else { name };
@@ -169,7 +158,6 @@ const MYSQL: MonitorKind = MonitorKind {
             key: ConfigKey::new("query", Form::Program, "Instead of a variable: a query that gives one number")
                 .default("the variable")
                 .example("\"SELECT COUNT(*) FROM orders WHERE state = 'open'\""),
-            is_needed: false,
             read: |item, watch| {
                 let query = item.text()?;
                 if query.value.trim().is_empty() {
@@ -187,11 +175,9 @@ const MYSQL: MonitorKind = MonitorKind {
     ],
     common: &COMMON,
     measure: |watch| match &watch.source {
-        Source::Mysql { quantity: MysqlQuantity::Query(_), .. } => {
-            Measure::gauge("query", "", Direction::HigherIsWorse)
-        }
-        Source::Mysql { quantity: MysqlQuantity::Variable(name), .. } if name != SLOW_QUERIES => Measure::counter(name),
-        _ => Measure::counter("slow queries"),
+        Source::Mysql { quantity: MysqlQuantity::Query(_), .. } => gauge("query", "", Direction::HigherIsWorse),
+        Source::Mysql { quantity: MysqlQuantity::Variable(name), .. } if name != SLOW_QUERIES => counter(name),
+        _ => counter("slow queries"),
     },
 };
 
@@ -202,8 +188,8 @@ const APACHE: MonitorKind = MonitorKind {
     fields: &[
         KeyField {
             key: ConfigKey::new("url", Form::Address, "The status page, without a user and a password")
-                .example("\"http://127.0.0.1/server-status?auto\""),
-            is_needed: true,
+                .example("\"http://127.0.0.1/server-status?auto\"")
+                .needed(),
             read: |item, watch| {
                 let Source::Apache { url, .. } = &mut watch.source else { return None };
                 set(url, address::page(item, STATUS_PAGE))
@@ -212,7 +198,6 @@ const APACHE: MonitorKind = MonitorKind {
         },
         KeyField {
             key: ConfigKey::new("field", Form::Text, "The line of the page"),
-            is_needed: false,
             read: |item, watch| {
                 let Source::Apache { field, .. } = &mut watch.source else { return None };
                 set(field, item.line().map(|line| line.value.to_owned()))
@@ -223,8 +208,8 @@ const APACHE: MonitorKind = MonitorKind {
     ],
     common: &COMMON,
     measure: |watch| match &watch.source {
-        Source::Apache { field, .. } if field != IDLE_WORKERS => Measure::gauge(field, "", Direction::HigherIsWorse),
-        _ => Measure::idle_workers(),
+        Source::Apache { field, .. } if field != IDLE_WORKERS => gauge(field, "", Direction::HigherIsWorse),
+        _ => idle_workers(),
     },
 };
 
@@ -236,8 +221,8 @@ const HTTP: MonitorKind = MonitorKind {
     fields: &[
         KeyField {
             key: ConfigKey::new("url", Form::Address, "The page, without a user and a password")
-                .example("\"http://127.0.0.1/\""),
-            is_needed: true,
+                .example("\"http://127.0.0.1/\"")
+                .needed(),
             read: |item, watch| {
                 let Source::Http { url, .. } = &mut watch.source else { return None };
                 set(url, address::page(item, PAGE))
@@ -246,7 +231,6 @@ const HTTP: MonitorKind = MonitorKind {
         },
         KeyField {
             key: ConfigKey::new("expect", Form::Number, "The status that counts as an answer"),
-            is_needed: false,
             read: |item, watch| {
                 let Source::Http { expect, .. } = &mut watch.source else { return None };
                 set(expect, item.whole(100..=599).and_then(|status| u16::try_from(status).ok()))
@@ -255,7 +239,7 @@ const HTTP: MonitorKind = MonitorKind {
         },
     ],
     common: &COMMON,
-    measure: |_| Measure::response_time(),
+    measure: |_| response_time(),
 };
 
 const HYPERVISOR: MonitorKind = MonitorKind {
@@ -267,8 +251,8 @@ const HYPERVISOR: MonitorKind = MonitorKind {
             "field",
             Form::Words(const { &words_of(&USAGES) }),
             "Of what its CPUs can have, or of the memory it has",
-        ),
-        is_needed: true,
+        )
+        .needed(),
         read: |item, watch| {
             let Source::Hypervisor { field } = &mut watch.source else { return None };
             set(field, item.choice(&USAGES))
@@ -282,7 +266,7 @@ const HYPERVISOR: MonitorKind = MonitorKind {
     common: &[DEADLINE, DIRECTION],
     measure: |watch| {
         let is_memory = watch.source == Source::Hypervisor { field: Usage::Memory };
-        Measure::gauge(if is_memory { "memory" } else { "CPU" }, "%", Direction::HigherIsWorse)
+        gauge(if is_memory { "memory" } else { "CPU" }, "%", Direction::HigherIsWorse)
     },
 };
 
@@ -292,54 +276,47 @@ const SIMULATED: MonitorKind = MonitorKind {
     blank: || Source::Simulated,
     fields: &[
         KeyField {
-            key: ConfigKey::new("service", Form::Words(const { &words_of(&SERVICES) }), "What it is"),
-            is_needed: true,
+            key: ConfigKey::new("service", Form::Words(const { &words_of(&SERVICES) }), "What it is").needed(),
             read: |item, watch| set(&mut watch.plan.service, item.choice(&SERVICES).map(Some)),
             write: |watch| text(word(&SERVICES, watch.plan.service.unwrap_or(Service::Mysql))),
         },
         KeyField {
             key: ConfigKey::new("demand_ghz", Form::Number, "CPU it wants on an ordinary day"),
-            is_needed: false,
             read: |item, watch| set(&mut watch.plan.demand_ghz, item.positive()),
             write: |watch| decimal(watch.plan.demand_ghz),
         },
         KeyField {
             key: ConfigKey::new("swing", Form::Number, "How far that rises and falls in a day, 0 to 1"),
-            is_needed: false,
             read: |item, watch| set(&mut watch.plan.swing, item.number_in(0.0..=1.0, "from 0 to 1")),
             write: |watch| decimal(watch.plan.swing),
         },
         KeyField {
             key: ConfigKey::new("bursts_a_day", Form::Number, "How often a day it wants more"),
-            is_needed: false,
             read: |item, watch| set(&mut watch.plan.bursts_a_day, not_negative(item)),
             write: |watch| decimal(watch.plan.bursts_a_day),
         },
         KeyField {
             key: ConfigKey::new("burst", Form::Number, "It wants so many times the ordinary demand then, at least 1"),
-            is_needed: false,
             read: |item, watch| set(&mut watch.plan.burst, item.number_in(1.0..=f64::MAX, "at least 1")),
             write: |watch| decimal(watch.plan.burst),
         },
         KeyField {
             key: ConfigKey::new("memory_mb", Form::Number, "Its memory"),
-            is_needed: false,
             read: |item, watch| set(&mut watch.plan.memory_mb, item.positive()),
             write: |watch| decimal(watch.plan.memory_mb),
         },
         KeyField {
             key: ConfigKey::new("dirty_mb_s", Form::Number, "Memory it writes to in a second on an ordinary day"),
-            is_needed: false,
             read: |item, watch| set(&mut watch.plan.dirty_mb_s, not_negative(item)),
             write: |watch| decimal(watch.plan.dirty_mb_s),
         },
     ],
     common: &[],
     measure: |watch| match watch.plan.service {
-        Some(Service::Mysql) | None => Measure::counter("slow queries"),
-        Some(Service::Apache) => Measure::idle_workers(),
-        Some(Service::Http) => Measure::response_time(),
-        Some(Service::Queue) => Measure::gauge("big jobs", "big", Direction::HigherIsWorse),
+        Some(Service::Mysql) | None => counter("slow queries"),
+        Some(Service::Apache) => idle_workers(),
+        Some(Service::Http) => response_time(),
+        Some(Service::Queue) => gauge("big jobs", "big", Direction::HigherIsWorse),
     },
 };
 
@@ -349,7 +326,6 @@ const ON_TIMEOUT: KeyField<MonitorSpec> = KeyField {
         Form::Words(const { &words_of(&TIMEOUTS) }),
         "What a read past the deadline is: a gap, or beyond the threshold",
     ),
-    is_needed: false,
     read: |item, watch| match &mut watch.source {
         Source::Mysql { on_timeout, .. } | Source::Apache { on_timeout, .. } => set(on_timeout, item.choice(&TIMEOUTS)),
         _ => None,
@@ -364,16 +340,15 @@ const DEADLINE: KeyField<MonitorSpec> = KeyField {
     key: ConfigKey::new("deadline", Form::Duration, "How long one reading may take")
         .default("a quarter of the interval, at most \"10s\"")
         .example("\"10s\""),
-    is_needed: false,
     read: |item, watch| {
         let deadline = item.duration()?;
         if deadline.value == Span::ZERO {
             item.wrong("a deadline of 0 leaves no time for an answer", "write deadline = \"5s\", or leave it out");
             return None;
         }
-        set(&mut watch.deadline, Some(Some(deadline)))
+        set(&mut watch.deadline, Some(Some(deadline.value)))
     },
-    write: |watch| duration(watch.deadline.as_ref()?.value),
+    write: |watch| duration(watch.deadline?),
 };
 
 const DIRECTION: KeyField<MonitorSpec> = KeyField {
@@ -384,7 +359,6 @@ const DIRECTION: KeyField<MonitorSpec> = KeyField {
     )
     .default("what fits the kind")
     .example("\"higher-is-worse\""),
-    is_needed: false,
     read: |item, watch| set(&mut watch.direction, item.choice(&DIRECTIONS).map(Some)),
     write: |watch| text(word(&DIRECTIONS, watch.direction?)),
 };
@@ -397,7 +371,6 @@ const INDICATOR_KIND: KeyField<MonitorSpec> = KeyField {
     )
     .default("\"counter\" for a variable of MySQL, else \"gauge\"")
     .example("\"counter\""),
-    is_needed: false,
     read: |item, watch| set(&mut watch.indicator_kind, item.choice(&INDICATOR_KINDS).map(Some)),
     write: |watch| text(word(&INDICATOR_KINDS, watch.indicator_kind?)),
 };
@@ -405,7 +378,8 @@ const INDICATOR_KIND: KeyField<MonitorSpec> = KeyField {
 /// What most real monitors have.
 const COMMON: [KeyField<MonitorSpec>; 3] = [DEADLINE, DIRECTION, INDICATOR_KIND];
 
-const KIND: ConfigKey = ConfigKey::new("kind", Form::Words(const { &words_of(&KINDS) }), "What reads the indicator");
+const KIND: ConfigKey =
+    ConfigKey::new("kind", Form::Words(const { &words_of(&KINDS) }), "What reads the indicator").needed();
 
 pub(super) fn kinds() -> Vec<KindOfTable> {
     let kind = |(_, kind): &(&str, &MonitorKind)| {
@@ -426,14 +400,17 @@ pub(super) struct MonitorSpec {
     /// Of a simulated service.
     pub plan: VmPlan,
     // The following are set by the config.
-    pub deadline: Option<At<Span>>,
+    pub deadline: Option<Span>,
     direction: Option<Direction>,
     indicator_kind: Option<IndicatorKind>,
+    /// All that it needs could be read.
+    pub is_whole: bool,
 }
 
 impl MonitorSpec {
     fn of(source: Source) -> Self {
-        Self { source, plan: VmPlan::default(), deadline: None, direction: None, indicator_kind: None }
+        let plan = VmPlan::default();
+        Self { source, plan, deadline: None, direction: None, indicator_kind: None, is_whole: true }
     }
 
     fn measure(&self) -> Measure {
@@ -441,20 +418,21 @@ impl MonitorSpec {
     }
 
     pub fn direction(&self) -> Direction {
-        self.direction.unwrap_or_else(|| self.measure().direction)
+        self.direction.unwrap_or_else(|| self.measure().1)
     }
 
     pub fn indicator(&self, interval: Span) -> Indicator {
-        let measure = self.measure();
-        let kind = self.indicator_kind.unwrap_or(measure.kind);
-        let unit = if kind == IndicatorKind::Counter { per(interval) } else { measure.unit.to_owned() };
-        Indicator { name: measure.name, unit, kind }
+        let indicator = self.measure().0;
+        match self.indicator_kind.unwrap_or(indicator.kind) {
+            kind @ IndicatorKind::Counter => Indicator { unit: per(interval), kind, ..indicator },
+            kind => Indicator { kind, ..indicator },
+        }
     }
 
     /// The monitor proper.
     pub fn monitor(&self, interval: Span) -> Monitor {
-        let deadline = match (&self.deadline, self.plan.service) {
-            (Some(deadline), _) => deadline.value,
+        let deadline = match (self.deadline, self.plan.service) {
+            (Some(deadline), _) => deadline,
             (None, Some(Service::Http)) => self.plan.deadline,
             (None, _) => Monitor::default_deadline(interval),
         };
@@ -464,6 +442,10 @@ impl MonitorSpec {
     /// The word in the SERVICE column, unless the VM has its own.
     pub fn service(&self) -> &'static str {
         service(&self.source, &self.plan)
+    }
+
+    pub fn is_simulated(&self) -> bool {
+        self.source == Source::Simulated
     }
 
     /// It reports job queues.
@@ -482,82 +464,55 @@ pub(in super::super) fn service(source: &Source, plan: &VmPlan) -> &'static str 
     }
 }
 
-/// A monitor as it was given, right or wrong.
-pub(super) struct GivenMonitor {
-    /// As far as its kind could be read: what it watches, with the defaults of what could not.
-    pub watch: Option<MonitorSpec>,
-    /// Where its kind is.
-    pub kind: std::ops::Range<usize>,
-    /// All that it needs could be read.
-    pub is_whole: bool,
-    /// There is a deadline, readable or not.
-    pub has_deadline: bool,
-}
-
-impl GivenMonitor {
-    pub fn is_simulated(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.source == Source::Simulated)
-    }
-}
-
-/// Reads a monitor. `folder` is the config's, `interval` the VM's if it could be read.
-pub(super) fn read(
-    table: Table<'_>,
-    folder: Option<&Path>,
-    interval: Option<Span>,
-    diagnostics: &Diagnostics,
-) -> GivenMonitor {
-    let kind = table.need(&KIND);
-    let chosen = kind.as_ref().and_then(|item| item.choice(&KINDS));
-    let mut is_whole = chosen.is_some();
-    let watch = chosen.map(|kind| {
-        let mut watch = MonitorSpec::of((kind.blank)());
-        is_whole &= fill(kind.fields, &table, &mut watch).is_some();
-        fill(kind.common, &table, &mut watch);
-        if let Source::Mysql { password: Some(Secret::File(file)), .. } = &mut watch.source {
+/// Reads a monitor, if its kind can be read. What else could not be read has its default. `folder` is the config's, `interval` the
+/// VM's if it could be read.
+pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Span>) -> Option<MonitorSpec> {
+    let Some(kind) = table.need(&KIND).and_then(|item| item.choice(&KINDS)) else {
+        table.finish(None);
+        return None;
+    };
+    let mut watch = MonitorSpec::of((kind.blank)());
+    watch.is_whole = fill(kind.fields, &table, &mut watch).is_some();
+    fill(kind.common, &table, &mut watch);
+    if let Source::Mysql { password, .. } = &mut watch.source {
+        if let Some(Secret::File(file)) = password {
             *file = folder.unwrap_or(Path::new("")).join(&*file);
         }
-        watch
-    });
-    if chosen.is_some_and(|kind| kind.word == MYSQL.word) {
-        one_of(&table, ["variable", "query"], "say what is measured", diagnostics);
-        one_of(&table, ["password_env", "password_file"], "say where the password is", diagnostics);
+        one_of(&table, ["variable", "query"], "say what is measured");
+        one_of(&table, ["password_env", "password_file"], "say where the password is");
     }
-    let deadline = watch.as_ref().and_then(|watch| watch.deadline.as_ref());
-    if let Some((deadline, interval)) = deadline.zip(interval).filter(|(deadline, interval)| deadline.value > *interval)
+    if let (Some(deadline), Some(interval), Some(item)) = (watch.deadline, interval, table.get("deadline"))
+        && deadline > interval
     {
-        let (long, short) = (exact_span(deadline.value), exact_span(interval));
+        let (long, short) = (exact_span(deadline), exact_span(interval));
         let message = format!("the deadline {long} is longer than the interval {short}");
-        diagnostics.error(deadline.span.clone(), message, format!("write at most {short}, or a longer interval"));
+        item.wrong(message, format!("write at most {short}, or a longer interval"));
     }
-    let has_deadline = table.key_span("deadline").is_some();
-    table.finish(chosen.map(|kind| kind.word));
-    GivenMonitor { watch, kind: kind.map_or(0..0, |item| item.span()), is_whole, has_deadline }
+    table.finish(Some(kind.word));
+    Some(watch)
 }
 
 /// Records the later of two keys that exclude each other.
-fn one_of(table: &Table<'_>, keys: [&'static str; 2], what: &str, diagnostics: &Diagnostics) {
+fn one_of(table: &Table<'_>, keys: [&'static str; 2], what: &str) {
     if let [Some(one), Some(other)] = keys.map(|key| table.get(key)) {
-        let later = one.span().start.max(other.span().start);
-        let span = if one.span().start == later { one.span() } else { other.span() };
-        diagnostics.error(span, format!("both '{}' and '{}' {what}", keys[0], keys[1]), "keep one of them");
+        let later = if one.span().start > other.span().start { one } else { other };
+        later.wrong(format!("both '{}' and '{}' {what}", keys[0], keys[1]), "keep one of them");
     }
 }
 
 /// The keys of a VM's monitor, as a file has them.
 pub(in super::super) fn write_monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan) -> Vec<WrittenKey> {
     let kind = kind_of(&monitor.source);
-    let watch = |source, deadline, direction, indicator_kind| MonitorSpec {
-        source,
-        plan: plan.clone(),
-        deadline: Some(At::new(deadline, 0..0)),
+    let watch = |source, plan, deadline, direction, indicator_kind| MonitorSpec {
+        plan,
+        deadline: Some(deadline),
         direction: Some(direction),
         indicator_kind: Some(indicator_kind),
+        ..MonitorSpec::of(source)
     };
-    let said = watch(monitor.source.clone(), monitor.deadline, vm.policy.direction, vm.indicator.kind);
-    let measure = said.measure();
-    let blank = watch((kind.blank)(), Monitor::default_deadline(vm.interval), measure.direction, measure.kind);
-    let blank = MonitorSpec { plan: VmPlan::default(), ..blank };
+    let said = watch(monitor.source.clone(), plan.clone(), monitor.deadline, vm.policy.direction, vm.indicator.kind);
+    let ((indicator, direction), deadline) = (said.measure(), Monitor::default_deadline(vm.interval));
+    let blank = watch((kind.blank)(), VmPlan::default(), deadline, direction, indicator.kind);
     let word = text(kind.word).map(|value| WrittenKey::new(KIND, value, false));
     let mut keys: Vec<WrittenKey> = word.into_iter().collect();
     keys.extend(write(kind.fields, &said, &blank));

@@ -25,24 +25,6 @@ const KINDS: [(&str, PolicyKind); 4] = [
 const RESTINGS: [(&str, Resting); 2] = [("record", Resting::Record), ("off", Resting::Off)];
 const BREAK_EVENS: [(&str, BreakEven); 2] = [("show", BreakEven::Show), ("require", BreakEven::Require)];
 
-/// A key of a policy. [`Settings::written`] gives its value.
-struct PolicyKey {
-    key: ConfigKey,
-    kinds: &'static [PolicyKind],
-    /// It has no default.
-    is_needed: bool,
-}
-
-impl PolicyKey {
-    const fn needed(kinds: &'static [PolicyKind], key: ConfigKey) -> Self {
-        Self { key, kinds, is_needed: true }
-    }
-
-    const fn optional(kinds: &'static [PolicyKind], key: ConfigKey) -> Self {
-        Self { key, kinds, is_needed: false }
-    }
-}
-
 const ALL: &[PolicyKind] = &[PolicyKind::Threshold, PolicyKind::Base, PolicyKind::Schedule, PolicyKind::Site];
 /// They compare samples with a threshold.
 const RANGED: &[PolicyKind] = &[PolicyKind::Threshold, PolicyKind::Base, PolicyKind::Schedule];
@@ -51,22 +33,27 @@ const BASED: &[PolicyKind] = &[PolicyKind::Base, PolicyKind::Schedule];
 const SCHEDULE: &[PolicyKind] = &[PolicyKind::Schedule];
 const SITE: &[PolicyKind] = &[PolicyKind::Site];
 
-const KIND: ConfigKey = ConfigKey::new("kind", Form::Words(const { &words_of(&KINDS) }), "Which of the four policies");
+const KIND: ConfigKey =
+    ConfigKey::new("kind", Form::Words(const { &words_of(&KINDS) }), "Which of the four policies").needed();
 const THRESHOLD: ConfigKey =
-    ConfigKey::new("threshold", Form::Number, "A sample past it is beyond, a value equal to it is not").example("50");
+    ConfigKey::new("threshold", Form::Number, "A sample past it is beyond, a value equal to it is not")
+        .example("50")
+        .needed();
 const BIG_JOBS: ConfigKey =
-    ConfigKey::new("threshold", Form::Number, "So many big jobs in a queue as it is claimed").example("2");
+    ConfigKey::new("threshold", Form::Number, "So many big jobs in a queue as it is claimed").example("2").needed();
 const TARRY: ConfigKey =
-    ConfigKey::new("tarry", Form::Number, "So many samples in a row beyond the threshold").example("3");
+    ConfigKey::new("tarry", Form::Number, "So many samples in a row beyond the threshold").example("3").needed();
 const LOW_THRESHOLD: ConfigKey =
-    ConfigKey::new("low_threshold", Form::Number, "A sample past it on the other side is low").example("1");
-const LOW_TARRY: ConfigKey = ConfigKey::new("low_tarry", Form::Number, "So many low samples in a row").example("20");
+    ConfigKey::new("low_threshold", Form::Number, "A sample past it on the other side is low").example("1").needed();
+const LOW_TARRY: ConfigKey =
+    ConfigKey::new("low_tarry", Form::Number, "So many low samples in a row").example("20").needed();
 const HOURS: ConfigKey = ConfigKey::new(
     "hours",
     Form::Text,
     "The working hours: windows parted by commas; 22:00-06:00 goes across midnight",
 )
-.example("\"Mon-Fri 09:00-16:00\"");
+.example("\"Mon-Fri 09:00-16:00\"")
+.needed();
 const WORKSTART: ConfigKey =
     ConfigKey::new("workstart", Form::Number, "Instead of hours: the first 5-minute slot of the UTC day")
         .default("the hours")
@@ -75,49 +62,44 @@ const WORKSTOP: ConfigKey = ConfigKey::new("workstop", Form::Number, "Instead of
     .default("the hours")
     .example("170");
 
-const KEYS: [PolicyKey; 16] = [
-    PolicyKey::needed(ALL, KIND),
-    PolicyKey::needed(RANGED, THRESHOLD),
-    PolicyKey::needed(SITE, BIG_JOBS),
-    PolicyKey::needed(RANGED, TARRY),
-    PolicyKey::needed(BASED, LOW_THRESHOLD),
-    PolicyKey::needed(BASED, LOW_TARRY),
-    PolicyKey::needed(SCHEDULE, HOURS),
-    PolicyKey::optional(SCHEDULE, ConfigKey::new("zone", Form::Zone, "Their zone: a name of the tz database")),
-    PolicyKey::optional(SCHEDULE, WORKSTART),
-    PolicyKey::optional(SCHEDULE, WORKSTOP),
-    PolicyKey::optional(
-        SCHEDULE,
+/// Each key, and the kinds that have it. [`Settings::written`] gives its value.
+const KEYS: [(ConfigKey, &[PolicyKind]); 16] = [
+    (KIND, ALL),
+    (THRESHOLD, RANGED),
+    (BIG_JOBS, SITE),
+    (TARRY, RANGED),
+    (LOW_THRESHOLD, BASED),
+    (LOW_TARRY, BASED),
+    (HOURS, SCHEDULE),
+    (ConfigKey::new("zone", Form::Zone, "Their zone: a name of the tz database"), SCHEDULE),
+    (WORKSTART, SCHEDULE),
+    (WORKSTOP, SCHEDULE),
+    (
         ConfigKey::new(
             "resting",
             Form::Words(const { &words_of(&RESTINGS) }),
             "Readings outside the hours: recorded, or not made at all",
         ),
+        SCHEDULE,
     ),
-    PolicyKey::optional(
-        SITE,
-        ConfigKey::new("home_tarry", Form::Number, "Empty polls in a row, away, before the VM goes home"),
-    ),
-    PolicyKey::optional(
-        SITE,
+    (ConfigKey::new("home_tarry", Form::Number, "Empty polls in a row, away, before the VM goes home"), SITE),
+    (
         ConfigKey::new(
             "break_even",
             Form::Words(const { &words_of(&BREAK_EVENS) }),
             "Whether a move away must pay: shown, or required",
         ),
-    ),
-    PolicyKey::optional(
         SITE,
-        ConfigKey::new("margin", Form::Number, "How much better than staying a move away must be, at least 1"),
     ),
-    PolicyKey::optional(ALL, ConfigKey::new("settle", Form::Duration, "After a move nothing counts for so long")),
-    PolicyKey::optional(
-        ALL,
+    (ConfigKey::new("margin", Form::Number, "How much better than staying a move away must be, at least 1"), SITE),
+    (ConfigKey::new("settle", Form::Duration, "After a move nothing counts for so long"), ALL),
+    (
         ConfigKey::new(
             "stale_after",
             Form::Number,
             "So many readings without a value in a row, and the counts fall to 0",
         ),
+        ALL,
     ),
 ];
 
@@ -150,12 +132,12 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
     ];
     let kind = |((word, kind), doc): ((&'static str, PolicyKind), &'static str)| {
         let blank = blank(kind).written();
-        let default = |row: &PolicyKey| {
-            let written = blank.iter().find(|(name, _)| *name == row.key.name && !row.is_needed)?;
+        let default = |key: &ConfigKey| {
+            let written = blank.iter().find(|(name, _)| *name == key.name && !key.is_needed)?;
             Some(written.1.toml())
         };
-        let of_kind = KEYS.iter().filter(|row| row.kinds.contains(&kind));
-        let keys = of_kind.map(|row| (row.key, default(row))).collect();
+        let of_kind = KEYS.iter().filter(|(_, kinds)| kinds.contains(&kind));
+        let keys = of_kind.map(|(key, _)| (*key, default(key))).collect();
         KindOfTable { kind: word, doc, keys }
     };
     KINDS.into_iter().zip(docs).map(kind).collect()
@@ -163,17 +145,12 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
 
 /// The keys of a policy, as a file has them. Its direction is in the VM's monitor.
 pub(in super::super) fn write_policy(settings: &Settings) -> Vec<WrittenKey> {
-    let kind = match &settings.rule {
-        Rule::Threshold { .. } => PolicyKind::Threshold,
-        Rule::Base { .. } => PolicyKind::Base,
-        Rule::Schedule { .. } => PolicyKind::Schedule,
-        Rule::Site(_) => PolicyKind::Site,
-    };
+    let kind = settings.rule.kind();
     let blank = blank(kind).written();
     let key = |written: (&str, TomlValue)| {
-        let row = KEYS.iter().find(|row| row.key.name == written.0 && row.kinds.contains(&kind))?;
-        let is_default = !row.is_needed && blank.contains(&written);
-        Some(WrittenKey::new(row.key, written.1, is_default))
+        let (key, _) = KEYS.iter().find(|(key, kinds)| key.name == written.0 && kinds.contains(&kind))?;
+        let is_default = !key.is_needed && blank.contains(&written);
+        Some(WrittenKey::new(*key, written.1, is_default))
     };
     settings.written().into_iter().filter_map(key).collect()
 }
@@ -184,7 +161,7 @@ pub(super) const POLICIES: Shape = Shape { name: "[policy]", keys: || &["NAME"] 
 pub(super) const POLICY: Shape = shape!("a policy", every_key);
 
 fn every_key() -> Vec<KindOfTable> {
-    KindOfTable::plain(&KEYS.map(|row| row.key))
+    KindOfTable::plain(&KEYS.map(|(key, _)| key))
 }
 
 /// A policy before the direction of an indicator is known; what could not be read is `None`.
@@ -207,7 +184,7 @@ pub(super) struct Policy {
     checked: Cell<(bool, bool)>,
 }
 
-pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
+pub(super) fn read(table: Table<'_>) -> Policy {
     let kind = table.need(&KIND);
     let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
     let is = |wanted: &[PolicyKind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
@@ -225,7 +202,7 @@ pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
         tarry: ask(TARRY, RANGED).and_then(whole),
         low: ask(LOW_THRESHOLD, BASED).and_then(|item| item.number()),
         low_tarry: ask(LOW_TARRY, BASED).and_then(whole),
-        hours: if is(SCHEDULE) || unknown { hours(&table, unknown, diagnostics) } else { None },
+        hours: if is(SCHEDULE) || unknown { hours(&table, unknown) } else { None },
         resting: if is(SCHEDULE) || unknown { resting(&table) } else { Resting::default() },
         site: if is(SITE) { site(&table) } else { None },
         settle: table.get("settle").and_then(|item| item.duration()).map(|settle| settle.value),
@@ -233,9 +210,7 @@ pub(super) fn read(table: Table<'_>, diagnostics: &Diagnostics) -> Policy {
         checked: Cell::default(),
         kind,
     };
-    let word =
-        policy.kind.as_ref().and_then(|kind| KINDS.iter().find(|(_, k)| *k == kind.value)).map(|(word, _)| *word);
-    table.finish(word);
+    table.finish(policy.kind().map(PolicyKind::word));
     policy
 }
 
@@ -252,7 +227,7 @@ impl Policy {
     }
 
     /// The settings that a VM gets from it. `vm` names the VM in an error that depends on its direction.
-    pub fn settings(&self, direction: Direction, vm: &str, diagnostics: &Diagnostics) -> Option<Settings> {
+    pub fn settings(&self, direction: Direction, vm: &str, diagnostics: &Diagnostics<'_>) -> Option<Settings> {
         let (higher, lower) = self.checked.get();
         let (new, checked) = match direction {
             Direction::HigherIsWorse => (!higher, (true, lower)),
@@ -276,7 +251,7 @@ impl Policy {
     }
 
     /// Checks a policy that no VM uses. Its direction is unknown, so the only rule is that its bounds differ.
-    pub fn check_alone(&self, diagnostics: &Diagnostics) {
+    pub fn check_alone(&self, diagnostics: &Diagnostics<'_>) {
         let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
         let used = self.checked.get() != (false, false);
         if let Some(rule) = self.bounds().filter(|_| touch && !used) {
@@ -293,7 +268,7 @@ impl Policy {
         }
     }
 
-    fn check(&self, settings: Settings, vm: Option<&str>, diagnostics: &Diagnostics) {
+    fn check(&self, settings: Settings, vm: Option<&str>, diagnostics: &Diagnostics<'_>) {
         let Err(error) = settings.check() else { return };
         let message = match (settings.direction, vm) {
             (Direction::LowerIsWorse, Some(vm)) => format!("{error}: for VM '{vm}' lower is worse"),
@@ -323,7 +298,7 @@ fn site(table: &Table<'_>) -> Option<SiteRule> {
     Some(SiteRule { threshold: threshold?, home_tarry: home_tarry?, break_even: break_even?, margin: margin? })
 }
 
-fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option<WorkingHours> {
+fn hours(table: &Table<'_>, optional: bool) -> Option<WorkingHours> {
     let [hours, zone, start, stop] = ["hours", "zone", "workstart", "workstop"].map(|key| table.get(key));
     let slots = start.as_ref().or(stop.as_ref());
     if let (Some(words), Some(slots)) = (hours.as_ref().or(zone.as_ref()), slots) {
@@ -339,8 +314,8 @@ fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option
     let zone = zone.map_or(Some(Tz::UTC), |item| read_zone(&item));
     let Some(item) = hours else {
         if !optional {
-            let message = "a policy of kind 'schedule' needs 'hours'";
-            diagnostics.absent(table.span(), message, format!("add {}, and zone = \"Europe/Oslo\"", HOURS.how()));
+            let help = format!("add {}, and zone = \"Europe/Oslo\"", HOURS.how());
+            table.lacks("a policy of kind 'schedule' needs 'hours'", help);
         }
         return None;
     };
@@ -349,7 +324,7 @@ fn hours(table: &Table<'_>, optional: bool, diagnostics: &Diagnostics) -> Option
     match WorkingHours::parse(text, zone.unwrap_or(Tz::UTC)) {
         Ok(hours) => zone.map(|_| hours),
         Err(error) => {
-            hours_wrong(item.span(), &error, diagnostics);
+            hours_wrong(&item, &error);
             None
         }
     }
@@ -381,7 +356,7 @@ fn read_zone(item: &Item<'_>) -> Option<Tz> {
     zone
 }
 
-fn hours_wrong(place: Range<usize>, error: &HoursError, diagnostics: &Diagnostics) {
+fn hours_wrong(item: &Item<'_>, error: &HoursError) {
     let (message, help) = match error {
         HoursError::Empty => ("there is no window in these hours".to_owned(), format!("write {}", HOURS.how())),
         HoursError::Day(day) => {
@@ -401,7 +376,7 @@ fn hours_wrong(place: Range<usize>, error: &HoursError, diagnostics: &Diagnostic
         ),
         HoursError::Slot(_) => (error.to_string(), "write a slot from 0 to 288".to_owned()),
     };
-    diagnostics.error(place, message, help);
+    item.wrong(message, help);
 }
 
 #[cfg(test)]
@@ -415,7 +390,7 @@ mod tests {
             // The direction is a key of the monitor, and the slots are another way to write the hours.
             let mut written: Vec<_> = settings.written().into_iter().map(|(name, _)| name).collect();
             written.retain(|name| *name != "direction");
-            let rows = KEYS.iter().filter(|row| row.kinds.contains(&kind)).map(|row| row.key.name);
+            let rows = KEYS.iter().filter(|(_, kinds)| kinds.contains(&kind)).map(|(key, _)| key.name);
             let rows: Vec<_> = rows.filter(|name| ![WORKSTART.name, WORKSTOP.name].contains(name)).collect();
             assert_eq!(written, rows, "{word}");
             assert_eq!(settings.rule.kind().word(), word);

@@ -1,17 +1,15 @@
 //! The top of the file, `[limits]`, `[history]` and `[[site]]`.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::keys::{
     ConfigKey, Form, KeyField, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text, words_of,
 };
 use super::super::model::{HistoryFile, HistorySettings};
-use super::super::report::Diagnostics;
 use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::TEN_YEARS;
-use super::check_unique;
-use crate::core::cluster::{Limits, Mode, Site, SiteId, Span};
+use super::ConfigReader;
+use crate::core::cluster::{Limits, Mode, Site, Span};
 use crate::core::format::exact_span;
 
 pub(super) const MODES: [(&str, Mode); 3] =
@@ -45,7 +43,6 @@ pub(super) const TOP: Shape = shape!("the config", top_kinds);
 pub(in super::super) const LIMITS: [KeyField<Limits>; 6] = [
     KeyField {
         key: ConfigKey::new("at_once", Form::Number, "Migrations at once in the cluster"),
-        is_needed: false,
         read: |item, limits| set(&mut limits.at_once, item.whole(1..=u32::MAX)),
         write: |limits| bare(limits.at_once),
     },
@@ -55,14 +52,12 @@ pub(in super::super) const LIMITS: [KeyField<Limits>; 6] = [
             Form::Number,
             "Migrations at once on one host, as source or destination",
         ),
-        is_needed: false,
         read: |item, limits| set(&mut limits.at_once_per_host, item.whole(1..=u32::MAX)),
         write: |limits| bare(limits.at_once_per_host),
     },
     KeyField {
         key: ConfigKey::new("moves_per_hour", Form::Number, "Moves in an hour in the cluster, or \"off\"")
             .example("20"),
-        is_needed: false,
         read: |item, limits| {
             limits.moves_per_hour = if item.is_off() { None } else { Some(item.whole(1..=u32::MAX)?) };
             Some(())
@@ -72,7 +67,6 @@ pub(in super::super) const LIMITS: [KeyField<Limits>; 6] = [
     KeyField {
         key: ConfigKey::new("cooldown", Form::Duration, "Least time between two moves of one VM, or \"off\"")
             .example("\"10m\""),
-        is_needed: false,
         read: |item, limits| set(&mut limits.cooldown, item.duration_or_off().map(|span| span.unwrap_or(Span::ZERO))),
         write: |limits| duration_or_off(Some(limits.cooldown).filter(|cooldown| *cooldown != Span::ZERO)),
     },
@@ -82,7 +76,6 @@ pub(in super::super) const LIMITS: [KeyField<Limits>; 6] = [
             Form::Duration,
             "A VM that was on every host within it and never well is held, or \"off\"",
         ),
-        is_needed: false,
         read: |item, limits| {
             let window = item.duration_or_off()?;
             if window == Some(Span::ZERO) {
@@ -94,7 +87,6 @@ pub(in super::super) const LIMITS: [KeyField<Limits>; 6] = [
     },
     KeyField {
         key: ConfigKey::new("hold_after_manual", Form::Duration, "A VM stays so long where an operator put it"),
-        is_needed: false,
         read: |item, limits| set(&mut limits.hold_after_manual, item.duration().map(|hold| hold.value)),
         write: |limits| duration(limits.hold_after_manual),
     },
@@ -117,7 +109,6 @@ pub(in super::super) const HISTORY: [KeyField<HistorySettings>; 3] = [
     KeyField {
         key: ConfigKey::new("file", Form::Text, "The history's file, relative to the config's folder, or \"off\"")
             .default("one in $XDG_STATE_HOME/whimbrel"),
-        is_needed: false,
         read: |item, history| {
             history.file = if item.is_off() { HistoryFile::Off } else { HistoryFile::At(item.line()?.value.into()) };
             Some(())
@@ -130,7 +121,6 @@ pub(in super::super) const HISTORY: [KeyField<HistorySettings>; 3] = [
     },
     KeyField {
         key: ConfigKey::new("raw", Form::Duration, "Samples are kept as they were read for so long, at least \"1h\""),
-        is_needed: false,
         read: |item, history| set(&mut history.raw, kept(item)),
         write: |history| duration(history.raw),
     },
@@ -140,7 +130,6 @@ pub(in super::super) const HISTORY: [KeyField<HistorySettings>; 3] = [
             Form::Duration,
             "Least, mean and most of each quarter of an hour are kept for so long",
         ),
-        is_needed: false,
         read: |item, history| set(&mut history.rolled, kept(item)),
         write: |history| duration(history.rolled),
     },
@@ -178,7 +167,8 @@ fn kept(item: &Item<'_>) -> Option<Span> {
     item.duration_to(TEN_YEARS).map(|span| span.value)
 }
 
-const SITE_NAME: ConfigKey = ConfigKey::new("name", Form::Text, "Its name, without blanks").example("\"oslo\"");
+const SITE_NAME: ConfigKey =
+    ConfigKey::new("name", Form::Text, "Its name, without blanks").needed().example("\"oslo\"");
 
 const SITE_KEYS: [ConfigKey; 2] = [
     SITE_NAME,
@@ -191,54 +181,43 @@ pub(super) fn site_kinds() -> Vec<KindOfTable> {
 
 const SITE: Shape = shape!("a site", site_kinds);
 
-/// The sites of a file.
-pub(super) struct Sites {
-    pub list: Vec<Site>,
-    /// All of them could be read.
-    pub whole: bool,
-}
-
-impl Sites {
-    /// The site the others are away from.
-    pub fn home(&self) -> SiteId {
-        SiteId::at(self.list.iter().position(|site| site.home).unwrap_or(0))
-    }
-}
-
-/// Without any `[[site]]` there is one, named home.
-pub(super) fn read_sites(top: &Table<'_>, diagnostics: &Diagnostics) -> Sites {
-    let Some(item) = top.get("site").filter(|item| !item.is_empty_list()) else {
-        return Sites { list: vec![Site { name: "home".into(), home: true }], whole: true };
-    };
-    let (mut list, mut seen, mut home) = (Vec::new(), HashSet::new(), None);
-    let (entries, mut whole) = item.list("[[site]], in double brackets, once for each");
-    for entry in &entries {
-        let Some(table) = entry.table(SITE) else {
-            whole = false;
-            continue;
+impl<'a> ConfigReader<'a> {
+    /// Reads the sites. Without any `[[site]]` there is one, named home.
+    pub fn sites(&mut self, top: &Table<'a>) {
+        let Some(item) = top.get("site").filter(|item| !item.is_empty_list()) else {
+            self.config.cluster.sites.push(Site { name: "home".into(), home: true });
+            return;
         };
-        let name = table.need(&SITE_NAME).and_then(|item| item.name());
-        let flag = table.get("home");
-        let is_home = flag.as_ref().is_some_and(|item| item.flag() == Some(true));
-        whole &= name.is_some() && (is_home || flag.as_ref().is_none_or(|item| item.as_flag().is_some()));
-        match (&flag, &home) {
-            (Some(flag), Some(first)) if is_home => {
-                flag.wrong(format!("site '{first}' is home already"), "let exactly one site have home = true");
+        let mut home = None;
+        let (entries, mut whole) = item.list("[[site]], in double brackets, once for each");
+        for entry in &entries {
+            let Some(table) = entry.table(SITE) else {
+                whole = false;
+                continue;
+            };
+            let name = table.need(&SITE_NAME).and_then(|item| item.name());
+            let flag = table.get("home");
+            let is_home = flag.as_ref().is_some_and(|item| item.flag() == Some(true));
+            whole &= name.is_some() && (is_home || flag.as_ref().is_none_or(|item| item.as_flag().is_some()));
+            match (&flag, &home) {
+                (Some(flag), Some(first)) if is_home => {
+                    flag.wrong(format!("site '{first}' is home already"), "let exactly one site have home = true");
+                }
+                _ if is_home => home = Some(name.as_ref().map_or("", |name| name.value)),
+                _ => {}
             }
-            _ if is_home => home = Some(name.as_ref().map_or("", |name| name.value)),
-            _ => {}
+            if let Some(name) = name {
+                self.check_unique("a site", &name);
+                self.config.cluster.sites.push(Site { name: name.value.into(), home: is_home });
+            }
+            table.finish(None);
         }
-        if let Some(name) = name {
-            check_unique(&mut seen, "a site", &name, diagnostics);
-            list.push(Site { name: name.value.into(), home: is_home });
+        if let (None, true, Some(first)) = (home, whole, entries.first()) {
+            self.diagnostics.absent(first.span(), "no site is home", "add home = true to one [[site]]");
         }
-        table.finish(None);
+        if self.config.cluster.sites.len() > usize::from(u16::MAX) {
+            item.wrong("there are too many sites", format!("have at most {}", u16::MAX));
+        }
+        self.sites_whole = whole;
     }
-    if let (None, true, Some(first)) = (home, whole, entries.first()) {
-        diagnostics.absent(first.span(), "no site is home", "add home = true to one [[site]]");
-    }
-    if list.len() > usize::from(u16::MAX) {
-        item.wrong("there are too many sites", format!("have at most {}", u16::MAX));
-    }
-    Sites { list, whole }
 }

@@ -1,35 +1,29 @@
 //! `[[vm]]`: each VM with its place, its monitor, its policy and its name for a hypervisor, and what these must agree on.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
-
 use super::super::keys::{ConfigKey, Form, KindOfTable, WrittenKey, shape, text, words_of};
 use super::super::model::PolicyOrigin;
-use super::super::report::Diagnostics;
-use super::super::report::LineIndex;
 use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
-use super::arrays::Arrays;
-use super::monitor::GivenMonitor;
+use super::monitor::MonitorSpec;
 use super::policy::Policy;
 use super::top::MODES;
-use super::top::Sites;
-use super::{agree, check_unique, lookup, monitor, policy};
-use crate::core::cluster::{ArrayId, Domain, Driver, Host, HostId, Mode, Monitor, Span, Vm};
+use super::{ConfigReader, agree, monitor, policy};
+use crate::core::cluster::{ArrayId, Domain, Driver, HostId, Mode, Span, Vm};
 use crate::core::format::exact_span;
 use crate::core::policy::PolicyKind;
-use crate::core::simulation::VmPlan;
 
 pub(in super::super) const DEFAULT_INTERVAL: Span = Span::from_mins(1);
 const SHORTEST_INTERVAL: Span = Span::from_secs(1);
 
-const NAME: ConfigKey = ConfigKey::new("name", Form::Text, "Its name, without blanks").example("\"nii1\"");
+const NAME: ConfigKey = ConfigKey::new("name", Form::Text, "Its name, without blanks").needed().example("\"nii1\"");
 pub(super) const HOST: ConfigKey =
-    ConfigKey::new("host", Form::Text, "Where it is, if the driver can't tell").example("\"mln1\"");
+    ConfigKey::new("host", Form::Text, "Where it is, if the driver can't tell").needed().example("\"mln1\"");
 const MONITOR: ConfigKey = ConfigKey::new("monitor", Form::Table, "What is measured, and where")
+    .needed()
     .example("{ kind = \"mysql\", url = \"mysql://watch@127.0.0.1\" }");
 const POLICY: ConfigKey =
     ConfigKey::new("policy", Form::Table, "The name of a shared policy, or its own: policy = { kind = … }")
+        .needed()
         .example("{ kind = \"threshold\", threshold = 50, tarry = 3 }");
 
 const KEYS: [ConfigKey; 11] = [
@@ -54,102 +48,49 @@ pub(super) fn kinds() -> Vec<KindOfTable> {
 
 const VM: Shape = shape!("a VM", kinds);
 
-/// What VMs refer to.
-pub(super) struct VmContext<'a> {
-    pub diagnostics: &'a Diagnostics,
-    /// Relative password files are relative to it.
-    pub folder: Option<&'a Path>,
-    /// The cluster's, if it could be read.
-    pub mode: Option<Mode>,
-    pub sites: &'a Sites,
-    pub arrays: &'a Arrays,
-    pub policies: &'a [(&'a str, Policy)],
-    pub lines: &'a LineIndex,
-}
-
-/// The VMs of a file.
-#[derive(Default)]
-pub(super) struct Vms {
-    pub list: Vec<Vm>,
-    pub monitors: Vec<Monitor>,
-    pub origins: Vec<PolicyOrigin>,
-    pub domains: Vec<Domain>,
-    pub plans: Vec<VmPlan>,
-}
-
-pub(super) fn read<'a>(top: &Table<'a>, context: &VmContext<'a>) -> Vms {
-    let mut vms = Vms::default();
-    let entries = match top.get("vm").filter(|item| !item.is_empty_list()) {
-        Some(item) => item.list("[[vm]], in double brackets, once for each").0,
-        None => {
+impl<'a> ConfigReader<'a> {
+    /// Reads the VMs.
+    pub fn vms(&mut self, top: &Table<'a>) {
+        let Some(item) = top.get("vm").filter(|item| !item.is_empty_list()) else {
             let help = "add [[vm]] with a name, host, monitor and policy";
-            context.diagnostics.absent(0..0, "there is no [[vm]]", help);
-            Vec::new()
-        }
-    };
-    let (names, filled, domains) = (HashSet::new(), HashMap::new(), Domains::default());
-    let mut reader = VmsReader { context, names, filled, domains };
-    for table in entries.iter().filter_map(|entry| entry.table(VM)) {
-        if let Some(read) = reader.vm(table) {
-            vms.list.push(read.vm);
-            vms.monitors.push(read.monitor);
-            vms.origins.push(read.origin);
-            vms.domains.push(read.domain);
-            vms.plans.push(read.plan);
+            return self.diagnostics.absent(0..0, "there is no [[vm]]", help);
+        };
+        let (entries, _) = item.list("[[vm]], in double brackets, once for each");
+        for table in entries.iter().filter_map(|entry| entry.table(VM)) {
+            self.vm(table);
         }
     }
-    vms
-}
 
-/// All that is said of one VM.
-struct ReadVm {
-    vm: Vm,
-    monitor: Monitor,
-    origin: PolicyOrigin,
-    domain: Domain,
-    plan: VmPlan,
-}
-
-struct VmsReader<'c, 'a> {
-    context: &'c VmContext<'a>,
-    names: HashSet<&'a str>,
-    /// How many VMs stand on a host so far.
-    filled: HashMap<HostId, u32>,
-    domains: Domains<'a>,
-}
-
-impl<'a> VmsReader<'_, 'a> {
-    fn vm(&mut self, table: Table<'a>) -> Option<ReadVm> {
-        let context = self.context;
+    /// Reads a VM. `None`: it lacks something, which is recorded.
+    fn vm(&mut self, table: Table<'a>) -> Option<()> {
         let name = table.need(&NAME).and_then(|item| item.name());
         if let Some(name) = &name {
-            check_unique(&mut self.names, "a VM", name, context.diagnostics);
+            self.check_unique("a VM", name);
         }
         let interval = interval(&table);
         let monitor = table.need(&MONITOR);
-        let watched = monitor.as_ref().and_then(|item| item.table(monitor::MONITOR));
-        let watched = watched.map(|table| monitor::read(table, context.folder, interval, context.diagnostics));
+        let watch = monitor.as_ref().and_then(|item| item.table(monitor::MONITOR));
+        let watch = watch.and_then(|table| monitor::read(table, self.config.path.parent(), interval));
         let given = table.need(&POLICY);
         let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(policy::POLICY));
-        let own = own.map(|table| policy::read(table, context.diagnostics));
+        let own = own.map(policy::read);
         let policy = own.as_ref().or_else(|| given.as_ref().and_then(|item| self.named_policy(item)));
-        let word = name.as_ref().map_or("", |name| name.value);
         let place = self.place(&table, policy.zip(given.as_ref()));
         let mode = table.get("mode").and_then(|item| self.mode(&item));
         let service = table.get("service").and_then(|item| item.name());
         let domain = self.domain(&table, name.as_ref(), place.as_ref());
         table.finish(None);
-        if let (Some(place), Some(watched)) = (&place, &watched) {
-            self.check_drivers(place, watched, policy.zip(given.as_ref()));
+        if let (Some(place), Some(monitor)) = (&place, &monitor) {
+            self.check_drivers(place, watch.as_ref().zip(monitor.key("kind")), policy.zip(given.as_ref()));
         }
 
-        let (policy, watched, monitor, given) = (policy?, watched?, monitor?, given?);
-        let direction = watched.watch.as_ref().map(|watch| watch.direction()).unwrap_or_default();
-        let settings = policy.settings(direction, word, context.diagnostics);
-        self.check_pair(policy, &watched, &given);
-        check_deadline(policy, &watched, interval, &monitor);
-        let (place, interval, watch) = (place?, interval?, watched.watch.filter(|_| watched.is_whole)?);
-        let vm = Vm {
+        let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
+        let word = name.as_ref().map_or("", |name| name.value);
+        let settings = policy.settings(watch.direction(), word, self.diagnostics);
+        self.check_pair(policy, &watch, &given);
+        check_deadline(policy, &watch, interval, &monitor);
+        let (place, interval, watch) = (place?, interval?, Some(watch).filter(|watch| watch.is_whole)?);
+        self.config.cluster.vms.push(Vm {
             name: name?.value.into(),
             service: service.map_or_else(|| watch.service().to_owned(), |service| service.value.to_owned()),
             array: place.array,
@@ -159,63 +100,46 @@ impl<'a> VmsReader<'_, 'a> {
             policy: settings?,
             mode,
             away: place.away,
-        };
-        Some(ReadVm {
-            vm,
-            monitor: watch.monitor(interval),
-            origin: self.origin(&given, policy),
-            domain,
-            plan: watch.plan,
-        })
+        });
+        self.config.monitors.push(watch.monitor(interval));
+        let shared = given.as_text().map(str::to_owned);
+        self.config.origins.push(PolicyOrigin { shared, line: self.diagnostics.line(policy.place.start) });
+        self.config.domains.push(domain);
+        self.config.plan.vms.push(watch.plan);
+        Some(())
     }
 
-    fn domain(&mut self, table: &Table<'a>, name: Option<&At<&'a str>>, place: Option<&VmPlace>) -> Domain {
-        let given = GivenDomain::of(table);
-        let domain = given.read();
-        let array = place.and_then(|place| Some((place.array, self.context.arrays.driver(place.array)?)));
-        if let Some((name, array)) = name.zip(array) {
-            self.domains.check(array, name, (&given, &domain), self.context.diagnostics);
-        }
-        domain
-    }
-
-    /// The driver must go with the monitor, and with a move to another site.
-    fn check_drivers(&self, place: &VmPlace, watched: &GivenMonitor, policy: Option<(&Policy, &Item<'_>)>) {
-        let (arrays, diagnostics) = (self.context.arrays, self.context.diagnostics);
-        let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
-        let far = |array: ArrayId| agree::between_sites(name(array), arrays.driver(array)?);
+    /// The driver must go with the monitor, which has its kind at a place, and with a move to another site.
+    fn check_drivers(
+        &self,
+        place: &VmPlace,
+        watch: Option<(&MonitorSpec, Item<'_>)>,
+        policy: Option<(&Policy, &Item<'_>)>,
+    ) {
+        let name = |array: ArrayId| self.config.cluster.array(array).name.as_str();
+        let far = |array: ArrayId| agree::between_sites(name(array), self.driver(array)?);
         let sent = policy.filter(|(policy, _)| policy.kind() == Some(PolicyKind::Site));
         if let Some((policy, given)) = sent {
             // Its queues are simulated too, which would be the same error again.
             if let Some((message, help)) = [Some(place.array), place.away].into_iter().flatten().find_map(far) {
-                diagnostics.error(policy.kind_place(given), message, help);
-                return;
+                return self.diagnostics.error(policy.kind_place(given), message, help);
             }
         }
-        let driver: Option<&Driver> = arrays.driver(place.array);
-        let Some((watch, driver)) = watched.watch.as_ref().zip(driver) else { return };
+        let Some(((watch, kind), driver)) = watch.zip(self.driver(place.array)) else { return };
         if let Some((message, help)) = agree::with_driver(&watch.source, name(place.array), driver) {
-            diagnostics.error(watched.kind.clone(), message, help);
+            kind.wrong(message, help);
         }
-    }
-
-    /// Where the policy of a VM stands.
-    fn origin(&self, given: &Item<'a>, policy: &Policy) -> PolicyOrigin {
-        let line = self.context.lines.at(policy.place.start).0 + 1;
-        let shared = given.as_text().map(str::to_owned);
-        PolicyOrigin { shared, line: u32::try_from(line).unwrap_or(u32::MAX) }
     }
 
     fn named_policy(&self, item: &Item<'a>) -> Option<&'a Policy> {
-        let name = item.text()?;
-        let names = self.context.policies.iter().map(|(name, _)| *name);
-        let found = lookup("policy", &name, names, true, self.context.diagnostics)?;
-        self.context.policies.get(found).map(|(_, policy)| policy)
+        let (name, policies) = (item.text()?, self.policies);
+        let found = self.lookup("policy", &name, policies.iter().map(|(name, _)| *name), true)?;
+        policies.get(found).map(|(_, policy)| policy)
     }
 
     fn mode(&self, item: &Item<'_>) -> Option<Mode> {
         let mode = item.choice(&MODES)?;
-        let cluster = self.context.mode?;
+        let cluster = self.mode?;
         if mode > cluster {
             let word = |mode| MODES.iter().find(|(_, m)| *m == mode).map_or("", |(word, _)| *word);
             let message = format!("mode '{}' is wider than the cluster's '{}'", word(mode), word(cluster));
@@ -231,13 +155,172 @@ impl<'a> VmsReader<'_, 'a> {
     }
 
     /// A site policy works through queues, the others watch an indicator.
-    fn check_pair(&self, policy: &Policy, watched: &GivenMonitor, given: &Item<'_>) {
-        let watch = watched.watch.as_ref().filter(|_| watched.is_whole || watched.is_simulated());
-        let Some((kind, watch)) = policy.kind().zip(watch) else { return };
+    fn check_pair(&self, policy: &Policy, watch: &MonitorSpec, given: &Item<'_>) {
+        let Some(kind) = policy.kind().filter(|_| watch.is_whole || watch.is_simulated()) else { return };
         if let Some((message, help)) = agree::with_service(kind, watch.is_queue()) {
-            self.context.diagnostics.error(policy.kind_place(given), message, help);
+            self.diagnostics.error(policy.kind_place(given), message, help);
         }
     }
+
+    /// The place of a VM. `policy` is its own, and the value that gave it.
+    fn place(&mut self, table: &Table<'a>, policy: Option<(&Policy, &Item<'a>)>) -> Option<VmPlace> {
+        let named = table.get("array");
+        let array = named.as_ref().and_then(|item| item.text()).and_then(|name| self.array_named(&name));
+        let host = table.need(&HOST).and_then(|item| item.text());
+        let host = host.and_then(|name| Some(At::new(self.host_named(&name, array)?, name.span)));
+        // If no array is named, it is the host's. If a wrong one is named, there is none.
+        let array = match (array, named, &host) {
+            (None, None, Some(host)) => Some(self.config.cluster.host(host.value).array),
+            (array, ..) => array,
+        };
+        let kind = policy.and_then(|(policy, _)| policy.kind());
+        let away = self.away(table, kind);
+        if let (Some(array), Some(PolicyKind::Site), true) = (array, kind, self.sites_whole) {
+            self.check_home(table, array);
+        }
+        // A policy that moves to the base needs one, right or wrong.
+        if let (Some(array), Some(kind), Some((policy, given))) = (array, kind, policy) {
+            let (name, base) = (&self.config.cluster.array(array).name, self.arrays[array.index()].has("base"));
+            if let Some((message, help)) = agree::with_array(kind, name, base) {
+                self.diagnostics.absent(policy.kind_place(given), message, help);
+            }
+        }
+        if let (Some(array), Some(host)) = (array, &host) {
+            self.check_host(host, array, away);
+            self.fill(host);
+        }
+        Some(VmPlace { array: array?, host: host?.value, away })
+    }
+
+    fn array_named(&self, name: &At<&'a str>) -> Option<ArrayId> {
+        let names = self.config.cluster.arrays.iter().map(|array| array.name.as_str());
+        self.lookup("array", name, names, self.arrays_whole).map(ArrayId::at)
+    }
+
+    fn host_named(&self, name: &At<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
+        let found = self.config.cluster.host_named(name.value);
+        // All hosts that the VM can name: those of its array, or all if it names no array.
+        let is_known = match array {
+            Some(array) => self.hosts_whole[array.index()],
+            None => self.entries_whole && self.hosts_whole.iter().all(|whole| *whole),
+        };
+        if found.is_none() && is_known {
+            let hosts = self.config.cluster.hosts.iter();
+            let known = hosts.filter(|host| array.is_none_or(|array| host.array == array));
+            let known = known.map(|host| host.name.as_str());
+            let help = did_you_mean(name.value, known.clone());
+            let message = format!("unknown host{}", if_near(name.value, known));
+            self.diagnostics.absent(name.span.clone(), message, help);
+        }
+        found
+    }
+
+    /// The array a site policy sends the VM to; no other policy sends it away.
+    fn away(&self, table: &Table<'a>, kind: Option<PolicyKind>) -> Option<ArrayId> {
+        let Some(item) = table.get("away") else {
+            return if kind == Some(PolicyKind::Site) { self.only_other(table) } else { None };
+        };
+        let away = item.text().and_then(|name| self.array_named(&name));
+        if kind.is_some_and(|kind| kind != PolicyKind::Site) {
+            item.wrong("only a site policy sends a VM away", "remove 'away', or use a policy of kind \"site\"");
+        } else if self.sites_whole && away.is_some_and(|away| self.is_home(away)) {
+            item.wrong("this array is at the home site", "name an array of another site");
+        }
+        away
+    }
+
+    /// The array that is not at the home site, if it is the only one.
+    fn only_other(&self, table: &Table<'a>) -> Option<ArrayId> {
+        if !self.arrays_whole || !self.sites_whole {
+            return None;
+        }
+        let mut others = (0..self.arrays.len()).map(ArrayId::at).filter(|array| !self.is_home(*array));
+        let found = others.next();
+        if found.is_none() {
+            let message = "a site policy needs an array at another site to go to";
+            table.lacks(message, "add a [[site]] and an [[array]] at it");
+        } else if others.next().is_some() {
+            let message = "several arrays are at other sites: which of them does this VM go to?";
+            table.lacks(message, "add away = \"ARRAY\"");
+        }
+        found
+    }
+
+    /// The array of a VM with a site policy is at home, wherever the VM is now.
+    fn check_home(&self, table: &Table<'a>, array: ArrayId) {
+        if !self.is_home(array) {
+            let place = table.get("array").or_else(|| table.get("host")).map_or(table.span(), |item| item.span());
+            let name = &self.config.cluster.array(array).name;
+            let message = format!("array '{name}' is not at the home site, where a VM of the site policy lives");
+            let help = "write array = \"ARRAY\" of the home site; its host may be away";
+            self.diagnostics.error(place, message, help);
+        }
+    }
+
+    fn is_home(&self, array: ArrayId) -> bool {
+        self.config.cluster.array(array).site == self.home()
+    }
+
+    fn check_host(&self, host: &At<HostId>, array: ArrayId, away: Option<ArrayId>) {
+        let cluster = &self.config.cluster;
+        let found = cluster.host(host.value);
+        if found.array != array && Some(found.array) != away {
+            let name = |array: ArrayId| cluster.array(array).name.as_str();
+            let message =
+                format!("host '{}' is in array '{}', not in '{}'", found.name, name(found.array), name(array));
+            self.diagnostics.error(host.span.clone(), message, "name a host of the VM's array, or the host's array");
+        }
+    }
+
+    /// Counts a VM on its host, and records the first one too many.
+    fn fill(&mut self, host: &At<HostId>) {
+        let filled = self.filled.entry(host.value).or_default();
+        *filled = filled.saturating_add(1);
+        let found = self.config.cluster.host(host.value);
+        if let Some(capacity) = found.capacity.filter(|capacity| filled.checked_sub(1) == Some(*capacity)) {
+            let message = format!("host '{}' has room for {capacity}, and this VM is one more", found.name);
+            self.diagnostics.error(host.span.clone(), message, "raise the host's capacity, or name another host");
+        }
+    }
+
+    /// How a hypervisor knows the VM. Records keys that the VM's driver does not use, and names that another VM of the array has
+    /// too.
+    fn domain(&mut self, table: &Table<'a>, vm: Option<&At<&'a str>>, place: Option<&VmPlace>) -> Domain {
+        let (name, id) = (table.get("domain"), table.get("uuid"));
+        let line = name.as_ref().and_then(|item| item.line()).map(|name| name.value.to_owned());
+        let domain = Domain { name: line, uuid: id.as_ref().and_then(uuid) };
+        let array = place.map(|place| place.array);
+        let Some(((vm, array), driver)) = vm.zip(array).zip(array.and_then(|array| self.driver(array))) else {
+            return domain;
+        };
+        if *driver == Driver::Simulator {
+            for item in [&name, &id].into_iter().flatten() {
+                let help = "remove it, or give the array a driver of kind \"libvirt\" or \"command\"";
+                item.wrong("only a hypervisor knows a VM by another name, and the driver is 'simulator'", help);
+            }
+            return domain;
+        }
+        // A VM with a uuid may have any name.
+        let known_as = domain.name.as_deref().or(id.is_none().then_some(vm.value));
+        for (what, item, value) in [("uuid", id, domain.uuid.as_deref()), ("domain", name, known_as)] {
+            let first = value.and_then(|value| self.domains.insert((array, what, value.to_owned()), vm.value));
+            // A VM that stands twice is already recorded.
+            if let Some(first) = first.filter(|first| *first != vm.value) {
+                let place = item.map_or_else(|| vm.span.clone(), |item| item.span());
+                let message = format!("'{first}' and '{}' have the same {what}: these are the same VM", vm.value);
+                self.diagnostics.error(place, message, "correct one of them, or remove one of the VMs");
+            }
+        }
+        domain
+    }
+}
+
+/// Where one VM is.
+struct VmPlace {
+    array: ArrayId,
+    host: HostId,
+    /// Of a VM of the site policy.
+    away: Option<ArrayId>,
 }
 
 fn interval(table: &Table<'_>) -> Option<Span> {
@@ -251,167 +334,13 @@ fn interval(table: &Table<'_>) -> Option<Span> {
 }
 
 /// Records a deadline that is not above the threshold.
-fn check_deadline(policy: &Policy, watched: &GivenMonitor, interval: Option<Span>, monitor: &Item<'_>) {
-    let (Some(high), Some(watch)) = (&policy.high, &watched.watch) else { return };
-    let deadline = match (&watch.deadline, interval) {
-        (Some(deadline), _) => deadline.value,
-        (None, Some(interval)) if !watched.has_deadline => watch.monitor(interval).deadline,
-        (None, _) if watched.is_simulated() => watch.plan.deadline,
-        _ => return,
-    };
+fn check_deadline(policy: &Policy, watch: &MonitorSpec, interval: Option<Span>, item: &Item<'_>) {
     let is_set = watch.deadline.is_some();
-    let Some(deadline) = agree::Deadline::of(&watch.source, &watch.plan, deadline, is_set) else { return };
-    if let Some((message, help)) = deadline.and_threshold(high.value) {
-        let place = watch.deadline.as_ref().map_or_else(|| monitor.span(), |deadline| deadline.span.clone());
-        monitor.wrong_at(place, message, help);
-    }
-}
-
-/// Where one VM is.
-pub(super) struct VmPlace {
-    pub array: ArrayId,
-    pub host: HostId,
-    /// Of a VM of the site policy.
-    pub away: Option<ArrayId>,
-}
-
-impl<'a> VmsReader<'_, 'a> {
-    /// The place of a VM. `policy` is its own, and the value that gave it.
-    pub fn place(&mut self, table: &Table<'a>, policy: Option<(&Policy, &Item<'a>)>) -> Option<VmPlace> {
-        let named = table.get("array");
-        let array = named.as_ref().and_then(|item| item.text()).and_then(|name| self.array(&name));
-        let host = table.need(&HOST).and_then(|item| item.text());
-        let host = host.and_then(|name| Some(At::new(self.host(&name, array)?, name.span)));
-        // If no array is named, it is the host's. If a wrong one is named, there is none.
-        let array = match (array, named, &host) {
-            (None, None, Some(host)) => Some(self.context.arrays.hosts[host.value.index()].array),
-            (array, ..) => array,
-        };
-        let kind = policy.and_then(|(policy, _)| policy.kind());
-        let away = self.away(table, kind);
-        if let (Some(array), Some(PolicyKind::Site), true) = (array, kind, self.context.sites.whole) {
-            self.check_home(table, array);
-        }
-        if let (Some(array), Some((policy, given))) = (array, policy) {
-            self.check_policy(policy, given, array);
-        }
-        if let (Some(array), Some(host)) = (array, &host) {
-            self.check_host(host, array, away);
-            self.fill(host);
-        }
-        Some(VmPlace { array: array?, host: host?.value, away })
-    }
-
-    fn array(&self, name: &At<&'a str>) -> Option<ArrayId> {
-        let arrays = self.context.arrays;
-        let names = arrays.list.iter().map(|array| array.name.as_str());
-        lookup("array", name, names, arrays.whole, self.context.diagnostics).map(ArrayId::at)
-    }
-
-    fn host(&self, name: &At<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
-        let arrays = self.context.arrays;
-        let found = arrays.hosts.iter().position(|host| host.name == name.value).map(HostId::at);
-        if found.is_none() && arrays.hosts_known(array) {
-            let near = |(_, host): (HostId, &'a Host)| host.name.as_str();
-            let known: Vec<&str> = match array {
-                Some(array) => arrays.hosts_of(array).map(near).collect(),
-                None => arrays.hosts.iter().map(|host| host.name.as_str()).collect(),
-            };
-            let help = did_you_mean(name.value, known.iter().copied());
-            let message = format!("unknown host{}", if_near(name.value, known.iter().copied()));
-            self.context.diagnostics.absent(name.span.clone(), message, help);
-        }
-        found
-    }
-
-    /// The array a site policy sends the VM to; no other policy sends it away.
-    fn away(&self, table: &Table<'a>, kind: Option<PolicyKind>) -> Option<ArrayId> {
-        let Some(item) = table.get("away") else {
-            return if kind == Some(PolicyKind::Site) { self.only_other(table) } else { None };
-        };
-        let away = item.text().and_then(|name| self.array(&name));
-        if kind.is_some_and(|kind| kind != PolicyKind::Site) {
-            item.wrong("only a site policy sends a VM away", "remove 'away', or use a policy of kind \"site\"");
-        } else if self.context.sites.whole && away.is_some_and(|away| self.is_home(away)) {
-            item.wrong("this array is at the home site", "name an array of another site");
-        }
-        away
-    }
-
-    /// The array that is not at the home site, if it is the only one.
-    fn only_other(&self, table: &Table<'a>) -> Option<ArrayId> {
-        let (arrays, diagnostics) = (self.context.arrays, self.context.diagnostics);
-        if !arrays.whole || !self.context.sites.whole {
-            return None;
-        }
-        let mut others = (0..arrays.list.len()).map(ArrayId::at).filter(|array| !self.is_home(*array));
-        let found = others.next();
-        if found.is_none() {
-            let message = "a site policy needs an array at another site to go to";
-            diagnostics.absent(table.span(), message, "add a [[site]] and an [[array]] at it");
-        } else if others.next().is_some() {
-            let message = "several arrays are at other sites: which of them does this VM go to?";
-            diagnostics.absent(table.span(), message, "add away = \"ARRAY\"");
-        }
-        found
-    }
-
-    /// The array of a VM with a site policy is at home, wherever the VM is now.
-    fn check_home(&self, table: &Table<'a>, array: ArrayId) {
-        if !self.is_home(array) {
-            let place = table.get("array").or_else(|| table.get("host")).map_or(table.span(), |item| item.span());
-            let name = &self.context.arrays.list[array.index()].name;
-            let message = format!("array '{name}' is not at the home site, where a VM of the site policy lives");
-            self.context.diagnostics.error(
-                place,
-                message,
-                "write array = \"ARRAY\" of the home site; its host may be away",
-            );
-        }
-    }
-
-    fn is_home(&self, array: ArrayId) -> bool {
-        self.context.arrays.list[array.index()].site == self.context.sites.home()
-    }
-
-    /// A policy that moves to the base needs one.
-    fn check_policy(&self, policy: &Policy, given: &Item<'_>, array: ArrayId) {
-        let Some(kind) = policy.kind() else { return };
-        let arrays = self.context.arrays;
-        let base = arrays.based[array.index()];
-        if let Some((message, help)) = agree::with_array(kind, &arrays.list[array.index()].name, base) {
-            self.context.diagnostics.absent(policy.kind_place(given), message, help);
-        }
-    }
-
-    fn check_host(&self, host: &At<HostId>, array: ArrayId, away: Option<ArrayId>) {
-        let arrays = self.context.arrays;
-        let found = &arrays.hosts[host.value.index()];
-        if found.array != array && Some(found.array) != away {
-            let name = |array: ArrayId| arrays.list[array.index()].name.as_str();
-            let message =
-                format!("host '{}' is in array '{}', not in '{}'", found.name, name(found.array), name(array));
-            self.context.diagnostics.error(
-                host.span.clone(),
-                message,
-                "name a host of the VM's array, or the host's array",
-            );
-        }
-    }
-
-    /// Counts a VM on its host, and records the first one too many.
-    fn fill(&mut self, host: &At<HostId>) {
-        let filled = self.filled.entry(host.value).or_default();
-        *filled = filled.saturating_add(1);
-        let found = &self.context.arrays.hosts[host.value.index()];
-        if let Some(capacity) = found.capacity.filter(|capacity| filled.checked_sub(1) == Some(*capacity)) {
-            let message = format!("host '{}' has room for {capacity}, and this VM is one more", found.name);
-            self.context.diagnostics.error(
-                host.span.clone(),
-                message,
-                "raise the host's capacity, or name another host",
-            );
-        }
+    let is_known = is_set || watch.is_simulated() || (interval.is_some() && !item.has("deadline"));
+    let Some(high) = policy.high.as_ref().filter(|_| is_known) else { return };
+    let monitor = watch.monitor(interval.unwrap_or(DEFAULT_INTERVAL));
+    if let Some((message, help)) = agree::with_deadline(&monitor, &watch.plan, is_set, high.value) {
+        item.key("deadline").as_ref().unwrap_or(item).wrong(message, help);
     }
 }
 
@@ -424,66 +353,6 @@ pub(super) const UUID: ConfigKey =
 pub(in super::super) fn write_domain(domain: &Domain) -> Vec<WrittenKey> {
     let keys = [(DOMAIN, &domain.name), (UUID, &domain.uuid)];
     keys.into_iter().filter_map(|(key, name)| Some(WrittenKey::new(key, text(name.as_ref()?)?, false))).collect()
-}
-
-/// A VM's keys of that kind.
-pub(super) struct GivenDomain<'a> {
-    name: Option<Item<'a>>,
-    uuid: Option<Item<'a>>,
-}
-
-impl<'a> GivenDomain<'a> {
-    pub fn of(table: &Table<'a>) -> Self {
-        Self { name: table.get("domain"), uuid: table.get("uuid") }
-    }
-
-    pub fn read(&self) -> Domain {
-        let name = self.name.as_ref().and_then(|item| item.line()).map(|name| name.value.to_owned());
-        Domain { name, uuid: self.uuid.as_ref().and_then(uuid) }
-    }
-}
-
-/// What is known by which name, array by array.
-#[derive(Default)]
-pub(super) struct Domains<'a> {
-    names: HashMap<(ArrayId, String), &'a str>,
-    uuids: HashMap<(ArrayId, String), &'a str>,
-}
-
-impl<'a> Domains<'a> {
-    /// Records keys that the VM's driver does not use, and names that another VM of the array has too.
-    pub fn check(
-        &mut self,
-        (array, driver): (ArrayId, &Driver),
-        vm: &At<&'a str>,
-        (given, domain): (&GivenDomain<'a>, &Domain),
-        diagnostics: &Diagnostics,
-    ) {
-        if *driver == Driver::Simulator {
-            for item in [&given.name, &given.uuid].into_iter().flatten() {
-                let help = "remove it, or give the array a driver of kind \"libvirt\" or \"command\"";
-                item.wrong("only a hypervisor knows a VM by another name, and the driver is 'simulator'", help);
-            }
-            return;
-        }
-        let place = |item: &Option<Item<'_>>| item.as_ref().map_or_else(|| vm.span.clone(), Item::span);
-        let say = |place, what: &str, first: &str| {
-            let message = format!("'{first}' and '{}' have the same {what}: these are the same VM", vm.value);
-            diagnostics.error(place, message, "correct one of them, or remove one of the VMs");
-        };
-        if let Some(uuid) = &domain.uuid
-            && let Some(first) = self.uuids.insert((array, uuid.clone()), vm.value)
-        {
-            say(place(&given.uuid), "uuid", first);
-        }
-        // A VM with a uuid may have any name.
-        let name = domain.name.as_deref().or(given.uuid.is_none().then_some(vm.value));
-        let first = name.and_then(|name| self.names.insert((array, name.to_owned()), vm.value));
-        // A VM that stands twice is already recorded.
-        if let Some(first) = first.filter(|first| *first != vm.value) {
-            say(place(&given.name), "domain", first);
-        }
-    }
 }
 
 /// Digits of base 16, in lower case: `8-4-4-4-12` of them.
