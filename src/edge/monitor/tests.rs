@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::core::cluster::{MysqlQuantity, Secret};
+use crate::core::cluster::{MysqlQuantity, Secret, Span};
 
 const DEADLINE_MS: i64 = 500;
 
