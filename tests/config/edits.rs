@@ -410,7 +410,7 @@ proptest! {
     fn an_edit_says_what_was_asked_and_touches_nothing_else(
         name in proptest::sample::select(&FILES[..]), which in 0usize..8, patch in patch(), own in any::<bool>(),
     ) {
-        let (path, old) = (Path::new(PATH), file(name));
+        let old = file(name);
         let config = read(&old);
         let vm = &config.cluster.vms[which % config.cluster.vms.len()].name;
         let scope = if own { Scope::Own } else { Scope::Block };
@@ -449,7 +449,6 @@ proptest! {
     fn a_policy_that_becomes_another_kind_and_back_leaves_no_trace(
         name in proptest::sample::select(&FILES[..]), which in 0usize..8, first in any::<bool>(),
     ) {
-        let path = Path::new(PATH);
         let mut text = file(name);
         let config = read(&text);
         let vm = &config.cluster.vms[which % config.cluster.vms.len()].name;

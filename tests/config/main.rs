@@ -156,7 +156,7 @@ fn a_config_that_is_written_and_read_is_the_same() {
 #[test]
 fn a_fleet_is_written_with_the_policies_its_vms_share() {
     let (cluster, monitors, plan) = Scenario::Fleet.build(Size::default(), 1);
-    let text = config::render(&Config::simulated(cluster.clone(), monitors.clone(), plan.clone()));
+    let text = config::render(&Config::simulated(cluster, monitors, plan));
     let config = config::parse(Path::new("fleet.toml"), &text).unwrap();
     let shared = |name: &str| config.sharing(name).count();
     assert!(shared("mysql") >= 2 && shared("apache") >= 2 && shared("queue") >= 2, "{text}");

@@ -129,7 +129,7 @@ fn unmeasured(vm: Name) -> DriverEvent {
 /// What a task reports to the supervisor.
 enum TaskReport {
     /// A migration turned out to be under way.
-    Found(Move, MigrationProcess),
+    Found(Move, Box<MigrationProcess>),
     /// A migration's command is over.
     Over(Move, CommandEnd),
     /// What both hosts say.

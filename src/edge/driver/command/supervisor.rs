@@ -164,7 +164,7 @@ impl CommandSupervisor {
         spawn_local(async move {
             let process = if known { None } else { context.under_way(&migration, was_told).await };
             let word = match process {
-                Some(process) => TaskReport::Found(migration, process),
+                Some(process) => TaskReport::Found(migration, Box::new(process)),
                 None => {
                     let sighting = context.find(&migration, false).await;
                     let both = [sighting.at(&migration.from), sighting.at(&migration.to)];
@@ -181,8 +181,8 @@ impl CommandSupervisor {
             TaskReport::Found(migration, process) => {
                 self.confirming.remove(&migration.id);
                 self.ended_migrations.entry(migration.id).or_default().was_told |=
-                    matches!(process, MigrationProcess::Told(..));
-                self.carry(migration, process);
+                    matches!(*process, MigrationProcess::Told(..));
+                self.carry(migration, *process);
             }
             TaskReport::Over(migration, CommandEnd { detail, sure }) => {
                 let carried = self.carried.remove(&migration.id);

@@ -114,7 +114,6 @@ fn migrate(task: &JobContext, leave: &OnceLock<bool>) -> Result<(), LibvirtError
     let domain = connection.find(&task.guest)?.ok_or_else(|| LibvirtError {
         code: ErrorCode::NO_DOMAIN,
         message: format!("{} is not on {}", task.migration.vm, task.source.name),
-        ..LibvirtError::default()
     })?;
     let settings = &task.settings;
     let flags = flags(settings, domain.persistent()?);
