@@ -36,7 +36,7 @@ impl Engine {
             Target::Up => self.neighbour(vm, 1, "last"),
             Target::Down => self.neighbour(vm, -1, "first"),
             Target::Host(name) => {
-                let host = self.cluster.host_named(name).ok_or_else(|| format!("there is no host {name}"))?;
+                let host = self.host_named(name).ok_or_else(|| format!("there is no host {name}"))?;
                 self.reachable(vm, host)?;
                 self.admits(vm, host, 0).map(|()| host)
             }

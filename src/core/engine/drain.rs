@@ -127,7 +127,7 @@ impl Engine {
     }
 
     fn host_id(&self, name: &str) -> Result<HostId, String> {
-        self.cluster.host_named(name).ok_or_else(|| format!("there is no host {name}"))
+        self.host_named(name).ok_or_else(|| format!("there is no host {name}"))
     }
 
     fn drain_of(&mut self, name: &str) -> Result<(HostId, &mut Draining), String> {

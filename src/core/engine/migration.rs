@@ -512,7 +512,7 @@ impl Engine {
 
     /// What a driver says, in the ids of the cluster; `None` if a VM or a host of it is not in the config.
     pub fn in_ids(&self, event: Event<Name, Name>) -> Option<Event> {
-        event.in_ids(|vm| self.vm_named(vm), |host| self.cluster.host_named(host))
+        event.in_ids(|vm| self.vm_named(vm), |host| self.host_named(host))
     }
 
     /// Goes on with a migration that was under way when the engine stopped: the journal has it without an outcome. Both
@@ -549,8 +549,8 @@ impl Engine {
     fn route_of(&self, journalled: &InFlight) -> Result<Route, String> {
         let Route { id, vm, from, to } = &journalled.route;
         let gone = |what: &str, name: &str| format!("{what} {name} is not in the config any more");
-        let host = |name: &str| self.cluster.host_named(name).ok_or_else(|| gone("host", name));
-        let vm = self.cluster.vm_named(vm).ok_or_else(|| gone("VM", vm))?;
+        let host = |name: &str| self.host_named(name).ok_or_else(|| gone("host", name));
+        let vm = self.vm_named(vm).ok_or_else(|| gone("VM", vm))?;
         let (from, to) = (host(from)?, host(to)?);
         match self.live(vm).transient.migration {
             Some(other) => Err(format!("request #{} was under way as well", other.0)),
@@ -564,6 +564,6 @@ impl Engine {
             "request #{} was moving {vm} from {from} to {to} when whimbrel stopped, and {why}: nothing is moved; see where {vm} runs",
             id.0
         );
-        self.alarm(now, self.cluster.vm_named(vm), text, out);
+        self.alarm(now, self.vm_named(vm), text, out);
     }
 }

@@ -73,7 +73,8 @@ const ALARMS_KEPT: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Engine {
     cluster: Cluster,
-    by_name: HashMap<Name, VmId>,
+    vms_by_name: HashMap<Name, VmId>,
+    hosts_by_name: HashMap<Name, HostId>,
     /// The mode in the config. An operator may have set another.
     config_mode: Mode,
     vms: Vec<VmMemory>,
@@ -102,7 +103,8 @@ impl Engine {
             vms: cluster.vms.iter().map(|vm| VmMemory::new(vm.host)).collect(),
             hosts: vec![HostLive { state: HostState::Unknown, ..HostLive::default() }; cluster.hosts.len()],
             config_mode: cluster.mode,
-            by_name: by_name(&cluster),
+            vms_by_name: by_name(&cluster.vms, |vm| &vm.name, VmId::at),
+            hosts_by_name: by_name(&cluster.hosts, |host| &host.name, HostId::at),
             cluster,
             migrations: BTreeMap::new(),
             deadlines: Deadlines::default(),
@@ -168,7 +170,12 @@ impl Engine {
 
     /// The VM of this name.
     pub fn vm_named(&self, name: &str) -> Option<VmId> {
-        self.by_name.get(name).copied()
+        self.vms_by_name.get(name).copied()
+    }
+
+    /// The host with this name.
+    pub fn host_named(&self, name: &str) -> Option<HostId> {
+        self.hosts_by_name.get(name).copied()
     }
 
     /// What is known of a VM.
@@ -340,8 +347,9 @@ impl Engine {
 
 const HOUR: Span = Span::from_hours(1);
 
-fn by_name(cluster: &Cluster) -> HashMap<Name, VmId> {
-    cluster.vms.iter().enumerate().map(|(at, vm)| (vm.name.clone(), VmId::at(at))).collect()
+/// Ids by name.
+fn by_name<T, I>(things: &[T], name: impl Fn(&T) -> &Name, id: impl Fn(usize) -> I) -> HashMap<Name, I> {
+    things.iter().enumerate().map(|(at, thing)| (name(thing).clone(), id(at))).collect()
 }
 
 pub(super) fn in_vms(n: u32) -> String {

@@ -2,7 +2,7 @@
 
 use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId};
 use crate::core::format::{duration, plain};
-use crate::core::policy::{Decision, Look, Place, Resting, Rule, Verdict, What, decide};
+use crate::core::policy::{Decision, Place, Resting, Rule, Verdict, What, decide};
 
 use super::Engine;
 use super::message::{Effect, QueueReport};
@@ -22,11 +22,8 @@ pub fn is_baseline(reason: &str) -> bool {
 /// The reason of a gap where the monitor was asked and did not answer.
 const NO_ANSWER: &str = "the monitor did not answer";
 
-/// What a reading turned out to be.
-enum Interpreted {
-    Value(Value),
-    Gap(String),
-}
+/// What a reading turned out to be: a value, or why there is none.
+type Seen = Result<Value, String>;
 
 impl Engine {
     pub(super) fn on_read_due(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
@@ -87,39 +84,39 @@ impl Engine {
         self.live(vm).transient.migration.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
     }
 
-    fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Interpreted {
+    fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Seen {
         match reading {
-            Reading::Raw(v) if !v.is_finite() => Interpreted::Gap("not a number".to_owned()),
+            Reading::Raw(v) if !v.is_finite() => Err("not a number".to_owned()),
             Reading::Raw(v) if self.cluster.vm(vm).indicator.kind == IndicatorKind::Counter => {
                 self.increase(vm, asked, baseline, v)
             }
             // Adding 0 takes the sign off a negative zero.
-            Reading::Raw(v) => Interpreted::Value(Value::Exact(v + 0.0)),
-            Reading::AtLeast(v) => Interpreted::Value(Value::AtLeast(v)),
-            Reading::Busy => Interpreted::Value(Value::Busy),
-            Reading::Gap(reason) => Interpreted::Gap(reason),
+            Reading::Raw(v) => Ok(Value::Exact(v + 0.0)),
+            Reading::AtLeast(v) => Ok(Value::AtLeast(v)),
+            Reading::Busy => Ok(Value::Busy),
+            Reading::Gap(reason) => Err(reason),
         }
     }
 
     /// The value of a counter is its increase per interval. Where there is no such increase, the reading is a gap.
-    fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Interpreted {
+    fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Seen {
         let interval = self.cluster.vm(vm).interval;
         let Some((then, before)) = self.live_mut(vm).readings.raw.replace((asked, v)) else {
-            return Interpreted::Gap(FIRST.to_owned());
+            return Err(FIRST.to_owned());
         };
         let over = asked.since(then);
         if v < before {
-            Interpreted::Gap(format!("the counter fell from {} to {}: the service restarted", plain(before), plain(v)))
+            Err(format!("the counter fell from {} to {}: the service restarted", plain(before), plain(v)))
         } else if baseline {
-            Interpreted::Gap(BASELINE.to_owned())
+            Err(BASELINE.to_owned())
         } else if over.millis() * 2 > interval.millis() * 3 {
-            Interpreted::Gap(format!("increase over {}, more than 1.5 intervals", duration(over)))
+            Err(format!("increase over {}, more than 1.5 intervals", duration(over)))
         } else {
-            Interpreted::Value(Value::Exact(v - before))
+            Ok(Value::Exact(v - before))
         }
     }
 
-    fn take(&mut self, now: Timestamp, vm: VmId, seen: Interpreted, baseline: bool, out: &mut Vec<Effect>) {
+    fn take(&mut self, now: Timestamp, vm: VmId, seen: Seen, baseline: bool, out: &mut Vec<Effect>) {
         let state = self.state(vm);
         let settles = self.live(vm).settle.is_some();
         if baseline {
@@ -127,8 +124,8 @@ impl Engine {
         }
         let counts = !settles && (self.is_counting(vm, state) || state == VmState::Resting);
         match seen {
-            Interpreted::Value(value) => self.take_sample(now, vm, value, counts, state, out),
-            Interpreted::Gap(reason) => {
+            Ok(value) => self.take_sample(now, vm, value, counts, state, out),
+            Err(reason) => {
                 if !counts && !settles && state != VmState::Migrating {
                     // This gap does not count for the policy, but a silent service becomes stale in every state.
                     let stale_after = self.settings(vm).stale_after;
@@ -229,7 +226,7 @@ impl Engine {
         let asked = self.live_mut(vm).transient.asked.take();
         let baseline = self.ends_settle(vm, asked.unwrap_or(now));
         let mut state = self.state(vm);
-        let look = Look { hand: report.as_ref().map(QueueReport::hand) };
+        let hand = report.as_ref().map(QueueReport::hand);
         let value = Value::Exact(report.as_ref().map_or(0.0, |queue| f64::from(queue.big)));
         let live = self.live_mut(vm);
         if baseline {
@@ -240,13 +237,13 @@ impl Engine {
         live.readings.came(now, Ok(value));
         let mut verdict = self.standing(vm);
         // The end of a queue is not yet an empty poll.
-        let is_look = look.hand.is_some() || asked.is_some();
+        let is_look = hand.is_some() || asked.is_some();
         if !baseline && is_look && self.is_counting(vm, state) {
-            verdict = self.feed(now, vm, What::Queue(look));
+            verdict = self.feed(now, vm, What::Queue(hand));
             state = self.state(vm);
         }
         // Job ends are progress, not samples: only polls, and a queue's beginning and end, are told.
-        if asked.is_some() || verdict.decision != Decision::Stay || known != look.hand.is_some() {
+        if asked.is_some() || verdict.decision != Decision::Stay || known != hand.is_some() {
             self.record_sample(now, vm, value, verdict, state, out);
         }
         self.act_on(now, vm, verdict, out);

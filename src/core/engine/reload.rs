@@ -1,16 +1,14 @@
 //! Applies a changed config. VMs, hosts and arrays keep their state by name.
 
-use std::collections::HashMap;
-
-use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, Timestamp, VmId};
+use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Name, Reading, Timestamp, VmId};
 use crate::core::policy::Rule;
 
-use super::Engine;
 use super::memory::{HostLive, VmMemory, Waiting};
 use super::message::{ConfigChange, Effect, Route};
 use super::migration::{Migration, Stage};
 use super::record::{Gate, Happened, Record};
 use super::timers::{Timer, Timers};
+use super::{Engine, by_name};
 
 /// The author of records about what a changed config changes.
 pub(super) const CONFIG: &str = "config";
@@ -66,7 +64,8 @@ impl Engine {
         }
         let names = Names::between(&self.cluster, &new);
         let old = std::mem::replace(&mut self.cluster, new);
-        self.by_name = super::by_name(&self.cluster);
+        self.vms_by_name = by_name(&self.cluster.vms, |vm| &vm.name, VmId::at);
+        self.hosts_by_name = by_name(&self.cluster.hosts, |host| &host.name, HostId::at);
         let stood: Vec<HostId> = self.vms.iter().map(VmMemory::host).collect();
         self.carry_hosts(&names);
         self.carry_drains(now, &names);
@@ -250,7 +249,7 @@ impl Names {
     }
 }
 
-fn paired<T, I: Copy>(old: &[T], new: &[T], name: impl Fn(&T) -> &str, id: impl Fn(usize) -> I) -> Vec<Option<I>> {
-    let places: HashMap<&str, I> = new.iter().enumerate().map(|(place, thing)| (name(thing), id(place))).collect();
+fn paired<T, I: Copy>(old: &[T], new: &[T], name: impl Fn(&T) -> &Name, id: impl Fn(usize) -> I) -> Vec<Option<I>> {
+    let places = by_name(new, &name, id);
     old.iter().map(|thing| places.get(name(thing)).copied()).collect()
 }

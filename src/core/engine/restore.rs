@@ -1,8 +1,6 @@
 //! Restores an engine that goes on where another one stopped. Nothing is decided here; what has changed meanwhile is recorded
 //! at the first step.
 
-use std::collections::HashMap;
-
 use super::drain::{Drain, Draining};
 use super::kept::{Kept, KeptCluster};
 use super::memory::{Location, Readings};
@@ -14,24 +12,6 @@ use super::{Engine, HOUR};
 use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Name, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Resting, Rule, Settings};
 
-/// Ids by name.
-struct Ids<'a> {
-    hosts: HashMap<&'a str, HostId>,
-    arrays: HashMap<&'a str, ArrayId>,
-}
-
-impl<'a> Ids<'a> {
-    fn of(cluster: &'a Cluster) -> Self {
-        let hosts = cluster.hosts.iter().enumerate().map(|(at, host)| (host.name.as_str(), HostId::at(at)));
-        let arrays = cluster.arrays.iter().enumerate().map(|(at, array)| (array.name.as_str(), ArrayId::at(at)));
-        Self { hosts: hosts.collect(), arrays: arrays.collect() }
-    }
-
-    fn host(&self, name: &str) -> Option<HostId> {
-        self.hosts.get(name).copied()
-    }
-}
-
 impl Engine {
     /// An engine over a checked cluster that goes on where another one stopped; `kept` is by the VMs' names.
     ///
@@ -39,25 +19,20 @@ impl Engine {
     /// changed meanwhile are taken over as by a reload. The time it was down is as many gaps as readings were missed.
     pub fn restored(cluster: Cluster, now: Timestamp, kept: &[(String, Kept)], whole: Option<KeptCluster>) -> Self {
         let mut engine = Self::new(cluster, now);
-        let described = engine.cluster.clone();
-        let ids = Ids::of(&described);
-        let vms: HashMap<&str, VmId> =
-            described.vms.iter().enumerate().map(|(at, vm)| (vm.name.as_str(), VmId::at(at))).collect();
         let mut unsaid = Vec::new();
         for (name, kept) in kept {
-            if let Some(vm) = vms.get(name.as_str()) {
-                engine.go_on_as(now, *vm, kept, &ids, &mut unsaid);
+            if let Some(vm) = engine.vm_named(name) {
+                engine.go_on_as(now, vm, kept, &mut unsaid);
                 let alive = whole.as_ref().map(|whole| whole.alive);
-                engine.miss(now, *vm, kept, alive);
+                engine.miss(now, vm, kept, alive);
             }
         }
         if let Some(whole) = whole {
             engine.last_id = engine.last_id.max(whole.last_id);
             engine.stay_narrow(now, whole.mode, &mut unsaid);
-            engine.go_on_draining_as(now, whole.drains, &ids);
-            let known = |name: &Name| vms.get(name.as_str()).copied();
+            engine.go_on_draining_as(now, whole.drains);
             let alarms = whole.alarms.into_iter();
-            engine.alarms = alarms.map(|(at, vm, text)| (at, vm.as_ref().and_then(known), text)).collect();
+            engine.alarms = alarms.map(|(at, vm, text)| (at, vm.and_then(|vm| engine.vm_named(&vm)), text)).collect();
         }
         let mut moves: Vec<Timestamp> = engine.vms.iter().flat_map(|live| live.moves.iter().copied()).collect();
         moves.retain(|at| now.since(*at) < HOUR);
@@ -78,21 +53,21 @@ impl Engine {
     }
 
     /// Goes on with drains, except those that only the config wanted and no longer wants.
-    fn go_on_draining_as(&mut self, now: Timestamp, kept: Vec<Drain>, ids: &Ids<'_>) {
+    fn go_on_draining_as(&mut self, now: Timestamp, kept: Vec<Drain>) {
         for drain in kept {
             let still = |host: &HostId| drain.commanded || self.cluster.host(*host).draining;
-            if let Some(host) = ids.host(&drain.host).filter(still) {
+            if let Some(host) = self.host_named(&drain.host).filter(still) {
                 self.drains.insert(host, Draining::of(drain));
                 self.drains_at = now;
             }
         }
     }
 
-    fn go_on_as(&mut self, now: Timestamp, vm: VmId, kept: &Kept, ids: &Ids<'_>, out: &mut Vec<Effect>) {
+    fn go_on_as(&mut self, now: Timestamp, vm: VmId, kept: &Kept, out: &mut Vec<Effect>) {
         let described = self.cluster.vm(vm);
-        let array = |name: &Name| ids.arrays.get(name.as_str()).copied();
-        let mut memory = kept.memory.clone().map(|name| ids.host(name), array, described.host);
-        let host = self.host_after(now, vm, kept, ids, out);
+        let array = |name: &Name| self.cluster.arrays.iter().position(|array| array.name == *name).map(ArrayId::at);
+        let mut memory = kept.memory.clone().map(|name| self.host_named(name), array, described.host);
+        let host = self.host_after(now, vm, kept, out);
         if host != memory.host {
             // Where the config puts it is not where a driver found it.
             (memory.host, memory.location) = (host, Location::Unreported);
@@ -116,10 +91,10 @@ impl Engine {
     }
 
     /// The VM is where it was, unless the config does not allow that or has named another host since.
-    fn host_after(&self, now: Timestamp, vm: VmId, kept: &Kept, ids: &Ids<'_>, out: &mut Vec<Effect>) -> HostId {
+    fn host_after(&self, now: Timestamp, vm: VmId, kept: &Kept, out: &mut Vec<Effect>) -> HostId {
         let described = self.cluster.vm(vm);
         let (then, configured) = (&kept.memory.host, &self.cluster.host(described.host).name);
-        let was = ids.host(then).filter(|host| {
+        let was = self.host_named(then).filter(|host| {
             let array = self.cluster.host(*host).array;
             array == described.array || described.away == Some(array)
         });

@@ -2,7 +2,7 @@
 
 use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId};
 use crate::core::format::{counted, duration, plain};
-use crate::core::policy::{Bound, BreakEven, Decision, Field, Place, Rule, SiteRule, Verdict, pays};
+use crate::core::policy::{Bound, BreakEven, Decision, Place, Rule, SiteRule, Verdict, pays};
 
 use super::Engine;
 use super::memory::{Hold, HoldCause, Location};
@@ -260,17 +260,5 @@ pub fn reason_of(engine: &Engine, vm: VmId, verdict: Verdict) -> String {
             None => format!("{} empty polls", verdict.low_count),
         },
         _ => String::new(),
-    }
-}
-
-impl Field {
-    /// The field in an operator's words: `low threshold`.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Threshold => "threshold",
-            Self::Tarry => "tarry",
-            Self::LowThreshold => "low threshold",
-            Self::LowTarry => "low tarry",
-        }
     }
 }

@@ -35,7 +35,12 @@ pub fn forecast(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> Forecas
     let full = memory_mb / bandwidth_mb_s;
     if lambda >= 1.0 {
         let total = full * f64::from(ROUND_CAP);
-        return Forecast { rounds: ROUND_CAP, total: span(total), downtime: span(full + RESUME_S), converges: false };
+        return Forecast {
+            rounds: ROUND_CAP,
+            total: Span::from_secs_f64(total),
+            downtime: Span::from_secs_f64(full + RESUME_S),
+            converges: false,
+        };
     }
     let (mut rounds, mut left) = (0, memory_mb);
     while left > SMALL_MB && rounds < ROUND_CAP {
@@ -43,7 +48,12 @@ pub fn forecast(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> Forecas
         rounds += 1;
     }
     let total = full * (1.0 - lambda.powi(rounds as i32 + 1)) / (1.0 - lambda);
-    Forecast { rounds, total: span(total), downtime: span(left / bandwidth_mb_s + RESUME_S), converges: true }
+    Forecast {
+        rounds,
+        total: Span::from_secs_f64(total),
+        downtime: Span::from_secs_f64(left / bandwidth_mb_s + RESUME_S),
+        converges: true,
+    }
 }
 
 /// The round a migration is in `elapsed` after its start, from 1, and the MB that this round still has to send.
@@ -85,12 +95,8 @@ pub fn transfer(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: S
         rate: bytes(bandwidth_mb_s),
         dirty: bytes(dirty_mb_s),
         rounds,
-        downtime: Some(span(left / bandwidth_mb_s + RESUME_S)),
+        downtime: Some(Span::from_secs_f64(left / bandwidth_mb_s + RESUME_S)),
     }
-}
-
-fn span(seconds: f64) -> Span {
-    Span::from_millis((seconds * 1_000.0) as i64)
 }
 
 #[cfg(test)]

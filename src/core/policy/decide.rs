@@ -52,13 +52,6 @@ pub struct Hand {
     pub transfer: Span,
 }
 
-/// One look at a site VM's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Look {
-    /// `None`: nothing in hand and nothing to claim, an empty poll.
-    pub hand: Option<Hand>,
-}
-
 /// What was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,8 +62,8 @@ pub enum What {
     Beyond,
     /// No value. Neither counts nor resets.
     Gap,
-    /// A look at the queue (site policy).
-    Queue(Look),
+    /// A look at the queue (site policy). `None`: nothing in hand and nothing to claim, an empty poll.
+    Queue(Option<Hand>),
     /// Nothing but the time (working hours begin or end).
     Clock,
 }
@@ -252,8 +245,8 @@ fn closed(state: &State, place: Place) -> Verdict {
 }
 
 fn queue(state: &mut State, site: &SiteRule, seen: Observation) -> Verdict {
-    let What::Queue(look) = seen.what else { return state.stay() };
-    let Some(hand) = look.hand else { return empty_poll(state, site, seen.place) };
+    let What::Queue(hand) = seen.what else { return state.stay() };
+    let Some(hand) = hand else { return empty_poll(state, site, seen.place) };
     state.low_count = 0;
     let big = hand.big >= site.threshold;
     state.count = u32::from(big && seen.place != Place::Away);

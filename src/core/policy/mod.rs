@@ -7,7 +7,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Decision, Hand, Look, Observation, Place, State, Verdict, What, decide, pays};
+pub use decide::{Decision, Hand, Observation, Place, State, Verdict, What, decide, pays};
 pub use differences::{KeyChange, Scope, TomlValue};
 pub use hours::{Edge, HoursError, Window, WorkingHours};
 pub use settings::{

@@ -141,6 +141,16 @@ impl Field {
             Self::LowTarry => "low_tarry",
         }
     }
+
+    /// The field in an operator's words: `low threshold`.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::Tarry => "tarry",
+            Self::LowThreshold => "low threshold",
+            Self::LowTarry => "low tarry",
+        }
+    }
 }
 
 /// Why settings are not valid, and which would be.

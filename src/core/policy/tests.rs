@@ -140,7 +140,7 @@ fn whoever_slept_through_the_end_and_the_beginning_of_the_hours_begins_from_noth
 fn a_big_queue_that_stays_counts_once_and_one_that_goes_counts_no_more() {
     let mut state = State::default();
     let mut see = |place, hand| {
-        let what = What::Queue(Look { hand });
+        let what = What::Queue(hand);
         let verdict = decide(&mut state, &site(), Observation { at: Timestamp::from_secs(0), place, what });
         (verdict.decision, verdict.count, verdict.low_count, state.count, state.low_count)
     };
@@ -159,7 +159,7 @@ fn a_big_queue_that_stays_counts_once_and_one_that_goes_counts_no_more() {
 
 #[test]
 fn the_break_even_binds_only_where_it_is_required() {
-    let dear = What::Queue(Look { hand: Some(Hand { away: Span::from_mins(30), ..hand(2) }) });
+    let dear = What::Queue(Some(Hand { away: Span::from_mins(30), ..hand(2) }));
     let decision = |break_even| {
         let rule = SiteRule { threshold: 2, home_tarry: 3, break_even, margin: 1.5 };
         fed(&Settings::new(Rule::Site(rule), Direction::HigherIsWorse), Place::Ring, &[dear])[0].0
@@ -170,7 +170,7 @@ fn the_break_even_binds_only_where_it_is_required() {
 
 #[test]
 fn a_big_queue_is_worked_away_if_that_pays() {
-    let look = |hand: Hand| What::Queue(Look { hand: Some(hand) });
+    let look = |hand: Hand| What::Queue(Some(hand));
     let decision = |place, hand| fed(&site(), place, &[look(hand)])[0].0;
     assert_eq!(decision(Place::Ring, hand(2)), Decision::MoveAway);
     assert_eq!(decision(Place::Ring, hand(1)), Decision::Stay);
@@ -181,7 +181,7 @@ fn a_big_queue_is_worked_away_if_that_pays() {
 
 #[test]
 fn away_a_small_queue_goes_home_after_the_job_in_hand_and_nothing_in_hand_after_empty_polls() {
-    let look = |hand| What::Queue(Look { hand });
+    let look = |hand| What::Queue(hand);
     let decisions =
         |seen: &[What]| fed(&site(), Place::Away, seen).iter().map(|(decision, ..)| *decision).collect::<Vec<_>>();
     let (stay, home) = (Decision::Stay, Decision::MoveHome);
@@ -334,7 +334,7 @@ proptest! {
 fn empty_polls_away_are_counted_from_0_after_one_at_home() {
     let mut state = State::default();
     let mut poll = |place| {
-        let what = What::Queue(Look { hand: None });
+        let what = What::Queue(None);
         decide(&mut state, &site(), Observation { at: Timestamp::from_secs(0), place, what });
         state.low_count
     };

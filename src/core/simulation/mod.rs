@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{ArrayId, HostId, Span, Timestamp};
 
-pub use scenario::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, START, Scenario, ScenarioError, ScenarioPast, Size};
+pub use scenario::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, START, Scenario, ScenarioPast, Size};
 pub use world::Simulation;
 
 /// The kind of service a simulated VM runs.

@@ -81,7 +81,7 @@ impl Worker {
         let left = hand.job.map_or(1.0, |job| job.left);
         let speed = if at_home { 1.0 } else { AWAY_SPEED };
         let seconds = hand.length(key, hand.done) * left * slowdown / speed;
-        let takes = Span::from_millis((seconds * 1_000.0) as i64);
+        let takes = Span::from_secs_f64(seconds);
         hand.job = Some(QueueJob { left, runs: Some((now, takes)) });
         self.busy = true;
         self.turn += 1;
@@ -117,15 +117,14 @@ impl Worker {
     pub(super) fn report(&self, now: Timestamp, transfer: Span) -> Option<QueueReport> {
         let hand = self.hand.as_ref()?;
         let left = self.seconds_left(hand, now);
-        let span = |seconds: f64| Span::from_millis((seconds * 1_000.0) as i64);
         Some(QueueReport {
             name: format!("queue {}", hand.number + 1),
             grades: GRADES.iter().zip(hand.jobs).map(|((name, _), jobs)| ((*name).to_owned(), jobs)).collect(),
             big: hand.jobs[0],
             done: hand.done,
             in_job: hand.job.is_some(),
-            at_home: span(left),
-            away: span(left / AWAY_SPEED),
+            at_home: Span::from_secs_f64(left),
+            away: Span::from_secs_f64(left / AWAY_SPEED),
             transfer,
         })
     }

@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use chrono_tz::Europe::Oslo;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::{Plan, Service, Surge, VmPlan};
 use crate::core::cluster::{
@@ -55,11 +54,6 @@ pub struct Size {
     pub hosts: Option<u32>,
 }
 
-/// Not the name of a scenario.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("no scenario '{0}': use fleet, 1, 2 or 3")]
-pub struct ScenarioError(String);
-
 impl Scenario {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Fleet, Self::One, Self::Two, Self::Three];
@@ -94,11 +88,11 @@ impl fmt::Display for Scenario {
 }
 
 impl FromStr for Scenario {
-    type Err = ScenarioError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ScenarioError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|scenario| scenario.word() == text);
-        found.ok_or_else(|| ScenarioError(text.to_owned()))
+        found.ok_or_else(|| format!("no scenario '{text}': use fleet, 1, 2 or 3"))
     }
 }
 
