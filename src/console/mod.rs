@@ -38,10 +38,10 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-pub use editor::{CaretMove, Deletion, Editor, EditorAction, NumberChange, Prompt, ScopedChange};
+pub use editor::{CursorMove, Deletion, Editor, EditorAction, NumberChange, Prompt};
 pub use keymap::{Action, Binding, HelpGroup, KeyChord, KeyContext, dispatch, help};
 pub use listing::{ByName, Listing, SortBy, arrange, urgency};
-pub use run::{ExitReason, Options, first_look, run};
+pub use run::{Options, first_look, run};
 pub use term::has_terminal;
 pub use text::Zone;
 pub use theme::{Colours, Glyphs, Role, Theme, ThemeError, ThemeName};

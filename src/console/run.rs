@@ -44,19 +44,6 @@ pub struct Options {
     pub zone: Zone,
 }
 
-/// Why the console was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitReason {
-    /// The operator quit.
-    Quit,
-    /// SIGINT, SIGTERM or SIGHUP.
-    Signal,
-    /// The terminal was closed; nothing can be shown any more.
-    Closed,
-    /// The caller stopped it.
-    Stopped,
-}
-
 /// Shows snapshots and sends what the operator does to the engine, until the console is left. Runs on the
 /// thread that owns the terminal, in a current-thread runtime with time and I/O. The first snapshot is drawn at once.
 ///
@@ -67,9 +54,13 @@ pub async fn run(
     snapshots: watch::Receiver<Arc<Snapshot>>,
     say: mpsc::Sender<UiCommand>,
     stop: impl Future<Output = ()>,
-) -> io::Result<ExitReason> {
+) -> io::Result<()> {
     // Before the terminal is taken, so that no signal in between is lost.
-    let mut signals = SignalStreams::new()?;
+    let [hangup, terminate, interrupt] =
+        [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let mut ends = [hangup?, terminate?, interrupt?];
+    // tokio's SignalKind has no name for SIGCONT; its number is the platform's.
+    let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
     let screen = TerminalGuard::enter()?;
     let mut console = Console::new(options, screen, snapshots, say)?;
     console.paint()?;
@@ -78,23 +69,21 @@ pub async fn run(
     tokio::pin!(stop);
     loop {
         let (frame, quiet, answer) = (console.frame_due(), console.quiet_due(), console.answer_due());
-        let left = tokio::select! {
+        let is_left = tokio::select! {
             biased;
             // An error means that the watching thread has ended; it ends only on a hang-up.
-            _ = &mut closed => Some(ExitReason::Closed),
-            which = signals.next() => match which {
-                SignalAction::Leave => Some(ExitReason::Signal),
-                SignalAction::Continued => { console.resume()?; None }
-            },
+            _ = &mut closed => true,
+            () = signalled(&mut ends) => true,
+            _ = continued.recv() => { console.resume()?; false }
             event = events.next() => console.input(event)?,
-            () = &mut stop => Some(ExitReason::Stopped),
-            () = at(frame) => { console.paint()?; None }
-            changed = console.snapshots.changed(), if !console.ui.engine_gone => { console.data(changed.is_ok())?; None }
-            () = at(answer) => { console.unanswered(); None }
-            () = at(quiet) => { console.quiet(); None }
+            () = &mut stop => true,
+            () = at(frame) => { console.paint()?; false }
+            changed = console.snapshots.changed(), if !console.ui.engine_gone => { console.data(changed.is_ok())?; false }
+            () = at(answer) => { console.unanswered(); false }
+            () = at(quiet) => { console.quiet(); false }
         };
-        if let Some(left) = left {
-            return Ok(left);
+        if is_left {
+            return Ok(());
         }
     }
 }
@@ -119,34 +108,12 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-/// What a signal asks for.
-enum SignalAction {
-    Leave,
-    Continued,
-}
-
-struct SignalStreams {
-    leave: [Signal; 3],
-    go_on: Signal,
-}
-
-impl SignalStreams {
-    fn new() -> io::Result<Self> {
-        let leave = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
-        let [hangup, terminate, interrupt] = leave.map(signal);
-        // tokio's SignalKind has no name for SIGCONT; its number is the platform's.
-        let go_on = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
-        Ok(Self { leave: [hangup?, terminate?, interrupt?], go_on })
-    }
-
-    async fn next(&mut self) -> SignalAction {
-        let [hangup, terminate, interrupt] = &mut self.leave;
-        tokio::select! {
-            _ = hangup.recv() => SignalAction::Leave,
-            _ = terminate.recv() => SignalAction::Leave,
-            _ = interrupt.recv() => SignalAction::Leave,
-            _ = self.go_on.recv() => SignalAction::Continued,
-        }
+/// SIGHUP, SIGTERM and SIGINT end the console.
+async fn signalled([hangup, terminate, interrupt]: &mut [Signal; 3]) {
+    tokio::select! {
+        _ = hangup.recv() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 
@@ -240,18 +207,19 @@ impl Console {
         Ok(())
     }
 
-    fn input(&mut self, event: Option<io::Result<Event>>) -> io::Result<Option<ExitReason>> {
-        let left = match event {
-            None => Some(ExitReason::Closed),
+    /// Takes what the terminal sends. `true`: the console is left.
+    fn input(&mut self, event: Option<io::Result<Event>>) -> io::Result<bool> {
+        let is_left = match event {
+            None => true,
             Some(Err(error)) => return Err(error),
             Some(Ok(Event::Key(key))) if key.kind == KeyEventKind::Press => {
                 match keymap::dispatch(key, &self.ui, &self.shown) {
                     Some(Ok(action)) => self.act(action)?,
                     Some(Err(why)) => {
                         self.ui.say(Tone::Bad, why);
-                        None
+                        false
                     }
-                    None => return Ok(None),
+                    None => return Ok(false),
                 }
             }
             Some(Ok(Event::Paste(text))) => self.act(Action::Paste(text))?,
@@ -259,19 +227,20 @@ impl Console {
                 self.act(Action::Resize(columns, rows))?;
                 self.screen.clear()?;
                 self.paint()?;
-                return Ok(None);
+                return Ok(false);
             }
-            Some(Ok(_)) => return Ok(None),
+            Some(Ok(_)) => return Ok(false),
         };
         // A key does not wait for the pause after a data frame.
         self.want(self.answered, KEY_FRAME);
-        if left.is_none() && self.paint_due()? {
+        if !is_left && self.paint_due()? {
             self.answered = self.painted;
         }
-        Ok(left)
+        Ok(is_left)
     }
 
-    fn act(&mut self, action: Action) -> io::Result<Option<ExitReason>> {
+    /// `true`: the operator quits.
+    fn act(&mut self, action: Action) -> io::Result<bool> {
         let was_frozen = self.ui.frozen;
         if action == Action::Freeze && was_frozen {
             self.shown = Arc::clone(&self.snapshots.borrow());
@@ -279,7 +248,7 @@ impl Console {
         let shown = Arc::clone(&self.shown);
         for effect in update(&mut self.ui, action, &shown) {
             match effect {
-                UiEffect::Quit => return Ok(Some(ExitReason::Quit)),
+                UiEffect::Quit => return Ok(true),
                 UiEffect::Copy(text) => self.screen.copy(&text)?,
                 UiEffect::Suspend => {
                     self.screen.suspend()?;
@@ -288,7 +257,7 @@ impl Console {
                 UiEffect::UiCommand(said) => self.tell(said),
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Sends what a snapshot or a full channel causes; neither causes another effect.

@@ -5,16 +5,6 @@ use crate::core::policy::Field;
 /// The numbers, in the order in which a key chooses them.
 pub const FIELDS: [Field; 4] = [Field::Threshold, Field::Tarry, Field::LowThreshold, Field::LowTarry];
 
-/// The number in words.
-pub const fn label(field: Field) -> &'static str {
-    match field {
-        Field::Threshold => "threshold",
-        Field::Tarry => "tarry",
-        Field::LowThreshold => "low threshold",
-        Field::LowTarry => "low tarry",
-    }
-}
-
 /// The next number up or down. A tarry changes by 1; a bound by about 5 %, in round steps; a whole bound by at least 1.
 pub fn step(field: Field, from: f64, up: bool) -> f64 {
     let by = match field {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 /// A built-in theme.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ThemeName {
     /// For a dark background.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whimbrel::console::{Action, CaretMove, Colours, EditorAction, Glyphs, Theme, ThemeName, Ui, render, update};
+use whimbrel::console::{Action, Colours, CursorMove, EditorAction, Glyphs, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::policy::Decision;
 use whimbrel::view::{Block, DraftView, Editing, Saving, Snapshot, WhatIf};
 
@@ -47,8 +47,8 @@ fn what_is_not_answered_yet_is_no_truth() {
 fn something_wrong() {
     let mut desk = Desk::new();
     desk.keys("efifty");
-    desk.act(Action::Edit(EditorAction::Go(CaretMove::Bottom)));
-    desk.act(Action::Edit(EditorAction::Go(CaretMove::LineEnd)));
+    desk.act(Action::Edit(EditorAction::Go(CursorMove::Bottom)));
+    desk.act(Action::Edit(EditorAction::Go(CursorMove::End)));
     desk.act(Action::Paste("\ntary = 4".into()));
     assert_desk("wrong", &desk);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::console::editor::text::Text;
-use crate::console::editor::{DAYS, Editor, EditorAction, Prompt, ScopedChange, changes_in_words, numbers};
+use crate::console::editor::{DAYS, Editor, EditorAction, Prompt, changes_in_words, numbers};
 use crate::console::keymap::Action;
 use crate::console::step;
 use crate::console::text::{rounded, some_of};
@@ -181,7 +181,7 @@ fn saved(ui: &mut Ui, why: Option<String>) -> Option<UiEffect> {
             editor.vms.len() + block.others.len(),
             some_of(&block.others)
         );
-        ui.overlays.push(Overlay::Prompt(Prompt::Share { question, then: ScopedChange::Save(why) }));
+        ui.overlays.push(Overlay::Prompt(Prompt::ShareDraft { question, why }));
         return None;
     }
     send_save(ui, why, false)
@@ -324,17 +324,14 @@ fn answered(ui: &mut Ui, answer: EditorAction, snapshot: &Snapshot) -> Vec<UiEff
                 }
             }
         }
-        (Prompt::Share { then, .. }, EditorAction::TheBlock | EditorAction::ItsOwn) => {
-            let scope = if answer == EditorAction::TheBlock { Scope::Block } else { Scope::Own };
-            match then {
-                ScopedChange::SetValue(change) => numbers::scoped(ui, change, scope),
-                ScopedChange::Save(why) => {
-                    if let Some(editor) = &mut ui.editor {
-                        editor.scope = scope;
-                    }
-                    send_save(ui, why, false).into_iter().collect()
-                }
+        (Prompt::ShareNumbers { change, .. }, EditorAction::TheBlock | EditorAction::ItsOwn) => {
+            numbers::scoped(ui, change, chosen(answer))
+        }
+        (Prompt::ShareDraft { why, .. }, EditorAction::TheBlock | EditorAction::ItsOwn) => {
+            if let Some(editor) = &mut ui.editor {
+                editor.scope = chosen(answer);
             }
+            send_save(ui, why, false).into_iter().collect()
         }
         (Prompt::Conflict(_), EditorAction::Mine) => send_save(ui, None, true).into_iter().collect(),
         (Prompt::Conflict(_), EditorAction::Theirs) => {
@@ -350,7 +347,10 @@ fn answered(ui: &mut Ui, answer: EditorAction, snapshot: &Snapshot) -> Vec<UiEff
             ui.say(Tone::Good, "nothing was saved");
             Vec::new()
         }
-        (Prompt::Share { .. } | Prompt::Number { .. } | Prompt::Why(_), EditorAction::GoOn) => {
+        (
+            Prompt::ShareDraft { .. } | Prompt::ShareNumbers { .. } | Prompt::Number { .. } | Prompt::Why(_),
+            EditorAction::GoOn,
+        ) => {
             ui.say(Tone::Good, "nothing was changed");
             Vec::new()
         }
@@ -446,4 +446,9 @@ fn show_saved(ui: &mut Ui, view: &DraftView, asked: &[KeyChange]) {
             ui.notice = None;
         }
     }
+}
+
+/// The block that an answer chooses.
+fn chosen(answer: EditorAction) -> Scope {
+    if answer == EditorAction::TheBlock { Scope::Block } else { Scope::Own }
 }

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 pub use act::{act, arrived, drafted, is_typed, refused, typed};
 pub use numbers::{change, undo};
-pub use text::{CaretMove, Deletion};
+pub use text::Deletion;
+pub use tui_textarea::CursorMove;
 pub use view::{draw, draw_prompt};
 
 use self::text::Text;
@@ -182,26 +183,24 @@ pub enum Prompt {
         /// What was typed.
         typed: String,
     },
-    /// The shared block, or one of its own?
-    Share {
+    /// Save the draft into the shared block, or into one of its own?
+    ShareDraft {
         /// In words.
         question: String,
-        /// What is done with the answer.
-        then: ScopedChange,
+        /// Why it is saved.
+        why: Option<String>,
+    },
+    /// Change numbers in the shared block, or in one of its own?
+    ShareNumbers {
+        /// In words.
+        question: String,
+        /// The numbers.
+        change: NumberChange,
     },
     /// The file was changed meanwhile; this is its block.
     Conflict(Arc<Block>),
     /// Leaving would lose changes.
     Unsaved,
-}
-
-/// What is done once the operator has chosen which block.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ScopedChange {
-    /// Save the draft, with this reason.
-    Save(Option<String>),
-    /// Change numbers.
-    SetValue(NumberChange),
 }
 
 /// A change of one number of one or several VMs.
@@ -249,7 +248,7 @@ pub enum EditorAction {
     /// Break the line.
     Newline,
     /// Move the caret.
-    Go(CaretMove),
+    Go(CursorMove),
     /// Delete something.
     Cut(Deletion),
     /// Stop waiting for an answer.

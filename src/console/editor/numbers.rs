@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{NumberChange, Prompt, ScopedChange};
+use super::{NumberChange, Prompt};
 use crate::console::step;
 use crate::console::text::some_of;
 use crate::console::ui::{Overlay, Pending, Tone, Ui, UiEffect};
@@ -135,7 +135,7 @@ fn set_numbers(ui: &mut Ui, snapshot: &Snapshot, change: NumberChange) -> Vec<Ui
         return Vec::new();
     }
     if change.to.is_empty() {
-        ui.say(Tone::Bad, format!("no {} here to change", step::label(change.field)));
+        ui.say(Tone::Bad, format!("no {} here to change", change.field.words()));
         return Vec::new();
     }
     let chosen: Vec<Option<Scope>> = change.to.iter().map(|(vm, ..)| ui.scopes.get(vm).copied()).collect();
@@ -143,7 +143,7 @@ fn set_numbers(ui: &mut Ui, snapshot: &Snapshot, change: NumberChange) -> Vec<Ui
         return scoped_as_chosen(ui, &change, Scope::Block);
     }
     let question = shared_question(ui, snapshot, &change);
-    ui.overlays.push(Overlay::Prompt(Prompt::Share { question, then: ScopedChange::SetValue(change) }));
+    ui.overlays.push(Overlay::Prompt(Prompt::ShareNumbers { question, change }));
     Vec::new()
 }
 
@@ -166,7 +166,7 @@ fn shared_question(ui: &Ui, snapshot: &Snapshot, change: &NumberChange) -> Strin
 }
 
 fn in_words(change: &NumberChange) -> String {
-    let label = step::label(change.field);
+    let label = change.field.words();
     match &change.to[..] {
         [(vm, Some(from), to)] => format!("{vm} {label} {} → {}", exact(*from), exact(*to)),
         [(vm, None, to)] => format!("{vm} {label} {}", exact(*to)),

@@ -18,31 +18,6 @@ const LONGEST: usize = 20_000;
 /// A line and a character in it, both from 0.
 pub type Place = (usize, usize);
 
-/// Where the caret goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CaretMove {
-    /// A character back.
-    Left,
-    /// A character on.
-    Right,
-    /// A line up.
-    Up,
-    /// A line down.
-    Down,
-    /// A word back.
-    WordLeft,
-    /// A word on.
-    WordRight,
-    /// To the line's begin.
-    LineStart,
-    /// To the line's end.
-    LineEnd,
-    /// To the first line.
-    Top,
-    /// To the last one.
-    Bottom,
-}
-
 /// What is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
@@ -185,20 +160,9 @@ impl Text {
     }
 
     /// Moves the caret and clears the selection.
-    pub fn go(&mut self, to: CaretMove) {
+    pub fn go(&mut self, to: CursorMove) {
         self.area.cancel_selection();
-        self.area.move_cursor(match to {
-            CaretMove::Left => CursorMove::Back,
-            CaretMove::Right => CursorMove::Forward,
-            CaretMove::Up => CursorMove::Up,
-            CaretMove::Down => CursorMove::Down,
-            CaretMove::WordLeft => CursorMove::WordBack,
-            CaretMove::WordRight => CursorMove::WordForward,
-            CaretMove::LineStart => CursorMove::Head,
-            CaretMove::LineEnd => CursorMove::End,
-            CaretMove::Top => CursorMove::Top,
-            CaretMove::Bottom => CursorMove::Bottom,
-        });
+        self.area.move_cursor(to);
         self.is_typing = false;
     }
 
@@ -387,7 +351,7 @@ mod tests {
     fn moving_the_caret_ends_a_step() {
         let mut text = Text::new("");
         type_all(&mut text, "ab");
-        text.go(CaretMove::LineStart);
+        text.go(CursorMove::Head);
         type_all(&mut text, "cd");
         assert_eq!(text.whole(), "cdab");
         text.undo();
@@ -455,7 +419,7 @@ mod tests {
                     3 => text.cut(Deletion::Word),
                     4 => text.next_value(false),
                     5 => assert!(text.paste("a = 1\nb = 2")),
-                    6 => text.go(CaretMove::Down),
+                    6 => text.go(CursorMove::Down),
                     7 => text.cut(Deletion::Rest),
                     _ => { text.undo(); }
                 }

@@ -9,7 +9,6 @@ use crate::console::editor::text::{Place, Text, token_kinds};
 use crate::console::editor::{Editor, Prompt, changes_in_words, panel, whose};
 use crate::console::keymap::{self, KeyContext};
 use crate::console::screens::draw_footer;
-use crate::console::step;
 use crate::console::text::{some_of, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Tone, Ui};
@@ -285,7 +284,9 @@ pub fn draw_prompt(canvas: &mut Canvas<'_>, area: Rect, prompt: &Prompt, ui: &Ui
         Prompt::Number { vms, field, now, typed } => {
             typed_line(canvas, area, &question(vms, *field, *now), typed, ui);
         }
-        Prompt::Share { question, .. } => choice(canvas, area, "shared", question, keymap::prompt_context(prompt)),
+        Prompt::ShareDraft { question, .. } | Prompt::ShareNumbers { question, .. } => {
+            choice(canvas, area, "shared", question, keymap::prompt_context(prompt));
+        }
         Prompt::Conflict(theirs) => conflict(canvas, area, ui, theirs),
         Prompt::Unsaved => {
             choice(canvas, area, "unsaved", "the text has changes that are not saved", keymap::prompt_context(prompt));
@@ -296,7 +297,7 @@ pub fn draw_prompt(canvas: &mut Canvas<'_>, area: Rect, prompt: &Prompt, ui: &Ui
 /// `threshold of nii1 [50]: `
 fn question(vms: &[Name], field: Field, now: Option<f64>) -> String {
     let now = now.map_or_else(|| "they differ".to_owned(), exact);
-    format!("{} of {} [{now}]: ", step::label(field), whose(vms))
+    format!("{} of {} [{now}]: ", field.words(), whose(vms))
 }
 
 /// Draws a line to type in place of the footer, and after it why the last input was refused.

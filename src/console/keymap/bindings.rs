@@ -3,7 +3,7 @@
 use crossterm::event::KeyCode;
 
 use super::{Action, Binding, HelpGroup, KeyChord, KeyCondition, KeyContext};
-use crate::console::editor::{CaretMove, Deletion, EditorAction};
+use crate::console::editor::{CursorMove, Deletion, EditorAction};
 
 const fn ch(c: char) -> KeyChord {
     KeyChord { code: KeyCode::Char(c), ctrl: false }
@@ -144,16 +144,16 @@ pub const BINDINGS: &[Binding] = keys! {
     Editor Editor "F7" [code(KeyCode::F(7))] Edit(EditorAction::Shorter) Always "" "the shorter one";
     Editor Editor "F1" [code(KeyCode::F(1))] Help Always "help" "this help";
     Editor Editor "" [code(KeyCode::Enter)] Edit(EditorAction::Newline) Always "" "";
-    Editor Editor "" [code(KeyCode::Left)] Edit(EditorAction::Go(CaretMove::Left)) Always "" "";
-    Editor Editor "" [code(KeyCode::Right)] Edit(EditorAction::Go(CaretMove::Right)) Always "" "";
-    Editor Editor "" [code(KeyCode::Up)] Edit(EditorAction::Go(CaretMove::Up)) Always "" "";
-    Editor Editor "" [code(KeyCode::Down)] Edit(EditorAction::Go(CaretMove::Down)) Always "" "";
-    Editor Editor "" [with_ctrl(KeyCode::Left)] Edit(EditorAction::Go(CaretMove::WordLeft)) Always "" "";
-    Editor Editor "" [with_ctrl(KeyCode::Right)] Edit(EditorAction::Go(CaretMove::WordRight)) Always "" "";
-    Editor Editor "" [code(KeyCode::Home)] Edit(EditorAction::Go(CaretMove::LineStart)) Always "" "";
-    Editor Editor "" [code(KeyCode::End), ctrl('e')] Edit(EditorAction::Go(CaretMove::LineEnd)) Always "" "";
-    Editor Editor "" [code(KeyCode::PageUp)] Edit(EditorAction::Go(CaretMove::Top)) Always "" "";
-    Editor Editor "" [code(KeyCode::PageDown)] Edit(EditorAction::Go(CaretMove::Bottom)) Always "" "";
+    Editor Editor "" [code(KeyCode::Left)] Edit(EditorAction::Go(CursorMove::Back)) Always "" "";
+    Editor Editor "" [code(KeyCode::Right)] Edit(EditorAction::Go(CursorMove::Forward)) Always "" "";
+    Editor Editor "" [code(KeyCode::Up)] Edit(EditorAction::Go(CursorMove::Up)) Always "" "";
+    Editor Editor "" [code(KeyCode::Down)] Edit(EditorAction::Go(CursorMove::Down)) Always "" "";
+    Editor Editor "" [with_ctrl(KeyCode::Left)] Edit(EditorAction::Go(CursorMove::WordBack)) Always "" "";
+    Editor Editor "" [with_ctrl(KeyCode::Right)] Edit(EditorAction::Go(CursorMove::WordForward)) Always "" "";
+    Editor Editor "" [code(KeyCode::Home)] Edit(EditorAction::Go(CursorMove::Head)) Always "" "";
+    Editor Editor "" [code(KeyCode::End), ctrl('e')] Edit(EditorAction::Go(CursorMove::End)) Always "" "";
+    Editor Editor "" [code(KeyCode::PageUp)] Edit(EditorAction::Go(CursorMove::Top)) Always "" "";
+    Editor Editor "" [code(KeyCode::PageDown)] Edit(EditorAction::Go(CursorMove::Bottom)) Always "" "";
     Editor Editor "" [code(KeyCode::Backspace), ctrl('h')] Edit(EditorAction::Cut(Deletion::Before)) Always "" "";
     Editor Editor "" [code(KeyCode::Delete)] Edit(EditorAction::Cut(Deletion::Behind)) Always "" "";
     Editor Editor "ctrl-w" [ctrl('w')] Edit(EditorAction::Cut(Deletion::Word)) Always "" "the word before the caret goes; ctrl-k: the rest of the line";

@@ -196,7 +196,7 @@ pub fn context(ui: &Ui) -> KeyContext {
 pub const fn prompt_context(prompt: &Prompt) -> KeyContext {
     match prompt {
         Prompt::Why(_) | Prompt::Number { .. } => KeyContext::Line,
-        Prompt::Share { .. } => KeyContext::Share,
+        Prompt::ShareDraft { .. } | Prompt::ShareNumbers { .. } => KeyContext::Share,
         Prompt::Conflict(_) => KeyContext::Conflict,
         Prompt::Unsaved => KeyContext::Unsaved,
     }

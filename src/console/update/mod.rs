@@ -327,7 +327,7 @@ fn next_field(ui: &mut Ui, snapshot: &Snapshot) {
     let next = fields.clone().skip_while(|field| **field != active).nth(1).or_else(|| fields.clone().next());
     if let Some(next) = next {
         ui.field = *next;
-        ui.say(Tone::Good, format!("+ and - change the {}", step::label(*next)));
+        ui.say(Tone::Good, format!("+ and - change the {}", next.words()));
     }
 }
 

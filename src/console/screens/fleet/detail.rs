@@ -7,7 +7,7 @@ use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::widgets::{Canvas, Graph, gauge};
-use crate::console::{past, step, ui};
+use crate::console::{past, ui};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::{age, counted, exact, number};
 use crate::core::insight::Band;
@@ -126,8 +126,8 @@ pub fn changing(detail: &Detail, ui: &Ui) -> String {
     let pending = |p: &&ui::Pending| p.vm == detail.vm && p.field == field;
     let now = detail.settings.get(field).map_or_else(String::new, exact);
     match ui.pending.iter().find(pending) {
-        Some(asked) => format!("+/- {} {now} > {}", step::label(field), exact(asked.value)),
-        None => format!("+/- {} {now}", step::label(field)),
+        Some(asked) => format!("+/- {} {now} > {}", field.words(), exact(asked.value)),
+        None => format!("+/- {} {now}", field.words()),
     }
 }
 
