@@ -10,7 +10,7 @@ use std::sync::mpsc as blocking;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -44,8 +44,8 @@ const WARMED_VMS: usize = 100;
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct ConsoleArgs {
     /// Colours for a dark or a light terminal, or none
-    #[arg(long, value_enum, default_value_t = ThemeArg::Dark)]
-    theme: ThemeArg,
+    #[arg(long, value_enum, default_value_t = ThemeName::Dark)]
+    theme: ThemeName,
     /// Plain ASCII instead of bars, blocks and braille
     #[arg(long)]
     ascii: bool,
@@ -57,23 +57,6 @@ pub(super) struct ConsoleArgs {
     read_only: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ThemeArg {
-    Dark,
-    Light,
-    Mono,
-}
-
-impl From<ThemeArg> for ThemeName {
-    fn from(theme: ThemeArg) -> Self {
-        match theme {
-            ThemeArg::Dark => Self::Dark,
-            ThemeArg::Light => Self::Light,
-            ThemeArg::Mono => Self::Mono,
-        }
-    }
-}
-
 impl ConsoleArgs {
     fn locked(self) -> Option<&'static str> {
         self.read_only.then_some("this console was opened with --read-only")
@@ -83,7 +66,7 @@ impl ConsoleArgs {
         let variable = |name: &str| env::var(name).ok();
         let (no_color, colorterm, term) = (variable("NO_COLOR"), variable("COLORTERM"), variable("TERM"));
         Options {
-            theme: self.theme.into(),
+            theme: self.theme,
             ascii: self.ascii || locale().is_some_and(|locale| !Glyphs::is_utf8(&locale)),
             colours: Colours::from_env(no_color.as_deref(), colorterm.as_deref(), term.as_deref()),
             zone: if self.utc { Zone::Utc } else { Zone::Local },
@@ -247,18 +230,19 @@ enum EngineNews {
     Begun,
     /// What its end waits for.
     Waiting(String),
-    /// It has ended, and this could not be written.
-    Ended(Option<String>),
-    /// It panicked.
-    Died(String),
+    /// It has ended.
+    Ended(EngineEnd),
 }
 
-/// Why the console must close.
-enum StopReason {
-    /// The engine could not begin.
+/// How the engine's thread ended.
+enum EngineEnd {
+    Well,
+    /// It could not begin.
     Refused(String),
-    /// The engine panicked.
-    Died,
+    /// This could not be written.
+    Unsaved(String),
+    /// It panicked.
+    Died(String),
 }
 
 /// Runs the console on this thread and the engine on another.
@@ -271,7 +255,7 @@ fn show(
     let (control, controls) = mpsc::channel::<Control>(1);
     // It sends four messages at most.
     let (news, engine_news) = blocking::sync_channel(8);
-    let (leave, left_without) = oneshot::channel();
+    let (leave, left_without) = oneshot::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let engine = thread::Builder::new().name("engine".to_owned()).spawn(move || {
         let run = || {
@@ -280,54 +264,40 @@ fn show(
                 begin()?.says_waiting_to(move |what| drop(waiting.send(EngineNews::Waiting(what.to_owned()))));
             let _ = news.send(EngineNews::Begun);
             Ok(match runtime.block_on(event_loop.run(controls, Some(says))) {
-                Ended::Unsaved(what) => Some(what),
-                _ => None,
+                Ended::Unsaved(what) => EngineEnd::Unsaved(what),
+                _ => EngineEnd::Well,
             })
         };
-        let (said, without) = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(unsaved)) => (EngineNews::Ended(unsaved), None),
-            // Without an engine there is nothing to show.
-            Ok(Err(why)) => (EngineNews::Ended(None), Some(StopReason::Refused(why))),
-            Err(panic) => (EngineNews::Died(panic_message(&*panic)), Some(StopReason::Died)),
+        let end = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(ended) => ended.unwrap_or_else(EngineEnd::Refused),
+            Err(panic) => EngineEnd::Died(panic_message(&*panic)),
         };
-        let _ = news.send(said);
-        if let Some(without) = without {
-            let _ = leave.send(without);
+        // Without an engine there is nothing to show.
+        let is_gone = matches!(end, EngineEnd::Refused(_) | EngineEnd::Died(_));
+        let _ = news.send(EngineNews::Ended(end));
+        if is_gone {
+            let _ = leave.send(());
         }
         // A name lookup that hangs must not delay the end.
         runtime.shutdown_background();
     });
     engine.wrap_err("the engine's thread cannot be started")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut refusal = None;
     let stop = async {
-        match left_without.await {
-            Ok(StopReason::Refused(why)) => refusal = Some(why),
-            Ok(StopReason::Died) => {}
-            Err(_) => pending().await,
+        if left_without.await.is_err() {
+            pending().await
         }
     };
     let left = runtime.block_on(console::run(screen.options(), snapshots, say, stop));
     let _ = control.try_send(Control::Stop);
-    let end = wait_for_end(&engine_news);
-    if let Some(why) = refusal {
-        return Err(eyre!(why));
-    }
-    match end {
+    match wait_for_end(&engine_news) {
         EngineEnd::Died(why) => {
             eprintln!("whimbrel: the engine failed: {why}; nothing is moved any more; please report it with its log");
             Ok(ExitCode::from(FAULT))
         }
-        EngineEnd::Unsaved(what) => Err(eyre!(what)),
-        EngineEnd::Well => left.map(|_| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)"),
+        EngineEnd::Refused(why) | EngineEnd::Unsaved(why) => Err(eyre!(why)),
+        EngineEnd::Well => left.map(|()| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)"),
     }
-}
-
-/// How the engine's thread ended.
-enum EngineEnd {
-    Well,
-    Unsaved(String),
-    Died(String),
 }
 
 /// Waits for the engine's end, and prints what it waits for.
@@ -339,9 +309,7 @@ fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> EngineEnd {
         match news.recv_timeout(patience) {
             Ok(EngineNews::Begun) => has_begun = true,
             Ok(EngineNews::Waiting(what)) => eprintln!("whimbrel: {what}"),
-            Ok(EngineNews::Ended(None)) => return EngineEnd::Well,
-            Ok(EngineNews::Ended(Some(what))) => return EngineEnd::Unsaved(what),
-            Ok(EngineNews::Died(why)) => return EngineEnd::Died(why),
+            Ok(EngineNews::Ended(end)) => return end,
             Err(_) if !has_begun => return EngineEnd::Well,
             Err(_) => {
                 return EngineEnd::Unsaved("the engine did not end: what happened last may not be written".to_owned());

@@ -12,8 +12,8 @@ use crate::core::cluster::{Mode, Span};
 use crate::core::simulation::{START, Scenario};
 use crate::edge::config::{self, Config};
 use crate::runtime::{
-    Ended, EngineHost, EventLoop, Format, Frontend, HistoryBatcher, Outputs, Pace, Printer, Workers, keep_in,
-    on_hangup, over, steady_clock, to_control,
+    Ended, EngineHost, EventLoop, Format, Frontend, HistoryBatcher, Outputs, Pace, Printer, Workers, keep_in, over,
+    steady_clock, to_control,
 };
 
 use super::{ClusterArgs, load_with_bytes, span, speed};
@@ -87,7 +87,8 @@ impl RunCommand {
     }
 
     async fn conduct(self) -> Result<ExitCode> {
-        let control = to_control(on_hangup(self.demo.is_none())).wrap_err("signals cannot be caught")?;
+        // Without a config, SIGHUP ends it.
+        let control = to_control(self.demo.is_none()).wrap_err("signals cannot be caught")?;
         let event_loop = match (&self.demo, config::find(self.config.as_deref())) {
             (Some(scenario), _) => self.demo(*scenario)?,
             (None, Some(path)) => match load_with_bytes(&path) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::SecondsFormat;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use serde::Serialize;
@@ -56,17 +57,19 @@ pub(super) struct WhatIfCommand {
     #[command(flatten)]
     wanted: WantedSettings,
     /// Which way is worse [default: higher; of a config's VM its own]
-    #[arg(long, value_enum, conflicts_with = "config")]
-    direction: Option<WorseDirection>,
+    #[arg(long, value_parser = direction(), conflicts_with = "config")]
+    direction: Option<Direction>,
     /// What standard output gets
     #[arg(long, value_enum, default_value_t = WhatIfFormat::Table)]
     format: WhatIfFormat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum WorseDirection {
-    Higher,
-    Lower,
+/// Reads which way is worse.
+fn direction() -> impl TypedValueParser<Value = Direction> {
+    PossibleValuesParser::new(["higher", "lower"]).map(|word| match &*word {
+        "lower" => Direction::LowerIsWorse,
+        _ => Direction::HigherIsWorse,
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -105,11 +108,7 @@ impl WhatIfCommand {
             Ok(recording) => recording,
             Err(error) => return Ok(Err(refuse(&error.to_string()))),
         };
-        let direction = match self.direction {
-            None | Some(WorseDirection::Higher) => Direction::HigherIsWorse,
-            Some(WorseDirection::Lower) => Direction::LowerIsWorse,
-        };
-        let settings = match self.wanted.alone(direction) {
+        let settings = match self.wanted.alone(self.direction.unwrap_or_default()) {
             Ok(settings) => settings,
             Err(why) => return Ok(Err(refuse(&format!("error: {why}")))),
         };

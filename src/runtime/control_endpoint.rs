@@ -85,6 +85,6 @@ fn obey(command: Command, by: &str, engine_host: &mut EngineHost, outputs: &mut 
 }
 
 fn of_host(name: &str, engine: &Engine, what: impl FnOnce(&Engine, HostId) -> Result<Reply, String>) -> Reply {
-    let host = engine.cluster().host_named(name).ok_or_else(|| format!("there is no host {name}"));
+    let host = engine.host_named(name).ok_or_else(|| format!("there is no host {name}"));
     host.and_then(|host| what(engine, host)).unwrap_or_else(|text| Reply::Done { ok: false, text })
 }

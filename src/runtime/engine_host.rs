@@ -285,7 +285,7 @@ impl EngineHost {
     fn within_deadline(&self, command: &Command) -> Result<(), String> {
         let Command::Amend { changes, .. } = command else { return Ok(()) };
         for Change { vm, settings } in changes {
-            let monitor = self.engine.cluster().vm_named(vm).map(|id| &self.monitors[id.index()]);
+            let monitor = self.engine.vm_named(vm).map(|id| &self.monitors[id.index()]);
             let Some(Monitor { source: Source::Http { .. }, deadline }) = monitor else { continue };
             let Some(high) = settings.rule.high() else { continue };
             if !Monitor::timeout_is_beyond(*deadline, high.at) {

@@ -11,25 +11,14 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::core::cluster::{RequestId, Timestamp};
-use crate::core::engine::InFlight;
+use crate::core::engine::{Event, InFlight};
 use crate::edge::journal::{Journal, JournalError};
 use crate::edge::supervisor::{fault, supervise};
 
-/// Orders and notes that the queues hold at most: more than any cluster's budget allows migrations at once.
+/// Orders and answers that the queues hold at most: more than any cluster's budget allows migrations at once.
 const WAITING: usize = 1_024;
 /// A migration that is not written down after this long does not start.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// What became of a migration that was to be written down, or of the journal itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalNote {
-    /// It is on the disk and may start.
-    Begun(RequestId),
-    /// It could not be written, so it must not start; the reason in a short phrase.
-    Refused(RequestId, String),
-    /// What is wrong with the journal: the file, and the remedy. Once per cause.
-    Trouble(String),
-}
 
 enum JournalOrder {
     Begin(Timestamp, InFlight),
@@ -37,15 +26,20 @@ enum JournalOrder {
     Flush(SyncSender<()>),
 }
 
+/// Something wrong with the journal, with the file and the remedy.
+const fn trouble(text: String) -> Event {
+    Event::Trouble { vm: None, text }
+}
+
 /// A [`Journal`] on its own thread.
 pub struct JournalWriter {
     path: PathBuf,
     orders: SyncSender<JournalOrder>,
-    notes: mpsc::Receiver<JournalNote>,
+    answers: mpsc::Receiver<Event>,
     /// Migrations that wait to be written, and since when.
     waiting: Vec<(RequestId, Instant)>,
-    /// Notes made on this side of the queue; given out first.
-    ready: VecDeque<JournalNote>,
+    /// Answers made on this side of the queue; given out first.
+    ready: VecDeque<Event>,
 }
 
 impl JournalWriter {
@@ -55,22 +49,22 @@ impl JournalWriter {
     /// The system gives no thread.
     pub fn start(path: &Path, owner: &str, journal: Result<Journal, JournalError>) -> std::io::Result<Self> {
         let (orders, ordered) = sync_channel(WAITING);
-        // Each order makes at most two notes. If a note finds no room, the deadline takes its place.
-        let (tell, notes) = mpsc::channel(WAITING);
+        // Each order makes at most two answers. If one finds no room, the deadline takes its place.
+        let (tell, answers) = mpsc::channel(WAITING);
         let mut ready = VecDeque::new();
         if let Err(why) = &journal {
-            ready.push_back(JournalNote::Trouble(why.to_string()));
+            ready.push_back(trouble(why.to_string()));
         }
         let said = journal.as_ref().err().map(ToString::to_string);
         let mut thread =
             JournalThread { path: path.to_owned(), owner: owner.to_owned(), journal: journal.ok(), said, tell };
         let tell = thread.tell.clone();
         let work = move || {
-            let report = |text| drop(tell.try_send(JournalNote::Trouble(text)));
+            let report = |text| drop(tell.try_send(trouble(text)));
             supervise("the journal", report, || thread.work(&ordered));
         };
         thread::Builder::new().name("journal".to_owned()).spawn(work)?;
-        Ok(Self { path: path.to_owned(), orders, notes, waiting: Vec::new(), ready })
+        Ok(Self { path: path.to_owned(), orders, answers, waiting: Vec::new(), ready })
     }
 
     /// Orders a migration to be written. [`next`](Self::next) returns the result.
@@ -79,7 +73,7 @@ impl JournalWriter {
         info!(id = id.0, vm = %migration.route.vm, from = %migration.route.from, to = %migration.route.to, "journal: begin");
         match self.orders.try_send(JournalOrder::Begin(at, migration)) {
             Ok(()) => self.waiting.push((id, Instant::now())),
-            Err(_) => self.ready.push_back(JournalNote::Refused(id, "the journal does not keep up".to_owned())),
+            Err(_) => self.ready.push_back(Event::NotJournalled { id, why: "the journal does not keep up".to_owned() }),
         }
     }
 
@@ -96,11 +90,11 @@ impl JournalWriter {
         !self.waiting.is_empty() || !self.ready.is_empty()
     }
 
-    /// Waits for the next note.
-    pub async fn next(&mut self) -> JournalNote {
+    /// Waits for what the engine is to be told next: a migration is written down, or it is not, or something is wrong with the journal.
+    pub async fn next(&mut self) -> Event {
         loop {
-            if let Some(note) = self.ready.pop_front() {
-                return note;
+            if let Some(answer) = self.ready.pop_front() {
+                return answer;
             }
             let due = self.waiting.first().map(|(_, since)| *since + DEADLINE);
             let overdue = async {
@@ -111,9 +105,9 @@ impl JournalWriter {
             };
             tokio::select! {
                 biased;
-                Some(note) = self.notes.recv() => {
-                    if self.is_expected(&note) {
-                        return note;
+                Some(answer) = self.answers.recv() => {
+                    if self.is_expected(&answer) {
+                        return answer;
                     }
                 }
                 () = overdue => self.give_up(),
@@ -129,8 +123,8 @@ impl JournalWriter {
     }
 
     /// Takes an answer's migration off the list. An answer after the deadline is ignored: that migration has ended.
-    fn is_expected(&mut self, note: &JournalNote) -> bool {
-        let (JournalNote::Begun(id) | JournalNote::Refused(id, _)) = note else { return true };
+    fn is_expected(&mut self, answer: &Event) -> bool {
+        let (Event::Journalled { id } | Event::NotJournalled { id, .. }) = answer else { return true };
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| waiting != id);
         let is_late = self.waiting.len() == before;
@@ -144,14 +138,14 @@ impl JournalWriter {
     fn give_up(&mut self) {
         let now = Instant::now();
         let late: Vec<_> = self.waiting.extract_if(.., |(_, since)| *since + DEADLINE <= now).collect();
-        self.ready.push_back(JournalNote::Trouble(format!(
+        self.ready.push_back(trouble(format!(
             "{}: not written within {} s, so no migration starts\nhelp: see after the disk; the next migration tries again",
             self.path.display(),
             DEADLINE.as_secs()
         )));
         for (id, _) in late {
             self.settle(id, "not started");
-            self.ready.push_back(JournalNote::Refused(id, "the journal's disk does not answer".to_owned()));
+            self.ready.push_back(Event::NotJournalled { id, why: "the journal's disk does not answer".to_owned() });
         }
     }
 }
@@ -164,7 +158,7 @@ struct JournalThread {
     journal: Option<Journal>,
     /// The last problem reported.
     said: Option<String>,
-    tell: mpsc::Sender<JournalNote>,
+    tell: mpsc::Sender<Event>,
 }
 
 impl JournalThread {
@@ -176,8 +170,8 @@ impl JournalThread {
                     let id = migration.route.id;
                     let done = self.begin(at, migration);
                     self.tell(match done {
-                        Ok(()) => JournalNote::Begun(id),
-                        Err(why) => JournalNote::Refused(id, why),
+                        Ok(()) => Event::Journalled { id },
+                        Err(why) => Event::NotJournalled { id, why },
                     });
                 }
                 JournalOrder::Settle(id, outcome) => {
@@ -224,13 +218,13 @@ impl JournalThread {
         let text = error.to_string();
         if self.said.as_ref() != Some(&text) {
             self.said = Some(text.clone());
-            self.tell(JournalNote::Trouble(text));
+            self.tell(trouble(text));
         }
     }
 
-    fn tell(&self, note: JournalNote) {
+    fn tell(&self, answer: Event) {
         // If the queue is full, the deadline answers. If nobody listens, the engine has ended.
-        let _ = self.tell.try_send(note);
+        let _ = self.tell.try_send(answer);
     }
 }
 
@@ -258,8 +252,8 @@ mod tests {
         journal.begin(AT, migration(1));
         journal.begin(AT, migration(2));
         assert!(journal.is_waiting());
-        assert_eq!(journal.next().await, JournalNote::Begun(RequestId(1)));
-        assert_eq!(journal.next().await, JournalNote::Begun(RequestId(2)));
+        assert_eq!(journal.next().await, Event::Journalled { id: RequestId(1) });
+        assert_eq!(journal.next().await, Event::Journalled { id: RequestId(2) });
         journal.settle(RequestId(1), "confirmed");
         assert!(journal.flush(Duration::from_secs(60)) && !journal.is_waiting());
         let text = std::fs::read_to_string(&path).expect("a file");
@@ -275,15 +269,15 @@ mod tests {
         for id in [1, 2] {
             journal.begin(AT, migration(id));
         }
-        let JournalNote::Trouble(text) = journal.next().await else { panic!("no trouble") };
+        let Event::Trouble { text, .. } = journal.next().await else { panic!("no trouble") };
         assert!(text.contains("a.journal: ") && text.contains("no migration starts\nhelp: "), "{text}");
         for id in [1, 2] {
-            let JournalNote::Refused(refused, why) = journal.next().await else { panic!("not refused") };
+            let Event::NotJournalled { id: refused, why } = journal.next().await else { panic!("not refused") };
             assert!(refused == RequestId(id) && why.contains("cannot be written"), "{why}");
         }
         std::fs::remove_dir(&path).expect("a folder");
         journal.begin(AT, migration(3));
-        assert_eq!(journal.next().await, JournalNote::Begun(RequestId(3)), "there is a place for it now");
+        assert_eq!(journal.next().await, Event::Journalled { id: RequestId(3) }, "there is a place for it now");
     }
 
     #[tokio::test]
@@ -292,9 +286,9 @@ mod tests {
         let mut journal = started(&folder.path().join("a.journal"));
         let long_ago = Instant::now() - DEADLINE;
         journal.waiting.push((RequestId(9), long_ago));
-        assert!(matches!(journal.next().await, JournalNote::Trouble(text) if text.contains("a.journal: not written")));
-        assert!(matches!(journal.next().await, JournalNote::Refused(RequestId(9), _)));
-        assert!(!journal.is_waiting() && !journal.is_expected(&JournalNote::Begun(RequestId(9))));
+        assert!(matches!(journal.next().await, Event::Trouble { text, .. } if text.contains("a.journal: not written")));
+        assert!(matches!(journal.next().await, Event::NotJournalled { id: RequestId(9), .. }));
+        assert!(!journal.is_waiting() && !journal.is_expected(&Event::Journalled { id: RequestId(9) }));
     }
 
     #[tokio::test]
@@ -305,7 +299,7 @@ mod tests {
         let (orders, _) = sync_channel(0);
         journal.orders = orders;
         journal.begin(AT, migration(4));
-        assert!(matches!(journal.next().await, JournalNote::Refused(RequestId(4), _)));
+        assert!(matches!(journal.next().await, Event::NotJournalled { id: RequestId(4), .. }));
         assert!(!journal.flush(Duration::ZERO));
     }
 }

@@ -47,6 +47,6 @@ pub use pace::{Pace, steady_clock};
 pub use places::{log_place, socket_place};
 pub use print::{Format, Printer};
 pub use publish::Publisher;
-pub use signals::{Hangup, on_hangup, to_control};
+pub use signals::to_control;
 pub use start::{StartError, give_past, keep_in, over};
 pub use workers::Workers;

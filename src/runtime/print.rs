@@ -1,13 +1,15 @@
 //! Records as lines on standard output: JSON for programs, text for people.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Engine, Record};
 use crate::view::Log;
 
 use super::engine_host::Listener;
-use super::stdout::{Lost, NonBlockingStdout};
+use super::stdout::NonBlockingStdout;
 
 /// Bytes that are passed on in one write.
 const CHUNK: usize = 64 * 1024;
@@ -28,7 +30,8 @@ pub struct Printer {
     /// Whole lines that are not passed on yet.
     lines: Vec<u8>,
     out: Box<dyn Write + Send>,
-    lost: Option<Lost>,
+    /// Lines dropped, if it never waits.
+    lost: Option<Arc<AtomicU64>>,
     log: Log,
     failed: Option<io::Error>,
 }
@@ -50,7 +53,7 @@ impl Printer {
 
     /// Lines dropped since the last call.
     pub fn take_lost(&self) -> u64 {
-        self.lost.as_ref().map_or(0, Lost::take)
+        self.lost.as_ref().map_or(0, |lost| lost.swap(0, Ordering::Relaxed))
     }
 
     /// Passes on what was written so far.

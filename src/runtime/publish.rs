@@ -283,7 +283,7 @@ impl Publisher {
     }
 
     fn drain(&self, engine: &Engine, now: Timestamp) -> Option<Arc<DrainPlan>> {
-        let host = engine.cluster().host_named(self.look.drain.as_deref()?)?;
+        let host = engine.host_named(self.look.drain.as_deref()?)?;
         Some(Arc::new(engine.drain_plan(host, now)))
     }
 

@@ -10,30 +10,16 @@ use tokio::sync::mpsc;
 use super::{Control, WRITTEN_WITHIN};
 use crate::edge::supervisor::{fault, supervise};
 
-/// What a hang-up means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hangup {
-    /// Read the config again.
-    Reload,
-    /// End.
-    Stop,
-}
-
-/// `run` reads its config again on SIGHUP. Without a config it ends.
-pub const fn on_hangup(has_config: bool) -> Hangup {
-    if has_config { Hangup::Reload } else { Hangup::Stop }
-}
-
 /// How long the loop may take to end in order; longer than its last writes may take. After that the process ends, even if a
 /// reader hangs. A second signal ends it at once.
 const PATIENCE: Duration = Duration::from_secs(WRITTEN_WITHIN.as_secs() + 2);
 
 /// Passes signals on to the loop, from a thread of its own. Signals are caught from the moment this returns. If the process
-/// still runs some time after it was told to stop, the thread ends it.
+/// still runs some time after it was told to stop, the thread ends it. `reloads`: SIGHUP reads the config again, and does not end it.
 ///
 /// # Errors
 /// If the signals cannot be caught.
-pub fn to_control(hangup: Hangup) -> io::Result<mpsc::Receiver<Control>> {
+pub fn to_control(reloads: bool) -> io::Result<mpsc::Receiver<Control>> {
     let (sender, receiver) = mpsc::channel(8);
     let (caught, ready) = std::sync::mpsc::channel();
     let listen = move || match Signals::catch() {
@@ -41,7 +27,7 @@ pub fn to_control(hangup: Hangup) -> io::Result<mpsc::Receiver<Control>> {
             let _ = caught.send(Ok(()));
             let report = |text| drop(sender.try_send(Control::Trouble(text)));
             // Signals that come meanwhile wait.
-            supervise("the thread for signals", report, || runtime.block_on(signals.tell(hangup, &sender)));
+            supervise("the thread for signals", report, || runtime.block_on(signals.tell(reloads, &sender)));
         }
         Err(error) => drop(caught.send(Err(error))),
     };
@@ -70,16 +56,13 @@ impl Signals {
         Ok((runtime, signals))
     }
 
-    async fn tell(&mut self, hangup: Hangup, sender: &mpsc::Sender<Control>) {
+    async fn tell(&mut self, reloads: bool, sender: &mpsc::Sender<Control>) {
         loop {
             fault("signals");
             let word = tokio::select! {
                 _ = self.interrupt.recv() => Control::Stop,
                 _ = self.terminate.recv() => Control::Stop,
-                _ = self.hang_up.recv() => match hangup {
-                    Hangup::Reload => Control::Reload,
-                    Hangup::Stop => Control::Stop,
-                },
+                _ = self.hang_up.recv() => if reloads { Control::Reload } else { Control::Stop },
             };
             if word != Control::Stop {
                 // A full channel already holds the same request. A closed one has no receiver any more.

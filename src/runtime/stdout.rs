@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,13 +17,12 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// A writer that never blocks. If the reader is too slow, whole writes are dropped and counted.
 pub struct NonBlockingStdout(Arc<Shared>);
 
-/// A handle that returns how much was dropped.
-pub struct Lost(Arc<Shared>);
-
 #[derive(Default)]
 struct Shared {
     state: Mutex<WaitingOutput>,
     changed: Condvar,
+    /// Lines dropped.
+    lost: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -30,29 +30,21 @@ struct WaitingOutput {
     waiting: Vec<u8>,
     /// Bytes that are being written now.
     writing: usize,
-    /// Lines dropped.
-    lost: u64,
     failed: Option<io::Error>,
     closed: bool,
 }
 
 impl NonBlockingStdout {
-    /// Writes onto this, in the background.
+    /// Writes onto this, in the background. Also returns the count of lines dropped, for the caller to read and reset.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub fn onto(out: Box<dyn Write + Send>) -> io::Result<(Self, Lost)> {
+    pub fn onto(out: Box<dyn Write + Send>) -> io::Result<(Self, Arc<AtomicU64>)> {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
         thread::Builder::new().name("output".to_owned()).spawn(move || writer.write_to(out))?;
-        Ok((Self(Arc::clone(&shared)), Lost(shared)))
-    }
-}
-
-impl Lost {
-    /// Lines dropped since the last call.
-    pub fn take(&self) -> u64 {
-        std::mem::take(&mut self.0.lock().lost)
+        let lost = Arc::clone(&shared.lost);
+        Ok((Self(shared), lost))
     }
 }
 
@@ -73,7 +65,7 @@ impl Shared {
             match written {
                 Ok(written) => state.failed = written.err(),
                 // What it was about to write is dropped and counted; the next lines are written.
-                Err(_) => state.lost += lines(&bytes),
+                Err(_) => drop(self.lost.fetch_add(lines(&bytes), Ordering::Relaxed)),
             }
             self.changed.notify_all();
             if state.failed.is_some() {
@@ -104,7 +96,7 @@ impl Write for NonBlockingStdout {
             return Err(error);
         }
         if state.writing + state.waiting.len() + bytes.len() > MOST {
-            state.lost += lines(bytes);
+            self.0.lost.fetch_add(lines(bytes), Ordering::Relaxed);
         } else {
             state.waiting.extend_from_slice(bytes);
             self.0.changed.notify_all();
@@ -144,9 +136,9 @@ mod tests {
         for _ in 0..40 {
             spool.write_all(&line).expect("it is taken at once");
         }
-        let given_up = lost.take();
+        let given_up = lost.swap(0, Ordering::Relaxed);
         assert!((20..40).contains(&given_up), "{given_up}");
-        assert_eq!(lost.take(), 0);
+        assert_eq!(lost.swap(0, Ordering::Relaxed), 0);
         let reader = thread::spawn(move || {
             let mut read = Vec::new();
             theirs.read_to_end(&mut read).map(|_| read)

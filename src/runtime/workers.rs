@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::config_worker::{ConfigAnswer, ConfigInputs, ConfigWorker, Identified, Question};
-use super::journal_writer::{JournalNote, JournalWriter};
+use super::journal_writer::JournalWriter;
 use crate::core::cluster::Timestamp;
+use crate::core::engine::Event;
 use crate::edge::history::{HistoryWriter, Note};
 use crate::view::{CommandId, Subscription};
 
@@ -30,7 +31,7 @@ pub enum WorkerEvent {
     /// The config file's.
     Config(Identified<ConfigAnswer>),
     /// The journal's.
-    Journal(JournalNote),
+    Journal(Event),
 }
 
 /// What the loop has of each worker.

@@ -54,7 +54,7 @@ impl Drafts {
             return None;
         };
         if let Err(why) = self.begin(&draft, file) {
-            return Some(refused(&draft, Arc::default(), why));
+            return Some(answered(&draft, Arc::default(), Saving::Refused(why)));
         }
         let open = self.open.as_mut()?;
         let old = settings_of(file, &draft.vms);
@@ -62,14 +62,7 @@ impl Drafts {
             None => Ok(old.clone()),
             Some(text) => meant(text, &open.base, &draft, file),
         };
-        let mut view = DraftView {
-            seq: draft.seq,
-            block: Arc::clone(&open.base),
-            problems: Vec::new(),
-            changes: Vec::new(),
-            what_if: WhatIf::default(),
-            saving: Saving::Not,
-        };
+        let mut view = answered(&draft, Arc::clone(&open.base), Saving::Not);
         match meant {
             Err(problems) => view.problems = problems,
             Ok(new) => {
@@ -121,54 +114,37 @@ impl Drafts {
                 self.last = None;
                 ConfigAnswer::Edited(edited)
             }
-            Err(Stop::Refused(why)) => ConfigAnswer::Draft(Arc::new(refused(&draft, base, why))),
-            Err(Stop::Conflict(current)) => {
-                let mut view = refused(&draft, base, Refusal::default());
-                view.saving = Saving::Conflict(Arc::new(current));
-                ConfigAnswer::Draft(Arc::new(view))
-            }
+            Err(saving) => ConfigAnswer::Draft(Arc::new(answered(&draft, base, saving))),
         }
     }
 
+    /// Writes a draft, or tells why it is not saved.
     fn write(
         draft: &Draft,
         why: Option<String>,
         over: bool,
         base: &Block,
         file: &mut ConfigFile,
-    ) -> Result<Edited, Stop> {
-        file.catch_up().map_err(Stop::Refused)?;
-        let current = block(file, &draft.vms).map_err(Stop::Refused)?;
+    ) -> Result<Edited, Saving> {
+        file.catch_up().map_err(Saving::Refused)?;
+        let current = block(file, &draft.vms).map_err(Saving::Refused)?;
         if current.text != base.text && !over {
-            return Err(Stop::Conflict(current));
+            return Err(Saving::Conflict(Arc::new(current)));
         }
         let text = draft.text.as_deref().unwrap_or(&current.text);
         let names: Vec<&str> = draft.vms.iter().map(|vm| &**vm).collect();
         let patch = patch(&current.text, text);
         let edit = if names.len() == 1 { BlockEdit::Text(text) } else { BlockEdit::Keys(&patch) };
-        let edited = file.write(&names, draft.scope, edit, why);
-        let edited = edited.map_err(Stop::Refused)?;
+        let edited = file.write(&names, draft.scope, edit, why).map_err(Saving::Refused)?;
         let after = block(file, &draft.vms).unwrap_or_default();
-        let view = DraftView { saving: Saving::Done, ..refused(draft, Arc::new(after), Refusal::default()) };
-        Ok(ConfigFile::with_draft(edited, view))
+        let view = answered(draft, Arc::new(after), Saving::Done);
+        Ok(Edited { draft: Some(Arc::new(view)), ..edited })
     }
 }
 
-/// Why a draft was not saved.
-enum Stop {
-    Refused(Refusal),
-    Conflict(Block),
-}
-
-fn refused(draft: &Draft, block: Arc<Block>, why: Refusal) -> DraftView {
-    DraftView {
-        seq: draft.seq,
-        block,
-        problems: Vec::new(),
-        changes: Vec::new(),
-        what_if: WhatIf::default(),
-        saving: Saving::Refused(why),
-    }
+/// An answer that says nothing but how saving went.
+fn answered(draft: &Draft, block: Arc<Block>, saving: Saving) -> DraftView {
+    DraftView { seq: draft.seq, block, problems: Vec::new(), changes: Vec::new(), what_if: WhatIf::default(), saving }
 }
 
 /// The policies of VMs as the file has them now.

@@ -9,7 +9,7 @@ use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
 use crate::core::simulation::Plan;
 use crate::edge::config::{self, Amended, BlockChange, BlockEdit, BlockName, Config};
-use crate::view::{Block, DraftView, Editing, Origin, Scope, SetValue};
+use crate::view::{Block, Editing, Origin, Scope, SetValue};
 
 /// The number of edits that can be undone.
 const UNDO_KEPT: usize = 100;
@@ -244,11 +244,6 @@ impl ConfigFile {
         self.undo.pop();
         self.bytes = bytes;
         Ok(self.adopt(config, Some("undone".to_owned())))
-    }
-
-    /// The draft's answer, which is sent with the edit.
-    pub(super) fn with_draft(edited: Edited, view: DraftView) -> Edited {
-        Edited { draft: Some(Arc::new(view)), ..edited }
     }
 }
 

@@ -12,7 +12,6 @@ use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question, Sav
 use crate::runtime::control_endpoint;
 use crate::runtime::drivers::driver_configs;
 use crate::runtime::history_batcher::HistoryBatcher;
-use crate::runtime::journal_writer::JournalNote;
 use crate::runtime::outputs::Frontend;
 use crate::runtime::pace::Pace;
 use crate::runtime::polls::Polled;
@@ -134,9 +133,7 @@ impl EventLoop {
         match event {
             WorkerEvent::History(news) => self.on_history_news(news),
             WorkerEvent::Config((id, answer)) => self.on_config_answer(id, answer),
-            WorkerEvent::Journal(JournalNote::Begun(id)) => self.tell(Event::Journalled { id }),
-            WorkerEvent::Journal(JournalNote::Refused(id, why)) => self.tell(Event::NotJournalled { id, why }),
-            WorkerEvent::Journal(JournalNote::Trouble(text)) => self.tell(Event::Trouble { vm: None, text }),
+            WorkerEvent::Journal(event) => self.tell(event),
         }
         self.stale = true;
     }
