@@ -263,8 +263,7 @@ fn a_shared_block_is_asked_about_and_can_be_left_to_the_others() {
     desk.keys("e60");
     desk.f(2);
     assert!(desk.saves().is_empty());
-    let Some(Overlay::Prompt(whimbrel::console::Prompt::ShareNumbers { question, .. })) = desk.ui.overlays.last()
-    else {
+    let Some(Overlay::Prompt(whimbrel::console::Prompt::ShareDraft { question, .. })) = desk.ui.overlays.last() else {
         panic!("{:?}", desk.ui.overlays)
     };
     assert_eq!(question, "policy web is shared: this changes 6 VMs, nii2, nii3 and 3 more too");

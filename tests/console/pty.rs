@@ -101,7 +101,7 @@ fn it_takes_the_terminal_and_quits_cleanly() {
     console.shows("! FLAPPING held");
     assert!(console.is_ours());
     console.press("q");
-    console.left("LEFT Ok(Quit)");
+    console.left("LEFT Ok(())");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn ctrl_c_always_quits() {
     console.press("/abc");
     console.shows("/abc");
     console.press("\x03");
-    console.left("LEFT Ok(Quit)");
+    console.left("LEFT Ok(())");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn signals_end_it() {
         let mut console = start();
         console.shows("! FLAPPING held");
         console.signal(signal);
-        console.left("LEFT Ok(Signal)");
+        console.left("LEFT Ok(())");
     }
 }
 
@@ -141,7 +141,7 @@ fn an_answer_is_shown() {
     console.press("h");
     console.shows("answer 1");
     console.press("q");
-    console.left("LEFT Ok(Quit)");
+    console.left("LEFT Ok(())");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_panic_in_the_background_leaves_the_screen_alone() {
     assert!(console.is_ours());
     assert!(!console.screen.screen().contents().contains("background task broke"));
     console.press("q");
-    console.left("LEFT Ok(Quit)");
+    console.left("LEFT Ok(())");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn pasted_text_is_no_command() {
     console.press("/\x1b[200~web\x1b[201~");
     console.shows("/web");
     console.press("\x03");
-    console.left("LEFT Ok(Quit)");
+    console.left("LEFT Ok(())");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_resized_terminal_is_drawn_anew() {
     console.resize(60, 8);
     console.shows("too small: 60x8, needs 40x10");
     console.press("q");
-    console.left("LEFT Ok(Quit)");
+    console.left("LEFT Ok(())");
 }
 
 #[test]
@@ -194,5 +194,5 @@ fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_the_console_back() {
     console.press("\n");
     console.until("back again", |c| c.is_ours() && c.screen.screen().contents().contains("! FLAPPING held"));
     console.press("q");
-    console.left("LEFT Ok(Quit)");
+    console.left("LEFT Ok(())");
 }
