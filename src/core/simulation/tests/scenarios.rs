@@ -34,7 +34,7 @@ fn names_are_read_as_they_are_written() {
         assert_eq!(scenario.to_string().parse(), Ok(scenario));
     }
     let wrong: Result<Scenario, _> = "four".parse();
-    assert_eq!(wrong.map_err(|e| e.to_string()), Err("no scenario 'four': use fleet, 1, 2 or 3".to_owned()));
+    assert_eq!(wrong, Err("no scenario 'four': use fleet, 1, 2 or 3".to_owned()));
     assert_eq!(START.rfc3339(), "2009-05-06T12:40:00.000Z");
 }
 
