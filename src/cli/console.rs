@@ -285,7 +285,7 @@ fn show(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = async {
         if left_without.await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     };
     let left = runtime.block_on(console::run(screen.options(), snapshots, say, stop));
