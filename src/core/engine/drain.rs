@@ -88,8 +88,6 @@ pub(super) struct Draining {
 /// The result of one round of moving VMs away.
 #[derive(Debug, Default)]
 struct Sent {
-    /// Some VMs left.
-    any: bool,
     /// Some VMs wait until others have arrived.
     waits: bool,
     stays: Vec<(VmId, Stays)>,
@@ -210,7 +208,6 @@ impl Engine {
         if let Some(Draining { drain, .. }) = self.drains.get_mut(&before).filter(|_| before != host) {
             drain.moved += 1;
         }
-        self.look_at_drains();
     }
 
     /// Leaves a VM alone for a while, because an operator aborted its move.
@@ -229,16 +226,14 @@ impl Engine {
         self.heed_config(now, out);
         let hosts: Vec<HostId> = self.drains.keys().copied().collect();
         for host in hosts {
-            let (leaving, staying): (Vec<VmId>, Vec<VmId>) = self
-                .vm_ids()
-                .filter(|vm| self.live(*vm).host == host)
-                .partition(|vm| self.live(*vm).transient.migration.is_some());
+            let is_here = |vm: &VmId| self.live(*vm).host == host;
+            let staying: Vec<VmId> = self.vm_ids().filter(is_here).filter(|vm| self.migration(*vm).is_none()).collect();
             let sent =
                 if self.drains[&host].drain.paused { Sent::default() } else { self.send(now, host, &staying, out) };
             if !self.drains[&host].drain.paused && !staying.is_empty() {
                 self.drains_at = now + TRY_AGAIN;
             }
-            let is_under_way = !leaving.is_empty() || sent.any || sent.waits;
+            let is_under_way = sent.waits || self.migrations.values().any(|migration| migration.route.from == host);
             self.tell_of_drain(now, host, is_under_way, sent.stays, out);
         }
     }
@@ -277,10 +272,7 @@ impl Engine {
             match self.way_out(now, vm, host, staying) {
                 Err(why) => sent.stays.push((vm, why)),
                 Ok(to) if self.at_once(vm, Some(to)).is_err() => sent.waits = true,
-                Ok(to) => {
-                    self.launch_unasked(now, vm, to, By::Drain, out);
-                    sent.any = true;
-                }
+                Ok(to) => self.launch_unasked(now, vm, to, By::Drain, out),
             }
         }
         sent

@@ -85,7 +85,7 @@ pub struct Engine {
     /// When drains continue next.
     drains_at: Timestamp,
     timers: Timers,
-    /// Confirmed moves of the last hour, oldest first.
+    /// Confirmed moves, oldest first. Those of the last hour count.
     moves: VecDeque<Timestamp>,
     last_id: u64,
     begun: Timestamp,

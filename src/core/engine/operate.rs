@@ -126,16 +126,13 @@ impl Engine {
         live.hold = None;
         live.flapping = false;
         live.tried.clear();
-        live.kept_by = None;
         self.look_at_drains();
         self.say_state(now, vm, out);
         Ok(format!("{}: released, counting from 0", self.name(vm)))
     }
 
     pub(super) fn end_hold(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
-        let live = self.live_mut(vm);
-        live.hold = None;
-        live.kept_by = None;
+        self.live_mut(vm).hold = None;
         self.say_state(now, vm, out);
     }
 
@@ -160,9 +157,6 @@ impl Engine {
 
     fn set_mode(&mut self, mode: Mode) -> String {
         let old = std::mem::replace(&mut self.cluster.mode, mode);
-        for live in &mut self.vms {
-            live.kept_by = None;
-        }
         self.look_at_drains();
         format!("mode {} → {}", old.word(), mode.word())
     }

@@ -201,9 +201,8 @@ impl Engine {
         }
         self.moves.push_back(now);
         if !self.cluster.is_base(to) {
-            let window = self.cluster.limits.flap_window.unwrap_or(Span::ZERO);
             let tried = &mut self.live_mut(vm).tried;
-            tried.retain(|(at, host)| *host != to && now.since(*at) <= window);
+            tried.retain(|(_, host)| *host != to);
             tried.push((now, to));
         }
         if migration.by == By::Operator {
@@ -225,7 +224,6 @@ impl Engine {
         let array = self.cluster.host(host).array;
         let live = self.live_mut(vm);
         live.host = host;
-        live.kept_by = None;
         live.blocked = None;
         if !self.cluster.is_base(host) {
             self.live_mut(vm).remember_ring(array, host);

@@ -49,7 +49,6 @@ impl Engine {
         self.live_mut(vm).blocked = Some((gate, detail.clone()));
         if gate == Gate::Flapping && !self.live(vm).flapping {
             self.live_mut(vm).flapping = true;
-            self.live_mut(vm).policy.reset_counts();
             let text = format!("{} is flapping: {detail}; held until released", self.cluster.vm(vm).name);
             self.alarm(now, Some(vm), text, out);
         }
@@ -64,7 +63,6 @@ impl Engine {
         let lapses = now + LAPSE;
         let id = self.new_id();
         self.timers.set(lapses, vm, Timer::Lapse);
-        self.live_mut(vm).policy.reset_counts();
         self.live_mut(vm).waiting = Some(Waiting { id, action, to, by, lapses });
     }
 

@@ -1,6 +1,7 @@
 //! Restores an engine that goes on where another one stopped. Nothing is decided here; what has changed meanwhile is recorded
 //! at the first step.
 
+use super::Engine;
 use super::drain::{Drain, Draining};
 use super::kept::{Kept, KeptCluster};
 use super::memory::{Location, Readings};
@@ -8,7 +9,6 @@ use super::message::Effect;
 use super::record::{Happened, Record};
 use super::reload::CONFIG;
 use super::timers::Timer;
-use super::{Engine, HOUR};
 use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Name, Span, Timestamp, VmId};
 use crate::core::policy::{Place, Resting, Rule, Settings};
 
@@ -35,7 +35,6 @@ impl Engine {
             engine.alarms = alarms.map(|(at, vm, text)| (at, vm.and_then(|vm| engine.vm_named(&vm)), text)).collect();
         }
         let mut moves: Vec<Timestamp> = engine.vms.iter().flat_map(|live| live.moves.iter().copied()).collect();
-        moves.retain(|at| now.since(*at) < HOUR);
         moves.sort_unstable();
         engine.moves = moves.into();
         engine.count_placed();

@@ -377,11 +377,11 @@ fn an_outcome_that_is_being_read_is_asked_for_at_once_by_a_changed_config() {
 #[test]
 fn what_is_remembered_of_destinations_does_not_grow() {
     let mut world = World::new(cluster(3, base()), always(10.0));
-    for target in [Target::Next, Target::Next, Target::Base] {
+    for target in [Target::Next, Target::Next, Target::Down, Target::Base] {
         world.run_for(Span::from_secs(1));
         world.command(Command::Move { vm: "nii1".to_owned(), target });
     }
-    assert_eq!(world.engine.live(VmId(0)).tried.len(), 1, "without a flap window only the last");
+    assert_eq!(world.engine.live(VmId(0)).tried.len(), 2, "each host of the ring once");
     assert_eq!(world.engine.live(VmId(0)).settles(), None, "on the base nothing settles");
     let mut memory = world.engine.live(VmId(0)).clone();
     for (host, minutes, left) in [(1, 0, 1), (1, 1, 1), (2, 2, 2), (0, 60, 1)] {
