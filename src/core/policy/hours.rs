@@ -345,6 +345,12 @@ mod tests {
         assert_eq!(edge(&hours, "2009-05-06T09:00:00Z"), (true, "2009-05-06T16:00:00.000Z".to_owned()));
         assert_eq!(edge(&hours, "2009-05-09T01:00:00Z"), (true, "2009-05-09T02:00:00.000Z".to_owned()));
         assert_eq!(hours.to_string(), "Mon-Fri 08:00-12:00, Mon-Fri 12:00-16:00, Fri 22:00-02:00 UTC");
+        let turned = WorkingHours::parse("13:00-16:00, 08:00-12:00", Tz::UTC).unwrap();
+        assert_eq!(
+            edge(&turned, "2009-05-06T09:00:00Z"),
+            (true, "2009-05-06T12:00:00.000Z".to_owned()),
+            "in any order"
+        );
         let always = WorkingHours::parse("00:00-24:00", Oslo).unwrap();
         assert_eq!(always.edge(at("2009-05-06T09:00:00Z")), Edge { open: true, until: Timestamp::NEVER });
     }

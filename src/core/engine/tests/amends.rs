@@ -307,3 +307,12 @@ fn after_a_reload_holds_end_and_requests_lapse_and_a_vm_that_is_gone_has_no_time
     world.run_for(lapses.since(world.now));
     assert_eq!(world.states(), [VmState::Waiting, VmState::Watching]);
 }
+
+#[test]
+fn a_stale_vm_that_a_reload_has_read_elsewhere_is_not_stale_any_more() {
+    let mut world = World::new(two(), always(f64::NAN));
+    world.run_for(Span::from_mins(3));
+    let reread = vec!["nii1".to_owned()];
+    world.tell(Event::Reconfigured { cluster: Box::new(two()), reread, said: Vec::new() });
+    assert_eq!([0, 1].map(|vm| world.engine.state(VmId(vm))), [VmState::Watching, VmState::Stale]);
+}

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::harness::*;
 use crate::core::cluster::{HostId, Name, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{
-    By, Command, Effect, Engine, Event, Gate, Happened, HoldCause, InFlight, Kept, Phase, Presence, StageKind, Target,
-    VmState,
+    By, Command, Deadlines, Effect, Engine, Event, Gate, Happened, HoldCause, InFlight, Kept, Phase, Presence,
+    StageKind, Target, VmState,
 };
 
 const VM: VmId = VmId(0);
@@ -360,4 +360,14 @@ fn a_migrations_silence_is_counted_from_its_start() {
     world.tell(Event::Preflight { id: ID, refusal: None, forecast: None });
     world.run_for(Span::from_secs(59));
     assert_eq!(world.engine.migration(VM).map(|migration| migration.stage()), Some(StageKind::Running));
+}
+
+#[test]
+fn other_deadlines_hold_from_then_on() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.engine.set_deadlines(Deadlines::default().divided_by(60));
+    world.lost = Box::new(|effect| matches!(effect, Effect::Preflight(_)));
+    world.command(next("nii1"));
+    world.run_for(Span::from_secs(5));
+    assert_eq!(world.blocked(), [(Gate::Preflight, "the driver did not answer within 5 s".to_owned())]);
 }

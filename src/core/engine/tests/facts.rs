@@ -143,6 +143,20 @@ fn what_is_found_while_a_move_is_only_checked_counts_if_that_comes_to_nothing() 
 }
 
 #[test]
+fn what_is_found_while_a_move_is_only_checked_counts_by_name_after_a_reload() {
+    let mut world = located();
+    world.lost = Box::new(|effect| matches!(effect, Effect::Preflight(_)));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    found(&mut world, &[2]);
+    let mut turned = cluster(3, threshold());
+    turned.hosts.swap(1, 2);
+    world.tell(Event::Reconfigured { cluster: Box::new(turned), reread: Vec::new(), said: Vec::new() });
+    let refusal = Some("it does not run at the source".to_owned());
+    world.tell(Event::Preflight { id: RequestId(1), refusal, forecast: None });
+    assert_eq!((world.host(), world.engine.state(VM)), ("h3", VmState::Held));
+}
+
+#[test]
 fn one_that_runs_nowhere_is_said_once_and_nothing_is_moved() {
     let mut world = located();
     world.run_for(Span::from_mins(2));
@@ -181,7 +195,9 @@ fn one_that_runs_twice_is_held_and_not_touched() {
     found(&mut world, &[0, 2]);
     assert_eq!(world.alarms(), ["nii1 runs twice, on h1 and on h3: stop one, then release it"]);
     assert_eq!((world.host(), world.engine.state(VM)), ("h1", VmState::Held));
+    assert_eq!(world.why(), "held until released, double: it runs at two hosts");
     world.command(Command::Release { vm: "nii1".to_owned() });
+    assert!(world.why().starts_with("runs at two hosts: nothing is moved; "), "{}", world.why());
     world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
     assert_eq!(world.answers[1].1, "nii1 stays, quality: it runs at two hosts");
     found(&mut world, &[0]);

@@ -53,6 +53,18 @@ fn in_ask_a_request_waits_and_lapses_after_ten_minutes() {
 }
 
 #[test]
+fn a_request_that_lapses_between_two_readings_is_over_at_once() {
+    let mut cluster = cluster(3, threshold());
+    cluster.mode = Mode::Ask;
+    cluster.vms[0].interval = Span::from_mins(7);
+    let mut world = busy(cluster);
+    world.run_for(Span::from_mins(21));
+    let lapses = world.engine.live(VmId(0)).waiting().expect("a request").lapses;
+    world.run_for(lapses.since(world.now));
+    assert_eq!(world.states(), [VmState::Waiting, VmState::Watching]);
+}
+
+#[test]
 fn an_approved_request_passes_the_gates_again() {
     let mut cluster = cluster(3, threshold());
     cluster.mode = Mode::Ask;
@@ -322,6 +334,19 @@ fn an_operator_does_not_move_a_vm_that_runs_at_two_hosts() {
     assert_eq!(foretold(&world, &next, Gate::Hold), (None, false), "it was released");
     world.command(move_to(Target::Next));
     assert_eq!(world.answers.last().unwrap(), &(false, "nii1 stays, quality: it runs at two hosts".to_owned()));
+}
+
+#[test]
+fn when_the_next_move_fits_into_the_hour_is_told_by_the_oldest_move_in_it() {
+    let mut cluster = cluster(5, threshold());
+    cluster.limits.moves_per_hour = Some(1);
+    let mut world = World::new(cluster, always(10.0));
+    world.command(move_to(Target::Next));
+    world.run_for(Span::from_mins(30));
+    world.command(move_to(Target::Next));
+    world.run_for(Span::from_mins(30));
+    let said = foretold(&world, &Ask::Policy(Decision::Move, By::Policy), Gate::Budget).0;
+    assert_eq!(said.as_deref(), Some("1 of 1 moves this hour, next in 30 min"), "the first is an hour ago");
 }
 
 fn in_hours(text: &str) -> Settings {

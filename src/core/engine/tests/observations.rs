@@ -3,7 +3,7 @@
 use chrono_tz::Europe::Oslo;
 
 use super::harness::*;
-use crate::core::cluster::{Direction, IndicatorKind, Mode, Reading, Span, Timestamp, VmId};
+use crate::core::cluster::{Direction, HostId, HostState, IndicatorKind, Mode, Reading, Span, Timestamp, VmId};
 use crate::core::engine::{Command, Event, Happened, Target, VmState};
 use crate::core::policy::{Bound, Decision, Resting, Rule, Settings, WorkingHours};
 
@@ -108,6 +108,20 @@ fn an_increase_over_a_missed_reading_is_a_gap() {
     world.run_for(Span::from_mins(5));
     assert_eq!(world.gaps()[1..], ["refused", "increase over 2 min, more than 1.5 intervals"]);
     assert_eq!(world.counts().len(), 2);
+}
+
+#[test]
+fn an_increase_over_one_and_a_half_intervals_is_a_value_and_over_more_a_gap() {
+    let mut world = counter(&[]);
+    let mut read = |after, total| {
+        world.now += after;
+        world.tell(Event::Reading { vm: VmId(0), reading: Reading::Raw(total) });
+        (world.counts().len(), world.gaps().len())
+    };
+    let one_and_a_half = Span::from_secs(90);
+    assert_eq!(read(Span::ZERO, 1_000.0), (0, 1));
+    assert_eq!(read(one_and_a_half, 1_010.0), (1, 1));
+    assert_eq!(read(one_and_a_half + Span::from_millis(1), 1_020.0), (1, 2));
 }
 
 #[test]
@@ -330,6 +344,22 @@ fn the_why_line_of_an_overloaded_vm_does_not_call_it_well() {
 }
 
 #[test]
+fn a_move_ends_what_a_gate_had_stopped_before_it() {
+    let mut world = World::new(cluster(2, threshold()), always(60.0));
+    let is = |state| Event::Host { host: HostId(1), state, load: None, why: None };
+    world.tell(is(HostState::Down));
+    world.run_for(Span::from_mins(3));
+    assert!(world.why().contains("blocked by destination"), "{}", world.why());
+    world.tell(is(HostState::Up));
+    while world.engine.live(VmId(0)).settles().is_none() {
+        world.run_for(Span::from_secs(1));
+    }
+    world.run_for(Span::from_secs(50));
+    assert!(world.why().starts_with("60 /min is beyond 50, counting from 0"), "{}", world.why());
+    assert!(!world.why().contains("blocked"), "{}", world.why());
+}
+
+#[test]
 fn a_waiting_move_to_base_ends_when_the_hours_begin() {
     let mut cluster = cluster(3, schedule(Resting::Record));
     cluster.mode = crate::core::cluster::Mode::Ask;
@@ -402,9 +432,13 @@ fn a_move_to_base_that_is_under_way_or_waits_is_not_decided_again() {
 fn a_good_sample_ends_what_a_gate_had_stopped() {
     let mut cluster = cluster(3, threshold());
     cluster.limits.moves_per_hour = Some(0);
-    let mut world = World::new(cluster, values(&[60.0, 60.0, 60.0, 10.0]));
+    let mut world = World::new(cluster, values(&[60.0, 60.0, 60.0, 10.0, 60.0]));
     world.run_for(Span::from_mins(3));
     assert!(world.why().contains("blocked by budget"), "{}", world.why());
     world.run_for(MIN);
+    world.command(Command::Hold { vm: "nii1".to_owned() });
+    world.run_for(MIN);
+    world.command(Command::Release { vm: "nii1".to_owned() });
+    assert!(world.why().starts_with("60 /min is beyond 50, counting from 0"), "{}", world.why());
     assert!(!world.why().contains("blocked"), "{}", world.why());
 }

@@ -102,6 +102,8 @@ fn lost_and_double_raise_an_alarm_and_nothing_more_is_done() {
         let mut world = moved(source, destination);
         assert_eq!(world.alarms().len(), 1);
         assert_eq!(world.states().last(), Some(&VmState::Held));
+        let what = if source == ABSENT { "lost: it runs nowhere" } else { "double: it runs at two hosts" };
+        assert_eq!(world.why(), format!("held until released, {what}"));
         world.moves = Moves::Confirm;
         world.run_for(Span::from_hours(5));
         world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
@@ -351,9 +353,7 @@ fn unanswered(world: &mut World, event: Event) -> Vec<Effect> {
 #[test]
 fn an_outcome_that_is_being_read_is_asked_for_at_once_by_a_changed_config() {
     for unknown in [false, true] {
-        let mut world = World::new(cluster(3, threshold()), always(60.0));
-        world.moves = Moves::Confirm;
-        world.run_for(Span::from_mins(2) + Span::from_secs(59));
+        let mut world = World::new(cluster(3, threshold()), always(10.0));
         let target = Target::Next;
         let command = Command::Move { vm: "nii1".to_owned(), target };
         unanswered(&mut world, Event::Command { by: "root".to_owned(), command });
@@ -384,7 +384,7 @@ fn what_is_remembered_of_destinations_does_not_grow() {
     assert_eq!(world.engine.live(VmId(0)).tried.len(), 2, "each host of the ring once");
     assert_eq!(world.engine.live(VmId(0)).settles(), None, "on the base nothing settles");
     let mut memory = world.engine.live(VmId(0)).clone();
-    for (host, minutes, left) in [(1, 0, 1), (1, 1, 1), (2, 2, 2), (0, 60, 1)] {
+    for (host, minutes, left) in [(1, 0, 1), (1, 1, 1), (2, 2, 2), (0, 12, 1)] {
         memory.remember_failure(HostId(host), T0 + Span::from_mins(minutes));
         assert_eq!(memory.failed.len(), left);
     }
@@ -409,4 +409,19 @@ fn while_both_hosts_are_asked_the_drivers_last_words_are_shown_and_a_failed_move
     assert_eq!(world.engine.migration(VmId(0)).map(|migration| &*migration.detail), Some("done"));
     world.tell(Event::Presence { id: RequestId(1), source: RUNS, destination: ABSENT });
     assert_eq!(world.states(), [VmState::Migrating, VmState::Settling]);
+}
+
+#[test]
+fn the_history_keeps_how_a_migration_begins_and_ends_and_not_how_far_it_is_in_between() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.moves = Moves::Slow;
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    goes_on(&mut world, 40);
+    world.tell(Event::Ended { id: RequestId(1), detail: "done".to_owned() });
+    let kept = world.records.iter().filter(|record| record.is_kept()).filter_map(|record| match record.what {
+        Happened::Migration { phase, percent, .. } => Some((phase, percent)),
+        _ => None,
+    });
+    assert_eq!(kept.collect::<Vec<_>>(), [(Phase::Running, 0), (Phase::Confirmed, 100)]);
+    assert_eq!(world.phases().len(), 3);
 }

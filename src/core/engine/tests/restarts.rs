@@ -3,7 +3,7 @@
 use super::harness::*;
 use crate::core::cluster::{Cluster, HostId, HostState, IndicatorKind, Mode, Reading, RequestId, Span, VmId};
 use crate::core::engine::{
-    Command, Effect, Engine, Event, Gate, Happened, InFlight, Kept, Phase, Presence, Target, VmState,
+    Ask, By, Command, Effect, Engine, Event, Gate, Happened, InFlight, Kept, Phase, Presence, Target, VmState,
 };
 use crate::core::policy::{Decision, Field, Resting, Rule, Settings, WorkingHours};
 
@@ -115,6 +115,29 @@ fn a_steady_vm_is_not_stale_after_a_crash_though_it_was_kept_long_ago() {
 }
 
 #[test]
+fn a_reading_that_was_due_when_the_cluster_was_last_saved_was_not_missed() {
+    let mut world = World::new(cluster(4, threshold()), always(10.0));
+    world.run_for(MIN + MIN);
+    let (old, due) = (kept(&world.engine), world.engine.live(VM).readings().next);
+    world.run_for(due.since(world.now));
+    let whole = world.engine.keep_cluster(world.now);
+    world.now += Span::from_secs(100);
+    world.engine = Engine::restored(world.engine.cluster().clone(), world.now, &old, Some(whole));
+    assert_eq!(world.engine.live(VM).policy().gaps, 1, "only the one after it");
+}
+
+#[test]
+fn after_a_reload_every_vm_is_worth_writing() {
+    let mut world = World::new(cluster(4, threshold()), always(10.0));
+    world.run_for(MIN);
+    world.engine.take_changed();
+    let mut elsewhere = cluster(4, threshold());
+    elsewhere.vms[0].host = HostId(3);
+    world.tell(Event::Reconfigured { cluster: Box::new(elsewhere), reread: Vec::new(), said: Vec::new() });
+    assert_eq!(world.engine.take_changed(), [VM]);
+}
+
+#[test]
 fn a_changed_setting_is_worth_writing() {
     let mut world = World::new(cluster(4, threshold()), always(10.0));
     world.run_for(MIN);
@@ -169,6 +192,33 @@ fn cooldown_and_budget_go_on() {
     world.run_for(Span::from_mins(20));
     assert_eq!(world.requests().len(), 2);
     assert!(world.blocked()[0].1.starts_with("2 of 2 moves this hour"));
+}
+
+#[test]
+fn the_budget_goes_on_with_the_oldest_move_of_any_vm() {
+    let mut few = cluster(4, threshold());
+    few.limits.moves_per_hour = Some(2);
+    few.vms.push(vm("nii2", threshold()));
+    let mut world = World::new(few, always(10.0));
+    for vm in ["nii2", "nii1"] {
+        world.command(Command::Move { vm: vm.to_owned(), target: Target::Next });
+        world.run_for(Span::from_mins(10));
+    }
+    restart(&mut world, Span::ZERO);
+    let gates = world.engine.assess(VM, &Ask::Policy(Decision::Move, By::Policy), world.now);
+    let said = Some("2 of 2 moves this hour, next in 40 min".to_owned());
+    assert!(gates.contains(&(Gate::Budget, said)), "{gates:?}");
+}
+
+#[test]
+fn a_drain_whose_hosts_do_not_answer_after_a_restart_is_an_alarm() {
+    let mut world = World::new(cluster(4, threshold()), always(10.0));
+    world.moves = Moves::NotJournalled;
+    world.command(Command::Drain { host: "h1".to_owned() });
+    let (vms, whole) = (kept(&world.engine), world.engine.keep_cluster(world.now));
+    world.engine = Engine::restored(cluster(4, threshold()), world.now, &vms, Some(whole));
+    world.run_for(Span::from_secs(30));
+    assert_eq!(world.alarms(), ["h1 cannot be drained: nii1: h1 is unknown"]);
 }
 
 #[test]
@@ -261,6 +311,8 @@ fn it_is_where_it_was_unless_the_config_says_otherwise_since() {
     restart_with(&mut world, MIN, elsewhere);
     assert_eq!(world.host(), "h4");
     assert_eq!(of_config(&world), ["it was on h2: taken to be on h4, the config says so since"]);
+    let next = world.engine.destination_of(VM, &Target::Next, world.now);
+    assert_eq!(next, Some(HostId(0)), "the ring goes on from h4");
     let mut world = moved();
     let mut without = cluster(4, threshold());
     without.hosts[1].name = "h9".into();
@@ -360,6 +412,14 @@ fn a_vm_that_is_not_read_at_rest_missed_nothing() {
     restart(&mut world, Span::from_hours(5));
     world.tell(Event::Tick);
     assert_eq!((world.engine.live(VM).policy().gaps, world.engine.state(VM)), (0, VmState::Resting));
+    let mut world = World::new(cluster(4, schedule(Resting::Record)), always(25.0));
+    world.run_for(Span::from_mins(40));
+    restart(&mut world, Span::from_hours(5));
+    assert_eq!(
+        (world.engine.live(VM).policy().gaps, world.engine.state(VM)),
+        (3, VmState::Resting),
+        "this one is read"
+    );
 }
 
 fn journalled(world: &World) -> InFlight {

@@ -240,6 +240,9 @@ fn vms_that_are_planned_anew_in_a_drain_are_spread_over_the_hosts() {
     crowded.limits.at_once = 1;
     crowded.vms.extend((2..=3).map(|n| vm(&format!("nii{n}"), threshold())));
     let mut world = World::new(crowded.clone(), always(10.0));
+    for host in 0..3 {
+        with_load(&mut world, host, 0.1);
+    }
     world.moves = Moves::Slow;
     world.command(Command::Drain { host: "h1".to_owned() });
     world.tell(Event::Reconfigured { cluster: Box::new(crowded), reread: Vec::new(), said: Vec::new() });

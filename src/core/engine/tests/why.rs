@@ -1,7 +1,7 @@
 //! The why line: one for every state, which says what comes next.
 
 use super::harness::*;
-use crate::core::cluster::{ArrayId, Direction, HostId, Mode, Reading, Span, VmId};
+use crate::core::cluster::{ArrayId, Direction, HostId, IndicatorKind, Mode, Reading, Span, VmId};
 use crate::core::engine::{Command, Event, QueueReport, Target};
 use crate::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
 
@@ -69,6 +69,17 @@ fn gaps_say_when_the_vm_is_stale() {
     assert_eq!(why(&world), "no value: refused; counts stand, stale after 2 more");
     let world = after(4, cluster(3, threshold()), &[60.0, f64::NAN]);
     assert_eq!(why(&world), "stale: no value 3 times in a row (refused); the first good sample counts");
+}
+
+#[test]
+fn a_baseline_after_a_move_is_no_missing_value() {
+    let mut counter = cluster(3, threshold());
+    counter.vms[0].indicator.kind = IndicatorKind::Counter;
+    let mut world = World::new(counter, always(1_000.0));
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    world.command(Command::Release { vm: "nii1".to_owned() });
+    world.run_for(Span::from_secs(50));
+    assert_eq!(why(&world), "nothing counted yet; next");
 }
 
 #[test]
