@@ -1,7 +1,7 @@
 //! Operators' commands: what each of them does, refuses and records.
 
 use super::harness::*;
-use crate::core::cluster::{HostId, HostState, Mode, Reading, RequestId, Span, VmId};
+use crate::core::cluster::{HostId, HostState, Mode, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Command, Effect, Event, Gate, Happened, HoldCause, Presence, Target, VmState};
 use crate::core::policy::Field;
 
@@ -222,4 +222,18 @@ fn a_move_by_hand_leaves_an_operators_hold_and_makes_none_where_the_limits_say_s
     let mut world = World::new(cluster, always(10.0));
     world.command(move_to(Target::Next));
     assert_eq!((world.host(), world.engine.live(VM).hold()), ("h2", None));
+}
+
+#[test]
+fn holds_without_an_end_leave_no_timers_behind() {
+    let mut world = calm();
+    let timers = |world: &World| {
+        let mut timers = world.engine.timers.clone();
+        std::iter::from_fn(|| timers.due(Timestamp::NEVER)).count()
+    };
+    let before = timers(&world);
+    for command in [hold(), release(), hold()] {
+        world.command(command);
+    }
+    assert_eq!(timers(&world), before);
 }

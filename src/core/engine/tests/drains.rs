@@ -655,3 +655,23 @@ fn it_goes_on_when_an_alarm_over_an_unknown_outcome_frees_a_slot() {
     }
     assert_eq!(under_way(&world), ["nii1 to h2", "nii2 to h3"]);
 }
+
+#[test]
+fn a_vm_whose_move_was_aborted_is_left_alone_after_a_reload_wherever_it_stands_there() {
+    let mut cluster = crowded(3, 1);
+    let mut world = calm(cluster.clone());
+    world.moves = Moves::Hang;
+    drain(&mut world, "h1");
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    cluster.vms.insert(0, vm("nii0", threshold()));
+    cluster.vms[0].host = H2;
+    world.tell(Event::Reconfigured { cluster: Box::new(cluster), reread: Vec::new(), said: Vec::new() });
+    assert_eq!(stuck(&world, H1), ["nii1: aborted by an operator, again in 10 min"]);
+}
+
+#[test]
+fn a_plan_names_the_hosts_that_have_not_answered_yet() {
+    let mut world = calm(crowded(3, 1));
+    world.tell(Event::Host { host: H3, state: HostState::Unknown, load: None, why: None });
+    assert_eq!(world.engine.drain_plan(H1, world.now).unheard, ["h3"]);
+}
