@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::console;
@@ -22,13 +21,15 @@ const KEPT: u32 = 3;
 
 static LOG: OnceLock<Mutex<LogFile>> = OnceLock::new();
 
-/// Starts the log in the named file, or else in the state folder. That file is made at the first line.
+/// Starts the log in the named file, or else in the state folder. That file is made at the first line. Of a simulated cluster
+/// the state folder's log has only faults of whimbrel's own: its alarms concern nobody.
 ///
 /// # Errors
 /// `WHIMBREL_LOG` is not a level, or the named file cannot be written.
-pub(super) fn begin(named: Option<&Path>) -> Result<(), String> {
+pub(super) fn begin(named: Option<&Path>, simulated: bool) -> Result<(), String> {
     let level = match std::env::var("WHIMBREL_LOG") {
-        Err(_) => LevelFilter::from_level(Level::INFO),
+        Err(_) if simulated && named.is_none() => LevelFilter::ERROR,
+        Err(_) => LevelFilter::INFO,
         Ok(level) => level
             .parse()
             .map_err(|_| format!("WHIMBREL_LOG is off, error, warn, info, debug or trace, and not {level:?}"))?,

@@ -61,6 +61,10 @@ impl FromStr for Speed {
 }
 
 impl RunCommand {
+    pub(super) const fn is_simulated(&self) -> bool {
+        self.demo.is_some()
+    }
+
     pub(super) fn run(self) -> Result<ExitCode> {
         if let Some(wrong) = self.wrong() {
             eprintln!("error: {wrong}");

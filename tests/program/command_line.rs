@@ -37,6 +37,21 @@ fn the_same_seed_gives_the_same_bytes_at_any_speed() {
 }
 
 #[test]
+fn the_alarms_of_a_simulated_cluster_are_only_in_a_log_that_was_named() {
+    let state = tempfile::tempdir().expect("a folder");
+    let log = state.path().join("asked-for.log");
+    let one_day = ["run", "--demo", "fleet", "--for", "24h", "--speed", "max"];
+    let run = |command: &mut Command| {
+        let out = output(command.env("XDG_STATE_HOME", state.path()));
+        assert!(String::from_utf8_lossy(&out.stdout).contains("went down"), "{out:?}");
+    };
+    run(whimbrel().args(one_day));
+    assert_eq!(std::fs::read_dir(state.path()).expect("the folder").count(), 0, "the demo touches nothing");
+    run(whimbrel().args(one_day).arg("--log").arg(&log));
+    assert!(std::fs::read_to_string(&log).expect("the log").contains("alarm: host mln6 went down"));
+}
+
+#[test]
 fn the_demo_begins_on_a_wednesday_in_may_2009_and_ends_when_told() {
     let text = String::from_utf8(demo(&["1", "--for", "30m", "--speed", "max"])).expect("UTF-8");
     let at: Vec<&str> = text.lines().filter_map(|line| line.split('"').nth(3)).collect();
