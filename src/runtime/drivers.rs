@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::core::cluster::{ArrayId, Driver, HostId};
 use crate::core::engine::{Engine, Migration, StageKind};
 use crate::edge::config::Config;
-use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine};
+use crate::edge::driver::{ArrayDriver, DriverCommand, DriverEvent, Fleet, Guest, Machine, Tell};
 
 /// Events that wait for the loop at most. When it is full, the drivers' supervisors wait, and with them the drivers.
 const QUEUE: usize = 1_024;
@@ -86,15 +86,20 @@ impl Drivers {
 
     fn start(&mut self, config: ArrayDriverConfig) -> Slot {
         self.started += 1;
-        let (id, tell) = (self.started, self.tell.clone());
-        // Nobody listens once the engine has ended.
-        let tell = Arc::new(move |event| drop(tell.blocking_send((id, event))));
-        let driver = match ArrayDriver::start(&config.array, &config.driver, config.fleet.clone(), tell) {
+        let id = self.started;
+        let driver = match ArrayDriver::start(&config.array, &config.driver, config.fleet.clone(), self.teller(id)) {
             Ok(Some(driver)) => Running::Well(driver),
             Ok(None) => Running::Simulated,
             Err(why) => Running::Broken(why),
         };
         Slot { config, driver, id }
+    }
+
+    /// Where the events of the driver with this number go.
+    fn teller(&self, id: u64) -> Tell {
+        let tell = self.tell.clone();
+        // Nobody listens once the engine has ended.
+        Arc::new(move |event| drop(tell.blocking_send((id, event))))
     }
 
     /// Checks that a config can be applied: a migration that one driver carries out cannot be handed to another.
@@ -128,7 +133,7 @@ impl Drivers {
         let Some(slot) = self.slots.get(array.index()) else { return };
         let refused = match &slot.driver {
             Running::Well(driver) => driver.order(command),
-            Running::Broken(why) => command.refused(why.clone()),
+            Running::Broken(why) => Some(command.refused(why.clone())),
             Running::Simulated => None,
         };
         self.refused.extend(refused.map(|event| (slot.id, event)));
@@ -248,6 +253,22 @@ mod tests {
         }
         let refusal = Some("libvirt0 is not installed".to_owned());
         assert_eq!(drivers.next().await, DriverEvent::Preflight { id: RequestId(1), refusal, forecast: None });
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_waits_while_the_queue_of_events_is_full_and_none_is_lost() {
+        let (_, mut drivers) = driven();
+        let (tell, id) = (drivers.teller(drivers.slots[0].id), drivers.slots[0].id);
+        let event = |n: usize| DriverEvent::Trouble { vm: None, text: n.to_string() };
+        for n in 0..QUEUE {
+            drivers.tell.try_send((id, event(n))).expect("there is room");
+        }
+        drivers.tell.try_send((id, event(QUEUE))).expect_err("it has a bound");
+        let waits = std::thread::spawn(move || (QUEUE..QUEUE + 3).for_each(|n| tell(event(n))));
+        for n in 0..QUEUE + 3 {
+            assert_eq!(drivers.next().await, event(n));
+        }
+        waits.join().expect("it had room in the end");
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::Engine;
 use super::message::{Effect, Event, Presence, Route};
 use super::record::{By, Gate, Happened, Phase};
 use super::timers::Timer;
-use crate::core::cluster::{HostId, Name, RequestId, Span, Timestamp, Transfer};
+use crate::core::cluster::{HostId, HostState, Name, RequestId, Span, Timestamp, Transfer};
 use crate::core::format::duration;
 use crate::core::policy::Decision;
 
@@ -364,8 +364,9 @@ impl Engine {
         let route = migration.route;
         if migration.aborting {
             self.spare(now, route);
-        } else {
-            // A host that refuses is passed over for a while, like one where a migration failed.
+        } else if self.host_state(route.to) == HostState::Up {
+            // A host that refuses is passed over for a while, like one where a migration failed. If its driver has lost it
+            // meanwhile, the host has not been asked.
             self.live_mut(route.vm).remember_failure(route.to, now);
         }
         if migration.by == By::Operator {

@@ -45,9 +45,22 @@ pub enum DriverCommand {
 }
 
 impl DriverCommand {
-    /// The answer to a command that no driver takes, for this reason. An abort has none.
-    pub fn refused(self, why: String) -> Option<DriverEvent> {
-        self.owes().map(|owed| owed.refused(why))
+    /// What is told of a command that no driver takes, for this reason: its answer, or that a migration goes on.
+    pub fn refused(self, why: String) -> DriverEvent {
+        match (self.owes(), self) {
+            (Some(owed), _) => owed.refused(why),
+            (None, command) => {
+                let text = format!("the migration of {} is not aborted: {why}; try again", command.vm());
+                DriverEvent::Trouble { vm: Some(command.vm().clone()), text }
+            }
+        }
+    }
+
+    const fn vm(&self) -> &Name {
+        match self {
+            Self::Preflight(way) | Self::Start(way) | Self::Abort(way) | Self::Confirm(way) => &way.vm,
+            Self::Measure { vm, .. } => vm,
+        }
     }
 
     /// The answer that this command asks for. An abort asks for none: the migration that it stops still ends.

@@ -111,7 +111,7 @@ impl ArrayDriver {
             TrySendError::Disconnected(message) => (message, "the driver does not run"),
         };
         let SupervisorMessage::Command(command) = message else { return None };
-        command.refused(why.to_owned())
+        Some(command.refused(why.to_owned()))
     }
 }
 
@@ -222,10 +222,11 @@ impl DriverSupervisor {
             Some(driver) => driver(command.clone()),
             None => Err(format!("{} has failed and is being started again", self.name)),
         };
-        if let Err(why) = refused
-            && let Some(owed) = command.owes()
-        {
-            self.answer_for(owed, why);
+        if let Err(why) = refused {
+            if let Some(owed) = command.owes() {
+                self.settle(&owed);
+            }
+            (self.tell)(command.refused(why));
         }
     }
 
@@ -286,10 +287,11 @@ impl DriverSupervisor {
         self.driver = None;
         // What it has said before it died and what its other threads may still say is not heard.
         self.generation += 1;
+        // That nobody knows its hosts now is told first, so that a refusal is not held against one of them.
+        self.schedule_restart("failed");
         for owed in std::mem::take(&mut self.owed).into_keys() {
             (self.tell)(owed.refused(format!("{} has failed", self.name)));
         }
-        self.schedule_restart("failed");
     }
 
     fn schedule_restart(&mut self, what: &str) {
@@ -386,7 +388,7 @@ mod tests {
         let _silent = bench.starts.recv_timeout(PATIENCE).unwrap();
         for command in commands() {
             let why = "the driver has not answered within 1 s";
-            let expected = command.clone().refused(why.to_owned()).unwrap();
+            let expected = command.clone().refused(why.to_owned());
             bench.driver.order(command);
             assert_eq!(bench.hears(), expected);
         }
@@ -426,13 +428,13 @@ mod tests {
             taken.recv_timeout(PATIENCE).unwrap();
         }
         drop(lifeline);
+        assert_eq!(bench.hears(), trouble("the driver failed; it is started again in 1 s"));
+        assert!(matches!(bench.hears(), DriverEvent::Host { state: HostState::Unknown, .. }), "before any refusal");
         let owed: Vec<DriverEvent> = (0..4).map(|_| bench.hears()).collect();
         for command in commands() {
-            let answer = command.refused("the driver has failed".into()).unwrap();
+            let answer = command.refused("the driver has failed".into());
             assert!(owed.contains(&answer), "{answer:?} is missing in {owed:?}");
         }
-        assert_eq!(bench.hears(), trouble("the driver failed; it is started again in 1 s"));
-        assert!(matches!(bench.hears(), DriverEvent::Host { state: HostState::Unknown, .. }));
         let (tell, _lifeline, taken) = bench.starts.recv_timeout(PATIENCE).unwrap();
         old(trouble("from the grave"));
         bench.driver.order(DriverCommand::Confirm(way()));
@@ -446,10 +448,28 @@ mod tests {
         let bench = bench(PATIENCE);
         let (_tell, _lifeline, taken) = bench.starts.recv_timeout(PATIENCE).unwrap();
         drop(taken);
-        for command in commands() {
-            bench.driver.order(command.clone());
-            assert_eq!(bench.hears(), command.refused("busy".into()).unwrap());
+        for command in commands().into_iter().chain([DriverCommand::Abort(way())]) {
+            assert_eq!(bench.driver.order(command.clone()), None);
+            assert_eq!(bench.hears(), command.refused("busy".into()));
         }
+    }
+
+    #[test]
+    fn a_queue_that_is_full_refuses_a_command_at_once_and_an_abort_that_is_lost_is_said() {
+        // Nobody takes anything out.
+        let (inbox, _messages) = sync_channel(QUEUE);
+        let driver = ArrayDriver { inbox, stop: Arc::default() };
+        for _ in 0..QUEUE {
+            assert_eq!(driver.order(DriverCommand::Confirm(way())), None);
+        }
+        for command in commands() {
+            assert_eq!(driver.order(command.clone()), Some(command.refused("the driver is too busy".into())));
+        }
+        let lost = DriverEvent::Trouble {
+            vm: Some("nii1".into()),
+            text: "the migration of nii1 is not aborted: the driver is too busy; try again".into(),
+        };
+        assert_eq!(driver.order(DriverCommand::Abort(way())), Some(lost));
     }
 
     #[test]

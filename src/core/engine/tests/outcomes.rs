@@ -1,7 +1,7 @@
 //! SPEC 3: the outcome is what both hypervisors say; settle follows whichever it was.
 
 use super::harness::*;
-use crate::core::cluster::{HostId, RequestId, Span, VmId};
+use crate::core::cluster::{HostId, HostState, RequestId, Span, VmId};
 use crate::core::engine::{Command, Effect, Event, Gate, Happened, Phase, Presence, Target, VmState};
 
 const RUNS: Presence = Presence::Runs;
@@ -154,6 +154,25 @@ fn a_refused_preflight_is_a_blocked_decision_without_a_request() {
     assert!(world.requests().is_empty());
     assert!(world.states().is_empty(), "it went on watching");
     assert!(world.engine.live(VmId(0)).settles().is_none(), "nothing settles");
+}
+
+#[test]
+fn a_refusal_by_a_driver_that_has_lost_its_hosts_is_held_against_none_of_them() {
+    let mut world = World::new(cluster(3, threshold()), always(10.0));
+    world.lost = Box::new(|effect| matches!(effect, Effect::Preflight(_)));
+    let asked_of = |world: &mut World| {
+        world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+        world.engine.migration(VmId(0)).map(|migration| migration.route.to)
+    };
+    let host = |state| Event::Host { host: HostId(1), state, load: None, why: None };
+    let refused = |id| Event::Preflight { id: RequestId(id), refusal: Some("no".to_owned()), forecast: None };
+    assert_eq!(asked_of(&mut world), Some(HostId(1)));
+    for event in [host(HostState::Unknown), refused(1), host(HostState::Up)] {
+        world.tell(event);
+    }
+    assert_eq!(asked_of(&mut world), Some(HostId(1)), "it was not asked");
+    world.tell(refused(2));
+    assert_eq!(asked_of(&mut world), Some(HostId(2)), "it has refused");
 }
 
 #[test]
