@@ -237,7 +237,12 @@ fn read(path: &Path, text: &str) -> Result<Vec<(Timestamp, InFlight)>, JournalEr
     for (line, n) in text[..whole].lines().zip(1..) {
         match serde_json::from_str(line) {
             Ok(JournalLine::Opened { .. }) => {}
-            Ok(JournalLine::Begin { at, migration }) => open.push((Timestamp::from_millis(at), migration)),
+            Ok(JournalLine::Begin { at, migration }) => {
+                // A VM moves once at a time: an earlier migration of it is over, though its end was not written down. The VM
+                // may be on neither of its hosts.
+                open.retain(|(_, earlier)| earlier.route.vm != migration.route.vm);
+                open.push((Timestamp::from_millis(at), migration));
+            }
             Ok(JournalLine::Settle { id, .. }) => open.retain(|(_, migration)| migration.route.id != id),
             Err(_) => return Err(JournalError::Damaged { path: path.to_owned(), line: n }),
         }
@@ -278,8 +283,13 @@ mod tests {
 
     const AT: Timestamp = Timestamp::from_secs(1_241_613_600);
 
+    /// Each of another VM.
     fn migration(id: u64) -> InFlight {
-        let text = format!(r#"{{"id":{id},"vm":"nii1","from":"mln1","to":"mln2","action":"move","by":"policy"}}"#);
+        of(&format!("nii{id}"), id)
+    }
+
+    fn of(vm: &str, id: u64) -> InFlight {
+        let text = format!(r#"{{"id":{id},"vm":"{vm}","from":"mln1","to":"mln2","action":"move","by":"policy"}}"#);
         serde_json::from_str(&text).expect("a migration")
     }
 
@@ -310,6 +320,17 @@ mod tests {
         }
         drop(journal);
         assert_eq!(ids(&Journal::open(&path, "a.toml").expect("a journal")), [0; 0]);
+    }
+
+    #[test]
+    fn a_migration_whose_end_is_missing_is_over_when_its_vm_has_moved_again() {
+        let (_folder, path) = folder();
+        let mut journal = Journal::open(&path, "a.toml").expect("a journal");
+        for (vm, id) in [("nii1", 1), ("nii2", 2), ("nii1", 3)] {
+            journal.begin(AT, of(vm, id)).expect("room");
+        }
+        drop(journal);
+        assert_eq!(ids(&Journal::open(&path, "a.toml").expect("a journal")), [2, 3]);
     }
 
     #[test]

@@ -77,11 +77,17 @@ impl JournalWriter {
         }
     }
 
-    /// Orders a migration's end to be written. If the queue is full, this is left out, and the next engine asks both hosts.
-    pub fn settle(&self, id: RequestId, outcome: &str) {
+    /// Orders a migration's end to be written. If the queue is full, this is left out with an alarm, and the next engine finds
+    /// out how it ended.
+    pub fn settle(&mut self, id: RequestId, outcome: &str) {
         info!(id = id.0, outcome, "journal: settle");
         if self.orders.try_send(JournalOrder::Settle(id, outcome.to_owned())).is_err() {
-            warn!(id = id.0, "journal: the end of this migration was not written down");
+            let file = self.path.display();
+            self.ready.push_back(trouble(format!(
+                "{file}: the end of request #{} is not written down, because the disk does not keep up\nhelp: see after the \
+                 disk; the next whimbrel finds out how it ended",
+                id.0
+            )));
         }
     }
 
@@ -292,14 +298,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_queue_that_is_full_refuses_at_once() {
+    async fn a_queue_that_is_full_refuses_a_migration_at_once_and_an_end_that_is_left_out_is_an_alarm() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut journal = started(&folder.path().join("a.journal"));
-        // A thread that has ended takes no orders, like one that hangs.
-        let (orders, _) = sync_channel(0);
+        // A thread that hangs takes nothing out.
+        let (orders, _hangs) = sync_channel(WAITING);
         journal.orders = orders;
+        for id in 0..WAITING as u64 {
+            journal.settle(RequestId(id), "confirmed");
+        }
+        assert!(!journal.is_waiting(), "there was room");
         journal.begin(AT, migration(4));
+        assert!(journal.is_waiting(), "there is no room");
         assert!(matches!(journal.next().await, Event::NotJournalled { id: RequestId(4), .. }));
+        journal.settle(RequestId(5), "confirmed");
+        assert!(journal.is_waiting());
+        let Event::Trouble { text, .. } = journal.next().await else { panic!("no alarm") };
+        assert!(
+            text.contains("a.journal: the end of request #5 is not written down") && text.contains("\nhelp: "),
+            "{text}"
+        );
         assert!(!journal.flush(Duration::ZERO));
     }
 }

@@ -323,7 +323,7 @@ impl EventLoop {
     /// Tells the journal which migrations have ended.
     fn settle_ended(&mut self) {
         for (id, phase) in self.outputs.batcher.take_settled() {
-            if let Some(journal) = &self.workers.journal {
+            if let Some(journal) = &mut self.workers.journal {
                 journal.settle(id, phase.word());
             }
         }
