@@ -12,7 +12,7 @@ use clap::Args;
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use self::embedded::Embedded;
 use super::{load_with_bytes, operator, refuse};
@@ -25,6 +25,8 @@ use crate::runtime::socket_place;
 const UNHEARD: Duration = Duration::from_secs(30);
 /// They are asked for so often.
 const LOOK: Duration = Duration::from_millis(200);
+/// An engine answers within this time, or says that it cannot.
+const ANSWERED: Duration = Duration::from_secs(15);
 
 /// Move every VM away from a host, and keep it empty until it is released
 #[derive(Debug, Args)]
@@ -260,7 +262,8 @@ async fn stopped() -> Result<()> {
 /// The first answer to a question.
 async fn first(socket: &Path, request: &Request) -> Result<Reply> {
     let mut caller = Caller::ask(socket, request).await?;
-    caller.next().await.wrap_err("the engine is gone")?.ok_or_else(|| eyre!("the engine does not answer"))
+    let answer = timeout(ANSWERED, caller.next()).await.wrap_err("the engine does not answer")?;
+    answer.wrap_err("the engine is gone")?.ok_or_else(|| eyre!("the engine does not answer"))
 }
 
 fn no_such_host(host: &str, config: &Config) -> Option<String> {

@@ -1,6 +1,5 @@
 //! Configs over a lab, and what is read off the events.
 
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
 use portable_pty::CommandBuilder;
@@ -10,7 +9,7 @@ use crate::support::lab::{Guest, Lab, wait};
 use crate::support::moves::is_outcome;
 use crate::support::pty::Console;
 use crate::support::services::or_skip;
-use crate::support::{Config, Run};
+use crate::support::{Config, Run, answer, call};
 
 /// Moves its VM at every reading.
 pub const RESTLESS: &str = "kind = \"threshold\", threshold = 0, tarry = 1, settle = \"1s\"";
@@ -104,11 +103,8 @@ pub fn run_with(lab: &Lab, config: &Config, variables: &[(&str, String)]) -> Run
 /// Has the engine over a config do something, from another process. Its history is `history.db`.
 pub fn command(config: &Config, command: &Value) -> Value {
     let socket = config.beside("history.db.sock");
-    let mut stream = wait("the engine's socket", || UnixStream::connect(&socket).ok());
-    writeln!(stream, "{}", json!({ "command": command })).expect("an engine that listens");
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).expect("an answer");
-    serde_json::from_str(&line).expect("JSON")
+    wait("the engine's socket", || UnixStream::connect(&socket).ok());
+    answer(&mut call(&socket, &json!({ "command": command }).to_string()))
 }
 
 /// Moves a VM to a host, as soon as its hosts are known to be up.

@@ -1,15 +1,16 @@
 //! `whimbrel drain`, and the socket by which it reaches an engine in another process: the real binary over a simulated
 //! cluster.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::pty::{Console, whimbrel as terminal};
-use crate::support::{Config, Run, whimbrel};
+use crate::support::{Config, Run, answer, whimbrel};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// An answer that takes this long has been forgotten.
@@ -61,19 +62,8 @@ fn socket(config: &Config) -> PathBuf {
     config.beside("history.db.sock")
 }
 
-/// A connection on which this was said.
 fn call(config: &Config, line: &str) -> BufReader<UnixStream> {
-    let mut stream = UnixStream::connect(socket(config)).expect("somebody listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    // The engine may have hung up before it has read all of it.
-    let _ = writeln!(stream, "{line}");
-    BufReader::new(stream)
-}
-
-fn answer(reader: &mut impl BufRead) -> Value {
-    let mut line = String::new();
-    reader.read_line(&mut line).expect("an answer");
-    serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why} in '{line}'"))
+    crate::support::call(&socket(config), line)
 }
 
 fn ask(config: &Config, request: &Value) -> Value {
@@ -284,24 +274,38 @@ fn what_is_no_request_is_answered_so_and_too_much_is_not_read() {
 }
 
 #[test]
-fn callers_who_say_nothing_keep_only_so_many_others_away() {
-    let config = Config::new(CONFIG);
+fn a_caller_for_whom_there_is_no_place_is_told_so_and_the_next_one_is_served() {
+    let config = slow();
     let _run = engine(&config);
-    let silent: Vec<UnixStream> =
-        (0..15).map(|_| UnixStream::connect(socket(&config)).expect("somebody listens")).collect();
+    assert_eq!(command(&config, &json!({ "drain": { "host": "mln1" } }))["ok"], true);
+    // Each of them has its place once it was answered.
+    let follower = |_| {
+        let mut follower = call(&config, r#"{"follow":{"drain":"mln1"}}"#);
+        assert_eq!(answer(&mut follower)["progress"]["host"], "mln1");
+        follower
+    };
+    let followers: Vec<_> = (0..16).map(follower).collect();
     let plan = json!({ "plan": { "drain": "mln1" } });
-    assert_eq!(ask(&config, &plan)["plan"]["host"], "mln1", "one place is left");
-    let held: Vec<_> = (0..20).map(|_| UnixStream::connect(socket(&config))).collect();
-    drop((silent, held));
-    // Their places are free again.
-    let end = std::time::Instant::now() + PATIENCE;
-    loop {
-        let mut line = String::new();
-        if call(&config, &plan.to_string()).read_line(&mut line).is_ok_and(|read| read > 0) {
-            break;
-        }
-        assert!(std::time::Instant::now() < end, "nobody is let in any more");
+    let busy = "whimbrel is answering 16 other callers; try again in a few seconds";
+    assert_eq!(ask(&config, &plan), json!({ "ok": false, "text": busy }));
+    let out = drain(&config, &["--pause"]);
+    assert_eq!((out.status.code(), text(&out.stderr)), (Some(1), format!("whimbrel: {busy}\n")));
+    let out = drain(&config, &[]);
+    assert!(out.status.code() == Some(1) && text(&out.stderr).contains(busy), "{out:?}");
+    drop(followers);
+    let end = Instant::now() + PATIENCE;
+    while ask(&config, &plan)["plan"]["host"] != "mln1" {
+        assert!(Instant::now() < end, "nobody is let in any more");
     }
+}
+
+#[test]
+fn an_engine_that_stands_still_is_not_waited_for_without_an_end() {
+    let config = slow();
+    let run = engine(&config);
+    run.signal(Signal::STOP);
+    let out = drain(&config, &["--pause"]);
+    assert!(out.status.code() == Some(1) && text(&out.stderr).contains("the engine does not answer"), "{out:?}");
 }
 
 #[test]

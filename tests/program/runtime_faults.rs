@@ -1,8 +1,7 @@
 //! A fault inside the program: each thread panics in turn. An alarm, no hang, an exit status, nothing lost that was
 //! acknowledged. The hidden variable `WHIMBREL_FAULT` makes a debug build panic.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::io::BufRead;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,7 +10,7 @@ use whimbrel::core::cluster::Timestamp;
 use whimbrel::edge::history::Reader;
 
 use crate::support::pty::{Console, whimbrel as terminal};
-use crate::support::{Config, QUICK, Run, alarm, beyond, is, phase, whimbrel};
+use crate::support::{Config, QUICK, Run, alarm, answer, beyond, call, is, phase, whimbrel};
 
 /// A VM that always wants to move.
 fn config() -> Config {
@@ -108,25 +107,16 @@ fn a_question_to_the_config_files_worker_that_fails_is_an_alarm_and_the_engine_g
     logged(&config, "config");
 }
 
-/// What the engine answers on its socket; empty: it hung up.
-fn call(config: &Config) -> String {
-    let mut stream = UnixStream::connect(config.beside("past.db.sock")).expect("somebody listens");
-    // It may have hung up already.
-    let _ = writeln!(stream, r#"{{"plan":{{"drain":"mln1"}}}}"#);
-    let mut line = String::new();
-    let _ = BufReader::new(stream).read_line(&mut line);
-    line
-}
-
 #[test]
 fn the_sockets_thread_begins_again_and_the_next_caller_is_answered() {
     let config = config();
     let mut run = Run::start(&mut faulty(&config, "control:once"));
     run.until_type("sample", "web");
-    assert_eq!(call(&config), "");
+    let ask = || call(&config.beside("past.db.sock"), r#"{"plan":{"drain":"mln1"}}"#);
+    let mut line = String::new();
+    assert!(!ask().read_line(&mut line).is_ok_and(|read| read > 0), "it hung up, and said {line}");
     // The socket is still there, and whoever calls during the pause waits for its end.
-    let answer = call(&config);
-    assert!(answer.starts_with(r#"{"plan":{"host":"mln1""#), "{answer}");
+    assert_eq!(answer(&mut ask())["plan"]["host"], "mln1");
     run.until(alarm("the socket for other processes failed and begins again: asked for by WHIMBREL_FAULT"));
     run.until(phase("confirmed"));
     run.stop();

@@ -9,7 +9,8 @@ pub mod moves;
 pub mod pty;
 pub mod services;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -140,6 +141,23 @@ impl Drop for Run {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A connection to an engine's socket on which this was said.
+pub fn call(socket: &Path, line: &str) -> BufReader<UnixStream> {
+    let mut stream = UnixStream::connect(socket).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    // The engine may have hung up before it has read all of it.
+    let _ = writeln!(stream, "{line}");
+    BufReader::new(stream)
+}
+
+/// The next answer on a connection.
+#[track_caller]
+pub fn answer(call: &mut impl BufRead) -> Value {
+    let mut line = String::new();
+    call.read_line(&mut line).expect("an answer");
+    serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why} in '{line}'"))
 }
 
 /// An event of this type.

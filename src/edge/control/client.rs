@@ -44,10 +44,18 @@ impl Caller {
     pub async fn ask(socket: &Path, request: &Request) -> Result<Self, Unreached> {
         let (path, _folder) = short(socket).map_err(nobody_or)?;
         let stream = timeout(TAKEN, UnixStream::connect(path)).await.map_err(io::Error::from)?.map_err(nobody_or)?;
+        Ok(Self::over(stream, request).await?)
+    }
+
+    async fn over(stream: UnixStream, request: &Request) -> io::Result<Self> {
         let (answers, mut question) = stream.into_split();
         let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
         line.push(b'\n');
-        timeout(TAKEN, question.write_all(&line)).await.map_err(io::Error::from)??;
+        match timeout(TAKEN, question.write_all(&line)).await.map_err(io::Error::from)? {
+            // An engine that has no place for this caller answers so without reading the question.
+            Err(why) if matches!(why.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            written => written?,
+        }
         Ok(Self { answers: BufReader::new(answers), _question: question, line: Vec::new() })
     }
 
@@ -72,5 +80,21 @@ fn nobody_or(error: io::Error) -> Unreached {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => Unreached::Nobody,
         _ => Unreached::Failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_has_answered_and_hung_up_before_it_was_asked_is_heard() {
+        let (mut engine, ours) = UnixStream::pair().expect("a pair of sockets");
+        engine.write_all(b"{\"ok\":false,\"text\":\"try again\"}\n").await.expect("there is room");
+        drop(engine);
+        let request = serde_json::from_str(r#"{"plan":{"drain":"mln1"}}"#).expect("a request");
+        let mut caller = Caller::over(ours, &request).await.expect("a caller");
+        let answer = caller.next().await.expect("a line");
+        assert_eq!(answer, Some(Reply::Done { ok: false, text: "try again".to_owned() }));
     }
 }

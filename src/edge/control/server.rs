@@ -1,7 +1,7 @@
 //! The engine's side of the socket. It has a thread of its own, so that a slow caller delays nobody else.
 
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as Listener, UnixStream as Probe};
 use std::path::{Path, PathBuf};
@@ -123,16 +123,31 @@ async fn accept(listener: &UnixListener, places: &Arc<Semaphore>, calls: &Sender
             continue;
         };
         fault("control");
-        let (place, calls) = (places.clone().try_acquire_owned(), calls.clone());
-        let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0);
-        // A caller without a place gets no reason: to write one would itself need a place.
-        if let (Ok(place), true) = (place, is_ours) {
-            tokio::spawn(async move {
+        if !stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0) {
+            continue;
+        }
+        let calls = calls.clone();
+        match places.clone().try_acquire_owned() {
+            Ok(place) => drop(tokio::spawn(async move {
                 attend(stream, &calls).await;
                 drop(place);
-            });
+            })),
+            // The caller may have gone.
+            Err(_) => drop(turn_away(stream)),
         }
     }
+}
+
+/// Tells a caller for whom there is no place, without waiting: a new socket's buffer has room for one line.
+fn turn_away(stream: UnixStream) -> io::Result<()> {
+    let text = format!("whimbrel is answering {CALLERS} other callers; try again in a few seconds");
+    stream.into_std()?.write_all(&line_of(&Reply::Done { ok: false, text })?)
+}
+
+fn line_of(reply: &Reply) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Reads one caller's question and writes the answers.
@@ -221,8 +236,7 @@ impl CallerStream {
     }
 
     async fn say(&mut self, reply: &Reply) -> io::Result<()> {
-        let mut line = serde_json::to_vec(reply)?;
-        line.push(b'\n');
+        let line = line_of(reply)?;
         timeout(PATIENCE, self.writer.write_all(&line)).await?
     }
 
