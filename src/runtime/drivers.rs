@@ -264,11 +264,19 @@ mod tests {
             drivers.tell.try_send((id, event(n))).expect("there is room");
         }
         drivers.tell.try_send((id, event(QUEUE))).expect_err("it has a bound");
-        let waits = std::thread::spawn(move || (QUEUE..QUEUE + 3).for_each(|n| tell(event(n))));
-        for n in 0..QUEUE + 3 {
+        let (told, has_told) = std::sync::mpsc::channel();
+        let supervisor = move || {
+            tell(event(QUEUE));
+            drop(told);
+        };
+        let supervisor = std::thread::spawn(supervisor);
+        // It would have told by then if it did not wait.
+        let waits = has_told.recv_timeout(std::time::Duration::from_millis(100));
+        assert_eq!(waits, Err::<(), _>(std::sync::mpsc::RecvTimeoutError::Timeout));
+        for n in 0..=QUEUE {
             assert_eq!(drivers.next().await, event(n));
         }
-        waits.join().expect("it had room in the end");
+        supervisor.join().expect("there was room in the end");
     }
 
     #[tokio::test]

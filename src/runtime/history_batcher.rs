@@ -290,11 +290,13 @@ impl Listener for HistoryBatcher {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use crate::core::cluster::Span;
     use crate::core::engine::Event;
     use crate::core::simulation::{START, Scenario, Size};
-    use crate::edge::history::{Owner, Reader, Retention, Store};
+    use crate::edge::history::{Order, Owner, Reader, Retention, Store};
     use crate::runtime::engine_host::Asked;
 
     /// The thesis's first scenario, of which so much was told to a batcher without a keeper.
@@ -375,6 +377,40 @@ mod tests {
         batcher.batch.records = vec![said; MOST_TOLD + 7];
         batcher.flush(&mut engine_host, false);
         assert_eq!((batcher.batch.records.len(), batcher.take_lost()), (MOST_TOLD, 7));
+    }
+
+    #[test]
+    fn what_finds_no_room_in_the_writers_queue_waits_and_is_written_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: START };
+        let store = Store::open(&path, Retention::default(), &owner).expect("a history");
+        let gate = Arc::new(Mutex::new(()));
+        let (closed, writers) = (gate.lock().expect("nobody has it"), Arc::clone(&gate));
+        let mut engine_host = engine_host();
+        let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
+        // The writer stands still as soon as it has something to tell.
+        let notes = move |_| drop(writers.lock());
+        batcher.keep_by(HistoryWriter::start(store, notes).expect("a thread"));
+        batcher.flush(&mut engine_host, false);
+        let mut told = 0;
+        while batcher.rows() == 0 {
+            let what = Happened::Alarm { text: told.to_string() };
+            batcher.record(&Record { at: START, vm: None, what }, engine_host.engine());
+            told += 1;
+            batcher.flush(&mut engine_host, false);
+            assert!(told < 1_000, "the queue has no bound");
+        }
+        drop(closed);
+        assert_eq!(batcher.close(WRITTEN_WITHIN), Flushed::Written);
+        let reader = Reader::open(&path).expect("a history");
+        let records = reader.records(None, START, Timestamp::NEVER, Order::OldestFirst, usize::MAX).expect("whole");
+        let texts: Vec<String> = (0..told).map(|n: i32| n.to_string()).collect();
+        let alarms = records.iter().filter_map(|record| match &record.what {
+            Happened::Alarm { text } => Some(text.clone()),
+            _ => None,
+        });
+        assert_eq!(alarms.collect::<Vec<_>>(), texts, "each once, in order");
     }
 
     #[test]

@@ -214,6 +214,31 @@ async fn each_answer_has_the_id_of_its_command() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_queues_are_full_refuses_at_once_and_answers_what_it_took() {
+    // More than the questions and the answers that wait.
+    const MANY: u64 = 1_000;
+    let (_folder, path) = written(include_str!("../../../config/first.toml"));
+    let (mut event_loop, seen) = shown(&path);
+    let mut taken = std::collections::BTreeSet::new();
+    for id in 0..MANY {
+        event_loop.on_ui_command(UiCommand::Reload(CommandId(id)));
+        let busy = seen.borrow().answers.last().is_some_and(|answer| answer.to == Some(CommandId(id)));
+        if busy {
+            let answer = seen.borrow().answers.last().map(|answer| (answer.ok, answer.text.clone()));
+            assert_eq!(answer, Some((false, "too busy: not done, try again".to_owned())));
+        } else {
+            taken.insert(id);
+        }
+    }
+    assert!((taken.len() as u64) < MANY, "nobody has read an answer");
+    while !taken.is_empty() {
+        if let WorkerEvent::Config((Some(CommandId(id)), _)) = event_loop.workers.next().await {
+            assert!(taken.remove(&id), "{id} was refused, or is answered twice");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_said_after_the_answer_is_nobodys_answer() {
     let (_folder, path) = written(BUSY);
     let (mut event_loop, seen) = shown(&path);

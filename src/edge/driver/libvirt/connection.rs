@@ -142,7 +142,7 @@ impl Connection {
     /// # Errors
     /// The host has too many unanswered questions.
     pub(super) fn put(&self, question: impl FnOnce(&Hypervisor) + Send + 'static) -> Result<(), String> {
-        self.questions.try_send(Box::new(question)).map_err(|_| format!("{} does not answer", self.host))
+        queue(&self.questions, &self.host, Box::new(question))
     }
 
     /// Asks the host something, after the earlier questions.
@@ -155,6 +155,11 @@ impl Connection {
         self.put(move |hypervisor| drop(sender.send(question(hypervisor))))?;
         Ok(PendingAnswer { host: self.host.clone(), answer })
     }
+}
+
+/// Queues a question without ever waiting.
+fn queue(questions: &SyncSender<Question>, host: &str, question: Question) -> Result<(), String> {
+    questions.try_send(question).map_err(|_| format!("{host} does not answer"))
 }
 
 /// An answer that is still to come.
@@ -455,6 +460,13 @@ mod tests {
         assert_eq!(identity_and_cpu(&xml), (Some("1-2".into()), Some(cpu.into())));
         assert_eq!(identity_and_cpu("<capabilities/>"), (None, None));
         assert_eq!(identity_and_cpu("<cap"), (None, None));
+    }
+
+    #[test]
+    fn a_host_with_too_many_unanswered_questions_is_asked_no_more() {
+        let (questions, _asked) = sync_channel(1);
+        let ask = || queue(&questions, "kvm1", Box::new(|_| ()));
+        assert_eq!((ask(), ask()), (Ok(()), Err("kvm1 does not answer".to_owned())));
     }
 
     #[test]

@@ -156,7 +156,7 @@ pub(super) fn login(uri: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::cluster::Reach;
+    use crate::core::cluster::{Reach, Usage};
 
     fn host(uri: Option<&str>, peer: Option<&str>) -> Machine {
         let reach = Reach { uri: uri.map(Into::into), peer_uri: peer.map(Into::into) };
@@ -165,6 +165,16 @@ mod tests {
 
     fn settings(uri: Option<&str>, peer: Option<&str>) -> Settings {
         Settings { uri: uri.map(Into::into), peer_uri: peer.map(Into::into), ..Settings::default() }
+    }
+
+    #[test]
+    fn a_driver_that_is_not_there_or_too_busy_says_so() {
+        let (actor, inbox) = sync_channel(1);
+        let driver = LibvirtDriver { actor, stop: Arc::default(), sessions: Vec::new() };
+        let order = || driver.order(DriverCommand::Measure { vm: "nii1".into(), field: Usage::Cpu });
+        assert_eq!((order(), order()), (Ok(()), Err("the libvirt driver is too busy".to_owned())));
+        drop(inbox);
+        assert_eq!(order(), Err("the libvirt driver does not run".to_owned()));
     }
 
     #[test]
