@@ -139,14 +139,14 @@ fn begin(scenario: Scenario, folder: &Path) -> Result<Begun, Box<dyn Error>> {
     let now = START + AGE;
     let clock = Pace::Simulated { start: now, began: Instant::now() + STILL, speed: SPEED };
     let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
-    let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, clock.clock(), None);
+    let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, clock.speed(), None);
     let mut outputs = Outputs::new(Frontend::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
     while engine_host.next_wake() <= now {
         engine_host.wake(engine_host.next_wake(), &mut outputs, &mut Asked::default());
     }
     let mut workers = Workers::default();
     workers.start_config(inputs)?;
-    give_past(&workers, move || scenario.before(size, seed), folder.join("history.db"));
+    give_past(&workers, move || scenario.before(size, seed), Some(folder.join("history.db")));
 
     let (say, says) = mpsc::channel(16);
     let (control, controls) = mpsc::channel(1);

@@ -23,7 +23,7 @@ use crate::runtime::{
     Asked, ConfigInputs, Control, Ended, EngineHost, EventLoop, Frontend, HistoryBatcher, Outputs, Pace, Publisher,
     WRITTEN_WITHIN, Workers, give_past, over, steady_clock,
 };
-use crate::view::{Snapshot, UiCommand};
+use crate::view::{HistoryView, Snapshot, UiCommand};
 
 use super::{ClusterArgs, FAULT, FLEET_ONLY, WRONG_INPUT, load_with_bytes, speed};
 
@@ -128,7 +128,7 @@ fn real(loaded: (Config, Vec<u8>), screen: ConsoleArgs) -> Result<ExitCode> {
     let (now, config) = (steady_clock(), &loaded.0);
     // The first frame shows what the config says; it does not wait for the history.
     let engine_host = EngineHost::new(config.cluster.clone(), config.monitors.clone(), config.plan.clone(), now);
-    let (mut publisher, snapshots) = Publisher::new(engine_host.engine(), now, Pace::Real.clock(), None);
+    let (mut publisher, snapshots) = Publisher::new(engine_host.engine(), now, Pace::Real.speed(), None);
     look_first(&mut publisher, &snapshots, &engine_host);
     let begin = move || {
         let event_loop = over(loaded, Frontend::Publish(publisher), screen.locked());
@@ -154,16 +154,15 @@ pub(super) fn demo(
     let begin = move || {
         let pace = Pace::simulated(engine_host.now(), speed);
         if let Some(publisher) = outputs.publisher() {
-            publisher.set_clock(pace.clock());
+            publisher.set_speed(pace.speed());
+            publisher.extras.history = HistoryView::Off("its past is still being made".into());
         }
         let mut workers = Workers::default();
         let inputs = demo_inputs(scenario, size, seed, at.as_deref());
         // A file that cannot be watched is still read again when the operator asks.
         let _ = workers.start_config(ConfigInputs { locked: screen.locked(), ..inputs });
-        match at {
-            Some(at) => give_past(&workers, move || scenario.before(size, seed), at.join("state").join("history.db")),
-            None => outputs.batcher = HistoryBatcher::none(),
-        }
+        let history = at.map(|at| at.join("state").join("history.db"));
+        give_past(&workers, move || scenario.before(size, seed), history);
         let event_loop = EventLoop::new(engine_host, pace, outputs, workers);
         Ok(event_loop.operated_by(super::operator()).read_only(screen.locked()))
     };
@@ -203,7 +202,7 @@ fn simulated(scenario: Scenario, size: Size, seed: u64, banner: Option<String>) 
     let (cluster, monitors, plan) = scenario.build(size, seed);
     let small = cluster.vms.len() <= WARMED_VMS;
     let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
-    let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, crate::view::Clock::default(), banner);
+    let (publisher, snapshots) = Publisher::new(engine_host.engine(), START, None, banner);
     let mut outputs = Outputs::new(Frontend::Publish(publisher), HistoryBatcher::soon(engine_host.engine(), START));
     let until = if small { START + WARM_UP } else { START };
     while engine_host.next_wake() <= until {

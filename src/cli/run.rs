@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::Args;
 use color_eyre::eyre::{Result, WrapErr, eyre};
@@ -29,8 +28,8 @@ pub(super) struct RunCommand {
     demo: Option<Scenario>,
     #[command(flatten)]
     sized: ClusterArgs,
-    #[arg(long, value_name = "X|max", help = "Simulated seconds a second, or `max` (needs --for) [default: 60]")]
-    speed: Option<Speed>,
+    #[arg(long, value_name = "X|max", value_parser = speed_or_max, help = "Simulated seconds a second, or `max` (needs --for) [default: 60]")]
+    speed: Option<f64>,
     /// End after this much time (simulated with --demo): 30s, 10m, 24h, 7d
     #[arg(long = "for", value_name = "SPAN", value_parser = span)]
     lasts: Option<Span>,
@@ -42,21 +41,11 @@ pub(super) struct RunCommand {
     format: Format,
 }
 
-/// How fast simulated time runs.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Speed {
-    Times(f64),
-    Max,
-}
-
-impl FromStr for Speed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "max" => Ok(Self::Max),
-            _ => speed(text).map(Self::Times).map_err(|why| format!("{why}, or max")),
-        }
+/// Reads a speed; `max` is infinite.
+fn speed_or_max(text: &str) -> Result<f64, String> {
+    match text {
+        "max" => Ok(f64::INFINITY),
+        _ => speed(text).map_err(|why| format!("{why}, or max")),
     }
 }
 
@@ -83,7 +72,7 @@ impl RunCommand {
         match self.demo {
             None if simulated => Some("--vms, --hosts, --seed and --speed are for --demo: a config runs in real time"),
             Some(scenario) if !self.sized.fits(scenario) => Some(super::FLEET_ONLY),
-            _ if self.speed == Some(Speed::Max) && self.lasts.is_none() => {
+            _ if self.speed.is_some_and(f64::is_infinite) && self.lasts.is_none() => {
                 Some("--speed max needs --for: without an end it would write for ever")
             }
             _ => None,
@@ -118,11 +107,7 @@ impl RunCommand {
     fn demo(&self, scenario: Scenario) -> Result<EventLoop> {
         let (cluster, monitors, plan) = scenario.build(self.sized.size(), self.sized.seed());
         let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
-        let pace = match self.speed {
-            Some(Speed::Times(speed)) => Pace::simulated(START, speed),
-            Some(Speed::Max) => Pace::Unpaced,
-            None => Pace::simulated(START, 60.0),
-        };
+        let pace = Pace::simulated(START, self.speed.unwrap_or(60.0));
         let mut workers = Workers::default();
         let batcher = match &self.history {
             Some(path) => keep_in(path, &mut engine_host, &mut workers)?,
@@ -153,11 +138,11 @@ mod tests {
     #[test]
     fn a_speed_is_a_number_of_times_or_max() {
         for (text, times) in [("60", 60.0), ("60x", 60.0), ("0.5", 0.5), ("1e6", 1e6)] {
-            assert_eq!(text.parse(), Ok(Speed::Times(times)), "{text}");
+            assert_eq!(speed_or_max(text), Ok(times), "{text}");
         }
-        assert_eq!("max".parse(), Ok(Speed::Max));
+        assert_eq!(speed_or_max("max"), Ok(f64::INFINITY));
         for text in ["", "0", "-1", "nan", "inf", "1000001", "fast", "x", "maxx"] {
-            assert!(text.parse::<Speed>().is_err_and(|why| why.ends_with("or max")), "{text}");
+            assert!(speed_or_max(text).is_err_and(|why| why.ends_with("or max")), "{text}");
         }
     }
 }

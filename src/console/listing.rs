@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::text;
-use super::widgets::Bounds;
 use crate::core::cluster::{Direction, HostState, Name, Value};
 use crate::core::engine::{StageKind, VmState};
 use crate::core::format::natural;
@@ -134,8 +133,7 @@ pub fn urgency(row: &VmRow) -> u32 {
 }
 
 fn is_beyond(row: &VmRow) -> bool {
-    let bounds = Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: false };
-    row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| bounds.is_beyond(value))
+    row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| row.bounds.is_beyond(value))
 }
 
 /// How far a value is beyond its threshold, in thousandths of the threshold; negative if it is within.
@@ -145,11 +143,12 @@ fn beyondness(row: &VmRow) -> Option<i64> {
         (None, Value::Busy) => return Some(i64::MAX),
         (None, value) => value.number()?,
     };
-    let by = match row.direction {
-        Direction::HigherIsWorse => value - row.high?,
-        Direction::LowerIsWorse => row.high? - value,
+    let high = row.bounds.high?;
+    let by = match row.bounds.direction {
+        Direction::HigherIsWorse => value - high,
+        Direction::LowerIsWorse => high - value,
     };
-    Some((by / row.high?.abs().max(1e-9) * 1e3) as i64)
+    Some((by / high.abs().max(1e-9) * 1e3) as i64)
 }
 
 /// How many of the first rows need a human, are moving, or are about to move. They stay on screen.
@@ -186,8 +185,8 @@ impl ByName {
 
 /// The rows that match the filter, sorted. Equal rows are in the order of their names.
 pub fn arrange(rows: &[Arc<VmRow>], by_name: &[u32], filter: &str, by: SortBy, reverse: bool) -> Vec<Arc<VmRow>> {
-    let needle = Filter::new(filter);
-    let kept = by_name.iter().map(|at| &rows[*at as usize]).filter(|row| needle.matches(row));
+    let matches = filter_matches(filter);
+    let kept = by_name.iter().map(|at| &rows[*at as usize]).filter(|row| matches(row));
     let mut keyed: Vec<(SortKey<'_>, &Arc<VmRow>)> = kept.map(|row| (SortKey::of(row, by), row)).collect();
     match (by, reverse) {
         (SortBy::Name, false) => {}
@@ -228,30 +227,19 @@ impl<'a> SortKey<'a> {
     }
 }
 
-/// A filter: a part of a name, service, policy, host, array or state. A leading `!` inverts it.
-struct Filter {
-    text: String,
-    inverse: bool,
-}
-
-impl Filter {
-    fn new(filter: &str) -> Self {
-        let trimmed = filter.trim();
-        let (inverse, text) = match trimmed.strip_prefix('!') {
-            Some(rest) => (true, rest.trim_start()),
-            None => (false, trimmed),
-        };
-        Self { text: text.to_lowercase(), inverse }
-    }
-
-    fn matches(&self, row: &VmRow) -> bool {
-        if self.text.is_empty() {
-            return true;
-        }
+/// Whether a row has this text in its name, service, policy, host, array or state. A leading `!` inverts it.
+fn filter_matches(filter: &str) -> impl Fn(&VmRow) -> bool {
+    let trimmed = filter.trim();
+    let (inverse, text) = match trimmed.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, trimmed),
+    };
+    let text = text.to_lowercase();
+    move |row| {
         let fields = [&*row.name, &*row.service, row.policy.word(), &*row.host, &*row.array, row.state.word()];
-        let place = || contains(&format!("{}/{}", row.array, row.host), &self.text);
-        let found = fields.iter().any(|field| contains(field, &self.text)) || self.text.contains('/') && place();
-        found != self.inverse
+        let place = || contains(&format!("{}/{}", row.array, row.host), &text);
+        let found = || fields.iter().any(|field| contains(field, &text)) || text.contains('/') && place();
+        text.is_empty() || found() != inverse
     }
 }
 

@@ -8,7 +8,8 @@ use super::ui::{Ui, WINDOW};
 use super::widgets::Graph;
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::insight::Band;
-use crate::view::{BoundsFrom, Detail, HistoryView, LogLine, Mark, Past, PastAsk, Point, Snapshot, Stretch};
+use crate::core::policy::Bounds;
+use crate::view::{Detail, HistoryView, LogLine, Mark, Past, PastAsk, Snapshot, Stretch};
 
 /// Where the readings come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub struct ShownPast<'a> {
     /// Two bands further apart than this are not joined by a line.
     pub longest_step: Span,
     /// The bounds as they were, oldest first.
-    pub bounds: Vec<BoundsFrom>,
+    pub bounds: Vec<(Timestamp, Bounds)>,
     /// Moves and edits, oldest first.
     pub marks: Cow<'a, [Mark]>,
     /// Missed readings.
@@ -62,23 +63,19 @@ pub struct ShownPast<'a> {
 
 impl ShownPast<'_> {
     /// Its graph over the whole stretch; its right edge is the present.
-    pub fn graph(&self, inclusive: bool, zone: Zone) -> Graph<'_> {
+    pub fn graph(&self, zone: Zone) -> Graph<'_> {
         Graph {
             bands: &self.bands,
             longest_step: self.longest_step,
             bounds: &self.bounds,
-            also: &[],
-            inclusive,
             marks: &self.marks,
             gaps: self.gaps,
             rests: self.rests,
             from: self.from,
             span: self.span(),
             live: true,
-            cursor: None,
             zone,
-            left: 0,
-            right: 0,
+            ..Graph::default()
         }
     }
 
@@ -136,8 +133,7 @@ pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> ShownPas
     let mut bands = past.map_or_else(Vec::new, |past| past.bands.clone());
     if let Some(detail) = detail {
         // Readings newer than the history's answer.
-        let newer = |point: &&Point| past.is_none_or(|past| point.at > past.to);
-        bands.extend(detail.points.iter().filter(newer).map(band));
+        bands.extend(detail.bands.iter().filter(|band| past.is_none_or(|past| band.at > past.to)));
     }
     let read_every = detail.map_or(Span::from_mins(5), |detail| detail.interval.scaled(5, 2));
     let to = ask.end.unwrap_or(snapshot.at);
@@ -159,20 +155,13 @@ pub fn of_stretch<'a>(ui: &Ui, snapshot: &'a Snapshot, ask: PastAsk) -> ShownPas
     }
 }
 
-/// One reading as a band.
-pub fn band(point: &Point) -> Band {
-    let value = point.value.unwrap_or(f32::NAN);
-    let read = u32::from(point.value.is_some());
-    Band { at: point.at, min: value, mean: value, max: value, count: 0, low_count: 0, samples: read, gaps: 1 - read }
-}
-
 /// The bounds up to the right edge; the present ones if the history has none.
-fn bounds(ui: &Ui, past: Option<&Past>, to: Timestamp) -> Vec<BoundsFrom> {
+fn bounds(ui: &Ui, past: Option<&Past>, to: Timestamp) -> Vec<(Timestamp, Bounds)> {
     let known = past.map_or(&[][..], |past| &past.bounds);
-    let held = known.iter().enumerate().filter(|(i, bounds)| *i == 0 || bounds.at <= to);
-    let mut bounds: Vec<BoundsFrom> = held.map(|(_, bounds)| *bounds).collect();
+    let held = known.iter().enumerate().filter(|(i, (at, _))| *i == 0 || *at <= to);
+    let mut bounds: Vec<_> = held.map(|(_, bounds)| *bounds).collect();
     if let Some(row) = ui.row().filter(|_| bounds.is_empty()) {
-        bounds.push(BoundsFrom { at: Timestamp::default(), high: row.high, low: row.low, direction: row.direction });
+        bounds.push((Timestamp::default(), row.bounds));
     }
     bounds
 }

@@ -81,10 +81,7 @@ pub enum Overlay {
     /// A question of the policy editor, or a number to be typed.
     Prompt(Prompt),
     /// A filter is being typed.
-    Filter {
-        /// The filter before, for `esc`.
-        before: String,
-    },
+    Filter,
 }
 
 /// The tone of a notice.
@@ -270,7 +267,7 @@ impl Ui {
 
     /// Whether a filter is being typed.
     pub fn is_filtering(&self) -> bool {
-        matches!(self.overlays.last(), Some(Overlay::Filter { .. }))
+        matches!(self.overlays.last(), Some(Overlay::Filter))
     }
 
     /// The destinations the open move dialog offers, and which is chosen.

@@ -4,7 +4,7 @@
 //! age         45s, 4m, 2h, 3d             the time since something, in a narrow cell; rounded down
 //! left        45s, 10m, 3h                the time until something, in a narrow cell; rounded up
 //! took        4.2s, 45s, 4m               how long something took, in a narrow cell
-//! duration    45 s, 11 min, 2 h 5 min     a duration in a sentence; rounded up
+//! duration    45 s, 11 min, 3 d 4 h       a duration in a sentence; rounded up
 //! measured    38 ms, 41.2 s, 3 min 5 s    how long something took; to a tenth of a second
 //! exact_span  1m30s                       as the config writes it; nothing is rounded
 //! ```
@@ -49,17 +49,20 @@ pub fn took(span: Span) -> String {
     }
 }
 
-/// A duration in a sentence, rounded up: `45 s`, `11 min`, `2 h 5 min`, `3 d`. `0 s` means no time at all.
+/// A duration in a sentence, rounded up: `45 s`, `11 min`, `2 h 5 min`, `3 d 4 h`. `0 s` means no time at all.
 pub fn duration(span: Span) -> String {
     let seconds = seconds_up(span);
-    let minutes = up(seconds, MINUTE);
+    let (minutes, hours) = (up(seconds, MINUTE), up(seconds, HOUR));
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{minutes} min"),
-        7_200..172_800 if minutes % 60 == 0 => format!("{} h", minutes / 60),
-        7_200..172_800 => format!("{} h {} min", minutes / 60, minutes % 60),
-        _ => format!("{} d", seconds / DAY),
+        7_200..172_800 => two_units(minutes / 60, "h", minutes % 60, "min"),
+        _ => two_units(hours / 24, "d", hours % 24, "h"),
     }
+}
+
+fn two_units(large: i64, unit: &str, small: i64, rest: &str) -> String {
+    if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {rest}") }
 }
 
 /// How long something took, in a sentence: `38 ms`, `41.2 s`, `3 min 5 s`, `1 h 4 min`.
@@ -67,16 +70,12 @@ pub fn measured(span: Span) -> String {
     let ms = span.millis();
     // Rounds before it chooses the unit: 59.96 s is 1 min, not 60 s.
     let (tenths, seconds) = ((ms + 50) / 100, (ms + 500) / 1_000);
-    let parts = |large: i64, unit: &str, small: i64, rest: &str| match small {
-        0 => format!("{large} {unit}"),
-        _ => format!("{large} {unit} {small} {rest}"),
-    };
     match () {
         () if ms < 1_000 => format!("{ms} ms"),
         () if tenths < 600 && tenths % 10 == 0 => format!("{} s", tenths / 10),
         () if tenths < 600 => format!("{}.{} s", tenths / 10, tenths % 10),
-        () if seconds < HOUR => parts(seconds / MINUTE, "min", seconds % MINUTE, "s"),
-        () => parts(seconds / HOUR, "h", seconds / MINUTE % 60, "min"),
+        () if seconds < HOUR => two_units(seconds / MINUTE, "min", seconds % MINUTE, "s"),
+        () => two_units(seconds / HOUR, "h", seconds / MINUTE % 60, "min"),
     }
 }
 
@@ -286,8 +285,10 @@ mod tests {
 
     #[test]
     fn a_duration_in_a_sentence_is_rounded_up() {
-        let words = spans([1, 1_001, 119_000, 120_001, 660_000, 7_500_000, 7_200_000, 259_200_000], duration);
-        assert_eq!(words, ["1 s", "2 s", "119 s", "3 min", "11 min", "2 h 5 min", "2 h", "3 d"]);
+        let words = spans([1, 1_001, 119_000, 120_001, 660_000, 7_500_000, 7_200_000], duration);
+        assert_eq!(words, ["1 s", "2 s", "119 s", "3 min", "11 min", "2 h 5 min", "2 h"]);
+        let days = spans([172_800_000, 172_800_001, 259_200_000, 255_600_001, 345_599_999], duration);
+        assert_eq!(days, ["2 d", "2 d 1 h", "3 d", "3 d", "4 d"], "an hour counts where days are few");
     }
 
     #[test]

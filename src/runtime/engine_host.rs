@@ -15,12 +15,12 @@ use crate::edge::driver::DriverCommand;
 pub trait Listener {
     /// Something happened.
     fn record(&mut self, record: &Record, engine: &Engine);
-    /// An operator's command was answered.
-    fn answer(&mut self, ok: bool, text: &str);
+    /// A command was refused after it had been answered.
+    fn answer(&mut self, _ok: bool, _text: &str) {}
     /// A host's load or state was told.
-    fn host(&mut self, host: HostId);
+    fn host(&mut self, _host: HostId) {}
     /// The cluster was replaced, and earlier ids are invalid. Called before any record of the new cluster.
-    fn reconfigured(&mut self, engine: &Engine, now: Timestamp);
+    fn reconfigured(&mut self, _engine: &Engine, _now: Timestamp) {}
 }
 
 /// Questions that only others can answer.
@@ -33,34 +33,6 @@ pub struct Asked {
     pub journal: Vec<InFlight>,
     /// Commands for the drivers of these arrays.
     pub jobs: Vec<(ArrayId, DriverCommand)>,
-}
-
-/// Keeps the first answer, which is that of the command at hand. The rest goes where it always goes: a later answer is
-/// about a command that was answered before.
-struct FirstAnswer<'a, L> {
-    listener: &'a mut L,
-    answer: Option<(bool, String)>,
-}
-
-impl<L: Listener> Listener for FirstAnswer<'_, L> {
-    fn record(&mut self, record: &Record, engine: &Engine) {
-        self.listener.record(record, engine);
-    }
-
-    fn answer(&mut self, ok: bool, text: &str) {
-        match self.answer {
-            None => self.answer = Some((ok, text.to_owned())),
-            Some(_) => self.listener.answer(ok, text),
-        }
-    }
-
-    fn host(&mut self, host: HostId) {
-        self.listener.host(host);
-    }
-
-    fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
-        self.listener.reconfigured(engine, now);
-    }
 }
 
 /// The engine and the simulator it lives with.
@@ -184,23 +156,30 @@ impl EngineHost {
     }
 
     /// Tells the engine something now, and carries out what it wants.
-    pub fn tell(&mut self, event: Event, listener: &mut impl Listener, asks: &mut Asked) {
+    pub fn tell(&mut self, event: Event, listener: &mut impl Listener, asks: &mut Asked) -> Option<(bool, String)> {
+        let mut answer = None;
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
             if let Event::Host { host, .. } = event {
                 listener.host(host);
             }
             let is_new_cluster = matches!(event, Event::Reconfigured { .. });
+            let is_command = matches!(event, Event::Command { .. });
             let mut effects = std::mem::take(&mut self.effects);
             self.engine.step(self.now, event, &mut effects);
             if is_new_cluster {
                 listener.reconfigured(&self.engine, self.now);
             }
             for effect in effects.drain(..) {
-                self.carry_out(effect, listener, asks);
+                match effect {
+                    // A later answer is about a command that was answered before.
+                    Effect::Answer { ok, text } if is_command => answer = Some((ok, text)),
+                    effect => self.carry_out(effect, listener, asks),
+                }
             }
             self.effects = effects;
         }
+        answer
     }
 
     fn carry_out(&mut self, effect: Effect, listener: &mut impl Listener, asks: &mut Asked) {
@@ -276,19 +255,22 @@ impl EngineHost {
         if let Err(text) = self.within_deadline(&command) {
             return (false, text);
         }
-        let mut answered = FirstAnswer { listener, answer: None };
-        self.tell(Event::Command { by: by.to_owned(), command }, &mut answered, asks);
-        answered.answer.unwrap_or_else(|| (true, "taken".to_owned()))
+        let answer = self.tell(Event::Command { by: by.to_owned(), command }, listener, asks);
+        answer.unwrap_or_else(|| (true, "taken".to_owned()))
     }
 
     /// Refuses a threshold that a check which times out would not pass.
     fn within_deadline(&self, command: &Command) -> Result<(), String> {
         let Command::Amend { changes, .. } = command else { return Ok(()) };
         for Change { vm, settings } in changes {
-            let monitor = self.engine.vm_named(vm).map(|id| &self.monitors[id.index()]);
-            let Some(Monitor { source: Source::Http { .. }, deadline }) = monitor else { continue };
-            let Some(high) = settings.rule.high() else { continue };
-            if !Monitor::timeout_is_beyond(*deadline, high.at) {
+            let Some(id) = self.engine.vm_named(vm) else { continue };
+            let deadline = match &self.monitors[id.index()] {
+                Monitor { source: Source::Http { .. }, deadline } => Some(*deadline),
+                Monitor { source: Source::Simulated, .. } => self.simulation.deadline(id),
+                _ => None,
+            };
+            let (Some(deadline), Some(high)) = (deadline, settings.rule.high()) else { continue };
+            if !Monitor::timeout_is_beyond(deadline, high.at) {
                 return Err(format!(
                     "{vm}: threshold {} must be below the check's deadline of {} ms, or a busy service is never beyond",
                     high.at,
@@ -335,7 +317,7 @@ mod tests {
     use super::*;
     use crate::core::cluster::{RequestId, Span};
     use crate::core::engine::{Happened, Phase, Route, Target};
-    use crate::core::policy::Settings;
+    use crate::core::policy::{Field, Settings};
     use crate::core::simulation::{START, Scenario, Size};
 
     /// Everything that is told.
@@ -348,9 +330,6 @@ mod tests {
         fn record(&mut self, record: &Record, _: &Engine) {
             self.records.push(record.clone());
         }
-        fn answer(&mut self, _: bool, _: &str) {}
-        fn host(&mut self, _: HostId) {}
-        fn reconfigured(&mut self, _: &Engine, _: Timestamp) {}
     }
 
     impl Told {
@@ -420,6 +399,22 @@ mod tests {
         assert_eq!(told.phases(), [Phase::Unknown, Phase::Failed], "it never left");
         let host = again.engine().live(VmId(0)).host();
         assert_eq!(again.engine().cluster().host(host).name, "mln4");
+    }
+
+    #[test]
+    fn a_simulated_check_that_times_out_must_pass_its_threshold_in_an_edit_too() {
+        let (cluster, monitors, plan) = Scenario::Fleet.build(Size::default(), 1);
+        let mut engine_host = EngineHost::new(cluster, monitors, plan, START);
+        let mut amend = |threshold| {
+            let cluster = engine_host.engine().cluster();
+            let old = &cluster.vm(cluster.vm_named("cache1").expect("it checks by http")).policy;
+            let settings = Box::new(old.with(Field::Threshold, threshold).expect("it is valid"));
+            let command = Command::Amend { changes: vec![Change { vm: "cache1".to_owned(), settings }], why: None };
+            engine_host.command("root", command, &mut Told::default(), &mut Asked::default())
+        };
+        let (taken, why) = amend(2_500.0);
+        assert!(!taken && why.contains("threshold 2500 must be below the check's deadline of 2500 ms"), "{why}");
+        assert!(amend(2_400.0).0);
     }
 
     #[test]

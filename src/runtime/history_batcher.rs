@@ -277,10 +277,6 @@ impl Listener for HistoryBatcher {
         }
     }
 
-    fn answer(&mut self, _ok: bool, _text: &str) {}
-
-    fn host(&mut self, _host: HostId) {}
-
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
         if self.is_on() {
             self.begin(engine, now);

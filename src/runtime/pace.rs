@@ -7,7 +7,6 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::core::cluster::Timestamp;
-use crate::view::Clock;
 
 /// Simulated time is caught up with in steps of this length of real time, so that the process sleeps between them. A
 /// step wakes the process three times (tokio's timer wheel twice, the screen once): this many keep it under ten a second.
@@ -34,6 +33,9 @@ pub enum Pace {
 impl Pace {
     /// Simulated time that begins now.
     pub fn simulated(start: Timestamp, speed: f64) -> Self {
+        if speed.is_infinite() {
+            return Self::Unpaced;
+        }
         Self::Simulated { start, began: Instant::now(), speed }
     }
 
@@ -62,12 +64,12 @@ impl Pace {
         }
     }
 
-    /// As the header shows it.
-    pub const fn clock(self) -> Clock {
+    /// Simulated seconds a second; `None`: the time is real.
+    pub const fn speed(self) -> Option<f64> {
         match self {
-            Self::Real => Clock::Real,
-            Self::Simulated { speed, .. } => Clock::Simulated { speed },
-            Self::Unpaced => Clock::Simulated { speed: f64::INFINITY },
+            Self::Real => None,
+            Self::Simulated { speed, .. } => Some(speed),
+            Self::Unpaced => Some(f64::INFINITY),
         }
     }
 

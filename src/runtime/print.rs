@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::core::cluster::{HostId, Timestamp};
 use crate::core::engine::{Engine, Record};
 use crate::view::Log;
 
@@ -103,10 +102,4 @@ impl Listener for Printer {
             self.failed = self.write(record).err();
         }
     }
-
-    fn answer(&mut self, _ok: bool, _text: &str) {}
-
-    fn host(&mut self, _host: HostId) {}
-
-    fn reconfigured(&mut self, _engine: &Engine, _now: Timestamp) {}
 }

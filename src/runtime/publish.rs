@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Name, Timestamp, VmId};
 use crate::core::engine::{Command, DrainPlan, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    ActivityView, Alarm, Answer, ArrayView, Clock, CommandId, DraftView, Editing, HistoryView, HostView, Log, LogLine,
-    Mark, MarkKind, Memory, Origin, Past, Snapshot, Subscription, Totals, VmRow, array_views, detail, host_view, row,
+    ActivityView, Answer, ArrayView, CommandId, DraftView, Editing, HistoryView, HostView, Level, Log, LogLine, Mark,
+    MarkKind, Memory, Origin, Past, Snapshot, Subscription, VmRow, array_views, detail, host_view, row,
 };
 
 use super::config_worker::ConfigAnswer;
@@ -59,7 +59,7 @@ pub struct Publisher {
     pub extras: SnapshotExtras,
     sender: watch::Sender<Arc<Snapshot>>,
     seq: u64,
-    clock: Clock,
+    speed: Option<f64>,
     banner: Option<Arc<str>>,
     /// What is wrong with the config file, in place of the banner.
     broken: Option<Arc<str>>,
@@ -73,8 +73,9 @@ pub struct Publisher {
     /// Where each VM was when its host was last drawn, and each host's VMs.
     at: Vec<HostId>,
     placed: Vec<Vec<VmId>>,
-    stale_vms: Stale,
-    stale_hosts: Stale,
+    /// What has to be drawn anew.
+    stale_vms: BTreeSet<VmId>,
+    stale_hosts: BTreeSet<HostId>,
     alarmed: HashSet<VmId>,
     /// Hosts that were being emptied when they were last drawn.
     drained: BTreeSet<HostId>,
@@ -86,40 +87,12 @@ pub struct Publisher {
     answered: u64,
 }
 
-/// Positions that have to be made anew.
-#[derive(Default)]
-struct Stale {
-    marked: Vec<bool>,
-    list: Vec<usize>,
-}
-
-impl Stale {
-    fn all(len: usize) -> Self {
-        Self { marked: vec![true; len], list: (0..len).collect() }
-    }
-
-    fn mark(&mut self, position: usize) {
-        if let Some(marked) = self.marked.get_mut(position).filter(|marked| !**marked) {
-            *marked = true;
-            self.list.push(position);
-        }
-    }
-
-    fn take(&mut self) -> Vec<usize> {
-        let list = std::mem::take(&mut self.list);
-        for position in &list {
-            self.marked[*position] = false;
-        }
-        list
-    }
-}
-
 impl Publisher {
     /// A publisher, and where its snapshots come out. The first is published at once.
     pub fn new(
         engine: &Engine,
         now: Timestamp,
-        clock: Clock,
+        speed: Option<f64>,
         banner: Option<String>,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let (sender, receiver) = watch::channel(Arc::new(Snapshot::default()));
@@ -127,7 +100,7 @@ impl Publisher {
             extras: SnapshotExtras::default(),
             sender,
             seq: 0,
-            clock,
+            speed,
             banner: banner.map(Arc::from),
             broken: None,
             look: Subscription::default(),
@@ -138,8 +111,8 @@ impl Publisher {
             memory: Vec::new(),
             at: Vec::new(),
             placed: Vec::new(),
-            stale_vms: Stale::default(),
-            stale_hosts: Stale::default(),
+            stale_vms: BTreeSet::new(),
+            stale_hosts: BTreeSet::new(),
             alarmed: HashSet::new(),
             drained: BTreeSet::new(),
             words: Log::default(),
@@ -156,8 +129,8 @@ impl Publisher {
     }
 
     /// Which clock the header shows.
-    pub fn set_clock(&mut self, clock: Clock) {
-        self.clock = clock;
+    pub fn set_speed(&mut self, speed: Option<f64>) {
+        self.speed = speed;
     }
 
     /// What the console has on screen.
@@ -184,8 +157,8 @@ impl Publisher {
             .map(|host| Arc::new(host_view(engine, HostId::at(host), &self.placed[host])))
             .collect();
         self.arrays = Arc::new(array_views(cluster, &self.hosts));
-        self.stale_vms = Stale { marked: vec![false; self.rows.len()], list: Vec::new() };
-        self.stale_hosts = Stale { marked: vec![false; self.hosts.len()], list: Vec::new() };
+        self.stale_vms.clear();
+        self.stale_hosts.clear();
         self.alarmed.clear();
         self.drained = engine.drains().map(|(host, _)| host).collect();
     }
@@ -194,10 +167,10 @@ impl Publisher {
     pub fn touched_by(&mut self, command: &Command, engine: &Engine) {
         let named = command.vm().and_then(|name| engine.vm_named(name));
         match (named, command) {
-            (Some(vm), _) => self.stale_vms.mark(vm.index()),
+            (Some(vm), _) => drop(self.stale_vms.insert(vm)),
             (None, Command::Drain { .. } | Command::Undrain { .. }) => {}
             (None, Command::PauseDrain { .. } | Command::ResumeDrain { .. }) => {}
-            (None, _) => self.stale_vms = Stale::all(self.rows.len()),
+            (None, _) => self.stale_vms.extend(engine.vm_ids()),
         }
     }
 
@@ -235,10 +208,12 @@ impl Publisher {
         let snapshot = Snapshot {
             seq: self.seq,
             at: now,
-            clock: self.clock,
+            speed: self.speed,
             cluster: Arc::from(cluster.name.as_str()),
             mode: cluster.mode,
-            totals: self.totals(engine, now),
+            draining: engine.drains().filter(|(_, drain)| !drain.done).count(),
+            waiting: self.waiting,
+            moves_last_hour: engine.moves_last_hour(now),
             rows: Arc::clone(&self.rows),
             moving: engine.migrations().map(|migration| Arc::clone(&self.rows[migration.route.vm.index()])).collect(),
             arrays: Arc::clone(&self.arrays),
@@ -263,18 +238,6 @@ impl Publisher {
         Arc::clone(self.log_shown.get_or_insert_with(|| Arc::new(log.iter().cloned().collect())))
     }
 
-    fn totals(&self, engine: &Engine, now: Timestamp) -> Totals {
-        Totals {
-            vms: self.rows.len(),
-            hosts: self.hosts.len(),
-            arrays: engine.cluster().arrays.len(),
-            moving: engine.migrations().count(),
-            draining: engine.drains().filter(|(_, drain)| !drain.done).count(),
-            waiting: self.waiting,
-            moves_last_hour: engine.moves_last_hour(now),
-        }
-    }
-
     fn detail(&self, engine: &Engine, now: Timestamp) -> Option<Arc<crate::view::Detail>> {
         let vm = engine.vm_named(self.look.vm.as_deref()?)?;
         let mut detail = detail(engine, vm, &self.memory[vm.index()], &self.look, now);
@@ -290,7 +253,7 @@ impl Publisher {
     fn refresh_alarms(&mut self, engine: &Engine) {
         let alarmed: HashSet<VmId> = engine.alarms().filter_map(|(_, vm, _)| vm).collect();
         for vm in alarmed.symmetric_difference(&self.alarmed) {
-            self.stale_vms.mark(vm.index());
+            self.stale_vms.insert(*vm);
         }
         self.alarmed = alarmed;
     }
@@ -300,7 +263,7 @@ impl Publisher {
         let now: BTreeSet<HostId> = engine.drains().map(|(host, _)| host).collect();
         for host in now.union(&self.drained) {
             if self.hosts[host.index()].drain != engine.drain(*host) {
-                self.stale_hosts.mark(host.index());
+                self.stale_hosts.insert(*host);
             }
         }
         self.drained = now;
@@ -308,9 +271,9 @@ impl Publisher {
 
     /// A VM's row says how its host is.
     fn refresh_host_states(&mut self, engine: &Engine) {
-        for position in &self.stale_hosts.list {
-            if self.hosts[*position].state != engine.host_state(HostId::at(*position)) {
-                self.placed[*position].iter().for_each(|vm| self.stale_vms.mark(vm.index()));
+        for host in &self.stale_hosts {
+            if self.hosts[host.index()].state != engine.host_state(*host) {
+                self.stale_vms.extend(&self.placed[host.index()]);
             }
         }
     }
@@ -318,23 +281,22 @@ impl Publisher {
     /// A migration that has ended is asked about without a word in the log.
     fn refresh_flights(&mut self, engine: &Engine) {
         for migration in engine.migrations() {
-            let vm = migration.route.vm.index();
-            let shown = self.rows[vm].migration.as_ref().map(|migration| (migration.stage, migration.aborting));
+            let vm = migration.route.vm;
+            let shown = self.rows[vm.index()].migration.as_ref().map(|migration| (migration.stage, migration.aborting));
             if shown != Some((migration.stage(), migration.aborting)) {
-                self.stale_vms.mark(vm);
+                self.stale_vms.insert(vm);
             }
         }
     }
 
     fn refresh_rows(&mut self, engine: &Engine, now: Timestamp) {
-        let stale = self.stale_vms.take();
+        let stale = std::mem::take(&mut self.stale_vms);
         if stale.is_empty() {
             return;
         }
-        for position in &stale {
-            let vm = VmId::at(*position);
-            let fresh = row(engine, vm, &self.memory[*position], self.alarmed.contains(&vm), now);
-            Arc::make_mut(&mut self.rows)[*position] = Arc::new(fresh);
+        for vm in stale {
+            let fresh = row(engine, vm, &self.memory[vm.index()], self.alarmed.contains(&vm), now);
+            Arc::make_mut(&mut self.rows)[vm.index()] = Arc::new(fresh);
             self.follow(engine, vm);
         }
         self.waiting = self.rows.iter().filter(|row| row.state == VmState::Waiting).count();
@@ -347,15 +309,15 @@ impl Publisher {
             self.placed[was.index()].retain(|other| *other != vm);
             self.placed[is.index()].push(vm);
             self.at[vm.index()] = is;
-            self.stale_hosts.mark(was.index());
+            self.stale_hosts.insert(was);
         }
-        self.stale_hosts.mark(is.index());
+        self.stale_hosts.insert(is);
     }
 
     fn refresh_hosts(&mut self, engine: &Engine) {
-        let stale = self.stale_hosts.take();
-        for position in &stale {
-            self.hosts[*position] = Arc::new(host_view(engine, HostId::at(*position), &self.placed[*position]));
+        let stale = std::mem::take(&mut self.stale_hosts);
+        for host in &stale {
+            self.hosts[host.index()] = Arc::new(host_view(engine, *host, &self.placed[host.index()]));
         }
         if !stale.is_empty() {
             self.arrays = Arc::new(array_views(engine.cluster(), &self.hosts));
@@ -363,9 +325,9 @@ impl Publisher {
     }
 }
 
-fn alarm_of(engine: &Engine, (at, vm, text): (Timestamp, Option<VmId>, &str)) -> Alarm {
+fn alarm_of(engine: &Engine, (at, vm, text): (Timestamp, Option<VmId>, &str)) -> LogLine {
     let vm = vm.map(|vm| engine.cluster().vm(vm).name.clone());
-    Alarm { at, vm, text: text.to_owned() }
+    LogLine { at, vm, level: Level::Alarm, text: text.to_owned() }
 }
 
 impl Listener for Publisher {
@@ -379,7 +341,7 @@ impl Listener for Publisher {
         }
         let vm = record.vm.as_ref().and_then(|name| engine.vm_named(name));
         let Some(vm) = vm.filter(|vm| vm.index() < self.memory.len()) else { return };
-        self.stale_vms.mark(vm.index());
+        self.stale_vms.insert(vm);
         match &record.what {
             Happened::Sample { value, .. } => self.memory[vm.index()].series.push(record.at, value.number()),
             Happened::Gap { .. } => self.memory[vm.index()].series.push(record.at, None),
@@ -396,7 +358,7 @@ impl Listener for Publisher {
     }
 
     fn host(&mut self, host: HostId) {
-        self.stale_hosts.mark(host.index());
+        self.stale_hosts.insert(host);
     }
 
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {

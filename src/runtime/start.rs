@@ -269,8 +269,14 @@ fn journal_beside(history: &Path) -> PathBuf {
 
 /// Simulates a demo's past into a new history, and hands that to the loop. On a thread of its own, while the first screens
 /// are shown.
-pub fn give_past(workers: &Workers, before: impl FnOnce() -> ScenarioPast + Send + 'static, path: PathBuf) {
+///
+/// `path`: without a file, there is no history.
+pub fn give_past(workers: &Workers, before: impl FnOnce() -> ScenarioPast + Send + 'static, path: Option<PathBuf>) {
     let (notes, refused) = (workers.news(), workers.news());
+    let Some(path) = path else {
+        let _ = refused.try_send(HistoryNews::None("no folder for temporary files".to_owned()));
+        return;
+    };
     let write = move || write_past(before, &path, &notes);
     if let Err(error) = thread::Builder::new().name("past".to_owned()).spawn(write) {
         // The loop reads this before anything else.

@@ -20,12 +20,11 @@ mod ui_command;
 
 pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
 pub use log::{Log, action_words, by_word, what_if_word};
-pub use moving::{Leaving, MigrationView, Outlook};
+pub use moving::{MigrationView, Outlook};
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use snapshot::{
-    ActivityAsk, ActivityView, Alarm, Answer, ArrayView, BoundsFrom, Clock, CommandId, Detail, GateVerdict, GateView,
-    HistoryView, HostView, Level, LogLine, Mark, MarkKind, MoveOption, Past, PastAsk, Point, QueueView, Snapshot,
-    Totals, VmRow,
+    ActivityAsk, ActivityView, Answer, ArrayView, CommandId, Detail, GateVerdict, GateView, HistoryView, HostView,
+    Level, LogLine, Mark, MarkKind, MoveOption, Past, PastAsk, QueueView, Snapshot, VmRow,
 };
 pub use ui_command::{Subscription, UiCommand};
 

@@ -55,15 +55,6 @@ pub enum Outlook {
     },
 }
 
-/// How a VM leaves its host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaving {
-    /// To this host.
-    pub to: Name,
-    /// 0 to 100.
-    pub percent: u8,
-}
-
 impl MigrationView {
     /// Whether it can still be stopped.
     pub fn can_abort(&self) -> bool {
@@ -107,10 +98,4 @@ pub fn migration(engine: &Engine, vm: VmId) -> Option<MigrationView> {
         aborting: migration.aborting,
         since: migration.since,
     })
-}
-
-/// How a VM leaves its host, if it does.
-pub fn leaving(engine: &Engine, vm: VmId) -> Option<Leaving> {
-    let migration = engine.migration(vm)?;
-    Some(Leaving { to: engine.cluster().host(migration.route.to).name.clone(), percent: migration.percent })
 }

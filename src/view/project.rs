@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::core::cluster::{Cluster, HostId, Mode, Name, Timestamp, VmId};
 use crate::core::engine::{Ask, Engine, Gate, HoldCause, Target, VmMemory, VmState, Waiting, is_baseline};
 use crate::core::format::duration;
-use crate::core::insight::Series;
+use crate::core::insight::{Band, Series};
 use crate::core::policy::{Place, Rule, pays};
 
-use super::moving::{leaving, migration};
+use super::moving::migration;
 use super::{
-    ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, Point, QueueView, Subscription, VmRow,
+    ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, QueueView, Subscription, VmRow,
 };
 
 /// Values in a row's sparkline.
@@ -52,9 +52,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         service: Arc::from(described.service.as_str()),
         policy: rule.kind(),
         unit: Arc::from(described.indicator.unit.as_str()),
-        direction: described.policy.direction,
-        high: rule.high().map(|b| b.at).or_else(|| site_threshold(rule)),
-        low: rule.low().map(|b| b.at),
+        bounds: described.policy.bounds(),
         value: live.readings().value,
         gap: live.readings().gap.as_deref().map(Arc::from),
         baseline: live.readings().gap.as_deref().is_some_and(is_baseline),
@@ -86,13 +84,6 @@ fn needs_a_human(live: &VmMemory, state: VmState) -> bool {
 
 fn is_broken(live: &VmMemory) -> bool {
     live.hold().is_some_and(|hold| matches!(hold.cause, HoldCause::Lost | HoldCause::Double))
-}
-
-const fn site_threshold(rule: &Rule) -> Option<f64> {
-    match rule {
-        Rule::Site(site) => Some(site.threshold as f64),
-        _ => None,
-    }
 }
 
 fn note(engine: &Engine, vm: VmId, state: VmState) -> String {
@@ -148,7 +139,6 @@ fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
 pub fn host_view(engine: &Engine, host: HostId, vms: &[VmId]) -> HostView {
     let cluster = engine.cluster();
     let described = cluster.host(host);
-    let named = |vm: &VmId| (cluster.vm(*vm).name.clone(), leaving(engine, *vm));
     HostView {
         name: described.name.clone(),
         base: cluster.is_base(host),
@@ -156,7 +146,7 @@ pub fn host_view(engine: &Engine, host: HostId, vms: &[VmId]) -> HostView {
         load: engine.host(host).load().map(|load| load as f32),
         capacity: described.capacity,
         drain: engine.drain(host),
-        vms: vms.iter().map(named).collect(),
+        vms: vms.iter().map(|vm| cluster.vm(*vm).name.clone()).collect(),
     }
 }
 
@@ -189,7 +179,7 @@ pub fn detail(engine: &Engine, vm: VmId, memory: &Memory, look: &Subscription, n
         why: engine.why(vm, now),
         interval: described.interval,
         next_read: Some(next).filter(|at| *at < Timestamp::NEVER),
-        points: memory.series.since(from).map(|(at, value)| Point { at, value }).collect(),
+        bands: memory.series.since(from).map(|(at, value)| Band::of_reading(at, value)).collect(),
         marks: memory.marks.iter().filter(|mark| mark.at >= from).cloned().collect(),
         moves: if look.moves { move_options(engine, vm, now) } else { Vec::new() },
     }

@@ -4,26 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cluster::{Direction, HostState, Mode, Name, Span, Timestamp, Value};
+use crate::core::cluster::{HostState, Mode, Name, Span, Timestamp, Value};
 use crate::core::engine::{Drain, DrainPlan, Gate, HoldCause, Target, VmState, Waiting};
 use crate::core::insight::{Band, PastMove, Stretch};
-use crate::core::policy::{PolicyKind, Settings};
+use crate::core::policy::{Bounds, PolicyKind, Settings};
 
 use super::draft::{DraftView, Editing, Origin};
-use super::moving::{Leaving, MigrationView};
-
-/// The time the engine lives in.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub enum Clock {
-    /// The wall clock's.
-    #[default]
-    Real,
-    /// A simulated time that runs so many times faster than the clock.
-    Simulated {
-        /// Simulated seconds a second.
-        speed: f64,
-    },
-}
+use super::moving::MigrationView;
 
 /// One state of everything, published at most ten times a second.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -32,14 +19,18 @@ pub struct Snapshot {
     pub seq: u64,
     /// The engine's time.
     pub at: Timestamp,
-    /// Which time that is.
-    pub clock: Clock,
+    /// Simulated seconds a second; `None`: the time is real.
+    pub speed: Option<f64>,
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// How far the engine may go on its own.
     pub mode: Mode,
-    /// What the header counts.
-    pub totals: Totals,
+    /// How many hosts are being emptied and are not empty yet.
+    pub draining: usize,
+    /// How many requests wait for approval.
+    pub waiting: usize,
+    /// How many moves were confirmed in the last hour.
+    pub moves_last_hour: usize,
     /// Every VM, in the config's order; the very same list as in the snapshot before, if none of them changed.
     pub rows: Arc<Vec<Arc<VmRow>>>,
     /// Of them, those that are migrating: the oldest request first.
@@ -49,7 +40,7 @@ pub struct Snapshot {
     /// The newest lines of the log, oldest first; shared like the rows.
     pub log: Arc<Vec<Arc<LogLine>>>,
     /// Alarms that nobody has acknowledged, oldest first.
-    pub alarms: Vec<Arc<Alarm>>,
+    pub alarms: Vec<Arc<LogLine>>,
     /// What became of the last commands, oldest first.
     pub answers: Vec<Arc<Answer>>,
     /// The VM the console looks at.
@@ -77,25 +68,6 @@ impl Snapshot {
     }
 }
 
-/// What the header counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Totals {
-    /// VMs.
-    pub vms: usize,
-    /// Hosts.
-    pub hosts: usize,
-    /// Arrays.
-    pub arrays: usize,
-    /// Migrations under way.
-    pub moving: usize,
-    /// Hosts that are being emptied and are not empty yet.
-    pub draining: usize,
-    /// Requests that wait for approval.
-    pub waiting: usize,
-    /// Moves confirmed in the last hour.
-    pub moves_last_hour: usize,
-}
-
 /// One VM's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmRow {
@@ -107,12 +79,8 @@ pub struct VmRow {
     pub policy: PolicyKind,
     /// The indicator's unit.
     pub unit: Arc<str>,
-    /// Which way is bad.
-    pub direction: Direction,
-    /// The threshold, where the policy has one (site policy: big jobs).
-    pub high: Option<f64>,
-    /// The low threshold, where the policy has one.
-    pub low: Option<f64>,
+    /// The policy's bounds.
+    pub bounds: Bounds,
     /// The newest value, if the newest reading was one.
     pub value: Option<Value>,
     /// Why the newest reading was none.
@@ -205,8 +173,8 @@ pub struct HostView {
     pub capacity: Option<u32>,
     /// Its emptying, if it is emptied.
     pub drain: Option<Drain>,
-    /// The VMs there, and of each how it leaves, if it does.
-    pub vms: Vec<(Name, Option<Leaving>)>,
+    /// The VMs there.
+    pub vms: Vec<Name>,
 }
 
 /// How loud a line is.
@@ -232,17 +200,6 @@ pub struct LogLine {
     /// How loud.
     pub level: Level,
     /// What happened.
-    pub text: String,
-}
-
-/// An alarm nobody has acknowledged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Alarm {
-    /// When it was raised.
-    pub at: Timestamp,
-    /// Which VM; `None` for the cluster.
-    pub vm: Option<Name>,
-    /// In words.
     pub text: String,
 }
 
@@ -281,20 +238,11 @@ pub struct Detail {
     /// The next reading.
     pub next_read: Option<Timestamp>,
     /// Readings of the window asked for, oldest first.
-    pub points: Vec<Point>,
+    pub bands: Vec<Band>,
     /// Moves and edits of the window, oldest first.
     pub marks: Vec<Mark>,
     /// What each destination would mean; filled while the move dialog is open.
     pub moves: Vec<MoveOption>,
-}
-
-/// One reading on a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// When.
-    pub at: Timestamp,
-    /// `None` for a gap.
-    pub value: Option<f32>,
 }
 
 /// Something to mark on a graph.
@@ -391,8 +339,8 @@ pub struct Past {
     pub bands: Vec<Band>,
     /// Two bands further apart than this are not joined.
     pub longest_step: Span,
-    /// The bounds as they were, oldest first; the first holds at the left edge.
-    pub bounds: Vec<BoundsFrom>,
+    /// The bounds from an instant on, oldest first; the first holds at the left edge.
+    pub bounds: Vec<(Timestamp, Bounds)>,
     /// Moves and edits, oldest first.
     pub marks: Vec<Mark>,
     /// Scheduled rests.
@@ -405,19 +353,6 @@ pub struct Past {
     pub moves: Vec<PastMove>,
     /// Why it could not be read; the rest is empty then.
     pub trouble: Option<Arc<str>>,
-}
-
-/// Bounds, from an instant on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct BoundsFrom {
-    /// From then on.
-    pub at: Timestamp,
-    /// The threshold, where the policy had one.
-    pub high: Option<f64>,
-    /// The low threshold, where it had one.
-    pub low: Option<f64>,
-    /// Which way was bad.
-    pub direction: Direction,
 }
 
 /// What was done over a span, of one VM or of the cluster.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use whimbrel::console::{Action, Overlay, Tone, Ui, UiEffect, dispatch, update};
+use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Tone, Ui, UiEffect, dispatch, render, update};
 use whimbrel::core::engine::Command;
 use whimbrel::view::{Drain, Snapshot, Subscription, UiCommand};
 
+use crate::frames::text;
 use crate::{press, sample, screen_on, type_keys};
 
 /// The sample with the dialog open on this host, and the engine's plan for it.
@@ -195,4 +196,22 @@ fn pages_go_through_the_vms_and_another_host_begins_with_its_first() {
     assert_eq!((top(&ui), chosen(&ui)), (5, "mln3"));
     type_keys(&mut ui, &snapshot, "j");
     assert_eq!((top(&ui), chosen(&ui)), (0, "mln4"));
+}
+
+#[test]
+fn a_narrow_dialog_says_all_of_what_it_says() {
+    let said = |(snapshot, mut ui): (Snapshot, Ui), sentence: &str| {
+        for (columns, rows) in [(60, 24), (60, 40)] {
+            ui.size = (columns, rows);
+            let theme = Theme::built_in(ThemeName::Mono, Colours::Off);
+            let drawn = text(&render(&snapshot, &ui, &theme, columns, rows));
+            let words: Vec<&str> =
+                drawn.split(|c: char| c.is_whitespace() || c == '│').filter(|w| !w.is_empty()).collect();
+            assert!(words.join(" ").contains(sentence), "{sentence} at {columns}x{rows}: {drawn}");
+        }
+    };
+    said(asking("base1"), "it is empty; if it is drained, it takes no VMs until it is released");
+    said(asking("mln4"), "db04 stays: no host would take it: mln1 full, mln5 draining, mln6 down");
+    said(draining("mln4", sample::drain(1, 3)), "1 of 3 VMs have left by root, 2m ago");
+    said(draining("mln4", sample::drain(3, 3)), "drained: it takes no VMs until it is released by root, 2m ago");
 }

@@ -113,7 +113,7 @@ fn approve_and_deny_act_only_where_something_waits() {
     let (mut snapshot, ui) = on("nii1");
     let key = KeyEvent::new(KeyCode::Char('a'), KeyModifiers::NONE);
     assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("it is another VM's request that waits")));
-    snapshot.totals.waiting = 0;
+    snapshot.waiting = 0;
     assert_eq!(dispatch(key, &ui, &snapshot), Some(Err("nothing waits for approval here")));
 }
 

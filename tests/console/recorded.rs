@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use whimbrel::core::cluster::{Direction, RequestId, Span, Timestamp};
+use whimbrel::core::cluster::{RequestId, Span, Timestamp};
 use whimbrel::core::engine::{By, Phase};
 use whimbrel::core::insight::{
     Activity, Band, EditedSetting, HostOccupancy, Hour, HoursAndCost, MigrationTimes, Occupancy,
 };
-use whimbrel::view::{
-    ActivityAsk, ActivityView, BoundsFrom, Level, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch,
-};
+use whimbrel::core::policy::Bounds;
+use whimbrel::view::{ActivityAsk, ActivityView, Level, LogLine, Mark, MarkKind, Past, PastAsk, PastMove, Stretch};
 
 use crate::sample::NOW;
 
@@ -83,12 +82,9 @@ pub fn past(vm: &str, ask: PastAsk) -> Arc<Past> {
         took,
         detail: detail.into(),
     };
-    let bounds = |mins, high| BoundsFrom {
-        at: ago(mins),
-        high: Some(high),
-        low: Some(1.0),
-        direction: Direction::HigherIsWorse,
-    };
+    // nii4 is the sample's site VM.
+    let of = |high| Bounds { high: Some(high), low: Some(1.0), inclusive: vm == "nii4", ..Bounds::default() };
+    let bounds = |mins, high| (ago(mins), of(high));
     let mark = |mins, kind| Mark { at: ago(mins), kind };
     let took = |secs| Some(Span::from_secs(secs));
     Arc::new(Past {

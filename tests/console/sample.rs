@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use whimbrel::core::cluster::{Direction, HostState, Mode, Name, RequestId, Span, Timestamp, Transfer, Value};
+use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Transfer, Value};
 use whimbrel::core::engine::{By, Gate, HoldCause, StageKind, Target, VmState, Waiting};
-use whimbrel::core::policy::{Bound, BreakEven, Decision, PolicyKind, Rule, Settings, SiteRule};
+use whimbrel::core::insight::Band;
+use whimbrel::core::policy::{Bound, Bounds, BreakEven, Decision, PolicyKind, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    Alarm, ArrayView, Clock, Detail, Drain, DrainPlan, Editing, GateVerdict, GateView, HistoryView, HostView, Leaving,
-    Level, LogLine, Mark, MarkKind, MigrationView, MoveOption, Origin, PlannedMove, Point, QueueView, Snapshot, Taker,
-    Totals, UnderWay, VmRow,
+    ArrayView, Detail, Drain, DrainPlan, Editing, GateVerdict, GateView, HistoryView, HostView, Level, LogLine, Mark,
+    MarkKind, MigrationView, MoveOption, Origin, PlannedMove, QueueView, Snapshot, Taker, UnderWay, VmRow,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -39,15 +39,17 @@ fn wave(seed: u32, low: f32, high: f32, last: f32) -> Vec<f32> {
     values
 }
 
+fn above(high: f64) -> Bounds {
+    Bounds { high: Some(high), ..Bounds::default() }
+}
+
 pub fn row(name: &str) -> VmRow {
     VmRow {
         name: name.into(),
         service: "mysql".into(),
         policy: PolicyKind::Threshold,
         unit: "/min".into(),
-        direction: Direction::HigherIsWorse,
-        high: Some(50.0),
-        low: None,
+        bounds: above(50.0),
         value: Some(Value::Exact(4.0)),
         gap: None,
         baseline: false,
@@ -90,7 +92,7 @@ fn rows() -> Vec<VmRow> {
         service: "queue".into(),
         policy: PolicyKind::Site,
         unit: "big".into(),
-        high: Some(2.0),
+        bounds: Bounds { inclusive: true, ..above(2.0) },
         count: None,
         spark: wave(4, 0.0, 3.0, 3.0).into(),
         array: "cloud".into(),
@@ -110,8 +112,7 @@ fn rows() -> Vec<VmRow> {
         VmRow {
             service: "apache".into(),
             unit: "idle".into(),
-            direction: Direction::LowerIsWorse,
-            high: Some(15.0),
+            bounds: Bounds { direction: Direction::LowerIsWorse, ..above(15.0) },
             value: Some(Value::Exact(11.0)),
             spark: wave(2, 90.0, 12.0, 11.0).into(),
             host: "mln3".into(),
@@ -136,7 +137,7 @@ fn rows() -> Vec<VmRow> {
         },
         VmRow {
             policy: PolicyKind::Base,
-            low: Some(1.0),
+            bounds: Bounds { low: Some(1.0), ..above(50.0) },
             value: Some(Value::Exact(0.0)),
             spark: wave(3, 9.0, 0.0, 0.0).into(),
             low_count: Some((7, 20)),
@@ -161,7 +162,7 @@ fn rows() -> Vec<VmRow> {
         },
         VmRow {
             policy: PolicyKind::Schedule,
-            low: Some(1.0),
+            bounds: Bounds { low: Some(1.0), ..above(50.0) },
             value: None,
             spark: Arc::new([]),
             count: None,
@@ -230,7 +231,7 @@ fn rows() -> Vec<VmRow> {
         VmRow {
             service: "http".into(),
             unit: "ms".into(),
-            high: Some(800.0),
+            bounds: above(800.0),
             value: Some(Value::AtLeast(2_500.0)),
             spark: wave(12, 120.0, 700.0, 2_500.0).into(),
             count: Some((1, 3)),
@@ -238,7 +239,7 @@ fn rows() -> Vec<VmRow> {
             ..row("web12")
         },
         VmRow { state: VmState::Settling, until: Some(ahead(32)), moves_24h: 2, host: "mln4".into(), ..row("web02") },
-        VmRow { service: "http".into(), unit: "ms".into(), high: Some(800.0), low: None, ..row("web07") },
+        VmRow { service: "http".into(), unit: "ms".into(), bounds: above(800.0), ..row("web07") },
         VmRow { name: "vm-データ".into(), host: "xl2".into(), array: "cloud".into(), ..row("bergen") },
     ]
 }
@@ -250,11 +251,7 @@ fn placed(row: VmRow) -> Arc<VmRow> {
     Arc::new(VmRow { host_state: state.expect("a host of the sample"), ..row })
 }
 
-fn leaving(to: &str) -> Leaving {
-    Leaving { to: to.into(), percent: 58 }
-}
-
-fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<HostView> {
+fn host(name: &str, load: Option<f32>, vms: &[&str]) -> Arc<HostView> {
     Arc::new(HostView {
         name: name.into(),
         base: name.starts_with("base"),
@@ -262,7 +259,7 @@ fn host(name: &str, load: Option<f32>, vms: &[(&str, Option<&str>)]) -> Arc<Host
         load,
         capacity: Some(8),
         drain: None,
-        vms: vms.iter().map(|(vm, to)| ((*vm).into(), to.map(leaving))).collect(),
+        vms: vms.iter().map(|vm| (*vm).into()).collect(),
     })
 }
 
@@ -321,14 +318,15 @@ pub fn plan(host: &str) -> DrainPlan {
 /// The sample with a host that is emptied like this.
 pub fn draining(host: &str, drain: Drain) -> Snapshot {
     let mut snapshot = snapshot();
-    snapshot.totals.draining = usize::from(!drain.done);
+    snapshot.draining = usize::from(!drain.done);
     for array in Arc::make_mut(&mut snapshot.arrays) {
         for known in array.hosts.iter_mut().filter(|known| *known.name == *host) {
-            let leaves = |(vm, leaving): &(Name, Option<Leaving>)| {
-                let Leaving { to, percent } = leaving.clone()?;
-                Some(UnderWay { vm: vm.clone(), to, percent, detail: String::new() })
+            let leaves = |row: &Arc<VmRow>| {
+                let migration = row.migration.as_ref().filter(|_| known.vms.contains(&row.name))?;
+                let (to, percent) = (migration.to.clone(), migration.percent);
+                Some(UnderWay { vm: row.name.clone(), to, percent, detail: String::new() })
             };
-            let drain = Some(Drain { under_way: known.vms.iter().filter_map(leaves).collect(), ..drain.clone() });
+            let drain = Some(Drain { under_way: snapshot.moving.iter().filter_map(leaves).collect(), ..drain.clone() });
             *known = Arc::new(HostView { state: HostState::Draining, drain, ..HostView::clone(known) });
         }
     }
@@ -342,15 +340,15 @@ fn arrays() -> Vec<ArrayView> {
         Arc::new(HostView { state, drain, ..HostView::clone(&host) })
     };
     let oslo = vec![
-        host("mln1", Some(0.41), &[("nii3", None), ("web07", None)]),
-        host("mln2", Some(0.83), &[("nii1", None), ("web12", None)]),
-        host("mln3", Some(0.62), &[("nii2", Some("mln4")), ("db01", None)]),
-        host("mln4", Some(0.22), &[("db04", None), ("nii6", None), ("web02", None)]),
-        with(host("mln5", Some(0.97), &[("nii7", None)]), HostState::Draining),
-        with(host("mln6", None, &[("db09", None), ("nii8", None)]), HostState::Down),
-        host("base1", Some(0.12), &[("nii5", None)]),
+        host("mln1", Some(0.41), &["nii3", "web07"]),
+        host("mln2", Some(0.83), &["nii1", "web12"]),
+        host("mln3", Some(0.62), &["nii2", "db01"]),
+        host("mln4", Some(0.22), &["db04", "nii6", "web02"]),
+        with(host("mln5", Some(0.97), &["nii7"]), HostState::Draining),
+        with(host("mln6", None, &["db09", "nii8"]), HostState::Down),
+        host("base1", Some(0.12), &["nii5"]),
     ];
-    let cloud = vec![host("xl1", Some(0.35), &[("nii4", None)]), host("xl2", None, &[("vm-データ", None)])];
+    let cloud = vec![host("xl1", Some(0.35), &["nii4"]), host("xl2", None, &["vm-データ"])];
     vec![
         ArrayView { name: "oslo".into(), site: "home".into(), home: true, hosts: oslo },
         ArrayView { name: "cloud".into(), site: "provider".into(), home: false, hosts: cloud },
@@ -385,7 +383,7 @@ pub fn migrating(change: impl FnOnce(&mut MigrationView)) -> Snapshot {
 
 /// The settings behind a row.
 pub fn settings(row: &VmRow) -> Settings {
-    let high = Bound { at: row.high.unwrap_or(50.0), tarry: 3 };
+    let high = Bound { at: row.bounds.high.unwrap_or(50.0), tarry: 3 };
     let low = Bound { at: 1.0, tarry: 20 };
     let rule = match row.policy {
         PolicyKind::Site => {
@@ -394,17 +392,17 @@ pub fn settings(row: &VmRow) -> Settings {
         PolicyKind::Base => Rule::Base { high, low },
         _ => Rule::Threshold { high },
     };
-    Settings::new(rule, row.direction)
+    Settings::new(rule, row.bounds.direction)
 }
 
 /// What the engine would send for a VM.
 pub fn detail(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
     let row = snapshot.rows.iter().find(|row| *row.name == *vm).expect("a VM of the sample");
     let first = row.spark.len() as i64;
-    let points = row.spark.iter().enumerate().map(|(i, value)| Point {
-        at: ago(39 + (first - 1 - i as i64) * 60),
-        value: value.is_finite().then_some(*value),
-    });
+    let bands =
+        row.spark.iter().enumerate().map(|(i, value)| {
+            Band::of_reading(ago(39 + (first - 1 - i as i64) * 60), value.is_finite().then_some(*value))
+        });
     let marks = vec![
         Mark { at: ago(1_500), kind: MarkKind::Moved("mln5".into()) },
         Mark { at: ago(900), kind: MarkKind::Edited },
@@ -427,7 +425,7 @@ pub fn detail(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
         why: why.into(),
         interval: Span::from_secs(60),
         next_read: Some(ahead(21)),
-        points: points.collect(),
+        bands: bands.collect(),
         marks,
         moves: Vec::new(),
     })
@@ -469,14 +467,18 @@ pub fn detail_with_moves(snapshot: &Snapshot, vm: &str) -> Arc<Detail> {
 
 /// Everything at once.
 pub fn snapshot() -> Snapshot {
-    let alarm = |secs, vm: &str, text: &str| Arc::new(Alarm { at: ago(secs), vm: Some(vm.into()), text: text.into() });
+    let alarm = |secs, vm: &str, text: &str| {
+        Arc::new(LogLine { at: ago(secs), vm: Some(vm.into()), level: Level::Alarm, text: text.into() })
+    };
     let mut snapshot = Snapshot {
         seq: 7,
         at: NOW,
-        clock: Clock::Simulated { speed: 60.0 },
+        speed: Some(60.0),
         cluster: "oslo-prod".into(),
         mode: Mode::Auto,
-        totals: Totals { vms: 15, hosts: 9, arrays: 2, moving: 1, draining: 1, waiting: 1, moves_last_hour: 3 },
+        draining: 1,
+        waiting: 1,
+        moves_last_hour: 3,
         rows: Arc::new(rows().into_iter().map(placed).collect()),
         arrays: Arc::new(arrays()),
         log: Arc::new(log()),
@@ -509,12 +511,11 @@ pub fn many(vms: usize) -> Snapshot {
         })
         .collect();
     snapshot.rows = Arc::new(rows);
-    let hosts =
-        (0..vms.div_ceil(8)).map(|i| host(&format!("h{i:04}"), Some((i % 100) as f32 / 100.0), &[("vm00001", None)]));
+    let hosts = (0..vms.div_ceil(8)).map(|i| host(&format!("h{i:04}"), Some((i % 100) as f32 / 100.0), &["vm00001"]));
     Arc::make_mut(&mut snapshot.arrays)[0].hosts = hosts.collect();
-    let points = (0..1_000).map(|i| Point { at: ago((1_000 - i) * 2), value: Some(((i * 7) % 90) as f32) });
+    let bands = (0..1_000).map(|i| Band::of_reading(ago((1_000 - i) * 2), Some(((i * 7) % 90) as f32)));
     let first = snapshot.rows[0].name.clone();
     snapshot.detail =
-        snapshot.detail.map(|d| Arc::new(Detail { vm: first, points: points.collect(), ..Detail::clone(&d) }));
+        snapshot.detail.map(|d| Arc::new(Detail { vm: first, bands: bands.collect(), ..Detail::clone(&d) }));
     snapshot
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use whimbrel::console::{Action, Colours, Role, SortBy, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::cluster::Value;
 use whimbrel::core::engine::VmState;
+use whimbrel::core::policy::Bounds;
 use whimbrel::view::{Snapshot, VmRow};
 
 use crate::{sample, screen, screen_on, type_keys};
@@ -44,8 +45,9 @@ fn a_vm_beyond_its_bound_is_near_its_decision_whatever_its_count() {
 fn a_vm_exactly_at_its_bound_is_not_beyond_on_screen_nor_in_the_order() {
     let mut snapshot = sample::snapshot();
     let at = snapshot.rows.iter().position(|row| *row.name == *"web07").unwrap();
-    let in_bounds =
-        VmRow { high: Some(0.1), value: Some(Value::Exact(0.0)), count: Some((0, 3)), ..sample::row("web07") };
+    let in_bounds = VmRow { value: Some(Value::Exact(0.0)), count: Some((0, 3)), ..sample::row("web07") };
+    let bounds = Bounds { high: Some(0.1), ..in_bounds.bounds };
+    let in_bounds = VmRow { bounds, ..in_bounds };
     let mut shown = |value: f64| {
         let row = VmRow { value: Some(Value::Exact(value)), spark: [value as f32; 4].into(), ..in_bounds.clone() };
         Arc::make_mut(&mut snapshot.rows)[at] = Arc::new(row);

@@ -223,8 +223,11 @@ fn toggle_scope(ui: &mut Ui) {
 fn ease(ui: &mut Ui, snapshot: &Snapshot, fewer: bool) {
     let Some(editor) = &mut ui.editor else { return };
     let first = editor.vms.first();
-    let direction =
-        snapshot.rows.iter().find(|row| Some(&row.name) == first).map_or_else(Direction::default, |row| row.direction);
+    let direction = snapshot
+        .rows
+        .iter()
+        .find(|row| Some(&row.name) == first)
+        .map_or_else(Direction::default, |row| row.bounds.direction);
     let eased = match eased(editor, direction, fewer) {
         Ok(eased) => eased,
         Err(why) => return ui.say(Tone::Bad, why),

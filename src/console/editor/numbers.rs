@@ -25,8 +25,8 @@ fn value(ui: &Ui, snapshot: &Snapshot, row: &VmRow, field: Field) -> Option<f64>
         return detail.settings.get(field);
     }
     match field {
-        Field::Threshold => row.high,
-        Field::LowThreshold => row.low,
+        Field::Threshold => row.bounds.high,
+        Field::LowThreshold => row.bounds.low,
         Field::Tarry => row.count.map(|(_, tarry)| f64::from(tarry)),
         Field::LowTarry => row.low_count.map(|(_, tarry)| f64::from(tarry)),
     }

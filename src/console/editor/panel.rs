@@ -10,8 +10,8 @@ use crate::console::widgets::{Canvas, Graph, Scale};
 use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::format::{counted, decimal, duration, exact, number};
 use crate::core::insight::{ComparedSide, Comparison};
-use crate::core::policy::{Decision, Field, PolicyKind};
-use crate::view::{BoundsFrom, Mark, MarkKind, Past, Snapshot, WhatIf, what_if_word};
+use crate::core::policy::{Decision, Field};
+use crate::view::{Mark, MarkKind, Past, Snapshot, WhatIf, what_if_word};
 
 /// Columns of the table.
 pub const TABLE: u16 = 40;
@@ -227,10 +227,7 @@ const MARKS: u16 = 2;
 pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let first = editor.vms.first().and_then(|vm| snapshot.rows.iter().find(|row| row.name == *vm));
     let past = editor.past.as_deref().filter(|past| past.ask.span == editor.shown() || past.ask.span == editor.span());
-    let (plot, site) = (
-        Rect { height: area.height.saturating_sub(MARKS), ..area },
-        first.is_some_and(|row| row.policy == PolicyKind::Site),
-    );
+    let plot = Rect { height: area.height.saturating_sub(MARKS), ..area };
     let nothing = match past {
         None => Some("reading the history …".to_owned()),
         Some(Past { trouble: Some(why), .. }) => Some(format!("no history: {why}")),
@@ -246,26 +243,25 @@ pub fn draw_graph(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot
     let would = would_be(editor);
     let edits: Vec<Mark> = past.marks.iter().filter(|mark| mark.kind == MarkKind::Edited).cloned().collect();
     // The present bounds are compared with the text, not the bounds of that time.
-    let now = first.map(|row| BoundsFrom { at: past.from, high: row.high, low: row.low, direction: row.direction });
+    let now = first.map(|row| (past.from, row.bounds));
     let graph = Graph {
         bands: &past.bands,
         longest_step: past.longest_step,
         bounds: now.as_slice(),
         also: &would,
-        inclusive: site,
         marks: &edits,
         gaps: &past.gaps,
         rests: &past.rests,
         from: past.from,
         span: past.to.since(past.from),
         live: true,
-        cursor: None,
         zone: ui.zone,
         left: LEFT,
         right: RIGHT,
+        ..Graph::default()
     };
     let Some(scale) = graph.draw(canvas, plot) else { return };
-    let bounds = graph.bounds.last().map_or([None, None], |last| [last.high, last.low]);
+    let bounds = now.map_or([None, None], |(_, now)| [now.high, now.low]);
     bound_lines(canvas, &scale, &bounds.into_iter().flatten().collect::<Vec<_>>(), &would);
     let told = editor.told();
     // They are counted over the time that is replayed, so that both counts have the same span.

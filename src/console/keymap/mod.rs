@@ -188,7 +188,7 @@ pub fn context(ui: &Ui) -> KeyContext {
         Some(Overlay::Moves { .. }) => KeyContext::Moves,
         Some(Overlay::Drain { .. }) => KeyContext::Drain,
         Some(Overlay::Confirm { .. }) => KeyContext::Confirm,
-        Some(Overlay::Filter { .. }) => KeyContext::Filter,
+        Some(Overlay::Filter) => KeyContext::Filter,
     }
 }
 
@@ -285,7 +285,7 @@ impl KeyCondition {
     /// Why a key does nothing while the condition is false.
     fn missing(self, ui: &Ui, snapshot: &Snapshot) -> &'static str {
         match self {
-            Self::Waits if snapshot.totals.waiting > 0 => "it is another VM's request that waits",
+            Self::Waits if snapshot.waiting > 0 => "it is another VM's request that waits",
             Self::Always | Self::Selected | Self::Held | Self::NotHeld => "no VM is selected",
             Self::Alone => "this is the whole cluster: c shows one VM",
             Self::Waits => "nothing waits for approval here",

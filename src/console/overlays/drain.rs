@@ -90,7 +90,7 @@ fn hosts(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, chos
             canvas.put(area.x + 2, y, arrays, &array.name, Role::Quiet);
         }
         last = Some(&array.name);
-        host_line(canvas, Rect::new(x, y, area.right().saturating_sub(x), 1), host, names, ui);
+        host_line(canvas, Rect::new(x, y, area.right().saturating_sub(x), 1), host, names, snapshot, ui);
         if host.name == chosen.name {
             canvas.put(area.x, y, 1, ">", Role::Key);
             canvas.over(Rect::new(area.x, y, area.width, 1), Role::Selected);
@@ -107,11 +107,11 @@ fn outcome(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, ho
         return;
     }
     let plan = ui.plan(snapshot);
-    match &host.drain {
-        Some(drain) => progress(canvas, Rect { y, height: 1, ..area }, drain, snapshot),
-        None => intent(canvas, Rect { y, height: 1, ..area }, host, plan.map(|plan| &**plan), ui),
-    }
-    y += 1;
+    let at = Rect { y, height: room(y).min(2), ..area };
+    y += match &host.drain {
+        Some(drain) => progress(canvas, at, drain, snapshot),
+        None => intent(canvas, at, host, plan.map(|plan| &**plan), ui),
+    };
     let Some(plan) = plan else { return };
     // What was accepted when it began is not said again; what stays is.
     let stays = |drain: &Drain| drain.stuck.iter().map(|stuck| format!("{} stays: {}", stuck.vm, stuck.why)).collect();
@@ -121,15 +121,10 @@ fn outcome(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, ho
         let more = warnings.len() - i - 1;
         let last = i + 1 == most.max(1) && more > 0;
         let text = if last { format!("{warning} (+{more} more)") } else { warning.clone() };
-        let line = wrap(&text, usize::from(area.width.saturating_sub(2)), 1, canvas.glyphs.cut);
-        let line = line.first().map_or("", String::as_str);
-        if room(y) > 0 {
-            canvas.line(
-                area.x,
-                y,
-                area.width,
-                &[(canvas.glyphs.verdicts[1], Role::Warning), (" ", Role::Text), (line, Role::Warning)],
-            );
+        let lines = wrap(&text, usize::from(area.width.saturating_sub(2)), 2, canvas.glyphs.cut);
+        for (n, line) in lines.iter().enumerate().take(usize::from(room(y))) {
+            let mark = if n == 0 { canvas.glyphs.verdicts[1] } else { " " };
+            canvas.line(area.x, y, area.width, &[(mark, Role::Warning), (" ", Role::Text), (line, Role::Warning)]);
             y += 1;
         }
     }
@@ -148,8 +143,8 @@ fn outcome(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, ho
     }
 }
 
-/// What would be done.
-fn intent(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlan>, ui: &Ui) {
+/// What would be done. Returns how many lines it took.
+fn intent(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&DrainPlan>, ui: &Ui) -> u16 {
     let (text, role) = match (host.state, plan) {
         (HostState::Down, _) => ("it is down: its VMs cannot be moved live".to_owned(), Role::Alarm),
         (HostState::Unknown, _) => ("it does not answer: its VMs cannot be moved live".to_owned(), Role::Warning),
@@ -160,7 +155,11 @@ fn intent(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, plan: Option<&Drai
         }
         (_, Some(plan)) => (would_leave(plan), Role::Strong),
     };
-    canvas.put(at.x, at.y, at.width, &text, role);
+    let lines = wrap(&text, usize::from(at.width), usize::from(at.height), canvas.glyphs.cut);
+    for (y, line) in (at.y..).zip(&lines) {
+        canvas.put(at.x, y, at.width, line, role);
+    }
+    lines.len() as u16
 }
 
 fn would_leave(plan: &DrainPlan) -> String {
@@ -178,30 +177,38 @@ fn would_leave(plan: &DrainPlan) -> String {
     }
 }
 
-/// How far it is, who wants it, since when.
-fn progress(canvas: &mut Canvas<'_>, at: Rect, drain: &Drain, snapshot: &Snapshot) {
+/// How far it is, who wants it, since when. Returns how many lines it took.
+fn progress(canvas: &mut Canvas<'_>, at: Rect, drain: &Drain, snapshot: &Snapshot) -> u16 {
     let (_, role) = drain_words(drain);
     let right = |x: u16| at.right().saturating_sub(x);
     let by = match (&*drain.by, drain.commanded) {
         (_, false) => "by the config".to_owned(),
         (by, true) => format!("by {by}"),
     };
-    let since = format!("   {by}, {} ago", age(snapshot.at.since(drain.since)));
-    if drain.done {
-        let x = canvas.put(at.x, at.y, at.width, "drained: it takes no VMs until it is released", role);
-        canvas.put(x, at.y, right(x), &since, Role::Quiet);
-        return;
+    let since = format!("{by}, {} ago", age(snapshot.at.since(drain.since)));
+    let mut x = at.x;
+    let said = if drain.done {
+        vec![("drained: it takes no VMs until it is released".to_owned(), role), (since, Role::Quiet)]
+    } else {
+        let word = if drain.paused { "paused    " } else { "draining  " };
+        x = canvas.put(x, at.y, at.width, word, role);
+        let columns = (at.width / 5).clamp(5, 20).min(right(x));
+        x = gauge(canvas, x, at.y, columns, drain.moved as f32 / drain.of.max(1) as f32, role) + 2;
+        let way = drain.under_way.len();
+        let way = if way > 0 { format!(", {way} on the way") } else { String::new() };
+        let stay = if drain.stuck.is_empty() { String::new() } else { format!(", {} not", drain.stuck.len()) };
+        let left = format!("{} of {} have left{way}{stay}", drain.moved, counted(drain.of as usize, "VM", "VMs"));
+        vec![(left, Role::Strong), (since, Role::Quiet)]
+    };
+    // What finds no room beside the rest stands under it.
+    let mut y = at.y;
+    for (text, role) in &said {
+        if width(text) > usize::from(right(x)) && y + 1 < at.bottom() {
+            (x, y) = (at.x, y + 1);
+        }
+        x = canvas.put(x, y, right(x), text, *role) + 3;
     }
-    let word = if drain.paused { "paused    " } else { "draining  " };
-    let x = canvas.put(at.x, at.y, at.width, word, role);
-    let columns = (at.width / 5).clamp(5, 20).min(right(x));
-    let x = gauge(canvas, x, at.y, columns, drain.moved as f32 / drain.of.max(1) as f32, role);
-    let way = drain.under_way.len();
-    let way = if way > 0 { format!(", {way} on the way") } else { String::new() };
-    let stay = if drain.stuck.is_empty() { String::new() } else { format!(", {} not", drain.stuck.len()) };
-    let left = format!("  {} of {} have left{way}{stay}", drain.moved, counted(drain.of as usize, "VM", "VMs"));
-    let x = canvas.put(x, at.y, right(x), &left, Role::Strong);
-    canvas.put(x, at.y, right(x), &since, Role::Quiet);
+    y - at.y + 1
 }
 
 /// Where each VM goes; why one does not.

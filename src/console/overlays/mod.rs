@@ -24,7 +24,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
             Overlay::Confirm { question, .. } => confirm(canvas, area, question),
             Overlay::Prompt(prompt) => editor::draw_prompt(canvas, area, prompt, ui),
             // Typed where it is shown: in the line above the table.
-            Overlay::Filter { .. } => {}
+            Overlay::Filter => {}
         }
     }
 }

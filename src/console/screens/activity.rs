@@ -26,7 +26,6 @@ use crate::console::widgets::{Canvas, Graph, Histogram, Scale, hourly};
 use crate::core::cluster::Span;
 use crate::core::format::{age, counted, duration, measured, number, percent};
 use crate::core::insight::{Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes};
-use crate::core::policy::PolicyKind;
 use crate::view::{ActivityView, HistoryView, Snapshot};
 
 /// Columns of a host's numbers at the right of the plot.
@@ -267,7 +266,7 @@ fn draw_samples(
         span: Span::from_hours(view.activity.hours.len().max(1) as i64),
         left: sides.0,
         right: sides.1,
-        ..shown.graph(row.policy == PolicyKind::Site, ui.zone)
+        ..shown.graph(ui.zone)
     };
     graph.draw(canvas, Rect { y: area.y + 1, height: area.height - 1, ..area });
 }

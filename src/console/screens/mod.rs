@@ -22,7 +22,7 @@ use crate::console::widgets::Canvas;
 use crate::console::{MINIMUM, keymap};
 use crate::core::cluster::Mode;
 use crate::core::format::{age, counted, number};
-use crate::view::{Clock, Level, LogLine, Snapshot};
+use crate::view::{Level, LogLine, Snapshot};
 
 /// The rows that are not used yet; parts are taken from the top.
 struct RemainingRows(Rect);
@@ -100,25 +100,24 @@ fn mode(mode: Mode) -> (&'static str, Role) {
 const DRAINING: u8 = 7;
 
 fn left(snapshot: &Snapshot) -> Vec<HeaderItem> {
-    let totals = &snapshot.totals;
     let (word, role) = mode(snapshot.mode);
     let mut pieces = vec![
         item(2, Role::Brand, "whimbrel"),
         item(6, Role::Strong, &*snapshot.cluster),
-        item(5, Role::Quiet, counted(totals.vms, "VM", "VMs")),
-        item(4, Role::Quiet, counted(totals.hosts, "host", "hosts")),
-        item(1, Role::Quiet, counted(totals.arrays, "array", "arrays")),
+        item(5, Role::Quiet, counted(snapshot.rows.len(), "VM", "VMs")),
+        item(4, Role::Quiet, counted(snapshot.hosts().count(), "host", "hosts")),
+        item(1, Role::Quiet, counted(snapshot.arrays.len(), "array", "arrays")),
         item(12, role, word),
-        item(3, Role::Text, counted(totals.moves_last_hour, "move/h", "moves/h")),
+        item(3, Role::Text, counted(snapshot.moves_last_hour, "move/h", "moves/h")),
     ];
-    if totals.moving > 0 {
-        pieces.push(item(9, Role::Moving, format!("{} moving", totals.moving)));
+    if !snapshot.moving.is_empty() {
+        pieces.push(item(9, Role::Moving, format!("{} moving", snapshot.moving.len())));
     }
-    if totals.draining > 0 {
-        pieces.push(item(DRAINING, Role::Warning, format!("{} draining", totals.draining)));
+    if snapshot.draining > 0 {
+        pieces.push(item(DRAINING, Role::Warning, format!("{} draining", snapshot.draining)));
     }
-    if totals.waiting > 0 {
-        pieces.push(item(10, Role::Waiting, format!("? {} waiting", totals.waiting)));
+    if snapshot.waiting > 0 {
+        pieces.push(item(10, Role::Waiting, format!("? {} waiting", snapshot.waiting)));
     }
     let alarms = snapshot.alarms.len();
     if alarms > 0 {
@@ -137,7 +136,7 @@ fn right(snapshot: &Snapshot, ui: &Ui) -> Vec<HeaderItem> {
     } else if let Some(quiet) = ui.quiet {
         pieces.push(item(14, Role::Frozen, format!(" stale data {} ", age(quiet))));
     }
-    if let Clock::Simulated { speed } = snapshot.clock {
+    if let Some(speed) = snapshot.speed {
         pieces.push(item(7, Role::Quiet, format!("{}x", number(speed))));
     }
     let now = ui.zone.read(snapshot.at);

@@ -11,7 +11,7 @@ use crate::view::{GateVerdict, HostView, MoveOption, Snapshot, UiCommand};
 
 pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
     match ui.overlays.last() {
-        Some(Overlay::Filter { .. }) => {
+        Some(Overlay::Filter) => {
             ui.overlays.pop();
         }
         Some(Overlay::Moves { vm, .. }) => {

@@ -80,7 +80,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect>
         Action::CursorBack | Action::CursorOn => step_cursor(ui, snapshot, action == Action::CursorBack),
         Action::EventBack | Action::EventOn => next_event(ui, snapshot, action == Action::EventBack),
         Action::Scope => ui.activity.alone = !ui.activity.alone,
-        Action::Filter => ui.overlays.push(Overlay::Filter { before: ui.filter.clone() }),
+        Action::Filter => ui.overlays.push(Overlay::Filter),
         Action::Edit(edit) => effects.extend(editor::act(ui, edit, snapshot)),
         ref typed if editor::is_typed(ui, typed) => editor::typed(ui, action),
         Action::Type(_) | Action::Erase | Action::EraseWord | Action::EraseLine | Action::Paste(_) => {
@@ -170,7 +170,7 @@ fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
         Some(Overlay::Moves { chosen, .. }) => *chosen = moves.flatten().or_else(|| chosen.take()),
         Some(Overlay::Drain { .. }) => dialogs::scroll_drain(ui, snapshot, action, jump),
         Some(Overlay::Confirm { .. } | Overlay::Prompt(_)) => {}
-        Some(Overlay::Filter { .. }) | None => {
+        Some(Overlay::Filter) | None => {
             let Some(at) = ui.listing.at else { return };
             let at = jump(at, ui.listing.rows.len(), page);
             ui.selected = ui.listing.rows.get(at).map(|row| row.name.clone());
@@ -181,7 +181,7 @@ fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
 
 fn back(ui: &mut Ui, snapshot: &Snapshot) {
     match ui.overlays.pop() {
-        Some(Overlay::Filter { .. }) => narrow(ui, snapshot, String::new()),
+        Some(Overlay::Filter) => narrow(ui, snapshot, String::new()),
         Some(_) => {}
         None if ui.banner(snapshot).is_some() => ui.dismissed.clone_from(&snapshot.banner),
         None if ui.screen == Screen::Vm && ui.vm.cursor.is_some() => ui.vm.cursor = None,

@@ -6,43 +6,11 @@ use crate::console::text::{Zone, width};
 use crate::console::theme::Role;
 use crate::console::widgets::axis::{Scale, place, range};
 use crate::console::widgets::{Canvas, axis};
-use crate::core::cluster::{Direction, Span, Timestamp};
+use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::exact;
 use crate::core::insight::Band;
-use crate::view::{BoundsFrom, Mark, MarkKind, Stretch};
-
-/// The bounds a value is held against.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Bounds {
-    /// The threshold.
-    pub high: Option<f64>,
-    /// The low threshold.
-    pub low: Option<f64>,
-    /// Which way is bad.
-    pub direction: Direction,
-    /// A value that equals the threshold is past it (site policy: big jobs).
-    pub inclusive: bool,
-}
-
-impl Bounds {
-    /// Past the threshold, as the policy decides it.
-    pub fn is_beyond(self, value: f64) -> bool {
-        let past = |high| self.direction.is_beyond(value, high) || self.inclusive && value == high;
-        self.high.is_some_and(past)
-    }
-
-    /// Past the low threshold, as the policy decides it.
-    pub fn is_low(self, value: f64) -> bool {
-        self.low.is_some_and(|low| self.direction.is_low(value, low))
-    }
-
-    /// The bounds for readings that were rounded to an `f32`: rounded alike, so that a reading that equals a bound still
-    /// equals it.
-    pub fn rounded(self) -> Self {
-        let round = |bound: f64| f64::from(bound as f32);
-        Self { high: self.high.map(round), low: self.low.map(round), ..self }
-    }
-}
+use crate::core::policy::Bounds;
+use crate::view::{Mark, MarkKind, Stretch};
 
 /// Moves and edits, on the time axis.
 fn marks(canvas: &mut Canvas<'_>, scale: &Scale, marks: &[Mark]) {
@@ -56,17 +24,16 @@ fn marks(canvas: &mut Canvas<'_>, scale: &Scale, marks: &[Mark]) {
 }
 
 /// A graph of the past.
+#[derive(Default)]
 pub struct Graph<'a> {
     /// Readings, oldest first.
     pub bands: &'a [Band],
     /// Two bands further apart than this are not joined.
     pub longest_step: Span,
     /// The bounds as they were, oldest first; the first holds at the left edge.
-    pub bounds: &'a [BoundsFrom],
+    pub bounds: &'a [(Timestamp, Bounds)],
     /// Values that are to be on the graph, too.
     pub also: &'a [f64],
-    /// A value that equals the threshold is past it (site policy: big jobs).
-    pub inclusive: bool,
     /// Moves and edits, oldest first.
     pub marks: &'a [Mark],
     /// Readings that were missed.
@@ -120,13 +87,13 @@ impl Graph<'_> {
     fn range(&self) -> (f64, f64) {
         let shown = self.bands.iter().filter(|band| band.at >= self.from);
         let values = shown.flat_map(|band| [band.min, band.max]).map(f64::from);
-        let bounds = self.bounds.iter().flat_map(|bounds| [bounds.high, bounds.low]).flatten();
+        let bounds = self.bounds.iter().flat_map(|(_, bounds)| [bounds.high, bounds.low]).flatten();
         range(values.chain(bounds).chain(self.also.iter().copied()))
     }
 
     /// The bounds at the right edge, the threshold first: of two that fall into one line only the first has its number.
     fn bound_labels(&self) -> Vec<(f64, String)> {
-        let Some(last) = self.bounds.last() else { return Vec::new() };
+        let Some((_, last)) = self.bounds.last() else { return Vec::new() };
         [last.high, last.low].into_iter().flatten().map(|bound| (bound, exact(bound))).collect()
     }
 
@@ -146,9 +113,9 @@ impl Graph<'_> {
 
     /// Every bound as long as it held.
     fn bound_lines(&self, canvas: &mut Canvas<'_>, scale: &Scale) {
-        for (i, bounds) in self.bounds.iter().enumerate() {
-            let from = if i == 0 { scale.from } else { bounds.at };
-            let to = self.bounds.get(i + 1).map_or(scale.to(), |next| next.at);
+        for (i, (at, bounds)) in self.bounds.iter().enumerate() {
+            let from = if i == 0 { scale.from } else { *at };
+            let to = self.bounds.get(i + 1).map_or(scale.to(), |(next, _)| *next);
             let Some((left, right)) = scale.stretch(from, to) else { continue };
             for y in [bounds.high, bounds.low].into_iter().flatten().map(|bound| scale.row(bound)) {
                 for x in left..=right {
@@ -159,9 +126,8 @@ impl Graph<'_> {
     }
 
     fn bounds_at(&self, at: Timestamp) -> Bounds {
-        let after = self.bounds.partition_point(|bounds| bounds.at <= at);
-        let Some(then) = self.bounds.get(after.saturating_sub(1)) else { return Bounds::default() };
-        Bounds { high: then.high, low: then.low, direction: then.direction, inclusive: self.inclusive }.rounded()
+        let after = self.bounds.partition_point(|(from, _)| *from <= at);
+        self.bounds.get(after.saturating_sub(1)).map(|(_, bounds)| bounds.rounded()).unwrap_or_default()
     }
 
     /// The means as a line, from the least to the greatest value as a fill behind it.
@@ -333,31 +299,6 @@ mod tests {
     use super::*;
     use crate::console::Glyphs;
     use crate::console::theme::{Colours, Theme, ThemeName};
-    use crate::core::cluster::Direction;
-
-    #[test]
-    fn a_value_at_a_bound_is_neither_beyond_nor_low() {
-        let up = Bounds { high: Some(50.0), low: Some(1.0), ..Bounds::default() };
-        assert_eq!([49.0, 50.0, 51.0].map(|v| up.is_beyond(v)), [false, false, true]);
-        assert_eq!([0.0, 1.0, 2.0].map(|v| up.is_low(v)), [true, false, false]);
-        let down = Bounds { high: Some(15.0), low: Some(80.0), direction: Direction::LowerIsWorse, inclusive: false };
-        assert_eq!([14.0, 15.0].map(|v| down.is_beyond(v)), [true, false]);
-        assert_eq!([80.0, 81.0].map(|v| down.is_low(v)), [false, true]);
-        let big = Bounds { high: Some(2.0), inclusive: true, ..Bounds::default() };
-        assert_eq!([1.0, 2.0].map(|v| big.is_beyond(v)), [false, true]);
-    }
-
-    #[test]
-    fn a_rounded_reading_that_equals_its_bound_is_not_beyond() {
-        let read = f64::from(0.1_f32);
-        for direction in [Direction::HigherIsWorse, Direction::LowerIsWorse] {
-            let bounds = Bounds { high: Some(0.1), low: Some(0.1), direction, inclusive: false };
-            assert!(!bounds.is_beyond(0.1) && !bounds.is_low(0.1), "{direction:?}");
-            assert!(!bounds.rounded().is_beyond(read) && !bounds.rounded().is_low(read), "{direction:?}");
-            let inclusive = Bounds { inclusive: true, ..bounds };
-            assert!(inclusive.is_beyond(0.1) && inclusive.rounded().is_beyond(read), "{direction:?}");
-        }
-    }
 
     const AREA: Rect = Rect::new(0, 0, 46, 12);
 
@@ -366,34 +307,27 @@ mod tests {
     }
 
     fn reading(mins: i64, value: f32) -> Band {
-        let (min, mean, max) = (value, value, value);
-        Band { at: at(mins), min, mean, max, count: 0, low_count: 0, samples: 1, gaps: 0 }
+        Band::of_reading(at(mins), Some(value))
     }
 
-    fn from(mins: i64, high: f64) -> BoundsFrom {
-        BoundsFrom { at: at(mins), high: Some(high), low: None, direction: Direction::HigherIsWorse }
+    fn from(mins: i64, high: f64) -> (Timestamp, Bounds) {
+        (at(mins), Bounds { high: Some(high), ..Bounds::default() })
     }
 
     /// An hour's graph as text, and how its cells look.
-    fn drawn(bands: &[Band], bounds: &[BoundsFrom], gaps: &[Stretch], ascii: bool) -> (Vec<String>, Buffer) {
+    fn drawn(bands: &[Band], bounds: &[(Timestamp, Bounds)], gaps: &[Stretch], ascii: bool) -> (Vec<String>, Buffer) {
         let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
         let mut buffer = Buffer::empty(AREA);
         let graph = Graph {
             bands,
             longest_step: Span::from_mins(3),
             bounds,
-            also: &[],
-            inclusive: false,
-            marks: &[],
             gaps,
-            rests: &[],
             from: at(0),
             span: Span::from_mins(40),
-            live: false,
-            cursor: None,
             zone: Zone::Utc,
             left: 4,
-            right: 0,
+            ..Graph::default()
         };
         let scale = graph.draw(&mut Canvas::new(&mut buffer, &theme, Glyphs::pick(ascii)), AREA);
         assert!(scale.is_some_and(|scale| scale.plot.height == 10));
@@ -417,7 +351,7 @@ mod tests {
 
     #[test]
     fn of_two_bounds_in_one_line_only_the_threshold_has_its_number() {
-        let near = BoundsFrom { low: Some(1.9), ..from(0, 2.0) };
+        let near = (at(0), Bounds { high: Some(2.0), low: Some(1.9), ..Bounds::default() });
         let (lines, _) = drawn(&[reading(20, 90.0)], &[near], &[], false);
         let numbers: Vec<&str> = lines.iter().filter_map(|line| line.rsplit_once('╌')).map(|(_, n)| n.trim()).collect();
         assert_eq!(numbers, ["2"]);

@@ -21,8 +21,9 @@ use crate::console::text::{cut, width};
 use crate::console::theme::Glyphs;
 use crate::console::theme::{Role, Theme};
 use crate::core::format::tame;
+use crate::core::policy::Bounds;
 pub use axis::Scale;
-pub use graph::{Bounds, Graph};
+pub use graph::Graph;
 pub use histogram::{Histogram, hourly};
 
 /// A buffer with a theme and characters.

@@ -131,6 +131,14 @@ pub struct Band {
     pub gaps: u32,
 }
 
+impl Band {
+    /// One reading; `None` is a gap.
+    pub fn of_reading(at: Timestamp, value: Option<f32>) -> Self {
+        let (number, samples) = (value.unwrap_or(f32::NAN), u32::from(value.is_some()));
+        Self { at, min: number, mean: number, max: number, count: 0, low_count: 0, samples, gaps: 1 - samples }
+    }
+}
+
 /// Readings between two instants, both included, as one band a column; an empty column has none. If there are no more readings
 /// than columns, there is one band a reading. Readings and bands are in the order of time.
 pub fn thin(entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {

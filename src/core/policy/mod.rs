@@ -11,6 +11,6 @@ pub use decide::{Decision, Hand, Observation, Place, State, Verdict, What, decid
 pub use differences::{KeyChange, Scope, TomlValue};
 pub use hours::{Edge, HoursError, Window, WorkingHours};
 pub use settings::{
-    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Field, PolicyKind,
-    Resting, Rule, Settings, SettingsError, SiteRule,
+    Bound, Bounds, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, Field,
+    PolicyKind, Resting, Rule, Settings, SettingsError, SiteRule,
 };

@@ -153,6 +153,39 @@ impl Field {
     }
 }
 
+/// The bounds that a value is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Bounds {
+    /// The threshold.
+    pub high: Option<f64>,
+    /// The low threshold.
+    pub low: Option<f64>,
+    /// Which way is bad.
+    pub direction: Direction,
+    /// A value that equals the threshold is past it (site policy: big jobs).
+    pub inclusive: bool,
+}
+
+impl Bounds {
+    /// Past the threshold, as the policy decides it.
+    pub fn is_beyond(self, value: f64) -> bool {
+        let past = |high| self.direction.is_beyond(value, high) || self.inclusive && value == high;
+        self.high.is_some_and(past)
+    }
+
+    /// Past the low threshold, as the policy decides it.
+    pub fn is_low(self, value: f64) -> bool {
+        self.low.is_some_and(|low| self.direction.is_low(value, low))
+    }
+
+    /// The bounds for readings that were rounded to an `f32`: rounded alike, so that a reading that equals a bound still
+    /// equals it.
+    pub fn rounded(self) -> Self {
+        let round = |bound: f64| f64::from(bound as f32);
+        Self { high: self.high.map(round), low: self.low.map(round), ..self }
+    }
+}
+
 /// Why settings are not valid, and which would be.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SettingsError {
@@ -255,6 +288,13 @@ impl Settings {
     #[inline]
     pub fn is_low(&self, value: f64, low: Bound) -> bool {
         self.direction.is_low(value, low.at)
+    }
+
+    /// The bounds of a value; a site policy compares the queue's big jobs with its threshold.
+    pub fn bounds(&self) -> Bounds {
+        let inclusive = matches!(self.rule, Rule::Site(_));
+        let (high, low) = (self.get(Field::Threshold), self.get(Field::LowThreshold));
+        Bounds { high, low, direction: self.direction, inclusive }
     }
 
     /// Checks whether these settings are valid.

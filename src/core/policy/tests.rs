@@ -340,3 +340,27 @@ fn empty_polls_away_are_counted_from_0_after_one_at_home() {
     };
     assert_eq!([Place::Away, Place::Away, Place::Ring, Place::Away].map(&mut poll), [1, 2, 0, 1]);
 }
+
+#[test]
+fn a_value_at_a_bound_is_neither_beyond_nor_low() {
+    let up = Bounds { high: Some(50.0), low: Some(1.0), ..Bounds::default() };
+    assert_eq!([49.0, 50.0, 51.0].map(|v| up.is_beyond(v)), [false, false, true]);
+    assert_eq!([0.0, 1.0, 2.0].map(|v| up.is_low(v)), [true, false, false]);
+    let down = Bounds { high: Some(15.0), low: Some(80.0), direction: Direction::LowerIsWorse, inclusive: false };
+    assert_eq!([14.0, 15.0].map(|v| down.is_beyond(v)), [true, false]);
+    assert_eq!([80.0, 81.0].map(|v| down.is_low(v)), [false, true]);
+    let big = Bounds { high: Some(2.0), inclusive: true, ..Bounds::default() };
+    assert_eq!([1.0, 2.0].map(|v| big.is_beyond(v)), [false, true]);
+}
+
+#[test]
+fn a_rounded_reading_that_equals_its_bound_is_not_beyond() {
+    let read = f64::from(0.1_f32);
+    for direction in [Direction::HigherIsWorse, Direction::LowerIsWorse] {
+        let bounds = Bounds { high: Some(0.1), low: Some(0.1), direction, inclusive: false };
+        assert!(!bounds.is_beyond(0.1) && !bounds.is_low(0.1), "{direction:?}");
+        assert!(!bounds.rounded().is_beyond(read) && !bounds.rounded().is_low(read), "{direction:?}");
+        let inclusive = Bounds { inclusive: true, ..bounds };
+        assert!(inclusive.is_beyond(0.1) && inclusive.rounded().is_beyond(read), "{direction:?}");
+    }
+}

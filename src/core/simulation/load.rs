@@ -166,7 +166,7 @@ pub(super) struct SimulatedVm {
     pub(super) host: HostId,
     pub(super) memory_mb: f64,
     pub(super) dirty_mb_s: f64,
-    pub(super) deadline_ms: f64,
+    pub(super) deadline: Span,
     pub(super) silences: Box<[ServiceSilence]>,
     pub(super) worker: Option<Box<Worker>>,
     /// The migration that moves it.
@@ -211,7 +211,7 @@ impl SimulatedVm {
             host,
             memory_mb: plan.memory_mb,
             dirty_mb_s: plan.dirty_mb_s,
-            deadline_ms: plan.deadline.millis() as f64,
+            deadline: plan.deadline,
             silences: plan.silences.clone().into(),
             worker: worker.map(Box::new),
             moving: None,

@@ -91,7 +91,7 @@ impl Simulation {
             return Event::Reading { vm, reading: Reading::Gap(reason.to_owned()) };
         }
         let guest = &self.fleet.guests[vm.index()];
-        let deadline = guest.deadline_ms;
+        let deadline = guest.deadline.millis() as f64;
         let reading = match guest.service {
             Some(Service::Mysql) => Reading::Raw(self.fleet.slow_queries(vm, now)),
             Some(Service::Apache) => Reading::Raw(self.fleet.idle_workers(vm, now)),
@@ -187,6 +187,12 @@ impl Simulation {
             }
             None => self.presence(route, now),
         }
+    }
+
+    /// The deadline of a VM's check, if a check that times out counts as a sample.
+    pub fn deadline(&self, vm: VmId) -> Option<Span> {
+        let guest = &self.fleet.guests[vm.index()];
+        (guest.service == Some(Service::Http)).then_some(guest.deadline)
     }
 
     /// Asks both hosts where the VM runs.

@@ -371,7 +371,13 @@ mod tests {
         assert!(view.changes.is_empty() && view.problems.is_empty());
         let view = scene.look(Some(BLOCK));
         assert_eq!((&*view.changes[0].key, &*view.changes[0].old, &*view.changes[0].new), ("threshold", "50", "60"));
-        assert!(matches!(view.what_if, WhatIf::None(_)), "there is no history");
+        let no_what_if = |view: &DraftView| match &view.what_if {
+            WhatIf::None(why) => why.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(no_what_if(&view), "the past is still being made", "nobody has said yet where it is");
+        scene.reader.open(None);
+        assert_eq!(no_what_if(&scene.look(Some(BLOCK))), "there is no history");
         let view = scene.look(Some("kind = \"threshold\"\nthreshold = sixty\ntarry = 3\n"));
         assert_eq!(view.problems.first().map(|problem| problem.line), Some(1));
         assert_eq!(scene.on_disk(), CONFIG);

@@ -55,8 +55,8 @@ pub enum Question {
     Reread,
     /// An operator wants the file to be read again, changed or not.
     Reload,
-    /// The history file exists from now on.
-    History(PathBuf),
+    /// The history is in this file from now on; `None`: there will be none.
+    History(Option<PathBuf>),
     /// The history has new entries.
     Recorded,
 }

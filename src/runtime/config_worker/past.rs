@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::file::{ConfigFile, Refusal};
 use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::engine::{Happened, Phase, Record};
-use crate::core::insight::{self, Activity, Entry, Recording, SettingsFrom, activity};
+use crate::core::insight::{self, Activity, Entry, Recording, activity};
 use crate::edge::history::{HistoryError, Order, Reader};
-use crate::view::{ActivityAsk, ActivityView, BoundsFrom, Log, LogLine, Mark, MarkKind, Past, PastAsk};
+use crate::view::{ActivityAsk, ActivityView, Log, LogLine, Mark, MarkKind, Past, PastAsk};
 
 /// The number of decisions on a screen.
 const DECISIONS: usize = 100;
@@ -23,10 +23,13 @@ const LONGEST_REST: Span = Span::from_hours(8 * 24);
 /// Two readings further apart than this many intervals are not joined.
 const JOINED: (i64, i64) = (5, 2);
 
+/// Why nothing can be read without a history.
+const NO_HISTORY: &str = "there is no history";
+
 /// The history, read.
-#[derive(Default)]
 pub(super) struct CachedReader {
-    path: Option<PathBuf>,
+    /// Where it is, or why it cannot be read.
+    path: Result<PathBuf, &'static str>,
     reader: Option<Reader>,
 }
 
@@ -36,19 +39,26 @@ fn said(error: HistoryError) -> Refusal {
     Refusal::from(error.to_string())
 }
 
+/// The engine has not said yet where the history is: a demo makes its past first.
+impl Default for CachedReader {
+    fn default() -> Self {
+        Self { path: Err("the past is still being made"), reader: None }
+    }
+}
+
 impl CachedReader {
-    /// The history is in this file from now on.
-    pub(super) fn open(&mut self, path: PathBuf) {
-        self.path = Some(path);
+    /// The history is in this file from now on; `None`: there will be none.
+    pub(super) fn open(&mut self, path: Option<PathBuf>) {
+        self.path = path.ok_or(NO_HISTORY);
         self.reader = None;
     }
 
     fn reader(&mut self) -> Read<&Reader> {
-        let path = self.path.as_ref().ok_or("there is no history")?;
+        let path = self.path.as_ref().map_err(|why| Refusal::from(*why))?;
         if self.reader.is_none() {
             self.reader = Some(Reader::open(path).map_err(said)?);
         }
-        self.reader.as_ref().ok_or_else(|| "there is no history".into())
+        self.reader.as_ref().ok_or_else(|| NO_HISTORY.into())
     }
 
     /// A VM's samples for what-if.
@@ -103,7 +113,12 @@ impl CachedReader {
         past.bands = insight::thin_joined(&rolled, &entries, from, to, columns);
         past.longest_step = past.longest_step.max(widest(past, !rolled.is_empty()));
         past.gaps = insight::gaps(&entries);
-        past.bounds = reader.settings(&vm, from, until).map_err(said)?.iter().map(bounds).collect();
+        past.bounds = reader
+            .settings(&vm, from, until)
+            .map_err(said)?
+            .iter()
+            .map(|from| (from.at, from.settings.bounds()))
+            .collect();
         let told = newest(reader, Some(&vm), from - LONGEST_REST, until)?;
         past.rests = insight::rests(&told, &vm, to).into_iter().filter(|rest| rest.to >= from).collect();
         past.marks = told.iter().filter(|told| told.at >= from).filter_map(mark).collect();
@@ -156,16 +171,6 @@ fn widest(past: &Past, rolled: bool) -> Span {
     band.scaled(JOINED.0, JOINED.1)
 }
 
-fn bounds(from: &SettingsFrom) -> BoundsFrom {
-    let rule = &from.settings.rule;
-    BoundsFrom {
-        at: from.at,
-        high: from.settings.get(crate::core::policy::Field::Threshold),
-        low: rule.low().map(|bound| bound.at),
-        direction: from.settings.direction,
-    }
-}
-
 fn mark(told: &Record) -> Option<Mark> {
     let kind = match &told.what {
         Happened::Migration { phase: Phase::Confirmed, to, .. } => MarkKind::Moved(to.clone()),
@@ -213,7 +218,7 @@ mod tests {
         let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: NOW };
         Store::open(&path, Retention::default(), &owner).and_then(|mut store| store.write(&batch)).expect("room");
         let mut reader = CachedReader::default();
-        reader.open(path);
+        reader.open(Some(path));
         let ask = ActivityAsk { vm: None, span: Span::from_hours(48) };
         let view = reader.activity(&file, ask, NOW);
         assert_eq!(view.trouble, None);

@@ -147,11 +147,12 @@ impl EventLoop {
                 if let (Pace::Real, Err(text)) = (self.pace, self.control_endpoint.open(&path)) {
                     self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.outputs, &mut self.asks);
                 }
-                self.workers.ask(Question::History(path));
+                self.workers.ask(Question::History(Some(path)));
                 Some(HistoryView::On { path: shown, size: 0 })
             }
             HistoryNews::None(why) => {
                 self.outputs.batcher = HistoryBatcher::none();
+                self.workers.ask(Question::History(None));
                 Some(HistoryView::Off(why.into()))
             }
             HistoryNews::Note(Note::Written { through }) => {

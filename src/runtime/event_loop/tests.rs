@@ -176,7 +176,7 @@ fn reread(config: config::Config, before: Option<config::Config>) -> Changed {
 fn shown(path: &std::path::Path) -> (EventLoop, tokio::sync::watch::Receiver<std::sync::Arc<Snapshot>>) {
     let config = config::load(path).expect("a config");
     let engine_host = EngineHost::new(config.cluster, config.monitors, config.plan, START);
-    let (publisher, seen) = Publisher::new(engine_host.engine(), START, crate::view::Clock::Real, None);
+    let (publisher, seen) = Publisher::new(engine_host.engine(), START, None, None);
     let outputs = Outputs::new(Frontend::Publish(publisher), HistoryBatcher::none());
     let mut workers = Workers::default();
     let inputs = ConfigInputs { file: Some(path.to_owned()), ..ConfigInputs::default() };
@@ -274,7 +274,7 @@ async fn what_could_not_be_applied_is_said_when_it_can_be() {
     let parse = |text: &str| config::parse(std::path::Path::new("w.toml"), text).expect("a config");
     let old = parse(TEXT);
     let engine_host = EngineHost::new(old.cluster.clone(), old.monitors.clone(), old.plan.clone(), START);
-    let (publisher, seen) = Publisher::new(engine_host.engine(), START, crate::view::Clock::Real, None);
+    let (publisher, seen) = Publisher::new(engine_host.engine(), START, None, None);
     let mut event_loop = EventLoop::new(
         engine_host,
         Pace::Unpaced,

@@ -7,7 +7,7 @@ use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, gauge};
-use crate::core::cluster::HostState;
+use crate::core::cluster::{HostState, Name};
 use crate::core::format::{counted, percent};
 use crate::view::{ArrayView, Drain, HostView, Snapshot, VmRow};
 
@@ -104,7 +104,7 @@ fn lines(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, top:
         }
         last = Some(array);
         let x = area.x + array_columns + 1;
-        host_line(canvas, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, ui);
+        host_line(canvas, Rect::new(x, y, area.right().saturating_sub(x), 1), host, host_columns, snapshot, ui);
     }
 }
 
@@ -114,7 +114,7 @@ pub fn names_in(columns: u16) -> u16 {
 }
 
 /// Draws a host: its load, how many VMs it has and takes, its drain, and its VMs.
-pub fn host_line(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, host_columns: u16, ui: &Ui) {
+pub fn host_line(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, host_columns: u16, snapshot: &Snapshot, ui: &Ui) {
     let end = at.right();
     let (word, role) = match host.state {
         HostState::Up => ("", Role::Text),
@@ -156,7 +156,7 @@ pub fn host_line(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, host_column
         }
         None => {}
     }
-    vms(canvas, x, at.y, end, host, ui);
+    vms(canvas, Rect { x, width: end.saturating_sub(x), ..at }, host, snapshot, ui);
 }
 
 /// From this many columns on, a host's drain has a gauge.
@@ -187,15 +187,17 @@ pub fn drain_words(drain: &Drain) -> (String, Role) {
 }
 
 /// Draws the VMs of a host: first those that leave, with their destination. If not all fit, how many more there are.
-fn vms(canvas: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, host: &HostView, ui: &Ui) {
-    let leaving = host.vms.iter().filter(|(_, to)| to.is_some());
-    let staying = host.vms.iter().filter(|(_, to)| to.is_none());
+fn vms(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, snapshot: &Snapshot, ui: &Ui) {
+    let (mut x, y, end) = (at.x, at.y, at.right());
+    let way = |vm: &Name| snapshot.moving.iter().find(|row| row.name == *vm)?.migration.as_ref();
+    let all = host.vms.iter().map(|vm| (vm, way(vm)));
+    let (leaving, staying): (Vec<_>, Vec<_>) = all.partition(|(_, way)| way.is_some());
     let all = host.vms.len();
-    for (i, (vm, to)) in leaving.chain(staying).enumerate() {
-        let texts = match to {
-            Some(to) => {
-                let way = format!("{vm} > {}", to.to);
-                vec![format!("{way} {}%", to.percent), way, format!("{vm} >"), vm.to_string()]
+    for (i, (vm, way)) in leaving.into_iter().chain(staying).enumerate() {
+        let texts = match way {
+            Some(migration) => {
+                let way = format!("{vm} > {}", migration.to);
+                vec![format!("{way} {}%", migration.percent), way, format!("{vm} >"), vm.to_string()]
             }
             None => vec![vm.to_string()],
         };
@@ -207,7 +209,7 @@ fn vms(canvas: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, host: &HostView, u
         };
         let role = match () {
             () if ui.selected.as_ref() == Some(vm) => Role::Strong,
-            () if to.is_some() => Role::Moving,
+            () if way.is_some() => Role::Moving,
             () => Role::Quiet,
         };
         x = canvas.put(x, y, end.saturating_sub(x), text, role) + 1;

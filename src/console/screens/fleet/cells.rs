@@ -6,7 +6,7 @@ use crate::console::listing::{Listing, SortBy};
 use crate::console::text::width as columns_of;
 use crate::console::text::{Zone, value};
 use crate::console::theme::Role;
-use crate::console::widgets::{Bounds, Canvas, count_bar, gauge, spark};
+use crate::console::widgets::{Canvas, count_bar, gauge, spark};
 use crate::core::cluster::{Direction, HostState, Span, Timestamp};
 use crate::core::engine::{HoldCause, StageKind, VmState};
 use crate::core::format::{age, exact, left};
@@ -176,11 +176,6 @@ pub fn plan(columns: u16, listing: &Listing) -> Vec<(Column, u16, u16)> {
 /// Columns of the number in a value's cell; the unit follows.
 pub const NUMBER: u16 = 6;
 
-/// A VM's bounds, as its graph and sparkline use them.
-pub fn bounds(row: &VmRow) -> Bounds {
-    Bounds { high: row.high, low: row.low, direction: row.direction, inclusive: row.policy == PolicyKind::Site }
-}
-
 /// Draws one cell.
 pub fn draw(canvas: &mut Canvas<'_>, column: Column, at: Rect, row: &VmRow, snapshot: &Snapshot, zone: Zone) {
     let (x, y, width) = (at.x, at.y, at.width);
@@ -198,7 +193,7 @@ pub fn draw(canvas: &mut Canvas<'_>, column: Column, at: Rect, row: &VmRow, snap
         Column::Bounds => {
             canvas.put(x, y, width, &bound_words(row, canvas.glyphs.at_least), Role::Quiet);
         }
-        Column::Trend => spark(canvas, x, y, width, &row.spark, bounds(row)),
+        Column::Trend => spark(canvas, x, y, width, &row.spark, row.bounds),
         Column::Count => count(canvas, at, row),
         Column::Low => low_count(canvas, at, row),
         Column::Host => {
@@ -241,7 +236,7 @@ fn read_value(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
         canvas.put(x, at.y, at.right().saturating_sub(x), unit, Role::Quiet);
     };
     if let Some(queue) = &row.queue {
-        let role = if row.high.is_some_and(|bound| f64::from(queue.big) >= bound) { Role::Beyond } else { Role::Text };
+        let role = if row.bounds.is_beyond(f64::from(queue.big)) { Role::Beyond } else { Role::Text };
         canvas.put_right(at.x, at.y, number_columns, &queue.big.to_string(), role);
         let of = if at.width >= 16 { " of " } else { "/" };
         return unit(canvas, &format!("big{of}{}", queue.total));
@@ -259,8 +254,8 @@ fn read_value(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     };
     let role = match read.number() {
         None => Role::Beyond,
-        Some(v) if bounds(row).is_beyond(v) => Role::Beyond,
-        Some(v) if bounds(row).is_low(v) => Role::Low,
+        Some(v) if row.bounds.is_beyond(v) => Role::Beyond,
+        Some(v) if row.bounds.is_low(v) => Role::Low,
         Some(_) => Role::Text,
     };
     let text = value(read, canvas.glyphs.at_least);
@@ -282,10 +277,10 @@ pub const fn signs(direction: Direction) -> (&'static str, &'static str) {
 
 /// `> 50  < 1`: the values that are counted.
 fn bound_words(row: &VmRow, at_least: &str) -> String {
-    let (worse, better) = signs(row.direction);
+    let (worse, better) = signs(row.bounds.direction);
     let worse = if row.policy == PolicyKind::Site { at_least } else { worse };
     let word = |sign: &str, bound: Option<f64>| bound.map_or(String::new(), |bound| format!("{sign} {}", exact(bound)));
-    format!("{:<6} {}", word(worse, row.high), word(better, row.low))
+    format!("{:<6} {}", word(worse, row.bounds.high), word(better, row.bounds.low))
 }
 
 fn count(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {

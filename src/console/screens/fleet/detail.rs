@@ -5,14 +5,12 @@ use ratatui::layout::Rect;
 use crate::console::screens::migration;
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
+use crate::console::ui;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::widgets::{Canvas, Graph, gauge};
-use crate::console::{past, ui};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::{age, counted, exact, number};
-use crate::core::insight::Band;
-use crate::core::policy::PolicyKind;
-use crate::view::{BoundsFrom, Detail, QueueView, Snapshot, VmRow};
+use crate::view::{Detail, QueueView, Snapshot, VmRow};
 
 /// The least rows of a graph with its title.
 const LEAST_GRAPH: u16 = 6;
@@ -71,7 +69,7 @@ pub fn indicator(detail: &Detail, row: &VmRow) -> String {
 }
 
 fn graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: &Detail, snapshot: &Snapshot, ui: &Ui) {
-    if detail.points.iter().all(|point| point.value.is_none()) {
+    if detail.bands.iter().all(|band| band.samples == 0) {
         let text = match &row.gap {
             Some(reason) => format!("no reading: {reason}"),
             None => "not read since the start: the graph fills as samples come".to_owned(),
@@ -80,31 +78,24 @@ fn graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: &Detail, snap
         return;
     }
     let span = window(detail, snapshot.at);
-    let bands: Vec<Band> = detail.points.iter().map(past::band).collect();
     let from = snapshot.at - span;
     let graph = Graph {
-        bands: &bands,
+        bands: &detail.bands,
         longest_step: detail.interval.scaled(5, 2),
-        bounds: &[BoundsFrom { at: from, high: row.high, low: row.low, direction: row.direction }],
-        also: &[],
-        inclusive: row.policy == PolicyKind::Site,
+        bounds: &[(from, row.bounds)],
         marks: &detail.marks,
-        gaps: &[],
-        rests: &[],
         from,
         span,
         live: true,
-        cursor: None,
         zone: ui.zone,
-        left: 0,
-        right: 0,
+        ..Graph::default()
     };
     graph.draw(canvas, area);
 }
 
 /// How far back the graph goes: as far as the readings, so that those of a new VM fill it.
 fn window(detail: &Detail, now: Timestamp) -> Span {
-    let Some(first) = detail.points.first() else { return WINDOW };
+    let Some(first) = detail.bands.first() else { return WINDOW };
     let needed = now.since(first.at).max(detail.interval.scaled(5, 1));
     [2, 5, 10, 15].map(Span::from_mins).into_iter().find(|span| *span >= needed).unwrap_or(WINDOW)
 }
@@ -161,8 +152,8 @@ fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueVie
         canvas.put(x, y, area.right().saturating_sub(x), &text, Role::Text);
     }
     if let Some((x, y, room)) = next() {
-        let bound = row.high.map_or_else(|| "-".to_owned(), number);
-        let beyond = row.high.is_some_and(|high| f64::from(queue.big) >= high);
+        let bound = row.bounds.high.map_or_else(|| "-".to_owned(), number);
+        let beyond = row.bounds.is_beyond(f64::from(queue.big));
         let says = if beyond { "away" } else { "home" };
         let text = format!("{}, threshold {bound}: {says}", queue.big);
         canvas.line(x, y, room, &[("big    ", Role::Quiet), (&text, if beyond { Role::Beyond } else { Role::Text })]);

@@ -27,7 +27,6 @@ use crate::console::widgets::{Canvas, Graph, Scale};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::{counted, duration, number};
 use crate::core::insight::Band;
-use crate::core::policy::PolicyKind;
 use crate::view::{MarkKind, Snapshot, Stretch, VmRow};
 
 /// Where each part is. A part without height is not shown.
@@ -125,7 +124,7 @@ fn draw_graph(
         cursor: ui.vm.cursor,
         left: LEFT,
         right: tarries.iter().map(|(_, tarry, _)| width(&of(*tarry)) as u16 + 1).max().unwrap_or(0),
-        ..shown.graph(row.policy == PolicyKind::Site, ui.zone)
+        ..shown.graph(ui.zone)
     };
     let Some(scale) = graph.draw(canvas, body) else { return };
     if !shown.bands.iter().any(|band| shown.has(band.at) && band.samples > 0) {
