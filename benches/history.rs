@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use whimbrel::core::cluster::{Name, Span, Timestamp, Value};
 use whimbrel::core::engine::VmState;
-use whimbrel::core::insight::{Entry, Seen};
-use whimbrel::edge::history::{Batch, Owner, Reader, Retention, Store};
+use whimbrel::core::insight::{Entry, Retention, Seen};
+use whimbrel::edge::history::{Batch, Reader, Store};
 
 const BEGIN: Timestamp = Timestamp::from_secs(1_241_613_000);
 /// As many VMs take turns.
@@ -18,8 +18,7 @@ const VMS: usize = 10_000;
 const WEEK: i64 = 7 * 24 * 60;
 
 fn open(path: &Path) -> Option<Store> {
-    let owner = Owner { pid: std::process::id(), config: "bench".to_owned(), since: BEGIN };
-    Store::open(path, Retention::default(), &owner).ok()
+    Store::open(path, Retention::default(), "a test").ok()
 }
 
 /// One of three services: a count, milliseconds to the microsecond, a ratio with every bit of its own.

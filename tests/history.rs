@@ -12,11 +12,9 @@ use support::disk::Small;
 use support::services::or_skip;
 use whimbrel::core::cluster::{Direction, Name, RequestId, Span, Timestamp, Value};
 use whimbrel::core::engine::{Happened, InFlight, Record, VmState};
-use whimbrel::core::insight::{Entry, PlacedFrom, Seen, SettingsFrom};
+use whimbrel::core::insight::{Entry, PlacedFrom, Retention, Seen, SettingsFrom};
 use whimbrel::core::policy::{Bound, Place, Rule, Settings};
-use whimbrel::edge::history::{
-    Batch, Flushed, HistoryError, HistoryWriter, Note, Order, Owner, Reader, Retention, Store,
-};
+use whimbrel::edge::history::{Batch, Flushed, HistoryError, HistoryFault, HistoryWriter, Note, Order, Reader, Store};
 use whimbrel::edge::journal::Journal;
 
 /// What takes this long has failed: far more than any machine needs.
@@ -30,8 +28,7 @@ fn minute(n: i64) -> Timestamp {
 }
 
 fn open(path: &Path) -> Result<Store, HistoryError> {
-    let owner = Owner { pid: std::process::id(), config: "/etc/whimbrel.toml".to_owned(), since: BEGIN };
-    Store::open(path, Retention::default(), &owner)
+    Store::open(path, Retention::default(), &format!("pid {}", std::process::id()))
 }
 
 fn entry(at: Timestamp, seen: Seen) -> Entry {
@@ -205,8 +202,8 @@ fn the_second_engine_is_told_of_the_first() {
     std::os::unix::fs::symlink(&path, &link).expect("a link");
     for path in [&path, &link] {
         let refused = open(path).expect_err("it is in use").to_string();
-        let who = format!("pid {}, config /etc/whimbrel.toml, since 2009-05-06T12:30:00.000Z", first.id());
-        assert!(refused.contains("a.db: in use") && refused.contains(&who), "{refused}");
+        let who = format!("a.db: in use by another whimbrel (pid {})\n", first.id());
+        assert!(refused.contains(&who), "{refused}");
     }
     // Who only reads is welcome.
     Reader::open(&path).expect("a history");
@@ -304,10 +301,10 @@ fn a_read_only_folder_is_refused_to_the_engine_and_read_by_everybody() {
     let Some(()) = or_skip(test, disk.read_only()) else { return };
 
     let refused = open(&path).expect_err("it is read-only");
-    assert!(matches!(refused, HistoryError::ReadOnly { .. }), "{refused:?}");
+    assert!(matches!(refused.fault, HistoryFault::ReadOnly(_)), "{refused:?}");
     assert!(refused.to_string().contains("a.db: cannot be written (Read-only file system"), "{refused}");
     let fresh = open(&disk.path().join("folder/b.db")).expect_err("it is read-only");
-    assert!(matches!(fresh, HistoryError::ReadOnly { .. }), "{fresh:?}");
+    assert!(matches!(fresh.fault, HistoryFault::ReadOnly(_)), "{fresh:?}");
     let reader = Reader::open(&path).expect("a history");
     assert_eq!(reader.reach("vm0").expect("whole"), Some((minute(3), minute(3))));
     let refused = Reader::open(&killed).expect_err("its log is not in it").to_string();
@@ -319,9 +316,8 @@ fn a_read_only_folder_is_refused_to_the_engine_and_read_by_everybody() {
 
 /// A closed history with sealed and rolled up readings.
 fn made(path: &Path) {
-    let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: BEGIN };
     let retention = Retention { raw: Span::from_hours(1), ..Retention::default() };
-    let mut store = Store::open(path, retention, &owner).expect("a history");
+    let mut store = Store::open(path, retention, "a test").expect("a history");
     let settings = |at, n| {
         let rule = Rule::Base { high: Bound { at, tarry: 3 }, low: Bound { at: 1.0, tarry: 20 } };
         let settings = Settings::new(rule, Direction::HigherIsWorse);
@@ -427,13 +423,13 @@ fn a_file_that_is_no_history_is_refused_and_left_alone() {
         let before = std::fs::read(&path).expect("a file");
         for refused in [open(&path).map(drop), Reader::open(&path).map(drop)] {
             let refused = refused.expect_err("it is none");
-            assert!(matches!(refused, HistoryError::Foreign(_)), "{refused:?}");
+            assert!(matches!(refused.fault, HistoryFault::Foreign), "{refused:?}");
             assert!(refused.to_string().contains("not a history of whimbrel\nhelp: "), "{refused}");
         }
         assert_eq!(std::fs::read(&path).expect("a file"), before);
     }
     let missing = Reader::open(&folder.path().join("missing.db")).expect_err("it is not there");
-    assert!(matches!(missing, HistoryError::Missing(_)), "{missing:?}");
+    assert!(matches!(missing.fault, HistoryFault::Missing), "{missing:?}");
 }
 
 #[test]
@@ -446,7 +442,7 @@ fn a_newer_file_is_refused_and_left_alone() {
     let before = std::fs::read(&path).expect("a file");
     for refused in [open(&path).map(drop), Reader::open(&path).map(drop)] {
         let refused = refused.expect_err("it is newer");
-        assert!(matches!(refused, HistoryError::Newer { version: 99, .. }), "{refused:?}");
+        assert!(matches!(refused.fault, HistoryFault::Newer { version: 99, .. }), "{refused:?}");
         assert!(refused.to_string().contains("newer whimbrel (form 99, this one knows up to 1)"), "{refused}");
     }
     assert_eq!(std::fs::read(&path).expect("a file"), before);
@@ -485,7 +481,7 @@ fn a_damaged_file_gives_errors_and_no_panic() {
         std::fs::write(&path, &damaged).expect("a file");
         match open(&path) {
             Err(error) => {
-                assert!(matches!(error, HistoryError::Corrupt { .. }), "{error:?}");
+                assert!(matches!(error.fault, HistoryFault::Corrupt(_)), "{error:?}");
                 assert!(error.to_string().contains("a.db: damaged ("), "{error}");
                 assert_eq!(std::fs::read(&path).expect("a file"), damaged, "it is left as it was");
                 refused += 1;
@@ -496,7 +492,7 @@ fn a_damaged_file_gives_errors_and_no_panic() {
             }
         }
         let read = read_all(&path);
-        assert!(matches!(&read, Ok(()) | Err(HistoryError::Corrupt { .. })), "{read:?}");
+        assert!(matches!(&read, Ok(()) | Err(HistoryError { fault: HistoryFault::Corrupt(_), .. })), "{read:?}");
         for beside in ["a.db-wal", "a.db-shm"] {
             let _ = std::fs::remove_file(folder.path().join(beside));
         }
@@ -504,5 +500,5 @@ fn a_damaged_file_gives_errors_and_no_panic() {
     assert!(refused > 0, "none was noticed at once");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("a file");
     let torn = open(&path).expect_err("half of it is gone");
-    assert!(matches!(torn, HistoryError::Corrupt { .. }), "{torn:?}");
+    assert!(matches!(torn.fault, HistoryFault::Corrupt(_)), "{torn:?}");
 }

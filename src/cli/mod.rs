@@ -159,7 +159,7 @@ fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), ExitCode> {
 
 /// Opens a config's history for reading; an engine may be writing it meanwhile.
 fn open_history(config: &Config) -> Result<Reader> {
-    let path = match &config.history.file {
+    let path = match &config.history {
         HistoryFile::At(path) => path.clone(),
         HistoryFile::Default => default_path(&config.cluster.name, &config.path)
             .ok_or_else(|| eyre!("no place for a history\nhelp: set HOME, or `file` in [history] of the config"))?,

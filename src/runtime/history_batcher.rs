@@ -291,8 +291,9 @@ mod tests {
     use super::*;
     use crate::core::cluster::Span;
     use crate::core::engine::Event;
+    use crate::core::insight::Retention;
     use crate::core::simulation::{START, Scenario, Size};
-    use crate::edge::history::{Order, Owner, Reader, Retention, Store};
+    use crate::edge::history::{Order, Reader, Store};
     use crate::runtime::engine_host::Asked;
 
     /// The thesis's first scenario, of which so much was told to a batcher without a keeper.
@@ -316,8 +317,7 @@ mod tests {
 
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let owner = Owner { pid: 1, config: "a".to_owned(), since: START };
-        let store = Store::open(&path, Retention::default(), &owner).expect("a history");
+        let store = Store::open(&path, Retention::default(), "a test").expect("a history");
         batcher.keep_by(HistoryWriter::start(store, |_| ()).expect("a thread"));
         batcher.flush(&mut engine_host, true);
         assert_eq!(batcher.waiting(), 0);
@@ -379,8 +379,7 @@ mod tests {
     fn what_finds_no_room_in_the_writers_queue_waits_and_is_written_later() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: START };
-        let store = Store::open(&path, Retention::default(), &owner).expect("a history");
+        let store = Store::open(&path, Retention::default(), "a test").expect("a history");
         let gate = Arc::new(Mutex::new(()));
         let (closed, writers) = (gate.lock().expect("nobody has it"), Arc::clone(&gate));
         let mut engine_host = engine_host();
@@ -413,8 +412,7 @@ mod tests {
     fn where_a_driver_finds_a_vm_is_in_the_history() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: START };
-        let store = Store::open(&path, Retention::default(), &owner).expect("a history");
+        let store = Store::open(&path, Retention::default(), "a test").expect("a history");
         let mut engine_host = engine_host();
         let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
         batcher.keep_by(HistoryWriter::start(store, |_| ()).expect("a thread"));
@@ -436,8 +434,7 @@ mod tests {
     #[test]
     fn a_migration_is_settled_only_when_what_came_of_it_is_written() {
         let folder = tempfile::tempdir().expect("a folder");
-        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: START };
-        let open = || Store::open(&folder.path().join("a.db"), Retention::default(), &owner).expect("a history");
+        let open = || Store::open(&folder.path().join("a.db"), Retention::default(), "a test").expect("a history");
         let (mut engine_host, id) = (engine_host(), RequestId(1));
         let mut batcher = HistoryBatcher::soon(engine_host.engine(), START);
         batcher.keep_by(HistoryWriter::start(open(), |_| ()).expect("a thread"));

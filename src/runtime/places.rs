@@ -14,7 +14,7 @@ pub const HOMELESS: &str = "neither XDG_STATE_HOME nor HOME is set: name a file 
 /// # Errors
 /// There is no place for it.
 pub fn history_place(config: &Config) -> Result<Option<PathBuf>, &'static str> {
-    match &config.history.file {
+    match &config.history {
         HistoryFile::Off => Ok(None),
         HistoryFile::At(path) => Ok(Some(path.clone())),
         HistoryFile::Default => default_path(&config.cluster.name, &config.path).map(Some).ok_or(HOMELESS),

@@ -19,9 +19,10 @@ use super::places::{HOMELESS, history_place, journal_place};
 use super::workers::{HistoryNews, Workers};
 use crate::core::cluster::Timestamp;
 use crate::core::engine::{Change, Command, Event, InFlight, Kept, KeptCluster};
+use crate::core::insight::Retention;
 use crate::core::simulation::{START, ScenarioPast};
 use crate::edge::config::Config;
-use crate::edge::history::{HistoryError, HistoryWriter, Note, Owner, Retention, Store};
+use crate::edge::history::{HistoryError, HistoryFault, HistoryWriter, Note, Store};
 use crate::edge::journal::{Journal, JournalError};
 use crate::edge::supervisor::{REPORT_IT, fault, panic_message};
 
@@ -166,16 +167,15 @@ fn open_history(config: &Config, now: Timestamp) -> Result<Result<(Store, PathBu
         Ok(None) => return Ok(Err(NothingKept { why: "the config has it switched off".to_owned(), trouble: None })),
         Err(why) => return Ok(Err(NothingKept { why: why.to_owned(), trouble: Some(why.to_owned()) })),
     };
-    let retention = Retention { raw: config.history.raw, rolled: config.history.rolled };
-    match open(&path, retention, &config.path.to_string_lossy(), now) {
-        Err(error @ HistoryError::InUse { .. }) => Err(error),
+    match open(&path, config.retention, &config.path.to_string_lossy(), now) {
+        Err(error @ HistoryError { fault: HistoryFault::InUse(_), .. }) => Err(error),
         Err(error) => Ok(Err(error.into())),
         Ok(store) => Ok(Ok((store, path))),
     }
 }
 
 fn open(path: &Path, retention: Retention, config: &str, now: Timestamp) -> Result<Store, HistoryError> {
-    let owner = Owner { pid: std::process::id(), config: config.to_owned(), since: now };
+    let owner = format!("pid {}, config {config}, since {}", std::process::id(), now.rfc3339());
     Store::open(path, retention, &owner)
 }
 
@@ -252,7 +252,7 @@ pub fn keep_in(path: &Path, engine_host: &mut EngineHost, workers: &mut Workers)
     let journal = journal_beside(path);
     let open_journal = Journal::open(&journal, "demo")?;
     if store.kept_cluster()?.is_some() || open_journal.under_way().next().is_some() {
-        return Err(HistoryError::Used(path.to_owned()).into());
+        return Err(HistoryFault::Used.at(path).into());
     }
     let mut batcher = HistoryBatcher::soon(engine_host.engine(), engine_host.now());
     batcher.keep_by(keep(store, workers.news())?);
@@ -355,7 +355,10 @@ mod tests {
             Ok::<_, StartError>(())
         };
         run().expect("nobody was there before");
-        assert!(matches!(run(), Err(StartError::History(HistoryError::Used(_)) | StartError::Journal(_))));
+        assert!(matches!(
+            run(),
+            Err(StartError::History(HistoryError { fault: HistoryFault::Used, .. }) | StartError::Journal(_))
+        ));
     }
 
     fn migration(id: u64) -> InFlight {

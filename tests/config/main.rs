@@ -148,7 +148,8 @@ fn a_config_that_is_written_and_read_is_the_same() {
         let text = config::render(&read);
         let again = config::parse(&path, &text).unwrap_or_else(|report| panic!("{report}"));
         // Where the policies stand is another place, and the history is no part of a cluster.
-        let again = Config { origins: read.origins.clone(), history: read.history.clone(), ..again };
+        let again =
+            Config { origins: read.origins.clone(), history: read.history.clone(), retention: read.retention, ..again };
         assert_eq!(again, read, "{text}");
     }
 }

@@ -9,9 +9,9 @@ use crate::support::whimbrel;
 use serde_json::Value as Json;
 use whimbrel::core::cluster::{Name, RequestId, Span, Timestamp, Value};
 use whimbrel::core::engine::{By, Happened, Phase, Record, VmState};
-use whimbrel::core::insight::{Entry, PlacedFrom, Seen, whole_hour};
+use whimbrel::core::insight::{Entry, PlacedFrom, Retention, Seen, whole_hour};
 use whimbrel::core::policy::{Decision, Place};
-use whimbrel::edge::history::{Batch, Owner, Retention, Store};
+use whimbrel::edge::history::{Batch, Store};
 
 const CONFIG: &str = r#"
 [history]
@@ -88,9 +88,8 @@ impl Cluster {
 
     /// An engine that has its history open for writing.
     fn engine(&self, batch: &Batch) -> Store {
-        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: now() };
         let path = self.folder.path().join("past.db");
-        let mut store = Store::open(&path, Retention::default(), &owner).expect("a history");
+        let mut store = Store::open(&path, Retention::default(), "a test").expect("a history");
         store.write(batch).expect("written");
         store
     }

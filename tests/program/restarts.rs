@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use serde_json::Value;
 use whimbrel::core::cluster::Timestamp;
 use whimbrel::core::engine::Record;
-use whimbrel::edge::history::{Order, Owner, Reader, Retention, Store};
+use whimbrel::core::insight::Retention;
+use whimbrel::edge::history::{Order, Reader, Store};
 
 /// Half a minute.
 const SLOW: &str = "memory_mb = 3600, dirty_mb_s = 0";
@@ -60,8 +61,7 @@ fn told(history: &Path) -> Vec<Record> {
 
 /// The lock is free and the file is whole.
 fn opens(history: &Path) {
-    let owner = Owner { pid: std::process::id(), config: "a test".to_owned(), since: Timestamp::from_millis(0) };
-    Store::open(history, Retention::default(), &owner).expect("nobody has it, and it is whole");
+    Store::open(history, Retention::default(), "a test").expect("nobody has it, and it is whole");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::core::cluster::{Name, Timestamp, Value};
+use crate::core::cluster::{Name, Span, Timestamp, Value};
 use crate::core::engine::VmState;
 use crate::core::policy::{Place, Settings};
 
@@ -48,6 +48,21 @@ pub struct Rolled {
     pub numbers: u32,
     /// Gaps in it.
     pub gaps: u32,
+}
+
+/// How long the past is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Readings as they were, at least an hour: 14 days unless set.
+    pub raw: Span,
+    /// Quarters of an hour, and all that happened, at least as long as `raw`: a year unless set.
+    pub rolled: Span,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { raw: Span::from_hours(14 * 24), rolled: Span::from_hours(365 * 24) }
+    }
 }
 
 /// A VM's settings, from an instant on.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::keys::{WrittenKey, word, write};
-use super::model::{Config, HistorySettings};
+use super::model::Config;
 use super::read;
 use crate::core::cluster::{Array, Cluster, Host, HostId, Limits, Mode, Monitor, Pick, Vm, VmId};
 use crate::core::engine::ConfigChange;
@@ -22,7 +22,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
     told.change("mode", was.mode.word(), is.mode.word());
     let limits = |cluster: &Cluster| write(&read::LIMITS, &cluster.limits, &Limits::default());
     told.keys(&limits(was), &limits(is));
-    history(&mut told, &old.history, &new.history);
+    history(&mut told, old, new);
     named(
         &mut told,
         "site",
@@ -54,8 +54,9 @@ fn flag(flag: bool) -> &'static str {
 }
 
 /// The running history goes on with the file and the spans that it started with.
-fn history(told: &mut Changes, old: &HistorySettings, new: &HistorySettings) {
-    let keys = |history: &HistorySettings| write(&read::HISTORY, history, &HistorySettings::default());
+fn history(told: &mut Changes, old: &Config, new: &Config) {
+    let keys =
+        |config: &Config| write(&read::HISTORY, &(config.history.clone(), config.retention), &Default::default());
     for (was, is) in keys(old).iter().zip(&keys(new)).filter(|(was, is)| was.value != is.value) {
         let (key, was, is) = (is.key, was.told().unwrap_or_default(), is.told().unwrap_or_default());
         told.say(&format!("history {key} {was} → {is}: holds from the next start"));

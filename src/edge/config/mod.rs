@@ -29,7 +29,7 @@ pub use differences::differences;
 pub use edit::{
     AmendError, Amended, BlockChange, BlockEdit, BlockName, PolicyBlock, amend, block_of, blocks_of, check_block,
 };
-pub use model::{Config, HistoryFile, HistorySettings, PolicyOrigin};
+pub use model::{Config, HistoryFile, PolicyOrigin};
 pub use reference::{reference, sample};
 pub use render::render;
 pub use report::{Problem, Report};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::core::cluster::{Cluster, Domain, Driver, Monitor, Reach, Source, Span, VmId};
+use crate::core::cluster::{Cluster, Domain, Driver, Monitor, Reach, Source, VmId};
+use crate::core::insight::Retention;
 use crate::core::simulation::{Outage, Plan, Service, VmPlan};
 
 /// Where a VM's policy stands in the file.
@@ -27,24 +28,6 @@ pub enum HistoryFile {
     At(PathBuf),
 }
 
-/// What is kept of the past, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistorySettings {
-    /// Where.
-    pub file: HistoryFile,
-    /// Samples as they were read, so long; at least an hour.
-    pub raw: Span,
-    /// Quarters of an hour rolled up from them, so long; at least `raw`.
-    pub rolled: Span,
-}
-
-impl Default for HistorySettings {
-    fn default() -> Self {
-        let (raw, rolled) = (Span::from_hours(14 * 24), Span::from_hours(365 * 24));
-        Self { file: HistoryFile::Default, raw, rolled }
-    }
-}
-
 /// A config file without errors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -62,8 +45,10 @@ pub struct Config {
     pub reaches: Vec<Reach>,
     /// By `VmId`: how a hypervisor knows it.
     pub domains: Vec<Domain>,
-    /// What is kept of the past.
-    pub history: HistorySettings,
+    /// Which file keeps the past.
+    pub history: HistoryFile,
+    /// How long the past is kept.
+    pub retention: Retention,
     /// For the VMs and hosts the simulator has, by their ids; the others have defaults.
     pub plan: Plan,
 }
@@ -71,9 +56,9 @@ pub struct Config {
 impl Config {
     /// The config of a simulated cluster, which stands in no file.
     pub fn simulated(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan) -> Self {
-        let (path, history) = (PathBuf::new(), HistorySettings::default());
+        let (path, history, retention) = (PathBuf::new(), HistoryFile::Default, Retention::default());
         let (origins, drivers, reaches, domains) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { path, cluster, monitors, origins, drivers, reaches, domains, history, plan }
+        Self { path, cluster, monitors, origins, drivers, reaches, domains, history, retention, plan }
     }
 
     /// The VMs whose policy is the shared block of this name, in the file's order.

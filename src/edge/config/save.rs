@@ -9,14 +9,14 @@ use rustix::fs::{Access, AtFlags, CWD, Gid, Uid, accessat, fchown};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use super::bounded;
+use super::has_changed;
 
 /// Why a file was not saved. The file is unchanged unless the error says otherwise.
 #[derive(Debug, Error)]
 pub enum SaveError {
-    /// Somebody else changed it meanwhile: these are its bytes now.
+    /// Somebody else changed it meanwhile.
     #[error("the file was changed by somebody else meanwhile")]
-    Changed(Vec<u8>),
+    Changed,
     /// It no longer exists, or the link to it is broken.
     #[error("the file is gone: {}", .0.display())]
     Gone(PathBuf),
@@ -87,9 +87,9 @@ pub fn save(path: &Path, expected: &[u8], new: &[u8]) -> Result<(), SaveError> {
 }
 
 fn check(target: &Path, expected: &[u8]) -> Result<(), SaveError> {
-    match bounded(target) {
-        Ok(now) if now == expected => Ok(()),
-        Ok(now) => Err(SaveError::Changed(now)),
+    match has_changed(target, expected) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(SaveError::Changed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SaveError::Gone(target.to_owned())),
         Err(error) => Err(refused("read", target, "let this user read it")(error)),
     }
@@ -179,7 +179,7 @@ mod tests {
     fn somebody_elses_change_is_never_overwritten() {
         let (folder, path) = folder_with("w.toml", "theirs");
         let error = save(&path, b"old", b"ours").unwrap_err();
-        assert!(matches!(&error, SaveError::Changed(now) if now == b"theirs"), "{error}");
+        assert!(matches!(&error, SaveError::Changed), "{error}");
         assert_eq!((fs::read(&path).unwrap(), names(&folder)), (b"theirs".to_vec(), vec!["w.toml".to_owned()]));
     }
 

@@ -10,6 +10,7 @@ use crate::core::cluster::{
     ArrayId, Commands, CopyStorage, Direction, Domain, Driver, HostId, IndicatorKind, Libvirt, Limits, Mode, Monitor,
     MysqlQuantity, OnTimeout, Reach, Secret, Source, Span, Usage, Vm,
 };
+use crate::core::insight::Retention;
 use crate::core::policy::{Rule, Settings, WorkingHours};
 use crate::core::simulation::{Service, VmPlan};
 
@@ -74,12 +75,14 @@ fn the_sample_has_every_key() {
 
 #[test]
 fn the_history_is_kept_where_the_config_says() {
-    let history = |keys: &str| read(&format!("history = {{ {keys} }}\n{MINIMAL}")).history;
-    assert_eq!((read(MINIMAL).history, history("")), (HistorySettings::default(), HistorySettings::default()));
-    assert_eq!(history("file = \"off\"").file, HistoryFile::Off);
-    assert_eq!(history("file = \"h.db\"").file, HistoryFile::At("/etc/whimbrel/h.db".into()));
-    assert_eq!(history("file = \"/var/h.db\"").file, HistoryFile::At("/var/h.db".into()));
-    let kept = history("raw = \"1h\", rolled = \"1000d\"");
+    let with = |keys: &str| read(&format!("history = {{ {keys} }}\n{MINIMAL}"));
+    for config in [read(MINIMAL), with("")] {
+        assert_eq!((config.history, config.retention), (HistoryFile::Default, Retention::default()));
+    }
+    assert_eq!(with("file = \"off\"").history, HistoryFile::Off);
+    assert_eq!(with("file = \"h.db\"").history, HistoryFile::At("/etc/whimbrel/h.db".into()));
+    assert_eq!(with("file = \"/var/h.db\"").history, HistoryFile::At("/var/h.db".into()));
+    let kept = with("raw = \"1h\", rolled = \"1000d\"").retention;
     assert_eq!((kept.raw, kept.rolled), (Span::from_hours(1), Span::from_hours(24_000)));
 }
 

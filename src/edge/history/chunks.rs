@@ -4,9 +4,8 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Transaction, params};
 
-use super::error::Fault;
 use super::schema::TIMES;
-use super::{codec, quarters};
+use super::{HistoryFault, codec, quarters};
 use crate::core::cluster::Timestamp;
 use crate::core::insight::{Entry, Rolled};
 
@@ -37,7 +36,7 @@ pub(super) fn tidy(entries: &mut Vec<Entry>) {
 }
 
 /// Puts sorted readings of a VM into chunks. They replace readings at the same instants.
-pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Result<(), Fault> {
+pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Result<(), HistoryFault> {
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
     let mut all = take(within, "chunk", vm, first.at..=last.at, CHUNK, codec::read)?;
     // The new readings are last, so they replace the old ones at their instants.
@@ -47,7 +46,7 @@ pub(super) fn insert(within: &Transaction, vm: i64, entries: Vec<Entry>) -> Resu
 }
 
 /// Adds sorted quarters of a VM to those in the file. Two with the same begin become one.
-pub(super) fn insert_quarters(within: &Transaction, vm: i64, new: &[Rolled]) -> Result<(), Fault> {
+pub(super) fn insert_quarters(within: &Transaction, vm: i64, new: &[Rolled]) -> Result<(), HistoryFault> {
     let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(()) };
     let mut all = take(within, "rolled", vm, first.at..=last.at, QUARTERS, quarters::read)?;
     all.extend_from_slice(new);
@@ -67,7 +66,7 @@ fn take<T>(
     span: RangeInclusive<Timestamp>,
     most: usize,
     read: fn(&[u8], &mut Vec<T>) -> Option<()>,
-) -> Result<Vec<T>, Fault> {
+) -> Result<Vec<T>, HistoryFault> {
     let mut all = Vec::new();
     let rows = format!("SELECT id, upto, n, data FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC");
     let mut rows = within.prepare_cached(&rows)?;
@@ -98,7 +97,7 @@ fn put<T>(
     most: usize,
     at: fn(&T) -> Timestamp,
     write: fn(&[T]) -> Vec<u8>,
-) -> Result<(), Fault> {
+) -> Result<(), HistoryFault> {
     let row = format!("INSERT OR REPLACE INTO {table}(id, upto, n, data) VALUES(?1, ?2, ?3, ?4)");
     let mut row = within.prepare_cached(&row)?;
     for part in parts(all, most) {

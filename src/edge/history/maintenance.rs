@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::error::Fault;
 use super::store::{Store, bucket, rows};
-use super::{HistoryError, chunks, codec, quarters};
+use super::{HistoryError, HistoryFault, chunks, codec, quarters};
 use crate::core::cluster::Timestamp;
 use crate::core::insight::Entry;
 
@@ -40,10 +39,10 @@ impl Store {
             self.forget();
         }
         let torn = self.torn.take();
-        done.and_then(|()| torn.map_or(Ok(()), |what| Err(Fault::Torn(what)))).map_err(|fault| fault.at(&self.path))
+        self.named(done.and_then(|()| torn.map_or(Ok(()), |what| Err(HistoryFault::Corrupt(what)))))
     }
 
-    fn try_tend(&mut self, now: Timestamp) -> Result<(), Fault> {
+    fn try_tend(&mut self, now: Timestamp) -> Result<(), HistoryFault> {
         for _ in 0..SEALS {
             let Some(bucket) = self.full.pop_front() else { break };
             self.seal(bucket)?;
@@ -61,11 +60,11 @@ impl Store {
         Ok(())
     }
 
-    fn pragma(&self, name: &str) -> Result<i64, Fault> {
+    fn pragma(&self, name: &str) -> Result<i64, HistoryFault> {
         Ok(self.connection.pragma_query_value(None, name, |row| row.get(0))?)
     }
 
-    fn checkpoint(&mut self) -> Result<(), Fault> {
+    fn checkpoint(&mut self) -> Result<(), HistoryFault> {
         if self.checkpointed.elapsed() >= CHECKPOINT {
             self.checkpointed = Instant::now();
             self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
@@ -74,7 +73,7 @@ impl Store {
     }
 
     /// Turns the head of a bucket into chunks.
-    pub(super) fn seal(&mut self, bucket: i64) -> Result<(), Fault> {
+    pub(super) fn seal(&mut self, bucket: i64) -> Result<(), HistoryFault> {
         let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let torn = seal(&within, bucket)?;
         within.commit()?;
@@ -84,7 +83,7 @@ impl Store {
     }
 
     /// Visits the next VMs, and rolls up or removes what is too old of them.
-    fn go_round(&mut self, now: Timestamp) -> Result<(), Fault> {
+    fn go_round(&mut self, now: Timestamp) -> Result<(), HistoryFault> {
         let next: Vec<i64> = {
             let mut next = self.connection.prepare_cached("SELECT id FROM vm WHERE id > ?1 ORDER BY id LIMIT ?2")?;
             let next = next.query_map(params![self.visited, VISITS], |row| row.get(0))?;
@@ -112,7 +111,7 @@ impl Store {
     }
 
     /// Seals the heads of these VMs if their oldest reading is too old. A VM that is no longer read never fills its head.
-    fn retire_heads(&mut self, vms: &[i64], before: Timestamp) -> Result<(), Fault> {
+    fn retire_heads(&mut self, vms: &[i64], before: Timestamp) -> Result<(), HistoryFault> {
         let mut buckets: Vec<i64> = vms.iter().map(|vm| bucket(*vm).0).collect();
         buckets.dedup();
         for bucket in buckets {
@@ -132,7 +131,7 @@ impl Store {
     }
 
     /// Removes records of before then, and migrations that ended before then.
-    fn retire_told(&mut self, before: Timestamp) -> Result<(), Fault> {
+    fn retire_told(&mut self, before: Timestamp) -> Result<(), HistoryFault> {
         let told = "DELETE FROM told WHERE id IN (SELECT id FROM told WHERE at < ?1 LIMIT ?2)";
         self.connection.prepare_cached(told)?.execute(params![before.millis(), RETIRED])?;
         let journal = "DELETE FROM journal WHERE number IN
@@ -143,7 +142,7 @@ impl Store {
 }
 
 /// Moves the readings of a bucket from their rows into chunks. Damaged rows stay; it returns what is damaged.
-fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, Fault> {
+fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, HistoryFault> {
     let (first, last) = rows(bucket);
     let mut lanes: BTreeMap<u8, Vec<Entry>> = BTreeMap::new();
     let mut torn = None;
@@ -177,7 +176,7 @@ fn seal(within: &Transaction, bucket: i64) -> Result<Option<String>, Fault> {
 
 /// Rolls a VM's readings of before `before` up into quarters, if a whole chunk of them is that old. Returns how many
 /// readings, and what was damaged: a damaged chunk is removed and leaves no quarter.
-fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, Option<String>), Fault> {
+fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, Option<String>), HistoryFault> {
     let mut read = within.prepare_cached("SELECT id, upto, data FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
     let mut found = read.query([chunks::key(vm, 0), chunks::key(vm, before.millis() - 1)])?;
     let (mut old, mut ids, mut torn, mut until) = (Vec::new(), Vec::new(), None, before);
@@ -210,7 +209,7 @@ fn roll_up(within: &Transaction, vm: i64, before: Timestamp) -> Result<(usize, O
 }
 
 /// Removes a VM's quarters of before then, and its settings and places except those in force then.
-fn retire(within: &Transaction, vm: i64, before: Timestamp) -> Result<(), Fault> {
+fn retire(within: &Transaction, vm: i64, before: Timestamp) -> Result<(), HistoryFault> {
     let oldest = "SELECT upto FROM rolled WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
     let range = [chunks::key(vm, 0), chunks::key(vm, before.millis())];
     let oldest: Option<i64> = within.prepare_cached(oldest)?.query_row(range, |row| row.get(0)).optional()?;

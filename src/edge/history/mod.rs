@@ -31,30 +31,15 @@ mod store;
 mod tests;
 mod writer;
 
-pub use error::HistoryError;
-pub use place::{Owner, default_path, state_folder, state_path};
+pub use error::{HistoryError, HistoryFault};
+pub use place::{default_path, state_folder, state_path};
 pub use reader::{Order, Reader};
 pub use store::Store;
 pub use writer::{Flushed, HistoryWriter, Note};
 
-use crate::core::cluster::{Name, Span, Timestamp};
+use crate::core::cluster::{Name, Timestamp};
 use crate::core::engine::Record;
 use crate::core::insight::{Entry, PlacedFrom, SettingsFrom};
-
-/// How long things are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Readings as they were: 14 days unless set.
-    pub raw: Span,
-    /// Quarters of an hour, and all that happened: a year unless set.
-    pub rolled: Span,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { raw: Span::from_hours(14 * 24), rolled: Span::from_hours(365 * 24) }
-    }
-}
 
 /// One transaction's worth.
 #[derive(Debug, Clone, Default, PartialEq)]

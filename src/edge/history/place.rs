@@ -6,8 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::HistoryError;
-use crate::core::cluster::Timestamp;
+use super::HistoryFault;
 use crate::core::format::tame;
 
 /// `$XDG_STATE_HOME/whimbrel/NAME-XXXXXXXX.db`, else under `~/.local/state`. The digits are a hash of the config's real path,
@@ -70,24 +69,6 @@ fn safe(name: &str) -> String {
     }
 }
 
-/// Who has a history open for writing, so that a second engine can say it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// The process.
-    pub pid: u32,
-    /// Its config, or `demo`.
-    pub config: String,
-    /// Since then.
-    pub since: Timestamp,
-}
-
-impl Owner {
-    fn words(&self) -> String {
-        let config = tame(&self.config);
-        format!("pid {}, config {config}, since {}", self.pid, self.since.rfc3339())
-    }
-}
-
 /// Holds the lock as long as it lives. The system frees the lock when the process ends in any way.
 #[derive(Debug)]
 pub(super) struct Lock(File);
@@ -108,22 +89,21 @@ pub(super) fn beside(path: &Path) -> PathBuf {
 }
 
 impl Lock {
-    /// Takes the lock of a history.
-    pub(super) fn take(path: &Path, owner: &Owner) -> Result<Self, HistoryError> {
-        let refused = |why: &std::io::Error| HistoryError::io(path, why);
+    /// Takes the lock of a history. `owner` is what a second engine says of this one.
+    pub(super) fn take(path: &Path, owner: &str) -> Result<Self, HistoryFault> {
         let name = beside(path);
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
-        let mut file = options.map_err(|why| refused(&why))?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let owner = std::fs::read_to_string(&name).unwrap_or_default();
-                return Err(HistoryError::InUse { path: path.to_owned(), owner: owner.trim().to_owned() });
+                return Err(HistoryFault::InUse(owner.trim().to_owned()));
             }
-            Err(TryLockError::Error(why)) => return Err(refused(&why)),
+            Err(TryLockError::Error(why)) => return Err(why.into()),
         }
-        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", owner.words()));
-        written.map_err(|why| refused(&why))?;
+        file.set_len(0)?;
+        writeln!(file, "{}", tame(owner))?;
         Ok(Self(file))
     }
 }
@@ -180,18 +160,14 @@ mod path_tests {
 mod lock_tests {
     use super::*;
 
-    fn owner(pid: u32) -> Owner {
-        Owner { pid, config: "/etc/a\n.toml".to_owned(), since: Timestamp::from_secs(1_241_613_600) }
-    }
-
     #[test]
     fn the_second_is_told_of_the_first() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let first = Lock::take(&path, &owner(7)).expect("nobody has it");
-        let said = Lock::take(&path, &owner(8)).expect_err("7 has it").to_string();
-        assert!(said.contains("pid 7, config /etc/a .toml, since 2009-05-06T12:40:00.000Z"), "{said}");
+        let first = Lock::take(&path, "pid 7, config /etc/a\n.toml").expect("nobody has it");
+        let said = Lock::take(&path, "pid 8").expect_err("7 has it").to_string();
+        assert!(said.contains("(pid 7, config /etc/a .toml)"), "{said}");
         drop(first);
-        Lock::take(&path, &owner(8)).expect("it is free again");
+        Lock::take(&path, "pid 8").expect("it is free again");
     }
 }

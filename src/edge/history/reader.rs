@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
-use super::error::Fault;
 use super::schema;
 use super::store::{bucket, rows, wal};
-use super::{HistoryError, chunks, codec, quarters};
+use super::{HistoryError, HistoryFault, chunks, codec, quarters};
 use crate::core::cluster::{Name, Timestamp};
 use crate::core::engine::Record;
 use crate::core::insight::{Entry, PlacedFrom, Rolled, Seen, SettingsFrom};
@@ -38,24 +37,8 @@ impl Reader {
     /// # Errors
     /// There is no file, or it is not a history, or one of another form, or a damaged one.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
-        let path = std::fs::canonicalize(path).map_err(|why| HistoryError::io(path, &why))?;
-        if !schema::is_begun(&path)? {
-            return Err(HistoryError::Missing(path));
-        }
-        let connection = match connect(&path, false) {
-            // The file cannot be written, so nobody writes it now: if its log is empty, nothing is missing.
-            Err(Fault::Sql(Error::SqliteFailure(failure, _)))
-                if matches!(failure.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly) =>
-            {
-                if std::fs::metadata(wal(&path)).is_ok_and(|log| log.len() > 0) {
-                    let why = "its log has to be brought into it first".to_owned();
-                    return Err(HistoryError::ReadOnly { path, why });
-                }
-                connect(&path, true)
-            }
-            other => other,
-        };
-        let connection = connection.map_err(|fault| fault.at(&path))?;
+        let path = std::fs::canonicalize(path).map_err(|why| HistoryFault::from(why).at(path))?;
+        let connection = connect(&path).map_err(|fault| fault.at(&path))?;
         Ok(Self { path, connection })
     }
 
@@ -69,8 +52,7 @@ impl Reader {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn readings(&self, vm: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Entry>, HistoryError> {
-        self.read(|within| {
-            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+        self.read_of(vm, |within, vm| {
             let mut all = Vec::new();
             each_chunk(within, "chunk", vm, from, to, |data| codec::read(data, &mut all))?;
             newest(within, vm, |entry| all.push(entry))?;
@@ -91,8 +73,7 @@ impl Reader {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<(Timestamp, Option<f64>)>, HistoryError> {
-        self.read(|within| {
-            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+        self.read_of(vm, |within, vm| {
             let mut all = Vec::new();
             each_chunk(within, "chunk", vm, from, to, |data| codec::read_samples(data, &mut all))?;
             // A later gap replaces a sample of the same instant. Otherwise the new samples are only appended.
@@ -120,8 +101,7 @@ impl Reader {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn rolled(&self, vm: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Rolled>, HistoryError> {
-        self.read(|within| {
-            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+        self.read_of(vm, |within, vm| {
             let mut all = Vec::new();
             each_chunk(within, "rolled", vm, from, to, |data| quarters::read(data, &mut all))?;
             all.retain(|rolled: &Rolled| (from..to).contains(&rolled.at));
@@ -134,8 +114,7 @@ impl Reader {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn reach(&self, vm: &str) -> Result<Option<(Timestamp, Timestamp)>, HistoryError> {
-        self.read(|within| {
-            let Some(vm) = number(within, vm)? else { return Ok(None) };
+        self.read_of(vm, |within, vm| {
             let rolled = ends(within, "rolled", vm)?;
             let raw = raw_ends(within, vm)?;
             Ok(match (rolled, raw) {
@@ -150,10 +129,7 @@ impl Reader {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn raw_since(&self, vm: &str) -> Result<Option<Timestamp>, HistoryError> {
-        self.read(|within| {
-            let Some(vm) = number(within, vm)? else { return Ok(None) };
-            Ok(raw_ends(within, vm)?.map(|ends| ends.0))
-        })
+        self.read_of(vm, |within, vm| Ok(raw_ends(within, vm)?.map(|ends| ends.0)))
     }
 
     /// What happened in a span, to one VM or to all and the cluster, at most `limit` of it.
@@ -203,8 +179,7 @@ impl Reader {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn settings(&self, vm: &str, from: Timestamp, to: Timestamp) -> Result<Vec<SettingsFrom>, HistoryError> {
-        self.read(|within| {
-            let Some(vm) = number(within, vm)? else { return Ok(Vec::new()) };
+        self.read_of(vm, |within, vm| {
             let mut rows = within.prepare_cached(
                 "SELECT at, body FROM settings WHERE vm = ?1 AND at < ?3 AND at >=
                      coalesce((SELECT max(at) FROM settings WHERE vm = ?1 AND at <= ?2), ?2) ORDER BY at",
@@ -255,29 +230,59 @@ impl Reader {
         })
     }
 
+    /// Reads what there is of a VM; nothing if the history does not know it.
+    fn read_of<T: Default>(
+        &self,
+        vm: &str,
+        read: impl FnOnce(&Transaction, i64) -> Result<T, HistoryFault>,
+    ) -> Result<T, HistoryError> {
+        self.read(|within| number(within, vm)?.map_or_else(|| Ok(T::default()), |vm| read(within, vm)))
+    }
+
     /// Reads in one transaction, so that all of it is one state of the file. The transaction ends before this returns, because
     /// the log cannot be cut while one is open.
-    fn read<T>(&self, read: impl FnOnce(&Transaction) -> Result<T, Fault>) -> Result<T, HistoryError> {
-        let done = self.connection.unchecked_transaction().map_err(Fault::from).and_then(|within| read(&within));
+    fn read<T>(&self, read: impl FnOnce(&Transaction) -> Result<T, HistoryFault>) -> Result<T, HistoryError> {
+        let done = self.connection.unchecked_transaction().map_err(HistoryFault::from).and_then(|within| read(&within));
         done.map_err(|fault| fault.at(&self.path))
     }
 }
 
-fn connect(path: &Path, immutable: bool) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(uri(path, immutable), flags)?;
-    connection.busy_timeout(Duration::from_millis(500))?;
-    connection.set_prepared_statement_cache_capacity(32);
-    connection.execute_batch("PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
-    match schema::form(&connection)? {
+fn connect(path: &Path) -> Result<Connection, HistoryFault> {
+    if !schema::is_begun(path)? {
+        return Err(HistoryFault::Missing);
+    }
+    let (connection, form) = match connect_as(path, "mode=ro") {
+        // The file cannot be written, so nobody writes it now: if its log is empty, nothing is missing.
+        Err(Error::SqliteFailure(failure, _))
+            if matches!(failure.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly) =>
+        {
+            if std::fs::metadata(wal(path)).is_ok_and(|log| log.len() > 0) {
+                return Err(HistoryFault::ReadOnly("its log has to be brought into it first".to_owned()));
+            }
+            connect_as(path, "mode=ro&immutable=1")
+        }
+        other => other,
+    }?;
+    match form {
         schema::NEWEST => Ok(connection),
-        older if older < schema::NEWEST => Err(Fault::Older(older)),
-        version => Err(Fault::Newer { version, known: schema::NEWEST }),
+        older if older < schema::NEWEST => Err(HistoryFault::Older(older)),
+        version => Err(HistoryFault::Newer { version, known: schema::NEWEST }),
     }
 }
 
+/// Connects with these parameters, and reads the file's form.
+fn connect_as(path: &Path, parameters: &str) -> rusqlite::Result<(Connection, i64)> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path, parameters), flags)?;
+    connection.busy_timeout(Duration::from_millis(500))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.execute_batch("PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
+    let form = schema::form(&connection)?;
+    Ok((connection, form))
+}
+
 /// The path as a URI for SQLite, with most bytes escaped.
-fn uri(path: &Path, immutable: bool) -> String {
+fn uri(path: &Path, parameters: &str) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -285,11 +290,10 @@ fn uri(path: &Path, immutable: bool) -> String {
             other => uri.push_str(&format!("%{other:02X}")),
         }
     }
-    uri.push_str(if immutable { "?mode=ro&immutable=1" } else { "?mode=ro" });
-    uri
+    uri + "?" + parameters
 }
 
-fn number(within: &Transaction, vm: &str) -> Result<Option<i64>, Fault> {
+fn number(within: &Transaction, vm: &str) -> Result<Option<i64>, HistoryFault> {
     let id = within.prepare_cached("SELECT id FROM vm WHERE name = ?1")?.query_row([vm], |row| row.get(0));
     Ok(id.optional()?)
 }
@@ -302,7 +306,7 @@ fn each_chunk(
     from: Timestamp,
     to: Timestamp,
     mut found: impl FnMut(&[u8]) -> Option<()>,
-) -> Result<(), Fault> {
+) -> Result<(), HistoryFault> {
     if to <= from {
         return Ok(());
     }
@@ -317,14 +321,14 @@ fn each_chunk(
         let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
         if found(data).is_none() {
             let begin = chunks::instant(row.get(0)?).rfc3339();
-            return Err(Fault::torn(format!("a chunk of readings from {begin}")));
+            return Err(HistoryFault::Corrupt(format!("a chunk of readings from {begin}")));
         }
     }
     Ok(())
 }
 
 /// A VM's readings that are not sealed yet, in the order in which they came.
-fn newest(within: &Transaction, vm: i64, mut found: impl FnMut(Entry)) -> Result<(), Fault> {
+fn newest(within: &Transaction, vm: i64, mut found: impl FnMut(Entry)) -> Result<(), HistoryFault> {
     let (bucket, lane) = bucket(vm);
     let (first, last) = rows(bucket);
     let mut rows = within.prepare_cached("SELECT id, at, data FROM head WHERE id BETWEEN ?1 AND ?2")?;
@@ -333,14 +337,14 @@ fn newest(within: &Transaction, vm: i64, mut found: impl FnMut(Entry)) -> Result
         let (id, base): (i64, i64) = (row.get(0)?, row.get(1)?);
         let data = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
         if codec::each(data, base, Some(lane), |_, entry| found(entry)).is_none() {
-            return Err(Fault::torn(format!("row {id} of its newest readings")));
+            return Err(HistoryFault::Corrupt(format!("row {id} of its newest readings")));
         }
     }
     Ok(())
 }
 
 /// The first and the last instant in a VM's chunks.
-fn ends(within: &Transaction, table: &str, vm: i64) -> Result<Option<(Timestamp, Timestamp)>, Fault> {
+fn ends(within: &Transaction, table: &str, vm: i64) -> Result<Option<(Timestamp, Timestamp)>, HistoryFault> {
     let rows = format!(
         "SELECT (SELECT min(id) FROM {table} WHERE id BETWEEN ?1 AND ?2),
                 (SELECT upto FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1)"
@@ -351,7 +355,7 @@ fn ends(within: &Transaction, table: &str, vm: i64) -> Result<Option<(Timestamp,
     Ok(first.map(chunks::instant).zip(last.map(Timestamp::from_millis)))
 }
 
-fn raw_ends(within: &Transaction, vm: i64) -> Result<Option<(Timestamp, Timestamp)>, Fault> {
+fn raw_ends(within: &Transaction, vm: i64) -> Result<Option<(Timestamp, Timestamp)>, HistoryFault> {
     let mut found = ends(within, "chunk", vm)?;
     newest(within, vm, |entry| {
         let (first, last) = found.unwrap_or((entry.at, entry.at));

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::HistoryError;
-use super::error::Fault;
+use super::HistoryFault;
 
 /// `whim` at byte 68 of the file, by which `file(1)` and this program recognise a history.
 const APPLICATION: i64 = 0x7768_696d;
@@ -47,33 +46,29 @@ fn form_1(to: &Transaction) -> rusqlite::Result<()> {
 }
 
 /// Whether the file has a history, by its beginning. False: it is missing or empty. Anything that is not a history must not be touched.
-pub(super) fn is_begun(path: &Path) -> Result<bool, HistoryError> {
-    let refused = |why: &std::io::Error| HistoryError::io(path, why);
+pub(super) fn is_begun(path: &Path) -> Result<bool, HistoryFault> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(why) => return Err(refused(&why)),
+        Err(why) => return Err(why.into()),
     };
     let mut head = Vec::new();
-    file.take(100).read_to_end(&mut head).map_err(|why| refused(&why))?;
+    file.take(100).read_to_end(&mut head)?;
     if head.is_empty() {
         return Ok(false);
     }
     let application = head.get(68..72).and_then(|four| four.try_into().ok()).map(i32::from_be_bytes);
-    if head.starts_with(b"SQLite format 3\0") && application.map(i64::from) == Some(APPLICATION) {
-        Ok(true)
-    } else {
-        Err(HistoryError::Foreign(path.to_owned()))
-    }
+    let is_history = head.starts_with(b"SQLite format 3\0") && application.map(i64::from) == Some(APPLICATION);
+    if is_history { Ok(true) } else { Err(HistoryFault::Foreign) }
 }
 
 /// The file's form; 0 before the first.
-pub(super) fn form(connection: &Connection) -> Result<i64, Fault> {
-    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+pub(super) fn form(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Turns the file into the newest form, in one transaction.
-pub(super) fn climb(connection: &mut Connection, form: i64) -> Result<(), Fault> {
+pub(super) fn climb(connection: &mut Connection, form: i64) -> rusqlite::Result<()> {
     let steps = STEPS.iter().skip(usize::try_from(form).unwrap_or_default());
     if steps.len() == 0 {
         return Ok(());
@@ -84,5 +79,5 @@ pub(super) fn climb(connection: &mut Connection, form: i64) -> Result<(), Fault>
     }
     to.pragma_update(None, "application_id", APPLICATION)?;
     to.pragma_update(None, "user_version", NEWEST)?;
-    Ok(to.commit()?)
+    to.commit()
 }

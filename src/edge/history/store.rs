@@ -2,19 +2,19 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-use super::error::Fault;
-use super::place::{Lock, Owner};
+use super::place::Lock;
 use super::schema::{self, TIMES};
-use super::{Batch, HistoryError, Retention, codec};
+use super::{Batch, HistoryError, HistoryFault, codec};
 use crate::core::cluster::{Name, RequestId};
 use crate::core::engine::Record;
-use crate::core::insight::{Entry, PlacedFrom, SettingsFrom};
+use crate::core::insight::{Entry, PlacedFrom, Retention, SettingsFrom};
 
 /// Readings of 64 VMs in a head before they are sealed into chunks.
 const SEAL_AT: i64 = 128 * 64;
@@ -70,17 +70,20 @@ impl Store {
     /// # Errors
     /// Another engine has it; it is no history, a newer one, or damaged; it cannot be written; no room. The file is left
     /// as it was.
-    pub fn open(path: &Path, retention: Retention, owner: &Owner) -> Result<Self, HistoryError> {
-        let path = real(path)?;
+    pub fn open(path: &Path, retention: Retention, owner: &str) -> Result<Self, HistoryError> {
+        let path = real(path).map_err(|why| HistoryFault::from(why).at(path))?;
+        Self::open_at(path.clone(), retention, owner).map_err(|fault| fault.at(&path))
+    }
+
+    fn open_at(path: PathBuf, retention: Retention, owner: &str) -> Result<Self, HistoryFault> {
         let fresh = !schema::is_begun(&path)?;
         let lock = Lock::take(&path, owner)?;
         if fresh {
             create(&path)?;
         }
-        let connection = connect(&path, fresh).map_err(|fault| fault.at(&path))?;
-        let file = identity(&path).map_err(|why| HistoryError::io(&path, &why))?;
+        let connection = connect(&path, fresh)?;
         Ok(Self {
-            file,
+            file: identity(&path)?,
             connection,
             retention,
             names: HashMap::new(),
@@ -109,7 +112,7 @@ impl Store {
         let row = "UPDATE journal SET outcome = ?2 WHERE id = ?1 AND outcome IS NULL";
         let done =
             self.connection.prepare_cached(row).and_then(|mut row| row.execute(params![id.0.cast_signed(), outcome]));
-        done.map(drop).map_err(|error| Fault::from(error).at(&self.path))
+        self.named(done.map(drop))
     }
 
     /// Migrations that an older version, which kept its journal here, wrote down and did not settle, oldest first.
@@ -117,12 +120,7 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn journal_rows(&self) -> Result<Vec<String>, HistoryError> {
-        let read = || {
-            let mut rows = self.connection.prepare("SELECT body FROM journal WHERE outcome IS NULL ORDER BY number")?;
-            let rows = rows.query_map([], |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|error| Fault::from(error).at(&self.path))
+        self.named(self.all("SELECT body FROM journal WHERE outcome IS NULL ORDER BY number", |row| row.get(0)))
     }
 
     /// Writes a migration as an older version did.
@@ -137,13 +135,8 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn kept(&self) -> Result<Vec<(String, String)>, HistoryError> {
-        let read = || {
-            let rows = "SELECT name, body FROM kept JOIN vm ON vm.id = kept.vm ORDER BY name";
-            let mut rows = self.connection.prepare(rows)?;
-            let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|error| Fault::from(error).at(&self.path))
+        let rows = "SELECT name, body FROM kept JOIN vm ON vm.id = kept.vm ORDER BY name";
+        self.named(self.all(rows, |row| Ok((row.get(0)?, row.get(1)?))))
     }
 
     /// What the engine kept of the cluster for the next start.
@@ -151,21 +144,29 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn kept_cluster(&self) -> Result<Option<String>, HistoryError> {
-        let read = self.connection.query_row("SELECT body FROM kept WHERE vm = 0", [], |row| row.get(0)).optional();
-        read.map_err(|error| Fault::from(error).at(&self.path))
+        let row = "SELECT body FROM kept WHERE vm = 0";
+        self.named(self.connection.query_row(row, [], |row| row.get(0)).optional())
+    }
+
+    fn all<T>(&self, rows: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<Vec<T>> {
+        self.connection.prepare(rows)?.query_map([], read)?.collect()
     }
 
     /// Tries whether the file can be written: writes a value that it has already.
     pub(super) fn probe(&self) -> Result<(), HistoryError> {
         self.still_there()?;
-        let done = self.connection.pragma_update(None, "user_version", schema::NEWEST);
-        done.map_err(|error| Fault::from(error).at(&self.path))
+        self.named(self.connection.pragma_update(None, "user_version", schema::NEWEST))
     }
 
     /// Whether the path still leads to the open file. Writes to a removed file succeed, and are lost.
     pub(super) fn still_there(&self) -> Result<(), HistoryError> {
         let same = identity(&self.path).is_ok_and(|file| file == self.file);
-        if same { Ok(()) } else { Err(HistoryError::Gone(self.path.clone())) }
+        self.named(if same { Ok(()) } else { Err(HistoryFault::Gone) })
+    }
+
+    /// An error with the file's name.
+    pub(super) fn named<T>(&self, done: Result<T, impl Into<HistoryFault>>) -> Result<T, HistoryError> {
+        done.map_err(|fault| fault.into().at(&self.path))
     }
 
     /// Bytes on the disk, with what is not yet checkpointed.
@@ -183,7 +184,7 @@ impl Store {
 }
 
 /// The number of a VM. A new VM gets one.
-pub(super) fn number(names: &mut HashMap<Name, i64>, within: &Transaction, name: &Name) -> Result<i64, Fault> {
+pub(super) fn number(names: &mut HashMap<Name, i64>, within: &Transaction, name: &Name) -> Result<i64, HistoryFault> {
     if let Some(id) = names.get(name) {
         return Ok(*id);
     }
@@ -197,14 +198,14 @@ pub(super) fn number(names: &mut HashMap<Name, i64>, within: &Transaction, name:
         }
     };
     if !(1..schema::VMS).contains(&id) {
-        return Err(Fault::TooMany);
+        return Err(HistoryFault::TooMany);
     }
     names.insert(name.clone(), id);
     Ok(id)
 }
 
 /// Device and inode, which tell a file from another one of its name.
-fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
@@ -216,27 +217,25 @@ pub(super) fn wal(path: &Path) -> PathBuf {
 }
 
 /// Makes the folder and follows the links of the path, so that two names of one file lead to one lock.
-fn real(path: &Path) -> Result<PathBuf, HistoryError> {
-    let refused = |why: std::io::Error| HistoryError::io(path, &why);
+fn real(path: &Path) -> io::Result<PathBuf> {
     if let Ok(whole) = std::fs::canonicalize(path) {
         return Ok(whole);
     }
-    let whole = std::path::absolute(path).map_err(refused)?;
+    let whole = std::path::absolute(path)?;
     let (Some(folder), Some(name)) = (whole.parent(), whole.file_name()) else {
-        return Err(refused(std::io::ErrorKind::IsADirectory.into()));
+        return Err(io::ErrorKind::IsADirectory.into());
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused)?;
-    Ok(std::fs::canonicalize(folder).map_err(refused)?.join(name))
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    Ok(std::fs::canonicalize(folder)?.join(name))
 }
 
 /// An empty file that only its owner may read, in its folder for good.
-fn create(path: &Path) -> Result<(), HistoryError> {
-    let refused = |why: std::io::Error| HistoryError::io(path, &why);
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(refused)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all()).map_err(refused)
+fn create(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-fn connect(path: &Path, fresh: bool) -> Result<Connection, Fault> {
+fn connect(path: &Path, fresh: bool) -> Result<Connection, HistoryFault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(2))?;
@@ -245,11 +244,11 @@ fn connect(path: &Path, fresh: bool) -> Result<Connection, Fault> {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     if connection.is_readonly(MAIN_DB)? {
-        return Err(Fault::ReadOnly);
+        return Err(HistoryFault::ReadOnly("it is read-only".to_owned()));
     }
     let form = schema::form(&connection)?;
     if form > schema::NEWEST {
-        return Err(Fault::Newer { version: form, known: schema::NEWEST });
+        return Err(HistoryFault::Newer { version: form, known: schema::NEWEST });
     }
     schema::climb(&mut connection, form)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
@@ -263,7 +262,7 @@ fn connect(path: &Path, fresh: bool) -> Result<Connection, Fault> {
 }
 
 /// Checks both ends of every table, and a small file whole. To check a large file takes too long.
-fn check(path: &Path, connection: &Connection) -> Result<(), Fault> {
+fn check(path: &Path, connection: &Connection) -> Result<(), HistoryFault> {
     for table in ["vm", "head", "chunk", "rolled", "told", "settings", "placed", "kept", "journal"] {
         let key = match table {
             "settings" | "placed" => "vm",
@@ -277,7 +276,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), Fault> {
     if std::fs::metadata(path).is_ok_and(|file| file.len() <= LOOKED_OVER) {
         let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found != "ok" {
-            return Err(Fault::Torn(found));
+            return Err(HistoryFault::Corrupt(found));
         }
     }
     Ok(())
@@ -305,10 +304,10 @@ impl Store {
         if done.is_err() {
             self.forget();
         }
-        done.map_err(|fault| fault.at(&self.path))
+        self.named(done)
     }
 
-    fn try_write(&mut self, batch: &Batch) -> Result<(), Fault> {
+    fn try_write(&mut self, batch: &Batch) -> Result<(), HistoryFault> {
         let within = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut lanes = Vec::with_capacity(batch.readings.len());
         for (name, entry) in &batch.readings {
@@ -351,7 +350,7 @@ impl Store {
 }
 
 /// Reads what the file has of a bucket.
-fn load(within: &Transaction, bucket: i64) -> Result<Head, Fault> {
+fn load(within: &Transaction, bucket: i64) -> Result<Head, HistoryFault> {
     let (first, last) = rows(bucket);
     let mut head = Head { row: first, len: ROW, base: 0, n: 0, oldest: i64::MAX };
     let mut read = within.prepare_cached("SELECT id, at, n, length(data) FROM head WHERE id BETWEEN ?1 AND ?2")?;
@@ -379,7 +378,7 @@ fn append<'a>(
     within: &Transaction,
     mut head: Head,
     readings: impl Iterator<Item = (u8, &'a Entry)>,
-) -> Result<Head, Fault> {
+) -> Result<Head, HistoryFault> {
     let mut readings = readings.peekable();
     let Some(first) = readings.peek().map(|(_, entry)| entry.at.millis()) else { return Ok(head) };
     let fresh = head.len >= ROW;
@@ -405,7 +404,7 @@ fn append<'a>(
     Ok(head)
 }
 
-fn put_record(within: &Transaction, vm: Option<i64>, record: &Record) -> Result<(), Fault> {
+fn put_record(within: &Transaction, vm: Option<i64>, record: &Record) -> Result<(), HistoryFault> {
     let body = serde_json::to_string(&record.what)?;
     let row = "INSERT INTO told(at, vm, body) VALUES(?1, ?2, ?3)";
     within.prepare_cached(row)?.execute(params![record.at.millis(), vm, body])?;
@@ -413,7 +412,7 @@ fn put_record(within: &Transaction, vm: Option<i64>, record: &Record) -> Result<
 }
 
 /// Writes settings only if they are new: an engine sends all of them when it starts.
-fn set(within: &Transaction, vm: i64, from: &SettingsFrom) -> Result<(), Fault> {
+fn set(within: &Transaction, vm: i64, from: &SettingsFrom) -> Result<(), HistoryFault> {
     let body = serde_json::to_string(&from.settings)?;
     let last = "SELECT body FROM settings WHERE vm = ?1 ORDER BY at DESC LIMIT 1";
     let last: Option<String> = within.prepare_cached(last)?.query_row([vm], |row| row.get(0)).optional()?;
@@ -424,10 +423,10 @@ fn set(within: &Transaction, vm: i64, from: &SettingsFrom) -> Result<(), Fault> 
     Ok(())
 }
 
-fn place(within: &Transaction, vm: i64, from: &PlacedFrom) -> Result<(), Fault> {
+fn place(within: &Transaction, vm: i64, from: &PlacedFrom) -> Result<(), HistoryFault> {
     let place = serde_json::to_string(&from.place)?;
     let last = "SELECT host, place, price FROM placed WHERE vm = ?1 ORDER BY at DESC LIMIT 1";
-    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let row = |row: &Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let last: Option<(String, String, f64)> = within.prepare_cached(last)?.query_row([vm], row).optional()?;
     let same = |last: &(String, String, f64)| from.host == last.0 && last.1 == place && last.2 == from.price;
     if !last.as_ref().is_some_and(same) {
@@ -437,7 +436,7 @@ fn place(within: &Transaction, vm: i64, from: &PlacedFrom) -> Result<(), Fault> 
     Ok(())
 }
 
-fn keep(within: &Transaction, vm: i64, body: &str) -> Result<(), Fault> {
+fn keep(within: &Transaction, vm: i64, body: &str) -> Result<(), HistoryFault> {
     let row = "INSERT INTO kept(vm, body) VALUES(?1, ?2) ON CONFLICT(vm) DO UPDATE SET body = excluded.body";
     within.prepare_cached(row)?.execute(params![vm, body])?;
     Ok(())

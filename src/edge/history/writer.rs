@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TryS
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Batch, HistoryError, Store};
+use super::{Batch, HistoryError, HistoryFault, Store};
 use crate::core::cluster::Timestamp;
 use crate::edge::supervisor::{fault, supervise};
 
@@ -115,7 +115,7 @@ impl HistoryWriter {
             supervise("the history", |text| notes(Note::Trouble(text)), || writer.work(&rung));
         };
         let thread = Builder::new().name("history".to_owned()).spawn(work);
-        let thread = thread.map_err(|why| HistoryError::io(&path, &why))?;
+        let thread = thread.map_err(|why| HistoryFault::from(why).at(&path))?;
         Ok(Self { batches, orders, bell, room, troubled, stuck: AtomicBool::new(false), ended, thread: Some(thread) })
     }
 
@@ -206,7 +206,7 @@ struct WriterThread<N> {
     /// The thread began again after a panic and has written nothing since.
     recovering: bool,
     /// The kind of error of the last write, if it failed.
-    trouble: Option<Discriminant<HistoryError>>,
+    trouble: Option<Discriminant<HistoryFault>>,
     /// Maintenance found damage, and a note has said so.
     damaged: bool,
     tended: Instant,
@@ -340,7 +340,7 @@ impl<N: Fn(Note)> WriterThread<N> {
             }
             Err(error) => {
                 self.troubled.store(true, Ordering::Release);
-                let cause = std::mem::discriminant(&error);
+                let cause = std::mem::discriminant(&error.fault);
                 if self.trouble.replace(cause) != Some(cause) {
                     (self.notes)(Note::Trouble(error.to_string()));
                 }
@@ -351,7 +351,7 @@ impl<N: Fn(Note)> WriterThread<N> {
 
     /// Tells once what maintenance found damaged. The next write shows whether the file can be written.
     fn complain(&mut self, error: &HistoryError) {
-        if matches!(error, HistoryError::Corrupt { .. }) && !std::mem::replace(&mut self.damaged, true) {
+        if matches!(error.fault, HistoryFault::Corrupt(_)) && !std::mem::replace(&mut self.damaged, true) {
             (self.notes)(Note::Trouble(error.to_string()));
         }
     }

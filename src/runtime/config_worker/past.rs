@@ -192,8 +192,9 @@ mod tests {
     use super::*;
     use crate::core::engine::VmState;
     use crate::core::insight::PlacedFrom;
+    use crate::core::insight::Retention;
     use crate::core::policy::Place;
-    use crate::edge::history::{Batch, Owner, Retention, Store};
+    use crate::edge::history::{Batch, Store};
     use crate::runtime::config_worker::ConfigInputs;
 
     const NOW: Timestamp = Timestamp::from_secs(1_241_611_200);
@@ -215,8 +216,7 @@ mod tests {
             records: vec![Record { at, vm: Some("web".into()), what }],
             ..Batch::default()
         };
-        let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: NOW };
-        Store::open(&path, Retention::default(), &owner).and_then(|mut store| store.write(&batch)).expect("room");
+        Store::open(&path, Retention::default(), "a test").and_then(|mut store| store.write(&batch)).expect("room");
         let mut reader = CachedReader::default();
         reader.open(Some(path));
         let ask = ActivityAsk { vm: None, span: Span::from_hours(48) };

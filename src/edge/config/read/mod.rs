@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use toml::de::DeTable;
 
 use super::keys::KindOfTable;
-use super::model::{Config, HistorySettings};
+use super::model::Config;
 use super::redact::Echo;
 use super::report::Diagnostics;
 use super::toml_reader::{At, Item, Table, check_name};
@@ -78,6 +78,7 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<
     let limits =
         file.get("limits").and_then(|item| item.table(top::LIMITS_SHAPE)).map_or_else(Limits::default, top::limits);
     let history = file.get("history").and_then(|item| item.table(top::HISTORY_SHAPE));
+    let (history, retention) = history.map_or_else(Default::default, |table| top::history(table, path.parent()));
     let policies = policies(&file, diagnostics);
     let plan = Plan {
         seed: 1,
@@ -91,11 +92,7 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<
     let cluster =
         Cluster { name: name.unwrap_or_else(stem), mode: mode.unwrap_or_default(), limits, ..Cluster::default() };
     let mut reader = ConfigReader {
-        config: Config {
-            path: path.to_owned(),
-            history: history.map_or_else(HistorySettings::default, |table| top::history(table, path.parent())),
-            ..Config::simulated(cluster, Vec::new(), plan)
-        },
+        config: Config { path: path.to_owned(), history, retention, ..Config::simulated(cluster, Vec::new(), plan) },
         diagnostics,
         names: HashSet::new(),
         mode,

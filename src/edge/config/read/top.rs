@@ -5,12 +5,13 @@ use std::path::Path;
 use super::super::keys::{
     ConfigKey, Form, KeyField, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text, words_of,
 };
-use super::super::model::{HistoryFile, HistorySettings};
+use super::super::model::HistoryFile;
 use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::TEN_YEARS;
 use super::ConfigReader;
 use crate::core::cluster::{Limits, Mode, Site, Span};
 use crate::core::format::exact_span;
+use crate::core::insight::Retention;
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [(Mode::Observe.word(), Mode::Observe), (Mode::Ask.word(), Mode::Ask), (Mode::Auto.word(), Mode::Auto)];
@@ -105,15 +106,18 @@ pub(super) fn limits(table: Table<'_>) -> Limits {
     limits
 }
 
-pub(in super::super) const HISTORY: [KeyField<HistorySettings>; 3] = [
+/// Where the past is kept, and for how long.
+type History = (HistoryFile, Retention);
+
+pub(in super::super) const HISTORY: [KeyField<History>; 3] = [
     KeyField {
         key: ConfigKey::new("file", Form::Text, "The history's file, relative to the config's folder, or \"off\"")
             .default("one in $XDG_STATE_HOME/whimbrel"),
-        read: |item, history| {
-            history.file = if item.is_off() { HistoryFile::Off } else { HistoryFile::At(item.line()?.value.into()) };
+        read: |item, (file, _)| {
+            *file = if item.is_off() { HistoryFile::Off } else { HistoryFile::At(item.line()?.value.into()) };
             Some(())
         },
-        write: |history| match &history.file {
+        write: |(file, _)| match file {
             HistoryFile::Off => text("off"),
             HistoryFile::Default => text("default"),
             HistoryFile::At(path) => text(path.display().to_string()),
@@ -121,8 +125,8 @@ pub(in super::super) const HISTORY: [KeyField<HistorySettings>; 3] = [
     },
     KeyField {
         key: ConfigKey::new("raw", Form::Duration, "Samples are kept as they were read for so long, at least \"1h\""),
-        read: |item, history| set(&mut history.raw, kept(item)),
-        write: |history| duration(history.raw),
+        read: |item, (_, retention)| set(&mut retention.raw, kept(item)),
+        write: |(_, retention)| duration(retention.raw),
     },
     KeyField {
         key: ConfigKey::new(
@@ -130,32 +134,33 @@ pub(in super::super) const HISTORY: [KeyField<HistorySettings>; 3] = [
             Form::Duration,
             "Least, mean and most of each quarter of an hour are kept for so long",
         ),
-        read: |item, history| set(&mut history.rolled, kept(item)),
-        write: |history| duration(history.rolled),
+        read: |item, (_, retention)| set(&mut retention.rolled, kept(item)),
+        write: |(_, retention)| duration(retention.rolled),
     },
 ];
 
 pub(super) fn history_kinds() -> Vec<KindOfTable> {
-    KindOfTable::one(&HISTORY, &HistorySettings::default())
+    KindOfTable::one(&HISTORY, &History::default())
 }
 
 pub(super) const HISTORY_SHAPE: Shape = shape!("[history]", history_kinds);
 
-pub(super) fn history(table: Table<'_>, folder: Option<&Path>) -> HistorySettings {
-    let mut history = HistorySettings::default();
+pub(super) fn history(table: Table<'_>, folder: Option<&Path>) -> History {
+    let mut history = History::default();
     fill(&HISTORY, &table, &mut history);
-    if let HistoryFile::At(file) = &mut history.file {
+    let (file, retention) = &mut history;
+    if let HistoryFile::At(file) = file {
         *file = folder.unwrap_or(Path::new("")).join(&*file);
     }
     let (raw, rolled) = (table.get("raw"), table.get("rolled"));
-    if history.raw < SHORTEST
+    if retention.raw < SHORTEST
         && let Some(item) = &raw
     {
         item.wrong(format!("'raw' must be at least {}", exact_span(SHORTEST)), "write raw = \"14d\"");
-    } else if history.rolled < history.raw
+    } else if retention.rolled < retention.raw
         && let Some(item) = rolled.as_ref().or(raw.as_ref())
     {
-        let (long, short) = (exact_span(history.raw), exact_span(history.rolled));
+        let (long, short) = (exact_span(retention.raw), exact_span(retention.rolled));
         let message = format!("raw samples are kept for {long}, longer than what is rolled up of them, {short}");
         item.wrong(message, "write a 'rolled' that is at least as long as 'raw'");
     }

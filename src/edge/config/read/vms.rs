@@ -75,13 +75,16 @@ impl<'a> ConfigReader<'a> {
         let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(policy::POLICY));
         let own = own.map(policy::read);
         let policy = own.as_ref().or_else(|| given.as_ref().and_then(|item| self.named_policy(item)));
-        let place = self.place(&table, policy.zip(given.as_ref()));
+        let away = self.away(&table, policy.and_then(Policy::kind));
+        let place = self.place(&table, away, policy.zip(given.as_ref()));
+        let array = place.map(|(array, _)| array);
         let mode = table.get("mode").and_then(|item| self.mode(&item));
         let service = table.get("service").and_then(|item| item.name());
-        let domain = self.domain(&table, name.as_ref(), place.as_ref());
+        let domain = self.domain(&table, name.as_ref(), array);
         table.finish(None);
-        if let (Some(place), Some(monitor)) = (&place, &monitor) {
-            self.check_drivers(place, watch.as_ref().zip(monitor.key("kind")), policy.zip(given.as_ref()));
+        if let (Some(array), Some(monitor)) = (array, &monitor) {
+            let watch = watch.as_ref().zip(monitor.key("kind"));
+            self.check_drivers((array, away), watch, policy.zip(given.as_ref()));
         }
 
         let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
@@ -89,17 +92,17 @@ impl<'a> ConfigReader<'a> {
         let settings = policy.settings(watch.direction(), word, self.diagnostics);
         self.check_pair(policy, &watch, &given);
         check_deadline(policy, &watch, interval, &monitor);
-        let (place, interval, watch) = (place?, interval?, Some(watch).filter(|watch| watch.is_whole)?);
+        let ((array, host), interval, watch) = (place?, interval?, Some(watch).filter(|watch| watch.is_whole)?);
         self.config.cluster.vms.push(Vm {
             name: name?.value.into(),
             service: service.map_or_else(|| watch.service().to_owned(), |service| service.value.to_owned()),
-            array: place.array,
-            host: place.host,
+            array,
+            host,
             interval,
             indicator: watch.indicator(interval),
             policy: settings?,
             mode,
-            away: place.away,
+            away,
         });
         self.config.monitors.push(watch.monitor(interval));
         let shared = given.as_text().map(str::to_owned);
@@ -112,7 +115,7 @@ impl<'a> ConfigReader<'a> {
     /// The driver must go with the monitor, which has its kind at a place, and with a move to another site.
     fn check_drivers(
         &self,
-        place: &VmPlace,
+        (array, away): (ArrayId, Option<ArrayId>),
         watch: Option<(&MonitorSpec, Item<'_>)>,
         policy: Option<(&Policy, &Item<'_>)>,
     ) {
@@ -121,12 +124,12 @@ impl<'a> ConfigReader<'a> {
         let sent = policy.filter(|(policy, _)| policy.kind() == Some(PolicyKind::Site));
         if let Some((policy, given)) = sent {
             // Its queues are simulated too, which would be the same error again.
-            if let Some((message, help)) = [Some(place.array), place.away].into_iter().flatten().find_map(far) {
+            if let Some((message, help)) = [Some(array), away].into_iter().flatten().find_map(far) {
                 return self.diagnostics.error(policy.kind_place(given), message, help);
             }
         }
-        let Some(((watch, kind), driver)) = watch.zip(self.driver(place.array)) else { return };
-        if let Some((message, help)) = agree::with_driver(&watch.source, name(place.array), driver) {
+        let Some(((watch, kind), driver)) = watch.zip(self.driver(array)) else { return };
+        if let Some((message, help)) = agree::with_driver(&watch.source, name(array), driver) {
             kind.wrong(message, help);
         }
     }
@@ -162,8 +165,13 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// The place of a VM. `policy` is its own, and the value that gave it.
-    fn place(&mut self, table: &Table<'a>, policy: Option<(&Policy, &Item<'a>)>) -> Option<VmPlace> {
+    /// The array and the host of a VM. `policy` is its own, and the value that gave it.
+    fn place(
+        &mut self,
+        table: &Table<'a>,
+        away: Option<ArrayId>,
+        policy: Option<(&Policy, &Item<'a>)>,
+    ) -> Option<(ArrayId, HostId)> {
         let named = table.get("array");
         let array = named.as_ref().and_then(|item| item.text()).and_then(|name| self.array_named(&name));
         let host = table.need(&HOST).and_then(|item| item.text());
@@ -174,7 +182,6 @@ impl<'a> ConfigReader<'a> {
             (array, ..) => array,
         };
         let kind = policy.and_then(|(policy, _)| policy.kind());
-        let away = self.away(table, kind);
         if let (Some(array), Some(PolicyKind::Site), true) = (array, kind, self.sites_whole) {
             self.check_home(table, array);
         }
@@ -189,7 +196,7 @@ impl<'a> ConfigReader<'a> {
             self.check_host(host, array, away);
             self.fill(host);
         }
-        Some(VmPlace { array: array?, host: host?.value, away })
+        array.zip(host.map(|host| host.value))
     }
 
     fn array_named(&self, name: &At<&'a str>) -> Option<ArrayId> {
@@ -285,11 +292,10 @@ impl<'a> ConfigReader<'a> {
 
     /// How a hypervisor knows the VM. Records keys that the VM's driver does not use, and names that another VM of the array has
     /// too.
-    fn domain(&mut self, table: &Table<'a>, vm: Option<&At<&'a str>>, place: Option<&VmPlace>) -> Domain {
+    fn domain(&mut self, table: &Table<'a>, vm: Option<&At<&'a str>>, array: Option<ArrayId>) -> Domain {
         let (name, id) = (table.get("domain"), table.get("uuid"));
         let line = name.as_ref().and_then(|item| item.line()).map(|name| name.value.to_owned());
         let domain = Domain { name: line, uuid: id.as_ref().and_then(uuid) };
-        let array = place.map(|place| place.array);
         let Some(((vm, array), driver)) = vm.zip(array).zip(array.and_then(|array| self.driver(array))) else {
             return domain;
         };
@@ -313,14 +319,6 @@ impl<'a> ConfigReader<'a> {
         }
         domain
     }
-}
-
-/// Where one VM is.
-struct VmPlace {
-    array: ArrayId,
-    host: HostId,
-    /// Of a VM of the site policy.
-    away: Option<ArrayId>,
 }
 
 fn interval(table: &Table<'_>) -> Option<Span> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use roxmltree::Document;
 
 use super::data::{self, DomainIdent, DomainSize, Figures, LibvirtError, NodeInfo, RawObject, child};
-use super::ffi::{self, CText, ConnectionHandle, ConnectionRef, DomainHandle, LibvirtLibrary};
+use super::ffi::{self, CText, ConnectionHandle, DomainHandle, LibvirtLibrary};
 use crate::core::cluster::Name;
 use crate::core::engine::Presence;
 use crate::edge::driver::Guest;
@@ -201,13 +201,24 @@ const KEEPALIVE: (i32, u32) = (5, 3);
 pub(super) struct Hypervisor {
     library: &'static LibvirtLibrary,
     link: ConnectionHandle,
-    listening: Option<EventSubscription>,
+    // What it tells of by itself. For each of them libvirt holds a reference to the connection.
+    /// The number of whom it wakes.
+    wakes: Option<usize>,
+    domain_events: Option<c_int>,
+    tells_close: bool,
 }
 
 impl Drop for Hypervisor {
     fn drop(&mut self) {
-        if let Some(listening) = &self.listening {
-            listening.end(self.library, self.link.host());
+        let (call, host) = (&self.library.call, self.link.host());
+        if let Some(id) = self.domain_events {
+            call.virConnectDomainEventDeregisterAny(host, id);
+        }
+        if self.tells_close {
+            call.virConnectUnregisterCloseCallback(host, on_close);
+        }
+        if let (Some(number), Some(wakes)) = (self.wakes, &mut WAKES.lock().unwrap_or_else(PoisonError::into_inner).1) {
+            wakes.remove(&number);
         }
     }
 }
@@ -220,8 +231,27 @@ impl Hypervisor {
         let link = library.call.virConnectOpen(CText::of(&ffi::c_text(uri))).ok_or_else(|| library.error())?;
         // This fails for a hypervisor inside this process, which needs no keepalive.
         library.call.virConnectSetKeepAlive(link.host(), KEEPALIVE.0, KEEPALIVE.1);
-        let listening = wake.map(|wake| EventSubscription::begin(library, link.host(), wake));
-        Ok(Self { library, link, listening })
+        let mut opened = Self { library, link, wakes: None, domain_events: None, tells_close: false };
+        if let Some(wake) = wake {
+            opened.listen(wake);
+        }
+        Ok(opened)
+    }
+
+    /// From now on libvirt calls `wake`. A hypervisor without events never does.
+    fn listen(&mut self, wake: &Wake) {
+        let number = {
+            let mut wakes = WAKES.lock().unwrap_or_else(PoisonError::into_inner);
+            wakes.0 += 1;
+            let number = wakes.0;
+            wakes.1.get_or_insert_default().insert(number, Arc::clone(wake));
+            number
+        };
+        self.wakes = Some(number);
+        let (call, host) = (&self.library.call, self.link.host());
+        let id = call.virConnectDomainEventRegisterAny(host, None, 0, on_domain, number, None);
+        self.tells_close = call.virConnectRegisterCloseCallback(host, on_close, number, None) == 0;
+        self.domain_events = (id >= 0).then_some(id);
     }
 
     /// False once the other end has closed it, or its silence has.
@@ -391,42 +421,6 @@ pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The last number, and whom to wake by number. libvirt gets only the number, so that it never uses something that was dropped.
 static WAKES: Mutex<(usize, Option<HashMap<usize, Wake>>)> = Mutex::new((0, None));
-
-/// What a connection tells of by itself. For each of them libvirt holds a reference to the connection.
-pub(super) struct EventSubscription {
-    number: usize,
-    domains: Option<c_int>,
-    closes: bool,
-}
-
-impl EventSubscription {
-    /// From now on libvirt calls `wake`. A hypervisor without events never does.
-    pub(super) fn begin(library: &LibvirtLibrary, host: ConnectionRef<'_>, wake: &Wake) -> Self {
-        let number = {
-            let mut wakes = WAKES.lock().unwrap_or_else(PoisonError::into_inner);
-            wakes.0 += 1;
-            let number = wakes.0;
-            wakes.1.get_or_insert_default().insert(number, Arc::clone(wake));
-            number
-        };
-        let id = library.call.virConnectDomainEventRegisterAny(host, None, 0, on_domain, number, None);
-        let closes = library.call.virConnectRegisterCloseCallback(host, on_close, number, None) == 0;
-        Self { number, domains: (id >= 0).then_some(id), closes }
-    }
-
-    /// Ends it. Call this before the connection is closed.
-    pub(super) fn end(&self, library: &LibvirtLibrary, host: ConnectionRef<'_>) {
-        if let Some(id) = self.domains {
-            library.call.virConnectDomainEventDeregisterAny(host, id);
-        }
-        if self.closes {
-            library.call.virConnectUnregisterCloseCallback(host, on_close);
-        }
-        if let Some(wakes) = &mut WAKES.lock().unwrap_or_else(PoisonError::into_inner).1 {
-            wakes.remove(&self.number);
-        }
-    }
-}
 
 fn wake(number: usize) {
     // C code calls this: no panic may leave it.

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use super::codec::strategy::entry;
 use super::*;
-use crate::core::cluster::{Direction, Value};
+use crate::core::cluster::{Direction, Span, Value};
 use crate::core::engine::{Happened, VmState};
-use crate::core::insight::Seen;
+use crate::core::insight::{Retention, Seen};
 use crate::core::policy::{Bound, Place, Rule, Settings};
 
 /// What takes this long has failed: far more than any machine needs.
@@ -20,8 +20,7 @@ const BEGIN: Timestamp = Timestamp::from_secs(1_241_613_000);
 const FOREVER: (Timestamp, Timestamp) = (Timestamp::from_millis(0), Timestamp::NEVER);
 
 fn open(folder: &Path) -> Store {
-    let owner = Owner { pid: 1, config: "a.toml".to_owned(), since: BEGIN };
-    Store::open(&folder.join("a.db"), Retention::default(), &owner).expect("a history")
+    Store::open(&folder.join("a.db"), Retention::default(), "a test").expect("a history")
 }
 
 fn reader(folder: &Path) -> Reader {

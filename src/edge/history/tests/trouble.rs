@@ -41,7 +41,10 @@ fn what_comes_after_a_damaged_head_is_kept() {
     let reader = reader(folder.path());
     assert!(reader.readings("a", FOREVER.0, FOREVER.1).is_err());
     store.seal(0).expect("room");
-    assert!(matches!(store.tend(minute(1)), Err(HistoryError::Corrupt { .. })), "what is damaged is said");
+    assert!(
+        matches!(store.tend(minute(1)), Err(HistoryError { fault: HistoryFault::Corrupt(_), .. })),
+        "what is damaged is said"
+    );
     let chunks: i64 = store.connection.query_row("SELECT sum(n) FROM chunk", [], |row| row.get(0)).expect("a sum");
     assert_eq!(chunks, 1, "and the rest sealed");
 }
@@ -74,11 +77,20 @@ fn a_file_that_was_removed_or_replaced_is_said_and_written_again_once_it_is_back
     let one = |n: i64| readings("a", &[sample(minute(n), 1.0)]);
     store.write(&one(0)).expect("room");
     std::fs::rename(&path, &aside).expect("a name");
-    assert!(matches!(store.write(&one(1)), Err(HistoryError::Gone(_))), "it would take the batch and lose it");
+    assert!(
+        matches!(store.write(&one(1)), Err(HistoryError { fault: HistoryFault::Gone, .. })),
+        "it would take the batch and lose it"
+    );
     std::fs::copy(&aside, &path).expect("room");
-    assert!(matches!(store.write(&one(1)), Err(HistoryError::Gone(_))), "another file of its name");
-    assert!(matches!(store.probe(), Err(HistoryError::Gone(_))));
-    assert!(matches!(store.settle(crate::core::cluster::RequestId(1), "confirmed"), Err(HistoryError::Gone(_))));
+    assert!(
+        matches!(store.write(&one(1)), Err(HistoryError { fault: HistoryFault::Gone, .. })),
+        "another file of its name"
+    );
+    assert!(matches!(store.probe(), Err(HistoryError { fault: HistoryFault::Gone, .. })));
+    assert!(matches!(
+        store.settle(crate::core::cluster::RequestId(1), "confirmed"),
+        Err(HistoryError { fault: HistoryFault::Gone, .. })
+    ));
     std::fs::rename(&aside, &path).expect("a name");
     store.probe().expect("it is back");
     store.write(&one(1)).expect("it is back");
