@@ -100,11 +100,16 @@ pub fn run_with(lab: &Lab, config: &Config, variables: &[(&str, String)]) -> Run
     Run::start(command.arg("--log").arg(config.beside("whimbrel.log")))
 }
 
-/// Has the engine over a config do something, from another process. Its history is `history.db`.
+/// Has the engine over a config do something, from another process.
 pub fn command(config: &Config, command: &Value) -> Value {
+    ask(config, &json!({ "command": command }))
+}
+
+/// Asks the engine over a config something. Its history is `history.db`.
+pub fn ask(config: &Config, request: &Value) -> Value {
     let socket = config.beside("history.db.sock");
     wait("the engine's socket", || UnixStream::connect(&socket).ok());
-    answer(&mut call(&socket, &json!({ "command": command }).to_string()))
+    answer(&mut call(&socket, &request.to_string()))
 }
 
 /// Moves a VM to a host, as soon as its hosts are known to be up.

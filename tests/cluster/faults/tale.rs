@@ -4,8 +4,9 @@ use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::json;
 
-use crate::setting::{FAST, host, pair, run_with, send, watched};
+use crate::setting::{FAST, ask, host, pair, run_with, send, watched};
 use crate::support::Config;
 use crate::support::lab::{Guest, Lab, wait};
 use crate::support::moves::Moves;
@@ -99,6 +100,14 @@ impl<'l> Tale<'l> {
     /// Whimbrel is started again on what it had written down.
     pub fn start_again(&mut self) {
         self.moves.go_on(run_with(self.lab, &self.config, &self.variables));
+    }
+
+    /// Its driver has told of both hosts: nothing is moved before.
+    pub fn knows_its_hosts(&self) {
+        wait("both hosts are known", || {
+            let plan = ask(&self.config, &json!({ "plan": { "drain": host(self.from) } }));
+            (plan["plan"]["unheard"] == json!([])).then_some(())
+        });
     }
 
     /// It wants to move from now on, and whimbrel knows.
