@@ -76,6 +76,8 @@ impl Engine {
         let (route, mut stage) = (migration.route, migration.stage.clone());
         let sides = if let Stage::Unknown { sides, .. } = stage { sides } else { None };
         let (Stage::Confirming { question } | Stage::Unknown { question, .. }) = &mut stage else { return };
+        // Time in which the process stood still is no silence of the driver's.
+        question.since += now.since(question.again);
         let alarm_at = question.since + self.deadlines.unknown;
         question.again = now + question.wait;
         question.wait = question.wait.scaled(2, 1).min(LONGEST_WAIT);

@@ -119,6 +119,16 @@ fn a_question_that_is_not_answered_is_asked_again_and_after_a_minute_it_is_an_al
 }
 
 #[test]
+fn a_process_that_stood_still_asks_again_before_it_raises_an_alarm() {
+    let mut world = moved_while(|effect| matches!(effect, Effect::Confirm(_)));
+    world.now += Span::from_mins(10);
+    world.tell(Event::Tick);
+    assert_eq!(world.alarms(), Vec::<String>::new());
+    world.run_for(Span::from_mins(1));
+    assert_eq!(world.alarms().len(), 1, "now the driver has been silent");
+}
+
+#[test]
 fn an_end_that_comes_while_both_hosts_are_asked_has_them_asked_at_once_and_its_words_are_kept() {
     let mut world = moved_while(|effect| matches!(effect, Effect::Start(_) | Effect::Confirm(_)));
     world.run_for(Span::from_mins(10));
