@@ -25,6 +25,13 @@ fn faulty(config: &Config, fault: &str) -> Command {
     command
 }
 
+/// It runs over a VM that always wants to move, with this fault.
+fn begin(fault: &str) -> (Config, Run) {
+    let config = config();
+    let run = Run::start(&mut faulty(&config, fault));
+    (config, run)
+}
+
 fn log(config: &Config) -> String {
     std::fs::read_to_string(config.beside("whimbrel.log")).expect("a log")
 }
@@ -45,8 +52,7 @@ fn samples(history: &Path) -> usize {
 
 #[test]
 fn the_historys_thread_begins_again_and_what_it_had_not_written_is_written_then() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "history:once"));
+    let (config, mut run) = begin("history:once");
     run.until(alarm("the history failed and begins again: asked for by WHIMBREL_FAULT"));
     run.until(phase("confirmed"));
     run.stop();
@@ -71,8 +77,7 @@ fn a_history_that_fails_each_time_is_said_and_stops_no_migration_and_the_end_say
 
 #[test]
 fn a_journal_whose_thread_fails_starts_nothing() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "journal"));
+    let (config, mut run) = begin("journal");
     run.until(alarm("the journal failed and begins again"));
     let failed = run.until(is("migration"));
     assert_eq!(failed["phase"], "failed");
@@ -87,8 +92,7 @@ fn a_journal_whose_thread_fails_starts_nothing() {
 
 #[test]
 fn a_journal_whose_thread_begins_again_takes_the_next_migration() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "journal:once"));
+    let (_config, mut run) = begin("journal:once");
     assert_eq!(run.until(is("migration"))["phase"], "failed");
     run.until(phase("confirmed"));
     run.stop();
@@ -96,8 +100,7 @@ fn a_journal_whose_thread_begins_again_takes_the_next_migration() {
 
 #[test]
 fn a_question_to_the_config_files_worker_that_fails_is_an_alarm_and_the_engine_goes_on() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "config:once"));
+    let (config, mut run) = begin("config:once");
     run.until(alarm("the history or the config file could not be dealt with: asked for by WHIMBREL_FAULT"));
     run.until(phase("confirmed"));
     config.write(&std::fs::read_to_string(config.path()).expect("a file").replace("tarry = 1", "tarry = 2"));
@@ -109,8 +112,7 @@ fn a_question_to_the_config_files_worker_that_fails_is_an_alarm_and_the_engine_g
 
 #[test]
 fn the_sockets_thread_begins_again_and_the_next_caller_is_answered() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "control:once"));
+    let (config, mut run) = begin("control:once");
     run.until_type("sample", "web");
     let ask = || call(&config.beside("past.db.sock"), r#"{"plan":{"drain":"mln1"}}"#);
     let mut line = String::new();
@@ -140,8 +142,7 @@ fn a_monitor_that_fails_is_an_alarm_and_a_gap_and_reads_again() {
 
 #[test]
 fn the_watch_of_the_config_file_begins_again_and_tells_of_the_next_change() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "config watch:once"));
+    let (config, mut run) = begin("config watch:once");
     run.until(alarm("the watch of the config file failed and begins again"));
     config.write(&beyond("", 2, QUICK));
     run.until(is("edit"));
@@ -151,8 +152,7 @@ fn the_watch_of_the_config_file_begins_again_and_tells_of_the_next_change() {
 
 #[test]
 fn the_thread_for_signals_begins_again_and_hears_the_next_one() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "signals:once"));
+    let (config, mut run) = begin("signals:once");
     run.until(alarm("the thread for signals failed and begins again"));
     run.until(phase("confirmed"));
     run.stop();
@@ -172,8 +172,7 @@ fn a_demos_past_that_fails_is_an_alarm_and_the_demo_goes_on() {
 
 #[test]
 fn standard_outputs_thread_goes_on_and_says_what_is_missing() {
-    let config = config();
-    let mut run = Run::start(&mut faulty(&config, "output:once"));
+    let (config, mut run) = begin("output:once");
     run.until(alarm("lines were given up"));
     run.until(phase("confirmed"));
     run.stop();
