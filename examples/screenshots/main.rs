@@ -94,7 +94,7 @@ impl Demo {
 
     /// The newest snapshot. Where its history is and how large would be another one in every picture.
     fn snapshot(&mut self) -> Snapshot {
-        let history = HistoryView::On { path: "history.db".into(), size: 0 };
+        let history = HistoryView::On { path: "history.db".into(), size: 0, trouble: None };
         Snapshot { history, ..Snapshot::clone(&self.snapshots.borrow_and_update()) }
     }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{load, open_history, refuse, span, vm_named};
 use crate::core::cluster::{Direction, Span, Timestamp};
 use crate::core::format::{decimal, duration};
-use crate::core::insight::{Comparison, NoWhatIf, Outcome, Prices, Recording, Variant, compare};
+use crate::core::insight::{Comparison, NO_WHAT_IF, Outcome, Prices, Recording, Variant, compare};
 use crate::core::policy::{Bound, DEFAULT_SETTLE, KeyChange, Resting, Rule, Settings, WorkingHours};
 use crate::edge::recording;
 use crate::runtime::steady_clock;
@@ -141,7 +141,7 @@ impl WhatIfCommand {
             eyre!("{file}: no sample of {name} within {span}\nhelp: let whimbrel run for a while, or give more --days")
         })?;
         let prices = Prices::of(&config.cluster, vm);
-        let mut comparison = compare(&recording, old, &new, prices)?;
+        let mut comparison = compare(&recording, old, &new, prices).ok_or_else(|| eyre!(NO_WHAT_IF))?;
         comparison.strip = recording.strip(&new);
         let compared = SideBySide { vm: name, comparison, every: recording.median(), prices };
         Ok(Ok(match self.format {
@@ -196,7 +196,7 @@ impl WantedSettings {
 
     /// A VM's own settings, changed as wanted.
     fn over(&self, own: &Settings) -> Result<Settings, String> {
-        let high = own.rule.high().ok_or_else(|| NoWhatIf::Site.to_string())?;
+        let high = own.rule.high().ok_or(NO_WHAT_IF)?;
         let high = Bound { at: self.threshold.unwrap_or(high.at), tarry: self.tarry.unwrap_or(high.tarry) };
         let (at, tarry) = (self.low_threshold, self.low_tarry);
         let low = match own.rule.low() {

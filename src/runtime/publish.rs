@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::core::cluster::{HostId, Name, Timestamp, VmId};
 use crate::core::engine::{Command, DrainPlan, Engine, Happened, Phase, Record, VmState};
 use crate::view::{
-    ActivityView, Answer, ArrayView, CommandId, DraftView, Editing, HistoryView, HostView, Level, Log, LogLine, Mark,
-    MarkKind, Memory, Origin, Past, Snapshot, Subscription, VmRow, array_views, detail, host_view, row,
+    ActivityView, Answer, ArrayView, CommandId, DraftView, HistoryView, HostView, Level, Log, LogLine, Mark, MarkKind,
+    Memory, Origin, Past, Snapshot, Subscription, VmRow, array_views, detail, host_view, row,
 };
 
 use super::config_worker::ConfigAnswer;
@@ -33,8 +33,8 @@ pub struct SnapshotExtras {
     pub draft: Option<Arc<DraftView>>,
     /// Whether what happens is kept.
     pub history: HistoryView,
-    /// Whether policies can be edited.
-    pub editing: Editing,
+    /// Why policies cannot be edited, if they cannot.
+    pub uneditable: Option<Arc<str>>,
     /// Where each VM's settings come from; empty without a file.
     pub origins: Vec<Origin>,
 }
@@ -46,7 +46,7 @@ impl SnapshotExtras {
             ConfigAnswer::Past(past) => self.past = Some(past),
             ConfigAnswer::Activity(activity) => self.activity = Some(activity),
             ConfigAnswer::Draft(draft) => self.draft = Some(draft),
-            ConfigAnswer::Editing(editing, origins) => (self.editing, self.origins) = (editing, origins),
+            ConfigAnswer::Editing(why, origins) => (self.uneditable, self.origins) = (why, origins),
             other => return Some(other),
         }
         None
@@ -97,7 +97,10 @@ impl Publisher {
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let (sender, receiver) = watch::channel(Arc::new(Snapshot::default()));
         let mut publisher = Self {
-            extras: SnapshotExtras::default(),
+            extras: SnapshotExtras {
+                uneditable: Some("the config file is still being read, try again".into()),
+                ..SnapshotExtras::default()
+            },
             sender,
             seq: 0,
             speed,
@@ -226,7 +229,7 @@ impl Publisher {
             activity: self.extras.activity.clone(),
             draft: self.extras.draft.clone(),
             history: self.extras.history.clone(),
-            editing: self.extras.editing.clone(),
+            uneditable: self.extras.uneditable.clone(),
             banner: self.broken.clone().or_else(|| self.banner.clone()),
         };
         self.sender.send_replace(Arc::new(snapshot));

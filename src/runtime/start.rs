@@ -109,13 +109,14 @@ fn begin(
     news: Sender<HistoryNews>,
 ) -> Result<Begun, StartError> {
     let (mut troubles, owner) = (Vec::new(), config.path.to_string_lossy().into_owned());
+    let trouble = |error: HistoryError| Some(error.to_string());
     let history = open_history(&config, now)?.and_then(|(mut store, path)| {
-        let left = Left::behind(&mut store)?;
+        let left = Left::behind(&mut store).map_err(trouble)?;
         Ok((store, path, left))
     });
     let (mut history, left) = match history {
         Ok((store, path, left)) => (Ok((store, path)), left),
-        Err(nothing) => (Err(nothing), Left::default()),
+        Err(why) => (Err(why), Left::default()),
     };
     let journal = journal.map(|path| (Journal::open(&path, &owner), path));
     let (in_flight, journal) = match journal {
@@ -132,11 +133,11 @@ fn begin(
             (in_flight, JournalWriter::start(&path, &owner, journal).inspect_err(|why| error!(%why, "journal")).ok())
         }
     };
-    let news = match history.and_then(|(store, path)| Ok((keep(store, news)?, path))) {
+    let news = match history.and_then(|(store, path)| Ok((keep(store, news).map_err(trouble)?, path))) {
         Ok((writer, path)) => HistoryNews::Writer(writer, path),
-        Err(nothing) => {
-            troubles.extend(nothing.trouble.map(|why| format!("nothing is kept: {why}")));
-            HistoryNews::None(nothing.why)
+        Err(why) => {
+            troubles.extend(why.as_ref().map(|why| format!("nothing is kept: {why}")));
+            HistoryNews::None(why.unwrap_or_else(|| "the config has it switched off".to_owned()))
         }
     };
     let Config { cluster, monitors, plan, .. } = config;
@@ -147,29 +148,17 @@ fn begin(
     Ok(Begun { engine_host, in_flight, journal, troubles, news })
 }
 
-/// Why there is no history.
-struct NothingKept {
-    why: String,
-    /// The alarm, if there should have been one.
-    trouble: Option<String>,
-}
-
-impl From<HistoryError> for NothingKept {
-    fn from(error: HistoryError) -> Self {
-        Self { why: error.to_string(), trouble: Some(error.to_string()) }
-    }
-}
-
-/// The history of a config. The outer error: another engine has it.
-fn open_history(config: &Config, now: Timestamp) -> Result<Result<(Store, PathBuf), NothingKept>, HistoryError> {
+/// The history of a config. The outer error: another engine has it. The inner one: there is none, and why, if there should
+/// be one.
+fn open_history(config: &Config, now: Timestamp) -> Result<Result<(Store, PathBuf), Option<String>>, HistoryError> {
     let path = match history_place(config) {
         Ok(Some(path)) => path,
-        Ok(None) => return Ok(Err(NothingKept { why: "the config has it switched off".to_owned(), trouble: None })),
-        Err(why) => return Ok(Err(NothingKept { why: why.to_owned(), trouble: Some(why.to_owned()) })),
+        Ok(None) => return Ok(Err(None)),
+        Err(why) => return Ok(Err(Some(why.to_owned()))),
     };
     match open(&path, config.retention, &config.path.to_string_lossy(), now) {
         Err(error @ HistoryError { fault: HistoryFault::InUse(_), .. }) => Err(error),
-        Err(error) => Ok(Err(error.into())),
+        Err(error) => Ok(Err(Some(error.to_string()))),
         Ok(store) => Ok(Ok((store, path))),
     }
 }

@@ -113,22 +113,6 @@ pub enum Saving {
     Conflict(Arc<Block>),
 }
 
-/// Whether policies can be edited here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Editing {
-    /// Into this file.
-    On(Arc<str>),
-    /// Not, and why.
-    Off(Arc<str>),
-}
-
-/// Until whoever reads the config file has said something.
-impl Default for Editing {
-    fn default() -> Self {
-        Self::Off(Arc::from("the config file is still being read, try again"))
-    }
-}
-
 /// Where a VM's settings come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Origin {

@@ -18,13 +18,13 @@ mod snapshot;
 mod tests;
 mod ui_command;
 
-pub use draft::{Block, Draft, DraftProblem, DraftView, Editing, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
+pub use draft::{Block, Draft, DraftProblem, DraftView, KeyChange, Origin, Saving, Scope, SetValue, WhatIf};
 pub use log::{Log, action_words, by_word, what_if_word};
 pub use moving::{MigrationView, Outlook};
 pub use project::{Memory, array_views, detail, host_view, row};
 pub use snapshot::{
     ActivityAsk, ActivityView, Answer, ArrayView, CommandId, Detail, GateVerdict, GateView, HistoryView, HostView,
-    Level, LogLine, Mark, MarkKind, MoveOption, Past, PastAsk, QueueView, Snapshot, VmRow,
+    Level, LogLine, Mark, MarkKind, MoveOption, Past, PastAsk, Snapshot, VmRow,
 };
 pub use ui_command::{Subscription, UiCommand};
 

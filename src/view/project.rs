@@ -7,12 +7,10 @@ use crate::core::cluster::{Cluster, HostId, Mode, Name, Timestamp, VmId};
 use crate::core::engine::{Ask, Engine, Gate, HoldCause, Target, VmMemory, VmState, Waiting, is_baseline};
 use crate::core::format::duration;
 use crate::core::insight::{Band, Series};
-use crate::core::policy::{Place, Rule, pays};
+use crate::core::policy::{Place, Rule};
 
 use super::moving::migration;
-use super::{
-    ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, QueueView, Subscription, VmRow,
-};
+use super::{ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, Subscription, VmRow};
 
 /// Values in a row's sparkline.
 const SPARK: usize = 40;
@@ -73,7 +71,8 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         waiting: waiting(engine, live),
         last_move: live.last_move(),
         moves_24h: live.moves_24h(now),
-        queue: queue(engine, vm),
+        queue: live.queue().filter(|_| matches!(rule, Rule::Site(_))).cloned(),
+        away: engine.place(vm) == Place::Away,
     }
 }
 
@@ -111,28 +110,6 @@ fn until(live: &VmMemory, state: VmState) -> Option<Timestamp> {
 fn waiting(engine: &Engine, live: &VmMemory) -> Option<Waiting<Name>> {
     let Waiting { id, action, to, by, lapses } = *live.waiting()?;
     Some(Waiting { id, action, to: name_of(engine.cluster(), to), by, lapses })
-}
-
-fn queue(engine: &Engine, vm: VmId) -> Option<QueueView> {
-    let Rule::Site(site) = &engine.cluster().vm(vm).policy.rule else { return None };
-    let queue = engine.live(vm).queue()?;
-    let verdict = if pays(&queue.hand(), site.margin) { "a move away pays" } else { "a move away does not pay" };
-    let break_even = format!(
-        "{verdict}: {} at home, {} move + {} away, margin {}",
-        duration(queue.at_home),
-        duration(queue.transfer),
-        duration(queue.away),
-        site.margin
-    );
-    Some(QueueView {
-        name: Arc::from(queue.name.as_str()),
-        grades: queue.grades.iter().map(|(grade, jobs)| (Arc::from(grade.as_str()), *jobs)).collect(),
-        big: queue.big,
-        total: queue.total(),
-        done: queue.done,
-        away: engine.place(vm) == Place::Away,
-        break_even: Arc::from(break_even),
-    })
 }
 
 /// One host and what runs there. `vms` are the VMs whose place it is.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{HostState, Mode, Name, Span, Timestamp, Value};
-use crate::core::engine::{Drain, DrainPlan, Gate, HoldCause, Target, VmState, Waiting};
+use crate::core::engine::{Drain, DrainPlan, Gate, HoldCause, QueueReport, Target, VmState, Waiting};
 use crate::core::insight::{Band, PastMove, Stretch};
 use crate::core::policy::{Bounds, PolicyKind, Settings};
 
-use super::draft::{DraftView, Editing, Origin};
+use super::draft::{DraftView, Origin};
 use super::moving::MigrationView;
 
 /// One state of everything, published at most ten times a second.
@@ -55,8 +55,8 @@ pub struct Snapshot {
     pub draft: Option<Arc<DraftView>>,
     /// Whether what happens is kept.
     pub history: HistoryView,
-    /// Whether policies can be edited.
-    pub editing: Editing,
+    /// Why policies cannot be edited here, if they cannot.
+    pub uneditable: Option<Arc<str>>,
     /// Said at the top of the screen until it is dismissed: how to begin, a broken config.
     pub banner: Option<Arc<str>>,
 }
@@ -123,26 +123,9 @@ pub struct VmRow {
     /// Confirmed moves in the last 24 h.
     pub moves_24h: u32,
     /// The queue in hand (site policy).
-    pub queue: Option<QueueView>,
-}
-
-/// A queue in hand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct QueueView {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Jobs by grade as claimed, the big grade first.
-    pub grades: Vec<(Arc<str>, u32)>,
-    /// Of the big grade.
-    pub big: u32,
-    /// Of all grades.
-    pub total: u32,
-    /// Done.
-    pub done: u32,
-    /// Worked away from home.
+    pub queue: Option<QueueReport>,
+    /// It is away from its home array (site policy).
     pub away: bool,
-    /// The break-even in words: whether a move away pays.
-    pub break_even: Arc<str>,
 }
 
 /// One array and its hosts.
@@ -384,15 +367,8 @@ pub enum HistoryView {
         path: Arc<str>,
         /// Bytes on disk; 0 until it was measured.
         size: u64,
-    },
-    /// In this file, but it cannot be written just now.
-    Failing {
-        /// The file.
-        path: Arc<str>,
-        /// Bytes on disk.
-        size: u64,
-        /// Why.
-        why: Arc<str>,
+        /// Why it cannot be written just now, if it cannot.
+        trouble: Option<Arc<str>>,
     },
     /// It is not, and why.
     Off(Arc<str>),

@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Tone, render};
 use whimbrel::core::cluster::Span;
 use whimbrel::core::policy::Field;
-use whimbrel::view::{Answer, Block, CommandId, Draft, Editing, Origin, Saving, Scope, SetValue, UiCommand};
+use whimbrel::view::{Answer, Block, CommandId, Draft, Origin, Saving, Scope, SetValue, UiCommand};
 
 use crate::editor_desk::{BLOCK, Desk};
 use crate::sample;
@@ -18,7 +18,7 @@ fn with(threshold: &str) -> String {
 #[test]
 fn where_policies_cannot_be_edited_the_key_says_why() {
     let mut desk = Desk::new();
-    desk.snapshot.editing = Editing::Off("oslo-prod.toml is read-only".into());
+    desk.snapshot.uneditable = Some("oslo-prod.toml is read-only".into());
     for (key, why) in [("e", "edited"), ("#", "changed"), ("+", "changed")] {
         desk.keys(key);
         assert_eq!(desk.notice(), format!("policies cannot be {why} here: oslo-prod.toml is read-only"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whimbrel::console::{Action, Colours, CursorMove, EditorAction, Glyphs, Theme, ThemeName, Ui, render, update};
 use whimbrel::core::policy::Decision;
-use whimbrel::view::{Block, DraftView, Editing, Saving, Snapshot, WhatIf};
+use whimbrel::view::{Block, DraftView, Saving, Snapshot, WhatIf};
 
 use crate::editor_desk::{BLOCK, Desk};
 use crate::frames::{assert_frames, text};
@@ -192,7 +192,7 @@ fn its_questions_fit_every_terminal() {
     desk.saving = Saving::Conflict(Arc::new(desk.block.clone()));
     sweep(desk, "e60\u{2}");
     let mut off = Desk::new();
-    off.snapshot.editing = Editing::Off("read-only".into());
+    off.snapshot.uneditable = Some("read-only".into());
     sweep(off, "e");
 }
 

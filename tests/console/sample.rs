@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Transfer, Value};
-use whimbrel::core::engine::{By, Gate, HoldCause, StageKind, Target, VmState, Waiting};
+use whimbrel::core::engine::{By, Gate, HoldCause, QueueReport, StageKind, Target, VmState, Waiting};
 use whimbrel::core::insight::Band;
 use whimbrel::core::policy::{Bound, Bounds, BreakEven, Decision, PolicyKind, Rule, Settings, SiteRule};
 use whimbrel::view::{
-    ArrayView, Detail, Drain, DrainPlan, Editing, GateVerdict, GateView, HistoryView, HostView, Level, LogLine, Mark,
-    MarkKind, MigrationView, MoveOption, Origin, PlannedMove, QueueView, Snapshot, Taker, UnderWay, VmRow,
+    ArrayView, Detail, Drain, DrainPlan, GateVerdict, GateView, HistoryView, HostView, Level, LogLine, Mark, MarkKind,
+    MigrationView, MoveOption, Origin, PlannedMove, Snapshot, Taker, UnderWay, VmRow,
 };
 
 /// 2009-05-06T14:44:23Z, a Wednesday.
@@ -71,6 +71,7 @@ pub fn row(name: &str) -> VmRow {
         last_move: Some(ago(86_400 * 3)),
         moves_24h: 0,
         queue: None,
+        away: false,
     }
 }
 
@@ -149,15 +150,17 @@ fn rows() -> Vec<VmRow> {
             value: None,
             last_move: Some(ago(1_324)),
             moves_24h: 1,
-            queue: Some(QueueView {
+            queue: Some(QueueReport {
                 name: "bc-0417".into(),
                 grades: vec![("a".into(), 3), ("b".into(), 31), ("c".into(), 18)],
                 big: 3,
-                total: 52,
                 done: 14,
-                away: true,
-                break_even: "going pays: 61 min at home, 22 min away with the move (margin 1.5)".into(),
+                in_job: true,
+                at_home: Span::from_mins(61),
+                away: Span::from_mins(18),
+                transfer: Span::from_mins(4),
             }),
+            away: true,
             ..site("nii4")
         },
         VmRow {
@@ -487,8 +490,7 @@ pub fn snapshot() -> Snapshot {
             alarm(314, "nii7", "flapping: mln1-mln5 all tried within 1 h, never back in bounds; held until released"),
         ],
         answers: Vec::new(),
-        history: HistoryView::On { path: "/var/lib/whimbrel/oslo-prod.db".into(), size: 48_300_000 },
-        editing: Editing::On("/etc/whimbrel/oslo-prod.toml".into()),
+        history: HistoryView::On { path: "/var/lib/whimbrel/oslo-prod.db".into(), size: 48_300_000, trouble: None },
         ..Snapshot::default()
     };
     snapshot.moving = snapshot.rows.iter().filter(|row| row.migration.is_some()).cloned().collect();

@@ -12,7 +12,7 @@ use crate::core::cluster::Direction;
 use crate::core::format::{exact, tame};
 use crate::core::insight::Variant;
 use crate::core::policy::Field;
-use crate::view::{CommandId, Draft, DraftView, Editing, KeyChange, Saving, Scope, Snapshot, UiCommand, WhatIf};
+use crate::view::{CommandId, Draft, DraftView, KeyChange, Saving, Scope, Snapshot, UiCommand, WhatIf};
 
 /// The most characters of a line that is typed.
 const LONGEST: usize = 200;
@@ -95,7 +95,7 @@ fn ask_number(ui: &mut Ui, snapshot: &Snapshot) {
 
 /// Opens the editor, or says why not.
 fn open(ui: &mut Ui, snapshot: &Snapshot) {
-    if let Editing::Off(why) = &snapshot.editing {
+    if let Some(why) = &snapshot.uneditable {
         return ui.say(Tone::Bad, format!("policies cannot be edited here: {why}"));
     }
     let vms = numbers::targets(ui, snapshot);

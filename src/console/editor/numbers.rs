@@ -9,7 +9,7 @@ use crate::console::ui::{Overlay, Pending, Tone, Ui, UiEffect};
 use crate::core::cluster::Name;
 use crate::core::format::exact;
 use crate::core::policy::Field;
-use crate::view::{CommandId, Editing, Scope, SetValue, Snapshot, UiCommand, VmRow};
+use crate::view::{CommandId, Scope, SetValue, Snapshot, UiCommand, VmRow};
 
 /// The VMs to change: the marked ones in the config's order, or else the selected one.
 pub fn targets(ui: &Ui, snapshot: &Snapshot) -> Vec<Name> {
@@ -40,7 +40,7 @@ pub fn active(ui: &Ui, snapshot: &Snapshot, vms: &[Name]) -> Field {
 
 /// Why nothing can be changed now, if so.
 fn refusal(ui: &Ui, snapshot: &Snapshot) -> Option<String> {
-    if let Editing::Off(why) = &snapshot.editing {
+    if let Some(why) = &snapshot.uneditable {
         return Some(format!("policies cannot be changed here: {why}"));
     }
     let shown = ui.detail(snapshot).is_some() || !ui.marked.is_empty();

@@ -23,7 +23,7 @@ pub fn is_baseline(reason: &str) -> bool {
 const NO_ANSWER: &str = "the monitor did not answer";
 
 /// What a reading turned out to be: a value, or why there is none.
-type Seen = Result<Value, String>;
+type Interpreted = Result<Value, String>;
 
 impl Engine {
     pub(super) fn on_read_due(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
@@ -84,7 +84,7 @@ impl Engine {
         self.live(vm).transient.migration.is_none() && self.live(vm).settle.is_some_and(|end| asked >= end)
     }
 
-    fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Seen {
+    fn interpret(&mut self, vm: VmId, asked: Timestamp, baseline: bool, reading: Reading) -> Interpreted {
         match reading {
             Reading::Raw(v) if !v.is_finite() => Err("not a number".to_owned()),
             Reading::Raw(v) if self.cluster.vm(vm).indicator.kind == IndicatorKind::Counter => {
@@ -99,7 +99,7 @@ impl Engine {
     }
 
     /// The value of a counter is its increase per interval. Where there is no such increase, the reading is a gap.
-    fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Seen {
+    fn increase(&mut self, vm: VmId, asked: Timestamp, baseline: bool, v: f64) -> Interpreted {
         let interval = self.cluster.vm(vm).interval;
         let Some((then, before)) = self.live_mut(vm).readings.raw.replace((asked, v)) else {
             return Err(FIRST.to_owned());
@@ -116,7 +116,7 @@ impl Engine {
         }
     }
 
-    fn take(&mut self, now: Timestamp, vm: VmId, seen: Seen, baseline: bool, out: &mut Vec<Effect>) {
+    fn take(&mut self, now: Timestamp, vm: VmId, seen: Interpreted, baseline: bool, out: &mut Vec<Effect>) {
         let state = self.state(vm);
         let settles = self.live(vm).settle.is_some();
         if baseline {

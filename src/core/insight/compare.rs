@@ -1,7 +1,6 @@
 //! What other settings would have done: old against new over one recording.
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::json;
 use super::recording::Recording;
@@ -86,21 +85,16 @@ pub struct Difference {
     pub new: Decision,
 }
 
-/// Why what-if has no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NoWhatIf {
-    /// The policy does not decide from samples.
-    #[error("a site policy decides from the queue in hand, which recorded samples do not tell")]
-    Site,
-}
+/// Why what-if has no answer for a site policy.
+pub const NO_WHAT_IF: &str = "a site policy decides from the queue in hand, which recorded samples do not tell";
 
 /// What both settings would have done, without the strip.
 ///
 /// # Errors
 /// One of them is a site policy.
-pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Prices) -> Result<Comparison, NoWhatIf> {
+pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Prices) -> Option<Comparison> {
     let changes = Settings::differences(old, new);
-    Ok(Comparison::between(recording, changes, recording.try_out(old, prices)?, recording.try_out(new, prices)?))
+    Some(Comparison::between(recording, changes, recording.try_out(old, prices)?, recording.try_out(new, prices)?))
 }
 
 impl Comparison {
@@ -118,9 +112,9 @@ impl Recording {
     ///
     /// # Errors
     /// They are a site policy's.
-    pub fn try_out(&self, settings: &Settings, prices: Prices) -> Result<ComparedSide, NoWhatIf> {
+    pub fn try_out(&self, settings: &Settings, prices: Prices) -> Option<ComparedSide> {
         if matches!(settings.rule, Rule::Site(_)) {
-            return Err(NoWhatIf::Site);
+            return None;
         }
         let outcome = self.replay(settings);
         let at_base = at_base(&outcome.all_moves, self.ends().0 + self.span());
@@ -128,7 +122,7 @@ impl Recording {
         let base_hours = at_base.secs_f64() / 3_600.0;
         let requests_per_hour = if hours > 0.0 { outcome.all_moves.len() as f64 / hours } else { 0.0 };
         let cost = (hours - base_hours) * prices.ring + base_hours * prices.base;
-        Ok(ComparedSide { outcome, requests_per_hour, at_base, cost })
+        Some(ComparedSide { outcome, requests_per_hour, at_base, cost })
     }
 }
 
@@ -232,8 +226,8 @@ mod tests {
         let site = Settings::new(Rule::Site(site), Direction::HigherIsWorse);
         let other = settings((50.0, 3), None, None);
         let recording = minutes(&[1.0; 3]);
-        assert_eq!(compare(&recording, &site, &other, PRICES), Err(NoWhatIf::Site));
-        assert_eq!(compare(&recording, &other, &site, PRICES), Err(NoWhatIf::Site));
+        assert_eq!(compare(&recording, &site, &other, PRICES), None);
+        assert_eq!(compare(&recording, &other, &site, PRICES), None);
     }
 
     #[test]

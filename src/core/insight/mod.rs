@@ -12,7 +12,7 @@ mod series;
 mod tests;
 
 pub use activity::{Activity, EditedSetting, Hour, MigrationTimes, PastMove, activity, past_moves, whole_hour};
-pub use compare::{ComparedSide, Comparison, DIFFERENCES, Difference, NoWhatIf, Prices, compare};
+pub use compare::{ComparedSide, Comparison, DIFFERENCES, Difference, NO_WHAT_IF, Prices, compare};
 pub use entry::{Entry, PlacedFrom, Retention, Rolled, Seen, SettingsFrom};
 pub use occupancy::{HostOccupancy, HoursAndCost, Occupancy, Stretch, gaps, rests};
 pub use recording::Recording;

@@ -7,7 +7,7 @@ use super::file::{ConfigFile, Refusal};
 use super::past::CachedReader;
 use super::{ConfigAnswer, Edited, Save};
 use crate::core::cluster::{Name, Span, Timestamp};
-use crate::core::insight::{ComparedSide, Comparison, Prices, Recording};
+use crate::core::insight::{ComparedSide, Comparison, NO_WHAT_IF, Prices, Recording};
 use crate::core::policy::Settings;
 use crate::core::scanner::key_and_value;
 use crate::edge::config::{self, BlockEdit};
@@ -302,12 +302,11 @@ impl Played {
     fn compare(&mut self, old: &Settings, new: &Settings, strip: bool) -> Result<Comparison, Refusal> {
         let changes = Settings::differences(old, new);
         let recording = self.recording.as_ref().map_err(Arc::clone)?;
-        let no = |why: crate::core::insight::NoWhatIf| Refusal::from(why.to_string());
         let old = match &self.old {
             Some(old) => old.clone(),
-            None => self.old.insert(recording.try_out(old, self.prices).map_err(no)?).clone(),
+            None => self.old.insert(recording.try_out(old, self.prices).ok_or(NO_WHAT_IF)?).clone(),
         };
-        let new_side = recording.try_out(new, self.prices).map_err(no)?;
+        let new_side = recording.try_out(new, self.prices).ok_or(NO_WHAT_IF)?;
         let mut comparison = Comparison::between(recording, changes, old, new_side);
         if strip {
             comparison.strip = recording.strip(new);

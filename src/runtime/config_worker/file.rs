@@ -9,7 +9,7 @@ use crate::core::engine::Change;
 use crate::core::policy::{Field, Rule};
 use crate::core::simulation::Plan;
 use crate::edge::config::{self, Amended, BlockChange, BlockEdit, BlockName, Config};
-use crate::view::{Block, Editing, Origin, Scope, SetValue};
+use crate::view::{Block, Origin, Scope, SetValue};
 
 /// The number of edits that can be undone.
 const UNDO_KEPT: usize = 100;
@@ -98,19 +98,16 @@ impl ConfigFile {
 
     /// Whether policies can be edited, and where each VM's settings come from.
     fn status(&self) -> ConfigAnswer {
-        ConfigAnswer::Editing(self.editing(), self.origins())
+        ConfigAnswer::Editing(self.uneditable(), self.origins())
     }
 
-    fn editing(&self) -> Editing {
-        let why = match (&self.path, &self.locked) {
-            (None, _) => "there is no config file to save to".to_owned(),
-            (_, Some(why)) => (*why).to_owned(),
-            (Some(path), None) => match config::writable(path) {
-                Ok(()) => return Editing::On(Arc::from(path.to_string_lossy())),
-                Err(why) => why,
-            },
-        };
-        Editing::Off(Arc::from(why))
+    /// Why policies cannot be edited, if they cannot.
+    fn uneditable(&self) -> Option<Refusal> {
+        match (&self.path, &self.locked) {
+            (None, _) => Some("there is no config file to save to".into()),
+            (_, Some(why)) => Some((*why).into()),
+            (Some(path), None) => config::writable(path).err().map(Refusal::from),
+        }
     }
 
     fn origins(&self) -> Vec<Origin> {
@@ -144,8 +141,8 @@ impl ConfigFile {
                 self.bytes = bytes;
                 let before = self.config.replace(config.clone());
                 let said = before.as_ref().map_or_else(Vec::new, |before| config::differences(before, &config));
-                let (editing, origins) = (self.editing(), self.origins());
-                Some(ConfigAnswer::Changed(Box::new(Changed { config, before, said, editing, origins })))
+                let (uneditable, origins) = (self.uneditable(), self.origins());
+                Some(ConfigAnswer::Changed(Box::new(Changed { config, before, said, uneditable, origins })))
             }
             Err(report) => {
                 let text = in_short(&report);
@@ -163,7 +160,7 @@ impl ConfigFile {
 
     /// Applies other people's changes before an edit is made.
     pub(super) fn catch_up(&mut self) -> Result<(), Refusal> {
-        if let Editing::Off(why) = self.editing() {
+        if let Some(why) = self.uneditable() {
             return Err(format!("policies cannot be edited: {why}").into());
         }
         self.noticed = self.look(false).or(self.noticed.take());
@@ -441,6 +438,6 @@ mod tests {
             |loaded| ConfigFile::new(ConfigInputs { file: file.path.clone(), loaded, ..ConfigInputs::default() }).1;
         assert!(matches!(first(loaded), ConfigAnswer::Changed(_)));
         let loaded = file.config().cloned().zip(Some(file.bytes.clone()));
-        assert!(matches!(first(loaded), ConfigAnswer::Editing(Editing::On(_), _)));
+        assert!(matches!(first(loaded), ConfigAnswer::Editing(None, _)));
     }
 }

@@ -26,7 +26,7 @@ use crate::core::engine::{Change, ConfigChange};
 use crate::core::simulation::Plan;
 use crate::edge::config::{self, Config, Watch};
 use crate::edge::supervisor::{fault, panic_message, supervise};
-use crate::view::{ActivityAsk, ActivityView, CommandId, Draft, DraftView, Editing, Origin, Past, PastAsk, SetValue};
+use crate::view::{ActivityAsk, ActivityView, CommandId, Draft, DraftView, Origin, Past, PastAsk, SetValue};
 
 use draft::Drafts;
 use file::ConfigFile;
@@ -85,8 +85,8 @@ pub enum ConfigAnswer {
     Changed(Box<Changed>),
     /// The file has an error, with its position; the last good config stays. `None`: the error is gone.
     Broken(Option<String>),
-    /// Whether policies can be edited, and where each VM's settings come from.
-    Editing(Editing, Vec<Origin>),
+    /// Why policies cannot be edited, if they cannot, and where each VM's settings come from.
+    Editing(Option<Arc<str>>, Vec<Origin>),
 }
 
 /// Policies that an edit changed.
@@ -105,7 +105,7 @@ pub struct Changed {
     /// The one before it, and what changed since then.
     pub before: Option<Config>,
     pub said: Vec<ConfigChange>,
-    pub editing: Editing,
+    pub uneditable: Option<Arc<str>>,
     pub origins: Vec<Origin>,
 }
 

@@ -1,5 +1,7 @@
 //! What the loop does when the console, a monitor, a driver, another process or a worker tells it something.
 
+use std::sync::Arc;
+
 use super::{Event, EventLoop};
 use crate::core::cluster::Reading;
 use crate::core::engine::Command;
@@ -148,7 +150,7 @@ impl EventLoop {
                     self.engine_host.tell(Event::Trouble { vm: None, text }, &mut self.outputs, &mut self.asks);
                 }
                 self.workers.ask(Question::History(Some(path)));
-                Some(HistoryView::On { path: shown, size: 0 })
+                Some(HistoryView::On { path: shown, size: 0, trouble: None })
             }
             HistoryNews::None(why) => {
                 self.outputs.batcher = HistoryBatcher::none();
@@ -163,37 +165,28 @@ impl EventLoop {
             }
             HistoryNews::Note(Note::Trouble(text)) => {
                 self.tell(Event::Trouble { vm: None, text: text.clone() });
-                self.history_fails(text)
+                self.show_history(|_, trouble| *trouble = Some(text.into()))
             }
             HistoryNews::Note(Note::Well) => {
                 self.losing = false;
-                self.history_view(|_| ())
+                self.show_history(|_, trouble| *trouble = None)
             }
-            HistoryNews::Note(Note::Size(bytes)) => self.history_view(|size| *size = bytes),
+            HistoryNews::Note(Note::Size(bytes)) => {
+                self.show_history(|size, trouble| (*size, *trouble) = (bytes, None))
+            }
         };
         if let (Some(view), Some(publisher)) = (view, self.outputs.publisher()) {
             publisher.extras.history = view;
         }
     }
 
-    fn history_fails(&mut self, why: String) -> Option<HistoryView> {
-        let publisher = self.outputs.publisher()?;
-        match &publisher.extras.history {
-            HistoryView::On { path, size } | HistoryView::Failing { path, size, .. } => {
-                Some(HistoryView::Failing { path: path.clone(), size: *size, why: why.into() })
-            }
-            HistoryView::Off(_) => None,
+    /// Changes what the screen shows of a history that is on.
+    fn show_history(&mut self, change: impl FnOnce(&mut u64, &mut Option<Arc<str>>)) -> Option<HistoryView> {
+        let mut view = self.outputs.publisher()?.extras.history.clone();
+        if let HistoryView::On { size, trouble, .. } = &mut view {
+            change(size, trouble);
         }
-    }
-
-    fn history_view(&mut self, change: impl FnOnce(&mut u64)) -> Option<HistoryView> {
-        match self.outputs.publisher()?.extras.history.clone() {
-            HistoryView::On { path, mut size } | HistoryView::Failing { path, mut size, .. } => {
-                change(&mut size);
-                Some(HistoryView::On { path, size })
-            }
-            HistoryView::Off(_) => None,
-        }
+        Some(view)
     }
 
     /// What the config file's worker says; `id`: in answer to the console's command with this id.
@@ -258,7 +251,7 @@ impl EventLoop {
     /// # Errors
     /// Why it cannot be applied now.
     pub(super) fn changed(&mut self, changed: Changed) -> Result<(), String> {
-        let Changed { config, before, said, editing, origins } = changed;
+        let Changed { config, before, said, uneditable, origins } = changed;
         // What a config changes that could not be applied is said when it can.
         let (before, said) = match self.applied.take() {
             Some(running) => {
@@ -286,7 +279,7 @@ impl EventLoop {
                     self.tell(Event::Trouble { vm: None, text });
                 }
                 if let Some(publisher) = self.outputs.publisher() {
-                    (publisher.extras.editing, publisher.extras.origins) = (editing, origins);
+                    (publisher.extras.uneditable, publisher.extras.origins) = (uneditable, origins);
                     publisher.set_broken(None);
                 }
                 Ok(())

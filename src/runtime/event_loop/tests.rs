@@ -5,7 +5,7 @@ use crate::core::simulation::{START, Scenario, Size};
 use crate::edge::config;
 use crate::runtime::config_worker::{Changed, ConfigInputs};
 use crate::runtime::{Format, HistoryBatcher, Printer, Publisher};
-use crate::view::{CommandId, Editing, SetValue, Snapshot};
+use crate::view::{CommandId, SetValue, Snapshot};
 
 /// A VM that a real monitor reads. Its URL is invalid, so that no connection is ever made.
 fn event_loop() -> EventLoop {
@@ -169,7 +169,7 @@ async fn without_a_place_for_a_journal_no_migration_starts() {
 /// A changed file as its worker tells of it.
 fn reread(config: config::Config, before: Option<config::Config>) -> Changed {
     let said = before.as_ref().map_or_else(Vec::new, |before| config::differences(before, &config));
-    Changed { config, before, said, editing: Editing::default(), origins: Vec::new() }
+    Changed { config, before, said, uneditable: None, origins: Vec::new() }
 }
 
 /// A loop that shows a console what it does; with a worker for this config file.

@@ -239,7 +239,7 @@ fn read_value(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
         let role = if row.bounds.is_beyond(f64::from(queue.big)) { Role::Beyond } else { Role::Text };
         canvas.put_right(at.x, at.y, number_columns, &queue.big.to_string(), role);
         let of = if at.width >= 16 { " of " } else { "/" };
-        return unit(canvas, &format!("big{of}{}", queue.total));
+        return unit(canvas, &format!("big{of}{}", queue.total()));
     }
     let Some(read) = row.value else {
         let (text, role, lead) = match row.gap {
@@ -429,8 +429,8 @@ fn waiting(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow, now: Timestamp) {
 
 fn working(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
     let Some(queue) = &row.queue else { return };
-    let x = canvas.put(at.x, at.y, at.width, &format!("working {}/{}", queue.done, queue.total), Role::Text);
-    if queue.away {
+    let x = canvas.put(at.x, at.y, at.width, &format!("working {}/{}", queue.done, queue.total()), Role::Text);
+    if row.away {
         canvas.put(x, at.y, at.right().saturating_sub(x), " away", Role::Moving);
     }
 }

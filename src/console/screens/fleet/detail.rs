@@ -9,8 +9,10 @@ use crate::console::ui;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::widgets::{Canvas, Graph, gauge};
 use crate::core::cluster::{Span, Timestamp};
-use crate::core::format::{age, counted, exact, number};
-use crate::view::{Detail, QueueView, Snapshot, VmRow};
+use crate::core::engine::QueueReport;
+use crate::core::format::{age, counted, duration, exact, number};
+use crate::core::policy::{Rule, pays};
+use crate::view::{Detail, Snapshot, VmRow};
 
 /// The least rows of a graph with its title.
 const LEAST_GRAPH: u16 = 6;
@@ -37,7 +39,7 @@ fn past_graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snaps
     let detail = ui.detail(snapshot);
     title(canvas, area, row, snapshot, ui);
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    let body = queue_beside(canvas, body, row, 0);
+    let body = queue_beside(canvas, body, row, detail.map(|detail| &**detail), 0);
     match detail {
         Some(detail) => graph(canvas, body, row, detail, snapshot, ui),
         None => {
@@ -123,32 +125,32 @@ pub fn changing(detail: &Detail, ui: &Ui) -> String {
 }
 
 /// Draws a site VM's queue at the left if the area is at least `from` columns wide, and returns the area for the graph.
-pub fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, from: u16) -> Rect {
+pub fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: Option<&Detail>, from: u16) -> Rect {
     let Some(queue) = row.queue.as_ref().filter(|_| area.width >= from) else { return area };
     let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
-    draw_queue(canvas, Rect { width: columns, ..area }, row, queue);
+    draw_queue(canvas, Rect { width: columns, ..area }, row, queue, detail);
     Rect { x: area.x + columns + 1, width: area.width.saturating_sub(columns + 1), ..area }
 }
 
 /// Draws the queue, the most important lines first.
-fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueView) {
+fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueReport, detail: Option<&Detail>) {
     let mut lines = area.top()..area.bottom();
     let mut next = || lines.next().map(|y| (area.x + 1, y, area.width.saturating_sub(1)));
-    let place = if queue.away { "away" } else { "at home" };
+    let place = if row.away { "away" } else { "at home" };
     if let Some((x, y, room)) = next() {
         let place = format!("  worked {place} at {}", row.host);
         canvas.line(
             x,
             y,
             room,
-            &[(&queue.name, Role::Strong), (&place, if queue.away { Role::Moving } else { Role::Quiet })],
+            &[(&queue.name, Role::Strong), (&place, if row.away { Role::Moving } else { Role::Quiet })],
         );
     }
     if let Some((x, y, room)) = next() {
-        let share = queue.done as f32 / queue.total.max(1) as f32;
+        let share = queue.done as f32 / queue.total().max(1) as f32;
         let x = canvas.put(x, y, room, "done   ", Role::Quiet);
         let x = gauge(canvas, x, y, 8, share, Role::Good);
-        let text = format!(" {} of {}", queue.done, counted(queue.total as usize, "job", "jobs"));
+        let text = format!(" {} of {}", queue.done, counted(queue.total(), "job", "jobs"));
         canvas.put(x, y, area.right().saturating_sub(x), &text, Role::Text);
     }
     if let Some((x, y, room)) = next() {
@@ -163,9 +165,18 @@ fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueVie
         canvas.line(x, y, room, &[("grades ", Role::Quiet), (&grades.join("  "), Role::Text)]);
     }
     let room = usize::from(area.width.saturating_sub(2));
-    for line in wrap(&queue.break_even, room, usize::from(area.height.saturating_sub(4)), canvas.glyphs.cut) {
+    let site = detail.and_then(|detail| if let Rule::Site(site) = &detail.settings.rule { Some(site) } else { None });
+    let pays = site.map_or_else(String::new, |site| break_even(queue, site.margin));
+    for line in wrap(&pays, room, usize::from(area.height.saturating_sub(4)), canvas.glyphs.cut) {
         if let Some((x, y, room)) = next() {
             canvas.put(x, y, room, &line, Role::Quiet);
         }
     }
+}
+
+/// Whether a move away pays, and by which figures.
+fn break_even(queue: &QueueReport, margin: f64) -> String {
+    let verdict = if pays(&queue.hand(), margin) { "a move away pays" } else { "a move away does not pay" };
+    let [home, transfer, away] = [queue.at_home, queue.transfer, queue.away].map(duration);
+    format!("{verdict}: {home} at home, {transfer} move + {away} away, margin {margin}")
 }

@@ -231,9 +231,9 @@ fn bounds(detail: &Detail, row: &VmRow, at_least: &str) -> Vec<Line> {
 /// Where the history is, and how large.
 fn kept(history: &HistoryView) -> String {
     match history {
-        HistoryView::On { path, size: 0 } => format!("in {}", tame(path)),
-        HistoryView::On { path, size } => format!("{} in {}", bytes(*size), tame(path)),
-        HistoryView::Failing { why, .. } => format!("fails: {}", tame(why)),
+        HistoryView::On { trouble: Some(why), .. } => format!("fails: {}", tame(why)),
+        HistoryView::On { path, size: 0, .. } => format!("in {}", tame(path)),
+        HistoryView::On { path, size, .. } => format!("{} in {}", bytes(*size), tame(path)),
         HistoryView::Off(why) => format!("none: {}", tame(why)),
     }
 }
@@ -257,12 +257,13 @@ mod tests {
 
     #[test]
     fn whether_what_happens_is_kept_and_how_large_that_is() {
-        let on = |size| HistoryView::On { path: "/s/a.db".into(), size };
+        let on = |size| HistoryView::On { path: "/s/a.db".into(), size, trouble: None };
         assert_eq!(
             [on(0), on(671_744), on(48_300_000)].map(|history| kept(&history)),
             ["in /s/a.db", "672 kB in /s/a.db", "48 MB in /s/a.db"]
         );
-        let failing = HistoryView::Failing { path: "/s/a.db".into(), size: 9, why: "the disk is full\x1b".into() };
+        let trouble = Some("the disk is full\x1b".into());
+        let failing = HistoryView::On { path: "/s/a.db".into(), size: 9, trouble };
         assert!(kept(&failing).starts_with("fails: the disk is full") && !kept(&failing).contains('\x1b'));
         assert_eq!(kept(&HistoryView::Off("it is switched off".into())), "none: it is switched off");
     }

@@ -32,6 +32,10 @@ fn a_reload_keeps_counts_holds_and_places_by_name() {
     let named = |vm| world.engine.cluster().host(world.engine.live(vm).host()).name.to_string();
     assert_eq!(named(nii1), "h2");
     assert_eq!(world.engine.state(other), VmState::Held);
+    assert_eq!(
+        ["h0", "h1", "none"].map(|name| world.engine.host_named(name)),
+        [Some(HostId(0)), Some(HostId(1)), None]
+    );
     world.run_for(Span::from_mins(8));
     assert!(world.requests().len() >= 3);
 }
