@@ -9,7 +9,9 @@ use std::path::Path;
 use proptest::prelude::*;
 use whimbrel::core::cluster::{Source, VmId};
 use whimbrel::core::policy::{Scope, Settings};
-use whimbrel::edge::config::{self, AmendError, Amended, BlockEdit, Config, amend, block_of, blocks_of, check_block};
+use whimbrel::edge::config::{
+    self, AmendError, Amended, BlockEdit, Config, PolicyBlock, amend, blocks_of, check_block,
+};
 
 const FILES: [&str; 9] =
     ["inline", "inline-lines", "headers", "dotted", "arrays", "texts", "windows", "under-header", "drivers"];
@@ -43,6 +45,10 @@ fn with_keys(bytes: &[u8], vms: &[&str], keys: &[(&str, Option<&str>)], scope: S
 /// The file with another text of the VM's policy block.
 fn with_block(file: &str, vm: &str, scope: Scope, block: &str) -> Result<Amended, AmendError> {
     amend(file.as_bytes(), Path::new(PATH), &[vm], scope, BlockEdit::Text(block))
+}
+
+fn block_of(text: &str, vm: &str) -> Option<PolicyBlock> {
+    blocks_of(text, &[vm]).pop()?
 }
 
 fn block(text: &str, vm: &str) -> String {

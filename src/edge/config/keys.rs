@@ -100,6 +100,11 @@ impl WrittenKey {
         Self { key: key.name, value, form: key.form, is_default }
     }
 
+    /// A key whose value is a text.
+    pub fn text(key: ConfigKey, value: &str, is_default: bool) -> Self {
+        Self::new(key, TomlValue::Text(value.to_owned()), is_default)
+    }
+
     /// The value as a log may show it; `None`: it may hold a secret.
     pub fn told(&self) -> Option<Cow<'_, str>> {
         let (TomlValue::Text(value) | TomlValue::Bare(value)) = &self.value;

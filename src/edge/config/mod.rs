@@ -26,9 +26,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use differences::differences;
-pub use edit::{
-    AmendError, Amended, BlockChange, BlockEdit, BlockName, PolicyBlock, amend, block_of, blocks_of, check_block,
-};
+pub use edit::{AmendError, Amended, BlockChange, BlockEdit, BlockName, PolicyBlock, amend, blocks_of, check_block};
 pub use model::{Config, HistoryFile, PolicyOrigin};
 pub use reference::{reference, sample};
 pub use render::render;

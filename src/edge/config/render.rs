@@ -33,8 +33,14 @@ pub fn render(config: &Config) -> String {
     for index in 0..cluster.arrays.len() {
         array(&mut text, config, ArrayId::at(index));
     }
-    let shared = SharedPolicies::of(cluster);
-    shared.write(&mut text);
+    let shared = shared_policies(cluster);
+    if !shared.is_empty() {
+        push(&mut text, format_args!("# Policies that several VMs share.\n"));
+    }
+    for SharedPolicy { name, vm, settings } in &shared {
+        push(&mut text, format_args!("[policy.{}] # of {}\n", bare_or_quoted(name), vm.indicator.name));
+        push(&mut text, format_args!("{settings}\n\n"));
+    }
     for index in 0..cluster.vms.len() {
         machine(&mut text, config, VmId::at(index), &shared);
     }
@@ -105,7 +111,7 @@ fn host(config: &Config, id: HostId) -> String {
     joined(&read::write_host(config.cluster.host(id), ghz, config.reaches.get(id.index())), ", ")
 }
 
-fn machine(text: &mut String, config: &Config, id: VmId, shared: &SharedPolicies<'_>) {
+fn machine(text: &mut String, config: &Config, id: VmId, shared: &[SharedPolicy<'_>]) {
     let (cluster, vm) = (&config.cluster, config.cluster.vm(id));
     push(text, format_args!("[[vm]]\nname = {}\n", quoted(&vm.name)));
     let domain = config.domains.get(id.index()).map(read::write_domain).unwrap_or_default();
@@ -134,60 +140,47 @@ fn machine(text: &mut String, config: &Config, id: VmId, shared: &SharedPolicies
         }
         push(text, format_args!("monitor = {{ {} }}\n", joined(&read::write_monitor(vm, monitor, plan), ", ")));
     }
-    match shared.name(vm) {
-        Some(name) => push(text, format_args!("policy = {}\n\n", quoted(name))),
+    let settings = spelled(&vm.policy);
+    match shared.iter().find(|shared| shared.vm.service == vm.service && shared.settings == settings) {
+        Some(shared) => push(text, format_args!("policy = {}\n\n", quoted(&shared.name))),
         None => push(text, format_args!("policy = {{ {} }}\n\n", joined(&read::write_policy(&vm.policy), ", "))),
     }
 }
 
-/// Policies that several VMs of one service have.
-struct SharedPolicies<'c> {
-    /// By service and settings as they are written: the name, and the first VM that has it.
-    names: HashMap<(&'c str, String), (String, &'c Vm)>,
-    /// The most common one first.
-    order: Vec<(&'c str, String)>,
+/// A policy that several VMs of one service have.
+struct SharedPolicy<'c> {
+    name: String,
+    /// The first VM that has it.
+    vm: &'c Vm,
+    /// Its settings, as they are written.
+    settings: String,
 }
 
-impl<'c> SharedPolicies<'c> {
-    fn of(cluster: &'c Cluster) -> Self {
-        let mut users: HashMap<(&str, String), (u32, &Vm)> = HashMap::new();
-        let (mut order, mut taken) = (Vec::new(), HashSet::new());
-        for vm in &cluster.vms {
-            let key = (vm.service.as_str(), spelled(&vm.policy));
-            let (count, _) = users.entry(key.clone()).or_insert((0, vm));
-            *count += 1;
-            if *count == 2 {
-                order.push(key);
-            }
-        }
-        // The most common ones get the plain names.
-        order.sort_by_key(|key| Reverse(users[key].0));
-        let mut name = |key: &(&'c str, String)| {
-            let (service, vm) = (key.0, users[key].1);
-            let plain = matches!(vm.policy.rule.kind(), PolicyKind::Threshold | PolicyKind::Site);
-            let name = if plain { service.to_owned() } else { format!("{service}-{}", vm.policy.rule.kind().word()) };
-            let more = (2..).map(|n| format!("{name}-{n}"));
-            let free = std::iter::once(name.clone()).chain(more).find(|name| taken.insert(name.clone()));
-            (free.unwrap_or(name), vm)
-        };
-        let names = order.iter().map(|key| (key.clone(), name(key))).collect();
-        Self { names, order }
-    }
-
-    fn name(&self, vm: &'c Vm) -> Option<&str> {
-        self.names.get(&(vm.service.as_str(), spelled(&vm.policy))).map(|(name, _)| name.as_str())
-    }
-
-    fn write(&self, text: &mut String) {
-        if !self.order.is_empty() {
-            push(text, format_args!("# Policies that several VMs share.\n"));
-        }
-        for key in &self.order {
-            let (name, vm) = &self.names[key];
-            push(text, format_args!("[policy.{}] # of {}", bare_or_quoted(name), vm.indicator.name));
-            push(text, format_args!("\n{}\n\n", key.1));
+/// The most common one first.
+fn shared_policies(cluster: &Cluster) -> Vec<SharedPolicy<'_>> {
+    let mut users: HashMap<(&str, String), (u32, &Vm)> = HashMap::new();
+    let mut order = Vec::new();
+    for vm in &cluster.vms {
+        let key = (vm.service.as_str(), spelled(&vm.policy));
+        let (count, _) = users.entry(key.clone()).or_insert((0, vm));
+        *count += 1;
+        if *count == 2 {
+            order.push(key);
         }
     }
+    // The most common ones get the plain names.
+    order.sort_by_key(|key| Reverse(users[key].0));
+    let mut taken = HashSet::new();
+    let shared = |(service, settings): (&str, String)| {
+        let (_, vm) = users[&(service, settings.clone())];
+        let kind = vm.policy.rule.kind();
+        let plain = matches!(kind, PolicyKind::Threshold | PolicyKind::Site);
+        let name = if plain { service.to_owned() } else { format!("{service}-{}", kind.word()) };
+        let more = (2..).map(|n| format!("{name}-{n}"));
+        let free = std::iter::once(name.clone()).chain(more).find(|name| taken.insert(name.clone()));
+        SharedPolicy { name: free.unwrap_or(name), vm, settings }
+    };
+    order.into_iter().map(shared).collect()
 }
 
 /// Settings as a policy block.

@@ -194,12 +194,8 @@ pub struct PolicyBlock {
     pub others: Vec<String>,
 }
 
-/// The policy block of a VM, if the text is TOML and has that VM with a policy.
-pub fn block_of(text: &str, vm: &str) -> Option<PolicyBlock> {
-    blocks_of(text, &[vm]).pop()?
-}
-
-/// The policy blocks of some VMs. If VMs share a block, only the first of them lists the others.
+/// The policy blocks of some VMs, each if the text is TOML and has that VM with a policy. If VMs share a block, only the first of
+/// them lists the others.
 pub fn blocks_of(text: &str, vms: &[&str]) -> Vec<Option<PolicyBlock>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Ok(tree) = DeTable::parse(text) else { return vec![None; vms.len()] };

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-pub use block::{PolicyBlock, block_of, blocks_of, check_block};
+pub use block::{PolicyBlock, blocks_of, check_block};
 
 use self::work::{ParsedFile, Work};
 use super::model::Config;

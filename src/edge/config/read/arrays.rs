@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::keys::{
-    ConfigKey, Form, KeyField, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, text, words_of, write,
+    ConfigKey, Form, KeyField, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, words_of, write,
 };
 use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
@@ -107,11 +107,10 @@ const HOST: Shape = shape!("a host", host_kinds);
 
 /// The keys of a host and of how it is reached, as a file has them. `ghz`: if it is a simulated one.
 pub(in super::super) fn write_host(host: &Host, ghz: Option<f64>, reach: Option<&Reach>) -> Vec<WrittenKey> {
-    let mut keys: Vec<WrittenKey> =
-        text(host.name.as_str()).map(|name| WrittenKey::new(HOST_NAME, name, false)).into_iter().collect();
+    let mut keys = vec![WrittenKey::text(HOST_NAME, &host.name, false)];
     keys.extend(write(&HOST_FIELDS, &(host.clone(), ghz.unwrap_or(DEFAULT_GHZ)), &blank_host()));
     let uris = reach.into_iter().flat_map(|reach| [(HOST_URI, &reach.uri), (HOST_PEER_URI, &reach.peer_uri)]);
-    keys.extend(uris.filter_map(|(key, uri)| Some(WrittenKey::new(key, text(uri.as_ref()?)?, false))));
+    keys.extend(uris.filter_map(|(key, uri)| Some(WrittenKey::text(key, uri.as_ref()?, false))));
     keys
 }
 

@@ -59,13 +59,13 @@ pub(super) const DRIVER: Shape = shape!("a driver", kinds);
 
 /// The keys of a driver, as a file has them.
 pub(in super::super) fn write_driver(driver: &Driver) -> Vec<WrittenKey> {
-    let kind = text(driver.word()).map(|value| WrittenKey::new(KIND, value, *driver == Driver::default()));
+    let kind = WrittenKey::text(KIND, driver.word(), *driver == Driver::default());
     let rest = match driver {
         Driver::Simulator => Vec::new(),
         Driver::Libvirt(libvirt) => write(&LIBVIRT, libvirt, &Libvirt::default()),
         Driver::Command(commands) => write(&COMMANDS, commands, &Commands::default()),
     };
-    kind.into_iter().chain(rest).collect()
+    std::iter::once(kind).chain(rest).collect()
 }
 
 const LIBVIRT: [KeyField<Libvirt>; 12] = [

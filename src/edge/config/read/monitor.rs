@@ -513,8 +513,7 @@ pub(in super::super) fn write_monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan)
     let said = watch(monitor.source.clone(), plan.clone(), monitor.deadline, vm.policy.direction, vm.indicator.kind);
     let ((indicator, direction), deadline) = (said.measure(), Monitor::default_deadline(vm.interval));
     let blank = watch((kind.blank)(), VmPlan::default(), deadline, direction, indicator.kind);
-    let word = text(kind.word).map(|value| WrittenKey::new(KIND, value, false));
-    let mut keys: Vec<WrittenKey> = word.into_iter().collect();
+    let mut keys = vec![WrittenKey::text(KIND, kind.word, false)];
     keys.extend(write(kind.fields, &said, &blank));
     keys.extend(write(kind.common, &said, &blank));
     keys

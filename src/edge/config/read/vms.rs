@@ -1,6 +1,6 @@
 //! `[[vm]]`: each VM with its place, its monitor, its policy and its name for a hypervisor, and what these must agree on.
 
-use super::super::keys::{ConfigKey, Form, KindOfTable, WrittenKey, shape, text, words_of};
+use super::super::keys::{ConfigKey, Form, KindOfTable, WrittenKey, shape, words_of};
 use super::super::model::PolicyOrigin;
 use super::super::toml_reader::{At, Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
@@ -350,7 +350,7 @@ pub(super) const UUID: ConfigKey =
 /// The keys of a domain, as a file has them.
 pub(in super::super) fn write_domain(domain: &Domain) -> Vec<WrittenKey> {
     let keys = [(DOMAIN, &domain.name), (UUID, &domain.uuid)];
-    keys.into_iter().filter_map(|(key, name)| Some(WrittenKey::new(key, text(name.as_ref()?)?, false))).collect()
+    keys.into_iter().filter_map(|(key, name)| Some(WrittenKey::text(key, name.as_ref()?, false))).collect()
 }
 
 /// Digits of base 16, in lower case: `8-4-4-4-12` of them.
