@@ -81,7 +81,7 @@ fn thins(c: &mut Criterion) {
     let mut group = c.benchmark_group("graph");
     group.throughput(Throughput::Elements(READINGS as u64));
     group.bench_function("thin 10,080 readings to 400 columns", |b| {
-        b.iter(|| thin(black_box(&entries), at(0), at(READINGS), 400).len());
+        b.iter(|| thin(&[], black_box(&entries), at(0), at(READINGS), 400).len());
     });
     group.finish();
 }

@@ -17,7 +17,7 @@ pub use entry::{Entry, PlacedFrom, Retention, Rolled, Seen, SettingsFrom};
 pub use occupancy::{HostOccupancy, HoursAndCost, Occupancy, Stretch, gaps, rests};
 pub use recording::Recording;
 pub use replay::{Outcome, ReplayedMove, Variant};
-pub use series::{Band, QUARTER, Series, thin, thin_joined, thin_rolled};
+pub use series::{Band, QUARTER, Series, thin};
 
 /// How instants, lengths and sums are written in the JSON of reports and what-if (docs/report.md, docs/whatif.md).
 mod json {

@@ -139,19 +139,10 @@ impl Band {
     }
 }
 
-/// Readings between two instants, both included, as one band a column; an empty column has none. If there are no more readings
-/// than columns, there is one band a reading. Readings and bands are in the order of time.
-pub fn thin(entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
-    thin_joined(&[], entries, from, to, columns)
-}
-
-/// The same for quarters of an hour. Each counts at its middle.
-pub fn thin_rolled(rolled: &[Rolled], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
-    thin_joined(rolled, &[], from, to, columns)
-}
-
-/// The same for quarters, followed by raw readings. A quarter counts if its middle is before the first raw reading.
-pub fn thin_joined(rolled: &[Rolled], entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
+/// Quarters of an hour, each at its middle, followed by raw readings, between two instants, both included: as one band a
+/// column; an empty column has none. If there are no more than columns, there is one band for each. All are in the order of
+/// time. A quarter counts if its middle is before the first raw reading.
+pub fn thin(rolled: &[Rolled], entries: &[Entry], from: Timestamp, to: Timestamp, columns: usize) -> Vec<Band> {
     let raw_from = entries.first().map_or(Timestamp::NEVER, |entry| entry.at);
     let rolled = &rolled[..rolled.partition_point(|quarter| middle(quarter) < raw_from)];
     let rolled = within(rolled, middle, from, to);
@@ -364,7 +355,7 @@ mod band_tests {
     #[test]
     fn a_column_has_the_least_the_mean_and_the_greatest() {
         let entries = [entry(0, exact(1.0), 0), entry(10, exact(5.0), 3), entry(20, None, 3), entry(30, exact(3.0), 0)];
-        let bands = thin(&entries, at(0), at(60), 1);
+        let bands = thin(&[], &entries, at(0), at(60), 1);
         let expected = Band { at: at(15), min: 1.0, mean: 3.0, max: 5.0, count: 3, low_count: 7, samples: 3, gaps: 1 };
         assert_eq!(bands, [expected]);
     }
@@ -372,7 +363,7 @@ mod band_tests {
     #[test]
     fn fewer_readings_than_columns_stand_at_their_own_instants() {
         let entries = [entry(0, exact(1.0), 0), entry(1, exact(5.0), 1), entry(59, None, 1)];
-        let bands = thin(&entries, at(0), at(60), 3);
+        let bands = thin(&[], &entries, at(0), at(60), 3);
         assert_eq!(bands.iter().map(|b| b.at).collect::<Vec<_>>(), [at(0), at(1), at(59)]);
         assert_eq!(bands.iter().map(|b| (b.samples, b.gaps)).collect::<Vec<_>>(), [(1, 0), (1, 0), (0, 1)]);
         assert!(bands[2].mean.is_nan() && bands[2].min.is_nan() && bands[2].max.is_nan(), "a gap is never a zero");
@@ -381,7 +372,7 @@ mod band_tests {
     #[test]
     fn a_column_with_nothing_in_it_has_no_band_and_gaps_alone_have_no_number() {
         let entries: Vec<Entry> = (0..10).map(|n| entry(n, None, 0)).chain([entry(55, exact(2.0), 0)]).collect();
-        let bands = thin(&entries, at(0), at(59), 6);
+        let bands = thin(&[], &entries, at(0), at(59), 6);
         assert_eq!(bands.len(), 2);
         assert!(bands[0].mean.is_nan() && bands[0].gaps == 10 && bands[0].samples == 0);
         assert_eq!((bands[1].at, bands[1].mean), (at(55), 2.0));
@@ -390,9 +381,9 @@ mod band_tests {
     #[test]
     fn too_busy_to_answer_is_a_sample_without_a_number() {
         let busy = entry(0, Some(Value::Busy), 1);
-        let alone = thin(std::slice::from_ref(&busy), at(0), at(60), 4)[0];
+        let alone = thin(&[], std::slice::from_ref(&busy), at(0), at(60), 4)[0];
         assert!(alone.mean.is_nan() && (alone.samples, alone.gaps) == (1, 0));
-        let with = thin(&[busy, entry(1, Some(Value::AtLeast(250.0)), 2)], at(0), at(60), 1)[0];
+        let with = thin(&[], &[busy, entry(1, Some(Value::AtLeast(250.0)), 2)], at(0), at(60), 1)[0];
         assert_eq!((with.min, with.mean, with.max, with.samples), (250.0, 250.0, 250.0, 2));
     }
 
@@ -411,9 +402,9 @@ mod band_tests {
     #[test]
     fn quarters_stand_in_their_middle_and_weigh_as_much_as_they_hold() {
         let rolled = [quarter(0, 10.0, 15), quarter(1, 40.0, 5), quarter(2, f64::NAN, 0)];
-        let each = thin_rolled(&rolled, at(0), at(2_700), 3);
+        let each = thin(&rolled, &[], at(0), at(2_700), 3);
         assert_eq!(each.iter().map(|b| b.at).collect::<Vec<_>>(), [at(450), at(1_350), at(2_250)]);
-        let one = thin_rolled(&rolled, at(0), at(2_700), 1)[0];
+        let one = thin(&rolled, &[], at(0), at(2_700), 1)[0];
         assert_eq!((one.min, one.mean, one.max), (9.0, 17.5, 41.0));
         assert_eq!((one.samples, one.gaps), (20, 25));
     }
@@ -423,7 +414,7 @@ mod band_tests {
         let rolled = [quarter(0, 10.0, 15), quarter(1, 40.0, 5), quarter(2, 50.0, 5)];
         let seam = |first| {
             let entries = [entry(first, exact(40.0), 0), entry(1_900, exact(50.0), 0)];
-            thin_joined(&rolled, &entries, at(0), at(2_700), 10).iter().map(|b| b.at).collect::<Vec<_>>()
+            thin(&rolled, &entries, at(0), at(2_700), 10).iter().map(|b| b.at).collect::<Vec<_>>()
         };
         assert_eq!(seam(1_000), [at(450), at(1_000), at(1_900)]);
         assert_eq!(seam(1_400), [at(450), at(1_350), at(1_400), at(1_900)], "most of the second quarter is older");
@@ -432,11 +423,11 @@ mod band_tests {
     #[test]
     fn nothing_is_asked_or_there() {
         let entries = [entry(0, exact(1.0), 0)];
-        assert!(thin(&[], at(0), at(60), 5).is_empty());
-        assert!(thin(&entries, at(1), at(60), 5).is_empty());
-        assert!(thin(&entries, at(60), at(1), 5).is_empty(), "an end before the begin");
-        assert_eq!(thin(&entries, at(0), at(0), 1).len(), 1, "both ends are included");
-        assert!(thin(&entries, at(0), at(60), 0).len() <= 1);
+        assert!(thin(&[], &[], at(0), at(60), 5).is_empty());
+        assert!(thin(&[], &entries, at(1), at(60), 5).is_empty());
+        assert!(thin(&[], &entries, at(60), at(1), 5).is_empty(), "an end before the begin");
+        assert_eq!(thin(&[], &entries, at(0), at(0), 1).len(), 1, "both ends are included");
+        assert!(thin(&[], &entries, at(0), at(60), 0).len() <= 1);
     }
 
     proptest! {
@@ -452,7 +443,7 @@ mod band_tests {
             }).collect();
             let (from, to) = (at(from), at(from + length));
             let inside: Vec<&Entry> = entries.iter().filter(|e| from <= e.at && e.at <= to).collect();
-            let bands = thin(&entries, from, to, columns);
+            let bands = thin(&[], &entries, from, to, columns);
             prop_assert!(bands.len() <= columns);
             prop_assert!(bands.is_sorted_by_key(|b| b.at));
             let sum = |of: fn(&Band) -> u32| bands.iter().map(|b| of(b) as usize).sum::<usize>();

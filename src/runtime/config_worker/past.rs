@@ -110,7 +110,7 @@ impl CachedReader {
         let entries: Vec<Entry> = reader.readings(&vm, from, until).map_err(said)?;
         let raw = reader.raw_since(&vm).map_err(said)?.unwrap_or(Timestamp::NEVER);
         let rolled = if raw > from { reader.rolled(&vm, from, until).map_err(said)? } else { Vec::new() };
-        past.bands = insight::thin_joined(&rolled, &entries, from, to, columns);
+        past.bands = insight::thin(&rolled, &entries, from, to, columns);
         past.longest_step = past.longest_step.max(widest(past, !rolled.is_empty()));
         past.gaps = insight::gaps(&entries);
         past.bounds = reader
