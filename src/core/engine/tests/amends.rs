@@ -1,8 +1,8 @@
-//! Changed settings: by whom, key by key, and what a VM keeps of its counts.
+//! Changed settings: by whom, key by key, and what a VM keeps of its counts; a reload keeps what it can.
 
 use super::harness::*;
-use crate::core::cluster::{Cluster, Direction, HostId, Mode, Span, VmId};
-use crate::core::engine::{Change, Command, ConfigChange, Effect, Event, Gate, Happened, VmState};
+use crate::core::cluster::{Cluster, Direction, HostId, HostState, Mode, Span, VmId};
+use crate::core::engine::{Change, Command, ConfigChange, Effect, Event, Gate, Happened, Target, VmState};
 use crate::core::policy::{Bound, Decision, Field, Resting, Rule, Settings, WorkingHours};
 
 const MIN: Span = Span::from_mins(1);
@@ -315,4 +315,112 @@ fn a_stale_vm_that_a_reload_has_read_elsewhere_is_not_stale_any_more() {
     let reread = vec!["nii1".to_owned()];
     world.tell(Event::Reconfigured { cluster: Box::new(two()), reread, said: Vec::new() });
     assert_eq!([0, 1].map(|vm| world.engine.state(VmId(vm))), [VmState::Watching, VmState::Stale]);
+}
+
+#[test]
+fn a_reload_keeps_counts_holds_and_places_by_name() {
+    let mut old = cluster(3, threshold());
+    old.vms.push(vm("other", threshold()));
+    let mut world = World::new(old.clone(), always(60.0));
+    world.run_for(Span::from_mins(4));
+    assert_eq!(world.host(), "h2");
+    world.command(Command::Hold { vm: "other".to_owned() });
+    let mut new = old;
+    new.vms.reverse();
+    new.hosts.insert(0, host("h0"));
+    new.arrays[0].ring = (0..4).map(HostId).collect();
+    new.arrays[0].base = Some(HostId(4));
+    for vm in &mut new.vms {
+        vm.host = HostId(1);
+    }
+    world.tell(reloaded(new));
+    let nii1 = world.engine.cluster().vm_named("nii1").unwrap();
+    let other = world.engine.cluster().vm_named("other").unwrap();
+    assert_eq!(nii1, VmId(1));
+    let named = |vm| world.engine.cluster().host(world.engine.live(vm).host()).name.to_string();
+    assert_eq!(named(nii1), "h2");
+    assert_eq!(world.engine.state(other), VmState::Held);
+    assert_eq!(
+        ["h0", "h1", "none"].map(|name| world.engine.host_named(name)),
+        [Some(HostId(0)), Some(HostId(1)), None]
+    );
+    world.run_for(Span::from_mins(8));
+    assert!(world.requests().len() >= 3);
+}
+
+#[test]
+fn a_reload_with_another_threshold_zeroes_its_count_only() {
+    let mut world = World::new(cluster(3, base()), always(60.0));
+    world.run_for(Span::from_mins(2));
+    let mut new = cluster(3, base());
+    new.vms[0].policy = new.vms[0].policy.with(crate::core::policy::Field::Tarry, 5.0).unwrap();
+    world.tell(reloaded(new.clone()));
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
+    new.vms[0].policy = new.vms[0].policy.with(crate::core::policy::Field::Threshold, 55.0).unwrap();
+    world.tell(reloaded(new));
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 0);
+}
+
+#[test]
+fn a_reload_does_not_lose_a_vm_that_is_migrating() {
+    let mut old = cluster(3, threshold());
+    old.vms.push(vm("other", threshold()));
+    let mut world = World::new(old.clone(), always(60.0));
+    world.moves = Moves::Hang;
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    let mut without = old.clone();
+    without.vms.remove(0);
+    world.tell(reloaded(without));
+    assert!(world.alarms()[0].starts_with("config not applied: nii1 is migrating"), "{:?}", world.alarms());
+    old.vms.reverse();
+    old.hosts.swap(0, 1);
+    old.arrays[0].ring.swap(0, 1);
+    old.vms.iter_mut().for_each(|vm| vm.host = HostId(1));
+    world.tell(Event::Host { host: HostId(2), state: HostState::Down, load: None, why: None });
+    world.tell(Event::Trouble { vm: Some(VmId(0)), text: "of nii1".to_owned() });
+    old.hosts.swap(2, 3);
+    old.arrays[0].ring[2] = HostId(3);
+    old.arrays[0].base = Some(HostId(2));
+    world.tell(reloaded(old));
+    let nii1 = world.engine.cluster().vm_named("nii1").unwrap();
+    assert_eq!(world.engine.state(nii1), VmState::Migrating);
+    world.command(Command::Abort { vm: "nii1".to_owned() });
+    assert_eq!((world.engine.live(nii1).host(), world.engine.state(nii1)), (HostId(1), VmState::Settling));
+    assert_eq!(world.engine.alarms().last().map(|alarm| alarm.1), Some(Some(nii1)));
+    let states = [2, 3].map(|host| world.engine.host_state(HostId(host)));
+    assert_eq!(states, [HostState::Up, HostState::Down], "h3 is down, wherever it stands now");
+}
+
+#[test]
+fn a_reload_while_it_rests_does_not_keep_it_from_its_hours() {
+    use crate::core::policy::{Resting, WorkingHours};
+    for resting in [Resting::Off, Resting::Record] {
+        let hours = WorkingHours::parse("13:00-14:00", chrono_tz::UTC).unwrap();
+        let rule = Rule::Schedule { high: HIGH, low: LOW, hours, resting };
+        let cluster = cluster(3, Settings::new(rule, Direction::HigherIsWorse));
+        let mut world = World::new(cluster.clone(), always(60.0));
+        world.run_for(Span::from_mins(5));
+        assert_eq!(world.states().last(), Some(&VmState::Resting));
+        world.tell(reloaded(cluster));
+        world.run_for(Span::from_mins(20));
+        assert_eq!(world.states().last(), Some(&VmState::Watching), "13:05 UTC: {resting:?}");
+        assert!(world.requests().len() > 1 || world.counts().last().is_some_and(|counts| counts.0 > 0));
+    }
+}
+
+#[test]
+fn a_vm_that_is_read_elsewhere_has_no_past() {
+    let mut old = cluster(3, threshold());
+    old.vms[0].indicator.kind = crate::core::cluster::IndicatorKind::Counter;
+    let mut n = 0.0;
+    let mut world = World::new(old.clone(), move |_, _| {
+        n += 60.0;
+        crate::core::cluster::Reading::Raw(n)
+    });
+    world.run_for(Span::from_mins(3));
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 2);
+    world.tell(Event::Reconfigured { cluster: Box::new(old), reread: vec!["nii1".to_owned()], said: Vec::new() });
+    world.run_for(Span::from_mins(2));
+    assert_eq!(world.gaps(), ["first reading of the counter", "first reading of the counter"]);
+    assert_eq!(world.engine.live(VmId(0)).policy().count, 1);
 }
