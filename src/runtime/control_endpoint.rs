@@ -8,7 +8,7 @@ use super::engine_host::{Asked, EngineHost};
 use super::outputs::Outputs;
 use crate::core::cluster::HostId;
 use crate::core::engine::{Command, Engine};
-use crate::edge::control::{Call, ControlRequest, Reply, Server};
+use crate::edge::control::{Call, Reply, Request, Server, Subject};
 
 /// Calls that may wait: there are no more callers than that.
 const CALLS: usize = 16;
@@ -50,16 +50,16 @@ impl ControlEndpoint {
 
 /// Answers a call. `locked`: why commands are refused, if they are.
 pub fn answer(call: Call, engine_host: &mut EngineHost, outputs: &mut Outputs, asks: &mut Asked, locked: Option<&str>) {
-    let Call { ask, answer } = call;
-    let reply = match ask {
-        ControlRequest::Command(command, by) => match locked.or_else(|| not_for_callers(&command)) {
+    let Call { request, answer } = call;
+    let reply = match request {
+        Request::Command { command, by } => match locked.or_else(|| not_for_callers(&command)) {
             Some(why) => Reply::Done { ok: false, text: why.to_owned() },
             None => obey(command, &by, engine_host, outputs, asks),
         },
-        ControlRequest::Plan(name) => of_host(&name, engine_host.engine(), |engine, host| {
+        Request::Plan { plan: Subject::Drain(name) } => of_host(&name, engine_host.engine(), |engine, host| {
             Ok(Reply::Plan { plan: engine.drain_plan(host, engine_host.now()) })
         }),
-        ControlRequest::Progress(name) => of_host(&name, engine_host.engine(), |engine, host| {
+        Request::Follow { follow: Subject::Drain(name) } => of_host(&name, engine_host.engine(), |engine, host| {
             let progress = engine.drain(host).ok_or_else(|| format!("{name} is not being drained"))?;
             Ok(Reply::Progress { progress })
         }),

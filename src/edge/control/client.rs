@@ -7,7 +7,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::{Reply, Request, short};
@@ -30,9 +29,7 @@ pub enum Unreached {
 
 /// One question, and its answers as they come. Must be used within a tokio runtime.
 pub struct Caller {
-    answers: BufReader<OwnedReadHalf>,
-    /// Open as long as answers are waited for.
-    _question: OwnedWriteHalf,
+    stream: BufReader<UnixStream>,
     line: Vec<u8>,
 }
 
@@ -47,16 +44,15 @@ impl Caller {
         Ok(Self::over(stream, request).await?)
     }
 
-    async fn over(stream: UnixStream, request: &Request) -> io::Result<Self> {
-        let (answers, mut question) = stream.into_split();
+    async fn over(mut stream: UnixStream, request: &Request) -> io::Result<Self> {
         let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
         line.push(b'\n');
-        match timeout(TAKEN, question.write_all(&line)).await.map_err(io::Error::from)? {
+        match timeout(TAKEN, stream.write_all(&line)).await.map_err(io::Error::from)? {
             // An engine that has no place for this caller answers so without reading the question.
             Err(why) if matches!(why.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
             written => written?,
         }
-        Ok(Self { answers: BufReader::new(answers), _question: question, line: Vec::new() })
+        Ok(Self { stream: BufReader::new(stream), line: Vec::new() })
     }
 
     /// The next answer; `None`: there are no more. Can be given up and called again.
@@ -65,7 +61,7 @@ impl Caller {
     /// The engine is gone in the middle of a line, or says what this cannot read.
     pub async fn next(&mut self) -> io::Result<Option<Reply>> {
         let left = LONGEST.saturating_sub(self.line.len() as u64);
-        let mut bounded = (&mut self.answers).take(left);
+        let mut bounded = (&mut self.stream).take(left);
         bounded.read_until(b'\n', &mut self.line).await?;
         let line = std::mem::take(&mut self.line);
         match line.last() {

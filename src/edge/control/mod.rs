@@ -75,21 +75,10 @@ pub enum Reply {
 /// What an engine is asked, and where its answer goes.
 #[derive(Debug)]
 pub struct Call {
-    /// This.
-    pub ask: ControlRequest,
+    /// This. The engine answers [`Request::Follow`] once; who follows asks again.
+    pub request: Request,
     /// There; nobody may be waiting any more.
     pub answer: oneshot::Sender<Reply>,
-}
-
-/// What an engine is asked.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ControlRequest {
-    /// To do something, as this person wants.
-    Command(Command, String),
-    /// What draining a host would mean.
-    Plan(String),
-    /// How far the draining of a host is.
-    Progress(String),
 }
 
 /// The socket of an engine that keeps this history.

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::{Call, ControlRequest, Reply, Request, Subject, beside, short};
+use super::{Call, Reply, Request, beside, short};
 use crate::core::engine::Drain;
 use crate::core::format::{counted, is_hostile};
 use crate::edge::supervisor::{fault, supervise};
@@ -152,19 +151,25 @@ fn line_of(reply: &Reply) -> io::Result<Vec<u8>> {
 
 /// Reads one caller's question and writes the answers.
 async fn attend(stream: UnixStream, calls: &Sender<Result<Call, String>>) {
-    let (reader, writer) = stream.into_split();
-    let mut line = CallerStream { reader: BufReader::new(reader), writer };
-    let Ok(Some(question)) = timeout(PATIENCE, line.question()).await else { return };
-    match read(&question) {
-        Err(why) => line.last(false, why).await,
-        Ok(Request::Follow { follow: Subject::Drain(host) }) => follow(&mut line, calls, host).await,
-        Ok(Request::Command { command, by }) => {
-            drop(line.say(&ask(calls, ControlRequest::Command(command, by)).await).await);
-        }
-        Ok(Request::Plan { plan: Subject::Drain(host) }) => {
-            drop(line.say(&ask(calls, ControlRequest::Plan(host)).await).await);
-        }
-    }
+    let mut caller = BufReader::new(stream);
+    let Ok(Some(question)) = timeout(PATIENCE, question(&mut caller)).await else { return };
+    // The caller may have gone.
+    drop(match read(&question) {
+        Err(text) => say(&mut caller, &Reply::Done { ok: false, text }).await,
+        Ok(request @ Request::Follow { .. }) => follow(&mut caller, calls, request).await,
+        Ok(request) => say(&mut caller, &ask(calls, request).await).await,
+    });
+}
+
+/// One line; `None` if it has no end, is too long or cannot be read.
+async fn question(caller: &mut BufReader<UnixStream>) -> Option<Vec<u8>> {
+    let mut question = Vec::new();
+    caller.take(LONGEST).read_until(b'\n', &mut question).await.ok()?;
+    (question.pop() == Some(b'\n')).then_some(question)
+}
+
+async fn say(caller: &mut BufReader<UnixStream>, reply: &Reply) -> io::Result<()> {
+    timeout(PATIENCE, caller.write_all(&line_of(reply)?)).await?
 }
 
 fn read(question: &[u8]) -> Result<Request, String> {
@@ -178,10 +183,10 @@ fn read(question: &[u8]) -> Result<Request, String> {
 }
 
 /// Asks the engine.
-async fn ask(calls: &Sender<Result<Call, String>>, ask: ControlRequest) -> Reply {
+async fn ask(calls: &Sender<Result<Call, String>>, request: Request) -> Reply {
     let (answer, answered) = oneshot::channel();
     let asked = async {
-        calls.send(Ok(Call { ask, answer })).await.ok()?;
+        calls.send(Ok(Call { request, answer })).await.ok()?;
         answered.await.ok()
     };
     if let Ok(Some(reply)) = timeout(PATIENCE, asked).await {
@@ -191,25 +196,30 @@ async fn ask(calls: &Sender<Result<Call, String>>, ask: ControlRequest) -> Reply
 }
 
 /// Writes the progress of a drain each time it changes, until the drain ends or the caller hangs up.
-async fn follow(line: &mut CallerStream, calls: &Sender<Result<Call, String>>, host: String) {
+async fn follow(
+    caller: &mut BufReader<UnixStream>,
+    calls: &Sender<Result<Call, String>>,
+    request: Request,
+) -> io::Result<()> {
     let mut told = None;
     loop {
-        match ask(calls, ControlRequest::Progress(host.clone())).await {
+        match ask(calls, request.clone()).await {
             Reply::Progress { progress } => {
                 let end = progress.done.then(|| drained(&progress));
                 let reply = Reply::Progress { progress };
-                if told.as_ref() != Some(&reply) && line.say(&reply).await.is_err() {
-                    return;
+                if told.as_ref() != Some(&reply) {
+                    say(caller, &reply).await?;
                 }
                 told = Some(reply);
                 if let Some(text) = end {
-                    return line.last(true, text).await;
+                    return say(caller, &Reply::Done { ok: true, text }).await;
                 }
             }
-            other => return drop(line.say(&other).await),
+            other => return say(caller, &other).await,
         }
         tokio::select! {
-            () = line.gone() => return,
+            // The caller hangs up or sends anything more.
+            _ = caller.read_u8() => return Ok(()),
             () = sleep(LOOK) => {}
         }
     }
@@ -219,36 +229,6 @@ fn drained(progress: &Drain) -> String {
     let Drain { host, moved, .. } = progress;
     let vms = counted(*moved as usize, "VM has", "VMs have");
     format!("{host} is drained: {vms} left it; it takes none until it is released")
-}
-
-/// A caller's connection.
-struct CallerStream {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
-}
-
-impl CallerStream {
-    /// The question; `None` if the line has no end, is too long or cannot be read.
-    async fn question(&mut self) -> Option<Vec<u8>> {
-        let mut question = Vec::new();
-        (&mut self.reader).take(LONGEST).read_until(b'\n', &mut question).await.ok()?;
-        (question.pop() == Some(b'\n')).then_some(question)
-    }
-
-    async fn say(&mut self, reply: &Reply) -> io::Result<()> {
-        let line = line_of(reply)?;
-        timeout(PATIENCE, self.writer.write_all(&line)).await?
-    }
-
-    async fn last(&mut self, ok: bool, text: String) {
-        // The caller may have gone.
-        let _ = self.say(&Reply::Done { ok, text }).await;
-    }
-
-    /// Returns when the caller hangs up or sends anything more.
-    async fn gone(&mut self) {
-        let _ = self.reader.read_u8().await;
-    }
 }
 
 #[cfg(test)]
