@@ -2,38 +2,22 @@
 
 use reqwest::Url;
 
-use super::attempt::Endpoint;
 use super::{Failure, http, text};
 
 /// A busy server's page has a scoreboard of some kilobytes.
 const LONGEST_PAGE: usize = 64 << 10;
 
 /// Fetches a status page and finds a field in it.
-pub(super) struct Apache {
-    url: String,
-    field: String,
-}
-
-impl Apache {
-    pub(super) const fn new(url: String, field: String) -> Self {
-        Self { url, field }
+pub(super) async fn read(url: &str, field: &str) -> Result<f64, Failure> {
+    let reply = http::get(for_machines(http::parse(url)?)).await?;
+    let status = reply.status();
+    if status != reqwest::StatusCode::OK {
+        let what = if status.is_redirection() { "a redirect" } else { "an error" };
+        return Err(Failure::Answered(format!("{what} (status {}), not a status page", status.as_u16())));
     }
-
-    pub(super) fn endpoint(&self) -> Option<Endpoint> {
-        http::endpoint_of(&self.url)
-    }
-
-    pub(super) async fn read(&self) -> Result<f64, Failure> {
-        let reply = http::get(for_machines(http::parse(&self.url)?)).await?;
-        let status = reply.status();
-        if status != reqwest::StatusCode::OK {
-            let what = if status.is_redirection() { "a redirect" } else { "an error" };
-            return Err(Failure::Answered(format!("{what} (status {}), not a status page", status.as_u16())));
-        }
-        let mut page = Vec::new();
-        http::body(reply, LONGEST_PAGE, |chunk| page.extend_from_slice(chunk)).await?;
-        find(&String::from_utf8_lossy(&page), &self.field).map_err(Failure::Answered)
-    }
+    let mut page = Vec::new();
+    http::body(reply, LONGEST_PAGE, |chunk| page.extend_from_slice(chunk)).await?;
+    find(&String::from_utf8_lossy(&page), field).map_err(Failure::Answered)
 }
 
 /// The URL with `auto` in its query: the page without it is for people.

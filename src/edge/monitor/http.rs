@@ -13,33 +13,17 @@ use super::{Failure, text};
 /// A longer body is not a health check.
 const LONGEST_BODY: usize = 8 << 20;
 
-/// Fetches a URL and times it.
-pub(super) struct Http {
-    url: String,
-    expect: u16,
-}
-
-impl Http {
-    pub(super) const fn new(url: String, expect: u16) -> Self {
-        Self { url, expect }
+/// Fetches a URL and times it, from before the name is looked up to the last byte of the body.
+pub(super) async fn read(url: &str, expect: u16) -> Result<f64, Failure> {
+    let url = parse(url)?;
+    let start = Instant::now();
+    let reply = get(url).await?;
+    let status = reply.status().as_u16();
+    if status != expect {
+        return Err(Failure::Answered(format!("status {status}, expected {expect}")));
     }
-
-    pub(super) fn endpoint(&self) -> Option<Endpoint> {
-        endpoint_of(&self.url)
-    }
-
-    /// From before the name is looked up to the last byte of the body.
-    pub(super) async fn read(&self) -> Result<f64, Failure> {
-        let url = parse(&self.url)?;
-        let start = Instant::now();
-        let reply = get(url).await?;
-        let status = reply.status().as_u16();
-        if status != self.expect {
-            return Err(Failure::Answered(format!("status {status}, expected {}", self.expect)));
-        }
-        body(reply, LONGEST_BODY, |_| ()).await?;
-        Ok(start.elapsed().as_secs_f64() * 1_000.0)
-    }
+    body(reply, LONGEST_BODY, |_| ()).await?;
+    Ok(start.elapsed().as_secs_f64() * 1_000.0)
 }
 
 /// Installs the process-wide TLS provider, ring. It is cheap and may be called any number of times.
@@ -89,7 +73,7 @@ pub(super) fn parse(url: &str) -> Result<Url, Failure> {
 }
 
 /// The endpoint of a URL.
-pub(super) fn endpoint_of(url: &str) -> Option<Endpoint> {
+pub(super) fn endpoint(url: &str) -> Option<Endpoint> {
     let url = parse(url).ok()?;
     // A literal IPv6 address has brackets in a URL only.
     let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
@@ -130,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_the_urls_host_and_port() {
-        let endpoint = |url| match endpoint_of(url) {
+        let endpoint = |url| match endpoint(url) {
             Some(Endpoint::Tcp(host, port)) => format!("{host} {port}"),
             _ => "none".to_owned(),
         };

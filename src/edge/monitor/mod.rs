@@ -26,9 +26,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::apache::Apache;
 use self::attempt::{Attempt, Backoff, Endpoint};
-use self::http::Http;
 use self::mysql::Mysql;
 use crate::core::cluster::{Monitor, OnTimeout, Reading, Source};
 use crate::core::format::measured;
@@ -47,8 +45,8 @@ enum Failure {
 /// A client of one kind of service.
 enum ServiceClient {
     Mysql(Mysql),
-    Apache(Apache),
-    Http(Http),
+    Apache { url: String, field: String },
+    Http { url: String, expect: u16 },
 }
 
 /// Reads one VM's indicator, again and again.
@@ -75,11 +73,11 @@ impl Client {
                 (ServiceClient::Mysql(mysql), busy(*on_timeout))
             }
             Source::Apache { url, field, on_timeout } => {
-                (ServiceClient::Apache(Apache::new(url.clone(), field.clone())), busy(*on_timeout))
+                (ServiceClient::Apache { url: url.clone(), field: field.clone() }, busy(*on_timeout))
             }
             Source::Http { url, expect } => {
                 let silent = Reading::AtLeast(deadline.as_secs_f64() * 1_000.0);
-                (ServiceClient::Http(Http::new(url.clone(), *expect)), Some(silent))
+                (ServiceClient::Http { url: url.clone(), expect: *expect }, Some(silent))
             }
             Source::Hypervisor { .. } | Source::Simulated => return None,
         };
@@ -135,8 +133,7 @@ impl ServiceClient {
     fn endpoint(&self) -> Option<Endpoint> {
         match self {
             Self::Mysql(mysql) => mysql.endpoint(),
-            Self::Apache(apache) => apache.endpoint(),
-            Self::Http(http) => http.endpoint(),
+            Self::Apache { url, .. } | Self::Http { url, .. } => http::endpoint(url),
         }
     }
 
@@ -150,8 +147,8 @@ impl ServiceClient {
     async fn read(&mut self) -> Result<f64, Failure> {
         match self {
             Self::Mysql(mysql) => mysql.read().await,
-            Self::Apache(apache) => apache.read().await,
-            Self::Http(http) => http.read().await,
+            Self::Apache { url, field } => apache::read(url, field).await,
+            Self::Http { url, expect } => http::read(url, *expect).await,
         }
     }
 }
