@@ -99,7 +99,6 @@ impl EventLoop {
                 self.tell(Event::Trouble { vm: Some(vm), text });
                 self.tell(Event::Reading { vm, reading: Reading::Gap("the monitor failed".to_owned()) });
             }
-            Polled::Outdated => {}
         }
     }
 

@@ -240,17 +240,16 @@ impl EventLoop {
             }
         };
         // Drivers' events come before readings, so that a fleet's readings do not delay a migration's outcome.
-        let woken = tokio::select! {
+        tokio::select! {
             biased;
-            word = control.recv() => Err(Woken::Control(word)),
-            say = said => Err(Woken::UiCommand(say)),
-            event = self.workers.next() => Err(Woken::Worker(event)),
-            event = self.drivers.next() => Err(Woken::DriverEvent(event)),
-            call = self.control_endpoint.call() => Err(Woken::Call(call)),
-            Some(ended) = self.polls.next(), if !self.polls.is_empty() => Ok(ended),
-            () = sleep_until(at) => Err(Woken::Due),
-        };
-        woken.map_or_else(|woken| woken, |ended| Woken::Polled(self.polls.settle(ended, self.engine_host.monitors())))
+            word = control.recv() => Woken::Control(word),
+            say = said => Woken::UiCommand(say),
+            event = self.workers.next() => Woken::Worker(event),
+            event = self.drivers.next() => Woken::DriverEvent(event),
+            call = self.control_endpoint.call() => Woken::Call(call),
+            Some(polled) = self.polls.next(self.engine_host.monitors()) => Woken::Polled(polled),
+            () = sleep_until(at) => Woken::Due,
+        }
     }
 
     /// When to look again; `None` = at once.
