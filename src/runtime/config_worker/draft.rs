@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::file::{ConfigFile, Refusal};
 use super::past::CachedReader;
-use super::{ConfigAnswer, Edited, Save};
+use super::{ConfigAnswer, Edited};
 use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::insight::{ComparedSide, Comparison, NO_WHAT_IF, Prices, Recording};
 use crate::core::policy::Settings;
@@ -104,17 +104,22 @@ impl Drafts {
     }
 
     /// Saves a draft in the file. The engine follows.
-    pub(super) fn save(&mut self, save: Save, file: &mut ConfigFile) -> ConfigAnswer {
-        let Save { draft, why, over } = save;
+    pub(super) fn save(
+        &mut self,
+        draft: &Draft,
+        why: Option<String>,
+        over: bool,
+        file: &mut ConfigFile,
+    ) -> ConfigAnswer {
         let base = self.open.as_ref().filter(|open| open.vms == draft.vms).map(|open| Arc::clone(&open.base));
         let base = base.unwrap_or_default();
-        match Self::write(&draft, why, over, &base, file) {
+        match Self::write(draft, why, over, &base, file) {
             Ok(edited) => {
                 self.open = None;
                 self.last = None;
                 ConfigAnswer::Edited(edited)
             }
-            Err(saving) => ConfigAnswer::Draft(Arc::new(answered(&draft, base, saving))),
+            Err(saving) => ConfigAnswer::Draft(Arc::new(answered(draft, base, saving))),
         }
     }
 
@@ -351,7 +356,7 @@ mod tests {
         }
 
         fn save(&mut self, text: &str, over: bool) -> ConfigAnswer {
-            self.drafts.save(Save { draft: draft(Some(text)), why: None, over }, &mut self.file)
+            self.drafts.save(&draft(Some(text)), None, over, &mut self.file)
         }
     }
 

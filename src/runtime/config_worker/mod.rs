@@ -45,8 +45,8 @@ pub enum Question {
     Activity(ActivityAsk, Timestamp),
     /// Check this draft, with a what-if up to now.
     Draft(Option<Draft>, Timestamp),
-    /// Save it.
-    Save(Save),
+    /// Save it; `over`: even if the file has been changed since the draft began.
+    Save { draft: Draft, why: Option<String>, over: bool },
     /// Change one number.
     SetValue(SetValue),
     /// Take the last change back.
@@ -59,13 +59,6 @@ pub enum Question {
     History(Option<PathBuf>),
     /// The history has new entries.
     Recorded,
-}
-
-/// A draft to be saved.
-pub struct Save {
-    pub draft: Draft,
-    pub why: Option<String>,
-    pub over: bool,
 }
 
 /// An answer.
@@ -193,38 +186,30 @@ pub struct ConfigThread {
     tell: mpsc::Sender<Identified<ConfigAnswer>>,
 }
 
-/// Waiting questions; of each kind only the newest.
-#[derive(Default)]
-struct QuestionQueue {
-    /// All of these in the order in which they were asked, because each has an effect.
-    deeds: VecDeque<Identified<Question>>,
-    draft: Option<Identified<Question>>,
-    past: Option<Identified<Question>>,
-    activity: Option<Identified<Question>>,
-}
-
-impl QuestionQueue {
-    fn add(&mut self, ask: Identified<Question>) {
-        match ask.1 {
-            Question::Draft(..) => self.draft = Some(ask),
-            Question::Past(..) => self.past = Some(ask),
-            Question::Activity(..) => self.activity = Some(ask),
-            Question::Save(_)
-            | Question::SetValue(_)
-            | Question::Undo
-            | Question::Reread
-            | Question::Reload
-            | Question::History(_)
-            | Question::Recorded => {
-                self.deeds.push_back(ask);
-            }
+impl Question {
+    /// The place among waiting questions. Those with an effect come first, and all of them are answered. Of each other kind only
+    /// the newest is.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Save { .. }
+            | Self::SetValue(_)
+            | Self::Undo
+            | Self::Reread
+            | Self::Reload
+            | Self::History(_)
+            | Self::Recorded => 0,
+            Self::Draft(..) => 1,
+            Self::Past(..) => 2,
+            Self::Activity(..) => 3,
         }
     }
+}
 
-    fn next(&mut self) -> Option<Identified<Question>> {
-        let deed = self.deeds.pop_front();
-        deed.or_else(|| self.draft.take()).or_else(|| self.past.take()).or_else(|| self.activity.take())
-    }
+/// Adds a question to those that wait.
+fn queue(waiting: &mut VecDeque<Identified<Question>>, ask: Identified<Question>) {
+    let rank = ask.1.rank();
+    waiting.retain(|(_, other)| rank == 0 || other.rank() != rank);
+    waiting.insert(waiting.partition_point(|(_, other)| other.rank() <= rank), ask);
 }
 
 impl ConfigThread {
@@ -237,15 +222,15 @@ impl ConfigThread {
     }
 
     fn work(&mut self, asked: &Receiver<Identified<Question>>) {
-        let mut queue = QuestionQueue::default();
+        let mut waiting = VecDeque::new();
         loop {
             // What does not fit waits in the channel, which then refuses further questions.
-            while queue.deeds.len() < WAITING
+            while waiting.len() < WAITING
                 && let Ok(question) = asked.try_recv()
             {
-                queue.add(question);
+                queue(&mut waiting, question);
             }
-            let Some((id, question)) = queue.next().or_else(|| asked.recv().ok()) else { return };
+            let Some((id, question)) = waiting.pop_front().or_else(|| asked.recv().ok()) else { return };
             // A question that fails gets an answer, and the other questions go on.
             let answered = catch_unwind(AssertUnwindSafe(|| {
                 fault("config");
@@ -292,7 +277,7 @@ impl ConfigThread {
                 let view = self.drafts.look(draft, now, &self.file, &mut self.reader);
                 view.map(|view| ConfigAnswer::Draft(Arc::new(view)))
             }
-            Question::Save(save) => Some(self.drafts.save(save, &mut self.file)),
+            Question::Save { draft, why, over } => Some(self.drafts.save(&draft, why, over, &mut self.file)),
             Question::SetValue(set) => Some(self.file.set_value(&set)),
             Question::Undo => Some(self.file.undo()),
             Question::Recorded => self.recorded(),
@@ -321,14 +306,14 @@ mod tests {
 
     #[test]
     fn deeds_come_first_and_in_order_and_of_looks_only_the_newest() {
-        let mut queue = QuestionQueue::default();
+        let mut waiting = VecDeque::new();
         let now = Timestamp::from_secs;
         for ask in [Question::Draft(None, now(1)), Question::Undo, Question::Draft(None, now(2)), Question::Reload] {
-            queue.add((None, ask));
+            queue(&mut waiting, (None, ask));
         }
-        assert!(matches!(queue.next(), Some((_, Question::Undo))));
-        assert!(matches!(queue.next(), Some((_, Question::Reload))));
-        assert!(matches!(queue.next(), Some((_, Question::Draft(None, at))) if at == now(2)));
-        assert!(queue.next().is_none());
+        assert!(matches!(waiting.pop_front(), Some((_, Question::Undo))));
+        assert!(matches!(waiting.pop_front(), Some((_, Question::Reload))));
+        assert!(matches!(waiting.pop_front(), Some((_, Question::Draft(None, at))) if at == now(2)));
+        assert!(waiting.pop_front().is_none());
     }
 }

@@ -10,7 +10,7 @@ use crate::edge::control::Call;
 use crate::edge::driver::DriverEvent;
 use crate::edge::history::Note;
 use crate::edge::supervisor::REPORT_IT;
-use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question, Save};
+use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question};
 use crate::runtime::control_endpoint;
 use crate::runtime::drivers::driver_configs;
 use crate::runtime::history_batcher::HistoryBatcher;
@@ -48,7 +48,7 @@ impl EventLoop {
                 true
             }),
             UiCommand::Save { draft, why, over, .. } => {
-                self.allowed(id).then(|| self.workers.ask_for(id, Question::Save(Save { draft, why, over })))
+                self.allowed(id).then(|| self.workers.ask_for(id, Question::Save { draft, why, over }))
             }
             UiCommand::SetValue(_, change) => {
                 self.allowed(id).then(|| self.workers.ask_for(id, Question::SetValue(change)))
