@@ -10,7 +10,6 @@ use std::sync::Arc;
 use crate::core::cluster::{Domain, Driver, Name, Reach, Reading, RequestId, Usage};
 use crate::core::engine::{Event, Presence, Route};
 
-use command::CommandDriver;
 use libvirt::LibvirtDriver;
 pub use supervisor::ArrayDriver;
 use supervisor::{StartDriver, TakeCommand};
@@ -148,11 +147,8 @@ impl ArrayDriver {
                 (Box::new(start), LibvirtDriver::ANSWER_LIMITS)
             }
             Driver::Command(settings) => {
-                let limits = CommandDriver::answer_limits(&settings, fleet.hosts.len());
-                let start = move |tell, lifeline| -> Result<TakeCommand, String> {
-                    let command_driver = CommandDriver::start(&settings, fleet.clone(), tell, lifeline)?;
-                    Ok(Box::new(move |command| command_driver.order(command)))
-                };
+                let limits = command::answer_limits(&settings, fleet.hosts.len());
+                let start = move |tell, lifeline| command::start(settings.clone(), fleet.clone(), tell, lifeline);
                 (Box::new(start), limits)
             }
         };

@@ -24,15 +24,6 @@ use crate::core::format::{exact_span, measured};
 /// If only `progress` knows of a migration, it is over after this many calls in a row that do not tell of it.
 const MISSES: u32 = 3;
 
-/// What the task that carries a migration must do. Two equal requests before it looks count as one.
-#[derive(Debug, Default)]
-pub(super) struct CarrierSignals {
-    /// Stop the migration.
-    pub(super) abort: Notify,
-    /// Tell its progress.
-    pub(super) report: Notify,
-}
-
 /// How a migration's command ended.
 #[derive(Debug)]
 pub(super) struct CommandEnd {
@@ -51,35 +42,16 @@ pub(super) enum MigrationProcess {
     Told(u8, String),
 }
 
-/// Carries a migration to the end of its command.
-pub(super) async fn carry(
+/// Carries a migration. Its task and the supervisor share it.
+pub(super) struct Carrier {
     context: Rc<CommandContext>,
-    migration: Move,
-    mut process: MigrationProcess,
-    signals: &CarrierSignals,
-) -> CommandEnd {
-    let carrier = Carrier {
-        context,
-        migration,
-        last: RefCell::default(),
-        rubbish_said: Cell::new(false),
-        signalled: Cell::new(false),
-    };
-    match &process {
-        MigrationProcess::Own(_) => {}
-        MigrationProcess::Orphan(_) => carrier.say(),
-        MigrationProcess::Told(percent, detail) => carrier.say_new(*percent, detail.clone()),
-    }
-    let alone = matches!(process, MigrationProcess::Told(..));
-    tokio::select! {
-        end = carrier.follow(&mut process, signals) => end,
-        () = carrier.watch(alone) => CommandEnd { detail: "progress tells of it no more".to_owned(), sure: false },
-    }
-}
-
-struct Carrier {
-    context: Rc<CommandContext>,
-    migration: Move,
+    pub(super) migration: Move,
+    /// Has the task stop the migration. Two requests before it looks count as one.
+    pub(super) abort: Notify,
+    /// Has the task tell the progress. Two requests before it looks count as one.
+    pub(super) report: Notify,
+    /// Meanwhile the engine has asked where the VM runs. The answer follows at the end, in case no progress was told in time.
+    pub(super) is_asked: Cell<bool>,
     /// The progress that was told last.
     last: RefCell<(u8, String)>,
     rubbish_said: Cell<bool>,
@@ -88,7 +60,34 @@ struct Carrier {
 }
 
 impl Carrier {
-    async fn follow(&self, process: &mut MigrationProcess, signals: &CarrierSignals) -> CommandEnd {
+    pub(super) fn new(context: Rc<CommandContext>, migration: Move) -> Self {
+        Self {
+            context,
+            migration,
+            abort: Notify::new(),
+            report: Notify::new(),
+            is_asked: Cell::new(false),
+            last: RefCell::default(),
+            rubbish_said: Cell::new(false),
+            signalled: Cell::new(false),
+        }
+    }
+
+    /// Carries the migration to the end of its command.
+    pub(super) async fn carry(&self, mut process: MigrationProcess) -> CommandEnd {
+        match &process {
+            MigrationProcess::Own(_) => {}
+            MigrationProcess::Orphan(_) => self.say(),
+            MigrationProcess::Told(percent, detail) => self.say_new(*percent, detail.clone()),
+        }
+        let alone = matches!(process, MigrationProcess::Told(..));
+        tokio::select! {
+            end = self.follow(&mut process) => end,
+            () = self.watch(alone) => CommandEnd { detail: "progress tells of it no more".to_owned(), sure: false },
+        }
+    }
+
+    async fn follow(&self, process: &mut MigrationProcess) -> CommandEnd {
         let started = Instant::now();
         let age = if let MigrationProcess::Orphan(orphan) = process { orphan.age } else { Duration::ZERO };
         let deadline = started + self.context.settings.migrate_deadline.to_std().saturating_sub(age);
@@ -97,8 +96,8 @@ impl Carrier {
             tokio::select! {
                 end = process.end(self.context.pace.progress) => return self.ended(end, process, started),
                 () = sleep_until(deadline) => break,
-                () = signals.abort.notified() => self.abort(process.group()),
-                () = signals.report.notified() => self.say(),
+                () = self.abort.notified() => self.stop(process.group()),
+                () = self.report.notified() => self.say(),
                 _ = looks.tick() => self.say_line(process),
             }
         }
@@ -122,7 +121,7 @@ impl Carrier {
     }
 
     /// Runs the operator's abort command, which may know more than this machine does. If there is none, it sends SIGTERM.
-    fn abort(&self, group: Option<Pid>) {
+    fn stop(&self, group: Option<Pid>) {
         if self.context.settings.abort.is_some() {
             let (context, migration) = (self.context.clone(), self.migration.clone());
             spawn_local(async move { context.run_abort(&migration).await });

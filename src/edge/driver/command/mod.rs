@@ -35,7 +35,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-use super::supervisor::{AnswerLimits, Lifeline};
+use super::supervisor::{AnswerLimits, Lifeline, TakeCommand};
 use super::{DriverCommand, DriverEvent, Fleet, Move, Tell};
 use crate::core::cluster::{Commands, Name, Reading};
 use crate::core::engine::Presence;
@@ -48,65 +48,56 @@ const QUEUE: usize = 512;
 /// How long the driver may take in addition to its own deadlines.
 const MARGIN: Duration = Duration::from_secs(20);
 
-/// An array's driver that runs commands.
-pub(super) struct CommandDriver {
-    commands: Sender<DriverCommand>,
+/// Starts the driver on a thread of its own.
+///
+/// # Errors
+/// There is no thread.
+pub(super) fn start(settings: Commands, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<TakeCommand, String> {
+    paced(settings, fleet, tell, Pacing::default(), Some(lifeline))
 }
 
-impl CommandDriver {
-    /// Starts the driver on a thread of its own.
-    ///
-    /// # Errors
-    /// There is no thread.
-    pub(super) fn start(settings: &Commands, fleet: Fleet, tell: Tell, lifeline: Lifeline) -> Result<Self, String> {
-        Self::paced(settings.clone(), fleet, tell, Pacing::default(), Some(lifeline))
-    }
+/// Starts the driver with these intervals. Its thread holds the lifeline, and drops it however it ends.
+fn paced(
+    settings: Commands,
+    fleet: Fleet,
+    tell: Tell,
+    pace: Pacing,
+    lifeline: Option<Lifeline>,
+) -> Result<TakeCommand, String> {
+    let (commands, orders) = channel(QUEUE);
+    let work = move || {
+        let _lifeline = lifeline;
+        work(settings, fleet, tell, pace, orders);
+    };
+    let thread = std::thread::Builder::new().name("commands".to_owned()).spawn(work);
+    thread.map_err(|why| format!("no thread for the command driver: {why}"))?;
+    Ok(Box::new(move |command| order(&commands, command)))
+}
 
-    /// Starts the driver with these intervals. Its thread holds the lifeline, and drops it however it ends.
-    fn paced(
-        settings: Commands,
-        fleet: Fleet,
-        tell: Tell,
-        pace: Pacing,
-        lifeline: Option<Lifeline>,
-    ) -> Result<Self, String> {
-        let (commands, orders) = channel(QUEUE);
-        let work = move || {
-            let _lifeline = lifeline;
-            work(settings, fleet, tell, pace, orders);
+/// Gives the driver a command.
+fn order(commands: &Sender<DriverCommand>, command: DriverCommand) -> Result<(), String> {
+    commands.try_send(command).map_err(|unsent| {
+        let why = match unsent {
+            TrySendError::Full(_) => "is too busy",
+            TrySendError::Closed(_) => "does not run",
         };
-        let thread = std::thread::Builder::new().name("commands".to_owned()).spawn(work);
-        thread.map(|_| Self { commands }).map_err(|why| format!("no thread for the command driver: {why}"))
-    }
+        format!("the command driver {why}")
+    })
+}
 
-    /// Gives the driver a command. Never blocks.
-    ///
-    /// # Errors
-    /// Why the driver does not take it.
-    pub(super) fn order(&self, command: DriverCommand) -> Result<(), String> {
-        self.commands.try_send(command).map_err(|unsent| {
-            let why = match unsent {
-                TrySendError::Full(_) => "is too busy",
-                TrySendError::Closed(_) => "does not run",
-            };
-            format!("the command driver {why}")
-        })
-    }
-
-    /// How long the driver may take to answer each kind of command, if it has this many hosts.
-    pub(super) fn answer_limits(settings: &Commands, hosts: usize) -> AnswerLimits {
-        let (deadline, pace) = (settings.deadline.to_std(), Pacing::default());
-        // All hosts are asked where a VM runs, some at a time, and asked again if the answer is not clear.
-        let batches = u32::try_from(hosts.div_ceil(locate::AT_ONCE)).unwrap_or(u32::MAX).max(1);
-        let locate = deadline.saturating_mul(batches.saturating_mul(2)).saturating_add(pace.again);
-        AnswerLimits {
-            preflight: locate.saturating_add(MARGIN),
-            presence: locate.saturating_add(deadline).saturating_add(MARGIN),
-            measured: MARGIN,
-            // A command may print nothing until its deadline.
-            silence: settings.migrate_deadline.to_std().saturating_add(deadline).saturating_add(MARGIN),
-            back_off: Duration::from_secs(1),
-        }
+/// How long the driver may take to answer each kind of command, if it has this many hosts.
+pub(super) fn answer_limits(settings: &Commands, hosts: usize) -> AnswerLimits {
+    let (deadline, pace) = (settings.deadline.to_std(), Pacing::default());
+    // All hosts are asked where a VM runs, some at a time, and asked again if the answer is not clear.
+    let batches = u32::try_from(hosts.div_ceil(locate::AT_ONCE)).unwrap_or(u32::MAX).max(1);
+    let locate = deadline.saturating_mul(batches.saturating_mul(2)).saturating_add(pace.again);
+    AnswerLimits {
+        preflight: locate.saturating_add(MARGIN),
+        presence: locate.saturating_add(deadline).saturating_add(MARGIN),
+        measured: MARGIN,
+        // A command may print nothing until its deadline.
+        silence: settings.migrate_deadline.to_std().saturating_add(deadline).saturating_add(MARGIN),
+        back_off: Duration::from_secs(1),
     }
 }
 

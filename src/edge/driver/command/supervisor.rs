@@ -9,7 +9,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::locate::InventoryLoop;
-use super::migration::{CarrierSignals, CommandEnd, MigrationProcess, carry, find_orphan};
+use super::migration::{Carrier, CommandEnd, MigrationProcess, find_orphan};
 use super::process::signal;
 use super::{CommandContext, DriverCommand, DriverEvent, Move, TaskReport, unmeasured};
 use crate::core::cluster::{Name, RequestId};
@@ -30,18 +30,11 @@ struct EndedMigration {
 /// How many reports may wait for the supervisor. If there is no room, a task waits. The supervisor never waits for a task.
 const QUEUE: usize = 64;
 
-/// A migration that a task carries.
-struct Carried {
-    vm: Name,
-    signals: Rc<CarrierSignals>,
-    /// Meanwhile the engine has asked where the VM runs. The answer follows at the end, in case no progress was told in time.
-    is_asked: bool,
-}
-
 /// The driver's state. It has one task for each migration and each question of the engine.
 pub(super) struct CommandSupervisor {
     context: Rc<CommandContext>,
-    carried: BTreeMap<RequestId, Carried>,
+    /// Migrations that tasks carry.
+    carried: BTreeMap<RequestId, Rc<Carrier>>,
     ended_migrations: BTreeMap<RequestId, EndedMigration>,
     confirming: BTreeSet<RequestId>,
     /// When the migration of a VM ended. What was seen of the VM before that is not told.
@@ -123,20 +116,19 @@ impl CommandSupervisor {
         if self.carried.contains_key(&migration.id) {
             return;
         }
-        let signals = Rc::new(CarrierSignals::default());
-        self.carried
-            .insert(migration.id, Carried { vm: migration.vm.clone(), signals: signals.clone(), is_asked: false });
-        let (context, reports) = (self.context.clone(), self.reports.clone());
+        let carrier = Rc::new(Carrier::new(self.context.clone(), migration.clone()));
+        self.carried.insert(migration.id, carrier.clone());
+        let reports = self.reports.clone();
         spawn_local(async move {
-            let end = carry(context, migration.clone(), process, &signals).await;
+            let end = carrier.carry(process).await;
             // The supervisor lives as long as any task carries a migration.
             let _ = reports.send(TaskReport::Over(migration, end)).await;
         });
     }
 
     fn abort(&self, migration: Move) {
-        if let Some(carried) = self.carried.get(&migration.id) {
-            carried.signals.abort.notify_one();
+        if let Some(carrier) = self.carried.get(&migration.id) {
+            carrier.abort.notify_one();
         } else if self.context.settings.abort.is_some() {
             let context = self.context.clone();
             spawn_local(async move { context.run_abort(&migration).await });
@@ -150,9 +142,9 @@ impl CommandSupervisor {
     }
 
     fn confirm(&mut self, migration: Move) {
-        if let Some(carried) = self.carried.get_mut(&migration.id) {
-            carried.signals.report.notify_one();
-            carried.is_asked = true;
+        if let Some(carrier) = self.carried.get(&migration.id) {
+            carrier.report.notify_one();
+            carrier.is_asked.set(true);
             return;
         }
         if !self.confirming.insert(migration.id) {
@@ -185,11 +177,11 @@ impl CommandSupervisor {
                 self.carry(migration, *process);
             }
             TaskReport::Over(migration, CommandEnd { detail, sure }) => {
-                let carried = self.carried.remove(&migration.id);
+                let carrier = self.carried.remove(&migration.id);
                 self.touch(migration.vm.clone());
                 self.ended_migrations.entry(migration.id).or_default().sure = sure;
                 self.context.say(DriverEvent::Ended { id: migration.id, detail });
-                if carried.is_some_and(|carried| carried.is_asked) {
+                if carrier.is_some_and(|carrier| carrier.is_asked.get()) {
                     self.confirm(migration);
                 }
             }
@@ -227,7 +219,7 @@ impl CommandSupervisor {
 
     /// Tells where a VM runs, if that is new and no migration of ours moves the VM.
     fn seen(&mut self, vm: Name, on: BTreeSet<Name>, since: Instant) {
-        let moving = self.carried.values().any(|carried| carried.vm == vm);
+        let moving = self.carried.values().any(|carrier| carrier.migration.vm == vm);
         if moving || self.touched.get(&vm).is_some_and(|at| *at >= since) || self.told.get(&vm) == Some(&on) {
             return;
         }

@@ -124,12 +124,8 @@ fn what_it_cannot_measure_it_says() {
 fn a_driver_that_is_not_there_or_too_busy_says_so() {
     let lab = Lab::new();
     let (commands, orders) = channel(1);
-    let driver = CommandDriver { commands };
-    driver.order(DriverCommand::Confirm(lab.migration())).unwrap();
-    assert_eq!(driver.order(DriverCommand::Confirm(lab.migration())), Err("the command driver is too busy".to_owned()));
+    let order = || order(&commands, DriverCommand::Confirm(lab.migration()));
+    assert_eq!((order(), order()), (Ok(()), Err("the command driver is too busy".to_owned())));
     drop(orders);
-    assert_eq!(
-        driver.order(DriverCommand::Confirm(lab.migration())),
-        Err("the command driver does not run".to_owned())
-    );
+    assert_eq!(order(), Err("the command driver does not run".to_owned()));
 }

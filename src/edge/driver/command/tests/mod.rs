@@ -28,7 +28,7 @@ struct Lab {
 }
 
 struct DriverUnderTest {
-    driver: CommandDriver,
+    driver: TakeCommand,
     facts: mpsc::Receiver<DriverEvent>,
 }
 
@@ -101,10 +101,7 @@ impl Lab {
         let guests = vec![Guest { name: self.vm.into(), domain: Domain::default() }];
         let fleet = Fleet { hosts: hosts.collect(), guests };
         let tell: Tell = Arc::new(move |fact| drop(tell.send(fact)));
-        DriverUnderTest {
-            driver: CommandDriver::paced(self.settings.clone(), fleet, tell, self.pace, None).unwrap(),
-            facts,
-        }
+        DriverUnderTest { driver: paced(self.settings.clone(), fleet, tell, self.pace, None).unwrap(), facts }
     }
 
     fn migration(&self) -> Move {
@@ -115,7 +112,7 @@ impl Lab {
 impl DriverUnderTest {
     #[track_caller]
     fn order(&self, command: DriverCommand) {
-        self.driver.order(command).expect("the driver takes it");
+        (self.driver)(command).expect("the driver takes it");
     }
 
     /// The first fact to come that is one of these.
