@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -15,23 +16,15 @@ const MOST: usize = 16 << 20;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A writer that never blocks. If the reader is too slow, whole writes are dropped and counted.
-pub struct NonBlockingStdout(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<WaitingOutput>,
-    changed: Condvar,
+pub struct NonBlockingStdout {
+    /// `waiting` bounds it. `None`: the thread is to end.
+    writes: Option<Sender<Vec<u8>>>,
+    /// Bytes that wait or are being written.
+    waiting: Arc<AtomicUsize>,
     /// Lines dropped.
     lost: Arc<AtomicU64>,
-}
-
-#[derive(Default)]
-struct WaitingOutput {
-    waiting: Vec<u8>,
-    /// Bytes that are being written now.
-    writing: usize,
-    failed: Option<io::Error>,
-    closed: bool,
+    /// The error with which the thread has ended, if it had one.
+    failed: Receiver<io::Error>,
 }
 
 impl NonBlockingStdout {
@@ -40,49 +33,43 @@ impl NonBlockingStdout {
     /// # Errors
     /// There is no thread for it.
     pub fn onto(out: Box<dyn Write + Send>) -> io::Result<(Self, Arc<AtomicU64>)> {
-        let shared = Arc::new(Shared::default());
-        let writer = Arc::clone(&shared);
-        thread::Builder::new().name("output".to_owned()).spawn(move || writer.write_to(out))?;
-        let lost = Arc::clone(&shared.lost);
-        Ok((Self(shared), lost))
+        let (writes, written) = channel();
+        let (fail, failed) = sync_channel(1);
+        let stdout = Self { writes: Some(writes), waiting: Arc::default(), lost: Arc::default(), failed };
+        let (waiting, lost, count) = (stdout.waiting.clone(), stdout.lost.clone(), stdout.lost.clone());
+        let work = move || {
+            if let Err(error) = write_all(&written, out, &waiting, &lost) {
+                // Nobody may be there any more.
+                let _ = fail.send(error);
+            }
+        };
+        thread::Builder::new().name("output".to_owned()).spawn(work)?;
+        Ok((stdout, count))
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, WaitingOutput> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write_to(&self, mut out: Box<dyn Write + Send>) {
-        loop {
-            let Some(bytes) = self.next() else { return };
-            let written = catch_unwind(AssertUnwindSafe(|| {
-                fault("output");
-                out.write_all(&bytes).and_then(|()| out.flush())
-            }));
-            let mut state = self.lock();
-            state.writing = 0;
-            match written {
-                Ok(written) => state.failed = written.err(),
-                // What it was about to write is dropped and counted; the next lines are written.
-                Err(_) => drop(self.lost.fetch_add(lines(&bytes), Ordering::Relaxed)),
-            }
-            self.changed.notify_all();
-            if state.failed.is_some() {
-                return;
-            }
+/// Writes until there is no more, or until that fails.
+fn write_all(
+    writes: &Receiver<Vec<u8>>,
+    mut out: Box<dyn Write + Send>,
+    waiting: &AtomicUsize,
+    lost: &AtomicU64,
+) -> io::Result<()> {
+    while let Ok(mut bytes) = writes.recv() {
+        // One call for all that waits.
+        writes.try_iter().for_each(|more| bytes.extend_from_slice(&more));
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            fault("output");
+            out.write_all(&bytes).and_then(|()| out.flush())
+        }));
+        match written {
+            Ok(written) => written?,
+            // What it was about to write is dropped and counted; the next lines are written.
+            Err(_) => drop(lost.fetch_add(lines(&bytes), Ordering::Relaxed)),
         }
+        waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
     }
-
-    /// What is to be written next; `None` at the end.
-    fn next(&self) -> Option<Vec<u8>> {
-        let mut state = self.lock();
-        while state.waiting.is_empty() && !state.closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.writing = state.waiting.len();
-        (state.writing > 0).then(|| std::mem::take(&mut state.waiting))
-    }
+    Ok(())
 }
 
 fn lines(bytes: &[u8]) -> u64 {
@@ -91,33 +78,28 @@ fn lines(bytes: &[u8]) -> u64 {
 
 impl Write for NonBlockingStdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut state = self.0.lock();
-        if let Some(error) = state.failed.take() {
-            return Err(error);
-        }
-        if state.writing + state.waiting.len() + bytes.len() > MOST {
-            self.0.lost.fetch_add(lines(bytes), Ordering::Relaxed);
-        } else {
-            state.waiting.extend_from_slice(bytes);
-            self.0.changed.notify_all();
+        self.flush()?;
+        if self.waiting.load(Ordering::Relaxed) + bytes.len() > MOST {
+            self.lost.fetch_add(lines(bytes), Ordering::Relaxed);
+        } else if let Some(writes) = &self.writes {
+            self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+            // If the thread has ended just now, the next call says why.
+            let _ = writes.send(bytes.to_vec());
         }
         Ok(bytes.len())
     }
 
     /// The error that writing had, if it had one.
     fn flush(&mut self) -> io::Result<()> {
-        self.0.lock().failed.take().map_or(Ok(()), Err)
+        self.failed.try_recv().map_or(Ok(()), Err)
     }
 }
 
 impl Drop for NonBlockingStdout {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.closed = true;
-        self.0.changed.notify_all();
-        let busy =
-            |state: &mut WaitingOutput| state.failed.is_none() && (state.writing > 0 || !state.waiting.is_empty());
-        drop(self.0.changed.wait_timeout_while(state, GOODBYE, busy));
+        self.writes = None;
+        // The thread ends when all is written.
+        let _ = self.failed.recv_timeout(GOODBYE);
     }
 }
 
