@@ -62,16 +62,41 @@ pub(super) fn over_with(
     locked: Option<&'static str>,
 ) -> Result<EventLoop, StartError> {
     let now = steady_clock();
-    let mut workers = Workers::default();
+    let (mut workers, mut troubles) = (Workers::default(), Vec::new());
     let drivers = driver_configs(&config);
     info!(config = %config.path.display(), vms = config.cluster.vms.len(), hosts = config.cluster.hosts.len(), "start");
     let inputs =
         ConfigInputs { file: Some(config.path.clone()), locked, loaded: Some((config.clone(), bytes)), untold: None };
-    let Begun { mut engine_host, in_flight, journal, troubles, news } = begin(config, now, journal, workers.news())?;
+    let words = |error: HistoryError| Some(error.to_string());
+    let history = open_history(&config, now)?.and_then(|(mut store, path)| {
+        let left = Left::behind(&mut store).map_err(words)?;
+        Ok((store, path, left))
+    });
+    let (mut history, left) = match history {
+        Ok((store, path, left)) => (Ok((store, path)), left),
+        Err(why) => (Err(why), Left::default()),
+    };
+    if journal.is_none() {
+        troubles.push(format!("{HOMELESS}; until then no migration starts, as none can be written down"));
+    }
+    let store = history.as_mut().ok().map(|(store, _)| store);
+    let owner = config.path.to_string_lossy();
+    let in_flight = left.open_journal(journal.as_deref(), &owner, store, &mut workers, now)?;
+    let news = match history.and_then(|(store, path)| Ok((keep(store, workers.news()).map_err(words)?, path))) {
+        Ok((writer, path)) => HistoryNews::Writer(writer, path),
+        Err(why) => {
+            troubles.extend(why.as_ref().map(|why| format!("nothing is kept: {why}")));
+            HistoryNews::None(why.unwrap_or_else(|| "the config has it switched off".to_owned()))
+        }
+    };
+    let Config { cluster, monitors, plan, .. } = config;
+    let mut engine_host = match &left.kept[..] {
+        [] => EngineHost::new(cluster, monitors, plan, now),
+        kept => EngineHost::restored(cluster, monitors, plan, now, kept, left.cluster),
+    };
     frontend.listener().reconfigured(engine_host.engine(), now);
     let kept = matches!(news, HistoryNews::Writer(..));
     let batcher = if kept { HistoryBatcher::soon(engine_host.engine(), now) } else { HistoryBatcher::none() };
-    workers.journal = journal;
     // Before anything is due, so that the first migration too is written down before it starts.
     engine_host.journal_outside(true);
     let not_watched = workers.start_config(inputs).err();
@@ -86,66 +111,6 @@ pub(super) fn over_with(
         }
     });
     Ok(event_loop)
-}
-
-/// An engine, and what it goes on from.
-struct Begun {
-    /// With every VM where it was left.
-    engine_host: EngineHost,
-    /// Migrations that were under way.
-    in_flight: Vec<InFlight>,
-    journal: Option<JournalWriter>,
-    /// Alarms about what could not be opened.
-    troubles: Vec<String>,
-    /// What is new of the history.
-    news: HistoryNews,
-}
-
-/// An engine for a config, going on from its history and its journal. `news` is where the history says what it has to say.
-fn begin(
-    config: Config,
-    now: Timestamp,
-    journal: Option<PathBuf>,
-    news: Sender<HistoryNews>,
-) -> Result<Begun, StartError> {
-    let (mut troubles, owner) = (Vec::new(), config.path.to_string_lossy().into_owned());
-    let trouble = |error: HistoryError| Some(error.to_string());
-    let history = open_history(&config, now)?.and_then(|(mut store, path)| {
-        let left = Left::behind(&mut store).map_err(trouble)?;
-        Ok((store, path, left))
-    });
-    let (mut history, left) = match history {
-        Ok((store, path, left)) => (Ok((store, path)), left),
-        Err(why) => (Err(why), Left::default()),
-    };
-    let journal = journal.map(|path| (Journal::open(&path, &owner), path));
-    let (in_flight, journal) = match journal {
-        None => {
-            troubles.push(format!("{HOMELESS}; until then no migration starts, as none can be written down"));
-            (left.rows.clone(), None)
-        }
-        Some((Err(error @ JournalError::InUse { .. }), _)) => return Err(error.into()),
-        Some((mut journal, path)) => {
-            let in_flight = match &mut journal {
-                Ok(journal) => left.take_over(journal, history.as_mut().ok().map(|(store, _)| store), now),
-                Err(_) => left.rows.clone(),
-            };
-            (in_flight, JournalWriter::start(&path, &owner, journal).inspect_err(|why| error!(%why, "journal")).ok())
-        }
-    };
-    let news = match history.and_then(|(store, path)| Ok((keep(store, news).map_err(trouble)?, path))) {
-        Ok((writer, path)) => HistoryNews::Writer(writer, path),
-        Err(why) => {
-            troubles.extend(why.as_ref().map(|why| format!("nothing is kept: {why}")));
-            HistoryNews::None(why.unwrap_or_else(|| "the config has it switched off".to_owned()))
-        }
-    };
-    let Config { cluster, monitors, plan, .. } = config;
-    let engine_host = match &left.kept[..] {
-        [] => EngineHost::new(cluster, monitors, plan, now),
-        kept => EngineHost::restored(cluster, monitors, plan, now, kept, left.cluster),
-    };
-    Ok(Begun { engine_host, in_flight, journal, troubles, news })
 }
 
 /// The history of a config. The outer error: another engine has it. The inner one: there is none, and why, if there should
@@ -197,6 +162,31 @@ impl Left {
     fn outcome(&self, migration: &InFlight) -> Option<&'static str> {
         let of_vm = self.kept.iter().find(|(vm, _)| **vm == *migration.route.vm);
         of_vm.and_then(|(_, kept)| kept.outcome(migration.route.id))
+    }
+
+    /// Opens the journal for the workers, if it has a file. Returns the migrations to be followed.
+    ///
+    /// # Errors
+    /// Another engine has it.
+    fn open_journal(
+        &self,
+        path: Option<&Path>,
+        owner: &str,
+        store: Option<&mut Store>,
+        workers: &mut Workers,
+        now: Timestamp,
+    ) -> Result<Vec<InFlight>, JournalError> {
+        let Some(path) = path else { return Ok(self.rows.clone()) };
+        let mut journal = match Journal::open(path, owner) {
+            Err(error @ JournalError::InUse { .. }) => return Err(error),
+            journal => journal,
+        };
+        let in_flight = match &mut journal {
+            Ok(journal) => self.take_over(journal, store, now),
+            Err(_) => self.rows.clone(),
+        };
+        workers.journal = JournalWriter::start(path, owner, journal).inspect_err(|why| error!(%why, "journal")).ok();
+        Ok(in_flight)
     }
 
     /// Returns the migrations to be followed, and copies those of the history into the journal.
