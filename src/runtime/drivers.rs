@@ -37,17 +37,9 @@ pub struct ArrayDriverConfig {
 /// One array and its driver.
 struct Slot {
     config: ArrayDriverConfig,
-    driver: Running,
+    /// `None`: the simulator moves its VMs. The error says why the driver could not be started.
+    driver: Result<Option<ArrayDriver>, String>,
     id: u64,
-}
-
-enum Running {
-    /// The simulator moves its VMs.
-    Simulated,
-    /// A driver runs.
-    Well(ArrayDriver),
-    /// It could not be started, and why.
-    Broken(String),
 }
 
 impl Default for Drivers {
@@ -63,7 +55,7 @@ impl Drivers {
     pub fn saying(events: impl IntoIterator<Item = DriverEvent>) -> Self {
         let mut drivers = Self::default();
         let config = ArrayDriverConfig { array: "a".to_owned(), driver: Driver::Simulator, fleet: Fleet::default() };
-        drivers.slots.push(Slot { config, driver: Running::Simulated, id: 1 });
+        drivers.slots.push(Slot { config, driver: Ok(None), id: 1 });
         drivers.refused.extend(events.into_iter().map(|event| (1, event)));
         drivers
     }
@@ -76,7 +68,7 @@ impl Drivers {
         for config in configs {
             let same = old.iter().position(|slot| slot.config == config);
             let slot = same.map(|same| old.swap_remove(same)).unwrap_or_else(|| self.start(config));
-            if let (None, Running::Broken(why)) = (same, &slot.driver) {
+            if let (None, Err(why)) = (same, &slot.driver) {
                 troubles.push(format!("array {} cannot be driven: {why}", slot.config.array));
             }
             self.slots.push(slot);
@@ -87,11 +79,7 @@ impl Drivers {
     fn start(&mut self, config: ArrayDriverConfig) -> Slot {
         self.started += 1;
         let id = self.started;
-        let driver = match ArrayDriver::start(&config.array, &config.driver, config.fleet.clone(), self.teller(id)) {
-            Ok(Some(driver)) => Running::Well(driver),
-            Ok(None) => Running::Simulated,
-            Err(why) => Running::Broken(why),
-        };
+        let driver = ArrayDriver::start(&config.array, &config.driver, config.fleet.clone(), self.teller(id));
         Slot { config, driver, id }
     }
 
@@ -109,7 +97,7 @@ impl Drivers {
     pub fn can_become(&self, configs: &[ArrayDriverConfig], engine: &Engine) -> Result<(), String> {
         for migration in engine.migrations() {
             let array = engine.cluster().host(migration.route.from).array;
-            let slot = self.slots.get(array.index()).filter(|slot| !matches!(slot.driver, Running::Simulated));
+            let slot = self.slots.get(array.index()).filter(|slot| !matches!(slot.driver, Ok(None)));
             let stands = |slot: &Slot| {
                 let is_exchanged = !configs.contains(&slot.config);
                 // The simulator does not know where a real VM runs: another driver can say how it ended.
@@ -132,9 +120,9 @@ impl Drivers {
     pub fn order(&mut self, array: ArrayId, command: DriverCommand) {
         let Some(slot) = self.slots.get(array.index()) else { return };
         let refused = match &slot.driver {
-            Running::Well(driver) => driver.order(command),
-            Running::Broken(why) => Some(command.refused(why.clone())),
-            Running::Simulated => None,
+            Ok(Some(driver)) => driver.order(command),
+            Ok(None) => None,
+            Err(why) => Some(command.refused(why.clone())),
         };
         self.refused.extend(refused.map(|event| (slot.id, event)));
     }
@@ -200,7 +188,7 @@ mod tests {
         plan.driven = vec![true];
         let mut drivers = Drivers::default();
         let config = config("libvirt0 is not installed");
-        drivers.slots.push(Slot { config, driver: Running::Broken("libvirt0 is not installed".to_owned()), id: 1 });
+        drivers.slots.push(Slot { config, driver: Err("libvirt0 is not installed".to_owned()), id: 1 });
         (EngineHost::new(cluster, monitors, plan, START), drivers)
     }
 

@@ -75,7 +75,7 @@ pub enum Reply {
 /// What an engine is asked, and where its answer goes.
 #[derive(Debug)]
 pub struct Call {
-    /// This. The engine answers [`Request::Follow`] once; who follows asks again.
+    /// This. The engine answers [`Request::Follow`] with the progress at that moment, and the server asks again and again.
     pub request: Request,
     /// There; nobody may be waiting any more.
     pub answer: oneshot::Sender<Reply>,
