@@ -20,7 +20,7 @@ use super::workers::{HistoryNews, Workers};
 use crate::core::cluster::Timestamp;
 use crate::core::engine::{Change, Command, Event, InFlight, Kept, KeptCluster};
 use crate::core::insight::Retention;
-use crate::core::simulation::{START, ScenarioPast};
+use crate::core::simulation::{START, SimulatedCluster};
 use crate::edge::config::Config;
 use crate::edge::history::{HistoryError, HistoryFault, HistoryWriter, Note, Store};
 use crate::edge::journal::{Journal, JournalError};
@@ -250,7 +250,7 @@ fn journal_beside(history: &Path) -> PathBuf {
 /// are shown.
 ///
 /// `path`: without a file, there is no history.
-pub fn give_past(workers: &Workers, before: impl FnOnce() -> ScenarioPast + Send + 'static, path: Option<PathBuf>) {
+pub fn give_past(workers: &Workers, before: impl FnOnce() -> SimulatedCluster + Send + 'static, path: Option<PathBuf>) {
     let (notes, refused) = (workers.news(), workers.news());
     let Some(path) = path else {
         let _ = refused.try_send(HistoryNews::None("no folder for temporary files".to_owned()));
@@ -268,7 +268,7 @@ fn keep_demo(path: &Path, notes: Sender<HistoryNews>) -> Result<HistoryWriter, H
     open(path, Retention::default(), "demo", START).and_then(|store| keep(store, notes))
 }
 
-fn write_past(before: impl FnOnce() -> ScenarioPast, path: &Path, notes: &Sender<HistoryNews>) {
+fn write_past(before: impl FnOnce() -> SimulatedCluster, path: &Path, notes: &Sender<HistoryNews>) {
     let write = || {
         fault("past");
         keep_demo(path, notes.clone()).map(|keeper| simulate(before(), keeper)).map_err(|error| error.to_string())
@@ -286,8 +286,8 @@ fn write_past(before: impl FnOnce() -> ScenarioPast, path: &Path, notes: &Sender
 }
 
 /// Simulates a demo's past into a history.
-fn simulate(before: ScenarioPast, keeper: HistoryWriter) -> HistoryWriter {
-    let ScenarioPast { cluster, monitors, plan, from, edits } = before;
+fn simulate(before: SimulatedCluster, keeper: HistoryWriter) -> HistoryWriter {
+    let SimulatedCluster { cluster, monitors, plan, from, edits } = before;
     let mut engine_host = EngineHost::new(cluster, monitors, plan, from);
     let mut batcher = HistoryBatcher::soon(engine_host.engine(), from);
     batcher.keep_by(keeper);

@@ -374,8 +374,11 @@ fn a_host_that_is_being_drained_is_told_in_the_dialog_and_in_the_arrays() {
     let snapshot = sample::draining("mln3", sample::drain(6, 8));
     assert_frames("draining", &snapshot, &draining(&snapshot, "mln3"));
     assert_frames("fleet-draining", &snapshot, &screen_on(&snapshot, "nii1"));
-    let stuck =
-        vec![StuckVm { vm: "db04".into(), why: "no host would take it: mln1 full, mln5 draining, mln6 down".into() }];
+    let stuck = vec![StuckVm {
+        vm: "db04".into(),
+        why: "no host would take it: mln1 full, mln5 draining, mln6 down".into(),
+        meant: false,
+    }];
     let paused = Drain { paused: true, stuck, ..sample::drain(3, 6) };
     let snapshot = sample::draining("mln4", paused);
     assert_frames("draining-paused", &snapshot, &draining(&snapshot, "mln4"));

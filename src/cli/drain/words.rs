@@ -83,7 +83,7 @@ impl Teller {
         if (now.moved, now.of) != (before.moved, before.of) {
             lines.push(format!("{}: {} of {} moved", now.host, now.moved, now.of));
         }
-        for StuckVm { vm, why } in now.stuck.iter().filter(|stays| !before.stuck.contains(stays)) {
+        for StuckVm { vm, why, .. } in now.stuck.iter().filter(|stays| !before.stuck.contains(stays)) {
             lines.push(format!("{vm} stays: {why}"));
         }
         if now.paused != before.paused {
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(teller.lines(&at(0)), ["nii1 > mln2  0%", "mln1: 0 of 2 moved"]);
         assert!(teller.lines(&at(10)).is_empty());
         assert_eq!(teller.lines(&at(60)), ["nii1 > mln2  60%"]);
-        let stuck = vec![StuckVm { vm: "nii2".into(), why: "mln2 full".to_owned() }];
+        let stuck = vec![StuckVm { vm: "nii2".into(), why: "mln2 full".to_owned(), meant: false }];
         let paused = Drain { moved: 1, under_way: Vec::new(), stuck, paused: true, ..at(0) };
         assert_eq!(teller.lines(&paused), ["mln1: 1 of 2 moved", "nii2 stays: mln2 full", "mln1: paused"]);
         assert!(teller.lines(&paused).is_empty());

@@ -70,6 +70,9 @@ pub struct StuckVm {
     pub vm: Name,
     /// Why.
     pub why: String,
+    /// An operator or a mode wants it to stay: that is no trouble.
+    #[serde(skip)]
+    pub meant: bool,
 }
 
 /// A drain as the engine goes on with it.
@@ -83,23 +86,6 @@ pub(super) struct Draining {
     pub(super) spared: BTreeMap<VmId, Timestamp>,
     /// Since when no VM moves although some should.
     stuck_since: Option<Timestamp>,
-}
-
-/// The result of one round of moving VMs away.
-#[derive(Debug, Default)]
-struct Sent {
-    /// Some VMs wait until others have arrived.
-    waits: bool,
-    stays: Vec<(VmId, Stays)>,
-}
-
-/// Why a VM stays on a host that is being drained.
-#[derive(Debug)]
-enum Stays {
-    /// No host takes it, or it cannot be moved at all.
-    Stuck(String),
-    /// An operator or a mode wants it to stay.
-    Meant(String),
 }
 
 impl Engine {
@@ -228,13 +214,14 @@ impl Engine {
         for host in hosts {
             let is_here = |vm: &VmId| self.live(*vm).host == host;
             let staying: Vec<VmId> = self.vm_ids().filter(is_here).filter(|vm| self.migration(*vm).is_none()).collect();
-            let sent =
-                if self.drains[&host].drain.paused { Sent::default() } else { self.send(now, host, &staying, out) };
+            let mut stuck = Vec::new();
+            let mut waits = false;
             if !self.drains[&host].drain.paused && !staying.is_empty() {
+                waits = self.send(now, host, &staying, &mut stuck, out);
                 self.drains_at = now + TRY_AGAIN;
             }
-            let is_under_way = sent.waits || self.migrations.values().any(|migration| migration.route.from == host);
-            self.tell_of_drain(now, host, is_under_way, sent.stays, out);
+            let is_under_way = waits || self.migrations.values().any(|migration| migration.route.from == host);
+            self.tell_of_drain(now, host, is_under_way, stuck, out);
         }
     }
 
@@ -265,28 +252,38 @@ impl Engine {
         }
     }
 
-    /// Starts a migration for each VM that has a destination, as far as the limits allow.
-    fn send(&mut self, now: Timestamp, host: HostId, staying: &[VmId], out: &mut Vec<Effect>) -> Sent {
-        let mut sent = Sent::default();
+    /// Starts a migration for each VM that has a destination, as far as the limits allow. True if some VMs wait until
+    /// others have arrived.
+    fn send(
+        &mut self,
+        now: Timestamp,
+        host: HostId,
+        staying: &[VmId],
+        stuck: &mut Vec<StuckVm>,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let mut waits = false;
         for &vm in staying {
             match self.way_out(now, vm, host, staying) {
-                Err(why) => sent.stays.push((vm, why)),
-                Ok(to) if self.at_once(vm, Some(to)).is_err() => sent.waits = true,
+                Err(stays) => stuck.push(stays),
+                Ok(to) if self.at_once(vm, Some(to)).is_err() => waits = true,
                 Ok(to) => self.launch_unasked(now, vm, to, By::Drain, out),
             }
         }
-        sent
+        waits
     }
 
     /// The destination of a VM: the planned one, if it still takes the VM.
-    fn way_out(&mut self, now: Timestamp, vm: VmId, host: HostId, staying: &[VmId]) -> Result<HostId, Stays> {
-        self.can_leave(vm).map_err(Stays::Stuck)?;
+    fn way_out(&mut self, now: Timestamp, vm: VmId, host: HostId, staying: &[VmId]) -> Result<HostId, StuckVm> {
+        let name = &self.cluster.vm(vm).name;
+        let stays = |meant, why| StuckVm { vm: name.clone(), why, meant };
+        self.can_leave(vm).map_err(|why| stays(false, why))?;
         let draining = &self.drains[&host];
         if !draining.drain.commanded && self.mode(vm) != Mode::Auto {
-            return Err(Stays::Meant(format!("mode {}: an operator moves it", self.mode(vm).word())));
+            return Err(stays(true, format!("mode {}: an operator moves it", self.mode(vm).word())));
         }
         if let Some(until) = draining.spared.get(&vm).filter(|until| **until > now) {
-            return Err(Stays::Meant(format!("aborted by an operator, again in {}", duration(until.since(now)))));
+            return Err(stays(true, format!("aborted by an operator, again in {}", duration(until.since(now)))));
         }
         let planned = draining.planned.get(&vm).copied();
         if let Some(to) = planned.filter(|to| self.eligible(vm, *to, 0, now).is_ok()) {
@@ -298,11 +295,11 @@ impl Engine {
                 *given.entry(*to).or_default() += 1;
             }
         }
-        let to = self.refuge(vm, &given, now);
-        if let (Ok(to), Some(draining)) = (&to, self.drains.get_mut(&host)) {
-            draining.planned.insert(vm, *to);
+        let to = self.refuge(vm, &given, now).map_err(|why| stays(false, why))?;
+        if let Some(draining) = self.drains.get_mut(&host) {
+            draining.planned.insert(vm, to);
         }
-        to.map_err(Stays::Stuck)
+        Ok(to)
     }
 
     fn tell_of_drain(
@@ -310,16 +307,12 @@ impl Engine {
         now: Timestamp,
         host: HostId,
         is_under_way: bool,
-        stays: Vec<(VmId, Stays)>,
+        stuck: Vec<StuckVm>,
         out: &mut Vec<Effect>,
     ) {
         let (name, vms) = (self.host_name(host).to_owned(), self.hosts[host.index()].vms);
         let is_done = vms == 0 && self.incoming(host) == 0;
-        let alarm = self.cannot_be_drained(&name, &stays);
-        let stuck = stays
-            .into_iter()
-            .map(|(vm, Stays::Stuck(why) | Stays::Meant(why))| StuckVm { vm: self.cluster.vm(vm).name.clone(), why });
-        let stuck = stuck.collect();
+        let alarm = cannot_be_drained(&name, &stuck);
         let Some(Draining { drain, stuck_since, .. }) = self.drains.get_mut(&host) else { return };
         drain.of = drain.moved + vms;
         drain.stuck = stuck;
@@ -342,20 +335,6 @@ impl Engine {
         }
     }
 
-    /// The alarm, if VMs stay that nobody wants to stay.
-    fn cannot_be_drained(&self, name: &str, stays: &[(VmId, Stays)]) -> Option<String> {
-        const SHOWN: usize = 3;
-        let stuck = stays.iter().filter_map(|(vm, stays)| match stays {
-            Stays::Stuck(why) => Some(format!("{}: {why}", self.cluster.vm(*vm).name)),
-            Stays::Meant(_) => None,
-        });
-        let stuck: Vec<String> = stuck.collect();
-        let more = stuck.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        let shown = stuck[..stuck.len().min(SHOWN)].join("; ");
-        (!stuck.is_empty()).then(|| format!("{name} cannot be drained: {shown}{more}"))
-    }
-
     /// Whether a VM can be moved away from where it is at all.
     pub(super) fn can_leave(&self, vm: VmId) -> Result<(), String> {
         self.runs_once(vm)?;
@@ -368,6 +347,17 @@ impl Engine {
             state => Err(format!("{} is {}", self.cluster.host(host).name, host_word(state))),
         }
     }
+}
+
+/// The alarm, if VMs stay that nobody wants to stay.
+fn cannot_be_drained(name: &str, stuck: &[StuckVm]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let stuck = stuck.iter().filter(|stuck| !stuck.meant).map(|StuckVm { vm, why, .. }| format!("{vm}: {why}"));
+    let stuck: Vec<String> = stuck.collect();
+    let more = stuck.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let shown = stuck[..stuck.len().min(SHOWN)].join("; ");
+    (!stuck.is_empty()).then(|| format!("{name} cannot be drained: {shown}{more}"))
 }
 
 impl Drain {

@@ -1,5 +1,7 @@
 //! Applies a changed config. VMs, hosts and arrays keep their state by name.
 
+use std::collections::HashSet;
+
 use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Name, Reading, Timestamp, VmId};
 use crate::core::policy::Rule;
 
@@ -18,16 +20,8 @@ const LINES_SAID: usize = 50;
 /// The reason of a gap where a changed config ended a reading that was under way.
 const CUT_SHORT: &str = "the config was changed while it was read";
 
-/// VMs that need something more once a changed config is in place, by their new ids.
-#[derive(Default)]
-struct LeftOver {
-    /// They were not there before. In order.
-    fresh: Vec<VmId>,
-    /// A reading of them was under way.
-    unread: Vec<VmId>,
-    /// Their requests do not wait any more; which gate is said to have stopped them, and why.
-    dropped: Vec<(VmId, Waiting, Gate, &'static str)>,
-}
+/// A request that does not wait any more; which gate is said to have stopped it, and why.
+type Dropped = (VmId, Waiting, Gate, &'static str);
 
 impl Engine {
     /// Checks that a cluster can replace this one now: it must still have each VM and host of a running migration.
@@ -69,7 +63,10 @@ impl Engine {
         let stood: Vec<HostId> = self.vms.iter().map(VmMemory::host).collect();
         self.carry_hosts(&names);
         self.carry_drains(now, &names);
-        let LeftOver { fresh, unread, dropped } = self.carry_vms(&old, &names);
+        // The monitor or driver that was asked may be gone.
+        let asked = self.vms.iter().zip(&names.vms).filter(|(memory, _)| memory.transient.asked.is_some());
+        let unread: Vec<VmId> = asked.filter_map(|(_, vm)| *vm).collect();
+        let dropped = self.carry_vms(&old, &names);
         self.carry_migrations(now, &names);
         self.forget_readings(&old, &names, reread);
         self.tell_of_lost_hosts(now, &old, &stood, &names, out);
@@ -78,7 +75,7 @@ impl Engine {
         }
         self.count_placed();
         self.marks.clear();
-        self.set_timers(now, &fresh);
+        self.set_timers(now, &names);
         self.say_changes(now, &old, &names, said, out);
         for (vm, waiting, gate, why) in dropped {
             self.say_dropped(now, vm, &waiting, gate, why, out);
@@ -86,7 +83,6 @@ impl Engine {
         let text = format!("applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
         let what = Happened::Operator { by: CONFIG.to_owned(), text };
         out.push(Effect::Record(Record { at: now, vm: None, what }));
-        // The monitor or driver that was asked may be gone.
         for vm in unread {
             self.on_reading(now, vm, Reading::Gap(CUT_SHORT.to_owned()), out);
         }
@@ -121,28 +117,21 @@ impl Engine {
         self.drains_at = now;
     }
 
-    fn carry_vms(&mut self, old: &Cluster, names: &Names) -> LeftOver {
+    fn carry_vms(&mut self, old: &Cluster, names: &Names) -> Vec<Dropped> {
         let mut before: Vec<Option<VmMemory>> = self.cluster.vms.iter().map(|_| None).collect();
-        let mut left = LeftOver::default();
+        let mut all_dropped = Vec::new();
         for (from, memory) in std::mem::take(&mut self.vms).into_iter().enumerate() {
             let Some(to) = names.vms[from] else { continue };
             let (described, waited) = (self.cluster.vm(to), memory.waiting);
             let mut memory = memory.map(|id| names.hosts[id.index()], |id| names.arrays[id.index()], described.host);
-            left.unread.extend(memory.transient.asked.take().map(|_| to));
+            memory.transient.asked = None;
             let dropped = memory.take_over(&old.vms[from].policy, &described.policy, waited.is_some());
-            left.dropped.extend(waited.zip(dropped).map(|(waiting, (gate, why))| (to, waiting, gate, why)));
+            all_dropped.extend(waited.zip(dropped).map(|(waiting, (gate, why))| (to, waiting, gate, why)));
             before[to.index()] = Some(memory);
         }
-        let known = before.into_iter().zip(&self.cluster.vms).enumerate();
-        self.vms = known
-            .map(|(at, (known, vm))| {
-                known.unwrap_or_else(|| {
-                    left.fresh.push(VmId::at(at));
-                    VmMemory::new(vm.host)
-                })
-            })
-            .collect();
-        left
+        let known = before.into_iter().zip(&self.cluster.vms);
+        self.vms = known.map(|(known, vm)| known.unwrap_or_else(|| VmMemory::new(vm.host))).collect();
+        all_dropped
     }
 
     /// Records what has changed: each setting, then the rest line by line.
@@ -201,10 +190,11 @@ impl Engine {
         }
     }
 
-    fn set_timers(&mut self, now: Timestamp, fresh: &[VmId]) {
+    fn set_timers(&mut self, now: Timestamp, names: &Names) {
         self.timers = Timers::default();
+        let known: HashSet<VmId> = names.vms.iter().flatten().copied().collect();
         for vm in self.vm_ids() {
-            if fresh.binary_search(&vm).is_ok() {
+            if !known.contains(&vm) {
                 self.begin(vm, now);
                 continue;
             }

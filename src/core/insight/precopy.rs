@@ -18,6 +18,12 @@ const RESUME_S: f64 = 0.03;
 /// What a migration will be like.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forecast {
+    /// The VM's memory, in MB.
+    pub memory_mb: f64,
+    /// What the VM writes of it, in MB/s.
+    pub dirty_mb_s: f64,
+    /// What the network sends, in MB/s.
+    pub bandwidth_mb_s: f64,
     /// Rounds before the VM is stopped.
     pub rounds: u32,
     /// The whole migration. If it does not converge: until it is given up.
@@ -28,74 +34,63 @@ pub struct Forecast {
     pub converges: bool,
 }
 
-/// Forecasts a migration of `memory_mb` MB of which `dirty_mb_s` MB are written a second, over `bandwidth_mb_s` MB/s.
-/// All three finite, bandwidth above 0.
-pub fn forecast(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> Forecast {
-    let lambda = dirty_mb_s / bandwidth_mb_s;
-    let full = memory_mb / bandwidth_mb_s;
-    if lambda >= 1.0 {
-        let total = full * f64::from(ROUND_CAP);
-        return Forecast {
-            rounds: ROUND_CAP,
-            total: Span::from_secs_f64(total),
-            downtime: Span::from_secs_f64(full + RESUME_S),
-            converges: false,
+impl Forecast {
+    /// Forecasts a migration of `memory_mb` MB of which `dirty_mb_s` MB are written a second, over `bandwidth_mb_s` MB/s.
+    /// All three finite, bandwidth above 0.
+    pub fn of(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> Self {
+        let lambda = dirty_mb_s / bandwidth_mb_s;
+        let full = memory_mb / bandwidth_mb_s;
+        let converges = lambda < 1.0;
+        let (mut rounds, mut left) = (0, memory_mb);
+        while converges && left > SMALL_MB && rounds < ROUND_CAP {
+            left *= lambda;
+            rounds += 1;
+        }
+        let total = if converges {
+            full * (1.0 - lambda.powi(rounds as i32 + 1)) / (1.0 - lambda)
+        } else {
+            rounds = ROUND_CAP;
+            full * f64::from(ROUND_CAP)
         };
+        let (total, downtime) = (Span::from_secs_f64(total), Span::from_secs_f64(left / bandwidth_mb_s + RESUME_S));
+        Self { memory_mb, dirty_mb_s, bandwidth_mb_s, rounds, total, downtime, converges }
     }
-    let (mut rounds, mut left) = (0, memory_mb);
-    while left > SMALL_MB && rounds < ROUND_CAP {
-        left *= lambda;
-        rounds += 1;
-    }
-    let total = full * (1.0 - lambda.powi(rounds as i32 + 1)) / (1.0 - lambda);
-    Forecast {
-        rounds,
-        total: Span::from_secs_f64(total),
-        downtime: Span::from_secs_f64(left / bandwidth_mb_s + RESUME_S),
-        converges: true,
-    }
-}
 
-/// The round a migration is in `elapsed` after its start, from 1, and the MB that this round still has to send.
-pub fn standing(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> (u32, f64) {
-    let lambda = (dirty_mb_s / bandwidth_mb_s).min(1.0);
-    let (mut round, mut left) = (1, memory_mb);
-    let mut sent = elapsed.secs_f64() * bandwidth_mb_s;
-    while sent > left && round < ROUND_CAP && left > SMALL_MB {
-        sent -= left;
-        left *= lambda;
-        round += 1;
+    /// The round the migration is in `elapsed` after its start, from 1, and the MB that this round still has to send.
+    fn standing(&self, elapsed: Span) -> (u32, f64) {
+        let lambda = (self.dirty_mb_s / self.bandwidth_mb_s).min(1.0);
+        let (mut round, mut left) = (1, self.memory_mb);
+        let mut sent = elapsed.secs_f64() * self.bandwidth_mb_s;
+        while sent > left && round < ROUND_CAP && left > SMALL_MB {
+            sent -= left;
+            left *= lambda;
+            round += 1;
+        }
+        (round, (left - sent).max(0.0))
     }
-    (round, (left - sent).max(0.0))
-}
 
-/// What a migration will be like, for an operator: `about 4.4 s in 3 rounds`, `will not converge: writes 120 MB/s, sends
-/// 117 MB/s`. As [`forecast`].
-pub fn in_words(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64) -> String {
-    let Forecast { rounds, total, converges, .. } = forecast(memory_mb, dirty_mb_s, bandwidth_mb_s);
-    if !converges {
-        return format!("will not converge: writes {}, sends {}", rate(dirty_mb_s), rate(bandwidth_mb_s));
+    /// For an operator: `about 4.4 s in 3 rounds`, `will not converge: writes 120 MB/s, sends 117 MB/s`.
+    pub fn words(&self) -> String {
+        if !self.converges {
+            let rate = |mb_s: f64| format!("{}/s", bytes((mb_s * 1e6) as u64));
+            return format!("will not converge: writes {}, sends {}", rate(self.dirty_mb_s), rate(self.bandwidth_mb_s));
+        }
+        format!("about {} in {}", measured(self.total), counted(self.rounds, "round", "rounds"))
     }
-    let takes = measured(total);
-    format!("about {takes} in {}", counted(rounds, "round", "rounds"))
-}
 
-fn rate(mb_s: f64) -> String {
-    format!("{}/s", bytes((mb_s * 1e6) as u64))
-}
-
-/// The progress of a migration `elapsed` after its start.
-pub fn transfer(memory_mb: f64, dirty_mb_s: f64, bandwidth_mb_s: f64, elapsed: Span) -> Transfer {
-    let (rounds, left) = standing(memory_mb, dirty_mb_s, bandwidth_mb_s, elapsed);
-    let bytes = |mb: f64| (mb * 1e6) as u64;
-    Transfer {
-        total: bytes(memory_mb),
-        sent: bytes(elapsed.secs_f64() * bandwidth_mb_s),
-        left: bytes(left),
-        rate: bytes(bandwidth_mb_s),
-        dirty: bytes(dirty_mb_s),
-        rounds,
-        downtime: Some(Span::from_secs_f64(left / bandwidth_mb_s + RESUME_S)),
+    /// The progress of the migration `elapsed` after its start.
+    pub fn transfer(&self, elapsed: Span) -> Transfer {
+        let (rounds, left) = self.standing(elapsed);
+        let bytes = |mb: f64| (mb * 1e6) as u64;
+        Transfer {
+            total: bytes(self.memory_mb),
+            sent: bytes(elapsed.secs_f64() * self.bandwidth_mb_s),
+            left: bytes(left),
+            rate: bytes(self.bandwidth_mb_s),
+            dirty: bytes(self.dirty_mb_s),
+            rounds,
+            downtime: Some(Span::from_secs_f64(left / self.bandwidth_mb_s + RESUME_S)),
+        }
     }
 }
 
@@ -105,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_calm_vm_is_moved_in_six_rounds() {
-        let calm = forecast(4_096.0, 20.0, 117.0);
+        let calm = Forecast::of(4_096.0, 20.0, 117.0);
         assert_eq!((calm.rounds, calm.converges), (6, true));
         assert_eq!(calm.total.millis() / 100, 422);
         assert!(calm.downtime < Span::from_millis(40));
@@ -113,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_busy_vm_reaches_the_cap_on_rounds() {
-        let busy = forecast(4_096.0, 90.0, 117.0);
+        let busy = Forecast::of(4_096.0, 90.0, 117.0);
         assert_eq!((busy.rounds, busy.converges), (ROUND_CAP, true));
         assert_eq!(busy.total.millis() / 100, 1_516);
     }
@@ -121,7 +116,7 @@ mod tests {
     #[test]
     fn a_vm_that_writes_faster_than_the_network_sends_does_not_converge() {
         for dirty in [117.0, 500.0] {
-            let hopeless = forecast(512.0, dirty, 117.0);
+            let hopeless = Forecast::of(512.0, dirty, 117.0);
             assert_eq!((hopeless.rounds, hopeless.converges), (ROUND_CAP, false));
             assert!(hopeless.total > Span::from_mins(2) && hopeless.downtime > Span::from_secs(4));
         }
@@ -129,23 +124,23 @@ mod tests {
 
     #[test]
     fn an_idle_vm_is_sent_once() {
-        let idle = forecast(1_170.0, 0.0, 117.0);
+        let idle = Forecast::of(1_170.0, 0.0, 117.0);
         assert_eq!((idle.rounds, idle.total), (1, Span::from_secs(10)));
     }
 
     #[test]
     fn rounds_shrink_until_the_last() {
-        assert_eq!(standing(100.0, 5.0, 10.0, Span::from_secs(4)), (1, 60.0));
-        assert_eq!(standing(100.0, 5.0, 10.0, Span::from_secs(12)), (2, 30.0));
-        assert_eq!(standing(100.0, 10.0, 10.0, Span::from_secs(95)), (10, 50.0));
+        assert_eq!(Forecast::of(100.0, 5.0, 10.0).standing(Span::from_secs(4)), (1, 60.0));
+        assert_eq!(Forecast::of(100.0, 5.0, 10.0).standing(Span::from_secs(12)), (2, 30.0));
+        assert_eq!(Forecast::of(100.0, 10.0, 10.0).standing(Span::from_secs(95)), (10, 50.0));
     }
 
     #[test]
     fn a_forecast_is_a_short_phrase() {
-        assert_eq!(in_words(512.0, 10.0, 117.0), "about 4.8 s in 4 rounds");
-        assert_eq!(in_words(1_170.0, 0.0, 117.0), "about 10 s in 1 round");
-        assert_eq!(in_words(4_096.0, 90.0, 117.0), "about 2 min 32 s in 29 rounds");
-        assert_eq!(in_words(512.0, 120.0, 117.0), "will not converge: writes 120 MB/s, sends 117 MB/s");
+        assert_eq!(Forecast::of(512.0, 10.0, 117.0).words(), "about 4.8 s in 4 rounds");
+        assert_eq!(Forecast::of(1_170.0, 0.0, 117.0).words(), "about 10 s in 1 round");
+        assert_eq!(Forecast::of(4_096.0, 90.0, 117.0).words(), "about 2 min 32 s in 29 rounds");
+        assert_eq!(Forecast::of(512.0, 120.0, 117.0).words(), "will not converge: writes 120 MB/s, sends 117 MB/s");
     }
 
     #[test]
@@ -159,6 +154,6 @@ mod tests {
             rounds: 2,
             downtime: Some(Span::from_millis(3_030)),
         };
-        assert_eq!(transfer(100.0, 5.0, 10.0, Span::from_secs(12)), expected);
+        assert_eq!(Forecast::of(100.0, 5.0, 10.0).transfer(Span::from_secs(12)), expected);
     }
 }

@@ -8,8 +8,9 @@
 //! that it does not matter which VM is read when, or how often.
 
 use super::queue::Worker;
-use super::{RandomUse, Service, ServiceSilence, Surge, VmPlan, between, unit, wave};
+use super::{RandomUse, Service, Surge, VmPlan, between, unit, wave};
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
+use crate::core::insight::Stretch;
 
 /// Demand and load are constant for this long.
 pub(super) const STEP: Span = Span::from_secs(5);
@@ -167,7 +168,7 @@ pub(super) struct SimulatedVm {
     pub(super) memory_mb: f64,
     pub(super) dirty_mb_s: f64,
     pub(super) deadline: Span,
-    pub(super) silences: Box<[ServiceSilence]>,
+    pub(super) silences: Box<[Stretch]>,
     pub(super) worker: Option<Box<Worker>>,
     /// The migration that moves it.
     pub(super) moving: Option<RequestId>,

@@ -1,9 +1,9 @@
 //! A simulated migration, from its start to its end. Whether the VM arrived is for the hosts to say.
 
-use crate::core::cluster::{Span, Timestamp, Transfer};
+use crate::core::cluster::{HostId, Span, Timestamp, Transfer};
 use crate::core::engine::Route;
 use crate::core::format::{bytes, duration, measured};
-use crate::core::insight::precopy::{self, Forecast};
+use crate::core::insight::precopy::Forecast;
 
 /// How often a live migration reports its progress.
 const REPORT_LIVE: Span = Span::from_millis(500);
@@ -12,38 +12,15 @@ const REPORT_BETWEEN: Span = Span::from_secs(10);
 /// The time from an operator's abort to the end of the migration.
 const ABORT_TAKES: Span = Span::from_secs(1);
 
-/// How a VM is transferred.
-#[derive(Debug, Clone, Copy)]
-enum TransferKind {
-    /// Live, within an array.
-    Live {
-        /// The VM's memory in MB, what it writes of it in MB/s, and the network's MB/s, as they were at the start.
-        memory: f64,
-        dirty: f64,
-        bandwidth: f64,
-        /// What follows from these figures.
-        forecast: Forecast,
-    },
-    /// The VM is stopped, copied to another site and started there.
-    Between,
-}
-
-/// How a migration ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MigrationFate {
-    /// It runs to its end.
-    Completes,
-    Aborted,
-    SourceFails,
-    DestinationFails,
-}
-
 /// One migration.
 #[derive(Debug, Clone)]
 pub(super) struct SimulatedMigration {
     pub(super) route: Route,
-    way: TransferKind,
-    fate: MigrationFate,
+    /// Live, within an array, as the figures at the start foretell it; `None`: the VM is stopped, copied to another site and
+    /// started there.
+    live: Option<Forecast>,
+    /// Why it does not run to its end, in the words of a driver.
+    stopped: Option<&'static str>,
     began: Timestamp,
     takes: Span,
     pub(super) ends: Timestamp,
@@ -51,29 +28,27 @@ pub(super) struct SimulatedMigration {
 
 impl SimulatedMigration {
     pub(super) fn live(route: Route, now: Timestamp, memory: f64, dirty: f64, bandwidth: f64) -> Self {
-        let forecast = precopy::forecast(memory, dirty, bandwidth);
-        let way = TransferKind::Live { memory, dirty, bandwidth, forecast };
-        Self::new(route, way, now, forecast.total)
+        let forecast = Forecast::of(memory, dirty, bandwidth);
+        Self::new(route, Some(forecast), now, forecast.total)
     }
 
     pub(super) fn between(route: Route, now: Timestamp, takes: Span) -> Self {
-        Self::new(route, TransferKind::Between, now, takes)
+        Self::new(route, None, now, takes)
     }
 
-    fn new(route: Route, way: TransferKind, began: Timestamp, takes: Span) -> Self {
-        Self { route, way, fate: MigrationFate::Completes, began, takes, ends: began + takes }
+    fn new(route: Route, live: Option<Forecast>, began: Timestamp, takes: Span) -> Self {
+        Self { route, live, stopped: None, began, takes, ends: began + takes }
     }
 
     /// Whether the VM is at the destination when it has ended.
     pub(super) fn arrives(&self) -> bool {
-        let converges = !matches!(self.way, TransferKind::Live { forecast: Forecast { converges: false, .. }, .. });
-        self.fate == MigrationFate::Completes && converges
+        self.stopped.is_none() && self.live.is_none_or(|live| live.converges)
     }
 
     /// When its `n`-th report is due, from 1; `None`: there is no such report, or the migration does not run to its end.
     pub(super) fn reports_at(&self, n: u32) -> Option<Timestamp> {
         let at = self.began + self.reported_at(n);
-        (at < self.ends && self.fate == MigrationFate::Completes).then_some(at)
+        (at < self.ends && self.stopped.is_none()).then_some(at)
     }
 
     /// The time from the start to the `n`-th report.
@@ -91,7 +66,7 @@ impl SimulatedMigration {
 
     /// Whether the VM runs during the migration.
     pub(super) const fn is_live(&self) -> bool {
-        matches!(self.way, TransferKind::Live { .. })
+        self.live.is_some()
     }
 
     /// The `n`-th report: percent, a phrase and, if the migration is live, figures.
@@ -106,13 +81,13 @@ impl SimulatedMigration {
 
     fn report_after(&self, elapsed: Span) -> (u8, String, Option<Transfer>) {
         let percent = (elapsed.millis() * 100 / self.takes.millis().max(1)) as u8;
-        match self.way {
-            TransferKind::Live { memory, dirty, bandwidth, forecast } => {
-                let figures = precopy::transfer(memory, dirty, bandwidth, elapsed);
-                let round = figures.rounds.min(forecast.rounds);
-                (percent, format!("round {round} of {}, {} left", forecast.rounds, bytes(figures.left)), Some(figures))
+        match self.live {
+            Some(live) => {
+                let figures = live.transfer(elapsed);
+                let round = figures.rounds.min(live.rounds);
+                (percent, format!("round {round} of {}, {} left", live.rounds, bytes(figures.left)), Some(figures))
             }
-            TransferKind::Between => {
+            None => {
                 let left = Span::from_millis(self.takes.millis() - elapsed.millis());
                 (percent, format!("stopped and copied, {} left", duration(left)), None)
             }
@@ -125,31 +100,32 @@ impl SimulatedMigration {
         if ends >= self.ends {
             return false;
         }
-        (self.fate, self.ends) = (MigrationFate::Aborted, ends);
+        (self.stopped, self.ends) = (Some("aborted, runs on at the source"), ends);
         true
     }
 
-    /// Ends it, because one of its hosts has failed.
-    pub(super) fn breaks(&mut self, now: Timestamp, fate: MigrationFate) {
-        (self.fate, self.ends) = (fate, now);
+    /// Ends it if this host, which has failed, is one of its two. True if it does.
+    pub(super) fn breaks(&mut self, now: Timestamp, failed: HostId) -> bool {
+        let why = match failed {
+            _ if failed == self.route.from => "the source stopped answering",
+            _ if failed == self.route.to => "the destination stopped answering",
+            _ => return false,
+        };
+        (self.stopped, self.ends) = (Some(why), now);
+        true
     }
 
     /// How it ended, in the words of a driver.
     pub(super) fn ending(&self) -> String {
-        match (self.fate, self.way) {
-            (MigrationFate::Completes, TransferKind::Live { forecast, .. }) if forecast.converges => {
-                format!("{}, {} down", measured(self.takes), measured(forecast.downtime))
+        if let Some(why) = self.stopped {
+            return why.to_owned();
+        }
+        match self.live {
+            Some(live) if live.converges => format!("{}, {} down", measured(self.takes), measured(live.downtime)),
+            Some(Forecast { rounds, dirty_mb_s, bandwidth_mb_s, .. }) => {
+                format!("did not converge in {rounds} rounds: writes {dirty_mb_s:.0} MB/s, sends {bandwidth_mb_s:.0}")
             }
-            (MigrationFate::Completes, TransferKind::Live { dirty, bandwidth, forecast, .. }) => {
-                let rounds = forecast.rounds;
-                format!("did not converge in {rounds} rounds: writes {dirty:.0} MB/s, sends {bandwidth:.0}")
-            }
-            (MigrationFate::Completes, TransferKind::Between) => {
-                format!("{}, down all the while", measured(self.takes))
-            }
-            (MigrationFate::Aborted, _) => "aborted, runs on at the source".to_owned(),
-            (MigrationFate::SourceFails, _) => "the source stopped answering".to_owned(),
-            (MigrationFate::DestinationFails, _) => "the destination stopped answering".to_owned(),
+            None => format!("{}, down all the while", measured(self.takes)),
         }
     }
 }

@@ -20,8 +20,9 @@ mod world;
 use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{ArrayId, HostId, Span, Timestamp};
+use crate::core::insight::Stretch;
 
-pub use scenario::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, START, Scenario, ScenarioPast, Size};
+pub use scenario::{FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, START, Scenario, SimulatedCluster, Size};
 pub use world::Simulation;
 
 /// The kind of service a simulated VM runs.
@@ -65,8 +66,8 @@ pub struct VmPlan {
     pub queue_every: Span,
     /// Bursts at set times.
     pub surges: Vec<Surge>,
-    /// When its service does not answer.
-    pub silences: Vec<ServiceSilence>,
+    /// When its service does not answer, and what the monitor says meanwhile: `connection refused`.
+    pub silences: Vec<Stretch>,
 }
 
 impl Default for VmPlan {
@@ -98,17 +99,6 @@ pub struct Surge {
     pub lasts: Span,
     /// How many times the demand without it.
     pub times: f64,
-}
-
-/// A service that does not answer for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceSilence {
-    /// When it begins.
-    pub from: Timestamp,
-    /// How long it lasts.
-    pub lasts: Span,
-    /// What the monitor says meanwhile: `connection refused`.
-    pub reason: String,
 }
 
 /// A host that fails and comes back.

@@ -5,13 +5,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::load::{SimulatedFleet, SimulatedHost, SimulatedVm, step_of};
-use super::migration::{MigrationFate, SimulatedMigration};
+use super::migration::SimulatedMigration;
 use super::queue::BETWEEN_JOBS;
 use super::{Outage, Plan, RandomUse, Service, VmPlan, key, unit};
 use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Event, Names, Presence, QueueReport, Route};
 use crate::core::format::duration;
-use crate::core::insight::precopy;
+use crate::core::insight::precopy::Forecast;
 
 /// The CPU of a host that the plan does not list, in GHz.
 const DEFAULT_GHZ: f64 = 6.0;
@@ -127,7 +127,7 @@ impl Simulation {
     fn forecast(&self, route: Route, now: Timestamp) -> String {
         if self.is_live(route) {
             let (memory, dirty) = self.memory(route.vm, now);
-            return precopy::in_words(memory, dirty, self.bandwidth_mb_s);
+            return Forecast::of(memory, dirty, self.bandwidth_mb_s).words();
         }
         let takes = self.transfer(self.places[route.to.index()].1, 0.5);
         format!("about {}, stopped all the while", duration(takes))
@@ -229,8 +229,8 @@ impl Simulation {
         if guest.off || self.fleet.machines[guest.host.index()].is_down() {
             return Some("no answer");
         }
-        let silence = guest.silences.iter().find(|s| s.from <= now && now < s.from + s.lasts);
-        silence.map(|s| s.reason.as_str())
+        let silence = guest.silences.iter().find(|silence| silence.from <= now && now < silence.to);
+        silence.map(|silence| &*silence.text)
     }
 
     fn poll(&mut self, vm: VmId, now: Timestamp) -> Event {
@@ -313,13 +313,9 @@ impl Simulation {
         }
         let mut over = Vec::new();
         for moving in self.moving.values_mut() {
-            let fate = match host {
-                _ if host == moving.route.from => MigrationFate::SourceFails,
-                _ if host == moving.route.to => MigrationFate::DestinationFails,
-                _ => continue,
-            };
-            moving.breaks(at, fate);
-            over.push(moving.route.id);
+            if moving.breaks(at, host) {
+                over.push(moving.route.id);
+            }
         }
         self.tell(host, at);
         over.into_iter().for_each(|id| self.ends(id, at));

@@ -3,10 +3,13 @@
 //! A few VMs show something in the first hour (`leads`). The others (`extra`) differ only in name, demand and random numbers. The
 //! VMs of an ordinary host want about 60 % of its CPU.
 
-use super::{ClusterFixture, FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, Size, base, minute, schedule, site, surge, threshold};
+use super::{
+    FEWEST_HOSTS, MOST_HOSTS, MOST_VMS, SimulatedCluster, Size, base, minute, schedule, site, surge, threshold,
+};
 use crate::core::cluster::{ArrayId, HostId, Limits, Span};
+use crate::core::insight::Stretch;
 use crate::core::policy::Rule;
-use crate::core::simulation::{Outage, Service, ServiceSilence, VmPlan};
+use crate::core::simulation::{Outage, Service, VmPlan};
 use crate::core::simulation::{RandomUse, key, unit};
 
 const VMS: u32 = 50;
@@ -29,50 +32,41 @@ const DEMAND_GHZ: (f64, f64) = (0.3, 0.7);
 /// Slow enough to watch a move.
 const BANDWIDTH_MB_S: f64 = 60.0;
 
-pub(super) fn build(size: Size) -> ClusterFixture {
+pub(super) fn build(size: Size) -> SimulatedCluster {
     let vms = size.vms.unwrap_or(VMS).clamp(1, MOST_VMS);
     let hosts = size.hosts.unwrap_or(HOSTS).clamp(FEWEST_HOSTS, MOST_HOSTS);
     let at_once = Limits::default().at_once.max(hosts / HOSTS_A_MOVE);
-    let mut fixture = ClusterFixture::new("fleet", Limits { at_once, ..Limits::default() });
+    let mut fixture = SimulatedCluster::new("fleet", Limits { at_once, ..Limits::default() });
     fixture.plan.bandwidth_mb_s = BANDWIDTH_MB_S;
     fixture.plan.between_sites = (Span::from_mins(2), Span::from_mins(5));
-    let places = FleetHosts::set(&mut fixture, vms, hosts);
-    let leads = leads(&places);
+    fixture.add_hosts(vms, hosts);
+    let leads = leads(&fixture);
     let led = leads.len();
     for (host, name, rule, plan) in leads.into_iter().take(vms as usize) {
-        let away = (plan.service == Some(Service::Queue)).then(|| places.away(0));
+        let away = (plan.service == Some(Service::Queue)).then(|| fixture.away(0));
         fixture.vm(host, name, rule, away, plan);
     }
-    let mut homes = places.homes(led);
-    let mut clouds = places.rings[places.homes..].iter().flatten().copied().cycle();
+    let mut homes = fixture.hosts(true).cycle().skip(led);
+    let mut clouds = fixture.hosts(false).cycle();
     for index in led..vms as usize {
         let kind = (index - led) % KINDS.len();
         let cloud = index % CLOUD_VMS == 0 && KINDS[kind].2;
         let host = if cloud { clouds.next() } else { homes.next() };
         let host = host.unwrap_or(HostId(0));
-        let away = places.away(fixture.cluster.host(host).array.index());
+        let away = fixture.away(fixture.cluster.host(host).array.index());
         extra(&mut fixture, host, index, kind, (index - led) / KINDS.len(), away);
     }
     // The last but one of the first ring: VMs seldom go to it.
-    let ring = &places.rings[0];
+    let ring = &fixture.cluster.arrays[0].ring;
     let outage = Outage { host: ring[ring.len().saturating_sub(2)], from: minute(11), lasts: Span::from_mins(5) };
     fixture.plan.outages = vec![outage];
     fixture
 }
 
-/// The hosts of the fleet, and where its VMs begin.
-struct FleetHosts {
-    /// By array: its ring. Those at home come first.
-    rings: Vec<Vec<HostId>>,
-    /// The base of the first array.
-    base: HostId,
-    /// How many arrays are at home.
-    homes: usize,
-}
-
-impl FleetHosts {
-    fn set(fixture: &mut ClusterFixture, vms: u32, hosts: u32) -> Self {
-        let (home, cloud) = (fixture.site("oslo", true), fixture.site("cloud", false));
+impl SimulatedCluster {
+    /// The fleet's arrays, those at home first.
+    fn add_hosts(&mut self, vms: u32, hosts: u32) {
+        let (home, cloud) = (self.site("oslo", true), self.site("cloud", false));
         let away = hosts / CLOUD_SHARE;
         let at_home = sizes(hosts - away);
         let in_ring = hosts - away - at_home.len() as u32;
@@ -80,46 +74,40 @@ impl FleetHosts {
         let (scale, capacity) = (f64::from(a_host) / f64::from(VMS_A_HOST), a_host + a_host / 2 + 1);
         let mut number = 0;
         for (index, &size) in at_home.iter().enumerate() {
-            let array = fixture.array(&numbered("oslo", index), home);
+            let array = self.array(&numbered("oslo", index), home);
             for place in 0..size - 1 {
                 number += 1;
                 let ghz = if place < size.div_ceil(5) { OLD_GHZ } else { NEW_GHZ };
-                fixture.host(array, &format!("mln{number}"), ghz * scale, capacity, 0.10);
+                self.host(array, &format!("mln{number}"), ghz * scale, capacity, 0.10);
             }
-            fixture.base(array, &numbered("base", index), NEW_GHZ * scale, capacity * 2);
+            self.base(array, &numbered("base", index), NEW_GHZ * scale, capacity * 2);
         }
         let mut number = 0;
         for (index, &size) in sizes(away).iter().enumerate() {
-            let array = fixture.array(&numbered("cloud", index), cloud);
+            let array = self.array(&numbered("cloud", index), cloud);
             for _ in 0..size {
                 number += 1;
-                fixture.host(array, &format!("xl{number}"), XL_GHZ * scale, capacity, 0.34);
+                self.host(array, &format!("xl{number}"), XL_GHZ * scale, capacity, 0.34);
             }
         }
-        let arrays = &fixture.cluster.arrays;
-        Self {
-            rings: arrays.iter().map(|array| array.ring.clone()).collect(),
-            base: arrays[0].base.unwrap_or(HostId(0)),
-            homes: at_home.len(),
-        }
     }
 
-    /// The `n`-th host of an array's ring, round and round.
-    fn host(&self, array: usize, n: usize) -> HostId {
-        let ring = &self.rings[array];
-        ring[n % ring.len()]
+    /// How many arrays are at home.
+    fn homes(&self) -> usize {
+        self.cluster.arrays.iter().filter(|array| self.cluster.sites[array.site.index()].home).count()
     }
 
-    /// The hosts of all rings at home, round and round, from the `skip`-th on.
-    fn homes(&self, skip: usize) -> impl Iterator<Item = HostId> {
-        let hosts: Vec<HostId> = self.rings[..self.homes].iter().flatten().copied().collect();
-        let skip = skip % hosts.len();
-        hosts.into_iter().cycle().skip(skip)
+    /// The hosts of all rings at home, or of all others.
+    fn hosts(&self, home: bool) -> std::vec::IntoIter<HostId> {
+        let (at_home, away) = self.cluster.arrays.split_at(self.homes());
+        let arrays = if home { at_home } else { away };
+        arrays.iter().flat_map(|array| &array.ring).copied().collect::<Vec<_>>().into_iter()
     }
 
     /// The array of the cloud to which the VMs of an array are sent.
     fn away(&self, array: usize) -> ArrayId {
-        ArrayId::at(self.homes + array % (self.rings.len() - self.homes))
+        let homes = self.homes();
+        ArrayId::at(homes + array % (self.cluster.arrays.len() - homes))
     }
 }
 
@@ -136,8 +124,9 @@ fn sizes(hosts: u32) -> Vec<u32> {
 
 /// The VMs that show something within the first half hour: one that is hopeless, one overloaded for a while, one too busy to be
 /// moved, one silent, one resting, one away with a queue.
-fn leads(places: &FleetHosts) -> Vec<(HostId, &'static str, Rule, VmPlan)> {
-    let ring = |n| places.host(0, n);
+fn leads(fixture: &SimulatedCluster) -> Vec<(HostId, &'static str, Rule, VmPlan)> {
+    let (first, homes) = (&fixture.cluster.arrays[0], fixture.homes());
+    let ring = |n: usize| first.ring[n % first.ring.len()];
     let vcpu = |ghz: f64, limit: f64| VmPlan { demand_ghz: ghz, limit_ghz: Some(limit), ..calm() };
     let mysql = |plan: VmPlan| VmPlan { service: Some(Service::Mysql), ..plan };
     let apache = |plan: VmPlan| VmPlan { service: Some(Service::Apache), ..plan };
@@ -150,8 +139,7 @@ fn leads(places: &FleetHosts) -> Vec<(HostId, &'static str, Rule, VmPlan)> {
     let nii7 = VmPlan { swing: 0.0, memory_mb: 2_048.0, ..mysql(vcpu(1.4, 1.2)) };
     let cache1 =
         VmPlan { dirty_mb_s: 45.0, memory_mb: 1_024.0, surges: vec![surge(6, 13, 2.0)], ..http(vcpu(0.6, 1.0)) };
-    let silence =
-        ServiceSilence { from: minute(4), lasts: Span::from_mins(9), reason: "connection refused".to_owned() };
+    let silence = Stretch { from: minute(4), to: minute(13), text: "connection refused".into() };
     let wiki1 = VmPlan { silences: vec![silence], ..http(vcpu(0.5, 1.2)) };
     // It has no limit of its own, so that its neighbours feel it when it is busy.
     let tickets1 = VmPlan { demand_ghz: 0.8, dirty_mb_s: 4.0, surges: vec![surge(8, 9, 3.6)], ..apache(calm()) };
@@ -163,9 +151,14 @@ fn leads(places: &FleetHosts) -> Vec<(HostId, &'static str, Rule, VmPlan)> {
         (ring(4), "nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), nii5),
         (ring(5), "nii7", threshold(50.0, 3), nii7),
         (ring(6), "cache1", threshold(800.0, 3), cache1),
-        (places.host(places.homes, 0), "wiki1", threshold(800.0, 3), wiki1),
+        (fixture.cluster.arrays[homes].ring[0], "wiki1", threshold(800.0, 3), wiki1),
         (ring(3), "tickets1", base((12.0, 3), (55.0, 20)), tickets1),
-        (places.base, "backup1", schedule((50.0, 3), (1.0, 20), "22:00-05:00"), mysql(vcpu(0.4, 1.2))),
+        (
+            first.base.unwrap_or(HostId(0)),
+            "backup1",
+            schedule((50.0, 3), (1.0, 20), "22:00-05:00"),
+            mysql(vcpu(0.4, 1.2)),
+        ),
         (ring(4), "staff1", schedule((12.0, 3), (57.0, 20), "Mon-Fri 07:00-14:50"), apache(vcpu(0.5, 1.2))),
     ]
 }
@@ -187,7 +180,7 @@ const KINDS: [(&str, Service, bool); 10] = [
 const HOURS: [&str; 3] = ["Mon-Fri 07:00-18:00", "Mon-Sat 06:00-22:00", "Mon-Fri 08:00-17:00"];
 
 /// Adds the `index`-th VM, one of the others.
-fn extra(fixture: &mut ClusterFixture, host: HostId, index: usize, kind: usize, round: usize, away: ArrayId) {
+fn extra(fixture: &mut SimulatedCluster, host: HostId, index: usize, kind: usize, round: usize, away: ArrayId) {
     let (mut name, mut service, _) = KINDS[kind];
     let (before, a_round) = of_this_name(kind, name);
     let number = FIRST_NUMBER + round * a_round + before;

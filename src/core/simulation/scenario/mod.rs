@@ -61,13 +61,19 @@ impl Scenario {
     /// The cluster, its VMs' monitors (all simulated) and what the simulator needs. Sizes out of bounds are brought
     /// within; only the fleet has a size.
     pub fn build(self, size: Size, seed: u64) -> (Cluster, Vec<Monitor>, Plan) {
-        let fixture = match self {
+        let SimulatedCluster { cluster, monitors, plan, .. } = self.simulated(size, seed);
+        (cluster, monitors, plan)
+    }
+
+    fn simulated(self, size: Size, seed: u64) -> SimulatedCluster {
+        let mut simulated = match self {
             Self::Fleet => fleet::build(size),
             Self::One => thesis_one(),
             Self::Two => thesis_two(),
             Self::Three => thesis_three(),
         };
-        fixture.finish(seed)
+        simulated.plan.seed = seed;
+        simulated
     }
 
     /// The word on the command line.
@@ -108,27 +114,28 @@ const TOO_LOW: f64 = 20.0;
 /// nii1's demand, in GHz of the 2 that it can have: its readings are beyond the old threshold and within the new one.
 const BETWEEN_GHZ: f64 = 1.7;
 
-/// The time before a demo, from which its history is made. Without it the history would be empty on the first day.
-pub struct ScenarioPast {
-    /// The cluster at the beginning of the past.
+/// A cluster to simulate.
+pub struct SimulatedCluster {
+    /// As it is at the beginning.
     pub cluster: Cluster,
     /// Every VM's monitor, all simulated.
     pub monitors: Vec<Monitor>,
     /// What the simulator needs.
     pub plan: Plan,
-    /// When the past begins. It ends at [`START`].
+    /// When its time begins.
     pub from: Timestamp,
-    /// When an operator gave which VM new settings.
+    /// When an operator gives which VM new settings.
     pub edits: Vec<(Timestamp, String, Settings)>,
 }
 
 impl Scenario {
-    /// The past of this scenario: the same cluster, up to [`START`].
-    pub fn before(self, size: Size, seed: u64) -> ScenarioPast {
-        let (cluster, monitors, plan) = self.build(size, seed);
-        let a_minute = cluster.vms.iter().map(|vm| 60_000 / vm.interval.millis().max(1_000)).sum::<i64>().max(1);
+    /// The past of this scenario: the same cluster, up to [`START`]. Its history is made from it, which would be empty on the
+    /// first day otherwise.
+    pub fn before(self, size: Size, seed: u64) -> SimulatedCluster {
+        let mut before = self.simulated(size, seed);
+        let a_minute = before.cluster.vms.iter().map(|vm| 60_000 / vm.interval.millis().max(1_000)).sum::<i64>().max(1);
         let span = Span::from_mins(MOST_READINGS / a_minute).min(LONGEST_PAST);
-        let mut before = ScenarioPast { cluster, monitors, plan, from: START - span, edits: Vec::new() };
+        before.from = START - span;
         if self == Self::One {
             before.loop_that_ends();
         }
@@ -136,7 +143,7 @@ impl Scenario {
     }
 }
 
-impl ScenarioPast {
+impl SimulatedCluster {
     /// Has nii1 ask for a move again and again until its threshold is raised (thesis, figures 4.3 and 4.4).
     fn loop_that_ends(&mut self) {
         self.from = START - FIGURE;
@@ -151,13 +158,7 @@ impl ScenarioPast {
     }
 }
 
-/// A scenario's cluster and plan while they are put together.
-struct ClusterFixture {
-    cluster: Cluster,
-    plan: Plan,
-}
-
-impl ClusterFixture {
+impl SimulatedCluster {
     fn new(name: &str, limits: Limits) -> Self {
         let cluster = Cluster { name: name.to_owned(), mode: Mode::Auto, limits, ..Cluster::default() };
         let plan = Plan {
@@ -169,7 +170,7 @@ impl ClusterFixture {
             outages: Vec::new(),
             driven: Vec::new(),
         };
-        Self { cluster, plan }
+        Self { cluster, monitors: Vec::new(), plan, from: START, edits: Vec::new() }
     }
 
     fn site(&mut self, name: &str, home: bool) -> SiteId {
@@ -204,32 +205,24 @@ impl ClusterFixture {
     /// A VM. `away`: the array that the site policy sends it to.
     fn vm(&mut self, host: HostId, name: &str, rule: Rule, away: Option<ArrayId>, plan: VmPlan) {
         let (word, indicator, direction) = service(plan.service);
+        let interval = Span::from_mins(if away.is_some() { 2 } else { 1 });
+        let deadline = match plan.service {
+            Some(Service::Http) => plan.deadline,
+            _ => Monitor::default_deadline(interval),
+        };
+        self.monitors.push(Monitor { source: Source::Simulated, deadline });
         self.cluster.vms.push(Vm {
             name: name.into(),
             service: word.to_owned(),
             array: self.cluster.host(host).array,
             host,
-            interval: Span::from_mins(if away.is_some() { 2 } else { 1 }),
+            interval,
             indicator,
             policy: Settings::new(rule, direction),
             mode: None,
             away,
         });
         self.plan.vms.push(plan);
-    }
-
-    fn finish(mut self, seed: u64) -> (Cluster, Vec<Monitor>, Plan) {
-        self.plan.seed = seed;
-        let vms = self.cluster.vms.iter().zip(&self.plan.vms);
-        let monitor = |(vm, plan): (&Vm, &VmPlan)| Monitor {
-            source: Source::Simulated,
-            deadline: match plan.service {
-                Some(Service::Http) => plan.deadline,
-                _ => Monitor::default_deadline(vm.interval),
-            },
-        };
-        let monitors = vms.map(monitor).collect();
-        (self.cluster, monitors, self.plan)
     }
 }
 
@@ -286,7 +279,7 @@ const MLN_GHZ: [f64; 6] = [4.0, 5.2, 5.2, 6.0, 6.0, 6.0];
 const MLN_CAPACITY: u32 = 14;
 
 /// nii1 (MySQL) and nii2 (Apache) on mln1 to mln5.
-fn thesis_one() -> ClusterFixture {
+fn thesis_one() -> SimulatedCluster {
     let (mut fixture, _) = thesis("thesis scenario 1", 5);
     // By day it wants more than its CPU gives, so that it is overloaded on any host for the first hours.
     let nii1 = VmPlan { demand_ghz: 1.98, limit_ghz: Some(2.0), swing: 0.1, ..mysql() };
@@ -306,7 +299,7 @@ fn thesis_one() -> ClusterFixture {
 }
 
 /// nii3 (base) and nii5 (schedule) on mln1 to mln4 and the base mln6.
-fn thesis_two() -> ClusterFixture {
+fn thesis_two() -> SimulatedCluster {
     let (mut fixture, oslo) = thesis("thesis scenario 2", 4);
     fixture.base(oslo, "mln6", MLN_GHZ[5], MLN_CAPACITY);
     let nii3 = VmPlan {
@@ -333,7 +326,7 @@ fn thesis_two() -> ClusterFixture {
 }
 
 /// nii4, which works job queues at home or in the cloud.
-fn thesis_three() -> ClusterFixture {
+fn thesis_three() -> SimulatedCluster {
     let (mut fixture, _) = thesis("thesis scenario 3", 3);
     let cloud = fixture.site("cloud", false);
     let cloud = fixture.array("cloud", cloud);
@@ -346,8 +339,8 @@ fn thesis_three() -> ClusterFixture {
 }
 
 /// A cluster with an array at home, whose ring has this many hosts.
-fn thesis(name: &str, hosts: usize) -> (ClusterFixture, ArrayId) {
-    let mut fixture = ClusterFixture::new(name, Limits { flap_window: None, ..Limits::default() });
+fn thesis(name: &str, hosts: usize) -> (SimulatedCluster, ArrayId) {
+    let mut fixture = SimulatedCluster::new(name, Limits { flap_window: None, ..Limits::default() });
     let home = fixture.site("oslo", true);
     let array = fixture.array("oslo", home);
     for n in 1..=hosts {

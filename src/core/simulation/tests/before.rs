@@ -1,15 +1,15 @@
 use super::play::Playing;
 use crate::core::cluster::Span;
 use crate::core::engine::{Change, Command, Engine, Event, Happened};
-use crate::core::simulation::{START, Scenario, ScenarioPast, Simulation, Size};
+use crate::core::simulation::{START, Scenario, SimulatedCluster, Simulation, Size};
 
-fn past(scenario: Scenario) -> ScenarioPast {
+fn past(scenario: Scenario) -> SimulatedCluster {
     scenario.before(Size::default(), 1)
 }
 
 /// nii1's requests in each hour.
-fn requests(before: ScenarioPast) -> Vec<usize> {
-    let ScenarioPast { cluster, plan, from, edits, .. } = before;
+fn requests(before: SimulatedCluster) -> Vec<usize> {
+    let SimulatedCluster { cluster, plan, from, edits, .. } = before;
     let simulation = Simulation::new(&cluster, plan, from);
     let mut playing = Playing { engine: Engine::new(cluster, from), simulation, records: Vec::new() };
     for (at, vm, settings) in edits {
@@ -36,7 +36,7 @@ fn raising_the_threshold_in_the_sixteenth_hour_ends_the_loop() {
     let mean = |hours: &[usize]| hours.iter().sum::<usize>() as f64 / hours.len() as f64;
     assert!(mean(&hours[..15]) > 5.0, "{hours:?}");
     assert!(mean(&hours[16..]) < 2.0, "{hours:?}");
-    let without = requests(ScenarioPast { edits: Vec::new(), ..past(Scenario::One) });
+    let without = requests(SimulatedCluster { edits: Vec::new(), ..past(Scenario::One) });
     assert!(mean(&without[16..]) > 5.0, "it is the edit that ends it: {without:?}");
 }
 

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::simulation::{Service, ServiceSilence, VmPlan};
+use crate::core::insight::Stretch;
+use crate::core::simulation::{Service, VmPlan};
 
 const FLEET_VMS: u32 = 50;
 
@@ -147,8 +148,7 @@ fn a_vm_that_wants_more_than_it_may_have_takes_no_more_and_is_slow_anywhere() {
 
 #[test]
 fn a_silent_service_is_a_gap_with_its_reason() {
-    let silence =
-        ServiceSilence { from: after(60), lasts: Span::from_mins(2), reason: "connection refused".to_owned() };
+    let silence = Stretch { from: after(60), to: after(180), text: "connection refused".into() };
     let mut simulation = simulation(Scenario::One, |plan| plan.vms[0].silences.push(silence));
     assert!(matches!(read(&mut simulation, 0, after(59)), Reading::Raw(_)));
     assert_eq!(read(&mut simulation, 0, after(60)), Reading::Gap("connection refused".to_owned()));

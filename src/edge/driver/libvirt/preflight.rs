@@ -11,7 +11,7 @@ use super::job::{DEADLINE, JobContext, LearnedRates};
 use super::words;
 use crate::core::engine::Presence;
 use crate::core::format::bytes;
-use crate::core::insight::precopy::in_words;
+use crate::core::insight::precopy::Forecast;
 use crate::edge::driver::{DriverEvent, Guest, Move};
 
 /// How long to wait for the rate at which a VM writes. libvirt measures it for a second.
@@ -183,7 +183,7 @@ fn dirty(task: &JobContext, until: Instant) -> Option<u64> {
 pub(super) fn phrase(memory: u64, learned: LearnedRates) -> Option<String> {
     let rate = learned.rate.filter(|rate| *rate > 0)?;
     let mb = |bytes: u64| bytes as f64 / 1e6;
-    Some(in_words(mb(memory), mb(learned.dirty.unwrap_or_default()), mb(rate)))
+    Some(Forecast::of(mb(memory), mb(learned.dirty.unwrap_or_default()), mb(rate)).words())
 }
 
 #[cfg(test)]
