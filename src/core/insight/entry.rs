@@ -31,10 +31,10 @@ pub enum Seen {
     Gap(Arc<str>),
 }
 
-/// The readings of a quarter of an hour in one. This is kept when the raw ones are too old.
+/// Several readings in one. Those of a quarter of an hour are kept when the raw ones are too old.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rolled {
-    /// The quarter's begin, a whole multiple of 15 minutes since 1970.
+    /// The first one's instant. Of a quarter its begin, a whole multiple of 15 minutes since 1970.
     pub at: Timestamp,
     /// The least value; NaN if there was no number.
     pub min: f64,
@@ -42,12 +42,60 @@ pub struct Rolled {
     pub mean: f64,
     /// The greatest value; NaN if there was no number.
     pub max: f64,
+    /// The highest count; 0 of a quarter, which does not keep it.
+    pub count: u32,
+    /// The highest low count, likewise.
+    pub low_count: u32,
     /// Samples in it, those without a number too.
     pub samples: u32,
     /// Samples that have a number: the mean is theirs.
     pub numbers: u32,
     /// Gaps in it.
     pub gaps: u32,
+}
+
+impl Rolled {
+    /// One reading alone.
+    pub fn of(entry: &Entry) -> Self {
+        let (value, samples) = match &entry.seen {
+            Seen::Sample(value) => (value.number(), 1),
+            Seen::Gap(_) => (None, 0),
+        };
+        let number = value.unwrap_or(f64::NAN);
+        Self {
+            at: entry.at,
+            min: number,
+            mean: number,
+            max: number,
+            count: entry.count,
+            low_count: entry.low_count,
+            samples,
+            numbers: u32::from(value.is_some()),
+            gaps: 1 - samples,
+        }
+    }
+
+    /// With more readings. `f64::min` and `max` ignore NaN.
+    #[must_use]
+    pub fn with(&self, more: &Self) -> Self {
+        let numbers = self.numbers.saturating_add(more.numbers);
+        let mean = match (self.numbers, more.numbers) {
+            (0, _) => more.mean,
+            (_, 0) => self.mean,
+            (n, m) => (self.mean * f64::from(n) + more.mean * f64::from(m)) / f64::from(numbers),
+        };
+        Self {
+            at: self.at,
+            min: self.min.min(more.min),
+            mean,
+            max: self.max.max(more.max),
+            count: self.count.max(more.count),
+            low_count: self.low_count.max(more.low_count),
+            samples: self.samples.saturating_add(more.samples),
+            numbers,
+            gaps: self.gaps.saturating_add(more.gaps),
+        }
+    }
 }
 
 /// How long the past is kept.

@@ -1,6 +1,7 @@
 //! Where VMs were, how long, and what that cost (thesis 3.1–3.4); when they rested, and when readings were missed.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -79,21 +80,13 @@ impl HoursAndCost {
     }
 }
 
-/// A range of time; its end is not included.
-#[derive(Clone, Copy)]
-struct TimeRange {
-    from: Timestamp,
-    to: Timestamp,
+fn length(range: &Range<Timestamp>) -> Span {
+    range.end.since(range.start)
 }
 
-impl TimeRange {
-    fn length(self) -> Span {
-        self.to.since(self.from)
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self { from: self.from.max(other.from), to: self.to.min(other.to) }
-    }
+/// The part that is in both ranges.
+fn overlap(a: &Range<Timestamp>, b: &Range<Timestamp>) -> Range<Timestamp> {
+    a.start.max(b.start)..a.end.min(b.end)
 }
 
 /// VMs on each host hour by hour, and the time and cost of all stays, of one VM or of all.
@@ -109,9 +102,9 @@ pub(super) fn stays(
     for one in placed.iter().filter(|one| vm.is_none_or(|vm| *one.vm == *vm)) {
         by_vm.entry(&one.vm).or_default().push(one);
     }
-    let whole = TimeRange { from, to };
+    let whole = from..to;
     let begins = by_vm.values().flatten().map(|one| one.at).min().unwrap_or(from);
-    let mut on_host = HostHours { whole, begins, spans: HashMap::new() };
+    let mut on_host = HostHours { whole: whole.clone(), begins, spans: HashMap::new() };
     let mut stays = Occupancy::default();
     // Always in the order of names, because the order of a sum changes its last digit.
     let mut by_vm: Vec<_> = by_vm.into_iter().collect();
@@ -119,23 +112,24 @@ pub(super) fn stays(
     for (vm, placed) in by_vm {
         let until = placed.iter().skip(1).map(|next| next.at).chain([to]);
         for (here, until) in placed.iter().zip(until) {
-            let range = TimeRange { from: here.at, to: until }.and(whole);
-            on_host.add(&here.host, range);
-            stays.add(here, range, rests.get(vm).map_or(&[], Vec::as_slice));
+            let range = overlap(&(here.at..until), &whole);
+            on_host.add(&here.host, &range);
+            stays.add(here, &range, rests.get(vm).map_or(&[], Vec::as_slice));
         }
     }
     (on_host.means(), stays)
 }
 
 impl Occupancy {
-    fn add(&mut self, here: &PlacedFrom, range: TimeRange, rests: &[TimeRange]) {
+    fn add(&mut self, here: &PlacedFrom, range: &Range<Timestamp>, rests: &[Range<Timestamp>]) {
         match here.place {
-            Place::Ring => self.ring.add(range.length(), here.price),
-            Place::Away => self.away.add(range.length(), here.price),
+            Place::Ring => self.ring.add(length(range), here.price),
+            Place::Away => self.away.add(length(range), here.price),
             Place::Base => {
-                let rested = rests.iter().map(|rest| rest.and(range).length()).fold(Span::ZERO, |sum, span| sum + span);
+                let rested =
+                    rests.iter().map(|rest| length(&overlap(rest, range))).fold(Span::ZERO, |sum, span| sum + span);
                 self.rest.add(rested, here.price);
-                self.base.add(Span::from_millis(range.length().millis() - rested.millis()), here.price);
+                self.base.add(Span::from_millis(length(range).millis() - rested.millis()), here.price);
             }
         }
     }
@@ -143,37 +137,37 @@ impl Occupancy {
 
 /// Time on each host by hour, of all VMs together.
 struct HostHours {
-    whole: TimeRange,
+    whole: Range<Timestamp>,
     /// Before this nothing is known.
     begins: Timestamp,
     spans: HashMap<Name, Vec<Span>>,
 }
 
 impl HostHours {
-    fn add(&mut self, host: &Name, range: TimeRange) {
-        if range.length() == Span::ZERO {
+    fn add(&mut self, host: &Name, range: &Range<Timestamp>) {
+        if length(range) == Span::ZERO {
             return;
         }
-        let hours = count(self.whole.from, self.whole.to);
+        let hours = count(self.whole.start, self.whole.end);
         let spans = self.spans.entry(host.clone()).or_insert_with(|| vec![Span::ZERO; hours]);
-        let first = range.from.since(self.whole.from).millis() / HOUR.millis();
-        let mut begin = self.whole.from + HOUR.scaled(first, 1);
+        let first = range.start.since(self.whole.start).millis() / HOUR.millis();
+        let mut begin = self.whole.start + HOUR.scaled(first, 1);
         for hour in spans.iter_mut().skip(usize::try_from(first).unwrap_or_default()) {
-            if begin >= range.to {
+            if begin >= range.end {
                 break;
             }
-            *hour = *hour + TimeRange { from: begin, to: begin + HOUR }.and(range).length();
+            *hour = *hour + length(&overlap(&(begin..begin + HOUR), range));
             begin += HOUR;
         }
     }
 
     /// The mean over the part of each hour that has passed and is known, hosts in the order of names as people count.
     fn means(self) -> Vec<HostOccupancy> {
-        let whole = TimeRange { from: self.whole.from.max(self.begins), to: self.whole.to };
-        let first = self.whole.from;
+        let whole = self.whole.start.max(self.begins)..self.whole.end;
+        let first = self.whole.start;
         let mean = |(hour, span): (usize, Span)| {
             let begin = first + HOUR.scaled(hour as i64, 1);
-            let known = TimeRange { from: begin, to: begin + HOUR }.and(whole).length();
+            let known = length(&overlap(&(begin..begin + HOUR), &whole));
             if span == Span::ZERO { 0.0 } else { (span.secs_f64() / known.secs_f64()) as f32 }
         };
         let mean_of = |(host, spans): (Name, Vec<Span>)| HostOccupancy {
@@ -223,23 +217,23 @@ pub fn gaps(entries: &[Entry]) -> Vec<Stretch> {
 pub fn rests(told: &[Record], vm: &str, until: Timestamp) -> Vec<Stretch> {
     let of_vm = told.iter().filter(|one| one.vm.as_deref() == Some(vm));
     let ranges = resting(of_vm, until).remove(vm).unwrap_or_default();
-    ranges.into_iter().map(|TimeRange { from, to }| Stretch { from, to, text: "resting".into() }).collect()
+    ranges.into_iter().map(|rest| Stretch { from: rest.start, to: rest.end, text: "resting".into() }).collect()
 }
 
 /// When each VM was resting.
-fn resting<'a>(told: impl Iterator<Item = &'a Record>, until: Timestamp) -> HashMap<&'a str, Vec<TimeRange>> {
-    let mut found: HashMap<&str, Vec<TimeRange>> = HashMap::new();
+fn resting<'a>(told: impl Iterator<Item = &'a Record>, until: Timestamp) -> HashMap<&'a str, Vec<Range<Timestamp>>> {
+    let mut found: HashMap<&str, Vec<Range<Timestamp>>> = HashMap::new();
     let mut since: HashMap<&str, Timestamp> = HashMap::new();
     for one in told.filter(|one| one.at < until) {
         let (Some(vm), Happened::State { state, .. }) = (&one.vm, &one.what) else { continue };
         if *state == VmState::Resting {
             since.entry(vm).or_insert(one.at);
         } else if let Some(from) = since.remove(&**vm) {
-            found.entry(vm).or_default().push(TimeRange { from, to: one.at });
+            found.entry(vm).or_default().push(from..one.at);
         }
     }
     for (vm, from) in since {
-        found.entry(vm).or_default().push(TimeRange { from, to: until });
+        found.entry(vm).or_default().push(from..until);
     }
     found
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, Rolled, Seen};
+use super::entry::{Entry, Rolled};
 use crate::core::cluster::{Span, Timestamp};
 
 /// The most readings of one VM: 6 hours at one a minute, 8 bytes each.
@@ -137,6 +137,13 @@ impl Band {
         let (number, samples) = (value.unwrap_or(f32::NAN), u32::from(value.is_some()));
         Self { at, min: number, mean: number, max: number, count: 0, low_count: 0, samples, gaps: 1 - samples }
     }
+
+    /// Readings up to this last one.
+    fn of(all: &Rolled, last: Timestamp) -> Self {
+        let Rolled { at, min, mean, max, count, low_count, samples, gaps, .. } = *all;
+        let (min, mean, max) = (min as f32, mean as f32, max as f32);
+        Self { at: at + last.since(at).scaled(1, 2), min, mean, max, count, low_count, samples, gaps }
+    }
 }
 
 /// Quarters of an hour, each at its middle, followed by raw readings, between two instants, both included: as one band a
@@ -147,22 +154,24 @@ pub fn thin(rolled: &[Rolled], entries: &[Entry], from: Timestamp, to: Timestamp
     let rolled = &rolled[..rolled.partition_point(|quarter| middle(quarter) < raw_from)];
     let rolled = within(rolled, middle, from, to);
     let entries = within(entries, |entry| entry.at, from, to);
-    let all = rolled.iter().map(BandSum::of_quarter).chain(entries.iter().map(BandSum::of_entry));
+    let quarters = rolled.iter().map(|quarter| Rolled { at: middle(quarter), ..*quarter });
+    let all = quarters.chain(entries.iter().map(Rolled::of));
     if rolled.len() + entries.len() <= columns {
-        return all.map(BandSum::band).collect();
+        return all.map(|one| Band::of(&one, one.at)).collect();
     }
     let width = i128::from(to.since(from).millis()) + 1;
     let column = |at: Timestamp| i128::from(at.since(from).millis()) * columns as i128 / width;
     let mut bands = Vec::with_capacity(columns);
-    let mut open: Option<(i128, BandSum)> = None;
-    for sum in all {
-        let place = column(sum.first);
+    // The column that is being added up, and its last reading.
+    let mut open: Option<(i128, Rolled, Timestamp)> = None;
+    for one in all {
+        let place = column(one.at);
         match &mut open {
-            Some((column, so_far)) if *column == place => so_far.add(&sum),
-            _ => bands.extend(open.replace((place, sum)).map(|(_, sum)| sum.band())),
+            Some((column, so_far, last)) if *column == place => (*so_far, *last) = (so_far.with(&one), one.at),
+            _ => bands.extend(open.replace((place, one, one.at)).map(|(_, all, last)| Band::of(&all, last))),
         }
     }
-    bands.extend(open.map(|(_, sum)| sum.band()));
+    bands.extend(open.map(|(_, all, last)| Band::of(&all, last)));
     bands
 }
 
@@ -175,86 +184,6 @@ fn within<T>(sorted: &[T], at: impl Fn(&T) -> Timestamp, from: Timestamp, to: Ti
     let begin = sorted.partition_point(|one| at(one) < from);
     let end = sorted.partition_point(|one| at(one) <= to);
     sorted.get(begin..end).unwrap_or_default()
-}
-
-/// A band while it is added up.
-struct BandSum {
-    first: Timestamp,
-    last: Timestamp,
-    min: f64,
-    max: f64,
-    /// The sum of all numbers.
-    sum: f64,
-    weight: f64,
-    count: u32,
-    low_count: u32,
-    samples: u32,
-    gaps: u32,
-}
-
-impl BandSum {
-    fn of_entry(entry: &Entry) -> Self {
-        let (value, samples) = match &entry.seen {
-            Seen::Sample(value) => (value.number(), 1),
-            Seen::Gap(_) => (None, 0),
-        };
-        let number = value.unwrap_or(f64::NAN);
-        Self {
-            first: entry.at,
-            last: entry.at,
-            min: number,
-            max: number,
-            sum: value.unwrap_or_default(),
-            weight: if value.is_some() { 1.0 } else { 0.0 },
-            count: entry.count,
-            low_count: entry.low_count,
-            samples,
-            gaps: 1 - samples,
-        }
-    }
-
-    fn of_quarter(quarter: &Rolled) -> Self {
-        let weight = f64::from(quarter.numbers);
-        Self {
-            first: middle(quarter),
-            last: middle(quarter),
-            min: quarter.min,
-            max: quarter.max,
-            sum: if quarter.numbers == 0 { 0.0 } else { quarter.mean * weight },
-            weight,
-            count: 0,
-            low_count: 0,
-            samples: quarter.samples,
-            gaps: quarter.gaps,
-        }
-    }
-
-    /// `f64::min` and `max` ignore NaN.
-    fn add(&mut self, more: &Self) {
-        self.last = more.last;
-        self.min = self.min.min(more.min);
-        self.max = self.max.max(more.max);
-        self.sum += more.sum;
-        self.weight += more.weight;
-        self.count = self.count.max(more.count);
-        self.low_count = self.low_count.max(more.low_count);
-        self.samples = self.samples.saturating_add(more.samples);
-        self.gaps = self.gaps.saturating_add(more.gaps);
-    }
-
-    fn band(self) -> Band {
-        Band {
-            at: self.first + self.last.since(self.first).scaled(1, 2),
-            min: self.min as f32,
-            // NaN if there is no number.
-            mean: (self.sum / self.weight) as f32,
-            max: self.max as f32,
-            count: self.count,
-            low_count: self.low_count,
-            samples: self.samples,
-            gaps: self.gaps,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -338,6 +267,7 @@ mod band_tests {
     use super::*;
     use crate::core::cluster::Value;
     use crate::core::engine::VmState;
+    use crate::core::insight::Seen;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_secs(1_241_613_600 + second)
@@ -393,6 +323,8 @@ mod band_tests {
             min: mean - 1.0,
             mean,
             max: mean + 1.0,
+            count: 0,
+            low_count: 0,
             samples,
             numbers: samples,
             gaps: 15 - samples,

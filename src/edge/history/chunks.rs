@@ -51,10 +51,8 @@ pub(super) fn insert_quarters(within: &Transaction, vm: i64, new: &[Rolled]) -> 
     let mut all = take(within, "rolled", vm, first.at..=last.at, QUARTERS, quarters::read)?;
     all.extend_from_slice(new);
     all.sort_by_key(|quarter| quarter.at);
-    let joined: Vec<Rolled> = all
-        .chunk_by(|a, b| a.at == b.at)
-        .filter_map(|same| same.iter().copied().reduce(|a, b| quarters::join(&a, &b)))
-        .collect();
+    let joined: Vec<Rolled> =
+        all.chunk_by(|a, b| a.at == b.at).filter_map(|same| same.iter().copied().reduce(|a, b| a.with(&b))).collect();
     put(within, "rolled", vm, &joined, QUARTERS, |quarter| quarter.at, quarters::write)
 }
 

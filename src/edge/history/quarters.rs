@@ -1,8 +1,8 @@
-//! Readings of a quarter of an hour in one: how they are added up, and a chunk of them as bytes, column by column.
+//! Readings of a quarter of an hour in one: how they are made, and a chunk of them as bytes, column by column.
 
 use super::bytes::{Take, put, put_numbers, put_signed, seal, take_numbers, unseal};
 use crate::core::cluster::Timestamp;
-use crate::core::insight::{Entry, QUARTER, Rolled, Seen};
+use crate::core::insight::{Entry, QUARTER, Rolled};
 
 /// A quarter of an hour in milliseconds.
 const MILLIS: i64 = QUARTER.millis();
@@ -14,47 +14,9 @@ pub(super) const fn begin(at: Timestamp) -> Timestamp {
 
 /// Adds readings in the order of time up to quarters. A quarter without a reading is left out.
 pub(super) fn roll(entries: &[Entry]) -> Vec<Rolled> {
-    entries.chunk_by(|a, b| begin(a.at) == begin(b.at)).filter_map(one).collect()
-}
-
-fn one(entries: &[Entry]) -> Option<Rolled> {
-    let at = begin(entries.first()?.at);
-    let (mut min, mut max, mut sum) = (f64::NAN, f64::NAN, 0.0);
-    let (mut samples, mut gaps, mut numbers) = (0, 0, 0);
-    for entry in entries {
-        match &entry.seen {
-            Seen::Gap(_) => gaps += 1,
-            Seen::Sample(value) => {
-                samples += 1;
-                if let Some(v) = value.number() {
-                    // `min` and `max` return the number if the other one is NaN.
-                    (min, max, sum) = (v.min(min), v.max(max), sum + v);
-                    numbers += 1;
-                }
-            }
-        }
-    }
-    let mean = if numbers == 0 { f64::NAN } else { sum / f64::from(numbers) };
-    Some(Rolled { at, min, mean, max, samples, numbers, gaps })
-}
-
-/// Joins two parts of a quarter: some readings came after the others were added up.
-pub(super) fn join(a: &Rolled, b: &Rolled) -> Rolled {
-    let numbers = a.numbers + b.numbers;
-    let mean = match (a.numbers, b.numbers) {
-        (0, _) => b.mean,
-        (_, 0) => a.mean,
-        (n, m) => (a.mean * f64::from(n) + b.mean * f64::from(m)) / f64::from(numbers),
-    };
-    Rolled {
-        at: a.at,
-        min: a.min.min(b.min),
-        mean,
-        max: a.max.max(b.max),
-        samples: a.samples + b.samples,
-        numbers,
-        gaps: a.gaps + b.gaps,
-    }
+    let quarters = entries.chunk_by(|a, b| begin(a.at) == begin(b.at));
+    let all = quarters.filter_map(|quarter| quarter.iter().map(Rolled::of).reduce(|a, b| a.with(&b)));
+    all.map(|all| Rolled { at: begin(all.at), count: 0, low_count: 0, ..all }).collect()
 }
 
 /// More quarters than any chunk has: a larger number is damage.
@@ -103,7 +65,7 @@ pub(super) fn read(data: &[u8], out: &mut Vec<Rolled>) -> Option<()> {
         let (min, max, mean) =
             if numbers[i] > 0 { (mins.next()?, maxs.next()?, means.next()?) } else { (f64::NAN, f64::NAN, f64::NAN) };
         let (at, samples, numbers, gaps) = (begins[i], samples[i], numbers[i], gaps[i]);
-        out.push(Rolled { at, min, mean, max, samples, numbers, gaps });
+        out.push(Rolled { at, min, mean, max, count: 0, low_count: 0, samples, numbers, gaps });
     }
     Some(())
 }
@@ -115,6 +77,7 @@ mod roll_tests {
     use super::*;
     use crate::core::cluster::Value;
     use crate::core::engine::VmState;
+    use crate::core::insight::Seen;
 
     fn entry(minute: i64, seen: Seen) -> Entry {
         Entry { at: Timestamp::from_secs(60 * minute), seen, count: 0, low_count: 0, state: VmState::Watching }
@@ -129,8 +92,17 @@ mod roll_tests {
         let gap = Seen::Gap(Arc::from("refused"));
         let busy = Seen::Sample(Value::Busy);
         let quarters = roll(&[exact(0, 4.0), entry(1, gap), exact(14, 1.0), entry(14, busy.clone()), exact(15, 9.0)]);
-        let first =
-            Rolled { at: Timestamp::from_secs(0), min: 1.0, mean: 2.5, max: 4.0, samples: 3, numbers: 2, gaps: 1 };
+        let first = Rolled {
+            at: Timestamp::from_secs(0),
+            min: 1.0,
+            mean: 2.5,
+            max: 4.0,
+            count: 0,
+            low_count: 0,
+            samples: 3,
+            numbers: 2,
+            gaps: 1,
+        };
         assert_eq!(quarters[0], first);
         assert_eq!((quarters[1].at, quarters[1].mean), (Timestamp::from_secs(900), 9.0));
         assert_eq!(quarters.len(), 2);
@@ -140,7 +112,7 @@ mod roll_tests {
     #[test]
     fn late_readings_join_their_quarter() {
         let whole = [exact(0, 4.0), exact(1, 1.0), exact(2, 7.0)];
-        let joined = join(&roll(&whole[..1])[0], &roll(&whole[1..])[0]);
+        let joined = roll(&whole[..1])[0].with(&roll(&whole[1..])[0]);
         assert_eq!(joined, roll(&whole)[0]);
     }
 
@@ -171,8 +143,17 @@ mod byte_tests {
 
     #[test]
     fn a_damaged_chunk_is_no_chunk() {
-        let rolled =
-            Rolled { at: Timestamp::from_secs(900), min: 1.0, mean: 2.5, max: 4.0, samples: 2, numbers: 2, gaps: 1 };
+        let rolled = Rolled {
+            at: Timestamp::from_secs(900),
+            min: 1.0,
+            mean: 2.5,
+            max: 4.0,
+            count: 0,
+            low_count: 0,
+            samples: 2,
+            numbers: 2,
+            gaps: 1,
+        };
         let mut data = write(&[rolled]);
         data[9] ^= 1;
         assert_eq!(read(&data, &mut Vec::new()), None);
