@@ -8,9 +8,8 @@
 //! that it does not matter which VM is read when, or how often.
 
 use super::queue::Worker;
-use super::{RandomUse, Service, Surge, VmPlan, between, unit, wave};
+use super::{RandomUse, Service, VmPlan, between, unit, wave};
 use crate::core::cluster::{HostId, RequestId, Span, Timestamp, VmId};
-use crate::core::insight::Stretch;
 
 /// Demand and load are constant for this long.
 pub(super) const STEP: Span = Span::from_secs(5);
@@ -28,73 +27,6 @@ const BURST_RAMP_S: f64 = 45.0;
 /// The step in which an instant is.
 pub(super) const fn step_of(at: Timestamp) -> i64 {
     at.millis().div_euclid(STEP.millis())
-}
-
-/// The CPU that one VM wants.
-#[derive(Debug, Clone)]
-pub(super) struct Demand {
-    key: u64,
-    base: f64,
-    swing: f64,
-    /// By which part of a day the VM's day is shifted.
-    shift: f64,
-    burst_chance: f64,
-    burst: f64,
-    surges: Box<[Surge]>,
-}
-
-impl Demand {
-    pub(super) fn new(key: u64, plan: &VmPlan) -> Self {
-        Self {
-            key,
-            base: plan.demand_ghz.max(0.0),
-            swing: plan.swing.clamp(0.0, 1.0),
-            shift: 0.25 - PEAK + (unit(key, RandomUse::Phase, 0) - 0.5) * PEAK_SPREAD,
-            burst_chance: plan.bursts_a_day * BURST_SLOT_S as f64 / DAY_S,
-            burst: plan.burst,
-            surges: plan.surges.clone().into(),
-        }
-    }
-
-    /// The VM's demand in a step, relative to its ordinary demand.
-    pub(super) fn activity(&self, step: i64) -> f64 {
-        let seconds = step * (STEP.millis() / 1_000);
-        let day = 1.0 + self.swing * wave(seconds as f64 / DAY_S + self.shift);
-        let noise =
-            1.0 + DRIFT * self.drift(seconds) + FLICKER * (2.0 * unit(self.key, RandomUse::Flicker, step) - 1.0);
-        day * noise * self.burst(seconds) * self.surge(step)
-    }
-
-    /// GHz on an ordinary day.
-    pub(super) const fn base(&self) -> f64 {
-        self.base
-    }
-
-    /// From −1 to 1: a straight line between random points, one every [`DRIFT_S`].
-    fn drift(&self, seconds: i64) -> f64 {
-        let (knot, within) = (seconds.div_euclid(DRIFT_S), seconds.rem_euclid(DRIFT_S) as f64 / DRIFT_S as f64);
-        let (a, b) = (unit(self.key, RandomUse::Drift, knot), unit(self.key, RandomUse::Drift, knot + 1));
-        2.0 * (a + (b - a) * within) - 1.0
-    }
-
-    fn burst(&self, seconds: i64) -> f64 {
-        let (slot, within) = (seconds.div_euclid(BURST_SLOT_S), seconds.rem_euclid(BURST_SLOT_S) as f64);
-        if unit(self.key, RandomUse::Burst, slot) >= self.burst_chance {
-            return 1.0;
-        }
-        let length = f64::from(between(self.key, RandomUse::BurstLength, slot, 240, 720));
-        let begins = unit(self.key, RandomUse::BurstAt, slot) * (BURST_SLOT_S as f64 - length);
-        let inside = (within - begins).min(begins + length - within) / BURST_RAMP_S;
-        1.0 + (self.burst - 1.0) * inside.clamp(0.0, 1.0)
-    }
-
-    fn surge(&self, step: i64) -> f64 {
-        if self.surges.is_empty() {
-            return 1.0;
-        }
-        let at = Timestamp::from_millis(step * STEP.millis());
-        self.surges.iter().filter(|s| s.from <= at && at < s.from + s.lasts).map(|s| s.times).product()
-    }
 }
 
 /// Queries a minute of a MySQL service on an ordinary day.
@@ -161,14 +93,10 @@ pub(super) struct SimulatedHost {
 #[derive(Debug, Clone)]
 pub(super) struct SimulatedVm {
     key: u64,
-    demand: Demand,
-    limit_ghz: Option<f64>,
-    pub(super) service: Option<Service>,
+    pub(super) plan: VmPlan,
+    /// By which part of a day the VM's day is shifted.
+    shift: f64,
     pub(super) host: HostId,
-    pub(super) memory_mb: f64,
-    pub(super) dirty_mb_s: f64,
-    pub(super) deadline: Span,
-    pub(super) silences: Box<[Stretch]>,
     pub(super) worker: Option<Box<Worker>>,
     /// The migration that moves it.
     pub(super) moving: Option<RequestId>,
@@ -201,19 +129,15 @@ impl SimulatedHost {
 }
 
 impl SimulatedVm {
-    pub(super) fn new(key: u64, plan: &VmPlan, host: HostId, start: Timestamp) -> Self {
+    pub(super) fn new(key: u64, mut plan: VmPlan, host: HostId, start: Timestamp) -> Self {
+        (plan.demand_ghz, plan.swing) = (plan.demand_ghz.max(0.0), plan.swing.clamp(0.0, 1.0));
         let worker = (plan.service == Some(Service::Queue))
             .then(|| Worker::new(key, start + plan.queue_first, plan.queue_every));
         Self {
             key,
-            demand: Demand::new(key, plan),
-            limit_ghz: plan.limit_ghz,
-            service: plan.service,
+            shift: 0.25 - PEAK + (unit(key, RandomUse::Phase, 0) - 0.5) * PEAK_SPREAD,
+            plan,
             host,
-            memory_mb: plan.memory_mb,
-            dirty_mb_s: plan.dirty_mb_s,
-            deadline: plan.deadline,
-            silences: plan.silences.clone().into(),
             worker: worker.map(Box::new),
             moving: None,
             off: false,
@@ -224,7 +148,7 @@ impl SimulatedVm {
 
     /// Takes over the state of the same VM before the config changed.
     pub(super) fn carry_on(&mut self, before: Self) {
-        if self.service == before.service {
+        if self.plan.service == before.plan.service {
             (self.counter, self.worker) = (before.counter, before.worker);
         }
     }
@@ -233,21 +157,56 @@ impl SimulatedVm {
     pub(super) fn activity(&self, step: i64) -> f64 {
         match &self.worker {
             _ if self.off => 0.0,
-            Some(worker) if !worker.is_busy() => IDLE_WORKER * self.demand.activity(step),
-            _ => self.demand.activity(step),
+            Some(worker) if !worker.is_busy() => IDLE_WORKER * self.wants(step),
+            _ => self.wants(step),
         }
     }
 
     /// The CPU that it takes of its host when it is this busy, in GHz.
     pub(super) fn takes(&self, activity: f64) -> f64 {
-        let wanted = self.demand.base() * activity;
-        self.limit_ghz.map_or(wanted, |limit| wanted.min(limit))
+        let wanted = self.plan.demand_ghz * activity;
+        self.plan.limit_ghz.map_or(wanted, |limit| wanted.min(limit))
     }
 
     /// How slow it is, because of the host's load and of its own limit.
     fn slowdown(&self, host_load: f64, activity: f64) -> f64 {
-        let own = self.limit_ghz.map_or(1.0, |limit| slowdown(self.demand.base() * activity / limit));
+        let own = self.plan.limit_ghz.map_or(1.0, |limit| slowdown(self.plan.demand_ghz * activity / limit));
         slowdown(host_load) + own - 1.0
+    }
+
+    /// The VM's demand in a step, relative to its ordinary demand.
+    fn wants(&self, step: i64) -> f64 {
+        let seconds = step * (STEP.millis() / 1_000);
+        let day = 1.0 + self.plan.swing * wave(seconds as f64 / DAY_S + self.shift);
+        let noise =
+            1.0 + DRIFT * self.drift(seconds) + FLICKER * (2.0 * unit(self.key, RandomUse::Flicker, step) - 1.0);
+        day * noise * self.burst(seconds) * self.surge(step)
+    }
+
+    /// From −1 to 1: a straight line between random points, one every [`DRIFT_S`].
+    fn drift(&self, seconds: i64) -> f64 {
+        let (knot, within) = (seconds.div_euclid(DRIFT_S), seconds.rem_euclid(DRIFT_S) as f64 / DRIFT_S as f64);
+        let (a, b) = (unit(self.key, RandomUse::Drift, knot), unit(self.key, RandomUse::Drift, knot + 1));
+        2.0 * (a + (b - a) * within) - 1.0
+    }
+
+    fn burst(&self, seconds: i64) -> f64 {
+        let (slot, within) = (seconds.div_euclid(BURST_SLOT_S), seconds.rem_euclid(BURST_SLOT_S) as f64);
+        if unit(self.key, RandomUse::Burst, slot) >= self.plan.bursts_a_day * BURST_SLOT_S as f64 / DAY_S {
+            return 1.0;
+        }
+        let length = f64::from(between(self.key, RandomUse::BurstLength, slot, 240, 720));
+        let begins = unit(self.key, RandomUse::BurstAt, slot) * (BURST_SLOT_S as f64 - length);
+        let inside = (within - begins).min(begins + length - within) / BURST_RAMP_S;
+        1.0 + (self.plan.burst - 1.0) * inside.clamp(0.0, 1.0)
+    }
+
+    fn surge(&self, step: i64) -> f64 {
+        if self.plan.surges.is_empty() {
+            return 1.0;
+        }
+        let at = Timestamp::from_millis(step * STEP.millis());
+        self.plan.surges.iter().filter(|s| s.from <= at && at < s.from + s.lasts).map(|s| s.times).product()
     }
 }
 
@@ -311,7 +270,7 @@ impl SimulatedFleet {
         let load = self.load_in_step(host, step);
         for vm in &self.machines[host.index()].vms {
             let guest = &mut self.guests[vm.index()];
-            if guest.service == Some(Service::Mysql) && !guest.off {
+            if guest.plan.service == Some(Service::Mysql) && !guest.off {
                 guest.counter += slow_queries(guest.activity, guest.slowdown(load, guest.activity));
             }
         }
@@ -349,7 +308,7 @@ impl SimulatedFleet {
         let guest = &mut self.guests[vm.index()];
         guest.host = host;
         let machine = &mut self.machines[host.index()];
-        machine.counters += usize::from(guest.service == Some(Service::Mysql));
+        machine.counters += usize::from(guest.plan.service == Some(Service::Mysql));
         let place = machine.vms.partition_point(|other| *other < vm);
         machine.vms.insert(place, vm);
         machine.known = None;
@@ -361,7 +320,7 @@ impl SimulatedFleet {
         self.settle(from, now);
         let machine = &mut self.machines[from.index()];
         machine.vms.retain(|other| *other != vm);
-        machine.counters -= usize::from(self.guests[vm.index()].service == Some(Service::Mysql));
+        machine.counters -= usize::from(self.guests[vm.index()].plan.service == Some(Service::Mysql));
         machine.known = None;
         self.put(vm, to, now);
     }
@@ -385,8 +344,12 @@ impl SimulatedFleet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key;
+    use super::super::{Surge, key};
     use super::*;
+
+    fn guest(key: u64, plan: VmPlan) -> SimulatedVm {
+        SimulatedVm::new(key, plan, HostId(0), Timestamp::default())
+    }
 
     fn steps_of_a_day() -> std::ops::Range<i64> {
         let first = step_of(Timestamp::from_secs(1_241_568_000));
@@ -396,7 +359,7 @@ mod tests {
     #[test]
     fn a_quiet_vm_stays_near_its_day() {
         let plan = VmPlan { bursts_a_day: 0.0, swing: 0.3, ..VmPlan::default() };
-        let demand = Demand::new(9, &plan);
+        let demand = guest(9, plan);
         let noon = demand.activity(steps_of_a_day().start + 8_640);
         let night = demand.activity(steps_of_a_day().start);
         assert!((noon - 1.3).abs() < 0.18 && (night - 0.7).abs() < 0.12, "{noon} {night}");
@@ -406,7 +369,7 @@ mod tests {
     fn bursts_come_as_often_as_planned() {
         let plan = VmPlan { bursts_a_day: 24.0, swing: 0.0, burst: 3.0, ..VmPlan::default() };
         let busy = |key| {
-            let demand = Demand::new(key, &plan);
+            let demand = guest(key, plan.clone());
             steps_of_a_day().filter(|&s| demand.activity(s) > 2.0).count()
         };
         let share = (0..20).map(busy).sum::<usize>() as f64 / (20.0 * 17_280.0);
@@ -418,7 +381,7 @@ mod tests {
     fn a_surge_comes_when_it_is_planned() {
         let from = Timestamp::from_secs(1_241_600_000);
         let surges = vec![Surge { from, lasts: Span::from_mins(5), times: 10.0 }];
-        let demand = Demand::new(1, &VmPlan { bursts_a_day: 0.0, surges, ..VmPlan::default() });
+        let demand = guest(1, VmPlan { bursts_a_day: 0.0, surges, ..VmPlan::default() });
         let at = |s| demand.activity(step_of(from + Span::from_secs(s)));
         assert!(at(0) > 5.0 && at(299) > 5.0 && at(300) < 2.0);
         assert!(demand.activity(step_of(from) - 1) < 2.0);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::load::{SimulatedFleet, SimulatedHost, SimulatedVm, step_of};
 use super::migration::SimulatedMigration;
 use super::queue::BETWEEN_JOBS;
-use super::{Outage, Plan, RandomUse, Service, VmPlan, key, unit};
+use super::{Outage, Plan, RandomUse, Service, key, unit};
 use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
 use crate::core::engine::{Event, Names, Presence, QueueReport, Route};
 use crate::core::format::duration;
@@ -42,13 +42,13 @@ pub struct Simulation {
 impl Simulation {
     /// Simulates a cluster from `start` on. Each VM is on the host that the cluster names. VMs and hosts that the plan does not
     /// list have ordinary figures. All hosts report at `start`, except those of arrays with a real driver: these never report.
-    pub fn new(cluster: &Cluster, plan: Plan, start: Timestamp) -> Self {
+    pub fn new(cluster: &Cluster, mut plan: Plan, start: Timestamp) -> Self {
         let ghz = plan.hosts_ghz.iter().copied().chain(std::iter::repeat(DEFAULT_GHZ));
         let machines = ghz.take(cluster.hosts.len()).map(|ghz| SimulatedHost::new(ghz, start)).collect();
         let mut fleet = SimulatedFleet { machines, guests: Vec::with_capacity(cluster.vms.len()) };
-        let ordinary = VmPlan::default();
+        let mut plans = std::mem::take(&mut plan.vms).into_iter();
         for (index, vm) in cluster.vms.iter().enumerate() {
-            let planned = plan.vms.get(index).unwrap_or(&ordinary);
+            let planned = plans.next().unwrap_or_default();
             fleet.guests.push(SimulatedVm::new(key(plan.seed, index as u64), planned, vm.host, start));
             fleet.put(VmId::at(index), vm.host, start);
         }
@@ -91,8 +91,8 @@ impl Simulation {
             return Event::Reading { vm, reading: Reading::Gap(reason.to_owned()) };
         }
         let guest = &self.fleet.guests[vm.index()];
-        let deadline = guest.deadline.millis() as f64;
-        let reading = match guest.service {
+        let deadline = guest.plan.deadline.millis() as f64;
+        let reading = match guest.plan.service {
             Some(Service::Mysql) => Reading::Raw(self.fleet.slow_queries(vm, now)),
             Some(Service::Apache) => Reading::Raw(self.fleet.idle_workers(vm, now)),
             Some(Service::Http) => match self.fleet.response_ms(vm, now) {
@@ -141,7 +141,7 @@ impl Simulation {
     /// A VM's memory in MB, and how much of it the VM writes, in MB/s.
     fn memory(&self, vm: VmId, now: Timestamp) -> (f64, f64) {
         let guest = &self.fleet.guests[vm.index()];
-        (guest.memory_mb, guest.dirty_mb_s * guest.activity(step_of(now)))
+        (guest.plan.memory_mb, guest.plan.dirty_mb_s * guest.activity(step_of(now)))
     }
 
     /// Starts a migration: live within an array; stopped, copied and started between arrays. If it cannot start, it ends at
@@ -192,7 +192,7 @@ impl Simulation {
     /// The deadline of a VM's check, if a check that times out counts as a sample.
     pub fn deadline(&self, vm: VmId) -> Option<Span> {
         let guest = &self.fleet.guests[vm.index()];
-        (guest.service == Some(Service::Http)).then_some(guest.deadline)
+        (guest.plan.service == Some(Service::Http)).then_some(guest.plan.deadline)
     }
 
     /// Asks both hosts where the VM runs.
@@ -229,7 +229,7 @@ impl Simulation {
         if guest.off || self.fleet.machines[guest.host.index()].is_down() {
             return Some("no answer");
         }
-        let silence = guest.silences.iter().find(|silence| silence.from <= now && now < silence.to);
+        let silence = guest.plan.silences.iter().find(|silence| silence.from <= now && now < silence.to);
         silence.map(|silence| &*silence.text)
     }
 
