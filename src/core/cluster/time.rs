@@ -132,6 +132,16 @@ impl Span {
     pub const fn scaled(self, numerator: i64, denominator: i64) -> Self {
         Self(self.0.saturating_mul(numerator) / denominator)
     }
+
+    /// How many readings are missing between two that are this far apart, if one comes each `interval`:
+    /// `round(self / interval) − 1`. Without an interval none is missing.
+    pub fn missed(self, interval: Self) -> u32 {
+        if interval == Self::ZERO {
+            return 0;
+        }
+        let intervals = (self.secs_f64() / interval.secs_f64()).round();
+        (intervals - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32
+    }
 }
 
 /// What a timer measured, in whole milliseconds.

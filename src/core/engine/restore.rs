@@ -9,7 +9,7 @@ use super::message::Effect;
 use super::record::{Happened, Record};
 use super::reload::CONFIG;
 use super::timers::Timer;
-use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Name, Span, Timestamp, VmId};
+use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Name, Timestamp, VmId};
 use crate::core::policy::{Place, Resting, Rule, Settings};
 
 impl Engine {
@@ -140,7 +140,7 @@ impl Engine {
             newest = newest.max(live.policy.hours.map_or(newest, |edge| edge.until.min(now)));
         }
         let stale_after = self.settings(vm).stale_after;
-        for _ in 0..missed(now.since(newest), interval).min(stale_after) {
+        for _ in 0..now.since(newest).missed(interval).min(stale_after) {
             self.live_mut(vm).policy.missed(stale_after);
         }
     }
@@ -148,10 +148,4 @@ impl Engine {
 
 fn is_unread(settings: &Settings, place: Place) -> bool {
     matches!(settings.rule, Rule::Schedule { resting: Resting::Off, .. }) && place == Place::Base
-}
-
-/// Readings missed between two that are this far apart: `round(d / interval) − 1`.
-fn missed(down: Span, interval: Span) -> u32 {
-    let intervals = (down.secs_f64() / interval.secs_f64()).round();
-    (intervals - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32
 }

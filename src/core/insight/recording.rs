@@ -72,7 +72,7 @@ impl Recording {
         let median = median(&points);
         let mut before = points.first()?.at;
         for point in &mut points {
-            point.missing = missing_in(point.at.since(before), median);
+            point.missing = point.at.since(before).missed(median);
             before = point.at;
         }
         let recorded = points.iter().filter(|point| point.what == What::Gap).count();
@@ -132,15 +132,6 @@ fn median(points: &[RecordedPoint]) -> Span {
     }
     let lower = below.iter().max().copied().unwrap_or(upper);
     Span::from_millis((lower + upper) / 2)
-}
-
-/// Between two readings, `round(distance / median) − 1` observations are missing.
-fn missing_in(distance: Span, median: Span) -> u32 {
-    if median == Span::ZERO {
-        return 0;
-    }
-    let intervals = (distance.secs_f64() / median.secs_f64()).round();
-    (intervals - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
 #[cfg(test)]

@@ -36,31 +36,31 @@ pub(super) fn build(size: Size) -> SimulatedCluster {
     let vms = size.vms.unwrap_or(VMS).clamp(1, MOST_VMS);
     let hosts = size.hosts.unwrap_or(HOSTS).clamp(FEWEST_HOSTS, MOST_HOSTS);
     let at_once = Limits::default().at_once.max(hosts / HOSTS_A_MOVE);
-    let mut fixture = SimulatedCluster::new("fleet", Limits { at_once, ..Limits::default() });
-    fixture.plan.bandwidth_mb_s = BANDWIDTH_MB_S;
-    fixture.plan.between_sites = (Span::from_mins(2), Span::from_mins(5));
-    fixture.add_hosts(vms, hosts);
-    let leads = leads(&fixture);
+    let mut demo = SimulatedCluster::new("fleet", Limits { at_once, ..Limits::default() });
+    demo.plan.bandwidth_mb_s = BANDWIDTH_MB_S;
+    demo.plan.between_sites = (Span::from_mins(2), Span::from_mins(5));
+    demo.add_hosts(vms, hosts);
+    let leads = leads(&demo);
     let led = leads.len();
     for (host, name, rule, plan) in leads.into_iter().take(vms as usize) {
-        let away = (plan.service == Some(Service::Queue)).then(|| fixture.away(0));
-        fixture.vm(host, name, rule, away, plan);
+        let away = (plan.service == Some(Service::Queue)).then(|| demo.away(0));
+        demo.vm(host, name, rule, away, plan);
     }
-    let mut homes = fixture.hosts(true).cycle().skip(led);
-    let mut clouds = fixture.hosts(false).cycle();
+    let mut homes = demo.hosts(true).cycle().skip(led);
+    let mut clouds = demo.hosts(false).cycle();
     for index in led..vms as usize {
         let kind = (index - led) % KINDS.len();
         let cloud = index % CLOUD_VMS == 0 && KINDS[kind].2;
         let host = if cloud { clouds.next() } else { homes.next() };
         let host = host.unwrap_or(HostId(0));
-        let away = fixture.away(fixture.cluster.host(host).array.index());
-        extra(&mut fixture, host, index, kind, (index - led) / KINDS.len(), away);
+        let away = demo.away(demo.cluster.host(host).array.index());
+        extra(&mut demo, host, index, kind, (index - led) / KINDS.len(), away);
     }
     // The last but one of the first ring: VMs seldom go to it.
-    let ring = &fixture.cluster.arrays[0].ring;
+    let ring = &demo.cluster.arrays[0].ring;
     let outage = Outage { host: ring[ring.len().saturating_sub(2)], from: minute(11), lasts: Span::from_mins(5) };
-    fixture.plan.outages = vec![outage];
-    fixture
+    demo.plan.outages = vec![outage];
+    demo
 }
 
 impl SimulatedCluster {
@@ -124,8 +124,9 @@ fn sizes(hosts: u32) -> Vec<u32> {
 
 /// The VMs that show something within the first half hour: one that is hopeless, one overloaded for a while, one too busy to be
 /// moved, one silent, one resting, one away with a queue.
-fn leads(fixture: &SimulatedCluster) -> Vec<(HostId, &'static str, Rule, VmPlan)> {
-    let (first, homes) = (&fixture.cluster.arrays[0], fixture.homes());
+fn leads(demo: &SimulatedCluster) -> Vec<(HostId, &'static str, Rule, VmPlan)> {
+    let (first, homes) = (&demo.cluster.arrays[0], demo.homes());
+    let base_host = first.base.unwrap_or(HostId(0));
     let ring = |n: usize| first.ring[n % first.ring.len()];
     let vcpu = |ghz: f64, limit: f64| VmPlan { demand_ghz: ghz, limit_ghz: Some(limit), ..calm() };
     let mysql = |plan: VmPlan| VmPlan { service: Some(Service::Mysql), ..plan };
@@ -151,14 +152,9 @@ fn leads(fixture: &SimulatedCluster) -> Vec<(HostId, &'static str, Rule, VmPlan)
         (ring(4), "nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), nii5),
         (ring(5), "nii7", threshold(50.0, 3), nii7),
         (ring(6), "cache1", threshold(800.0, 3), cache1),
-        (fixture.cluster.arrays[homes].ring[0], "wiki1", threshold(800.0, 3), wiki1),
+        (demo.cluster.arrays[homes].ring[0], "wiki1", threshold(800.0, 3), wiki1),
         (ring(3), "tickets1", base((12.0, 3), (55.0, 20)), tickets1),
-        (
-            first.base.unwrap_or(HostId(0)),
-            "backup1",
-            schedule((50.0, 3), (1.0, 20), "22:00-05:00"),
-            mysql(vcpu(0.4, 1.2)),
-        ),
+        (base_host, "backup1", schedule((50.0, 3), (1.0, 20), "22:00-05:00"), mysql(vcpu(0.4, 1.2))),
         (ring(4), "staff1", schedule((12.0, 3), (57.0, 20), "Mon-Fri 07:00-14:50"), apache(vcpu(0.5, 1.2))),
     ]
 }
@@ -180,7 +176,7 @@ const KINDS: [(&str, Service, bool); 10] = [
 const HOURS: [&str; 3] = ["Mon-Fri 07:00-18:00", "Mon-Sat 06:00-22:00", "Mon-Fri 08:00-17:00"];
 
 /// Adds the `index`-th VM, one of the others.
-fn extra(fixture: &mut SimulatedCluster, host: HostId, index: usize, kind: usize, round: usize, away: ArrayId) {
+fn extra(demo: &mut SimulatedCluster, host: HostId, index: usize, kind: usize, round: usize, away: ArrayId) {
     let (mut name, mut service, _) = KINDS[kind];
     let (before, a_round) = of_this_name(kind, name);
     let number = FIRST_NUMBER + round * a_round + before;
@@ -204,7 +200,7 @@ fn extra(fixture: &mut SimulatedCluster, host: HostId, index: usize, kind: usize
         ..VmPlan::default()
     };
     let (rule, away) = rule(name, service, round, away);
-    fixture.vm(host, &format!("{name}{number:02}"), rule, away, plan);
+    demo.vm(host, &format!("{name}{number:02}"), rule, away, plan);
 }
 
 /// The first workers all have queues, then one in 16, because each move between sites takes minutes.

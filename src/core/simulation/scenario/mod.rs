@@ -280,10 +280,10 @@ const MLN_CAPACITY: u32 = 14;
 
 /// nii1 (MySQL) and nii2 (Apache) on mln1 to mln5.
 fn thesis_one() -> SimulatedCluster {
-    let (mut fixture, _) = thesis("thesis scenario 1", 5);
+    let (mut demo, _) = thesis("thesis scenario 1", 5);
     // By day it wants more than its CPU gives, so that it is overloaded on any host for the first hours.
     let nii1 = VmPlan { demand_ghz: 1.98, limit_ghz: Some(2.0), swing: 0.1, ..mysql() };
-    fixture.vm(HostId(0), "nii1", threshold(50.0, 3), None, nii1);
+    demo.vm(HostId(0), "nii1", threshold(50.0, 3), None, nii1);
     let nii2 = VmPlan {
         service: Some(Service::Apache),
         demand_ghz: 1.62,
@@ -294,14 +294,14 @@ fn thesis_one() -> SimulatedCluster {
         surges: vec![surge(2, 9, 1.25)],
         ..mysql()
     };
-    fixture.vm(HostId(1), "nii2", threshold(15.0, 3), None, nii2);
-    fixture
+    demo.vm(HostId(1), "nii2", threshold(15.0, 3), None, nii2);
+    demo
 }
 
 /// nii3 (base) and nii5 (schedule) on mln1 to mln4 and the base mln6.
 fn thesis_two() -> SimulatedCluster {
-    let (mut fixture, oslo) = thesis("thesis scenario 2", 4);
-    fixture.base(oslo, "mln6", MLN_GHZ[5], MLN_CAPACITY);
+    let (mut demo, oslo) = thesis("thesis scenario 2", 4);
+    demo.base(oslo, "mln6", MLN_GHZ[5], MLN_CAPACITY);
     let nii3 = VmPlan {
         demand_ghz: 0.5,
         limit_ghz: Some(1.4),
@@ -311,7 +311,7 @@ fn thesis_two() -> SimulatedCluster {
         surges: vec![surge(3, 9, 2.6)],
         ..mysql()
     };
-    fixture.vm(HostId(0), "nii3", base((50.0, 3), (1.0, 20)), None, nii3);
+    demo.vm(HostId(0), "nii3", base((50.0, 3), (1.0, 20)), None, nii3);
     let nii5 = VmPlan {
         demand_ghz: 1.4,
         limit_ghz: Some(2.0),
@@ -321,32 +321,32 @@ fn thesis_two() -> SimulatedCluster {
         surges: vec![surge(9, 6, 1.4)],
         ..mysql()
     };
-    fixture.vm(HostId(1), "nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), None, nii5);
-    fixture
+    demo.vm(HostId(1), "nii5", schedule((50.0, 3), (1.0, 20), "Mon-Fri 09:00-16:00"), None, nii5);
+    demo
 }
 
 /// nii4, which works job queues at home or in the cloud.
 fn thesis_three() -> SimulatedCluster {
-    let (mut fixture, _) = thesis("thesis scenario 3", 3);
-    let cloud = fixture.site("cloud", false);
-    let cloud = fixture.array("cloud", cloud);
+    let (mut demo, _) = thesis("thesis scenario 3", 3);
+    let cloud = demo.site("cloud", false);
+    let cloud = demo.array("cloud", cloud);
     for n in 1..=2 {
-        fixture.host(cloud, &format!("xl{n}"), 8.0, MLN_CAPACITY, 0.34);
+        demo.host(cloud, &format!("xl{n}"), 8.0, MLN_CAPACITY, 0.34);
     }
     let nii4 = VmPlan { service: Some(Service::Queue), demand_ghz: 1.0, bursts_a_day: 0.0, ..mysql() };
-    fixture.vm(HostId(0), "nii4", site(2), Some(cloud), nii4);
-    fixture
+    demo.vm(HostId(0), "nii4", site(2), Some(cloud), nii4);
+    demo
 }
 
 /// A cluster with an array at home, whose ring has this many hosts.
 fn thesis(name: &str, hosts: usize) -> (SimulatedCluster, ArrayId) {
-    let mut fixture = SimulatedCluster::new(name, Limits { flap_window: None, ..Limits::default() });
-    let home = fixture.site("oslo", true);
-    let array = fixture.array("oslo", home);
+    let mut demo = SimulatedCluster::new(name, Limits { flap_window: None, ..Limits::default() });
+    let home = demo.site("oslo", true);
+    let array = demo.array("oslo", home);
     for n in 1..=hosts {
-        fixture.host(array, &format!("mln{n}"), MLN_GHZ[n - 1], MLN_CAPACITY, 0.10);
+        demo.host(array, &format!("mln{n}"), MLN_GHZ[n - 1], MLN_CAPACITY, 0.10);
     }
-    (fixture, array)
+    (demo, array)
 }
 
 fn mysql() -> VmPlan {
