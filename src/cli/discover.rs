@@ -77,7 +77,7 @@ fn named(found: &[Discovered]) -> Vec<NamedHost<'_>> {
     answered
         .map(|(uri, found)| {
             let name = split(uri).map_or(found.name.as_str(), |(_, host, _)| host);
-            NamedHost { name: unique(&plain(name), &mut taken), uri, found }
+            NamedHost { name: config::free_name(plain(name), &mut taken), uri, found }
         })
         .collect()
 }
@@ -108,13 +108,6 @@ fn plain(name: &str) -> String {
     let kept: String =
         name.chars().map(|c| if c.is_whitespace() || is_hostile(c) { '-' } else { c }).take(60).collect();
     if kept.is_empty() { "unnamed".to_owned() } else { kept }
-}
-
-/// The name, with a number if it is taken.
-fn unique(name: &str, taken: &mut HashSet<String>) -> String {
-    let more = (2..).map(|n| format!("{name}-{n}"));
-    let free = std::iter::once(name.to_owned()).chain(more).find(|name| taken.insert(name.clone()));
-    free.unwrap_or_else(|| name.to_owned())
 }
 
 const HEAD: &str = "\
@@ -195,7 +188,7 @@ fn machines(text: &mut String, hosts: &[NamedHost<'_>]) {
                 if std::mem::take(&mut first) {
                     text.push_str(VMS);
                 }
-                machine(text, host, domain, &unique(&plain(&domain.name), &mut taken));
+                machine(text, host, domain, &config::free_name(plain(&domain.name), &mut taken));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::keys::{WrittenKey, bare_or_quoted, quoted, word, write};
 use super::model::Config;
 use super::read::{self, PICKS};
+use super::words::free_name;
 use crate::core::cluster::{ArrayId, Cluster, HostId, Limits, Pick, Site, Vm, VmId};
 use crate::core::format::exact_span;
 use crate::core::policy::{PolicyKind, Settings};
@@ -176,9 +177,7 @@ fn shared_policies(cluster: &Cluster) -> Vec<SharedPolicy<'_>> {
         let kind = vm.policy.rule.kind();
         let plain = matches!(kind, PolicyKind::Threshold | PolicyKind::Site);
         let name = if plain { service.to_owned() } else { format!("{service}-{}", kind.word()) };
-        let more = (2..).map(|n| format!("{name}-{n}"));
-        let free = std::iter::once(name.clone()).chain(more).find(|name| taken.insert(name.clone()));
-        SharedPolicy { name: free.unwrap_or(name), vm, settings }
+        SharedPolicy { name: free_name(name, &mut taken), vm, settings }
     };
     order.into_iter().map(shared).collect()
 }

@@ -1,5 +1,7 @@
 //! Words for errors: what was probably meant, and lists.
 
+use std::collections::HashSet;
+
 use crate::core::cluster::Span;
 
 /// Longer than any sensible setting.
@@ -15,7 +17,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let allowed = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
     // If the lengths differ by more, so do the words.
     let similar = known.into_iter().filter(|k| k.chars().count().abs_diff(length) <= allowed);
-    let near = similar.map(|k| (distance(&lower, &k.to_lowercase()), k));
+    let near = similar.map(|k| (strsim::osa_distance(&lower, &k.to_lowercase()), k));
     near.filter(|&(d, _)| d <= allowed).min_by_key(|&(d, _)| d).map(|(_, k)| k)
 }
 
@@ -33,24 +35,11 @@ pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a s
     }
 }
 
-/// How many letters must be changed, put in, left out or swapped with their neighbour to make one word the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let (mut before, mut row) = (vec![0; b.len() + 1], vec![0; b.len() + 1]);
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        row[0] = i;
-        for j in 1..=b.len() {
-            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = change.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        std::mem::swap(&mut before, &mut last);
-        std::mem::swap(&mut last, &mut row);
-    }
-    last[b.len()]
+/// The name, with a number if it is taken. It is taken from then on.
+pub fn free_name(name: String, taken: &mut HashSet<String>) -> String {
+    let more = (2..).map(|n| format!("{name}-{n}"));
+    let free = std::iter::once(name.clone()).chain(more).find(|name| taken.insert(name.clone()));
+    free.unwrap_or(name)
 }
 
 /// Reads `45s`, `1m30s`, `500ms`, `2d`: whole numbers, each with its unit, largest unit first; not more than `most`.
