@@ -31,8 +31,9 @@ pub use model::{Config, HistoryFile, PolicyOrigin};
 pub use reference::{reference, sample};
 pub use render::render;
 pub use report::{Problem, Report};
-pub use save::{SaveError, save, writable};
+pub use save::{save, writable};
 pub use watch::{Watch, has_changed, watch};
+pub use words::free_name;
 
 use redact::Redaction;
 use report::Diagnostics;

@@ -3,62 +3,32 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, Gid, Uid, accessat, fchown};
 use tempfile::NamedTempFile;
-use thiserror::Error;
 
 use super::has_changed;
-
-/// Why a file was not saved. The file is unchanged unless the error says otherwise.
-#[derive(Debug, Error)]
-pub enum SaveError {
-    /// Somebody else changed it meanwhile.
-    #[error("the file was changed by somebody else meanwhile")]
-    Changed,
-    /// It no longer exists, or the link to it is broken.
-    #[error("the file is gone: {}", .0.display())]
-    Gone(PathBuf),
-    /// It would belong to somebody else than before.
-    #[error(
-        "the file belongs to user {uid} and group {gid}, and this user may not keep it so: run whimbrel as its owner"
-    )]
-    Owner {
-        /// Whose it is.
-        uid: u32,
-        /// Its group.
-        gid: u32,
-    },
-    /// The system refused a step.
-    #[error("cannot {step} {}: {error}: {remedy}", .path.display())]
-    Refused {
-        /// What was to be done, as in "cannot …".
-        step: &'static str,
-        /// To this.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-        /// What would help.
-        remedy: &'static str,
-    },
-}
 
 const REPLACED: &str = "the file is replaced whole, let this user write to its folder";
 const SPACE: &str = "make room on that file system, or see why it takes nothing";
 
-fn refused<'p>(step: &'static str, path: &'p Path, remedy: &'static str) -> impl Fn(io::Error) -> SaveError + 'p {
-    move |error| SaveError::Refused { step, path: path.to_owned(), error, remedy }
+fn refused(step: &str, path: &Path, remedy: &str) -> impl Fn(io::Error) -> String {
+    move |error| format!("cannot {step} {}: {error}: {remedy}", path.display())
+}
+
+fn gone(path: &Path) -> String {
+    format!("the file is gone: {}", path.display())
 }
 
 /// Replaces `expected` by `new`: writes a temporary file beside the file, syncs it, and renames it over the file. Links stay: their
 /// target is replaced. Mode, owner and group stay.
 ///
 /// # Errors
-/// The file is no longer `expected`, or cannot be replaced.
-pub fn save(path: &Path, expected: &[u8], new: &[u8]) -> Result<(), SaveError> {
+/// The file is no longer `expected`, or cannot be replaced: why, in one line. It is unchanged unless that says otherwise.
+pub fn save(path: &Path, expected: &[u8], new: &[u8]) -> Result<(), String> {
     let target = fs::canonicalize(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => SaveError::Gone(path.to_owned()),
+        io::ErrorKind::NotFound => gone(path),
         _ => refused("find", path, "let this user look into its folders")(error),
     })?;
     let folder = target.parent().unwrap_or(Path::new("/"));
@@ -86,21 +56,23 @@ pub fn save(path: &Path, expected: &[u8], new: &[u8]) -> Result<(), SaveError> {
     ))
 }
 
-fn check(target: &Path, expected: &[u8]) -> Result<(), SaveError> {
+fn check(target: &Path, expected: &[u8]) -> Result<(), String> {
     match has_changed(target, expected) {
         Ok(false) => Ok(()),
-        Ok(true) => Err(SaveError::Changed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SaveError::Gone(target.to_owned())),
+        Ok(true) => Err("the file was changed by somebody else meanwhile".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(gone(target)),
         Err(error) => Err(refused("read", target, "let this user read it")(error)),
     }
 }
 
-fn keep_owner(file: &NamedTempFile, old: &Metadata) -> Result<(), SaveError> {
+fn keep_owner(file: &NamedTempFile, old: &Metadata) -> Result<(), String> {
     let (uid, gid) = (old.uid(), old.gid());
     if file.as_file().metadata().is_ok_and(|new| (new.uid(), new.gid()) == (uid, gid)) {
         return Ok(());
     }
-    fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|_| SaveError::Owner { uid, gid })
+    fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|_| {
+        format!("the file belongs to user {uid} and group {gid}, and this user may not keep it so: run whimbrel as its owner")
+    })
 }
 
 /// Whether the file could be saved, so that editing can be offered. A later change may still prevent it.
@@ -132,6 +104,7 @@ pub fn writable(path: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     use tempfile::{TempDir, tempdir};
 
@@ -179,7 +152,7 @@ mod tests {
     fn somebody_elses_change_is_never_overwritten() {
         let (folder, path) = folder_with("w.toml", "theirs");
         let error = save(&path, b"old", b"ours").unwrap_err();
-        assert!(matches!(&error, SaveError::Changed), "{error}");
+        assert!(error.contains("changed by somebody else"), "{error}");
         assert_eq!((fs::read(&path).unwrap(), names(&folder)), (b"theirs".to_vec(), vec!["w.toml".to_owned()]));
     }
 
@@ -205,7 +178,7 @@ mod tests {
         symlink("w.toml", &link).unwrap();
         fs::remove_file(&path).unwrap();
         for path in [&path, &link] {
-            assert!(matches!(save(path, b"old", b"new"), Err(SaveError::Gone(_))));
+            assert!(save(path, b"old", b"new").unwrap_err().contains("the file is gone"));
             assert!(writable(path).unwrap_err().contains("cannot be found"));
         }
         assert_eq!(names(&folder), ["link"]);
@@ -223,7 +196,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
             assert!(writable(&path).unwrap_err().contains("the folder"));
-            let error = save(&path, b"old", b"new").unwrap_err().to_string();
+            let error = save(&path, b"old", b"new").unwrap_err();
             assert!(error.contains("let this user write to its folder"), "{error}");
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         }

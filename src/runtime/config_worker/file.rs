@@ -200,7 +200,7 @@ impl ConfigFile {
         if amended.changed.is_empty() {
             return Err("nothing to save: it is so already".into());
         }
-        config::save(&path, &self.bytes, &amended.bytes).map_err(|error| Refusal::from(error.to_string()))?;
+        config::save(&path, &self.bytes, &amended.bytes).map_err(Refusal::from)?;
         let before = std::mem::replace(&mut self.bytes, amended.bytes);
         self.undo.push(Undo { before, after: self.bytes.clone(), changed: amended.changed });
         let bytes = |undo: &[Undo]| undo.iter().map(|undo| undo.before.len() + undo.after.len()).sum::<usize>();
@@ -237,7 +237,7 @@ impl ConfigFile {
             let amended = value_by_value(&self.bytes, &path, &self.config, &last.changed)?;
             (amended.bytes, amended.config)
         };
-        config::save(&path, &self.bytes, &bytes).map_err(|error| Refusal::from(error.to_string()))?;
+        config::save(&path, &self.bytes, &bytes).map_err(Refusal::from)?;
         self.undo.pop();
         self.bytes = bytes;
         Ok(self.adopt(config, Some("undone".to_owned())))
