@@ -229,16 +229,11 @@ enum EngineNews {
     Begun,
     /// What its end waits for.
     Waiting(String),
-    /// It has ended.
-    Ended(EngineEnd),
-}
-
-/// How the engine's thread ended.
-enum EngineEnd {
-    Well,
+    /// It has ended well.
+    Ended,
     /// It could not begin.
     Refused(String),
-    /// This could not be written.
+    /// It has ended, and this could not be written.
     Unsaved(String),
     /// It panicked.
     Died(String),
@@ -263,17 +258,17 @@ fn show(
                 begin()?.says_waiting_to(move |what| drop(waiting.send(EngineNews::Waiting(what.to_owned()))));
             let _ = news.send(EngineNews::Begun);
             Ok(match runtime.block_on(event_loop.run(controls, Some(says))) {
-                Ended::Unsaved(what) => EngineEnd::Unsaved(what),
-                _ => EngineEnd::Well,
+                Ended::Unsaved(what) => EngineNews::Unsaved(what),
+                _ => EngineNews::Ended,
             })
         };
         let end = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(ended) => ended.unwrap_or_else(EngineEnd::Refused),
-            Err(panic) => EngineEnd::Died(panic_message(&*panic)),
+            Ok(ended) => ended.unwrap_or_else(EngineNews::Refused),
+            Err(panic) => EngineNews::Died(panic_message(&*panic)),
         };
         // Without an engine there is nothing to show.
-        let is_gone = matches!(end, EngineEnd::Refused(_) | EngineEnd::Died(_));
-        let _ = news.send(EngineNews::Ended(end));
+        let is_gone = matches!(end, EngineNews::Refused(_) | EngineNews::Died(_));
+        let _ = news.send(end);
         if is_gone {
             let _ = leave.send(());
         }
@@ -289,18 +284,12 @@ fn show(
     };
     let left = runtime.block_on(console::run(screen.options(), snapshots, say, stop));
     let _ = control.try_send(Control::Stop);
-    match wait_for_end(&engine_news) {
-        EngineEnd::Died(why) => {
-            eprintln!("whimbrel: the engine failed: {why}; nothing is moved any more; please report it with its log");
-            Ok(ExitCode::from(FAULT))
-        }
-        EngineEnd::Refused(why) | EngineEnd::Unsaved(why) => Err(eyre!(why)),
-        EngineEnd::Well => left.map(|()| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)"),
-    }
+    let left = left.map(|()| ExitCode::SUCCESS).wrap_err("no console (without a terminal: whimbrel run)");
+    exit_code(&engine_news, left)
 }
 
-/// Waits for the engine's end, and prints what it waits for.
-fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> EngineEnd {
+/// Waits for the engine's end, and prints what it waits for. If it ends well, the exit code is that of the console.
+fn exit_code(news: &blocking::Receiver<EngineNews>, left: Result<ExitCode>) -> Result<ExitCode> {
     let last = Instant::now() + PATIENCE;
     let mut has_begun = false;
     loop {
@@ -308,11 +297,16 @@ fn wait_for_end(news: &blocking::Receiver<EngineNews>) -> EngineEnd {
         match news.recv_timeout(patience) {
             Ok(EngineNews::Begun) => has_begun = true,
             Ok(EngineNews::Waiting(what)) => eprintln!("whimbrel: {what}"),
-            Ok(EngineNews::Ended(end)) => return end,
-            Err(_) if !has_begun => return EngineEnd::Well,
-            Err(_) => {
-                return EngineEnd::Unsaved("the engine did not end: what happened last may not be written".to_owned());
+            Ok(EngineNews::Ended) => return left,
+            Ok(EngineNews::Refused(why) | EngineNews::Unsaved(why)) => return Err(eyre!(why)),
+            Ok(EngineNews::Died(why)) => {
+                eprintln!(
+                    "whimbrel: the engine failed: {why}; nothing is moved any more; please report it with its log"
+                );
+                return Ok(ExitCode::from(FAULT));
             }
+            Err(_) if !has_begun => return left,
+            Err(_) => return Err(eyre!("the engine did not end: what happened last may not be written")),
         }
     }
 }
