@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use ratatui::style::{Color, Modifier, Style};
 use serde::Deserialize;
-use thiserror::Error;
 
 /// A built-in theme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
@@ -180,26 +179,6 @@ pub struct Theme {
     styles: Vec<Style>,
 }
 
-/// Why a theme's text is not valid.
-#[derive(Debug, Error)]
-pub enum ThemeError {
-    /// Not TOML, or with unknown keys.
-    #[error("{0}")]
-    Toml(#[from] toml::de::Error),
-    /// An unknown role.
-    #[error("'{0}' is no role")]
-    Role(String),
-    /// A role without a style.
-    #[error("role '{0}' has no style")]
-    Missing(&'static str),
-    /// Not a colour.
-    #[error("'{0}' is no colour: use one of the 16 names, an index of 0 to 255, #rrggbb or a name of [palette]")]
-    Colour(String),
-    /// Not a modifier.
-    #[error("'{0}' is no modifier: use bold, dim, italic, underlined or reversed")]
-    Modifier(String),
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ThemeFile {
@@ -230,13 +209,13 @@ impl Theme {
     ///
     /// # Errors
     /// What is wrong in the text.
-    pub fn parse(text: &str, colours: Colours) -> Result<Self, ThemeError> {
-        let file = inherited(toml::from_str(text)?)?;
+    pub fn parse(text: &str, colours: Colours) -> Result<Self, String> {
+        let file = inherited(read(text)?)?;
         if let Some(unknown) = file.roles.keys().find(|key| !Role::ALL.iter().any(|role| role.key() == *key)) {
-            return Err(ThemeError::Role(unknown.clone()));
+            return Err(format!("'{unknown}' is no role"));
         }
         let style = |role: &Role| {
-            let look = file.roles.get(role.key()).ok_or(ThemeError::Missing(role.key()))?;
+            let look = file.roles.get(role.key()).ok_or_else(|| format!("role '{}' has no style", role.key()))?;
             style(look, &file, colours)
         };
         Ok(Self { styles: Role::ALL.iter().map(style).collect::<Result<_, _>>()? })
@@ -248,15 +227,19 @@ impl Theme {
     }
 }
 
-fn inherited(file: ThemeFile) -> Result<ThemeFile, ThemeError> {
+fn read(text: &str) -> Result<ThemeFile, String> {
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
+fn inherited(file: ThemeFile) -> Result<ThemeFile, String> {
     let Some(parent) = file.inherits else { return Ok(file) };
-    let mut base = inherited(toml::from_str(parent.text())?)?;
+    let mut base = inherited(read(parent.text())?)?;
     base.palette.extend(file.palette);
     base.roles.extend(file.roles);
     Ok(base)
 }
 
-fn style(look: &RoleStyle, file: &ThemeFile, colours: Colours) -> Result<Style, ThemeError> {
+fn style(look: &RoleStyle, file: &ThemeFile, colours: Colours) -> Result<Style, String> {
     let mut style = Style::new();
     if let Some(name) = &look.fg {
         style.fg = colour(name, file, colours)?;
@@ -270,8 +253,9 @@ fn style(look: &RoleStyle, file: &ThemeFile, colours: Colours) -> Result<Style, 
     Ok(style)
 }
 
-fn colour(name: &str, file: &ThemeFile, colours: Colours) -> Result<Option<Color>, ThemeError> {
-    let parse = |text: &str| text.parse::<Color>().map_err(|_| ThemeError::Colour(text.to_owned()));
+fn colour(name: &str, file: &ThemeFile, colours: Colours) -> Result<Option<Color>, String> {
+    const HELP: &str = "use one of the 16 names, an index of 0 to 255, #rrggbb or a name of [palette]";
+    let parse = |text: &str| text.parse::<Color>().map_err(|_| format!("'{text}' is no colour: {HELP}"));
     let Some((basic, index, full)) = file.palette.get(name) else {
         return Ok(if colours == Colours::Off { None } else { Some(parse(name)?) });
     };
@@ -284,14 +268,14 @@ fn colour(name: &str, file: &ThemeFile, colours: Colours) -> Result<Option<Color
     })
 }
 
-fn modifier(word: &str) -> Result<Modifier, ThemeError> {
+fn modifier(word: &str) -> Result<Modifier, String> {
     Ok(match word {
         "bold" => Modifier::BOLD,
         "dim" => Modifier::DIM,
         "italic" => Modifier::ITALIC,
         "underlined" => Modifier::UNDERLINED,
         "reversed" => Modifier::REVERSED,
-        _ => return Err(ThemeError::Modifier(word.to_owned())),
+        _ => return Err(format!("'{word}' is no modifier: use bold, dim, italic, underlined or reversed")),
     })
 }
 
@@ -447,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_wrong_theme_says_what_is_wrong() {
-        let error = |text| Theme::parse(text, Colours::True).unwrap_err().to_string();
+        let error = |text| Theme::parse(text, Colours::True).unwrap_err();
         assert_eq!(error("[roles]\ntext = {}\nalram = {}"), "'alram' is no role");
         assert_eq!(error("[roles]\ntext = {}"), "role 'strong' has no style");
         assert!(error("inherits = \"dark\"\n[roles]\ntext = { fg = \"mauve-ish\" }").starts_with("'mauve-ish' is no"));
