@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::text;
-use crate::core::cluster::{Direction, HostState, Name, Value};
+use crate::core::cluster::{Direction, HostState, Value};
 use crate::core::engine::{StageKind, VmState};
 use crate::core::format::natural;
 use crate::view::VmRow;
@@ -156,31 +156,11 @@ fn urgent(rows: &[Arc<VmRow>]) -> usize {
     rows.iter().take(MOST_URGENT).take_while(|row| urgency(row) >> 16 <= 6).count()
 }
 
-/// The order of a snapshot's rows by name. It is cached, because names seldom change and are slow to compare.
-#[derive(Debug, Clone, Default)]
-pub struct ByName {
-    names: Vec<Name>,
-    order: Vec<u32>,
-    times: u64,
-}
-
-impl ByName {
-    /// The order of these rows; recomputed only if a name changed.
-    pub fn of(&mut self, rows: &[Arc<VmRow>]) -> &[u32] {
-        let same = rows.len() == self.names.len() && rows.iter().zip(&self.names).all(|(row, name)| row.name == *name);
-        if !same {
-            self.times += 1;
-            self.names = rows.iter().map(|row| row.name.clone()).collect();
-            self.order = (0..rows.len() as u32).collect();
-            self.order.sort_by(|a, b| natural(&rows[*a as usize].name, &rows[*b as usize].name));
-        }
-        &self.order
-    }
-
-    /// How often it was recomputed.
-    pub fn times(&self) -> u64 {
-        self.times
-    }
+/// The positions of a snapshot's rows in the order of their names.
+pub fn by_name(rows: &[Arc<VmRow>]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_by(|a, b| natural(&rows[*a as usize].name, &rows[*b as usize].name));
+    order
 }
 
 /// The rows that match the filter, sorted. Equal rows are in the order of their names.

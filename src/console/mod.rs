@@ -39,12 +39,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 pub use editor::{CursorMove, Deletion, Editor, EditorAction, NumberChange, Prompt};
-pub use keymap::{Action, Binding, HelpGroup, KeyChord, KeyContext, dispatch, help};
-pub use listing::{ByName, Listing, SortBy, arrange, urgency};
+pub use keymap::{Action, Binding, HelpGroup, KeyContext, dispatch, help};
+pub use listing::{Listing, SortBy};
 pub use run::{Options, first_look, run};
 pub use term::has_terminal;
 pub use text::Zone;
-pub use theme::{Colours, Glyphs, Role, Theme, ThemeError, ThemeName};
+pub use theme::{Colours, Glyphs, Role, Theme, ThemeName};
 pub use ui::{ActivityUi, Notice, Overlay, Screen, Tone, Ui, UiEffect, VmUi};
 pub use update::update;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::console::MINIMUM;
 use crate::console::editor::{Editor, Prompt};
-use crate::console::listing::{ByName, Listing, SortBy};
+use crate::console::listing::{Listing, SortBy};
 use crate::console::text::Zone;
 use crate::console::theme::Glyphs;
 use crate::console::theme::ThemeName;
@@ -13,8 +13,8 @@ use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::engine::{Command, Target};
 use crate::core::policy::{Field, Settings};
 use crate::view::{
-    ActivityAsk, CommandId, Detail, Draft, DrainPlan, HostView, MoveOption, PastAsk, Scope, Snapshot, Subscription,
-    UiCommand, VmRow,
+    ActivityAsk, CommandId, Detail, Draft, DrainPlan, HostView, MoveOption, PastAsk, Scope, SetValue, Snapshot,
+    Subscription, UiCommand, VmRow,
 };
 
 /// How far back the graph of the selected VM goes.
@@ -104,19 +104,6 @@ pub struct Notice {
     pub text: String,
 }
 
-/// A change of a number that the engine has not answered yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pending {
-    /// By this command.
-    pub id: CommandId,
-    /// Of this VM.
-    pub vm: Name,
-    /// This number.
-    pub field: Field,
-    /// To this.
-    pub value: f64,
-}
-
 /// What an action causes outside the screen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UiEffect {
@@ -177,14 +164,16 @@ pub struct Ui {
     pub listing: Listing,
     /// The snapshot's rows that the listing was made of.
     pub(super) listed: Arc<Vec<Arc<VmRow>>>,
-    pub(super) by_name: ByName,
+    /// Their positions in the order of their names.
+    pub(super) by_name: Vec<u32>,
     pub(super) looked: Option<Subscription>,
     pub(super) answered: u64,
     /// The newest command's id.
     last_id: CommandId,
     /// How many snapshots have come since the notice.
     notice_age: u32,
-    pub(super) pending: Vec<Pending>,
+    /// The changes of numbers that the engine has not answered yet, by their commands.
+    pub(super) pending: BTreeMap<CommandId, SetValue>,
     /// The commands that were sent and are not answered yet.
     pub(super) waiting: BTreeSet<CommandId>,
     /// For a VM in a shared block: which block the operator chose to edit.
@@ -224,12 +213,12 @@ impl Ui {
             zone,
             listing: Listing::default(),
             listed: Arc::default(),
-            by_name: ByName::default(),
+            by_name: Vec::new(),
             looked: None,
             answered: 0,
             last_id: CommandId::default(),
             notice_age: 0,
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
             waiting: BTreeSet::new(),
             scopes: BTreeMap::new(),
             draft_seq: 0,
@@ -258,6 +247,12 @@ impl Ui {
     /// The number of a policy that `+` and `-` change: the chosen one, or the threshold where the policy lacks that one.
     pub fn active_field(&self, settings: &Settings) -> Field {
         if settings.get(self.field).is_some() { self.field } else { Field::Threshold }
+    }
+
+    /// The value that was asked for last for this number of a VM, until the engine answers.
+    pub fn asked_value(&self, vm: &Name, field: Field) -> Option<f64> {
+        let asked = |set: &&SetValue| set.field == field && set.vms.contains(vm);
+        self.pending.values().find(asked).map(|set| set.value)
     }
 
     /// The banner, unless it was dismissed.
@@ -332,7 +327,7 @@ impl Ui {
 
     /// Ends the wait for a command's answer. Returns whether it was waited for.
     pub(super) fn end_wait(&mut self, id: CommandId) -> bool {
-        self.pending.retain(|pending| pending.id != id);
+        self.pending.remove(&id);
         self.waiting.remove(&id)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{NumberChange, Prompt};
 use crate::console::step;
 use crate::console::text::some_of;
-use crate::console::ui::{Overlay, Pending, Tone, Ui, UiEffect};
+use crate::console::ui::{Overlay, Tone, Ui, UiEffect};
 use crate::core::cluster::Name;
 use crate::core::format::exact;
 use crate::core::policy::Field;
@@ -56,11 +56,10 @@ pub fn change(ui: &mut Ui, snapshot: &Snapshot, up: bool) -> Vec<UiEffect> {
     let vms = targets(ui, snapshot);
     let field = active(ui, snapshot, &vms);
     // A second key before the answer continues from the value that was asked for, not from the one shown.
-    let asked = |vm: &str| ui.pending.iter().find(|p| *p.vm == *vm && p.field == field).map(|p| p.value);
     let rows = snapshot.rows.iter().filter(|row| vms.contains(&row.name));
     let to: Vec<_> = rows
         .filter_map(|row| {
-            let from = asked(&row.name).or_else(|| value(ui, snapshot, row, field))?;
+            let from = ui.asked_value(&row.name, field).or_else(|| value(ui, snapshot, row, field))?;
             Some((row.name.clone(), Some(from), step::step(field, from, up)))
         })
         .collect();
@@ -191,20 +190,16 @@ fn scoped_as_chosen(ui: &mut Ui, change: &NumberChange, otherwise: Scope) -> Vec
     let mut commands: Vec<(CommandId, SetValue)> = Vec::new();
     for (vm, _, value) in &change.to {
         let scope = ui.scopes.get(vm).copied().unwrap_or(otherwise);
-        let id = match commands.iter_mut().find(|(_, set)| set.value == *value && set.scope == scope) {
-            Some((id, set)) => {
-                set.vms.push(vm.clone());
-                *id
-            }
-            None => {
-                let id = ui.next_id();
-                commands.push((id, SetValue { vms: vec![vm.clone()], scope, field, value: *value }));
-                id
-            }
-        };
-        ui.pending.retain(|pending| pending.vm != *vm || pending.field != field);
-        ui.pending.push(Pending { id, vm: vm.clone(), field, value: *value });
+        match commands.iter_mut().find(|(_, set)| set.value == *value && set.scope == scope) {
+            Some((_, set)) => set.vms.push(vm.clone()),
+            None => commands.push((ui.next_id(), SetValue { vms: vec![vm.clone()], scope, field, value: *value })),
+        }
     }
+    // What was asked for the same number of these VMs before counts no more.
+    for asked in ui.pending.values_mut().filter(|set| set.field == field) {
+        asked.vms.retain(|name| change.to.iter().all(|(vm, ..)| vm != name));
+    }
+    ui.pending.extend(commands.iter().cloned());
     ui.say(Tone::Asked, format!("{}: asked, waiting for the engine", in_words(change)));
     commands.into_iter().map(|(id, set)| UiEffect::UiCommand(UiCommand::SetValue(id, set))).collect()
 }

@@ -12,7 +12,7 @@ use crate::console::screens::draw_footer;
 use crate::console::text::{some_of, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Tone, Ui};
-use crate::console::widgets::{Canvas, centred};
+use crate::console::widgets::{Canvas, centred, take_rows};
 use crate::core::cluster::Name;
 use crate::core::format::{age, counted, duration, exact};
 use crate::core::policy::Field;
@@ -28,56 +28,38 @@ const NUMBERS: u16 = 11;
 /// The least lines of a graph above the numbers.
 const ABOVE: u16 = 8;
 
-/// How many lines each part has.
-struct EditorLayout {
-    top: u16,
-    text: u16,
-    problem: u16,
-    estimate: u16,
-}
-
-impl EditorLayout {
-    /// The text and the numbers come first; a graph gets the rest.
-    fn new(area: Rect, lines: u16) -> Self {
-        let problem = if area.height >= 16 { 2 } else { 1 };
-        let estimate = u16::from(area.height >= 14);
-        let rest = area.height.saturating_sub(3 + problem + estimate);
-        let wanted = (lines + 1).max(5);
-        let text = wanted.min((rest * 2 / 5).max(3));
-        let top = rest.saturating_sub(text);
-        let has_graph = area.width >= BESIDE.0 || top >= NUMBERS + ABOVE;
-        let top = if has_graph { top } else { top.min(NUMBERS) };
-        Self { top, text: rest - top, problem, estimate }
-    }
+/// Where each part is, from the top: header, numbers, title, text, problem, estimate, footer. The text and the numbers come
+/// first; a graph gets the rest.
+fn layout(area: Rect, lines: u16) -> [Rect; 7] {
+    let problem = if area.height >= 16 { 2 } else { 1 };
+    let estimate = u16::from(area.height >= 14);
+    let rows = area.height.saturating_sub(3 + problem + estimate);
+    let text = (lines + 1).max(5).min((rows * 2 / 5).max(3));
+    let top = rows.saturating_sub(text);
+    let has_graph = area.width >= BESIDE.0 || top >= NUMBERS + ABOVE;
+    let top = if has_graph { top } else { top.min(NUMBERS) };
+    let mut rest = area;
+    [1, top, 1, rows - top, problem, estimate, 1].map(|rows| take_rows(&mut rest, rows))
 }
 
 /// Draws the editor.
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, snapshot: &Snapshot, ui: &Ui) {
     let lines = editor.text.as_ref().map_or(4, |text| text.lines().len());
-    let plan = EditorLayout::new(area, u16::try_from(lines).unwrap_or(u16::MAX));
-    let mut y = area.y;
-    let mut take = |rows: u16| {
-        let taken = Rect { y, height: rows.min(area.bottom().saturating_sub(y)), ..area };
-        y += taken.height;
-        taken
-    };
-    header(canvas, take(1), editor, snapshot, ui);
-    numbers(canvas, take(plan.top), editor, snapshot, ui);
-    title(canvas, take(1), editor);
-    let text = take(plan.text);
+    let [at_top, at_numbers, at_title, text, at_problem, estimate, footer] =
+        layout(area, u16::try_from(lines).unwrap_or(u16::MAX));
+    header(canvas, at_top, editor, snapshot, ui);
+    numbers(canvas, at_numbers, editor, snapshot, ui);
+    title(canvas, at_title, editor);
     match &editor.text {
-        Some(shown) => {
-            NumberedText { text: shown, problems: editor.problems(), is_live: !editor.is_saving() }.draw(canvas, text);
-        }
+        Some(shown) => draw_text(canvas, text, editor, shown),
         None => drop(canvas.put(text.x + 1, text.y, text.width - 1, "reading the config …", Role::Quiet)),
     }
-    problem(canvas, take(plan.problem), editor);
-    let estimate = take(plan.estimate);
+    problem(canvas, at_problem, editor);
     if estimate.height > 0 && editor.told().is_some() {
         let text = "recorded where it ran then, replayed without gates: an estimate, not a promise";
         canvas.put(estimate.x + 1, estimate.y, estimate.width - 1, text, Role::Quiet);
     }
-    draw_footer(canvas, take(1), snapshot, ui);
+    draw_footer(canvas, footer, snapshot, ui);
 }
 
 /// Draws whose policy it is, where the VM runs, how far back what-if looks, and alarms.
@@ -349,70 +331,55 @@ fn choice(canvas: &mut Canvas<'_>, area: Rect, title: &str, question: &str, cont
 /// Columns before the text: a mark and the line's number.
 const GUTTER: u16 = 6;
 
-/// A text with line numbers.
-pub struct NumberedText<'a> {
-    /// The text.
-    pub text: &'a Text,
-    /// What is wrong with it.
-    pub problems: &'a [DraftProblem],
-    /// Whether it takes keys.
-    pub is_live: bool,
+/// Draws the lines of the text around the caret, with their numbers.
+fn draw_text(canvas: &mut Canvas<'_>, area: Rect, editor: &Editor, text: &Text) {
+    let (lines, (row, column)) = (text.lines(), text.caret());
+    let (rows, room) = (usize::from(area.height), usize::from(area.width.saturating_sub(GUTTER + 1)));
+    let top = row.saturating_sub(rows / 2).min(lines.len().saturating_sub(rows));
+    let before: String = lines.get(row).map_or_else(String::new, |line| line.chars().take(column).collect());
+    let left = (width(&before) + 1).saturating_sub(room);
+    for (y, (n, line)) in (area.top()..area.bottom()).zip(lines.iter().enumerate().skip(top)) {
+        if editor.problems().iter().any(|problem| problem.line == n) {
+            canvas.glyph(area.x + 1, y, canvas.glyphs.verdicts[2], Role::Alarm);
+        }
+        let role = if row == n { Role::Text } else { Role::Faint };
+        canvas.put_right(area.x + 2, y, 3, &(n + 1).to_string(), role);
+        let at = Rect { x: area.x + GUTTER, y, width: room as u16 + 1, height: 1 };
+        draw_line(canvas, at, line, left, |column, kind| text_role(editor, text, (n, column), kind));
+    }
 }
 
-impl NumberedText<'_> {
-    /// Draws the lines around the caret.
-    pub fn draw(&self, canvas: &mut Canvas<'_>, area: Rect) {
-        let (lines, (row, column)) = (self.text.lines(), self.text.caret());
-        let (rows, room) = (usize::from(area.height), usize::from(area.width.saturating_sub(GUTTER + 1)));
-        let top = row.saturating_sub(rows / 2).min(lines.len().saturating_sub(rows));
-        let before: String = lines.get(row).map_or_else(String::new, |line| line.chars().take(column).collect());
-        let left = (width(&before) + 1).saturating_sub(room);
-        for (y, (n, line)) in (area.top()..area.bottom()).zip(lines.iter().enumerate().skip(top)) {
-            self.gutter(canvas, area.x, y, n);
-            self.line(canvas, Rect { x: area.x + GUTTER, y, width: room as u16 + 1, height: 1 }, n, line, left);
+/// Draws one line; its first `left` columns are scrolled out.
+fn draw_line(canvas: &mut Canvas<'_>, area: Rect, line: &str, left: usize, role: impl Fn(usize, TokenKind) -> Role) {
+    let mut at = 0;
+    // One more cell after the end, for the caret and for problems there.
+    let chars = line.chars().chain([' ']).zip(token_kinds(line).chain([TokenKind::Blank])).enumerate();
+    for (column, (c, kind)) in chars {
+        let wide = c.width().unwrap_or(0);
+        let x = at;
+        at += wide;
+        if x < left || x + wide > left + usize::from(area.width) {
+            continue;
         }
+        let mut buffer = [0; 4];
+        let text = c.encode_utf8(&mut buffer);
+        canvas.put(area.x + (x - left) as u16, area.y, wide as u16, text, role(column, kind));
     }
+}
 
-    fn gutter(&self, canvas: &mut Canvas<'_>, x: u16, y: u16, n: usize) {
-        if self.problems.iter().any(|problem| problem.line == n) {
-            canvas.glyph(x + 1, y, canvas.glyphs.verdicts[2], Role::Alarm);
-        }
-        let role = if self.text.caret().0 == n { Role::Text } else { Role::Faint };
-        canvas.put_right(x + 2, y, 3, &(n + 1).to_string(), role);
-    }
-
-    /// Draws one line; its first `left` columns are scrolled out.
-    fn line(&self, canvas: &mut Canvas<'_>, area: Rect, n: usize, line: &str, left: usize) {
-        let mut at = 0;
-        // One more cell after the end, for the caret and for problems there.
-        let chars = line.chars().chain([' ']).zip(token_kinds(line).chain([TokenKind::Blank])).enumerate();
-        for (column, (c, kind)) in chars {
-            let wide = c.width().unwrap_or(0);
-            let x = at;
-            at += wide;
-            if x < left || x + wide > left + usize::from(area.width) {
-                continue;
-            }
-            let mut buffer = [0; 4];
-            let role = self.role((n, column), kind);
-            canvas.put(area.x + (x - left) as u16, area.y, wide as u16, c.encode_utf8(&mut buffer), role);
-        }
-    }
-
-    fn role(&self, at: Place, kind: TokenKind) -> Role {
-        let chosen = self.text.selection().is_some_and(|(from, to)| from <= at && at < to);
-        let is_wrong = |problem: &DraftProblem| {
-            problem.line == at.0 && (problem.column..problem.column + problem.length.max(1)).contains(&at.1)
-        };
-        match kind {
-            _ if self.is_live && self.text.caret() == at => Role::Cursor,
-            _ if chosen => Role::Chosen,
-            _ if self.problems.iter().any(is_wrong) => Role::Wrong,
-            TokenKind::Key => Role::SyntaxKey,
-            TokenKind::Text | TokenKind::OpenText => Role::SyntaxText,
-            TokenKind::Number | TokenKind::Word => Role::SyntaxNumber,
-            TokenKind::Comment => Role::Comment,
-            TokenKind::Sign | TokenKind::Stray | TokenKind::Blank | TokenKind::LineEnd => Role::Quiet,
-        }
+fn text_role(editor: &Editor, text: &Text, at: Place, kind: TokenKind) -> Role {
+    let chosen = text.selection().is_some_and(|(from, to)| from <= at && at < to);
+    let is_wrong = |problem: &DraftProblem| {
+        problem.line == at.0 && (problem.column..problem.column + problem.length.max(1)).contains(&at.1)
+    };
+    match kind {
+        _ if !editor.is_saving() && text.caret() == at => Role::Cursor,
+        _ if chosen => Role::Chosen,
+        _ if editor.problems().iter().any(is_wrong) => Role::Wrong,
+        TokenKind::Key => Role::SyntaxKey,
+        TokenKind::Text | TokenKind::OpenText => Role::SyntaxText,
+        TokenKind::Number | TokenKind::Word => Role::SyntaxNumber,
+        TokenKind::Comment => Role::Comment,
+        TokenKind::Sign | TokenKind::Stray | TokenKind::Blank | TokenKind::LineEnd => Role::Quiet,
     }
 }

@@ -1,24 +1,24 @@
 //! The table itself.
 
-use crossterm::event::KeyCode;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{Action, Binding, HelpGroup, KeyChord, KeyCondition, KeyContext};
+use super::{Action, Binding, HelpGroup, KeyCondition, KeyContext};
 use crate::console::editor::{CursorMove, Deletion, EditorAction};
 
-const fn ch(c: char) -> KeyChord {
-    KeyChord { code: KeyCode::Char(c), ctrl: false }
+const fn ch(c: char) -> KeyEvent {
+    code(KeyCode::Char(c))
 }
 
-pub(super) const fn ctrl(c: char) -> KeyChord {
-    KeyChord { code: KeyCode::Char(c), ctrl: true }
+pub(super) const fn ctrl(c: char) -> KeyEvent {
+    with_ctrl(KeyCode::Char(c))
 }
 
-const fn code(code: KeyCode) -> KeyChord {
-    KeyChord { code, ctrl: false }
+const fn code(code: KeyCode) -> KeyEvent {
+    KeyEvent::new(code, KeyModifiers::NONE)
 }
 
-const fn with_ctrl(code: KeyCode) -> KeyChord {
-    KeyChord { code, ctrl: true }
+const fn with_ctrl(code: KeyCode) -> KeyEvent {
+    KeyEvent::new(code, KeyModifiers::CONTROL)
 }
 
 macro_rules! keys {

@@ -147,20 +147,13 @@ impl HelpGroup {
     }
 }
 
-/// A key with or without ctrl. Shift is part of the character.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyChord {
-    code: KeyCode,
-    ctrl: bool,
-}
-
 /// One line of the table of keys.
 #[derive(Debug)]
 pub struct Binding {
     /// Where it works.
     pub context: KeyContext,
-    /// The keys.
-    pub keys: &'static [KeyChord],
+    /// The keys, with or without ctrl. Shift is part of the character.
+    pub keys: &'static [KeyEvent],
     /// The keys as shown.
     pub shown: &'static str,
     /// What they do.
@@ -204,7 +197,7 @@ pub const fn prompt_context(prompt: &Prompt) -> KeyContext {
 
 /// The action of a key now. `Err` says why the key does nothing now; `None`: the key is not bound here.
 pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<Action, &'static str>> {
-    let key = KeyChord { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) };
+    let key = KeyEvent::new(event.code, event.modifiers & KeyModifiers::CONTROL);
     if event.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META) {
         return None;
     }
@@ -222,8 +215,8 @@ pub fn dispatch(event: KeyEvent, ui: &Ui, snapshot: &Snapshot) -> Option<Result<
         }
         missing = missing.or(Some(Err(binding.when.missing(ui, snapshot))));
     }
-    match key {
-        KeyChord { code: KeyCode::Char(c), ctrl: false } if context.is_typed() => Some(Ok(Action::Type(c))),
+    match key.code {
+        KeyCode::Char(c) if key.modifiers.is_empty() && context.is_typed() => Some(Ok(Action::Type(c))),
         _ => missing,
     }
 }

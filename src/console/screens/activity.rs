@@ -18,11 +18,11 @@ use ratatui::layout::Rect;
 
 use crate::console::past;
 use crate::console::screens::fleet::indicator;
-use crate::console::screens::{RemainingRows, draw_footer, draw_top, top};
+use crate::console::screens::{draw_footer, draw_top, top};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Canvas, Graph, Histogram, Scale, hourly};
+use crate::console::widgets::{Canvas, Graph, Histogram, Scale, hourly, take_rows};
 use crate::core::cluster::Span;
 use crate::core::format::{age, counted, duration, measured, number, percent};
 use crate::core::insight::{Activity, HostOccupancy, Hour, HoursAndCost, MigrationTimes};
@@ -44,8 +44,8 @@ struct ActivityLayout {
 }
 
 impl ActivityLayout {
-    fn new(mut rest: RemainingRows, ui: &Ui, view: &ActivityView) -> Self {
-        let rows = rest.0.height;
+    fn new(mut rest: Rect, ui: &Ui, view: &ActivityView) -> Self {
+        let rows = rest.height;
         let activity = &view.activity;
         let sums = if rows >= 13 { SUMS_ROWS } else { 0 };
         let mut left = rows - sums;
@@ -60,30 +60,30 @@ impl ActivityLayout {
         let samples = if ui.activity.alone { part((rows / 3).min(16), 8, 14) } else { 0 };
         let hosts = part(activity.hosts.len() as u16 + 1, 3, 7.max(rows / 4));
         Self {
-            hours: rest.take(left.min(24)),
-            strips: rest.take(strips),
-            edits: rest.take(edits),
-            hosts: rest.take(hosts),
-            samples: rest.take(samples),
-            sums: rest.take(sums),
+            hours: take_rows(&mut rest, left.min(24)),
+            strips: take_rows(&mut rest, strips),
+            edits: take_rows(&mut rest, edits),
+            hosts: take_rows(&mut rest, hosts),
+            samples: take_rows(&mut rest, samples),
+            sums: take_rows(&mut rest, sums),
         }
     }
 }
 
 /// Draws the screen.
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
-    let mut rest = RemainingRows(area);
+    let mut rest = area;
     let at = top(&mut rest, ui, snapshot);
     draw_top(canvas, at, snapshot, ui);
     draw_footer(canvas, Rect { y: area.bottom() - 1, height: 1, ..area }, snapshot, ui);
-    let mut rest = RemainingRows(Rect { height: rest.0.height.saturating_sub(1), ..rest.0 });
+    let mut rest = Rect { height: rest.height.saturating_sub(1), ..rest };
     let asked = ui.activity.ask(ui.selected.as_ref());
     // The previous answer stays until the new one comes, but not for another VM.
     let view = snapshot.activity.as_ref().filter(|view| view.ask.vm == asked.vm);
-    title(canvas, rest.take(1), view, snapshot, ui);
+    title(canvas, take_rows(&mut rest, 1), view, snapshot, ui);
     let Some(view) = view.filter(|view| view.trouble.is_none()) else {
         let (text, role) = nothing(view, snapshot, ui);
-        canvas.put(area.x + 1, rest.0.y, area.width.saturating_sub(1), &text, role);
+        canvas.put(area.x + 1, rest.y, area.width.saturating_sub(1), &text, role);
         return;
     };
     let at = ActivityLayout::new(rest, ui, view);

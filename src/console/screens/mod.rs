@@ -18,33 +18,21 @@ use ratatui::layout::Rect;
 use crate::console::text::{cut, width, wrap};
 use crate::console::theme::Role;
 use crate::console::ui::{Tone, Ui};
-use crate::console::widgets::Canvas;
+use crate::console::widgets::{Canvas, take_rows};
 use crate::console::{MINIMUM, keymap};
 use crate::core::cluster::Mode;
 use crate::core::format::{age, counted, number};
 use crate::view::{Level, LogLine, Snapshot};
 
-/// The rows that are not used yet; parts are taken from the top.
-struct RemainingRows(Rect);
-
-impl RemainingRows {
-    fn take(&mut self, rows: u16) -> Rect {
-        let rows = rows.min(self.0.height);
-        let taken = Rect { height: rows, ..self.0 };
-        self.0 = Rect { y: self.0.y + rows, height: self.0.height - rows, ..self.0 };
-        taken
-    }
-}
-
 /// The lines at the top of every screen: header, banner, alarm.
-fn top(rest: &mut RemainingRows, ui: &Ui, snapshot: &Snapshot) -> [Rect; 3] {
-    let area = rest.0;
-    let header = rest.take(1);
+fn top(rest: &mut Rect, ui: &Ui, snapshot: &Snapshot) -> [Rect; 3] {
+    let area = *rest;
+    let header = take_rows(rest, 1);
     let banner_rows = ui.banner(snapshot).map_or(0, |banner| banner_rows(banner, area.width));
     // On a low terminal, banner and alarm have one row each.
     let most = if area.height >= 16 { u16::MAX } else { 1 };
-    let banner = rest.take(banner_rows.min(most));
-    [header, banner, rest.take(alarm_rows(snapshot, area.width).min(most))]
+    let banner = take_rows(rest, banner_rows.min(most));
+    [header, banner, take_rows(rest, alarm_rows(snapshot, area.width).min(most))]
 }
 
 /// Draws them.

@@ -11,14 +11,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::console::keymap::Action;
-use crate::console::listing::{Listing, SortBy, arrange};
+use crate::console::listing::{Listing, SortBy, arrange, by_name};
 use crate::console::screens::fleet;
 use crate::console::ui::{Overlay, Screen, Tone, Ui, UiEffect};
 use crate::console::update::dialogs::{answer, ask_abort, choose, command, mode};
 use crate::console::{editor, overlays, past, step};
-use crate::core::cluster::{Span, Timestamp};
+use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::format::tame;
-use crate::view::{Snapshot, UiCommand};
+use crate::view::{Snapshot, UiCommand, VmRow};
 
 /// Does an action, and returns what it causes outside the screen.
 pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect> {
@@ -196,9 +196,13 @@ fn back(ui: &mut Ui, snapshot: &Snapshot) {
 
 /// Recomputes the rows. The selection stays on its VM, or moves to a neighbour if that VM is gone.
 fn relist(ui: &mut Ui, snapshot: &Snapshot) {
-    let times = ui.by_name.times();
-    let by_name = ui.by_name.of(&snapshot.rows);
-    let rows = arrange(&snapshot.rows, by_name, &ui.filter, ui.sort, ui.reverse);
+    // Names seldom change and are slow to compare.
+    if !names(&ui.listed).eq(names(&snapshot.rows)) {
+        ui.by_name = by_name(&snapshot.rows);
+        let names: HashSet<&Name> = names(&snapshot.rows).collect();
+        ui.marked.retain(|vm| names.contains(vm));
+    }
+    let rows = arrange(&snapshot.rows, &ui.by_name, &ui.filter, ui.sort, ui.reverse);
     let find = |name: &str| rows.iter().position(|row| *row.name == *name);
     let before = &ui.listing;
     let kept = ui.selected.as_deref().and_then(find);
@@ -217,10 +221,10 @@ fn relist(ui: &mut Ui, snapshot: &Snapshot) {
     }
     ui.listing = Listing::new(rows, at, ui.sort == SortBy::Worst && !ui.reverse);
     ui.listed = Arc::clone(&snapshot.rows);
-    if ui.by_name.times() != times && !ui.marked.is_empty() {
-        let names: HashSet<&str> = snapshot.rows.iter().map(|row| &*row.name).collect();
-        ui.marked.retain(|vm| names.contains(&**vm));
-    }
+}
+
+fn names(rows: &[Arc<VmRow>]) -> impl Iterator<Item = &Name> {
+    rows.iter().map(|row| &row.name)
 }
 
 fn freeze(ui: &mut Ui, snapshot: &Snapshot) {

@@ -173,6 +173,13 @@ impl<'a> Canvas<'a> {
     }
 }
 
+/// Takes rows from the top of the part of the screen that is not used yet.
+pub fn take_rows(rest: &mut Rect, rows: u16) -> Rect {
+    let taken = Rect { height: rows.min(rest.height), ..*rest };
+    *rest = Rect { y: taken.bottom(), height: rest.height - taken.height, ..*rest };
+    taken
+}
+
 /// A place in the middle; the footer stays in sight.
 pub fn centred(area: Rect, columns: u16, rows: u16) -> Rect {
     let columns = columns.min(area.width);

@@ -5,7 +5,6 @@ use ratatui::layout::Rect;
 use crate::console::screens::migration;
 use crate::console::text::{width, wrap};
 use crate::console::theme::Role;
-use crate::console::ui;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::widgets::{Canvas, Graph, gauge};
 use crate::core::cluster::{Span, Timestamp};
@@ -116,10 +115,9 @@ pub fn why(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
 /// The number that `+` and `-` change.
 pub fn changing(detail: &Detail, ui: &Ui) -> String {
     let field = ui.active_field(&detail.settings);
-    let pending = |p: &&ui::Pending| p.vm == detail.vm && p.field == field;
     let now = detail.settings.get(field).map_or_else(String::new, exact);
-    match ui.pending.iter().find(pending) {
-        Some(asked) => format!("+/- {} {now} > {}", field.words(), exact(asked.value)),
+    match ui.asked_value(&detail.vm, field) {
+        Some(asked) => format!("+/- {} {now} > {}", field.words(), exact(asked)),
         None => format!("+/- {} {now}", field.words()),
     }
 }

@@ -19,11 +19,11 @@ pub(super) mod table;
 
 use ratatui::layout::Rect;
 
-use crate::console::screens::{RemainingRows, draw_footer, draw_top, level_look, top, unmarked};
+use crate::console::screens::{draw_footer, draw_top, level_look, top, unmarked};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::Canvas;
+use crate::console::widgets::{Canvas, take_rows};
 use crate::view::Snapshot;
 pub(in crate::console) use arrays::{drain_words, host_line, names_in};
 pub(in crate::console) use cells::migrating;
@@ -51,14 +51,14 @@ struct FleetLayout {
 
 impl FleetLayout {
     fn new(area: Rect, ui: &Ui, snapshot: &Snapshot) -> Self {
-        let mut rest = RemainingRows(area);
+        let mut rest = area;
         let top = top(&mut rest, ui, snapshot);
-        let filter = rest.take(u16::from(table::has_filter(ui)));
-        let (table_rows, detail_rows, log_rows) = heights(rest.0.height.saturating_sub(2), ui.listing.rows.len());
-        let table = rest.take(table_rows);
-        let mut detail = rest.take(detail_rows);
-        let mut why = rest.take(1);
-        let mut log = rest.take(log_rows);
+        let filter = take_rows(&mut rest, u16::from(table::has_filter(ui)));
+        let (table_rows, detail_rows, log_rows) = heights(rest.height.saturating_sub(2), ui.listing.rows.len());
+        let table = take_rows(&mut rest, table_rows);
+        let mut detail = take_rows(&mut rest, detail_rows);
+        let mut why = take_rows(&mut rest, 1);
+        let mut log = take_rows(&mut rest, log_rows);
         let mut arrays = Rect::default();
         if area.width >= ARRAYS_FROM && detail.height > 0 {
             let columns = (area.width * 2 / 5).clamp(44, 84);
@@ -77,7 +77,7 @@ impl FleetLayout {
             arrays.height = (arrays.height - moving_rows).min(hosts.min(1_000) as u16 + 2);
         }
         let moving = Rect { y: arrays.bottom(), height: moving_rows, ..arrays };
-        Self { top, filter, table, detail, arrays, moving, why, log, footer: rest.take(1) }
+        Self { top, filter, table, detail, arrays, moving, why, log, footer: take_rows(&mut rest, 1) }
     }
 }
 

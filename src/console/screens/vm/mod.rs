@@ -19,11 +19,11 @@ use ratatui::layout::Rect;
 use crate::console::past;
 use crate::console::past::{PastSource, ShownPast};
 use crate::console::screens::fleet::{changing, indicator, queue_beside, table, why};
-use crate::console::screens::{RemainingRows, draw_footer, draw_top, migration, top};
+use crate::console::screens::{draw_footer, draw_top, migration, top};
 use crate::console::text::width;
 use crate::console::theme::Role;
 use crate::console::ui::Ui;
-use crate::console::widgets::{Canvas, Graph, Scale};
+use crate::console::widgets::{Canvas, Graph, Scale, take_rows};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::format::{counted, duration, number};
 use crate::core::insight::Band;
@@ -44,32 +44,35 @@ struct VmLayout {
 
 impl VmLayout {
     fn new(area: Rect, ui: &Ui, snapshot: &Snapshot) -> Self {
-        let mut rest = RemainingRows(area);
+        let mut rest = area;
         let top = top(&mut rest, ui, snapshot);
         let rows = area.height;
-        let row = rest.take(if rows >= 20 { 2 } else { 1 });
+        let row = take_rows(&mut rest, if rows >= 20 { 2 } else { 1 });
         let moving = ui.row().and_then(|row| row.migration.as_ref());
         let wanted = moving.map_or(0, |moving| migration::rows(moving, area.width));
-        let migration = rest.take(match rows {
-            24.. => wanted,
-            16..24 => wanted.min(3),
-            _ => 0,
-        });
+        let migration = take_rows(
+            &mut rest,
+            match rows {
+                24.. => wanted,
+                16..24 => wanted.min(3),
+                _ => 0,
+            },
+        );
         let strips = if rows >= 14 { strips(ui) } else { 0 };
         let cursor = u16::from(rows >= 12);
-        let left = rest.0.height.saturating_sub(2 + strips + cursor);
+        let left = rest.height.saturating_sub(2 + strips + cursor);
         // The graph has more than half: its shape matters. The lists have the rest.
         let graph = if rows >= 18 { (left * 11 / 20).clamp(6, 34).min(left) } else { left };
         Self {
             top,
             row,
             migration,
-            graph: rest.take(graph),
-            strips: rest.take(strips),
-            cursor: rest.take(cursor),
-            why: rest.take(1),
-            panels: rest.take(left - graph),
-            footer: rest.take(1),
+            graph: take_rows(&mut rest, graph),
+            strips: take_rows(&mut rest, strips),
+            cursor: take_rows(&mut rest, cursor),
+            why: take_rows(&mut rest, 1),
+            panels: take_rows(&mut rest, left - graph),
+            footer: take_rows(&mut rest, 1),
         }
     }
 }
