@@ -88,18 +88,8 @@ pub fn load(path: &Path) -> Result<Config, Report> {
 /// Everything that is wrong with it, or why it cannot be read.
 pub fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), Report> {
     let bytes = bounded(path).map_err(|error| Report::unreadable(path, &error))?;
-    parse_bytes(path, &bytes).map(|config| (config, bytes))
-}
-
-/// Reads the bytes of a config file; see [`parse`].
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Config, Report> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => parse(path, text),
-        Err(error) => Err(not_utf8(path, bytes, error.valid_up_to())),
-    }
+    let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(path, &bytes, error.valid_up_to()))?;
+    parse(path, text).map(|config| (config, bytes))
 }
 
 /// What is wrong with bytes that are not UTF-8 from this place on. Bad bytes are replaced; the position of the first one stays the
