@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::{Range, RangeInclusive};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::redact::Echo;
@@ -106,19 +107,6 @@ pub(super) struct Shape {
     pub keys: fn() -> &'static [&'static str],
 }
 
-/// A value and its place in the text, in bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct At<T> {
-    pub value: T,
-    pub span: Range<usize>,
-}
-
-impl<T> At<T> {
-    pub fn new(value: T, span: Range<usize>) -> Self {
-        Self { value, span }
-    }
-}
-
 /// A table of the file.
 pub(super) struct Table<'a> {
     entries: &'a DeTable<'a>,
@@ -172,14 +160,14 @@ impl<'a> Table<'a> {
     }
 
     /// The tables of a table of tables, with their names.
-    pub fn named(&self, shape: Shape) -> Vec<(At<&'a str>, Option<Table<'a>>)> {
+    pub fn named(&self, shape: Shape) -> Vec<(Spanned<&'a str>, Option<Table<'a>>)> {
         let entries = self.entries.iter();
         entries
             .map(|(key, value)| {
-                let name: At<&'a str> = At::new(key.get_ref().as_ref(), key.span());
+                let name: &'a str = key.get_ref();
                 let item =
-                    Item { key: name.value, value: value.get_ref(), span: value.span(), diagnostics: self.diagnostics };
-                (name, item.table(shape))
+                    Item { key: name, value: value.get_ref(), span: value.span(), diagnostics: self.diagnostics };
+                (Spanned::new(key.span(), name), item.table(shape))
             })
             .collect()
     }
@@ -266,9 +254,9 @@ impl<'a> Item<'a> {
     }
 
     /// A text.
-    pub fn text(&self) -> Option<At<&'a str>> {
+    pub fn text(&self) -> Option<Spanned<&'a str>> {
         match self.as_text() {
-            Some(text) => Some(At::new(text, self.span())),
+            Some(text) => Some(Spanned::new(self.span(), text)),
             None => {
                 self.wrong_type("text", format!("write {} = \"…\"", self.key));
                 None
@@ -278,18 +266,18 @@ impl<'a> Item<'a> {
 
     /// A name: not empty, without blanks, printable. A wrong name is recorded and still returned, so that references to it
     /// are not reported as well.
-    pub fn name(&self) -> Option<At<&'a str>> {
+    pub fn name(&self) -> Option<Spanned<&'a str>> {
         let name = self.text()?;
         check_name(&name, self.diagnostics);
         Some(name)
     }
 
     /// A text with something in it, in one line.
-    pub fn line(&self) -> Option<At<&'a str>> {
+    pub fn line(&self) -> Option<Spanned<&'a str>> {
         let text = self.text()?;
-        if text.value.trim().is_empty() {
+        if text.get_ref().trim().is_empty() {
             self.wrong(format!("'{}' is empty", self.key), "write something between the quotes, or leave the key out");
-        } else if text.value.chars().any(is_hostile) {
+        } else if text.get_ref().chars().any(is_hostile) {
             self.wrong(
                 format!("'{}' has a control or an invisible character in it", self.key),
                 "write printable characters only",
@@ -299,9 +287,9 @@ impl<'a> Item<'a> {
     }
 
     /// A name with blanks in it.
-    pub fn title(&self) -> Option<At<&'a str>> {
+    pub fn title(&self) -> Option<Spanned<&'a str>> {
         let title = self.line()?;
-        if title.value.trim().chars().count() > LONGEST_NAME {
+        if title.get_ref().trim().chars().count() > LONGEST_NAME {
             self.wrong(format!("'{}' must have at most {LONGEST_NAME} characters", self.key), "write a shorter name");
         }
         Some(title)
@@ -322,7 +310,7 @@ impl<'a> Item<'a> {
     }
 
     /// A finite number.
-    pub fn number(&self) -> Option<At<f64>> {
+    pub fn number(&self) -> Option<Spanned<f64>> {
         let number: Option<f64> = match self.value {
             // Whole numbers of any size that a float can hold approximately.
             DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
@@ -336,12 +324,12 @@ impl<'a> Item<'a> {
         if number.is_none() {
             self.wrong(format!("'{}' must be a finite number", self.key), "write a number such as 50 or 0.5");
         }
-        number.map(|x| At::new(x, self.span()))
+        number.map(|x| Spanned::new(self.span(), x))
     }
 
     /// A finite number of a range.
     pub fn number_in(&self, range: RangeInclusive<f64>, wanted: &str) -> Option<f64> {
-        let number = self.number()?.value;
+        let number = self.number()?.into_inner();
         if range.contains(&number) {
             return Some(number);
         }
@@ -390,19 +378,19 @@ impl<'a> Item<'a> {
     }
 
     /// A length of time, at most a year.
-    pub fn duration(&self) -> Option<At<Span>> {
+    pub fn duration(&self) -> Option<Spanned<Span>> {
         self.duration_to(A_YEAR)
     }
 
     /// A length of time, at most this.
-    pub fn duration_to(&self, most: Span) -> Option<At<Span>> {
+    pub fn duration_to(&self, most: Span) -> Option<Spanned<Span>> {
         const HELP: &str = "write whole numbers with units: \"45s\", \"1m30s\", \"2h\", \"500ms\", \"1d\"";
         let Some(text) = self.as_text() else {
             self.wrong_type("a duration", HELP);
             return None;
         };
         match duration(text, most) {
-            Ok(span) => Some(At::new(span, self.span())),
+            Ok(span) => Some(Spanned::new(self.span(), span)),
             Err(why) => {
                 self.wrong(format!("'{}' is no duration: {why}", self.key), HELP);
                 None
@@ -412,7 +400,7 @@ impl<'a> Item<'a> {
 
     /// A length of time, or `off`.
     pub fn duration_or_off(&self) -> Option<Option<Span>> {
-        if self.is_off() { Some(None) } else { self.duration().map(|span| Some(span.value)) }
+        if self.is_off() { Some(None) } else { self.duration().map(|span| Some(span.into_inner())) }
     }
 
     /// One of some words.
@@ -458,8 +446,7 @@ impl<'a> Item<'a> {
     pub fn list(&self, example: &str) -> (Vec<Item<'a>>, bool) {
         match self.value {
             DeValue::Array(items) => {
-                let item =
-                    |v: &'a toml::Spanned<DeValue<'a>>| Item { value: v.get_ref(), span: v.span(), ..self.clone() };
+                let item = |v: &'a Spanned<DeValue<'a>>| Item { value: v.get_ref(), span: v.span(), ..self.clone() };
                 (items.iter().map(item).collect(), true)
             }
             _ => {
@@ -484,15 +471,15 @@ fn means_secret(key: &str) -> bool {
 }
 
 /// Records a wrong name.
-pub(super) fn check_name(name: &At<&str>, diagnostics: &Diagnostics<'_>) {
+pub(super) fn check_name(name: &Spanned<&str>, diagnostics: &Diagnostics<'_>) {
     let wrong = |message: &str| {
-        diagnostics.error(name.span.clone(), message, "use letters, digits, and signs such as - _ . in names");
+        diagnostics.error(name.span(), message, "use letters, digits, and signs such as - _ . in names");
     };
-    match name.value {
+    match *name.get_ref() {
         "" => wrong("a name must not be empty"),
         n if n.chars().count() > LONGEST_NAME => {
             let message = format!("a name must have at most {LONGEST_NAME} characters");
-            diagnostics.error(name.span.clone(), message, "write a shorter name");
+            diagnostics.error(name.span(), message, "write a shorter name");
         }
         n if n.chars().any(is_hostile) => wrong("a name must not have control or invisible characters in it"),
         n if n.chars().any(char::is_whitespace) => wrong("a name must not have a blank in it"),

@@ -47,7 +47,7 @@ fn password(url: &str) -> Option<&str> {
 }
 
 fn read_url(item: &Item<'_>, schemes: &[&str], example: &str, no_password: &str) -> Option<Url> {
-    let text = item.text()?.value;
+    let text = item.text()?.into_inner();
     let example = format!("write it as {example}");
     let url = match Url::parse(text) {
         Ok(url) => url,
@@ -83,14 +83,14 @@ pub(super) const TEMPLATE: &str = "qemu+ssh://root@{host}/system";
 
 /// A driver's uri, in which `{host}` may stand for a host's name.
 pub(super) fn template(item: &Item<'_>, key: &str) -> Option<String> {
-    let text = item.text()?.value;
+    let text = item.text()?.into_inner();
     let known = check_placeholders(item, text, key, &[HOST]);
     (check_uri(item, &text.replace(HOST, "host"), TEMPLATE) && known).then(|| text.to_owned())
 }
 
 /// A host's own uri.
 pub(super) fn own(item: &Item<'_>, host: &str) -> Option<String> {
-    let text = item.text()?.value;
+    let text = item.text()?.into_inner();
     if placeholders(text).next().is_some() {
         let help = format!("write {}: {HOST} belongs in the driver's uri", example(host));
         item.wrong("a host's own uri has no placeholders", help);

@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 
+use toml::Spanned;
 use toml::de::DeTable;
 
 use super::super::model::Config;
 use super::super::report::Diagnostics;
-use super::super::toml_reader::{At, Table};
+use super::super::toml_reader::Table;
 use super::policy;
 use crate::core::cluster::{Direction, Driver, Monitor, Source, VmId};
 use crate::core::format::exact_span;
@@ -99,7 +100,7 @@ pub(in super::super) fn block(
             (config.cluster.vm(id), config.monitors.get(id.index())?, config.plan.vms.get(id.index())?);
         let queue = plan.service == Some(Service::Queue);
         let is_set = monitor.deadline != Monitor::default_deadline(vm.interval);
-        let too_late = |high: &At<f64>| with_deadline(monitor, plan, is_set, high.value);
+        let too_late = |high: &Spanned<f64>| with_deadline(monitor, plan, is_set, *high.get_ref());
         let lower = vm.policy.direction == Direction::LowerIsWorse;
         // VMs with equal needs give the same faults.
         if !seen.insert((lower, queue, vm.array, policy.high.as_ref().and_then(too_late))) {
@@ -107,12 +108,12 @@ pub(in super::super) fn block(
         }
         if let Some(kind) = &policy.kind {
             let array = config.cluster.array(vm.array);
-            let service = with_service(kind.value, queue).map(|(message, help)| (message.to_owned(), help));
-            let both = [service, with_array(kind.value, &array.name, array.base.is_some())];
-            both.into_iter().flatten().for_each(|(message, help)| diagnostics.error(kind.span.clone(), message, help));
+            let service = with_service(*kind.get_ref(), queue).map(|(message, help)| (message.to_owned(), help));
+            let both = [service, with_array(*kind.get_ref(), &array.name, array.base.is_some())];
+            both.into_iter().flatten().for_each(|(message, help)| diagnostics.error(kind.span(), message, help));
         }
         if let Some((high, (message, help))) = policy.high.as_ref().and_then(|high| Some((high, too_late(high)?))) {
-            diagnostics.error(high.span.clone(), message, help);
+            diagnostics.error(high.span(), message, help);
         }
         let own = policy.settings(vm.policy.direction, &vm.name, diagnostics);
         settings.get_or_insert(own);

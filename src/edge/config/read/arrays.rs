@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use toml::Spanned;
+
 use super::super::keys::{
     ConfigKey, Form, KeyField, KindOfTable, WrittenKey, bare, decimal, fill, set, shape, words_of, write,
 };
-use super::super::toml_reader::{At, Item, Shape, Table};
+use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
 use super::{ConfigReader, address, driver};
 use crate::core::cluster::{Array, ArrayId, Driver, Host, HostId, Libvirt, Name, Pick, Reach, SiteId};
@@ -115,7 +117,7 @@ pub(in super::super) fn write_host(host: &Host, ghz: Option<f64>, reach: Option<
 }
 
 /// A host's name, and all that was given of it.
-type NamedEntry<'a> = (At<&'a str>, Item<'a>);
+type NamedEntry<'a> = (Spanned<&'a str>, Item<'a>);
 
 impl<'a> ConfigReader<'a> {
     /// Reads the arrays.
@@ -162,7 +164,7 @@ impl<'a> ConfigReader<'a> {
         self.drivers.push(driver);
         self.arrays.push(entry);
         let array = Array {
-            name: name.map_or_else(Name::default, |name| name.value.into()),
+            name: name.map_or_else(Name::default, |name| name.into_inner().into()),
             site: site.unwrap_or_else(|| self.home()),
             ring: hosts.into_iter().filter(|host| Some(*host) != base).collect(),
             base,
@@ -189,7 +191,7 @@ impl<'a> ConfigReader<'a> {
         (hosts, whole)
     }
 
-    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<At<&'a str>> {
+    fn host(&mut self, entry: &Item<'a>, array: ArrayId) -> Option<Spanned<&'a str>> {
         let mut host = blank_host();
         let name = if entry.as_text().is_some() {
             entry.name()
@@ -204,7 +206,7 @@ impl<'a> ConfigReader<'a> {
         }?;
         self.check_unique("a host", &name);
         let (host, ghz) = host;
-        self.config.cluster.hosts.push(Host { name: name.value.into(), array, ..host });
+        self.config.cluster.hosts.push(Host { name: (*name.get_ref()).into(), array, ..host });
         self.config.plan.hosts_ghz.push(ghz);
         Some(name)
     }
@@ -212,16 +214,17 @@ impl<'a> ConfigReader<'a> {
     fn base(&self, item: &Item<'_>, hosts: &[HostId], whole: bool) -> Option<HostId> {
         let name = item.text()?;
         let names = hosts.iter().map(|host| self.config.cluster.host(*host).name.as_str());
-        let Some(found) = names.clone().position(|n| n == name.value) else {
+        let Some(found) = names.clone().position(|n| n == *name.get_ref()) else {
             if whole {
-                let help = format!("the base is one of the array's hosts; {}", did_you_mean(name.value, names.clone()));
-                let message = format!("the base{} is no host of this array", if_near(name.value, names));
-                self.diagnostics.absent(name.span, message, help);
+                let help =
+                    format!("the base is one of the array's hosts; {}", did_you_mean(name.get_ref(), names.clone()));
+                let message = format!("the base{} is no host of this array", if_near(name.get_ref(), names));
+                self.diagnostics.absent(name.span(), message, help);
             }
             return None;
         };
         if hosts.len() == 1 && whole {
-            let message = format!("the base '{}' is the only host: the ring is empty", name.value);
+            let message = format!("the base '{}' is the only host: the ring is empty", name.get_ref());
             item.wrong(message, "add another host, or remove the base");
         }
         hosts.get(found).copied()
@@ -247,9 +250,9 @@ impl<'a> ConfigReader<'a> {
 
     fn by_libvirt(&self, hosts: &[NamedEntry<'_>], libvirt: &Libvirt, driver: &Item<'_>) -> Vec<Reach> {
         let reach = |(name, host): &NamedEntry<'_>| Reach {
-            uri: host.key("uri").and_then(|item| address::own(&item, name.value)),
+            uri: host.key("uri").and_then(|item| address::own(&item, name.get_ref())),
             peer_uri: host.key("peer_uri").and_then(|item| {
-                let peer = address::own(&item, name.value)?;
+                let peer = address::own(&item, name.get_ref())?;
                 driver::check_peer(&item, &peer);
                 Some(peer)
             }),
@@ -277,10 +280,10 @@ impl<'a> ConfigReader<'a> {
             return self.diagnostics.absent(driver.span(), "libvirt is not told how to reach the hosts", help);
         }
         for (name, _) in unreached() {
-            let message = format!("libvirt is not told how to reach host '{}'", name.value);
-            let example = address::example(name.value);
+            let message = format!("libvirt is not told how to reach host '{}'", name.get_ref());
+            let example = address::example(name.get_ref());
             let help = format!("add uri = \"{example}\" to it, or a uri for all hosts to the driver");
-            self.diagnostics.absent(name.span.clone(), message, help);
+            self.diagnostics.absent(name.span(), message, help);
         }
     }
 
@@ -300,16 +303,16 @@ impl<'a> ConfigReader<'a> {
                 let message = format!("by this {key} all hosts are the same host");
                 item.wrong(message, format!("write {} for the host's name: {}", address::HOST, address::TEMPLATE));
             }
-            for name in sharing().filter(|name| open && !address::fits(template, name.value)) {
-                let message = format!("the name '{}' cannot stand in the driver's {key}", name.value);
+            for name in sharing().filter(|name| open && !address::fits(template, name.get_ref())) {
+                let message = format!("the name '{}' cannot stand in the driver's {key}", name.get_ref());
                 let help = format!("give the host its own {key} = \"{}\"", address::example("ADDRESS"));
-                self.diagnostics.error(name.span.clone(), message, help);
+                self.diagnostics.error(name.span(), message, help);
             }
             (open || sharing().count() == 1).then_some(template)
         });
         let mut seen: HashMap<String, &str> = HashMap::new();
         for ((name, host), own) in hosts.iter().zip(own) {
-            let (item, name, place) = (host.key(key), name.value, &name.span);
+            let (item, name, place) = (host.key(key), *name.get_ref(), name.span());
             let shared = || shared.filter(|_| item.is_none()).map(|template| template.replace(address::HOST, name));
             let Some(uri) = own.map(str::to_owned).or_else(shared) else { continue };
             // A host that stands twice is already recorded.
@@ -326,7 +329,7 @@ impl<'a> ConfigReader<'a> {
 fn check_local((name, host): &NamedEntry<'_>, uri: Option<&str>) {
     let Some(item) = host.key("uri").filter(|_| host.key("peer_uri").is_none()) else { return };
     if uri.is_some_and(address::is_local) {
-        let help = format!("add peer_uri = \"{}\", as another host reaches it", address::example(name.value));
+        let help = format!("add peer_uri = \"{}\", as another host reaches it", address::example(name.get_ref()));
         item.wrong("this uri names no host: another host would reach itself by it", help);
     }
 }

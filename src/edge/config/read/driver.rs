@@ -304,7 +304,7 @@ fn check_says(item: &Item<'_>, key: &str, command: &[String], one_of: &[&str]) {
 }
 
 fn length(item: &Item<'_>, key: &str, least: Span) -> Option<Span> {
-    let length = item.duration()?.value;
+    let length = item.duration()?.into_inner();
     if length < least {
         let least = exact_span(least);
         item.wrong(format!("'{key}' must be at least {least}"), format!("write \"{least}\" or more"));

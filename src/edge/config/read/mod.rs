@@ -16,13 +16,14 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::LazyLock;
 
+use toml::Spanned;
 use toml::de::DeTable;
 
 use super::keys::KindOfTable;
 use super::model::Config;
 use super::redact::Echo;
 use super::report::Diagnostics;
-use super::toml_reader::{At, Item, Table, check_name};
+use super::toml_reader::{Item, Table, check_name};
 use super::words;
 use crate::core::cluster::{ArrayId, Cluster, Driver, HostId, Limits, Mode, SiteId, Span};
 use crate::core::simulation::Plan;
@@ -72,7 +73,7 @@ struct ConfigReader<'a> {
 /// The config in a tree; its faults are recorded in `diagnostics`.
 pub(super) fn config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>) -> Config {
     let file = Table::root(tree, top::TOP, diagnostics);
-    let name = file.get("name").and_then(|item| item.title()).map(|name| name.value.trim().to_owned());
+    let name = file.get("name").and_then(|item| item.title()).map(|name| name.get_ref().trim().to_owned());
     let stem = || path.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let mode = file.get("mode").map_or(Some(Mode::default()), |item| item.choice(&top::MODES));
     let limits =
@@ -127,9 +128,9 @@ fn driven(drivers: &[Option<Driver>]) -> Vec<bool> {
 fn policies<'a>(file: &Table<'a>, diagnostics: &Diagnostics<'_>) -> Vec<(&'a str, policy::Policy)> {
     let table = file.get("policy").and_then(|item| item.table(policy::POLICIES));
     let entries = table.map(|table| table.named(policy::POLICY)).unwrap_or_default();
-    let policy = |(name, table): (At<&'a str>, Option<Table<'a>>)| {
+    let policy = |(name, table): (Spanned<&'a str>, Option<Table<'a>>)| {
         check_name(&name, diagnostics);
-        (name.value, table.map(policy::read).unwrap_or_default())
+        (*name.get_ref(), table.map(policy::read).unwrap_or_default())
     };
     entries.into_iter().map(policy).collect()
 }
@@ -167,10 +168,10 @@ pub(super) fn echo(key: &str) -> Option<Echo> {
 
 impl<'a> ConfigReader<'a> {
     /// Records a name that was given before. `what` is the noun.
-    fn check_unique(&mut self, what: &'static str, name: &At<&'a str>) {
-        if !self.names.insert((what, name.value)) {
-            let message = format!("there already is {what} '{}'", name.value);
-            self.diagnostics.error(name.span.clone(), message, "rename or remove one of them");
+    fn check_unique(&mut self, what: &'static str, name: &Spanned<&'a str>) {
+        if !self.names.insert((what, *name.get_ref())) {
+            let message = format!("there already is {what} '{}'", name.get_ref());
+            self.diagnostics.error(name.span(), message, "rename or remove one of them");
         }
     }
 
@@ -178,18 +179,18 @@ impl<'a> ConfigReader<'a> {
     fn lookup<'n>(
         &self,
         what: &str,
-        name: &At<&str>,
+        name: &Spanned<&str>,
         names: impl Iterator<Item = &'n str> + Clone,
         whole: bool,
     ) -> Option<usize> {
-        let found = names.clone().position(|n| n == name.value);
+        let found = names.clone().position(|n| n == *name.get_ref());
         if found.is_none() && whole {
             let help = match names.clone().next() {
-                Some(_) => words::did_you_mean(name.value, names.clone()),
+                Some(_) => words::did_you_mean(name.get_ref(), names.clone()),
                 None => format!("there is no {what} in this file yet: add one"),
             };
-            let message = format!("unknown {what}{}", words::if_near(name.value, names));
-            self.diagnostics.absent(name.span.clone(), message, help);
+            let message = format!("unknown {what}{}", words::if_near(name.get_ref(), names));
+            self.diagnostics.absent(name.span(), message, help);
         }
         found
     }

@@ -111,12 +111,12 @@ const MYSQL: MonitorKind = MonitorKind {
             .example("\"VM_PASSWORD\""),
             read: |item, watch| {
                 let name = item.text()?;
-                if !is_variable(name.value) {
+                if !is_variable(name.get_ref()) {
                     let help = "name the variable that holds the password: letters, digits and _";
                     item.wrong("this is no name of an environment variable", help);
                 }
                 let Source::Mysql { password, .. } = &mut watch.source else { return None };
-                set(password, Some(Some(Secret::Env(name.value.to_owned()))))
+                set(password, Some(Some(Secret::Env(name.into_inner().to_owned()))))
             },
             write: |watch| match &watch.source {
                 Source::Mysql { password: Some(Secret::Env(name)), .. } => text(name),
@@ -134,7 +134,7 @@ const MYSQL: MonitorKind = MonitorKind {
             read: |item, watch| {
                 let file = item.line()?;
                 let Source::Mysql { password, .. } = &mut watch.source else { return None };
-                set(password, Some(Some(Secret::File(file.value.into()))))
+                set(password, Some(Some(Secret::File(file.into_inner().into()))))
             },
             write: |watch| match &watch.source {
                 Source::Mysql { password: Some(Secret::File(path)), .. } => text(path.to_string_lossy()),
@@ -144,7 +144,7 @@ const MYSQL: MonitorKind = MonitorKind {
         KeyField {
             key: ConfigKey::new("variable", Form::Text, "A variable of SHOW GLOBAL STATUS"),
             read: |item, watch| {
-                let name = item.name()?.value;
+                let name = item.name()?.into_inner();
                 let name = if name.eq_ignore_ascii_case(SLOW_QUERIES) { SLOW_QUERIES } else { name };
                 let Source::Mysql { quantity, .. } = &mut watch.source else { return None };
                 set(quantity, Some(MysqlQuantity::Variable(name.to_owned())))
@@ -160,11 +160,11 @@ const MYSQL: MonitorKind = MonitorKind {
                 .example("\"SELECT COUNT(*) FROM orders WHERE state = 'open'\""),
             read: |item, watch| {
                 let query = item.text()?;
-                if query.value.trim().is_empty() {
+                if query.get_ref().trim().is_empty() {
                     item.wrong("'query' is empty", "write a query that gives one number");
                 }
                 let Source::Mysql { quantity, .. } = &mut watch.source else { return None };
-                set(quantity, Some(MysqlQuantity::Query(query.value.to_owned())))
+                set(quantity, Some(MysqlQuantity::Query(query.into_inner().to_owned())))
             },
             write: |watch| match &watch.source {
                 Source::Mysql { quantity: MysqlQuantity::Query(query), .. } => text(query),
@@ -200,7 +200,7 @@ const APACHE: MonitorKind = MonitorKind {
             key: ConfigKey::new("field", Form::Text, "The line of the page"),
             read: |item, watch| {
                 let Source::Apache { field, .. } = &mut watch.source else { return None };
-                set(field, item.line().map(|line| line.value.to_owned()))
+                set(field, item.line().map(|line| line.into_inner().to_owned()))
             },
             write: |watch| if let Source::Apache { field, .. } = &watch.source { text(field) } else { None },
         },
@@ -342,11 +342,11 @@ const DEADLINE: KeyField<MonitorSpec> = KeyField {
         .example("\"10s\""),
     read: |item, watch| {
         let deadline = item.duration()?;
-        if deadline.value == Span::ZERO {
+        if *deadline.get_ref() == Span::ZERO {
             item.wrong("a deadline of 0 leaves no time for an answer", "write deadline = \"5s\", or leave it out");
             return None;
         }
-        set(&mut watch.deadline, Some(Some(deadline.value)))
+        set(&mut watch.deadline, Some(Some(deadline.into_inner())))
     },
     write: |watch| duration(watch.deadline?),
 };

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
+use toml::Spanned;
 
 use super::super::keys::{ConfigKey, Form, KindOfTable, WrittenKey, shape, words_of};
 use super::super::report::Diagnostics;
-use super::super::toml_reader::{At, Item, Shape, Table};
+use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
 use crate::core::policy::{
@@ -169,11 +170,11 @@ fn every_key() -> Vec<KindOfTable> {
 pub(super) struct Policy {
     /// Where it stands: its header, its braces, or the first of its dotted keys.
     pub place: Range<usize>,
-    pub kind: Option<At<PolicyKind>>,
+    pub kind: Option<Spanned<PolicyKind>>,
     /// The threshold, but the site policy's.
-    pub high: Option<At<f64>>,
+    pub high: Option<Spanned<f64>>,
     tarry: Option<u32>,
-    low: Option<At<f64>>,
+    low: Option<Spanned<f64>>,
     low_tarry: Option<u32>,
     hours: Option<WorkingHours>,
     resting: Resting,
@@ -186,8 +187,8 @@ pub(super) struct Policy {
 
 pub(super) fn read(table: Table<'_>) -> Policy {
     let kind = table.need(&KIND);
-    let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| At::new(kind, item.span())));
-    let is = |wanted: &[PolicyKind]| kind.as_ref().is_some_and(|kind| wanted.contains(&kind.value));
+    let kind = kind.and_then(|item| item.choice(&KINDS).map(|kind| Spanned::new(item.span(), kind)));
+    let is = |wanted: &[PolicyKind]| kind.as_ref().is_some_and(|kind| wanted.contains(kind.get_ref()));
     // If the kind cannot be read, every key that is there is read, and none is missing.
     let unknown = kind.is_none();
     let ask = |key: ConfigKey, wanted: &[PolicyKind]| match (is(wanted), unknown) {
@@ -205,7 +206,7 @@ pub(super) fn read(table: Table<'_>) -> Policy {
         hours: if is(SCHEDULE) || unknown { hours(&table, unknown) } else { None },
         resting: if is(SCHEDULE) || unknown { resting(&table) } else { Resting::default() },
         site: if is(SITE) { site(&table) } else { None },
-        settle: table.get("settle").and_then(|item| item.duration()).map(|settle| settle.value),
+        settle: table.get("settle").and_then(|item| item.duration()).map(Spanned::into_inner),
         stale_after: table.get("stale_after").and_then(whole),
         checked: Cell::default(),
         kind,
@@ -217,13 +218,13 @@ pub(super) fn read(table: Table<'_>) -> Policy {
 impl Policy {
     /// The policy's word, if it could be read.
     pub fn kind(&self) -> Option<PolicyKind> {
-        self.kind.as_ref().map(|kind| kind.value)
+        self.kind.as_ref().map(|kind| *kind.get_ref())
     }
 
     /// Where a VM chooses the kind: in its own block, or by the name of a shared block, which is `given`.
     pub fn kind_place(&self, given: &Item<'_>) -> Range<usize> {
         let own = self.kind.as_ref().filter(|_| given.is_table());
-        own.map_or_else(|| given.span(), |kind| kind.span.clone())
+        own.map_or_else(|| given.span(), |kind| kind.span())
     }
 
     /// The settings that a VM gets from it. `vm` names the VM in an error that depends on its direction.
@@ -252,7 +253,7 @@ impl Policy {
 
     /// Checks a policy that no VM uses. Its direction is unknown, so the only rule is that its bounds differ.
     pub fn check_alone(&self, diagnostics: &Diagnostics<'_>) {
-        let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high.value == low.value);
+        let touch = self.high.as_ref().zip(self.low.as_ref()).is_some_and(|(high, low)| high == low);
         let used = self.checked.get() != (false, false);
         if let Some(rule) = self.bounds().filter(|_| touch && !used) {
             self.check(Settings::new(rule, Direction::HigherIsWorse), None, diagnostics);
@@ -261,9 +262,11 @@ impl Policy {
 
     /// The bounds as a rule. A wrong tarry is already recorded; the bounds are compared all the same.
     fn bounds(&self) -> Option<Rule> {
-        let high = Bound { at: self.high.as_ref()?.value, tarry: self.tarry.unwrap_or(1) };
+        let high = Bound { at: *self.high.as_ref()?.get_ref(), tarry: self.tarry.unwrap_or(1) };
         match &self.low {
-            Some(low) => Some(Rule::Base { high, low: Bound { at: low.value, tarry: self.low_tarry.unwrap_or(1) } }),
+            Some(low) => {
+                Some(Rule::Base { high, low: Bound { at: *low.get_ref(), tarry: self.low_tarry.unwrap_or(1) } })
+            }
             None => Some(Rule::Threshold { high }),
         }
     }
@@ -274,7 +277,7 @@ impl Policy {
             (Direction::LowerIsWorse, Some(vm)) => format!("{error}: for VM '{vm}' lower is worse"),
             _ => error.to_string(),
         };
-        let place = self.low.as_ref().or(self.high.as_ref()).map_or(0..0, |bound| bound.span.clone());
+        let place = self.low.as_ref().or(self.high.as_ref()).map_or(0..0, |bound| bound.span());
         let help = match error {
             SettingsError::BoundsCross { high, must, .. } => {
                 format!("write a low_threshold {must} {high}, or change the threshold; they may not touch")
@@ -319,7 +322,7 @@ fn hours(table: &Table<'_>, optional: bool) -> Option<WorkingHours> {
         }
         return None;
     };
-    let text = item.text()?.value;
+    let text = item.text()?.into_inner();
     // The days and times do not depend on the zone.
     match WorkingHours::parse(text, zone.unwrap_or(Tz::UTC)) {
         Ok(hours) => zone.map(|_| hours),
@@ -344,7 +347,7 @@ fn slots_hours<'a>(table: &Table<'a>, start: Option<Item<'a>>, stop: Option<Item
 }
 
 fn read_zone(item: &Item<'_>) -> Option<Tz> {
-    let name = item.text()?.value;
+    let name = item.text()?.into_inner();
     let zone = name.parse().ok();
     if zone.is_none() {
         let help = match nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name())) {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use toml::Spanned;
+
 use super::super::keys::{
     ConfigKey, Form, KeyField, KindOfTable, bare, duration, duration_or_off, fill, set, shape, text, words_of,
 };
@@ -88,7 +90,7 @@ pub(in super::super) const LIMITS: [KeyField<Limits>; 6] = [
     },
     KeyField {
         key: ConfigKey::new("hold_after_manual", Form::Duration, "A VM stays so long where an operator put it"),
-        read: |item, limits| set(&mut limits.hold_after_manual, item.duration().map(|hold| hold.value)),
+        read: |item, limits| set(&mut limits.hold_after_manual, item.duration().map(Spanned::into_inner)),
         write: |limits| duration(limits.hold_after_manual),
     },
 ];
@@ -114,7 +116,7 @@ pub(in super::super) const HISTORY: [KeyField<History>; 3] = [
         key: ConfigKey::new("file", Form::Text, "The history's file, relative to the config's folder, or \"off\"")
             .default("one in $XDG_STATE_HOME/whimbrel"),
         read: |item, (file, _)| {
-            *file = if item.is_off() { HistoryFile::Off } else { HistoryFile::At(item.line()?.value.into()) };
+            *file = if item.is_off() { HistoryFile::Off } else { HistoryFile::At(item.line()?.into_inner().into()) };
             Some(())
         },
         write: |(file, _)| match file {
@@ -169,7 +171,7 @@ pub(super) fn history(table: Table<'_>, folder: Option<&Path>) -> History {
 }
 
 fn kept(item: &Item<'_>) -> Option<Span> {
-    item.duration_to(TEN_YEARS).map(|span| span.value)
+    item.duration_to(TEN_YEARS).map(Spanned::into_inner)
 }
 
 const SITE_NAME: ConfigKey =
@@ -208,12 +210,12 @@ impl<'a> ConfigReader<'a> {
                 (Some(flag), Some(first)) if is_home => {
                     flag.wrong(format!("site '{first}' is home already"), "let exactly one site have home = true");
                 }
-                _ if is_home => home = Some(name.as_ref().map_or("", |name| name.value)),
+                _ if is_home => home = Some(name.as_ref().map_or("", |name| *name.get_ref())),
                 _ => {}
             }
             if let Some(name) = name {
                 self.check_unique("a site", &name);
-                self.config.cluster.sites.push(Site { name: name.value.into(), home: is_home });
+                self.config.cluster.sites.push(Site { name: name.into_inner().into(), home: is_home });
             }
             table.finish(None);
         }

@@ -1,8 +1,10 @@
 //! `[[vm]]`: each VM with its place, its monitor, its policy and its name for a hypervisor, and what these must agree on.
 
+use toml::Spanned;
+
 use super::super::keys::{ConfigKey, Form, KindOfTable, WrittenKey, shape, words_of};
 use super::super::model::PolicyOrigin;
-use super::super::toml_reader::{At, Item, Shape, Table};
+use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
 use super::monitor::MonitorSpec;
 use super::policy::Policy;
@@ -88,14 +90,14 @@ impl<'a> ConfigReader<'a> {
         }
 
         let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
-        let word = name.as_ref().map_or("", |name| name.value);
+        let word = name.as_ref().map_or("", |name| *name.get_ref());
         let settings = policy.settings(watch.direction(), word, self.diagnostics);
         self.check_pair(policy, &watch, &given);
         check_deadline(policy, &watch, interval, &monitor);
         let ((array, host), interval, watch) = (place?, interval?, Some(watch).filter(|watch| watch.is_whole)?);
         self.config.cluster.vms.push(Vm {
-            name: name?.value.into(),
-            service: service.map_or_else(|| watch.service().to_owned(), |service| service.value.to_owned()),
+            name: name?.into_inner().into(),
+            service: service.map_or_else(|| watch.service().to_owned(), |service| service.into_inner().to_owned()),
             array,
             host,
             interval,
@@ -175,10 +177,10 @@ impl<'a> ConfigReader<'a> {
         let named = table.get("array");
         let array = named.as_ref().and_then(|item| item.text()).and_then(|name| self.array_named(&name));
         let host = table.need(&HOST).and_then(|item| item.text());
-        let host = host.and_then(|name| Some(At::new(self.host_named(&name, array)?, name.span)));
+        let host = host.and_then(|name| Some(Spanned::new(name.span(), self.host_named(&name, array)?)));
         // If no array is named, it is the host's. If a wrong one is named, there is none.
         let array = match (array, named, &host) {
-            (None, None, Some(host)) => Some(self.config.cluster.host(host.value).array),
+            (None, None, Some(host)) => Some(self.config.cluster.host(*host.get_ref()).array),
             (array, ..) => array,
         };
         let kind = policy.and_then(|(policy, _)| policy.kind());
@@ -196,16 +198,16 @@ impl<'a> ConfigReader<'a> {
             self.check_host(host, array, away);
             self.fill(host);
         }
-        array.zip(host.map(|host| host.value))
+        array.zip(host.map(Spanned::into_inner))
     }
 
-    fn array_named(&self, name: &At<&'a str>) -> Option<ArrayId> {
+    fn array_named(&self, name: &Spanned<&'a str>) -> Option<ArrayId> {
         let names = self.config.cluster.arrays.iter().map(|array| array.name.as_str());
         self.lookup("array", name, names, self.arrays_whole).map(ArrayId::at)
     }
 
-    fn host_named(&self, name: &At<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
-        let found = self.config.cluster.host_named(name.value);
+    fn host_named(&self, name: &Spanned<&'a str>, array: Option<ArrayId>) -> Option<HostId> {
+        let found = self.config.cluster.host_named(name.get_ref());
         // All hosts that the VM can name: those of its array, or all if it names no array.
         let is_known = match array {
             Some(array) => self.hosts_whole[array.index()],
@@ -215,9 +217,9 @@ impl<'a> ConfigReader<'a> {
             let hosts = self.config.cluster.hosts.iter();
             let known = hosts.filter(|host| array.is_none_or(|array| host.array == array));
             let known = known.map(|host| host.name.as_str());
-            let help = did_you_mean(name.value, known.clone());
-            let message = format!("unknown host{}", if_near(name.value, known));
-            self.diagnostics.absent(name.span.clone(), message, help);
+            let help = did_you_mean(name.get_ref(), known.clone());
+            let message = format!("unknown host{}", if_near(name.get_ref(), known));
+            self.diagnostics.absent(name.span(), message, help);
         }
         found
     }
@@ -268,33 +270,33 @@ impl<'a> ConfigReader<'a> {
         self.config.cluster.array(array).site == self.home()
     }
 
-    fn check_host(&self, host: &At<HostId>, array: ArrayId, away: Option<ArrayId>) {
+    fn check_host(&self, host: &Spanned<HostId>, array: ArrayId, away: Option<ArrayId>) {
         let cluster = &self.config.cluster;
-        let found = cluster.host(host.value);
+        let found = cluster.host(*host.get_ref());
         if found.array != array && Some(found.array) != away {
             let name = |array: ArrayId| cluster.array(array).name.as_str();
             let message =
                 format!("host '{}' is in array '{}', not in '{}'", found.name, name(found.array), name(array));
-            self.diagnostics.error(host.span.clone(), message, "name a host of the VM's array, or the host's array");
+            self.diagnostics.error(host.span(), message, "name a host of the VM's array, or the host's array");
         }
     }
 
     /// Counts a VM on its host, and records the first one too many.
-    fn fill(&mut self, host: &At<HostId>) {
-        let filled = self.filled.entry(host.value).or_default();
+    fn fill(&mut self, host: &Spanned<HostId>) {
+        let filled = self.filled.entry(*host.get_ref()).or_default();
         *filled = filled.saturating_add(1);
-        let found = self.config.cluster.host(host.value);
+        let found = self.config.cluster.host(*host.get_ref());
         if let Some(capacity) = found.capacity.filter(|capacity| filled.checked_sub(1) == Some(*capacity)) {
             let message = format!("host '{}' has room for {capacity}, and this VM is one more", found.name);
-            self.diagnostics.error(host.span.clone(), message, "raise the host's capacity, or name another host");
+            self.diagnostics.error(host.span(), message, "raise the host's capacity, or name another host");
         }
     }
 
     /// How a hypervisor knows the VM. Records keys that the VM's driver does not use, and names that another VM of the array has
     /// too.
-    fn domain(&mut self, table: &Table<'a>, vm: Option<&At<&'a str>>, array: Option<ArrayId>) -> Domain {
+    fn domain(&mut self, table: &Table<'a>, vm: Option<&Spanned<&'a str>>, array: Option<ArrayId>) -> Domain {
         let (name, id) = (table.get("domain"), table.get("uuid"));
-        let line = name.as_ref().and_then(|item| item.line()).map(|name| name.value.to_owned());
+        let line = name.as_ref().and_then(|item| item.line()).map(|name| name.into_inner().to_owned());
         let domain = Domain { name: line, uuid: id.as_ref().and_then(uuid) };
         let Some(((vm, array), driver)) = vm.zip(array).zip(array.and_then(|array| self.driver(array))) else {
             return domain;
@@ -307,13 +309,13 @@ impl<'a> ConfigReader<'a> {
             return domain;
         }
         // A VM with a uuid may have any name.
-        let known_as = domain.name.as_deref().or(id.is_none().then_some(vm.value));
+        let known_as = domain.name.as_deref().or(id.is_none().then_some(*vm.get_ref()));
         for (what, item, value) in [("uuid", id, domain.uuid.as_deref()), ("domain", name, known_as)] {
-            let first = value.and_then(|value| self.domains.insert((array, what, value.to_owned()), vm.value));
+            let first = value.and_then(|value| self.domains.insert((array, what, value.to_owned()), *vm.get_ref()));
             // A VM that stands twice is already recorded.
-            if let Some(first) = first.filter(|first| *first != vm.value) {
-                let place = item.map_or_else(|| vm.span.clone(), |item| item.span());
-                let message = format!("'{first}' and '{}' have the same {what}: these are the same VM", vm.value);
+            if let Some(first) = first.filter(|first| *first != *vm.get_ref()) {
+                let place = item.map_or_else(|| vm.span(), |item| item.span());
+                let message = format!("'{first}' and '{}' have the same {what}: these are the same VM", vm.get_ref());
                 self.diagnostics.error(place, message, "correct one of them, or remove one of the VMs");
             }
         }
@@ -323,7 +325,7 @@ impl<'a> ConfigReader<'a> {
 
 fn interval(table: &Table<'_>) -> Option<Span> {
     let Some(item) = table.get("interval") else { return Some(DEFAULT_INTERVAL) };
-    let interval = item.duration()?.value;
+    let interval = item.duration()?.into_inner();
     if interval < SHORTEST_INTERVAL {
         item.wrong(format!("the interval {} is too short", exact_span(interval)), "write \"1s\" or more");
         return None;
@@ -337,7 +339,7 @@ fn check_deadline(policy: &Policy, watch: &MonitorSpec, interval: Option<Span>, 
     let is_known = is_set || watch.is_simulated() || (interval.is_some() && !item.has("deadline"));
     let Some(high) = policy.high.as_ref().filter(|_| is_known) else { return };
     let monitor = watch.monitor(interval.unwrap_or(DEFAULT_INTERVAL));
-    if let Some((message, help)) = agree::with_deadline(&monitor, &watch.plan, is_set, high.value) {
+    if let Some((message, help)) = agree::with_deadline(&monitor, &watch.plan, is_set, *high.get_ref()) {
         item.key("deadline").as_ref().unwrap_or(item).wrong(message, help);
     }
 }
@@ -355,7 +357,7 @@ pub(in super::super) fn write_domain(domain: &Domain) -> Vec<WrittenKey> {
 
 /// Digits of base 16, in lower case: `8-4-4-4-12` of them.
 fn uuid(item: &Item<'_>) -> Option<String> {
-    let text = item.text()?.value;
+    let text = item.text()?.into_inner();
     let parts = text.split('-').map(|part| part.chars().all(|c| c.is_ascii_hexdigit()).then_some(part.len()));
     if parts.eq([8, 4, 4, 4, 12].map(Some)) {
         return Some(text.to_ascii_lowercase());
