@@ -51,7 +51,7 @@ fn numbered(n: i64) -> Batch {
 }
 
 fn migration(n: i64) -> InFlight {
-    let text = format!(r#"{{"id":{n},"vm":"vm0","from":"mln1","to":"mln2","action":"move","by":"policy"}}"#);
+    let text = format!(r#"{{"id":{n},"vm":"vm{n}","from":"mln1","to":"mln2","action":"move","by":"policy"}}"#);
     serde_json::from_str(&text).expect("a migration")
 }
 
