@@ -188,8 +188,15 @@ impl DrainCommand {
         let follow = Subject::Drain(self.host.clone());
         let mut caller = Caller::ask(socket, &Request::Follow { follow }).await?;
         let mut teller = words::Teller::default();
+        let mut last = None;
         loop {
-            match caller.next().await.wrap_err("the engine is gone")? {
+            let reply = next(&mut caller).await?;
+            // The engine repeats itself to show that it is there.
+            if reply.is_some() && last == reply {
+                continue;
+            }
+            last.clone_from(&reply);
+            match reply {
                 Some(Reply::Done { ok, text }) => {
                     self.say_end(ok, &text);
                     return Ok(status(ok));
@@ -262,8 +269,13 @@ async fn stopped() -> Result<()> {
 /// The first answer to a question.
 async fn first(socket: &Path, request: &Request) -> Result<Reply> {
     let mut caller = Caller::ask(socket, request).await?;
+    next(&mut caller).await?.ok_or_else(|| eyre!("the engine does not answer"))
+}
+
+/// The next answer; `None`: there are no more.
+async fn next(caller: &mut Caller) -> Result<Option<Reply>> {
     let answer = timeout(ANSWERED, caller.next()).await.wrap_err("the engine does not answer")?;
-    answer.wrap_err("the engine is gone")?.ok_or_else(|| eyre!("the engine does not answer"))
+    answer.wrap_err("the engine is gone")
 }
 
 fn no_such_host(host: &str, config: &Config) -> Option<String> {

@@ -21,14 +21,14 @@ const KEPT: u32 = 3;
 
 static LOG: OnceLock<Mutex<LogFile>> = OnceLock::new();
 
-/// Starts the log in the named file, or else in the state folder. That file is made at the first line. Of a simulated cluster
-/// the state folder's log has only faults of whimbrel's own: its alarms concern nobody.
+/// Starts the log in the named file, or else in the state folder. That file is made at the first line. Of a demo, the state
+/// folder's log has only faults of whimbrel's own: its alarms concern nobody.
 ///
 /// # Errors
 /// `WHIMBREL_LOG` is not a level, or the named file cannot be written.
-pub(super) fn begin(named: Option<&Path>, simulated: bool) -> Result<(), String> {
+pub(super) fn begin(named: Option<&Path>, demo: bool) -> Result<(), String> {
     let level = match std::env::var("WHIMBREL_LOG") {
-        Err(_) if simulated && named.is_none() => LevelFilter::ERROR,
+        Err(_) if demo && named.is_none() => LevelFilter::ERROR,
         Err(_) => LevelFilter::INFO,
         Ok(level) => level
             .parse()

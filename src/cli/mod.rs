@@ -53,7 +53,7 @@ Files:
   There too: the journal of migrations under way, and whimbrel.log with up to two older ones.
 Environment:
   WHIMBREL_CONFIG  the config, if none is named
-  WHIMBREL_LOG     what the log has: off, error, warn, info, debug or trace [default: info; of a simulated cluster error]
+  WHIMBREL_LOG     what the log has: off, error, warn, info, debug or trace [default: info; of a demo error]
   XDG_STATE_HOME   where the folder of history, journal and log is [default: ~/.local/state]
   NO_COLOR         no colours; every state also shows as text or symbol
 Exit status:
@@ -108,13 +108,13 @@ impl ClusterArgs {
 
 /// Dispatches to a subcommand.
 pub fn run(cli: Cli) -> ExitCode {
-    let simulated = match &cli.command {
+    let demo = match &cli.command {
         Some(CliCommand::Demo(_)) => true,
-        Some(CliCommand::Run(run)) => run.is_simulated(),
+        Some(CliCommand::Run(run)) => run.is_demo(),
         Some(_) => false,
         None => config::find(cli.config.as_deref()).is_none(),
     };
-    if let Err(why) = log::begin(cli.log.as_deref(), simulated) {
+    if let Err(why) = log::begin(cli.log.as_deref(), demo) {
         return refuse(&why);
     }
     let done = match cli.command {

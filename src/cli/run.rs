@@ -50,7 +50,7 @@ fn speed_or_max(text: &str) -> Result<f64, String> {
 }
 
 impl RunCommand {
-    pub(super) const fn is_simulated(&self) -> bool {
+    pub(super) const fn is_demo(&self) -> bool {
         self.demo.is_some()
     }
 

@@ -69,11 +69,11 @@ pub async fn run(
     tokio::pin!(stop);
     loop {
         let (frame, quiet, answer) = (console.frame_due(), console.quiet_due(), console.answer_due());
-        let is_left = tokio::select! {
+        let is_over = tokio::select! {
             biased;
             // An error means that the watching thread has ended; it ends only on a hang-up.
             _ = &mut closed => true,
-            () = signalled(&mut ends) => true,
+            () = end_signal(&mut ends) => true,
             _ = continued.recv() => { console.resume()?; false }
             event = events.next() => console.input(event)?,
             () = &mut stop => true,
@@ -82,7 +82,7 @@ pub async fn run(
             () = at(answer) => { console.unanswered(); false }
             () = at(quiet) => { console.quiet(); false }
         };
-        if is_left {
+        if is_over {
             return Ok(());
         }
     }
@@ -109,7 +109,7 @@ async fn at(instant: Option<Instant>) {
 }
 
 /// SIGHUP, SIGTERM and SIGINT end the console.
-async fn signalled([hangup, terminate, interrupt]: &mut [Signal; 3]) {
+async fn end_signal([hangup, terminate, interrupt]: &mut [Signal; 3]) {
     tokio::select! {
         _ = hangup.recv() => {}
         _ = terminate.recv() => {}
@@ -209,7 +209,7 @@ impl Console {
 
     /// Takes what the terminal sends. `true`: the console is left.
     fn input(&mut self, event: Option<io::Result<Event>>) -> io::Result<bool> {
-        let is_left = match event {
+        let is_over = match event {
             None => true,
             Some(Err(error)) => return Err(error),
             Some(Ok(Event::Key(key))) if key.kind == KeyEventKind::Press => {
@@ -233,10 +233,10 @@ impl Console {
         };
         // A key does not wait for the pause after a data frame.
         self.want(self.answered, KEY_FRAME);
-        if !is_left && self.paint_due()? {
+        if !is_over && self.paint_due()? {
             self.answered = self.painted;
         }
-        Ok(is_left)
+        Ok(is_over)
     }
 
     /// `true`: the operator quits.

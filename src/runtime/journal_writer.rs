@@ -84,7 +84,7 @@ impl JournalWriter {
         if self.orders.try_send(JournalOrder::Settle(id, outcome.to_owned())).is_err() {
             let file = self.path.display();
             self.ready.push_back(trouble(format!(
-                "{file}: the end of request #{} is not written down, because the disk does not keep up\nhelp: see after the \
+                "{file}: the end of request #{} is not written down, because the disk does not keep up\nhelp: check the \
                  disk; the next whimbrel finds out how it ended",
                 id.0
             )));
@@ -145,7 +145,7 @@ impl JournalWriter {
         let now = Instant::now();
         let late: Vec<_> = self.waiting.extract_if(.., |(_, since)| *since + DEADLINE <= now).collect();
         self.ready.push_back(trouble(format!(
-            "{}: not written within {} s, so no migration starts\nhelp: see after the disk; the next migration tries again",
+            "{}: not written within {} s, so no migration starts\nhelp: check the disk; the next migration tries again",
             self.path.display(),
             DEADLINE.as_secs()
         )));

@@ -17,7 +17,7 @@ use super::outputs::{Frontend, Outputs};
 use super::pace::{Pace, steady_clock};
 use super::places::{HOMELESS, history_place, journal_place};
 use super::workers::{HistoryNews, Workers};
-use crate::core::cluster::Timestamp;
+use crate::core::cluster::{Name, Timestamp};
 use crate::core::engine::{Change, Command, Event, InFlight, Kept, KeptCluster};
 use crate::core::insight::Retention;
 use crate::core::simulation::{START, SimulatedCluster};
@@ -200,10 +200,12 @@ impl Left {
                 None => in_flight.push(migration),
             }
         }
+        // The journal is newer: a VM that moves by it has ended what the history says of it.
+        let moving: Vec<Name> = in_flight.iter().map(|known| known.route.vm.clone()).collect();
         let mut moved = Vec::new();
         for row in &self.rows {
             let outcome = self.outcome(row);
-            if outcome.is_none() && !in_flight.iter().any(|known: &InFlight| known.route.id == row.route.id) {
+            if outcome.is_none() && !moving.contains(&row.route.vm) {
                 in_flight.push(row.clone());
                 if journal.begin(now, row.clone()).is_err() {
                     continue;
@@ -397,6 +399,16 @@ mod tests {
             assert_eq!(ids(&left.take_over(&mut journal, Some(&mut store), START)), [7], "it is followed");
             assert_eq!(journal.under_way().collect::<Vec<_>>(), [&migration(7)]);
             assert!(store.journal_rows().expect("rows").is_empty(), "and is in one place only");
+        }
+        // A row that stayed there is older than what the journal has of the same VM.
+        let mut journal = Journal::open(&path, "a.toml").expect("a journal");
+        journal.begin(START, migration(8)).expect("room");
+        drop(journal);
+        store.older_journal_row(7, &body);
+        for _ in 0..2 {
+            let mut journal = Journal::open(&path, "a.toml").expect("a journal");
+            let left = Left::behind(&mut store).expect("what it left");
+            assert_eq!(ids(&left.take_over(&mut journal, Some(&mut store), START)), [8]);
         }
     }
 }

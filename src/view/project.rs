@@ -72,6 +72,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         last_move: live.last_move(),
         moves_24h: live.moves_24h(now),
         queue: live.queue().filter(|_| matches!(rule, Rule::Site(_))).cloned(),
+        margin: if let Rule::Site(site) = rule { Some(site.margin) } else { None },
         away: engine.place(vm) == Place::Away,
     }
 }

@@ -124,6 +124,8 @@ pub struct VmRow {
     pub moves_24h: u32,
     /// The queue in hand (site policy).
     pub queue: Option<QueueReport>,
+    /// How much better than staying a move away must be (site policy).
+    pub margin: Option<f64>,
     /// It is away from its home array (site policy).
     pub away: bool,
 }

@@ -110,6 +110,10 @@ fn fleet_on_a_site_vm_shows_its_queue() {
     snapshot.detail = Some(sample::detail(&snapshot, "nii4"));
     let ui = screen_on(&snapshot, "nii4");
     assert_frames("fleet-site", &snapshot, &ui);
+    // A frozen display has no details of the VM that is selected then.
+    snapshot.detail = None;
+    let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
+    assert!(text(&render(&snapshot, &ui, &theme, 120, 40)).contains("a move away pays: "));
 }
 
 #[test]

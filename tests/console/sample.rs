@@ -71,6 +71,7 @@ pub fn row(name: &str) -> VmRow {
         last_move: Some(ago(86_400 * 3)),
         moves_24h: 0,
         queue: None,
+        margin: None,
         away: false,
     }
 }
@@ -94,6 +95,7 @@ fn rows() -> Vec<VmRow> {
         policy: PolicyKind::Site,
         unit: "big".into(),
         bounds: Bounds { inclusive: true, ..above(2.0) },
+        margin: Some(1.5),
         count: None,
         spark: wave(4, 0.0, 3.0, 3.0).into(),
         array: "cloud".into(),

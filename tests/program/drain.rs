@@ -1,11 +1,11 @@
 //! `whimbrel drain`, and the socket by which it reaches an engine in another process: the real binary over a simulated
 //! cluster.
 
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::pty::{Console, whimbrel as terminal};
@@ -306,6 +306,33 @@ fn an_engine_that_stands_still_is_not_waited_for_without_an_end() {
     run.signal(Signal::STOP);
     let out = drain(&config, &["--pause"]);
     assert!(out.status.code() == Some(1) && text(&out.stderr).contains("the engine does not answer"), "{out:?}");
+}
+
+#[test]
+fn an_engine_that_stands_still_in_mid_drain_is_not_followed_without_an_end() {
+    let config = slow();
+    let run = engine(&config);
+    let mut drain = whimbrel();
+    drain.args(["drain", "mln1", "--yes"]).arg(config.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut drain = drain.spawn().expect("the binary runs");
+    let told = BufReader::new(drain.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert!(told.into_iter().any(|line| line.contains("of 2 moved")));
+    run.signal(Signal::STOP);
+    let out = drain.wait_with_output().expect("an end");
+    assert!(out.status.code() == Some(1) && text(&out.stderr).contains("the engine does not answer"), "{out:?}");
+}
+
+#[test]
+fn whoever_follows_a_drain_hears_of_it_also_when_nothing_happens() {
+    let config = Config::new(CONFIG);
+    let _run = engine(&config);
+    for deed in ["drain", "pause_drain"] {
+        assert_eq!(command(&config, &json!({ deed: { "host": "mln1" } }))["ok"], true);
+    }
+    let mut follower = call(&config, r#"{"follow":{"drain":"mln1"}}"#);
+    let mut before = answer(&mut follower);
+    while std::mem::replace(&mut before, answer(&mut follower)) != before {}
+    assert_eq!(before["progress"]["paused"], true);
 }
 
 #[test]

@@ -29,7 +29,7 @@ use crate::view::{Drain, DrainPlan, HostView, PlannedMove, Snapshot, Taker};
 
 /// Hosts or VMs in a list, at most, if there is room.
 const LIST: usize = 24;
-/// A gap, a line of words, warnings and a head.
+/// A gap, two lines of words, two of warnings and a head.
 const SAID: u16 = 6;
 /// Side by side from this width on.
 const TWO_FROM: u16 = 70;
@@ -116,16 +116,22 @@ fn outcome(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui, ho
     // What was accepted when it began is not said again; what stays is.
     let stays = |drain: &Drain| drain.stuck.iter().map(|stuck| format!("{} stays: {}", stuck.vm, stuck.why)).collect();
     let warnings = host.drain.as_ref().map_or_else(|| plan.warnings.clone(), stays);
-    let most = usize::from(room(y) / 3);
-    for (i, warning) in warnings.iter().enumerate().take(most.max(1)) {
-        let more = warnings.len() - i - 1;
-        let last = i + 1 == most.max(1) && more > 0;
-        let text = if last { format!("{warning} (+{more} more)") } else { warning.clone() };
-        let lines = wrap(&text, usize::from(area.width.saturating_sub(2)), 2, canvas.glyphs.cut);
+    let mut left = usize::from(room(y) / 3).max(1);
+    for (i, warning) in warnings.iter().enumerate() {
+        let (more, cut) = (warnings.len() - i - 1, canvas.glyphs.cut);
+        let wrapped = |text: &str| wrap(text, usize::from(area.width.saturating_sub(2)), left.min(2), cut);
+        let mut lines = wrapped(warning);
+        if more > 0 && lines.len() >= left {
+            lines = wrapped(&format!("{warning} (+{more} more)"));
+        }
+        left = left.saturating_sub(lines.len());
         for (n, line) in lines.iter().enumerate().take(usize::from(room(y))) {
             let mark = if n == 0 { canvas.glyphs.verdicts[1] } else { " " };
             canvas.line(area.x, y, area.width, &[(mark, Role::Warning), (" ", Role::Text), (line, Role::Warning)]);
             y += 1;
+        }
+        if left == 0 {
+            break;
         }
     }
     let rest = Rect { y, height: room(y), ..area };

@@ -146,6 +146,8 @@ pub enum HoldCause {
     Moved,
     /// Somebody else moved it.
     Foreign,
+    /// Its migration was under way when whimbrel stopped, and can be followed no more.
+    Untracked,
     /// It runs nowhere.
     Lost,
     /// It runs at two hosts.

@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::memory::{Hold, HoldCause};
 use super::message::{Effect, Event, Presence, Route};
 use super::record::{By, Gate, Happened, Phase};
 use super::timers::Timer;
@@ -152,12 +153,22 @@ pub(super) type Sides = (Presence, Presence);
 /// The question where a VM runs, put to both hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HostsQuestion {
-    /// It was asked first then.
+    /// It was asked first then. Time in which the process stood still is left out.
     pub since: Timestamp,
     /// It is asked again then.
     pub again: Timestamp,
     /// If that is not answered either, it is asked once more after so long.
     pub wait: Span,
+}
+
+impl HostsQuestion {
+    /// Leaves out the time since it should have been asked again: the process stood still then, which is no silence of the
+    /// driver's.
+    pub(super) fn came_to(&mut self, now: Timestamp) {
+        let late = now.since(self.again);
+        self.since += late;
+        self.again += late;
+    }
 }
 
 /// How far a migration is, without what is known only there.
@@ -364,7 +375,7 @@ impl Engine {
         let route = migration.route;
         if migration.aborting {
             self.spare(now, route);
-        } else if self.host_state(route.to) == HostState::Up {
+        } else if self.host_state(route.to) != HostState::Unknown {
             // A host that refuses is passed over for a while, like one where a migration failed. If its driver has lost it
             // meanwhile, the host has not been asked.
             self.live_mut(route.vm).remember_failure(route.to, now);
@@ -527,7 +538,7 @@ impl Engine {
         }
         let route = match self.route_of(journalled) {
             Ok(route) => route,
-            Err(why) => return self.alarm_of_lost_track(now, journalled, &why, out),
+            Err(why) => return self.lost_track(now, journalled, &why, out),
         };
         if route.from != self.live(route.vm).host {
             // It was taken to be there before its outcome was written down.
@@ -559,12 +570,19 @@ impl Engine {
         }
     }
 
-    fn alarm_of_lost_track(&mut self, now: Timestamp, journalled: &InFlight, why: &str, out: &mut Vec<Effect>) {
-        let Route { id, vm, from, to } = &journalled.route;
+    /// Raises an alarm, and holds the VM: its migration may still go on, and a second one must not begin.
+    fn lost_track(&mut self, now: Timestamp, journalled: &InFlight, why: &str, out: &mut Vec<Effect>) {
+        let Route { id, vm: name, from, to } = &journalled.route;
+        let vm = self.vm_named(name);
+        let remedy = if vm.is_some() { "see where it runs, then release it" } else { "see where it runs" };
         let text = format!(
-            "request #{} was moving {vm} from {from} to {to} when whimbrel stopped, and {why}: nothing is moved; see where {vm} runs",
+            "request #{} was moving {name} from {from} to {to} when whimbrel stopped, and {why}: nothing is moved; {remedy}",
             id.0
         );
-        self.alarm(now, self.vm_named(vm), text, out);
+        if let Some(vm) = vm.filter(|vm| self.live(*vm).hold.is_none_or(|hold| hold.until < Timestamp::NEVER)) {
+            self.drop_waiting(now, vm, Gate::Hold, "its last migration was lost track of", out);
+            self.hold(vm, Hold { until: Timestamp::NEVER, cause: HoldCause::Untracked });
+        }
+        self.alarm(now, vm, text, out);
     }
 }

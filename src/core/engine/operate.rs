@@ -175,6 +175,7 @@ impl HoldCause {
             Self::Hand => "by an operator",
             Self::Moved => "moved by hand",
             Self::Foreign => "moved by somebody else",
+            Self::Untracked => "its last migration was lost track of",
             Self::Lost => "lost: it runs nowhere",
             Self::Double => "double: it runs at two hosts",
         }

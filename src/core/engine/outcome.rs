@@ -76,8 +76,7 @@ impl Engine {
         let (route, mut stage) = (migration.route, migration.stage.clone());
         let sides = if let Stage::Unknown { sides, .. } = stage { sides } else { None };
         let (Stage::Confirming { question } | Stage::Unknown { question, .. }) = &mut stage else { return };
-        // Time in which the process stood still is no silence of the driver's.
-        question.since += now.since(question.again);
+        question.came_to(now);
         let alarm_at = question.since + self.deadlines.unknown;
         question.again = now + question.wait;
         question.wait = question.wait.scaled(2, 1).min(LONGEST_WAIT);
@@ -112,6 +111,7 @@ impl Engine {
         };
         match sides {
             (Presence::Unknown | Presence::Paused, _) | (_, Presence::Unknown | Presence::Paused) => {
+                question.came_to(now);
                 question.again = now + if is_first { ASK_SOON } else { ASK_AGAIN };
                 question.wait = self.deadlines.confirm;
                 self.cannot_tell(now, id, question, Some(sides), out);
@@ -226,6 +226,7 @@ impl Engine {
         let array = self.cluster.host(host).array;
         let live = self.live_mut(vm);
         live.host = host;
+        live.kept_by = None;
         live.blocked = None;
         if !self.cluster.is_base(host) {
             self.live_mut(vm).remember_ring(array, host);

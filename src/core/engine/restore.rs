@@ -1,7 +1,6 @@
 //! Restores an engine that goes on where another one stopped. Nothing is decided here; what has changed meanwhile is recorded
 //! at the first step.
 
-use super::Engine;
 use super::drain::{Drain, Draining};
 use super::kept::{Kept, KeptCluster};
 use super::memory::{Location, Readings};
@@ -9,6 +8,7 @@ use super::message::Effect;
 use super::record::{Happened, Record};
 use super::reload::CONFIG;
 use super::timers::Timer;
+use super::{Engine, HOUR};
 use crate::core::cluster::{ArrayId, Cluster, HostId, Mode, Name, Timestamp, VmId};
 use crate::core::policy::{Place, Resting, Rule, Settings};
 
@@ -34,7 +34,10 @@ impl Engine {
             let alarms = whole.alarms.into_iter();
             engine.alarms = alarms.map(|(at, vm, text)| (at, vm.and_then(|vm| engine.vm_named(&vm)), text)).collect();
         }
-        let mut moves: Vec<Timestamp> = engine.vms.iter().flat_map(|live| live.moves.iter().copied()).collect();
+        // Older ones are let go only with the next move, and each look at the budget counts through them.
+        let recent = |at: &Timestamp| now.since(*at) < HOUR;
+        let mut moves: Vec<Timestamp> =
+            engine.vms.iter().flat_map(|live| live.moves.iter().copied().filter(recent)).collect();
         moves.sort_unstable();
         engine.moves = moves.into();
         engine.count_placed();

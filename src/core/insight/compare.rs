@@ -88,10 +88,7 @@ pub struct Difference {
 /// Why what-if has no answer for a site policy.
 pub const NO_WHAT_IF: &str = "a site policy decides from the queue in hand, which recorded samples do not tell";
 
-/// What both settings would have done, without the strip.
-///
-/// # Errors
-/// One of them is a site policy.
+/// What both settings would have done, without the strip; `None`: one of them is a site policy, see [`NO_WHAT_IF`].
 pub fn compare(recording: &Recording, old: &Settings, new: &Settings, prices: Prices) -> Option<Comparison> {
     let changes = Settings::differences(old, new);
     Some(Comparison::between(recording, changes, recording.try_out(old, prices)?, recording.try_out(new, prices)?))
@@ -108,10 +105,8 @@ impl Comparison {
 }
 
 impl Recording {
-    /// What these settings would have done, with its cost: one side of a comparison.
-    ///
-    /// # Errors
-    /// They are a site policy's.
+    /// What these settings would have done, with its cost: one side of a comparison. `None`: they are a site policy's, see
+    /// [`NO_WHAT_IF`].
     pub fn try_out(&self, settings: &Settings, prices: Prices) -> Option<ComparedSide> {
         if matches!(settings.rule, Rule::Site(_)) {
             return None;

@@ -42,7 +42,7 @@ pub(super) enum Form {
 pub(super) struct ConfigKey {
     pub name: &'static str,
     pub form: Form,
-    /// It must be there, in each table that can have it.
+    /// It has no default: `fill` records a fault if it is missing.
     pub is_needed: bool,
     /// What it means, for the reference: one sentence without a full stop.
     pub doc: &'static str,

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Call, Reply, Request, beside, short};
 use crate::core::engine::Drain;
@@ -30,6 +30,8 @@ const LONGEST_NAME: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a follower's progress is read.
 const LOOK: Duration = Duration::from_millis(250);
+/// A follower hears something at least this often, so that it can tell a slow drain from an engine that stands still.
+const REPEAT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept. Without it, a process out of file descriptors would loop at full speed.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -195,22 +197,22 @@ async fn ask(calls: &Sender<Result<Call, String>>, request: Request) -> Reply {
     Reply::Done { ok: false, text: "the engine does not answer: it may be ending, or busy; see what it did".to_owned() }
 }
 
-/// Writes the progress of a drain each time it changes, until the drain ends or the caller hangs up.
+/// Writes the progress of a drain each time it changes and every few seconds, until the drain ends or the caller hangs up.
 async fn follow(
     caller: &mut BufReader<UnixStream>,
     calls: &Sender<Result<Call, String>>,
     request: Request,
 ) -> io::Result<()> {
-    let mut told = None;
+    let (mut told, mut at) = (None, Instant::now());
     loop {
         match ask(calls, request.clone()).await {
             Reply::Progress { progress } => {
                 let end = progress.done.then(|| drained(&progress));
                 let reply = Reply::Progress { progress };
-                if told.as_ref() != Some(&reply) {
+                if told.as_ref() != Some(&reply) || at.elapsed() >= REPEAT {
                     say(caller, &reply).await?;
+                    (told, at) = (Some(reply), Instant::now());
                 }
-                told = Some(reply);
                 if let Some(text) = end {
                     return say(caller, &Reply::Done { ok: true, text }).await;
                 }

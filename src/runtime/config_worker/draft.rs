@@ -379,7 +379,7 @@ mod tests {
             WhatIf::None(why) => why.to_string(),
             other => panic!("{other:?}"),
         };
-        assert_eq!(no_what_if(&view), "the past is still being made", "nobody has said yet where it is");
+        assert_eq!(no_what_if(&view), "the history is still being opened", "nobody has said yet where it is");
         scene.reader.open(None);
         assert_eq!(no_what_if(&scene.look(Some(BLOCK))), "there is no history");
         let view = scene.look(Some("kind = \"threshold\"\nthreshold = sixty\ntarry = 3\n"));

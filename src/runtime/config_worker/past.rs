@@ -42,7 +42,7 @@ fn said(error: HistoryError) -> Refusal {
 /// The engine has not said yet where the history is: a demo makes its past first.
 impl Default for CachedReader {
     fn default() -> Self {
-        Self { path: Err("the past is still being made"), reader: None }
+        Self { path: Err("the history is still being opened"), reader: None }
     }
 }
 

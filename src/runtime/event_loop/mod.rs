@@ -458,7 +458,7 @@ impl EventLoop {
                 "the history could not be written at the end: what happened since its last alarm is lost".to_owned()
             }
             Flushed::Late => format!(
-                "the history was not written within {} s: what happened last is lost; see after its disk",
+                "the history was not written within {} s: what happened last is lost; check its disk",
                 WRITTEN_WITHIN.as_secs()
             ),
         };

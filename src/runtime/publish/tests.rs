@@ -167,7 +167,8 @@ fn a_changed_config_keeps_each_vms_graph_by_its_name() {
     stage.amend("nii5", |rule| rule.high_mut().expect("a threshold").tarry = 4);
     let before = stage.look("nii5");
     let points = |snapshot: &Snapshot| -> Vec<_> {
-        snapshot.detail.iter().flat_map(|detail| &detail.bands).map(|band| (band.at, band.samples)).collect()
+        let bands = snapshot.detail.iter().flat_map(|detail| &detail.bands);
+        bands.map(|band| (band.at, band.mean.to_bits(), band.samples)).collect()
     };
     assert!(points(&before).len() >= 4);
 

@@ -189,15 +189,15 @@ pub fn drain_words(drain: &Drain) -> (String, Role) {
 /// Draws the VMs of a host: first those that leave, with their destination. If not all fit, how many more there are.
 fn vms(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, snapshot: &Snapshot, ui: &Ui) {
     let (mut x, y, end) = (at.x, at.y, at.right());
-    let way = |vm: &Name| snapshot.moving.iter().find(|row| row.name == *vm)?.migration.as_ref();
-    let all = host.vms.iter().map(|vm| (vm, way(vm)));
-    let (leaving, staying): (Vec<_>, Vec<_>) = all.partition(|(_, way)| way.is_some());
+    let migration = |vm: &Name| snapshot.moving.iter().find(|row| row.name == *vm)?.migration.as_ref();
+    let all = host.vms.iter().map(|vm| (vm, migration(vm)));
+    let (leaving, staying): (Vec<_>, Vec<_>) = all.partition(|(_, migration)| migration.is_some());
     let all = host.vms.len();
-    for (i, (vm, way)) in leaving.into_iter().chain(staying).enumerate() {
-        let texts = match way {
+    for (i, (vm, migration)) in leaving.into_iter().chain(staying).enumerate() {
+        let texts = match migration {
             Some(migration) => {
-                let way = format!("{vm} > {}", migration.to);
-                vec![format!("{way} {}%", migration.percent), way, format!("{vm} >"), vm.to_string()]
+                let to = format!("{vm} > {}", migration.to);
+                vec![format!("{to} {}%", migration.percent), to, format!("{vm} >"), vm.to_string()]
             }
             None => vec![vm.to_string()],
         };
@@ -209,7 +209,7 @@ fn vms(canvas: &mut Canvas<'_>, at: Rect, host: &HostView, snapshot: &Snapshot, 
         };
         let role = match () {
             () if ui.selected.as_ref() == Some(vm) => Role::Strong,
-            () if way.is_some() => Role::Moving,
+            () if migration.is_some() => Role::Moving,
             () => Role::Quiet,
         };
         x = canvas.put(x, y, end.saturating_sub(x), text, role) + 1;

@@ -10,7 +10,7 @@ use crate::console::widgets::{Canvas, Graph, gauge};
 use crate::core::cluster::{Span, Timestamp};
 use crate::core::engine::QueueReport;
 use crate::core::format::{age, counted, duration, exact, number};
-use crate::core::policy::{Rule, pays};
+use crate::core::policy::pays;
 use crate::view::{Detail, Snapshot, VmRow};
 
 /// The least rows of a graph with its title.
@@ -38,7 +38,7 @@ fn past_graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snaps
     let detail = ui.detail(snapshot);
     title(canvas, area, row, snapshot, ui);
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    let body = queue_beside(canvas, body, row, detail.map(|detail| &**detail), 0);
+    let body = queue_beside(canvas, body, row, 0);
     match detail {
         Some(detail) => graph(canvas, body, row, detail, snapshot, ui),
         None => {
@@ -123,15 +123,15 @@ pub fn changing(detail: &Detail, ui: &Ui) -> String {
 }
 
 /// Draws a site VM's queue at the left if the area is at least `from` columns wide, and returns the area for the graph.
-pub fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, detail: Option<&Detail>, from: u16) -> Rect {
+pub fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, from: u16) -> Rect {
     let Some(queue) = row.queue.as_ref().filter(|_| area.width >= from) else { return area };
     let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
-    draw_queue(canvas, Rect { width: columns, ..area }, row, queue, detail);
+    draw_queue(canvas, Rect { width: columns, ..area }, row, queue);
     Rect { x: area.x + columns + 1, width: area.width.saturating_sub(columns + 1), ..area }
 }
 
 /// Draws the queue, the most important lines first.
-fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueReport, detail: Option<&Detail>) {
+fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueReport) {
     let mut lines = area.top()..area.bottom();
     let mut next = || lines.next().map(|y| (area.x + 1, y, area.width.saturating_sub(1)));
     let place = if row.away { "away" } else { "at home" };
@@ -163,8 +163,7 @@ fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueRep
         canvas.line(x, y, room, &[("grades ", Role::Quiet), (&grades.join("  "), Role::Text)]);
     }
     let room = usize::from(area.width.saturating_sub(2));
-    let site = detail.and_then(|detail| if let Rule::Site(site) = &detail.settings.rule { Some(site) } else { None });
-    let pays = site.map_or_else(String::new, |site| break_even(queue, site.margin));
+    let pays = row.margin.map_or_else(String::new, |margin| break_even(queue, margin));
     for line in wrap(&pays, room, usize::from(area.height.saturating_sub(4)), canvas.glyphs.cut) {
         if let Some((x, y, room)) = next() {
             canvas.put(x, y, room, &line, Role::Quiet);

@@ -264,6 +264,19 @@ fn a_blocked_move_to_base_is_said_again_the_next_evening() {
 }
 
 #[test]
+fn a_blocked_move_to_base_is_said_again_where_the_vm_is_moved_to() {
+    let mut cluster = cluster(3, schedule(Resting::Record));
+    cluster.limits.hold_after_manual = Span::ZERO;
+    let mut world = World::starting_at(BEFORE_CLOSING, cluster, always(25.0));
+    world.tell(Event::Host { host: HostId(3), state: HostState::Down, load: None, why: None });
+    world.run_for(Span::from_mins(30));
+    assert_eq!(world.blocked().len(), 1);
+    world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Next });
+    world.run_for(Span::from_mins(30));
+    assert_eq!((world.host(), world.blocked().len()), ("h2", 2));
+}
+
+#[test]
 fn an_interval_shorter_than_a_slot_is_read_from_the_start() {
     let mut cluster = cluster(3, threshold());
     cluster.vms[0].interval = Span::from_millis(50);

@@ -171,7 +171,9 @@ fn a_refusal_by_a_driver_that_has_lost_its_hosts_is_held_against_none_of_them() 
         world.tell(event);
     }
     assert_eq!(asked_of(&mut world), Some(HostId(1)), "it was not asked");
-    world.tell(refused(2));
+    for event in [host(HostState::Down), refused(2), host(HostState::Up)] {
+        world.tell(event);
+    }
     assert_eq!(asked_of(&mut world), Some(HostId(2)), "it has refused");
 }
 

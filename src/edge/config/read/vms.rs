@@ -89,6 +89,10 @@ impl<'a> ConfigReader<'a> {
             self.check_drivers((array, away), watch, policy.zip(given.as_ref()));
         }
 
+        if let (Some(own), None) = (&own, &watch) {
+            // Without a monitor it is not known which way is worse.
+            own.check_alone(self.diagnostics);
+        }
         let (policy, watch, monitor, given) = (policy?, watch?, monitor?, given?);
         let word = name.as_ref().map_or("", |name| *name.get_ref());
         let settings = policy.settings(watch.direction(), word, self.diagnostics);
