@@ -112,8 +112,17 @@ pub fn ask(config: &Config, request: &Value) -> Value {
     answer(&mut call(&socket, &request.to_string()))
 }
 
+/// The driver has told of every host of this one's array: nothing is moved before.
+pub fn hosts_are_known(config: &Config, host: &str) {
+    wait("the hosts are known", || {
+        let plan = ask(config, &json!({ "plan": { "drain": host } }));
+        (plan["plan"]["unheard"] == json!([])).then_some(())
+    });
+}
+
 /// Moves a VM to a host, as soon as its hosts are known to be up.
 pub fn send(config: &Config, vm: &str, to: &str) {
+    hosts_are_known(config, to);
     let there = json!({ "move": { "vm": vm, "target": { "host": to } } });
     wait("the move is taken", || (command(config, &there)["ok"] == true).then_some(()));
 }

@@ -4,9 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
 
-use crate::setting::{FAST, ask, host, pair, run_with, send, watched};
+use crate::setting::{FAST, host, hosts_are_known, pair, run_with, send, watched};
 use crate::support::Config;
 use crate::support::lab::{Guest, Lab, wait};
 use crate::support::moves::Moves;
@@ -104,10 +103,7 @@ impl<'l> Tale<'l> {
 
     /// Its driver has told of both hosts: nothing is moved before.
     pub fn knows_its_hosts(&self) {
-        wait("both hosts are known", || {
-            let plan = ask(&self.config, &json!({ "plan": { "drain": host(self.from) } }));
-            (plan["plan"]["unheard"] == json!([])).then_some(())
-        });
+        hosts_are_known(&self.config, &host(self.from));
     }
 
     /// It wants to move from now on, and whimbrel knows.
