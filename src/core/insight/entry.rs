@@ -82,7 +82,7 @@ impl Rolled {
         let mean = match (self.numbers, more.numbers) {
             (0, _) => more.mean,
             (_, 0) => self.mean,
-            (n, m) => (self.mean * f64::from(n) + more.mean * f64::from(m)) / f64::from(numbers),
+            (_, m) => self.mean + (more.mean - self.mean) * (f64::from(m) / f64::from(numbers)),
         };
         Self {
             at: self.at,
