@@ -5,5 +5,6 @@ pub mod engine;
 pub mod format;
 pub mod insight;
 pub mod policy;
+pub mod queue;
 pub mod scanner;
 pub mod simulation;

@@ -1,0 +1,28 @@
+//! Job queues: pages of jobs that VMs claim and work.
+//!
+//! | file | its story |
+//! | --- | --- |
+//! | `settings` | a queue in the config |
+//! | `page` | the text of a queue, a job a line |
+//! | `ranges` | a set of job numbers |
+//! | `status` | what workers report, and what a look at a queue shows |
+//! | `control` | what operators and the engine ask of a worker |
+//! | `rates` | how long jobs take, and whether a move to another site pays |
+
+mod control;
+mod page;
+mod ranges;
+mod rates;
+mod settings;
+mod status;
+
+pub use control::{Retry, Stop, WorkerControl, WorkerOrder};
+pub use page::{Job, LONGEST_LINE, LONGEST_PAGE, MOST_LINES, Page, PageError, is_big};
+pub use ranges::Ranges;
+pub use rates::{Estimate, FEWEST, MoveGain, Rates, Took, UnknownRate};
+pub use settings::{
+    DEFAULT_ATTEMPTS, DEFAULT_DIGITS, DEFAULT_JOB_DEADLINE, DEFAULT_LEASE, JobKind, Parallel, Queue, QueueSource,
+};
+pub use status::{
+    BEAT_EVERY, Claim, ClaimStatus, JobInHand, OpenPage, QueueLook, SILENT_AFTER, WorkerState, WorkerStatus,
+};
