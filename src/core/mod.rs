@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod engine;
+pub mod filter;
 pub mod format;
 pub mod insight;
 pub mod policy;

@@ -7,9 +7,11 @@
 //! | `ranges` | a set of job numbers |
 //! | `status` | what workers report, and what a look at a queue shows |
 //! | `control` | what operators and the engine ask of a worker |
+//! | `jobs` | the table of a claim's jobs, the worst first |
 //! | `rates` | how long jobs take, and whether a move to another site pays |
 
 mod control;
+mod jobs;
 mod page;
 mod ranges;
 mod rates;
@@ -17,6 +19,7 @@ mod settings;
 mod status;
 
 pub use control::{Retry, Stop, WorkerControl, WorkerOrder};
+pub use jobs::{JobRow, JobState, JobTable};
 pub use page::{Job, LONGEST_LINE, LONGEST_PAGE, MOST_LINES, Page, PageError, is_big};
 pub use ranges::Ranges;
 pub use rates::{Estimate, FEWEST, MoveGain, Rates, Took, UnknownRate};

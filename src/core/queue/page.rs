@@ -104,8 +104,17 @@ impl Page {
 
     /// The job of a number; `None` if that line is none.
     pub fn job(&self, number: u32) -> Option<Job<'_>> {
-        let at = self.jobs.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-        self.nth(at)
+        self.nth(self.position(number)? as usize)
+    }
+
+    /// How many jobs come before that of a number; `None` if that line is none.
+    pub fn position(&self, number: u32) -> Option<u32> {
+        self.jobs.binary_search_by_key(&number, |(number, _)| *number).ok().map(|at| at as u32)
+    }
+
+    /// How many jobs are on the lines before this one.
+    pub fn before(&self, line: u32) -> u32 {
+        self.jobs.partition_point(|(number, _)| *number < line) as u32
     }
 
     /// The `index`-th job, from 0.
