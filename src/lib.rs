@@ -11,8 +11,9 @@
 //! | [`core::queue`] | job queues: pages, claims, what workers report, how long jobs take |
 //! | [`core::insight`] | questions over the past: what-if, activity and its cost, long series in a few columns |
 //! | [`core::simulation`] | a simulated cluster, driver and monitors in one, and its scenarios |
-//! | [`edge`] | what touches the world: each part knows the core and none knows another |
+//! | [`edge`] | what touches the world: each part knows the core, and none knows another but for `net` |
 //! | [`edge::config`] | read, check and explain a config; edit, save and watch its file |
+//! | [`edge::net`] | what the clients of services share: TLS, passwords, the words for what goes wrong |
 //! | [`edge::monitor`] | read a service's indicator |
 //! | [`edge::recording`] | read recorded samples from a CSV file |
 //! | [`edge::control`] | commands from another process, on a socket beside the history |

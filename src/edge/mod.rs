@@ -1,4 +1,4 @@
-//! What touches the world. Each part knows the core, none knows another.
+//! What touches the world. Each part knows the core, and none knows another but for `net`, which the clients of services share.
 
 pub mod config;
 pub mod control;
@@ -6,5 +6,6 @@ pub mod driver;
 pub mod history;
 pub mod journal;
 pub mod monitor;
+pub mod net;
 pub mod recording;
 pub mod supervisor;

@@ -1,14 +1,14 @@
 //! `http`: the time to a complete reply, in milliseconds; and one GET over HTTP or HTTPS, as `apache` needs it too.
 
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::OnceLock;
 
 use reqwest::header::{CONNECTION, HeaderValue};
-use reqwest::{Response, Url, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use super::attempt::Endpoint;
 use super::{Failure, text};
+use crate::edge::net::http;
 
 /// A longer body is not a health check.
 const LONGEST_BODY: usize = 8 << 20;
@@ -26,15 +26,6 @@ pub(super) async fn read(url: &str, expect: u16) -> Result<f64, Failure> {
     Ok(start.elapsed().as_secs_f64() * 1_000.0)
 }
 
-/// Installs the process-wide TLS provider, ring. It is cheap and may be called any number of times.
-///
-/// The monitors call it before they first need it; a program that uses TLS elsewhere may call it earlier.
-pub fn init_tls() {
-    static ONCE: Once = Once::new();
-    // It fails if a provider is installed already, which serves as well.
-    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-}
-
 /// The one HTTP client of the process, built when the first URL is read: roots and TLS settings are the same for all.
 fn client() -> Result<&'static reqwest::Client, Failure> {
     static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
@@ -43,23 +34,8 @@ fn client() -> Result<&'static reqwest::Client, Failure> {
 }
 
 fn build() -> Result<reqwest::Client, String> {
-    init_tls();
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| text::reason(&e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        // Each check uses a new connection: it waits for a worker as a user would, and holds none between checks.
-        .pool_max_idle_per_host(0)
-        .user_agent(concat!("whimbrel/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|e| text::reason(&e))
+    // Each check uses a new connection: it waits for a worker as a user would, and holds none between checks.
+    http::client()?.pool_max_idle_per_host(0).build().map_err(|e| text::reason(&e))
 }
 
 /// The URL of a config.
@@ -133,10 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_provider_may_be_installed_twice() {
-        init_tls();
-        init_tls();
-        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+    fn there_is_a_client() {
         assert!(client().is_ok());
     }
 }

@@ -17,7 +17,6 @@ mod apache;
 mod attempt;
 mod http;
 mod mysql;
-mod text;
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +29,7 @@ use self::attempt::{Attempt, Backoff, Endpoint};
 use self::mysql::Mysql;
 use crate::core::cluster::{Monitor, OnTimeout, Reading, Source};
 use crate::core::format::measured;
-
-pub use self::http::init_tls;
+use crate::edge::net::text;
 
 /// Why a read that ended in time gave no number.
 #[derive(Debug, Clone, PartialEq, Eq)]

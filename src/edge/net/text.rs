@@ -10,12 +10,12 @@ use crate::core::format::one_line;
 const SHOWN: usize = 60;
 
 /// Another program's text, short enough for a reason and safe on a terminal.
-pub(super) fn short(text: &str) -> String {
+pub fn short(text: &str) -> String {
     one_line(text, SHOWN)
 }
 
 /// An error of a connection. Looks for the I/O error that caused it; else the innermost error speaks.
-pub(super) fn reason(error: &(dyn Error + 'static)) -> String {
+pub fn reason(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     let mut next = Some(error);
     while let Some(error) = next {
@@ -52,7 +52,7 @@ fn of_io(error: &io::Error) -> String {
 ///
 /// # Errors
 /// What the text is instead.
-pub(super) fn number(text: &str) -> Result<f64, String> {
+pub fn number(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(value),
         Ok(value) if value.is_nan() => Err("NaN is not a value".to_owned()),
