@@ -9,6 +9,7 @@
 //! | `control` | what operators and the engine ask of a worker |
 //! | `jobs` | the table of a claim's jobs, the worst first |
 //! | `rates` | how long jobs take, and whether a move to another site pays |
+//! | `work` | one claim under work: which job is begun next, and what becomes of a try |
 
 mod control;
 mod jobs;
@@ -17,6 +18,7 @@ mod ranges;
 mod rates;
 mod settings;
 mod status;
+mod work;
 
 pub use control::{Retry, Stop, WorkerControl, WorkerOrder};
 pub use jobs::{JobRow, JobState, JobTable};
@@ -29,3 +31,4 @@ pub use settings::{
 pub use status::{
     BEAT_EVERY, Claim, ClaimStatus, JobInHand, OpenPage, QueueLook, SILENT_AFTER, WorkerState, WorkerStatus,
 };
+pub use work::{ClaimWork, NextJob};
