@@ -50,7 +50,7 @@ id!(
     RequestId(u64)
 );
 
-/// The name of a site, an array, a host or a VM. A copy shares the text, so that a name costs nothing to hand on.
+/// The name of a site, an array, a host, a queue or a VM. A copy shares the text, so that a name costs nothing to hand on.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Name(Arc<str>);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Name, Span};
 
 /// Where a password is found when it is needed. The password itself is never part of the config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,11 @@ pub enum Source {
         url: String,
         /// The status that counts as an answer.
         expect: u16,
+    },
+    /// The job queue that the VM works: the big jobs of the page that its worker has in hand.
+    Queue {
+        /// The name of the queue.
+        queue: Name,
     },
     /// The hypervisor, through the array's driver.
     Hypervisor {

@@ -8,6 +8,7 @@ use super::read;
 use crate::core::cluster::{Array, Cluster, Host, HostId, Limits, Mode, Monitor, Pick, Vm, VmId};
 use crate::core::engine::ConfigChange;
 use crate::core::format::exact_span;
+use crate::core::queue::Queue;
 use crate::core::simulation::VmPlan;
 
 /// Stands for a value that is not set.
@@ -43,6 +44,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<ConfigChange> {
             array(told, (was, before), (is, after));
         },
     );
+    named(&mut told, "queue", &old.queues, &new.queues, |queue| &queue.name, queue);
     drivers(&mut told, old, new);
     hosts(&mut told, old, new);
     vms(&mut told, old, new);
@@ -145,6 +147,14 @@ fn array(told: &mut Changes, (old_cluster, old): (&Cluster, &Array), (new_cluste
     told.change("ring", &ring(old_cluster, old), &ring(new_cluster, new));
     told.change("base", &base(old_cluster, old.base), &base(new_cluster, new.base));
     told.change("pick", pick(old.pick), pick(new.pick));
+}
+
+fn queue(told: &mut Changes, old: &Queue, new: &Queue) {
+    let head = told.head.clone();
+    for ((part, was), is) in ["", "source ", "job "].iter().zip(read::write_queue(old)).zip(read::write_queue(new)) {
+        told.head = format!("{head}{part}");
+        told.keys(&was, &is);
+    }
 }
 
 fn drivers(told: &mut Changes, old: &Config, new: &Config) {
@@ -349,6 +359,29 @@ mod tests {
             Vec::<String>::new(),
             "another notation"
         );
+    }
+
+    #[test]
+    fn queues_are_told_without_secrets() {
+        assert_eq!(
+            told(&[
+                ("big = \"grade a\"", "big = \"grade b\""),
+                ("parallel = { oslo = 1, cloud = 4 }", "parallel = 2"),
+                ("url = \"http://queue.example/q/\"", "url = \"https://queue.example/q/\""),
+                ("\"{job}\"]", "\"{job}\", \"--password=hunter2\"]"),
+            ]),
+            [
+                "queue render: big grade a → grade b",
+                "queue render: parallel { cloud = 4, oslo = 1 } → 2",
+                "queue render: source url http://queue.example/q/ → https://queue.example/q/",
+                "queue render: job argv changed",
+            ]
+        );
+        assert_eq!(
+            told(&[("name = \"thesis\"", "name = \"thesis-2\"")]),
+            ["queue thesis-2: added", "queue thesis: removed"]
+        );
+        assert_eq!(told(&[("queue = \"render\"", "queue = \"thesis\"")]), ["nii4: monitor queue render → thesis"]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use toml::de::DeTable;
 
 pub use differences::differences;
 pub use edit::{AmendError, Amended, BlockChange, BlockEdit, BlockName, PolicyBlock, amend, blocks_of, check_block};
-pub use model::{Config, HistoryFile, PolicyOrigin};
+pub use model::{AnyConfig, Config, HistoryFile, PolicyOrigin, WorkerConfig, WorkerVm};
 pub use reference::{reference, sample};
 pub use render::render;
 pub use report::{Problem, Report};
@@ -87,6 +87,30 @@ pub fn load(path: &Path) -> Result<Config, Report> {
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
 pub fn load_with_bytes(path: &Path) -> Result<(Config, Vec<u8>), Report> {
+    load_as(path, parse)
+}
+
+/// Reads a config file of either form.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load_any(path: &Path) -> Result<AnyConfig, Report> {
+    load_as(path, parse_any).map(|(config, _)| config)
+}
+
+/// Reads what workers and `whimbrel queue` need of a config file, whether it has more or not.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load_worker(path: &Path) -> Result<WorkerConfig, Report> {
+    load_any(path).map(|config| match config {
+        AnyConfig::Whole(config) => WorkerConfig::from(*config),
+        AnyConfig::Worker(config) => config,
+    })
+}
+
+/// Reads a config file's bytes and its text.
+fn load_as<T>(path: &Path, parse: fn(&Path, &str) -> Result<T, Report>) -> Result<(T, Vec<u8>), Report> {
     let bytes = bounded(path).map_err(|error| Report::unreadable(path, &error))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(path, &bytes, error.valid_up_to()))?;
     parse(path, text).map(|config| (config, bytes))
@@ -119,6 +143,15 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
 /// Everything that is wrong with it.
 pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     let read = |tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>| read::config(path, tree, diagnostics);
+    read_text(text, read).map_err(|problems| Report::new(path, problems))
+}
+
+/// Reads the text of a config file of either form.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_any(path: &Path, text: &str) -> Result<AnyConfig, Report> {
+    let read = |tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>| read::any_config(path, tree, diagnostics);
     read_text(text, read).map_err(|problems| Report::new(path, problems))
 }
 

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::core::cluster::{Cluster, Domain, Driver, Monitor, Reach, Source, VmId};
+use crate::core::cluster::{Cluster, Domain, Driver, Monitor, Name, Reach, Source, Span, Vm, VmId};
 use crate::core::insight::Retention;
+use crate::core::queue::Queue;
 use crate::core::simulation::{Outage, Plan, Service, VmPlan};
 
 /// Where a VM's policy stands in the file.
@@ -39,6 +40,8 @@ pub struct Config {
     pub monitors: Vec<Monitor>,
     /// By `VmId`: where its policy stands.
     pub origins: Vec<PolicyOrigin>,
+    /// The job queues, in the file's order.
+    pub queues: Vec<Queue>,
     /// By `ArrayId`.
     pub drivers: Vec<Driver>,
     /// By `HostId`: how its array's driver reaches it.
@@ -53,12 +56,80 @@ pub struct Config {
     pub plan: Plan,
 }
 
+/// A VM that works a queue, as its worker needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerVm {
+    /// The VM.
+    pub name: Name,
+    /// The time between two looks at a queue without a page.
+    pub interval: Span,
+    /// The name of its queue.
+    pub queue: Name,
+}
+
+/// What workers and `whimbrel queue` need of a config: the queues, and the VMs that work them.
+///
+/// A file may have no more than that. Then a VM needs only its name and its monitor, so that the VM of a tenant does not have
+/// to hold the config of the whole cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// In the file's order, at least one.
+    pub queues: Vec<Queue>,
+    /// In the file's order; may be empty.
+    pub vms: Vec<WorkerVm>,
+}
+
+/// A config file without errors, of either form.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnyConfig {
+    /// Of a cluster.
+    Whole(Box<Config>),
+    /// It has queues and no array: good for workers and `whimbrel queue`.
+    Worker(WorkerConfig),
+}
+
+impl WorkerConfig {
+    /// The queue of this name.
+    pub fn queue(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == *name)
+    }
+
+    /// The VM of this name, if it works a queue, and that queue.
+    pub fn vm(&self, name: &str) -> Option<(&WorkerVm, &Queue)> {
+        let vm = self.vms.iter().find(|vm| vm.name == *name)?;
+        Some((vm, self.queue(&vm.queue)?))
+    }
+
+    /// The VMs that work a queue.
+    pub fn workers_of(&self, queue: &str) -> impl Iterator<Item = &WorkerVm> {
+        self.vms.iter().filter(move |vm| vm.queue == *queue)
+    }
+}
+
+impl From<Config> for WorkerConfig {
+    fn from(config: Config) -> Self {
+        let vm = |(vm, monitor): (Vm, Monitor)| match monitor.source {
+            Source::Queue { queue } => Some(WorkerVm { name: vm.name, interval: vm.interval, queue }),
+            _ => None,
+        };
+        let vms = config.cluster.vms.into_iter().zip(config.monitors).filter_map(vm).collect();
+        Self { path: config.path, queues: config.queues, vms }
+    }
+}
+
 impl Config {
     /// The config of a simulated cluster, which stands in no file.
     pub fn simulated(cluster: Cluster, monitors: Vec<Monitor>, plan: Plan) -> Self {
         let (path, history, retention) = (PathBuf::new(), HistoryFile::Default, Retention::default());
-        let (origins, drivers, reaches, domains) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { path, cluster, monitors, origins, drivers, reaches, domains, history, retention, plan }
+        let (origins, queues, drivers, reaches, domains) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { path, cluster, monitors, origins, queues, drivers, reaches, domains, history, retention, plan }
+    }
+
+    /// The queue of this name.
+    pub fn queue_named(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == *name)
     }
 
     /// The VMs whose policy is the shared block of this name, in the file's order.

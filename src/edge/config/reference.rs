@@ -55,6 +55,7 @@ fn form(key: &ConfigKey) -> String {
         Form::SecretPlace => "name".to_owned(),
         Form::Program if key.name == "query" => "query".to_owned(),
         Form::Program => "program and arguments".to_owned(),
+        Form::Counts => "number, or numbers by site".to_owned(),
         Form::Table => "table, list or name".to_owned(),
     }
 }
@@ -157,6 +158,42 @@ resting = "off"
 kind = "site"
 …
 
+[[queue]]
+name = "render"
+big = "grade a"
+parallel = { oslo = 1, cloud = 4 }
+… - page
+
+[queue.source]
+kind = "http"
+url = "http://queue.example/q/"
+user = "w"
+password_env = "QUEUE_PW"
+… - password_file
+
+[queue.job]
+kind = "exec"
+argv = ["/usr/local/bin/render", "{job}"]
+deadline = "1h"
+
+[[queue]]
+name = "thesis"
+source = { kind = "dir", path = "/srv/q" }
+page = "jobs"
+job = { kind = "bc" }
+
+[[queue]]
+name = "sums"
+
+[queue.source]
+kind = "mysql"
+url = "mysql://w@db.example.org:3306/q"
+password_file = "sums.password"
+
+[queue.job]
+kind = "bc"
+…
+
 [[vm]]
 name = "nii1"
 array = "a"
@@ -227,6 +264,17 @@ name = "nii4"
 array = "a"
 host = "mln2"
 interval = "2m"
+away = "b"
+policy = "queue"
+
+[vm.monitor]
+kind = "queue"
+queue = "render"
+
+[[vm]]
+name = "nii6"
+array = "a"
+host = "mln2"
 away = "b"
 policy = "queue"
 monitor = { kind = "simulated", service = "queue" }

@@ -12,6 +12,7 @@ use super::words::free_name;
 use crate::core::cluster::{ArrayId, Cluster, HostId, Limits, Pick, Site, Vm, VmId};
 use crate::core::format::exact_span;
 use crate::core::policy::{PolicyKind, Settings};
+use crate::core::queue::Queue;
 use crate::core::simulation::VmPlan;
 
 /// A driver with at most so many keys is written in one line.
@@ -42,6 +43,7 @@ pub fn render(config: &Config) -> String {
         push(&mut text, format_args!("[policy.{}] # of {}\n", bare_or_quoted(name), vm.indicator.name));
         push(&mut text, format_args!("{settings}\n\n"));
     }
+    config.queues.iter().for_each(|one| queue(&mut text, one));
     for index in 0..cluster.vms.len() {
         machine(&mut text, config, VmId::at(index), &shared);
     }
@@ -110,6 +112,14 @@ fn array(text: &mut String, config: &Config, id: ArrayId) {
 fn host(config: &Config, id: HostId) -> String {
     let ghz = config.plan.hosts_ghz.get(id.index()).copied();
     joined(&read::write_host(config.cluster.host(id), ghz, config.reaches.get(id.index())), ", ")
+}
+
+fn queue(text: &mut String, queue: &Queue) {
+    let [own, source, job] = read::write_queue(queue);
+    let own = joined(&own, "\n");
+    push(text, format_args!("[[queue]]\nname = {}\n", quoted(&queue.name)));
+    push(text, format_args!("source = {{ {} }}\njob = {{ {} }}\n", joined(&source, ", "), joined(&job, ", ")));
+    push(text, format_args!("{own}{}", if own.is_empty() { "\n" } else { "\n\n" }));
 }
 
 fn machine(text: &mut String, config: &Config, id: VmId, shared: &[SharedPolicy<'_>]) {

@@ -12,6 +12,9 @@ use crate::core::cluster::{
 };
 use crate::core::insight::Retention;
 use crate::core::policy::{Rule, Settings, WorkingHours};
+use crate::core::queue::{
+    DEFAULT_ATTEMPTS, DEFAULT_DIGITS, DEFAULT_JOB_DEADLINE, DEFAULT_LEASE, JobKind, Parallel, Queue, QueueSource,
+};
 use crate::core::simulation::{Service, VmPlan};
 
 const SAMPLE: &str = include_str!("../../../config/whimbrel.toml");
@@ -65,12 +68,100 @@ fn the_sample_has_every_key() {
     check("[[array]]", &arrays);
     check("[array.driver]", &below(&arrays, "driver"));
     check("[[array.host]]", &below(&arrays, "host"));
+    let queues = below(&top, "queue");
+    check("[[queue]]", &queues);
+    check("[queue.source]", &below(&queues, "source"));
+    check("[queue.job]", &below(&queues, "job"));
     check("[[vm]]", &vms);
     check("[vm.monitor]", &below(&vms, "monitor"));
     let policies = below(&top, "policy");
     let named: Vec<_> =
         policies.iter().flat_map(|table| table.values()).filter_map(|v| v.get_ref().as_table()).collect();
     check("[policy.NAME]", &named);
+}
+
+const ARRAY: &str = "[[array]]\nname = \"a\"\nhost = [\"mln1\"]\n";
+
+/// A queue and a VM that works it, as a worker's config has them.
+const WORKER: &str = "[[queue]]\nname = \"render\"\nsource = { kind = \"dir\", path = \"q\" }\njob = { kind = \"bc\" }\n\
+                      [[vm]]\nname = \"nii4\"\ninterval = \"2m\"\nmonitor = { kind = \"queue\", queue = \"render\" }\n";
+
+#[test]
+fn a_queue_is_what_the_contract_says() {
+    let config = read(&format!(
+        "{MINIMAL}[[queue]]\nname = \"render\"\n\
+         source = {{ kind = \"http\", url = \"http://queue.example/q/\", user = \"w\", password_env = \"QUEUE_PW\" }}\n\
+         job = {{ kind = \"exec\", argv = [\"/usr/local/bin/render\", \"{{job}}\"], deadline = \"1h\" }}\n\
+         big = \"grade a\"\nparallel = {{ home = 1, cloud = 4 }}\nattempts = 3\nlease = \"60s\"\n\
+         [[queue]]\nname = \"db\"\n\
+         source = {{ kind = \"mysql\", url = \"mysql://w@db:3306/q\", password_file = \"pw\" }}\njob = {{ kind = \"bc\" }}\n"
+    ));
+    let [render, db] = &config.queues[..] else { panic!("{:?}", config.queues) };
+    let queue = Queue {
+        name: "render".into(),
+        source: QueueSource::Http {
+            url: "http://queue.example/q/".to_owned(),
+            user: Some("w".to_owned()),
+            password: Some(Secret::Env("QUEUE_PW".to_owned())),
+        },
+        job: JobKind::Exec {
+            argv: vec!["/usr/local/bin/render".to_owned(), "{job}".to_owned()],
+            deadline: Span::from_hours(1),
+        },
+        big: "grade a".to_owned(),
+        page: None,
+        parallel: Parallel::BySite([("cloud".to_owned(), 4), ("home".to_owned(), 1)].into()),
+        attempts: 3,
+        lease: Span::from_secs(60),
+    };
+    assert_eq!(*render, queue);
+    let password = Some(Secret::File("/etc/whimbrel/pw".into()));
+    assert_eq!(db.source, QueueSource::Mysql { url: "mysql://w@db:3306/q".to_owned(), password });
+    assert_eq!(db.job, JobKind::Bc { digits: DEFAULT_DIGITS, deadline: DEFAULT_JOB_DEADLINE });
+    assert_eq!((&db.parallel, db.attempts, db.lease), (&Parallel::Everywhere(1), DEFAULT_ATTEMPTS, DEFAULT_LEASE));
+}
+
+#[test]
+fn a_vm_that_works_a_queue_needs_no_other_site() {
+    let config = read(&format!("{ARRAY}{WORKER}host = \"mln1\"\npolicy = {{ kind = \"site\", threshold = 2 }}\n"));
+    let (vm, monitor) = (&config.cluster.vms[0], &config.monitors[0]);
+    assert_eq!(monitor.source, Source::Queue { queue: "render".into() });
+    assert_eq!((vm.service.as_str(), vm.indicator.name.as_str(), vm.away), ("queue", "big jobs", None));
+    assert_eq!(config.queues[0].source, QueueSource::Dir { path: "/etc/whimbrel/q".into() });
+}
+
+#[test]
+fn a_worker_needs_its_queue_and_its_vm_alone() {
+    let path = Path::new("/etc/whimbrel/worker.toml");
+    let any = |text: &str| parse_any(path, text).unwrap_or_else(|report| panic!("{report}"));
+    let vm = WorkerVm { name: "nii4".into(), interval: Span::from_mins(2), queue: "render".into() };
+    let AnyConfig::Worker(worker) = any(WORKER) else { panic!("it has no array") };
+    assert_eq!(worker.vms, [vm]);
+    assert_eq!(worker.vm("nii4").map(|(_, queue)| queue.source.word()), Some("dir"));
+    assert_eq!((worker.vm("nii5"), worker.workers_of("render").count()), (None, 1));
+
+    // A policy, as in a file for a quick start, is not looked at.
+    let with_policy = format!("{WORKER}policy = {{ kind = \"site\" }}\n");
+    assert_eq!(any(&with_policy), AnyConfig::Worker(worker.clone()));
+
+    let whole = format!("{ARRAY}{WORKER}host = \"mln1\"\npolicy = {{ kind = \"site\", threshold = 2 }}\n");
+    let AnyConfig::Whole(whole) = any(&whole) else { panic!("it has an array") };
+    let of_whole = WorkerConfig::from(*whole);
+    assert_eq!((&of_whole.vms, &of_whole.queues), (&worker.vms, &worker.queues));
+}
+
+#[test]
+fn a_wrong_config_of_a_worker_is_explained() {
+    let path = Path::new("worker.toml");
+    let text = WORKER.replace("queue = \"render\"", "queue = \"rendr\"").replace("interval", "intervall")
+        + "[[vm]]\nname = \"nii5\"\nmonitor = { kind = \"apache\", url = \"http://h/\" }\n";
+    let report = parse_any(path, &text).expect_err("it is wrong");
+    let said: Vec<String> = report.problems().iter().map(|problem| problem.message.clone()).collect();
+    assert_eq!(
+        said,
+        ["unknown key 'intervall'", "unknown queue 'rendr'", "in a worker's config each VM works a queue"],
+        "{report}"
+    );
 }
 
 #[test]

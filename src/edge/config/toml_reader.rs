@@ -33,6 +33,8 @@ pub(super) enum Form {
     SecretPlace,
     /// SQL, or a program with its arguments: it may hold a secret.
     Program,
+    /// A number, or a table of numbers by site.
+    Counts,
     /// A table, a list of tables, or the name of one.
     Table,
 }
@@ -93,6 +95,7 @@ impl ConfigKey {
         match self.form {
             Form::Words(_) | Form::Zone => Echo::Words,
             Form::Address | Form::SecretPlace => Echo::Nothing,
+            Form::Counts => Echo::Names,
             Form::Number | Form::Flag | Form::Duration | Form::Text | Form::Program | Form::Table => Echo::Plain,
         }
     }
@@ -125,9 +128,26 @@ pub(super) struct Item<'a> {
     diagnostics: &'a Diagnostics<'a>,
 }
 
+/// A key, and its value.
+pub(super) type NamedItem<'a> = (Spanned<&'a str>, Item<'a>);
+
+/// The values of a table whose keys are names.
+fn items<'a>(entries: &'a DeTable<'a>, diagnostics: &'a Diagnostics<'a>) -> Vec<NamedItem<'a>> {
+    let item = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
+        let name: &'a str = Spanned::<std::borrow::Cow<'a, str>>::get_ref(key);
+        (Spanned::new(key.span(), name), Item { key: name, value: value.get_ref(), span: value.span(), diagnostics })
+    };
+    entries.iter().map(item).collect()
+}
+
 impl<'a> Table<'a> {
     pub fn root(entries: &'a DeTable<'a>, shape: Shape, diagnostics: &'a Diagnostics<'a>) -> Self {
         Self { entries, span: 0..0, shape, asked: RefCell::default(), diagnostics }
+    }
+
+    /// Whether a key is there. It stays unasked for.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// Where the table stands: its header or its braces.
@@ -161,15 +181,13 @@ impl<'a> Table<'a> {
 
     /// The tables of a table of tables, with their names.
     pub fn named(&self, shape: Shape) -> Vec<(Spanned<&'a str>, Option<Table<'a>>)> {
-        let entries = self.entries.iter();
-        entries
-            .map(|(key, value)| {
-                let name: &'a str = key.get_ref();
-                let item =
-                    Item { key: name, value: value.get_ref(), span: value.span(), diagnostics: self.diagnostics };
-                (Spanned::new(key.span(), name), item.table(shape))
-            })
-            .collect()
+        let tables = items(self.entries, self.diagnostics).into_iter();
+        tables.map(|(name, item)| (name, item.table(shape))).collect()
+    }
+
+    /// Counts every key that this table may have as asked for: what they say does not matter.
+    pub fn ask_all(&self) {
+        self.asked.borrow_mut().extend((self.shape.keys)());
     }
 
     /// Records the keys that nobody asked for. `kind`: the table's kind, if it is known and if keys depend on it.
@@ -246,6 +264,11 @@ impl<'a> Item<'a> {
 
     pub fn is_table(&self) -> bool {
         self.value.is_table()
+    }
+
+    /// The values of a table with their keys, if this is one.
+    pub fn entries(&self) -> Option<Vec<NamedItem<'a>>> {
+        self.value.as_table().map(|entries| items(entries, self.diagnostics))
     }
 
     /// The text, if this is one.

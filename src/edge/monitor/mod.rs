@@ -59,7 +59,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for this monitor; `None` if only the array's driver can read it.
+    /// A client for this monitor; `None` if it reads no service: a driver, the simulator or a queue is asked instead.
     ///
     /// Nothing is looked up, connected or checked before the first [`read`](Self::read).
     pub fn new(monitor: &Monitor) -> Option<Self> {
@@ -77,7 +77,7 @@ impl Client {
                 let silent = Reading::AtLeast(deadline.as_secs_f64() * 1_000.0);
                 (ServiceClient::Http { url: url.clone(), expect: *expect }, Some(silent))
             }
-            Source::Hypervisor { .. } | Source::Simulated => return None,
+            Source::Queue { .. } | Source::Hypervisor { .. } | Source::Simulated => return None,
         };
         Some(Self { service, deadline, on_silence, backoff: Backoff::default() })
     }

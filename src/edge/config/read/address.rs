@@ -1,4 +1,4 @@
-//! Addresses: a monitor's url and a hypervisor's uri, of the right scheme and without a password; and `{word}` in a text, which
+//! Addresses: the url of a monitor or a queue, and a hypervisor's uri, of the right scheme and without a password; and `{word}` in a text, which
 //! stands for something else.
 
 use url::Url;
@@ -9,6 +9,7 @@ use super::super::words::{did_you_mean, if_near};
 use crate::core::format::is_hostile;
 
 const PASSWORD: &str = "a password stands in the url";
+const NO_PASSWORD: &str = "take it out, and add password_env = \"VARIABLE\" or password_file = \"FILE\"";
 
 /// A url of a page, written as in `example`. Apache and http monitors send neither user nor password.
 pub(super) fn page(item: &Item<'_>, example: &str) -> Option<String> {
@@ -22,8 +23,7 @@ pub(super) fn page(item: &Item<'_>, example: &str) -> Option<String> {
 
 /// A url of a MySQL or MariaDB server.
 pub(super) fn mysql(item: &Item<'_>) -> Option<String> {
-    const HELP: &str = "take it out, and add password_env = \"VARIABLE\" or password_file = \"FILE\"";
-    read_url(item, &["mysql"], "mysql://watch@127.0.0.1:3306", HELP)?;
+    read_url(item, &["mysql"], "mysql://watch@127.0.0.1:3306", NO_PASSWORD)?;
     let text = item.as_text()?;
     // The library's own message may repeat the url, so it is not used.
     if let Err(error) = mysql_async::Opts::from_url(text) {
@@ -37,6 +37,30 @@ pub(super) fn mysql(item: &Item<'_>) -> Option<String> {
         item.wrong(why, "write it as mysql://user@host:3306/database?require_ssl=true");
     }
     Some(text.to_owned())
+}
+
+/// How the url of a queue's collection may look.
+const COLLECTION: &str = "http://queue.example/q/";
+
+/// A url of a collection on a WebDAV server.
+pub(super) fn collection(item: &Item<'_>) -> Option<String> {
+    let url = read_url(item, &["http", "https"], COLLECTION, NO_PASSWORD)?;
+    if !url.username().is_empty() {
+        item.wrong("a user stands in the url", "take it out, and add user = \"NAME\"");
+    } else if url.query().is_some() || url.fragment().is_some() {
+        item.wrong("the url of a collection ends with its path", format!("write it as {COLLECTION}"));
+    }
+    item.as_text().map(str::to_owned)
+}
+
+/// A url of a database on a MySQL or MariaDB server.
+pub(super) fn database(item: &Item<'_>) -> Option<String> {
+    let text = mysql(item)?;
+    let url = Url::parse(&text).ok()?;
+    if url.path().trim_matches('/').is_empty() {
+        item.wrong("the url names no database", "write it as mysql://user@host:3306/database");
+    }
+    Some(text)
 }
 
 /// The password in a url, also in one that cannot be parsed, because a password may contain any character.

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::super::model::Config;
 use super::super::report::Diagnostics;
 use super::super::toml_reader::Table;
-use super::policy;
+use super::{monitor, policy};
 use crate::core::cluster::{Direction, Driver, Monitor, Source, VmId};
 use crate::core::format::exact_span;
 use crate::core::policy::{PolicyKind, Settings};
@@ -23,7 +23,7 @@ pub(super) fn with_service(kind: PolicyKind, queue: bool) -> Disagreement<&'stat
     match (kind == PolicyKind::Site, queue) {
         (true, false) => Some((
             "a site policy needs a monitor that reports job queues",
-            "write monitor = { kind = \"simulated\", service = \"queue\" }, or use another policy",
+            "add a [[queue]] and write monitor = { kind = \"queue\", queue = \"NAME\" }, or use another policy",
         )),
         (false, true) => Some((
             "only a site policy works through job queues",
@@ -98,7 +98,7 @@ pub(in super::super) fn block(
     for id in vms {
         let (vm, monitor, plan) =
             (config.cluster.vm(id), config.monitors.get(id.index())?, config.plan.vms.get(id.index())?);
-        let queue = plan.service == Some(Service::Queue);
+        let queue = monitor::is_queue(&monitor.source, plan);
         let is_set = monitor.deadline != Monitor::default_deadline(vm.interval);
         let too_late = |high: &Spanned<f64>| with_deadline(monitor, plan, is_set, *high.get_ref());
         let lower = vm.policy.direction == Direction::LowerIsWorse;

@@ -272,7 +272,8 @@ fn command(item: &Item<'_>, key: &str, known: &[&str], needs: &[&[&str]]) -> Opt
     Some(command)
 }
 
-fn arguments(item: &Item<'_>, key: &str, known: &[&str]) -> Option<Vec<String>> {
+/// A program and its arguments, which may use the placeholders that are `known`.
+pub(super) fn arguments(item: &Item<'_>, key: &str, known: &[&str]) -> Option<Vec<String>> {
     let (items, is_list) = item.list(&format!("{key} = [\"PROGRAM\", \"ARGUMENT\"], each argument on its own"));
     if items.is_empty() {
         if is_list {
@@ -303,7 +304,8 @@ fn check_says(item: &Item<'_>, key: &str, command: &[String], one_of: &[&str]) {
     }
 }
 
-fn length(item: &Item<'_>, key: &str, least: Span) -> Option<Span> {
+/// A length of time that is at least this.
+pub(super) fn length(item: &Item<'_>, key: &str, least: Span) -> Option<Span> {
     let length = item.duration()?.into_inner();
     if length < least {
         let least = exact_span(least);

@@ -9,6 +9,8 @@ mod arrays;
 mod driver;
 mod monitor;
 mod policy;
+mod queues;
+mod secret;
 mod top;
 mod vms;
 
@@ -20,7 +22,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::keys::KindOfTable;
-use super::model::Config;
+use super::model::{AnyConfig, Config, WorkerConfig};
 use super::redact::Echo;
 use super::report::Diagnostics;
 use super::toml_reader::{Item, Table, check_name};
@@ -38,6 +40,7 @@ pub(super) use arrays::{PICKS, write_host};
 pub(super) use driver::write_driver;
 pub(super) use monitor::{service, write_monitor};
 pub(super) use policy::write_policy;
+pub(super) use queues::write_queue;
 pub(super) use top::{HISTORY, LIMITS, TOP_KEYS};
 pub(super) use vms::{DEFAULT_INTERVAL, write_domain};
 
@@ -54,6 +57,8 @@ struct ConfigReader<'a> {
     policies: &'a [(&'a str, policy::Policy)],
     /// All sites could be read.
     sites_whole: bool,
+    /// All queues could be read, by name.
+    queues_whole: bool,
     /// All arrays could be read, by name.
     arrays_whole: bool,
     /// Every entry is an array.
@@ -70,7 +75,16 @@ struct ConfigReader<'a> {
     domains: HashMap<(ArrayId, &'static str, String), &'a str>,
 }
 
-/// The config in a tree; its faults are recorded in `diagnostics`.
+/// The config in a tree, of either form; its faults are recorded in `diagnostics`.
+pub(super) fn any_config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>) -> AnyConfig {
+    if is_worker_config(tree) {
+        AnyConfig::Worker(worker_config(path, tree, diagnostics))
+    } else {
+        AnyConfig::Whole(Box::new(config(path, tree, diagnostics)))
+    }
+}
+
+/// The config of a cluster in a tree; its faults are recorded in `diagnostics`.
 pub(super) fn config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>) -> Config {
     let file = Table::root(tree, top::TOP, diagnostics);
     let name = file.get("name").and_then(|item| item.title()).map(|name| name.get_ref().trim().to_owned());
@@ -81,33 +95,19 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<
     let history = file.get("history").and_then(|item| item.table(top::HISTORY_SHAPE));
     let (history, retention) = history.map_or_else(Default::default, |table| top::history(table, path.parent()));
     let policies = policies(&file, diagnostics);
-    let plan = Plan {
-        seed: 1,
-        hosts_ghz: Vec::new(),
-        vms: Vec::new(),
-        bandwidth_mb_s: BANDWIDTH_MB_S,
-        between_sites: BETWEEN_SITES,
-        outages: Vec::new(),
-        driven: Vec::new(),
-    };
     let cluster =
         Cluster { name: name.unwrap_or_else(stem), mode: mode.unwrap_or_default(), limits, ..Cluster::default() };
-    let mut reader = ConfigReader {
-        config: Config { path: path.to_owned(), history, retention, ..Config::simulated(cluster, Vec::new(), plan) },
-        diagnostics,
-        names: HashSet::new(),
-        mode,
-        policies: &policies,
-        sites_whole: true,
-        arrays_whole: false,
-        entries_whole: false,
-        arrays: Vec::new(),
-        drivers: Vec::new(),
-        hosts_whole: Vec::new(),
-        filled: HashMap::new(),
-        domains: HashMap::new(),
-    };
+    let config = Config { path: path.to_owned(), history, retention, ..Config::simulated(cluster, Vec::new(), plan()) };
+    let mut reader = ConfigReader::new(config, &policies, diagnostics);
+    reader.mode = mode;
     reader.sites(&file);
+    reader.queues(&file);
+    if is_worker_config(tree) {
+        let help =
+            "start a worker: whimbrel work FILE --vm NAME; for a cluster add [[array]], and host and policy to each VM";
+        diagnostics.absent(0..0, "this config has queues and no [[array]]: it is good for workers alone", help);
+        return reader.config;
+    }
     reader.arrays(&file);
     reader.vms(&file);
     policies.iter().for_each(|(_, policy)| policy.check_alone(diagnostics));
@@ -116,6 +116,37 @@ pub(super) fn config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<
     config.plan.driven = driven(&drivers);
     config.drivers = drivers.into_iter().map(Option::unwrap_or_default).collect();
     config
+}
+
+/// Whether a file is good for workers alone: it has queues, and no array.
+fn is_worker_config(tree: &DeTable<'_>) -> bool {
+    tree.contains_key("queue") && !tree.contains_key("array")
+}
+
+/// What workers need, in the tree of a file that has no more. Keys that only a cluster uses are not looked at.
+fn worker_config(path: &Path, tree: &DeTable<'_>, diagnostics: &Diagnostics<'_>) -> WorkerConfig {
+    let file = Table::root(tree, top::TOP, diagnostics);
+    let config = Config { path: path.to_owned(), ..Config::simulated(Cluster::default(), Vec::new(), plan()) };
+    let mut reader = ConfigReader::new(config, &[], diagnostics);
+    reader.sites(&file);
+    reader.queues(&file);
+    let vms = reader.worker_vms(&file);
+    file.ask_all();
+    file.finish(None);
+    WorkerConfig { path: path.to_owned(), queues: reader.config.queues, vms }
+}
+
+/// The plan of a cluster without VMs.
+fn plan() -> Plan {
+    Plan {
+        seed: 1,
+        hosts_ghz: Vec::new(),
+        vms: Vec::new(),
+        bandwidth_mb_s: BANDWIDTH_MB_S,
+        between_sites: BETWEEN_SITES,
+        outages: Vec::new(),
+        driven: Vec::new(),
+    }
 }
 
 /// By array, if there is one: a real driver moves its VMs.
@@ -139,7 +170,7 @@ fn policies<'a>(file: &Table<'a>, diagnostics: &Diagnostics<'_>) -> Vec<(&'a str
 pub(super) type TableOfKeys = (&'static str, fn() -> Vec<KindOfTable>);
 
 /// All tables of the config.
-pub(super) const TABLES: [TableOfKeys; 10] = [
+pub(super) const TABLES: [TableOfKeys; 13] = [
     ("The top of the file", top::top_kinds),
     ("[limits]", top::limits_kinds),
     ("[history]", top::history_kinds),
@@ -148,6 +179,9 @@ pub(super) const TABLES: [TableOfKeys; 10] = [
     ("[[array.host]], or host = [{ … }]", arrays::host_kinds),
     ("[array.driver], or driver = { … }", driver::kinds),
     ("[policy.NAME], or policy = { … }", policy::kinds),
+    ("[[queue]]", queues::kinds),
+    ("[queue.source], or source = { … }", queues::source_kinds),
+    ("[queue.job], or job = { … }", queues::job_kinds),
     ("[[vm]]", vms::kinds),
     ("[vm.monitor], or monitor = { … }", monitor::kinds),
 ];
@@ -167,6 +201,25 @@ pub(super) fn echo(key: &str) -> Option<Echo> {
 }
 
 impl<'a> ConfigReader<'a> {
+    fn new(config: Config, policies: &'a [(&'a str, policy::Policy)], diagnostics: &'a Diagnostics<'a>) -> Self {
+        Self {
+            config,
+            diagnostics,
+            names: HashSet::new(),
+            mode: None,
+            policies,
+            sites_whole: true,
+            queues_whole: true,
+            arrays_whole: false,
+            entries_whole: false,
+            arrays: Vec::new(),
+            drivers: Vec::new(),
+            hosts_whole: Vec::new(),
+            filled: HashMap::new(),
+            domains: HashMap::new(),
+        }
+    }
+
     /// Records a name that was given before. `what` is the noun.
     fn check_unique(&mut self, what: &'static str, name: &Spanned<&'a str>) {
         if !self.names.insert((what, *name.get_ref())) {

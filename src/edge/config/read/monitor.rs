@@ -10,9 +10,9 @@ use super::super::keys::{
     words_of, write,
 };
 use super::super::toml_reader::{Item, Shape, Table};
-use super::address;
+use super::{address, secret};
 use crate::core::cluster::{
-    Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, OnTimeout, Secret, Source, Span, Usage, Vm,
+    Direction, Indicator, IndicatorKind, Monitor, MysqlQuantity, Name, OnTimeout, Secret, Source, Span, Usage, Vm,
 };
 use crate::core::format::exact_span;
 use crate::core::simulation::{Service, VmPlan};
@@ -46,7 +46,7 @@ macro_rules! kinds {
     };
 }
 
-kinds!(Mysql: MYSQL, Apache: APACHE, Http: HTTP, Hypervisor: HYPERVISOR, Simulated: SIMULATED);
+kinds!(Mysql: MYSQL, Apache: APACHE, Http: HTTP, Queue: QUEUE, Hypervisor: HYPERVISOR, Simulated: SIMULATED);
 
 /// What a monitor measures, and which way of it is bad. A counter has no unit: that follows from the interval.
 type Measure = (Indicator, Direction);
@@ -66,6 +66,10 @@ fn idle_workers() -> Measure {
 
 fn response_time() -> Measure {
     gauge("response time", "ms", Direction::HigherIsWorse)
+}
+
+fn big_jobs() -> Measure {
+    gauge("big jobs", "big", Direction::HigherIsWorse)
 }
 
 const SERVICES: [(&str, Service); 4] =
@@ -102,21 +106,10 @@ const MYSQL: MonitorKind = MonitorKind {
             write: |watch| if let Source::Mysql { url, .. } = &watch.source { text(url) } else { None },
         },
         KeyField {
-            key: ConfigKey::new(
-                "password_env",
-                Form::SecretPlace,
-                "The password is in this variable of the environment",
-            )
-            .default("no password")
-            .example("\"VM_PASSWORD\""),
+            key: secret::ENV,
             read: |item, watch| {
-                let name = item.text()?;
-                if !is_variable(name.get_ref()) {
-                    let help = "name the variable that holds the password: letters, digits and _";
-                    item.wrong("this is no name of an environment variable", help);
-                }
                 let Source::Mysql { password, .. } = &mut watch.source else { return None };
-                set(password, Some(Some(Secret::Env(name.into_inner().to_owned()))))
+                set(password, secret::env(item).map(Some))
             },
             write: |watch| match &watch.source {
                 Source::Mysql { password: Some(Secret::Env(name)), .. } => text(name),
@@ -124,17 +117,10 @@ const MYSQL: MonitorKind = MonitorKind {
             },
         },
         KeyField {
-            key: ConfigKey::new(
-                "password_file",
-                Form::SecretPlace,
-                "Or it is in this file; its name is relative to the config's folder",
-            )
-            .default("no password")
-            .example("\"vm.password\""),
+            key: secret::FILE,
             read: |item, watch| {
-                let file = item.line()?;
                 let Source::Mysql { password, .. } = &mut watch.source else { return None };
-                set(password, Some(Some(Secret::File(file.into_inner().into()))))
+                set(password, secret::file(item).map(Some))
             },
             write: |watch| match &watch.source {
                 Source::Mysql { password: Some(Secret::File(path)), .. } => text(path.to_string_lossy()),
@@ -242,6 +228,24 @@ const HTTP: MonitorKind = MonitorKind {
     measure: |_| response_time(),
 };
 
+const QUEUE: MonitorKind = MonitorKind {
+    word: "queue",
+    doc: "The big jobs of the page that the VM's worker has in hand, in a queue of this file. Needs a policy of kind \
+          \"site\"",
+    blank: || Source::Queue { queue: Name::default() },
+    fields: &[KeyField {
+        key: ConfigKey::new("queue", Form::Text, "The [[queue]] that the VM works").example("\"render\"").needed(),
+        read: |item, watch| {
+            let Source::Queue { queue } = &mut watch.source else { return None };
+            set(queue, item.text().map(|name| name.into_inner().into()))
+        },
+        write: |watch| if let Source::Queue { queue } = &watch.source { text(queue.as_str()) } else { None },
+    }],
+    // A queue's figures are counted: more big jobs are always worse.
+    common: &[DEADLINE],
+    measure: |_| big_jobs(),
+};
+
 const HYPERVISOR: MonitorKind = MonitorKind {
     word: "hypervisor",
     doc: "What libvirt knows of the VM, in percent. Only where libvirt moves it",
@@ -316,7 +320,7 @@ const SIMULATED: MonitorKind = MonitorKind {
         Some(Service::Mysql) | None => counter("slow queries"),
         Some(Service::Apache) => idle_workers(),
         Some(Service::Http) => response_time(),
-        Some(Service::Queue) => gauge("big jobs", "big", Direction::HigherIsWorse),
+        Some(Service::Queue) => big_jobs(),
     },
 };
 
@@ -450,8 +454,13 @@ impl MonitorSpec {
 
     /// It reports job queues.
     pub fn is_queue(&self) -> bool {
-        self.plan.service == Some(Service::Queue)
+        is_queue(&self.source, &self.plan)
     }
+}
+
+/// Whether a monitor reports job queues, real ones or simulated ones.
+pub(super) fn is_queue(source: &Source, plan: &VmPlan) -> bool {
+    matches!(source, Source::Queue { .. }) || plan.service == Some(Service::Queue)
 }
 
 /// The word for a VM's service unless it has its own.
@@ -475,11 +484,8 @@ pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Spa
     watch.is_whole = fill(kind.fields, &table, &mut watch).is_some();
     fill(kind.common, &table, &mut watch);
     if let Source::Mysql { password, .. } = &mut watch.source {
-        if let Some(Secret::File(file)) = password {
-            *file = folder.unwrap_or(Path::new("")).join(&*file);
-        }
-        one_of(&table, ["variable", "query"], "say what is measured");
-        one_of(&table, ["password_env", "password_file"], "say where the password is");
+        secret::one_of(&table, ["variable", "query"], "say what is measured");
+        secret::settle(&table, password, folder);
     }
     if let (Some(deadline), Some(interval), Some(item)) = (watch.deadline, interval, table.get("deadline"))
         && deadline > interval
@@ -490,14 +496,6 @@ pub(super) fn read(table: Table<'_>, folder: Option<&Path>, interval: Option<Spa
     }
     table.finish(Some(kind.word));
     Some(watch)
-}
-
-/// Records the later of two keys that exclude each other.
-fn one_of(table: &Table<'_>, keys: [&'static str; 2], what: &str) {
-    if let [Some(one), Some(other)] = keys.map(|key| table.get(key)) {
-        let later = if one.span().start > other.span().start { one } else { other };
-        later.wrong(format!("both '{}' and '{}' {what}", keys[0], keys[1]), "keep one of them");
-    }
 }
 
 /// The keys of a VM's monitor, as a file has them.
@@ -517,13 +515,6 @@ pub(in super::super) fn write_monitor(vm: &Vm, monitor: &Monitor, plan: &VmPlan)
     keys.extend(write(kind.fields, &said, &blank));
     keys.extend(write(kind.common, &said, &blank));
     keys
-}
-
-/// Whether this can be the name of an environment variable. Anything else may be the password itself.
-fn is_variable(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn not_negative(item: &Item<'_>) -> Option<f64> {

@@ -19,7 +19,7 @@ pub(super) const MODES: [(&str, Mode); 3] =
     [(Mode::Observe.word(), Mode::Observe), (Mode::Ask.word(), Mode::Ask), (Mode::Auto.word(), Mode::Auto)];
 const SHORTEST: Span = Span::from_hours(1);
 
-pub(in super::super) const TOP_KEYS: [ConfigKey; 8] = [
+pub(in super::super) const TOP_KEYS: [ConfigKey; 9] = [
     ConfigKey::new("name", Form::Text, "Shown in the header").default("the file's name without its ending"),
     ConfigKey::new(
         "mode",
@@ -34,6 +34,8 @@ pub(in super::super) const TOP_KEYS: [ConfigKey; 8] = [
          far"),
     ConfigKey::new("policy", Form::Table, "Named settings that VMs share: policy = \"web\". A VM may have its own instead: policy = { kind = \
          … }"),
+    ConfigKey::new("queue", Form::Table, "Job queues: where the pages are, and how their jobs are worked. A worker in the VM needs only this and \
+         its [[vm]]").default("none"),
     ConfigKey::new("vm", Form::Table, "The VMs"),
 ];
 

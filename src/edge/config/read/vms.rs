@@ -3,14 +3,14 @@
 use toml::Spanned;
 
 use super::super::keys::{ConfigKey, Form, KindOfTable, WrittenKey, shape, words_of};
-use super::super::model::PolicyOrigin;
+use super::super::model::{PolicyOrigin, WorkerVm};
 use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::{did_you_mean, if_near};
 use super::monitor::MonitorSpec;
 use super::policy::Policy;
 use super::top::MODES;
 use super::{ConfigReader, agree, monitor, policy};
-use crate::core::cluster::{ArrayId, Domain, Driver, HostId, Mode, Span, Vm};
+use crate::core::cluster::{ArrayId, Domain, Driver, HostId, Mode, Source, Span, Vm};
 use crate::core::format::exact_span;
 use crate::core::policy::PolicyKind;
 
@@ -38,7 +38,7 @@ const KEYS: [ConfigKey; 11] = [
     ConfigKey::new("mode", Form::Words(const { &words_of(&MODES) }), "Narrower than the cluster's")
         .default("the cluster's"),
     ConfigKey::new("away", Form::Text, "The array that a site policy sends it to")
-        .default("the only one that is not at the home site"),
+        .default("the only one that is not at the home site, if there is one"),
     ConfigKey::new("service", Form::Text, "Shown beside its name").default("the kind of its monitor"),
     DOMAIN,
     UUID,
@@ -63,6 +63,39 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
+    /// Reads the VMs of a worker's config. Keys that only a cluster uses are not looked at.
+    pub fn worker_vms(&mut self, top: &Table<'a>) -> Vec<WorkerVm> {
+        let Some(item) = top.get("vm") else { return Vec::new() };
+        let (entries, _) = item.list("[[vm]], in double brackets, once for each");
+        entries.iter().filter_map(|entry| entry.table(VM)).filter_map(|table| self.worker_vm(table)).collect()
+    }
+
+    fn worker_vm(&mut self, table: Table<'a>) -> Option<WorkerVm> {
+        let name = table.need(&NAME).and_then(|item| item.name());
+        if let Some(name) = &name {
+            self.check_unique("a VM", name);
+        }
+        let interval = interval(&table);
+        let monitor = table.need(&MONITOR);
+        let watch = monitor.as_ref().and_then(|item| item.table(monitor::MONITOR));
+        let watch = watch.and_then(|table| monitor::read(table, self.config.path.parent(), interval));
+        table.ask_all();
+        table.finish(None);
+        match watch?.source {
+            Source::Queue { queue } => {
+                let item = monitor?.key("queue")?;
+                self.check_queue(name.as_ref(), &item);
+                Some(WorkerVm { name: name?.into_inner().into(), interval: interval?, queue })
+            }
+            _ => {
+                let help =
+                    "write monitor = { kind = \"queue\", queue = \"NAME\" }, or add [[array]] for a whole cluster";
+                monitor?.wrong("in a worker's config each VM works a queue", help);
+                None
+            }
+        }
+    }
+
     /// Reads a VM. `None`: it lacks something, which is recorded.
     fn vm(&mut self, table: Table<'a>) -> Option<()> {
         let name = table.need(&NAME).and_then(|item| item.name());
@@ -73,6 +106,9 @@ impl<'a> ConfigReader<'a> {
         let monitor = table.need(&MONITOR);
         let watch = monitor.as_ref().and_then(|item| item.table(monitor::MONITOR));
         let watch = watch.and_then(|table| monitor::read(table, self.config.path.parent(), interval));
+        if let Some((MonitorSpec { source: Source::Queue { .. }, .. }, item)) = watch.as_ref().zip(monitor.as_ref()) {
+            item.key("queue").into_iter().for_each(|item| self.check_queue(name.as_ref(), &item));
+        }
         let given = table.need(&POLICY);
         let own = given.as_ref().filter(|item| item.is_table()).and_then(|item| item.table(policy::POLICY));
         let own = own.map(policy::read);
@@ -129,8 +165,9 @@ impl<'a> ConfigReader<'a> {
         let far = |array: ArrayId| agree::between_sites(name(array), self.driver(array)?);
         let sent = policy.filter(|(policy, _)| policy.kind() == Some(PolicyKind::Site));
         if let Some((policy, given)) = sent {
-            // Its queues are simulated too, which would be the same error again.
-            if let Some((message, help)) = [Some(array), away].into_iter().flatten().find_map(far) {
+            // Without another site it never moves away, whatever moves it. Its queues may be simulated too, which would be the
+            // same error again.
+            if let Some((message, help)) = away.and_then(|away| [array, away].into_iter().find_map(far)) {
                 return self.diagnostics.error(policy.kind_place(given), message, help);
             }
         }
@@ -242,17 +279,14 @@ impl<'a> ConfigReader<'a> {
         away
     }
 
-    /// The array that is not at the home site, if it is the only one.
+    /// The array that is not at the home site, if it is the only one. If there is none, the VM never moves away.
     fn only_other(&self, table: &Table<'a>) -> Option<ArrayId> {
         if !self.arrays_whole || !self.sites_whole {
             return None;
         }
         let mut others = (0..self.arrays.len()).map(ArrayId::at).filter(|array| !self.is_home(*array));
         let found = others.next();
-        if found.is_none() {
-            let message = "a site policy needs an array at another site to go to";
-            table.lacks(message, "add a [[site]] and an [[array]] at it");
-        } else if others.next().is_some() {
+        if others.next().is_some() {
             let message = "several arrays are at other sites: which of them does this VM go to?";
             table.lacks(message, "add away = \"ARRAY\"");
         }
