@@ -7,6 +7,7 @@ use crate::core::cluster::{ArrayId, Cluster, HostId, Monitor, Source, Timestamp,
 use crate::core::engine::{
     Change, Command, ConfigChange, Deadlines, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record,
 };
+use crate::core::queue::Queue;
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
 use crate::edge::driver::DriverCommand;
@@ -41,6 +42,8 @@ pub struct EngineHost {
     engine: Engine,
     simulation: Simulation,
     monitors: Vec<Monitor>,
+    /// The queues that monitors name.
+    queues: Vec<Queue>,
     /// By `ArrayId`: a real driver moves its VMs, not the simulator.
     driven: Vec<bool>,
     now: Timestamp,
@@ -81,6 +84,7 @@ impl EngineHost {
             driven: plan.driven.clone(),
             simulation: Simulation::new(placed, plan, now),
             monitors,
+            queues: Vec::new(),
             now,
             journal_outside: false,
             events: VecDeque::new(),
@@ -124,6 +128,16 @@ impl EngineHost {
     /// Every VM's monitor.
     pub fn monitors(&self) -> &[Monitor] {
         &self.monitors
+    }
+
+    /// Sets the queues that monitors name. To be called once, before the first wake, if there are any.
+    pub fn set_queues(&mut self, queues: Vec<Queue>) {
+        self.queues = queues;
+    }
+
+    /// The queues that monitors name.
+    pub fn queues(&self) -> &[Queue] {
+        &self.queues
     }
 
     /// Whether its driver reads this VM.
@@ -297,18 +311,27 @@ impl EngineHost {
         self.driven.clone_from(&config.plan.driven);
         self.simulation.reconfigure(self.engine.cluster(), &config.cluster, config.plan, self.now);
         self.monitors = config.monitors;
+        self.queues = config.queues;
         self.tell(Event::Reconfigured { cluster: Box::new(config.cluster), reread, said }, listener, asks);
         Ok(())
     }
 
-    /// The VMs whose monitor reads something else under a new config.
+    /// The VMs whose monitor reads something else under a new config: from another source, or from a queue that is described
+    /// otherwise.
     fn read_otherwise(&self, config: &Config) -> Vec<String> {
         let before = self.engine.cluster().vms.iter().zip(&self.monitors);
         let before: HashMap<&str, &Source> = before.map(|(vm, monitor)| (vm.name.as_str(), &monitor.source)).collect();
         let after = config.cluster.vms.iter().zip(&config.monitors);
-        let other =
-            after.filter(|(vm, monitor)| before.get(vm.name.as_str()).is_some_and(|was| **was != monitor.source));
+        let other = after.filter(|(vm, monitor)| {
+            before.get(vm.name.as_str()).is_some_and(|was| **was != monitor.source || self.has_changed(was, config))
+        });
         other.map(|(vm, _)| vm.name.to_string()).collect()
+    }
+
+    /// Whether a source is a queue that a new config describes otherwise.
+    fn has_changed(&self, source: &Source, config: &Config) -> bool {
+        let Source::Queue { queue } = source else { return false };
+        self.queues.iter().find(|known| known.name == *queue) != config.queue_named(queue)
     }
 }
 
@@ -318,6 +341,7 @@ mod tests {
     use crate::core::cluster::{RequestId, Span};
     use crate::core::engine::{Happened, Phase, Route, Target};
     use crate::core::policy::{Field, Settings};
+    use crate::core::queue::{JobKind, Parallel, QueueSource};
     use crate::core::simulation::{START, Scenario, Size};
 
     /// Everything that is told.
@@ -399,6 +423,28 @@ mod tests {
         assert_eq!(told.phases(), [Phase::Unknown, Phase::Failed], "it never left");
         let host = again.engine().live(VmId(0)).host();
         assert_eq!(again.engine().cluster().host(host).name, "mln4");
+    }
+
+    #[test]
+    fn a_queue_that_is_described_otherwise_is_read_anew() {
+        let (cluster, mut monitors, plan) = Scenario::Three.build(Size::default(), 1);
+        monitors[0].source = Source::Queue { queue: "render".into() };
+        let mut engine_host = EngineHost::new(cluster.clone(), monitors.clone(), plan.clone(), START);
+        let render = Queue {
+            name: "render".into(),
+            source: QueueSource::Dir { path: "/srv/q".into() },
+            job: JobKind::Exec { argv: vec!["render".to_owned()], deadline: Span::from_hours(1) },
+            big: "grade a".to_owned(),
+            page: None,
+            parallel: Parallel::Everywhere(1),
+            attempts: 3,
+            lease: Span::from_mins(1),
+        };
+        engine_host.set_queues(vec![render.clone()]);
+        let with = |queues| Config { queues, ..Config::simulated(cluster.clone(), monitors.clone(), plan.clone()) };
+        assert_eq!(engine_host.read_otherwise(&with(vec![render.clone()])), Vec::<String>::new());
+        let other = Queue { big: "grade b".to_owned(), ..render };
+        assert_eq!(engine_host.read_otherwise(&with(vec![other])), ["nii4"]);
     }
 
     #[test]

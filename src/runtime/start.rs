@@ -89,11 +89,12 @@ pub(super) fn over_with(
             HistoryNews::None(why.unwrap_or_else(|| "the config has it switched off".to_owned()))
         }
     };
-    let Config { cluster, monitors, plan, .. } = config;
+    let Config { cluster, monitors, plan, queues, .. } = config;
     let mut engine_host = match &left.kept[..] {
         [] => EngineHost::new(cluster, monitors, plan, now),
         kept => EngineHost::restored(cluster, monitors, plan, now, kept, left.cluster),
     };
+    engine_host.set_queues(queues);
     frontend.listener().reconfigured(engine_host.engine(), now);
     let kept = matches!(news, HistoryNews::Writer(..));
     let batcher = if kept { HistoryBatcher::soon(engine_host.engine(), now) } else { HistoryBatcher::none() };
