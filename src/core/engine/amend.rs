@@ -37,7 +37,9 @@ impl Engine {
         for Change { vm: name, settings } in changes {
             let vm = self.named(&name)?;
             settings.check().map_err(|why| format!("{name}: {why}"))?;
-            if matches!(settings.rule, Rule::Site(_)) && self.cluster.vm(vm).away.is_none() {
+            // A VM that works queues may have no other site to go to.
+            let is_site = |settings: &Settings| matches!(settings.rule, Rule::Site(_));
+            if is_site(&settings) && !is_site(self.settings(vm)) && self.cluster.vm(vm).away.is_none() {
                 return Err(format!(
                     "{name}: a site policy needs an array of another site to go to; give it one, reload"
                 ));
