@@ -20,8 +20,9 @@ use color_eyre::eyre::{Result, WrapErr, bail, eyre};
 pub use log::report_panics;
 
 use crate::core::cluster::{Span, VmId};
+use crate::core::format::counted;
 use crate::core::simulation::{Scenario, Size};
-use crate::edge::config::{self, Config, HistoryFile};
+use crate::edge::config::{self, AnyConfig, Config, HistoryFile};
 use crate::edge::history::{Reader, default_path};
 
 /// Exit status for a config or arguments that are not right.
@@ -265,10 +266,16 @@ impl CheckCommand {
             return refuse("there is no config: name one, whimbrel check CONFIG");
         }
         for path in &found {
-            match config::load(path) {
-                Ok(config) => {
+            match config::load_any(path) {
+                Ok(AnyConfig::Whole(config)) => {
                     let (vms, hosts) = (config.cluster.vms.len(), config.cluster.hosts.len());
                     unsaid |= writeln!(out, "{}: right ({vms} VMs, {hosts} hosts)", path.display()).is_err();
+                }
+                Ok(AnyConfig::Worker(config)) => {
+                    let queues = counted(config.queues.len(), "queue", "queues");
+                    let vms = counted(config.vms.len(), "VM", "VMs");
+                    let text = format!("right, for workers and `whimbrel queue` alone ({queues}, {vms})");
+                    unsaid |= writeln!(out, "{}: {text}", path.display()).is_err();
                 }
                 Err(report) => {
                     unsaid |= writeln!(err, "{report}").is_err();
