@@ -6,6 +6,7 @@
 pub mod disk;
 pub mod lab;
 pub mod moves;
+pub mod proxy;
 pub mod pty;
 pub mod services;
 

@@ -6,6 +6,7 @@
 //! ```
 
 mod apache;
+mod dav;
 mod mariadb;
 mod server;
 
@@ -13,6 +14,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 pub use apache::{Apache, Occupied};
+pub use dav::Dav;
 pub use mariadb::MariaDb;
 
 /// What was started; or `None`, with the test noted as skipped: what it needs is not on this machine.

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 use tempfile::TempDir;
 
 /// Debian's `nobody` and `nogroup`: some servers refuse to be root, none needs to be.
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 /// Far more than a server needs to start or to end on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);

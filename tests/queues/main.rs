@@ -1,0 +1,5 @@
+//! Job queues in real homes: a folder, Apache with mod_dav, MariaDB; and workers that die at any instant.
+
+mod proxies;
+#[path = "../support/mod.rs"]
+mod support;
