@@ -9,6 +9,7 @@
 //! | `control` | what operators and the engine ask of a worker |
 //! | `jobs` | the table of a claim's jobs, the worst first |
 //! | `rates` | how long jobs take, and whether a move to another site pays |
+//! | `waits` | why a page waits |
 //! | `work` | one claim under work: which job is begun next, and what becomes of a try |
 
 mod control;
@@ -18,6 +19,7 @@ mod ranges;
 mod rates;
 mod settings;
 mod status;
+mod waits;
 mod work;
 
 pub use control::{Retry, Stop, WorkerControl, WorkerOrder};
@@ -31,4 +33,5 @@ pub use settings::{
 pub use status::{
     BEAT_EVERY, Claim, ClaimStatus, JobInHand, OpenPage, QueueLook, SILENT_AFTER, WorkerState, WorkerStatus,
 };
+pub use waits::{PageTaker, WaitReason, WaitingRoom, Waits};
 pub use work::{ClaimWork, NextJob};
