@@ -9,6 +9,7 @@
 //! | [`core::policy`] | the four policies, one function of state, settings and observation; working hours |
 //! | [`core::engine`] | what happens next: events in, effects out |
 //! | [`core::queue`] | job queues: pages, claims, what workers report, how long jobs take |
+//! | [`core::queue::bc`] | what GNU bc answers to a line, to the digit and within limits |
 //! | [`core::insight`] | questions over the past: what-if, activity and its cost, long series in a few columns |
 //! | [`core::simulation`] | a simulated cluster, driver and monitors in one, and its scenarios |
 //! | [`edge`] | what touches the world: each part knows the core, and none knows another but for `net` |

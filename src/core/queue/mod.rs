@@ -8,10 +8,12 @@
 //! | `status` | what workers report, and what a look at a queue shows |
 //! | `control` | what operators and the engine ask of a worker |
 //! | `jobs` | the table of a claim's jobs, the worst first |
+//! | `bc` | the answers of bc to a line of work |
 //! | `rates` | how long jobs take, and whether a move to another site pays |
 //! | `waits` | why a page waits |
 //! | `work` | one claim under work: which job is begun next, and what becomes of a try |
 
+pub mod bc;
 mod control;
 mod jobs;
 mod page;
