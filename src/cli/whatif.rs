@@ -337,7 +337,7 @@ fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 mod settings_tests {
     use super::*;
-    use crate::core::policy::{BreakEven, SiteRule};
+    use crate::core::policy::SiteRule;
 
     fn base() -> Settings {
         let (high, low) = (Bound { at: 50.0, tarry: 3 }, Bound { at: 1.0, tarry: 20 });
@@ -388,8 +388,7 @@ mod settings_tests {
         assert!(said(hours, &threshold).contains("--hours needs --low-threshold"));
         let crossed = WantedSettings { low_threshold: Some(60.0), ..WantedSettings::default() };
         assert!(said(crossed, &schedule()).contains("below"));
-        let site = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
-        let site = Settings::new(Rule::Site(site), Direction::HigherIsWorse);
+        let site = Settings::new(Rule::Site(SiteRule::new(2)), Direction::HigherIsWorse);
         assert!(said(WantedSettings::default(), &site).contains("queue in hand"));
     }
 }

@@ -134,12 +134,12 @@ pub fn urgency(row: &VmRow) -> u32 {
 }
 
 fn is_beyond(row: &VmRow) -> bool {
-    row.queue.is_none() && row.value.and_then(Value::number).is_some_and(|value| row.bounds.is_beyond(value))
+    row.claim().is_none() && row.value.and_then(Value::number).is_some_and(|value| row.bounds.is_beyond(value))
 }
 
 /// How far a value is beyond its threshold, in thousandths of the threshold; negative if it is within.
 fn beyondness(row: &VmRow) -> Option<i64> {
-    let value = match (&row.queue, row.value?) {
+    let value = match (row.claim(), row.value?) {
         (Some(queue), _) => f64::from(queue.big),
         (None, Value::Busy) => return Some(i64::MAX),
         (None, value) => value.number()?,

@@ -7,7 +7,7 @@ use crate::core::cluster::{Cluster, HostId, Mode, Name, Timestamp, VmId};
 use crate::core::engine::{Ask, Engine, Gate, HoldCause, Target, VmMemory, VmState, Waiting, is_baseline};
 use crate::core::format::duration;
 use crate::core::insight::{Band, Series};
-use crate::core::policy::{Place, Rule};
+use crate::core::policy::Rule;
 
 use super::moving::migration;
 use super::{ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, Subscription, VmRow};
@@ -71,9 +71,7 @@ pub fn row(engine: &Engine, vm: VmId, memory: &Memory, alarm: bool, now: Timesta
         waiting: waiting(engine, live),
         last_move: live.last_move(),
         moves_24h: live.moves_24h(now),
-        queue: live.queue().filter(|_| matches!(rule, Rule::Site(_))).cloned(),
-        margin: if let Rule::Site(site) = rule { Some(site.margin) } else { None },
-        away: engine.place(vm) == Place::Away,
+        site: engine.site(vm),
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{HostState, Mode, Name, Span, Timestamp, Value};
-use crate::core::engine::{Drain, DrainPlan, Gate, HoldCause, QueueReport, Target, VmState, Waiting};
+use crate::core::engine::{Drain, DrainPlan, Gate, HoldCause, SiteView, Target, VmState, Waiting};
 use crate::core::insight::{Band, PastMove, Stretch};
 use crate::core::policy::{Bounds, PolicyKind, Settings};
+use crate::core::queue::ClaimStatus;
 
 use super::draft::{DraftView, Origin};
 use super::moving::MigrationView;
@@ -122,12 +123,20 @@ pub struct VmRow {
     pub last_move: Option<Timestamp>,
     /// Confirmed moves in the last 24 h.
     pub moves_24h: u32,
+    /// Its queue and its sites (site policy).
+    pub site: Option<SiteView>,
+}
+
+impl VmRow {
     /// The queue in hand (site policy).
-    pub queue: Option<QueueReport>,
-    /// How much better than staying a move away must be (site policy).
-    pub margin: Option<f64>,
-    /// It is away from its home array (site policy).
-    pub away: bool,
+    pub fn claim(&self) -> Option<&ClaimStatus> {
+        Some(&self.site.as_ref()?.hand()?.status)
+    }
+
+    /// Whether it is at another site than home (site policy).
+    pub fn is_away(&self) -> bool {
+        self.site.as_ref().is_some_and(SiteView::is_away)
+    }
 }
 
 /// One array and its hosts.

@@ -113,7 +113,7 @@ fn fleet_on_a_site_vm_shows_its_queue() {
     // A frozen display has no details of the VM that is selected then.
     snapshot.detail = None;
     let theme = Theme::built_in(ThemeName::Dark, Colours::Sixteen);
-    assert!(text(&render(&snapshot, &ui, &theme, 120, 40)).contains("a move away pays: "));
+    assert!(text(&render(&snapshot, &ui, &theme, 120, 40)).contains("a move pays: "));
 }
 
 #[test]

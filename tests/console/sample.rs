@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use whimbrel::core::cluster::{Direction, HostState, Mode, RequestId, Span, Timestamp, Transfer, Value};
-use whimbrel::core::engine::{By, Gate, HoldCause, QueueReport, StageKind, Target, VmState, Waiting};
+use whimbrel::core::engine::{By, Gate, HoldCause, SiteView, StageKind, Target, VmState, Waiting};
 use whimbrel::core::insight::Band;
-use whimbrel::core::policy::{Bound, Bounds, BreakEven, Decision, PolicyKind, Rule, Settings, SiteRule};
+use whimbrel::core::policy::{Bound, Bounds, Decision, PolicyKind, Rule, Settings, SiteRule};
+use whimbrel::core::queue::{Claim, ClaimStatus, JobInHand, QueueLook, Rates, Ways, WorkerStatus};
 use whimbrel::view::{
     ArrayView, Detail, Drain, DrainPlan, GateVerdict, GateView, HistoryView, HostView, Level, LogLine, Mark, MarkKind,
     MigrationView, MoveOption, Origin, PlannedMove, Snapshot, Taker, UnderWay, VmRow,
@@ -70,9 +71,7 @@ pub fn row(name: &str) -> VmRow {
         waiting: None,
         last_move: Some(ago(86_400 * 3)),
         moves_24h: 0,
-        queue: None,
-        margin: None,
-        away: false,
+        site: None,
     }
 }
 
@@ -89,13 +88,62 @@ pub fn transfer() -> Transfer {
     }
 }
 
+/// A queue of 52 jobs, of which the first 14 are done.
+fn claim() -> Claim {
+    let grades: Vec<(String, u32)> =
+        [("grade a", 3), ("grade b", 31), ("grade c", 18)].map(|(tag, n)| (tag.into(), n)).into();
+    let mut left = grades.clone();
+    left[1].1 -= 14;
+    let status = ClaimStatus {
+        vm: "nii4".into(),
+        page: "bc-0417".into(),
+        claimed: ago(2_400),
+        beat: ago(9),
+        site: "cloud".into(),
+        big: 3,
+        grades,
+        left,
+        hand: vec![JobInHand { job: 15, since: ago(12), attempt: 1 }],
+        done: (1..=14).collect(),
+        ..ClaimStatus::default()
+    };
+    Claim { name: "nii4.5f3a9c01d2e4.3".into(), status }
+}
+
+/// A VM of the site policy that is at this site: a job of grade a takes 18 minutes at home, one of grade b 50 s and one of grade
+/// c 20 s, and a third of that in the cloud.
+fn site_view(here: &str, claim: Option<Claim>) -> SiteView {
+    let mut rates = Rates::default();
+    for (grade, seconds) in [("grade a", 1_080), ("grade b", 50), ("grade c", 20)] {
+        for (site, faster) in [("oslo", 1), ("cloud", 3)] {
+            (0..7).for_each(|_| rates.add(site, grade, Span::from_secs(seconds).scaled(1, faster), 1));
+        }
+    }
+    let worker = WorkerStatus { beat: ago(9), started: ago(90_000), claims: true, rates, ..WorkerStatus::default() };
+    let look =
+        QueueLook { at: ago(9), claims: claim.into_iter().collect(), worker: Some(worker), ..QueueLook::default() };
+    SiteView {
+        rule: SiteRule::new(2),
+        home: "oslo".into(),
+        away: Some("cloud".into()),
+        here: here.into(),
+        moving: None,
+        look: Some(Arc::new(look)),
+        ways: Ways { out: Some(Span::from_secs(1_324)), back: Some(Span::from_secs(391)) },
+        empty_polls: 0,
+        idle_since: None,
+        next_poll: NOW + Span::from_secs(51),
+        interval: Span::from_mins(2),
+    }
+}
+
 fn rows() -> Vec<VmRow> {
     let site = |name: &str| VmRow {
         service: "queue".into(),
         policy: PolicyKind::Site,
         unit: "big".into(),
         bounds: Bounds { inclusive: true, ..above(2.0) },
-        margin: Some(1.5),
+        site: Some(site_view("cloud", None)),
         count: None,
         spark: wave(4, 0.0, 3.0, 3.0).into(),
         array: "cloud".into(),
@@ -152,17 +200,7 @@ fn rows() -> Vec<VmRow> {
             value: None,
             last_move: Some(ago(1_324)),
             moves_24h: 1,
-            queue: Some(QueueReport {
-                name: "bc-0417".into(),
-                grades: vec![("a".into(), 3), ("b".into(), 31), ("c".into(), 18)],
-                big: 3,
-                done: 14,
-                in_job: true,
-                at_home: Span::from_mins(61),
-                away: Span::from_mins(18),
-                transfer: Span::from_mins(4),
-            }),
-            away: true,
+            site: Some(site_view("cloud", Some(claim()))),
             ..site("nii4")
         },
         VmRow {
@@ -178,7 +216,13 @@ fn rows() -> Vec<VmRow> {
             moves_24h: 2,
             ..row("nii5")
         },
-        VmRow { value: None, queue: None, array: "oslo".into(), host: "mln4".into(), ..site("nii6") },
+        VmRow {
+            value: None,
+            site: Some(site_view("oslo", None)),
+            array: "oslo".into(),
+            host: "mln4".into(),
+            ..site("nii6")
+        },
         VmRow {
             value: Some(Value::Exact(88.0)),
             spark: wave(7, 40.0, 95.0, 88.0).into(),
@@ -391,9 +435,7 @@ pub fn settings(row: &VmRow) -> Settings {
     let high = Bound { at: row.bounds.high.unwrap_or(50.0), tarry: 3 };
     let low = Bound { at: 1.0, tarry: 20 };
     let rule = match row.policy {
-        PolicyKind::Site => {
-            Rule::Site(SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 })
-        }
+        PolicyKind::Site => Rule::Site(SiteRule::new(2)),
         PolicyKind::Base => Rule::Base { high, low },
         _ => Rule::Threshold { high },
     };

@@ -107,7 +107,7 @@ impl Engine {
 
     fn gate(&self, gate: Gate, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {
         match gate {
-            Gate::Quality => self.quality(vm, ask.by()),
+            Gate::Quality => self.quality(vm, ask, now),
             Gate::Schedule => self.schedule(vm, ask.by()),
             Gate::Hold => self.held(vm, now),
             Gate::Flapping => self.flapping(vm, ask, now),
@@ -127,17 +127,20 @@ impl Engine {
         }
     }
 
-    fn quality(&self, vm: VmId, by: By) -> Result<(), String> {
+    fn quality(&self, vm: VmId, ask: &Ask, now: Timestamp) -> Result<(), String> {
         self.runs_once(vm)?;
         let live = self.live(vm);
         let host = self.host_state(live.host);
         if matches!(host, HostState::Down | HostState::Unknown) {
             return Err(format!("its host {} is {}", self.cluster.host(live.host).name, host_word(host)));
         }
-        if live.policy.stale && by != By::Schedule {
+        if live.policy.stale && ask.by() != By::Schedule {
             return Err("stale: no reading to judge by".to_owned());
         }
-        Ok(())
+        match ask {
+            Ask::Policy(Decision::MoveAway, _) => self.is_pay_known(vm, now),
+            _ => Ok(()),
+        }
     }
 
     fn schedule(&self, vm: VmId, by: By) -> Result<(), String> {

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Value};
 use crate::core::policy::{Decision, State};
+use crate::core::queue::{QueueLook, Ways};
 
-use super::message::QueueReport;
 use super::record::{By, Gate, Phase, VmState};
 
 /// A VM is not moved again to a host where its migration failed, for this time.
@@ -55,7 +56,7 @@ pub struct VmMemory<H = HostId, A = ArrayId> {
     pub(super) moves: VecDeque<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_move: Option<Timestamp>,
-    /// The gate that stops the move at the end of the hours. Recorded once, not at every try.
+    /// The gate that stops the move at the end of the hours, or that of the queue in hand. Recorded once, not at every try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kept_by: Option<Gate>,
     /// What stopped the last decision; until a sample is back in bounds or it moves.
@@ -95,7 +96,10 @@ pub(super) struct Transient {
     pub(super) next_hours: Timestamp,
     /// The migration that is under way; the journal has it.
     pub(super) migration: Option<RequestId>,
-    pub(super) queue: Option<QueueReport>,
+    /// The newest look at its queue (site policy).
+    pub(super) queue: Option<Arc<QueueLook>>,
+    /// What its driver forecasts of moves to the other site and back.
+    pub(super) forecast: Ways,
 }
 
 impl Hash for Readings {
@@ -108,7 +112,7 @@ impl Hash for Transient {
 
 impl Default for Transient {
     fn default() -> Self {
-        Self { asked: None, next_hours: Timestamp::NEVER, migration: None, queue: None }
+        Self { asked: None, next_hours: Timestamp::NEVER, migration: None, queue: None, forecast: Ways::default() }
     }
 }
 
@@ -265,11 +269,6 @@ impl VmMemory {
     /// Its request that waits, if any.
     pub const fn waiting(&self) -> Option<&Waiting> {
         self.waiting.as_ref()
-    }
-
-    /// The queue in hand (site policy).
-    pub const fn queue(&self) -> Option<&QueueReport> {
-        self.transient.queue.as_ref()
     }
 
     /// When it last arrived somewhere.

@@ -1,11 +1,14 @@
 //! What goes into the engine and what comes out: events, commands, effects. All closed and serialisable, so that a
 //! recorded run replays to the same decisions.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use crate::core::cluster::{Cluster, HostId, HostState, Mode, Name, Reading, RequestId, Span, Transfer, VmId};
-use crate::core::policy::{Hand, Settings};
+use crate::core::cluster::{Cluster, HostId, HostState, Mode, Name, Reading, RequestId, Transfer, VmId};
+use crate::core::policy::Settings;
+use crate::core::queue::{QueueLook, Ways};
 
 /// Something the engine is told. VMs and hosts are ids here: a reading comes for each VM at each interval, and to look it up
 /// by name would cost half as much again as the step itself. Drivers outlive a changed config, so they speak in names.
@@ -21,12 +24,14 @@ pub enum Event<V = VmId, H = HostId> {
         /// What its monitor says.
         reading: Reading,
     },
-    /// A site VM's queue: the answer to [`Effect::Read`], and at every job's end.
+    /// A site VM's queue: the answer to [`Effect::Read`]. It may also come by itself when something has changed.
     Queue {
         /// Of this VM.
         vm: V,
-        /// `None`: nothing in hand and nothing to claim.
-        report: Option<QueueReport>,
+        /// What its source shows.
+        look: Arc<QueueLook>,
+        /// How long its driver says that a move to the other site and back would take.
+        ways: Ways,
     },
     /// What a driver has seen of a host.
     Host {
@@ -126,7 +131,7 @@ impl Event<Name, Name> {
         Some(match self {
             Self::Tick => Event::Tick,
             Self::Reading { vm: name, reading } => Event::Reading { vm: vm(&name)?, reading },
-            Self::Queue { vm: name, report } => Event::Queue { vm: vm(&name)?, report },
+            Self::Queue { vm: name, look, ways } => Event::Queue { vm: vm(&name)?, look, ways },
             Self::Host { host: name, state, load, why } => Event::Host { host: host(&name)?, state, load, why },
             Self::Found { vm: name, hosts } => {
                 Event::Found { vm: vm(&name)?, hosts: hosts.iter().map(host).collect::<Option<_>>()? }
@@ -151,40 +156,6 @@ pub struct ConfigChange {
     pub vm: Option<String>,
     /// `interval 1m → 30s`, `added, on mln1`; of the cluster `mode ask → auto`.
     pub text: String,
-}
-
-/// A site VM's queue as its worker reports it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct QueueReport {
-    /// The queue's name.
-    pub name: String,
-    /// Jobs by grade as claimed, big grade first.
-    pub grades: Vec<(String, u32)>,
-    /// Jobs of the big grade as claimed.
-    pub big: u32,
-    /// Jobs done.
-    pub done: u32,
-    /// A job is being worked on.
-    pub in_job: bool,
-    /// What is left, worked at home.
-    pub at_home: Span,
-    /// What is left, worked away.
-    pub away: Span,
-    /// The move itself.
-    pub transfer: Span,
-}
-
-impl QueueReport {
-    /// What the policy sees of it.
-    pub const fn hand(&self) -> Hand {
-        let Self { big, in_job, at_home, away, transfer, .. } = *self;
-        Hand { big, in_job, at_home, away, transfer }
-    }
-
-    /// Jobs as claimed, of all grades.
-    pub fn total(&self) -> u32 {
-        self.grades.iter().map(|(_, jobs)| jobs).sum()
-    }
 }
 
 /// Whether a VM runs on a host, as its hypervisor says.

@@ -20,6 +20,7 @@
 //! | `reload` | a changed config |
 //! | `kept` | what outlives a restart |
 //! | `restore` | an engine that goes on where another one stopped |
+//! | `site` | a VM of the site policy: its queue, its sites, what happens next |
 //! | `why` | the why line |
 
 mod amend;
@@ -38,6 +39,7 @@ mod record;
 mod reload;
 mod request;
 mod restore;
+mod site;
 mod spread;
 #[cfg(test)]
 mod tests;
@@ -55,11 +57,12 @@ pub use drain::{Drain, StuckVm, UnderWay};
 pub use gates::Ask;
 pub use kept::{Kept, KeptCluster};
 pub use memory::{Hold, HoldCause, HostLive, Readings, VmMemory, Waiting};
-pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, QueueReport, Route, Target};
+pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, Route, Target};
 pub use migration::{Deadlines, InFlight, Migration, StageKind};
 pub use observe::{BASELINE, is_baseline};
 pub use record::{By, Gate, Happened, Phase, Record, VmState};
 pub(in crate::core) use reload::Names;
+pub use site::{SiteView, big_jobs};
 pub use spread::{DrainPlan, PlannedMove, Taker};
 use timers::{Timer, Timers};
 pub use why::reason_of;
@@ -134,7 +137,7 @@ impl Engine {
         match event {
             Event::Tick => self.fire(now, out),
             Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
-            Event::Queue { vm, report } => self.on_queue(now, vm, report, out),
+            Event::Queue { vm, look, ways } => self.on_queue(now, vm, look, ways, out),
             Event::Host { host, state, load, why } => self.on_host(now, host, state, load, why, out),
             Event::Found { vm, hosts } => self.on_found(now, vm, &hosts, out),
             Event::Preflight { id, refusal, forecast } => self.on_preflight(now, id, refusal, forecast, out),

@@ -1,11 +1,14 @@
 //! Turns readings into observations, and feeds those to the policy, which may decide.
 
+use std::sync::Arc;
+
 use crate::core::cluster::{IndicatorKind, Reading, Timestamp, Value, VmId};
 use crate::core::format::{duration, plain};
-use crate::core::policy::{Decision, Place, Resting, Rule, Verdict, What, decide};
+use crate::core::policy::{Decision, Place, Poll, Resting, Rule, Verdict, What, decide};
+use crate::core::queue::{QueueLook, Ways};
 
 use super::Engine;
-use super::message::{Effect, QueueReport};
+use super::message::Effect;
 use super::record::{By, Gate, Happened, VmState};
 use super::why::reason_of;
 
@@ -222,32 +225,64 @@ impl Engine {
         self.on_decision(now, vm, verdict.decision, By::Policy, reason, out);
     }
 
-    pub(super) fn on_queue(&mut self, now: Timestamp, vm: VmId, report: Option<QueueReport>, out: &mut Vec<Effect>) {
+    pub(super) fn on_queue(
+        &mut self,
+        now: Timestamp,
+        vm: VmId,
+        look: Arc<QueueLook>,
+        forecast: Ways,
+        out: &mut Vec<Effect>,
+    ) {
         let asked = self.live_mut(vm).transient.asked.take();
         let baseline = self.ends_settle(vm, asked.unwrap_or(now));
         let mut state = self.state(vm);
-        let hand = report.as_ref().map(QueueReport::hand);
-        let value = Value::Exact(report.as_ref().map_or(0.0, |queue| f64::from(queue.big)));
+        let page = |look: &QueueLook| look.hand().map(|claim| claim.status.page.clone());
+        let (big, in_hand) = (look.hand().map(|claim| claim.status.big), page(&look));
+        let value = Value::Exact(f64::from(big.unwrap_or(0)));
         let live = self.live_mut(vm);
         if baseline {
             live.settle = None;
         }
-        let known = live.transient.queue.is_some();
-        live.transient.queue = report;
+        let known = live.transient.queue.as_deref().and_then(page);
+        let (waits, in_job) = (look.waits(), look.in_job());
+        (live.transient.queue, live.transient.forecast) = (Some(look), forecast);
         live.readings.came(now, Ok(value));
+        if known != in_hand {
+            live.kept_by = None;
+        }
         let mut verdict = self.standing(vm);
-        // The end of a queue is not yet an empty poll.
-        let is_look = hand.is_some() || asked.is_some();
-        if !baseline && is_look && self.is_counting(vm, state) {
-            verdict = self.feed(now, vm, What::Queue(hand));
+        if !baseline && self.is_counting(vm, state) {
+            let site = self.site(vm);
+            let gain = site.as_ref().and_then(|site| site.gain(now).ok());
+            let round_trip = site.and_then(|site| site.ways.round_trip());
+            let poll = Poll { big, waits, asked: asked.is_some(), gain, round_trip };
+            verdict = self.feed(now, vm, What::Queue(poll));
+            if verdict.decision == Decision::MoveHome && in_job {
+                verdict.decision = Decision::Stay;
+            }
             state = self.state(vm);
         }
-        // Job ends are progress, not samples: only polls, and a queue's beginning and end, are told.
-        if asked.is_some() || verdict.decision != Decision::Stay || known != hand.is_some() {
+        // The progress of a queue is no sample: only polls, and a queue's beginning and end, are told.
+        if asked.is_some() || verdict.decision != Decision::Stay || known != in_hand {
             self.record_sample(now, vm, value, verdict, state, out);
         }
-        self.act_on(now, vm, verdict, out);
+        if verdict.decision == Decision::Stay || big.is_none() || self.is_blocked_anew(now, vm, verdict.decision) {
+            self.act_on(now, vm, verdict, out);
+        }
         self.say_state(now, vm, out);
+    }
+
+    /// Whether a decision over the queue in hand passes its gates, or is blocked by another gate than at the look before: each
+    /// look decides the same, and one record of it is enough.
+    fn is_blocked_anew(&mut self, now: Timestamp, vm: VmId, action: Decision) -> bool {
+        let blocked = self.policy_gates(vm, action, By::Policy, now).err();
+        let live = self.live_mut(vm);
+        let gate = blocked.as_ref().map(|(gate, _)| *gate);
+        if blocked.is_none() || std::mem::replace(&mut live.kept_by, gate) != gate {
+            return true;
+        }
+        live.blocked = blocked;
+        false
     }
 
     /// Working hours begin or end, or the engine starts.

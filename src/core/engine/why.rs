@@ -2,12 +2,12 @@
 
 use crate::core::cluster::{Direction, HostState, Span, Timestamp, Value, VmId};
 use crate::core::format::{counted, duration, plain};
-use crate::core::policy::{Bound, BreakEven, Decision, Place, Rule, SiteRule, Verdict, pays};
+use crate::core::policy::{Bound, Decision, Rule, Verdict};
 
 use super::Engine;
 use super::memory::{Hold, HoldCause, Location};
 use super::migration::StageKind;
-use super::record::{By, VmState};
+use super::record::{By, Gate, VmState};
 
 impl Engine {
     /// Why the VM is in the state it is in, in one line.
@@ -125,7 +125,7 @@ impl Engine {
             return format!("no value: {gap}; counts stand, stale after {left} more");
         }
         match &self.settings(vm).rule {
-            Rule::Site(site) => self.why_site(vm, site),
+            Rule::Site(_) => self.why_site(vm, now),
             rule => self.why_counts(vm, rule, now),
         }
     }
@@ -180,29 +180,21 @@ impl Engine {
         }
     }
 
-    fn why_site(&self, vm: VmId, site: &SiteRule) -> String {
-        let SiteRule { threshold, home_tarry, .. } = *site;
-        let live = self.live(vm);
-        let away = self.place(vm) == Place::Away;
-        match (&live.transient.queue, away) {
-            (Some(queue), true) => format!(
-                "working {} away: {} big jobs of {}, at or above {threshold}",
-                queue.name,
-                queue.big,
-                queue.total()
-            ),
-            (Some(queue), false) if queue.big < threshold => {
-                format!("working {} at home: {} big jobs, under {threshold}", queue.name, queue.big)
+    fn why_site(&self, vm: VmId, now: Timestamp) -> String {
+        let Some(site) = self.site(vm) else { return String::new() };
+        let when = |at: Timestamp| {
+            if at < now {
+                format!("{} ago", duration(now.since(at)))
+            } else {
+                format!("in {}", duration(at.since(now)))
             }
-            (Some(queue), false) if site.break_even == BreakEven::Require && !pays(&queue.hand(), site.margin) => {
-                format!("working {} at home: {} big jobs, but a move away would not pay", queue.name, queue.big)
-            }
-            (Some(queue), false) => format!("working {} at home: {} big jobs", queue.name, queue.big),
-            (None, true) => {
-                format!("nothing in hand: {} of {home_tarry} empty polls, then home", live.policy.low_count)
-            }
-            (None, false) => "at home, nothing in hand".to_owned(),
-        }
+        };
+        let next = site.next(now, &when);
+        let Some(claim) = site.hand() else { return format!("nothing in hand in {}: {next}", site.here) };
+        let is_news = |(_, why): &&(Gate, String)| self.live(vm).kept_by.is_some() && !next.contains(why);
+        let blocked = self.live(vm).blocked.as_ref().filter(is_news);
+        let blocked = blocked.map_or_else(String::new, |(gate, why)| format!("; blocked by {}: {why}", gate.word()));
+        format!("works {} in {}: {next}{blocked}", claim.status.page, site.here)
     }
 
     /// When working hours begin, in the VM's own zone: `until Mon 09:00`.
@@ -250,15 +242,7 @@ pub fn reason_of(engine: &Engine, vm: VmId, verdict: Verdict) -> String {
             let at = rule.low().map_or(0.0, |b| b.at);
             format!("{} for {}", value(&format!("{under} {}", plain(at))), samples(verdict.low_count))
         }
-        (Decision::MoveAway, Rule::Site(site)) => {
-            let queue = live.transient.queue.as_ref();
-            let (big, total) = queue.map_or((0, 0), |q| (q.big, q.total()));
-            format!("{big} big jobs of {total}, at or above {}", site.threshold)
-        }
-        (Decision::MoveHome, Rule::Site(site)) => match &live.transient.queue {
-            Some(queue) => format!("{} big jobs, under {}: the rest is worked at home", queue.big, site.threshold),
-            None => format!("{} empty polls", verdict.low_count),
-        },
+        (Decision::MoveAway | Decision::MoveHome, Rule::Site(_)) => engine.why_between_sites(vm, verdict),
         _ => String::new(),
     }
 }

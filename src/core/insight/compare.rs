@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::core::cluster::Direction;
-    use crate::core::policy::{Bound, BreakEven, Resting, SiteRule, What, WorkingHours};
+    use crate::core::policy::{Bound, Resting, SiteRule, What, WorkingHours};
 
     /// A Wednesday, 12:40.
     const START: i64 = 1_241_613_600;
@@ -217,8 +217,7 @@ mod tests {
 
     #[test]
     fn a_site_policy_has_no_answer_over_samples() {
-        let site = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
-        let site = Settings::new(Rule::Site(site), Direction::HigherIsWorse);
+        let site = Settings::new(Rule::Site(SiteRule::new(2)), Direction::HigherIsWorse);
         let other = settings((50.0, 3), None, None);
         let recording = minutes(&[1.0; 3]);
         assert_eq!(compare(&recording, &site, &other, PRICES), None);

@@ -18,7 +18,7 @@ use crate::core::cluster::{
     Site, SiteId, Span, Timestamp, Vm, VmId,
 };
 use crate::core::engine::{Effect, Engine, Event, Happened, Presence};
-use crate::core::policy::{Bound, BreakEven, Decision, Resting, Rule, Settings, SiteRule, What, WorkingHours};
+use crate::core::policy::{Bound, Decision, Resting, Rule, Settings, SiteRule, What, WorkingHours};
 
 /// 2009-05-06T12:40:00Z, a Wednesday.
 const START: Timestamp = Timestamp::from_secs(1_241_613_600);
@@ -191,7 +191,7 @@ proptest! {
 
     #[test]
     fn samples_do_not_move_a_vm_of_the_site_policy(seen in observations()) {
-        let rule = SiteRule { threshold: 1, home_tarry: 1, break_even: BreakEven::Show, margin: 1.0 };
+        let rule = SiteRule { home_tarry: 1, ..SiteRule::new(1) };
         let settings = Settings::new(Rule::Site(rule), Direction::HigherIsWorse);
         let Some(recording) = Recording::of(seen) else { return Ok(()) };
         prop_assert!(recording.moves(&settings).is_empty());

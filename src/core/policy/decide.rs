@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::{Bound, BreakEven, Rule, Settings, SiteRule};
 use super::{Edge, WorkingHours};
 use crate::core::cluster::{Span, Timestamp};
+use crate::core::queue::MoveGain;
 
 /// What a policy decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,19 +38,19 @@ pub enum Place {
     Away,
 }
 
-/// The queue a site VM has in hand.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Hand {
-    /// Jobs of the big grade in it, as claimed.
-    pub big: u32,
-    /// A job is being worked on right now.
-    pub in_job: bool,
-    /// What is left of it, worked at home.
-    pub at_home: Span,
-    /// What is left of it, worked away.
-    pub away: Span,
-    /// The move itself, as long as it takes.
-    pub transfer: Span,
+/// What a look at a site VM's queue shows.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Poll {
+    /// Jobs that are big in the queue in hand, as it was claimed; `None`: nothing is in hand.
+    pub big: Option<u32>,
+    /// A page waits that it may claim.
+    pub waits: bool,
+    /// It was asked for. The end of a queue alone is no empty poll yet.
+    pub asked: bool,
+    /// What a move away would bring; `None`: that is not known.
+    pub gain: Option<MoveGain>,
+    /// How long the way out and back takes; `None`: that is not known.
+    pub round_trip: Option<Span>,
 }
 
 /// What was observed.
@@ -62,8 +63,8 @@ pub enum What {
     Beyond,
     /// No value. Neither counts nor resets.
     Gap,
-    /// A look at the queue (site policy). `None`: nothing in hand and nothing to claim, an empty poll.
-    Queue(Option<Hand>),
+    /// A look at the queue (site policy).
+    Queue(Poll),
     /// Nothing but the time (working hours begin or end).
     Clock,
 }
@@ -92,6 +93,9 @@ pub struct State {
     pub stale: bool,
     /// Whether the working hours are open, and until when that holds (schedule policy).
     pub hours: Option<Edge>,
+    /// It has had nothing to do at the other site since then (site policy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Timestamp>,
 }
 
 /// A decision with the counts as the observation made them, before the decision zeroed its own.
@@ -108,8 +112,8 @@ pub struct Verdict {
 /// Once the VM is stale, a further gap changes nothing that matters.
 impl Hash for State {
     fn hash<S: Hasher>(&self, state: &mut S) {
-        let Self { count, low_count, gaps, stale, hours } = *self;
-        (count, low_count, if stale { 0 } else { gaps }, stale, hours).hash(state);
+        let Self { count, low_count, gaps, stale, hours, idle_since } = *self;
+        (count, low_count, if stale { 0 } else { gaps }, stale, hours, idle_since).hash(state);
     }
 }
 
@@ -131,6 +135,7 @@ impl State {
         self.gaps = self.gaps.saturating_add(1);
         if self.gaps >= stale_after {
             self.stale = true;
+            self.idle_since = None;
             self.reset_counts();
         }
     }
@@ -191,7 +196,7 @@ fn count_high(state: &mut State, high: Bound) -> Verdict {
     verdict
 }
 
-/// One more on the low side: a low sample, or an empty poll away from home.
+/// One more low sample.
 fn count_low(state: &mut State, tarry: u32, decision: Decision) -> Verdict {
     state.low_count = state.low_count.saturating_add(1);
     let mut verdict = state.stay();
@@ -245,15 +250,15 @@ fn closed(state: &State, place: Place) -> Verdict {
 }
 
 fn queue(state: &mut State, site: &SiteRule, seen: Observation) -> Verdict {
-    let What::Queue(hand) = seen.what else { return state.stay() };
-    let Some(hand) = hand else { return empty_poll(state, site, seen.place) };
-    state.low_count = 0;
-    let big = hand.big >= site.threshold;
-    state.count = u32::from(big && seen.place != Place::Away);
+    let What::Queue(poll) = seen.what else { return state.stay() };
+    let away = seen.place == Place::Away;
+    let Some(big) = poll.big else { return empty_hand(state, site, seen.at, poll, away) };
+    let big = site.is_big(big);
+    (state.count, state.low_count, state.idle_since) = (u32::from(big && !away), 0, None);
     let mut verdict = state.stay();
-    verdict.decision = match (seen.place, big) {
-        (Place::Away, false) if !hand.in_job => Decision::MoveHome,
-        (Place::Ring | Place::Base, true) if worth_it(site, &hand) => Decision::MoveAway,
+    verdict.decision = match (away, big) {
+        (true, false) => Decision::MoveHome,
+        (false, true) if may_pay(site, poll.gain) => Decision::MoveAway,
         _ => Decision::Stay,
     };
     if verdict.decision != Decision::Stay {
@@ -262,20 +267,26 @@ fn queue(state: &mut State, site: &SiteRule, seen: Observation) -> Verdict {
     verdict
 }
 
-fn worth_it(site: &SiteRule, hand: &Hand) -> bool {
-    site.break_even == BreakEven::Show || pays(hand, site.margin)
+/// Whether the break-even lets a move away be made. If it is required and not known, a gate blocks the decision and says so.
+fn may_pay(site: &SiteRule, gain: Option<MoveGain>) -> bool {
+    site.break_even == BreakEven::Show || gain.is_none_or(|gain| gain.pays(site.margin))
 }
 
-/// The site break-even (thesis 3.5): `T_home > margin · (T_move + T_away)`.
-pub fn pays(hand: &Hand, margin: f64) -> bool {
-    hand.at_home.secs_f64() > margin * (hand.transfer + hand.away).secs_f64()
-}
-
-fn empty_poll(state: &mut State, site: &SiteRule, place: Place) -> Verdict {
+fn empty_hand(state: &mut State, site: &SiteRule, at: Timestamp, poll: Poll, away: bool) -> Verdict {
     state.count = 0;
-    if place != Place::Away {
-        state.low_count = 0;
+    if !away || poll.waits {
+        (state.low_count, state.idle_since) = (0, None);
         return state.stay();
     }
-    count_low(state, site.home_tarry, Decision::MoveHome)
+    let idle = at.since(*state.idle_since.get_or_insert(at));
+    if !poll.asked {
+        return state.stay();
+    }
+    state.low_count = state.low_count.saturating_add(1).min(site.home_tarry);
+    let mut verdict = state.stay();
+    if state.low_count >= site.home_tarry && idle >= site.idle_at_least(poll.round_trip) {
+        state.low_count = 0;
+        verdict.decision = Decision::MoveHome;
+    }
+    verdict
 }

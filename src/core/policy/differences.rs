@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakEven, Resting, Rule, Settings};
+use super::{BreakEven, HomeAfter, Resting, Rule, Settings};
 use crate::core::cluster::Direction;
 use crate::core::format::{exact, exact_span, is_hostile};
 
@@ -83,9 +83,15 @@ impl Settings {
                     BreakEven::Show => "show",
                     BreakEven::Require => "require",
                 };
+                let home_after = match site.home_after {
+                    HomeAfter::Off => "off".to_owned(),
+                    HomeAfter::Auto => "auto".to_owned(),
+                    HomeAfter::Idle(span) => exact_span(span),
+                };
                 keys.extend([
                     ("threshold", bare(site.threshold.to_string())),
                     ("home_tarry", bare(site.home_tarry.to_string())),
+                    ("home_after", text(&home_after)),
                     ("break_even", text(break_even)),
                     ("margin", bare(exact(site.margin))),
                 ]);
@@ -171,12 +177,12 @@ mod tests {
 
     #[test]
     fn another_kind_brings_keys_and_takes_keys() {
-        let site = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
-        let new = Settings::new(Rule::Site(site), Direction::HigherIsWorse);
+        let new = Settings::new(Rule::Site(SiteRule::new(2)), Direction::HigherIsWorse);
         let expected = [
             "kind \"base\" > \"site\"",
             "threshold 50 > 2",
             "home_tarry  > 3",
+            "home_after  > \"off\"",
             "break_even  > \"show\"",
             "margin  > 1.5",
             "tarry 3 > ",

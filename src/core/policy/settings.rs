@@ -37,6 +37,20 @@ pub enum BreakEven {
     Require,
 }
 
+/// How long a VM without work stays at the other site, beside its empty polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HomeAfter {
+    /// No longer than those.
+    #[default]
+    Off,
+    /// Until it has been idle for as long as the way out and back takes. Whoever leaves then never pays more than twice what
+    /// somebody would pay who knew when the next queue comes (ski rental).
+    Auto,
+    /// Until it has been idle for so long.
+    Idle(Span),
+}
+
 /// The site policy's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SiteRule {
@@ -44,9 +58,11 @@ pub struct SiteRule {
     pub threshold: u32,
     /// Empty polls in a row away from home before the VM goes home. At least 1.
     pub home_tarry: u32,
+    /// And it has been idle there for so long.
+    pub home_after: HomeAfter,
     /// Whether the break-even binds.
     pub break_even: BreakEven,
-    /// How much better than break-even a move must be (thesis 3.5: 1.5). At least 1.
+    /// So many times the way out and back must a move away save (thesis 3.5: 1.5). At least 1.
     pub margin: f64,
 }
 
@@ -106,6 +122,34 @@ pub struct Settings {
     pub settle: Span,
     /// Gaps in a row at which the VM is stale. At least 1.
     pub stale_after: u32,
+}
+
+impl SiteRule {
+    /// A policy with the defaults.
+    pub const fn new(threshold: u32) -> Self {
+        Self {
+            threshold,
+            home_tarry: DEFAULT_HOME_TARRY,
+            home_after: HomeAfter::Off,
+            break_even: BreakEven::Show,
+            margin: DEFAULT_MARGIN,
+        }
+    }
+
+    /// Whether so many big jobs are worked at the other site.
+    pub const fn is_big(&self, jobs: u32) -> bool {
+        jobs >= self.threshold
+    }
+
+    /// How long a VM without work stays at the other site at least. `round_trip`: how long the way out and back takes; if that
+    /// is not known, the empty polls alone decide.
+    pub fn idle_at_least(&self, round_trip: Option<Span>) -> Span {
+        match self.home_after {
+            HomeAfter::Off => Span::ZERO,
+            HomeAfter::Auto => round_trip.unwrap_or_default(),
+            HomeAfter::Idle(span) => span,
+        }
+    }
 }
 
 /// The time after a move in which nothing counts, unless set.

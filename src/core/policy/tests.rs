@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::cluster::{Direction, Span, Timestamp};
+use crate::core::queue::MoveGain;
 
 const HIGH: Bound = Bound { at: 50.0, tarry: 3 };
 const LOW: Bound = Bound { at: 1.0, tarry: 2 };
@@ -17,14 +18,23 @@ fn base() -> Settings {
 }
 
 fn site() -> Settings {
-    let rule = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Require, margin: 1.5 };
+    let rule = SiteRule { break_even: BreakEven::Require, ..SiteRule::new(2) };
     Settings::new(Rule::Site(rule), Direction::HigherIsWorse)
 }
 
-fn hand(big: u32) -> Hand {
-    let (at_home, away, transfer) = (Span::from_mins(60), Span::from_mins(20), Span::from_mins(10));
-    Hand { big, in_job: false, at_home, away, transfer }
+/// A poll that finds so many big jobs in the queue in hand, whose move away pays.
+fn hand(big: u32) -> Poll {
+    Poll { big: Some(big), asked: true, gain: Some(gain(61)), ..Poll::default() }
 }
+
+/// A queue that takes so many minutes at home and half of that away, 10 minutes out and 10 back: at a margin of 1.5 it pays from
+/// above 60 minutes.
+fn gain(minutes: i64) -> MoveGain {
+    let [work, way] = [minutes, 10].map(Span::from_mins);
+    MoveGain { work, faster: 2.0, out: way, back: way }
+}
+
+const EMPTY: Poll = Poll { big: None, waits: false, asked: true, gain: None, round_trip: None };
 
 /// Feeds observations a minute apart; the decision and the counts after each.
 fn fed(settings: &Settings, place: Place, seen: &[What]) -> Vec<(Decision, u32, u32)> {
@@ -139,57 +149,94 @@ fn whoever_slept_through_the_end_and_the_beginning_of_the_hours_begins_from_noth
 #[test]
 fn a_big_queue_that_stays_counts_once_and_one_that_goes_counts_no_more() {
     let mut state = State::default();
-    let mut see = |place, hand| {
-        let what = What::Queue(hand);
+    let mut see = |place, poll| {
+        let what = What::Queue(poll);
         let verdict = decide(&mut state, &site(), Observation { at: Timestamp::from_secs(0), place, what });
         (verdict.decision, verdict.count, verdict.low_count, state.count, state.low_count)
     };
     let (stay, away, home) = (Decision::Stay, Decision::MoveAway, Decision::MoveHome);
-    let dear = Hand { away: Span::from_mins(30), ..hand(2) };
-    assert_eq!(see(Place::Ring, Some(dear)), (stay, 1, 0, 1, 0), "it does not pay");
-    assert_eq!(see(Place::Ring, Some(hand(1))), (stay, 0, 0, 0, 0));
-    assert_eq!(see(Place::Base, Some(hand(2))), (away, 1, 0, 0, 0));
-    assert_eq!(see(Place::Away, None), (stay, 0, 1, 0, 1));
-    assert_eq!(see(Place::Away, Some(hand(2))), (stay, 0, 0, 0, 0), "no empty poll any more");
-    assert_eq!(see(Place::Away, None), (stay, 0, 1, 0, 1));
-    assert_eq!(see(Place::Away, Some(hand(1))), (home, 0, 0, 0, 0));
-    assert_eq!(see(Place::Ring, Some(dear)), (stay, 1, 0, 1, 0));
-    assert_eq!(see(Place::Ring, None), (stay, 0, 0, 0, 0), "nothing in hand at home");
+    let dear = Poll { gain: Some(gain(60)), ..hand(2) };
+    assert_eq!(see(Place::Ring, dear), (stay, 1, 0, 1, 0), "it does not pay");
+    assert_eq!(see(Place::Ring, hand(1)), (stay, 0, 0, 0, 0));
+    assert_eq!(see(Place::Base, hand(2)), (away, 1, 0, 0, 0));
+    assert_eq!(see(Place::Away, EMPTY), (stay, 0, 1, 0, 1));
+    assert_eq!(see(Place::Away, hand(2)), (stay, 0, 0, 0, 0), "no empty poll any more");
+    assert_eq!(see(Place::Away, EMPTY), (stay, 0, 1, 0, 1));
+    assert_eq!(see(Place::Away, hand(1)), (home, 0, 0, 0, 0));
+    assert_eq!(see(Place::Ring, dear), (stay, 1, 0, 1, 0));
+    assert_eq!(see(Place::Ring, EMPTY), (stay, 0, 0, 0, 0), "nothing in hand at home");
 }
 
 #[test]
 fn the_break_even_binds_only_where_it_is_required() {
-    let dear = What::Queue(Some(Hand { away: Span::from_mins(30), ..hand(2) }));
-    let decision = |break_even| {
-        let rule = SiteRule { threshold: 2, home_tarry: 3, break_even, margin: 1.5 };
-        fed(&Settings::new(Rule::Site(rule), Direction::HigherIsWorse), Place::Ring, &[dear])[0].0
+    let decision = |break_even, gain| {
+        let rule = SiteRule { break_even, ..SiteRule::new(2) };
+        let poll = What::Queue(Poll { gain, ..hand(2) });
+        fed(&Settings::new(Rule::Site(rule), Direction::HigherIsWorse), Place::Ring, &[poll])[0].0
     };
-    assert_eq!(decision(BreakEven::Show), Decision::MoveAway);
-    assert_eq!(decision(BreakEven::Require), Decision::Stay);
+    // 60 minutes halved against 1.5 times 20: equal does not pay.
+    assert_eq!(decision(BreakEven::Show, Some(gain(60))), Decision::MoveAway);
+    assert_eq!(decision(BreakEven::Require, Some(gain(60))), Decision::Stay);
+    assert_eq!(decision(BreakEven::Require, Some(gain(61))), Decision::MoveAway);
+    assert_eq!(decision(BreakEven::Require, None), Decision::MoveAway, "unknown: the gate blocks it and says so");
 }
 
 #[test]
-fn a_big_queue_is_worked_away_if_that_pays() {
-    let look = |hand: Hand| What::Queue(Some(hand));
-    let decision = |place, hand| fed(&site(), place, &[look(hand)])[0].0;
+fn a_big_queue_is_worked_away_and_a_small_one_at_home() {
+    let decision = |place, poll| fed(&site(), place, &[What::Queue(poll)])[0].0;
     assert_eq!(decision(Place::Ring, hand(2)), Decision::MoveAway);
     assert_eq!(decision(Place::Ring, hand(1)), Decision::Stay);
-    // 60 min at home against 1.5 · (10 + 30) min: equal does not pay.
-    assert_eq!(decision(Place::Ring, Hand { away: Span::from_mins(30), ..hand(2) }), Decision::Stay);
     assert_eq!(decision(Place::Away, hand(2)), Decision::Stay);
+    assert_eq!(decision(Place::Away, hand(1)), Decision::MoveHome);
+}
+
+/// What empty hands decide, a minute apart, at the other site.
+fn idle(rule: SiteRule, seen: &[Poll]) -> Vec<Decision> {
+    let seen: Vec<What> = seen.iter().map(|poll| What::Queue(*poll)).collect();
+    let settings = Settings::new(Rule::Site(rule), Direction::HigherIsWorse);
+    fed(&settings, Place::Away, &seen).iter().map(|(decision, ..)| *decision).collect()
 }
 
 #[test]
-fn away_a_small_queue_goes_home_after_the_job_in_hand_and_nothing_in_hand_after_empty_polls() {
-    let look = |hand| What::Queue(hand);
-    let decisions =
-        |seen: &[What]| fed(&site(), Place::Away, seen).iter().map(|(decision, ..)| *decision).collect::<Vec<_>>();
+fn nothing_in_hand_away_leads_home_after_empty_polls() {
     let (stay, home) = (Decision::Stay, Decision::MoveHome);
-    let working = Hand { in_job: true, ..hand(1) };
-    assert_eq!(decisions(&[look(Some(working)), look(Some(hand(1)))]), [stay, home]);
-    assert_eq!(decisions(&[look(None); 4]), [stay, stay, home, stay]);
-    let at_home = fed(&site(), Place::Ring, &[look(None); 4]);
+    let rule = SiteRule::new(2);
+    assert_eq!(idle(rule, &[EMPTY; 4]), [stay, stay, home, stay]);
+    let told = Poll { asked: false, ..EMPTY };
+    assert_eq!(idle(rule, &[told, EMPTY, told, EMPTY, told, EMPTY]), [stay, stay, stay, stay, stay, home]);
+    let waits = Poll { waits: true, ..EMPTY };
+    assert_eq!(idle(rule, &[EMPTY, EMPTY, waits, EMPTY, EMPTY, EMPTY]), [stay, stay, stay, stay, stay, home]);
+    let at_home = fed(&site(), Place::Ring, &[What::Queue(EMPTY); 4]);
     assert!(at_home.iter().all(|seen| *seen == (stay, 0, 0)));
+}
+
+#[test]
+fn it_goes_home_when_the_polls_are_empty_and_it_has_been_idle_for_long_enough() {
+    let goes = |home_after, round_trip: Option<Span>| {
+        let rule = SiteRule { home_tarry: 2, home_after, ..SiteRule::new(2) };
+        idle(rule, &[Poll { round_trip, ..EMPTY }; 12]).iter().position(|decision| *decision == Decision::MoveHome)
+    };
+    let trip = |minutes| Some(Span::from_mins(minutes));
+    assert_eq!(goes(HomeAfter::Off, trip(5)), Some(1));
+    assert_eq!(goes(HomeAfter::Auto, trip(5)), Some(5), "idle for as long as out and back take");
+    assert_eq!(goes(HomeAfter::Auto, trip(1)), Some(1), "the empty polls come first");
+    assert_eq!(goes(HomeAfter::Auto, None), Some(1), "unknown: the empty polls alone decide");
+    assert_eq!(goes(HomeAfter::Idle(Span::from_mins(7)), trip(5)), Some(7));
+    assert_eq!(goes(HomeAfter::Idle(Span::from_hours(1)), trip(5)), None);
+}
+
+/// Ski rental: whoever comes home when being idle has cost a round trip pays at most twice what somebody pays who knows when
+/// the next queue comes. Cost: minutes without work, and round trips.
+#[test]
+fn home_after_auto_costs_at_most_twice_the_least() {
+    const TRIP: i64 = 20;
+    for comes in 1..200 {
+        let rule = SiteRule { home_tarry: 1, home_after: HomeAfter::Auto, ..SiteRule::new(2) };
+        let poll = Poll { round_trip: Some(Span::from_mins(TRIP)), ..EMPTY };
+        let left = idle(rule, &vec![poll; comes as usize]).iter().position(|decision| *decision == Decision::MoveHome);
+        let cost = left.map_or(comes, |minutes| minutes as i64 + TRIP);
+        assert!(cost <= 2 * comes.min(TRIP), "{comes}: {cost}");
+    }
 }
 
 #[test]
@@ -225,7 +272,7 @@ fn the_numbers_of_a_site_policy_that_cannot_stand_say_why() {
         let settings = Settings::new(Rule::Site(rule), Direction::HigherIsWorse);
         settings.check().map_err(|why| why.to_string())
     };
-    let rule = SiteRule { threshold: 1, home_tarry: 1, break_even: BreakEven::Show, margin: 1.0 };
+    let rule = SiteRule { threshold: 1, home_tarry: 1, margin: 1.0, ..SiteRule::new(1) };
     let too_small = |key: &str| Err(format!("{key} must be at least 1"));
     assert_eq!(check(rule), Ok(()), "each at its least");
     assert_eq!(check(SiteRule { threshold: 0, ..rule }), too_small("threshold"));
@@ -334,7 +381,7 @@ proptest! {
 fn empty_polls_away_are_counted_from_0_after_one_at_home() {
     let mut state = State::default();
     let mut poll = |place| {
-        let what = What::Queue(None);
+        let what = What::Queue(EMPTY);
         decide(&mut state, &site(), Observation { at: Timestamp::from_secs(0), place, what });
         state.low_count
     };

@@ -45,7 +45,7 @@ pub struct WorkerOrder {
 }
 
 /// What a worker is asked not to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stop {
     /// It claims nothing more, and works what it has.

@@ -1,6 +1,7 @@
 //! How long jobs take, by grade and site, and what follows: how long what is left takes, and whether a move pays.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,15 @@ pub struct UnknownRate {
     pub jobs: u64,
 }
 
+/// How long a VM's moves to the other site and back take, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ways {
+    /// The way out, until the worker works there.
+    pub out: Option<Span>,
+    /// The way back.
+    pub back: Option<Span>,
+}
+
 /// The figures of a move to another site. All are positive.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MoveGain {
@@ -85,6 +95,12 @@ impl Rates {
         self.of(site, grade)?.quartiles()
     }
 
+    /// How long one job takes at a site, of those grades that have jobs left the one that takes longest.
+    pub fn longest(&self, site: &str, jobs: &[(String, u32)]) -> Span {
+        let left = jobs.iter().filter(|(_, jobs)| *jobs > 0);
+        left.filter_map(|(grade, _)| Some(self.job(site, grade)?.middle)).max().unwrap_or_default()
+    }
+
     /// How long so many jobs of each grade take at a site.
     ///
     /// # Errors
@@ -103,6 +119,22 @@ impl Rates {
             sum.high = sum.high + all(one.high);
         }
         Ok(sum)
+    }
+}
+
+impl fmt::Display for UnknownRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { grade, site, jobs } = self;
+        let have = if grade.is_empty() { "jobs without a grade have" } else { "has" };
+        let space = if grade.is_empty() { "" } else { " " };
+        write!(f, "{grade}{space}{have} {jobs} of {FEWEST} finished jobs in {site}")
+    }
+}
+
+impl Ways {
+    /// Out and back; `None` if one of them is not known.
+    pub fn round_trip(&self) -> Option<Span> {
+        Some(self.out? + self.back?)
     }
 }
 
@@ -144,7 +176,8 @@ impl MoveGain {
         (part > 0.0).then(|| Span::from_secs_f64(margin * (self.out + self.back).secs_f64() / part))
     }
 
-    fn saved(&self) -> f64 {
+    /// What the work that is left takes less there than at home, in seconds: `W · (1 − 1/s)`. Negative: it takes more.
+    pub fn saved(&self) -> f64 {
         self.work.secs_f64() * (1.0 - 1.0 / self.faster)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ranges, Rates, WorkerControl};
+use super::{Estimate, Ranges, Rates, UnknownRate, WorkerControl};
 use crate::core::cluster::{Span, Timestamp, rfc3339};
 
 /// A worker that has not written for this long gives no sign of life.
@@ -164,6 +164,41 @@ impl WorkerStatus {
 }
 
 impl QueueLook {
+    /// The claim in work.
+    pub fn hand(&self) -> Option<&Claim> {
+        self.claims.first()
+    }
+
+    /// Whether a job is being worked.
+    pub fn in_job(&self) -> bool {
+        self.claims.iter().any(|claim| !claim.status.hand.is_empty())
+    }
+
+    /// Whether a page waits that the worker does not refuse.
+    pub fn waits(&self) -> bool {
+        let refused = |page: &OpenPage| {
+            self.worker.as_ref().is_some_and(|worker| worker.refused.iter().any(|(name, _)| *name == page.name))
+        };
+        self.waiting as usize > self.open.iter().filter(|page| refused(page)).count()
+    }
+
+    /// Whether the worker gave a sign of life when this was seen. False if none has ever run.
+    pub fn is_alive(&self) -> bool {
+        self.worker.as_ref().is_some_and(|worker| !worker.is_silent(self.at))
+    }
+
+    /// How long what is left of the claim in work takes at a site, from `now` on; `None`: nothing is in hand. The time for
+    /// which the jobs in hand have been worked is taken off, but never more than a job takes: when they take longer, nobody
+    /// knows how much longer.
+    pub fn eta(&self, site: &str, now: Timestamp) -> Option<Result<Estimate, UnknownRate>> {
+        let status = &self.hand()?.status;
+        let unseen = Rates::default();
+        let rates = self.worker.as_ref().map_or(&unseen, |worker| &worker.rates);
+        let since = status.hand.iter().map(|job| job.since).min().filter(|_| status.site == site);
+        let worked = since.map_or(Span::ZERO, |since| now.since(since).min(rates.longest(site, &status.left)));
+        Some(rates.left(site, &status.left).map(|left| left.after(worked)))
+    }
+
     /// Whether the worker has confirmed that it claims nothing more: it obeys what is asked now, and no claim is in doubt.
     pub fn has_stopped_claiming(&self) -> bool {
         self.worker

@@ -129,10 +129,9 @@ impl SimulatedHost {
 }
 
 impl SimulatedVm {
-    pub(super) fn new(key: u64, mut plan: VmPlan, host: HostId, start: Timestamp) -> Self {
+    /// `worker`: what works its queues, if that is its service.
+    pub(super) fn new(key: u64, mut plan: VmPlan, host: HostId, worker: Option<Worker>) -> Self {
         (plan.demand_ghz, plan.swing) = (plan.demand_ghz.max(0.0), plan.swing.clamp(0.0, 1.0));
-        let worker = (plan.service == Some(Service::Queue))
-            .then(|| Worker::new(key, start + plan.queue_first, plan.queue_every));
         Self {
             key,
             shift: 0.25 - PEAK + (unit(key, RandomUse::Phase, 0) - 0.5) * PEAK_SPREAD,
@@ -348,7 +347,7 @@ mod tests {
     use super::*;
 
     fn guest(key: u64, plan: VmPlan) -> SimulatedVm {
-        SimulatedVm::new(key, plan, HostId(0), Timestamp::default())
+        SimulatedVm::new(key, plan, HostId(0), None)
     }
 
     fn steps_of_a_day() -> std::ops::Range<i64> {

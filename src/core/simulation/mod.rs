@@ -155,6 +155,7 @@ pub(super) enum RandomUse {
     QueueKind,
     QueueSize,
     JobLength,
+    BadJob,
     Transfer,
 }
 

@@ -3,15 +3,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use super::load::{SimulatedFleet, SimulatedHost, SimulatedVm, step_of};
 use super::migration::SimulatedMigration;
-use super::queue::BETWEEN_JOBS;
+use super::queue::{BETWEEN_JOBS, Worker};
 use super::{Outage, Plan, RandomUse, Service, key, unit};
-use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Reading, RequestId, Span, Timestamp, VmId};
-use crate::core::engine::{Event, Names, Presence, QueueReport, Route};
+use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Name, Reading, RequestId, Span, Timestamp, VmId};
+use crate::core::engine::{Event, Names, Presence, Route};
 use crate::core::format::duration;
 use crate::core::insight::precopy::Forecast;
+use crate::core::queue::{Page, Ways, WorkerControl};
 
 /// The CPU of a host that the plan does not list, in GHz.
 const DEFAULT_GHZ: f64 = 6.0;
@@ -30,6 +32,8 @@ pub struct Simulation {
     pub(super) fleet: SimulatedFleet,
     /// By host: its array, and whether it is at home.
     pub(super) places: Vec<(ArrayId, bool)>,
+    /// By host: its site's name.
+    sites: Vec<Name>,
     bandwidth_mb_s: f64,
     between_sites: (Span, Span),
     pub(super) moving: BTreeMap<RequestId, SimulatedMigration>,
@@ -48,8 +52,13 @@ impl Simulation {
         let mut fleet = SimulatedFleet { machines, guests: Vec::with_capacity(cluster.vms.len()) };
         let mut plans = std::mem::take(&mut plan.vms).into_iter();
         for (index, vm) in cluster.vms.iter().enumerate() {
-            let planned = plans.next().unwrap_or_default();
-            fleet.guests.push(SimulatedVm::new(key(plan.seed, index as u64), planned, vm.host, start));
+            let (planned, key) = (plans.next().unwrap_or_default(), key(plan.seed, index as u64));
+            let worker = (planned.service == Some(Service::Queue)).then(|| {
+                let site = |array: ArrayId| &cluster.sites[cluster.array(array).site.index()].name;
+                let come = (start + planned.queue_first, planned.queue_every);
+                Worker::new(key, vm.name.clone(), come, (site(vm.array), vm.away.map(site)), start)
+            });
+            fleet.guests.push(SimulatedVm::new(key, planned, vm.host, worker));
             fleet.put(VmId::at(index), vm.host, start);
         }
         let hosts = (0..cluster.hosts.len()).map(HostId::at);
@@ -57,9 +66,10 @@ impl Simulation {
         let due = hosts.clone().filter(|host| drives(*host)).map(|host| Reverse((start, DueEvent::Report(host))));
         let outages = plan.outages.iter().filter(|outage| drives(outage.host));
         let outages = outages.map(|o: &Outage| Reverse((o.from, DueEvent::Fails(o.host, o.lasts))));
-        Self {
+        let mut simulation = Self {
             seed: plan.seed,
             fleet,
+            sites: hosts.clone().map(|host| cluster.site_of(host).name.clone()).collect(),
             places: hosts.map(|host| (cluster.host(host).array, cluster.is_home(host))).collect(),
             bandwidth_mb_s: plan.bandwidth_mb_s,
             between_sites: plan.between_sites,
@@ -67,7 +77,11 @@ impl Simulation {
             due: due.chain(outages).collect(),
             untold: Vec::new(),
             now: start,
+        };
+        for vm in (0..cluster.vms.len()).map(VmId::at) {
+            simulation.look_again(vm, start);
         }
+        simulation
     }
 
     /// When something happens next; [`Timestamp::NEVER`] if nothing does.
@@ -90,6 +104,9 @@ impl Simulation {
         if let Some(reason) = self.silence(vm, now) {
             return Event::Reading { vm, reading: Reading::Gap(reason.to_owned()) };
         }
+        if let Some(seen) = self.seen(vm, now) {
+            return seen;
+        }
         let guest = &self.fleet.guests[vm.index()];
         let deadline = guest.plan.deadline.millis() as f64;
         let reading = match guest.plan.service {
@@ -99,8 +116,7 @@ impl Simulation {
                 late if late >= deadline => Reading::AtLeast(deadline),
                 ms => Reading::Raw(ms),
             },
-            Some(Service::Queue) => return self.poll(vm, now),
-            None => Reading::Gap("not a simulated service".to_owned()),
+            Some(Service::Queue) | None => Reading::Gap("not a simulated service".to_owned()),
         };
         Event::Reading { vm, reading }
     }
@@ -157,8 +173,8 @@ impl Simulation {
         }
         let live = self.is_live(route);
         let moving = if live { self.precopy(route, now) } else { self.between(route, now) };
-        self.interrupt(route.vm, now);
         self.fleet.change(route.vm, now, |guest| (guest.moving, guest.off) = (Some(route.id), !live));
+        self.interrupt(route.vm, now);
         self.push(moving.ends, DueEvent::Ends(route.id));
         if let Some(at) = moving.reports_at(1) {
             self.push(at, DueEvent::Progress(route.id, 1));
@@ -226,26 +242,49 @@ impl Simulation {
 
     fn silence(&self, vm: VmId, now: Timestamp) -> Option<&str> {
         let guest = &self.fleet.guests[vm.index()];
-        if guest.off || self.fleet.machines[guest.host.index()].is_down() {
+        // The source of a queue is neither in the VM nor on its host.
+        let is_off = guest.off || self.fleet.machines[guest.host.index()].is_down();
+        if is_off && guest.worker.is_none() {
             return Some("no answer");
         }
         let silence = guest.plan.silences.iter().find(|silence| silence.from <= now && now < silence.to);
         silence.map(|silence| &*silence.text)
     }
 
-    fn poll(&mut self, vm: VmId, now: Timestamp) -> Event {
-        let free = self.can_work(vm);
-        let worker = &mut self.fleet.guests[vm.index()].worker;
-        if free && worker.as_mut().is_some_and(|worker| worker.claim(now)) {
-            self.begin_soon(vm, now);
-        }
-        Event::Queue { vm, report: self.report(vm, now) }
+    /// What a VM's queue shows, if it works through queues.
+    fn seen(&self, vm: VmId, now: Timestamp) -> Option<Event> {
+        let guest = &self.fleet.guests[vm.index()];
+        let look = guest.worker.as_ref()?.seen(now, &self.sites[guest.host.index()]);
+        let ways = Ways { out: Some(self.transfer(false, 0.5)), back: Some(self.transfer(true, 0.5)) };
+        Some(Event::Queue { vm, look: Arc::new(look), ways })
     }
 
-    pub(super) fn report(&self, vm: VmId, now: Timestamp) -> Option<QueueReport> {
-        let guest = &self.fleet.guests[vm.index()];
-        let transfer = self.transfer(!self.places[guest.host.index()].1, 0.5);
-        guest.worker.as_ref().and_then(|worker| worker.report(now, transfer))
+    /// Changes what is asked of a VM's worker. It obeys at its next turn.
+    pub fn ask(&mut self, vm: VmId, now: Timestamp, change: impl FnOnce(&mut WorkerControl)) {
+        self.catch_up(now);
+        if let Some(worker) = &mut self.fleet.guests[vm.index()].worker {
+            worker.ask(change);
+            self.look_again(vm, now);
+        }
+    }
+
+    /// Has a VM's claim lie among the pages that wait again, half done as it is. False if it has no such claim.
+    pub fn give_back(&mut self, vm: VmId, claim: &str, now: Timestamp) -> bool {
+        self.catch_up(now);
+        let mut given = false;
+        self.fleet.change(vm, now, |guest| given = guest.worker.as_mut().is_some_and(|worker| worker.give_back(claim)));
+        self.look_again(vm, now);
+        given
+    }
+
+    /// The page of this name in a VM's queue; `None`: there is none.
+    pub fn page(&self, vm: VmId, page: &str, now: Timestamp) -> Option<Page> {
+        self.fleet.guests[vm.index()].worker.as_ref()?.page(page, now)
+    }
+
+    /// Why a job of the claim that a VM has in hand was set aside; `None`: it was not.
+    pub fn error_of(&self, vm: VmId, job: u32) -> Option<&'static str> {
+        self.fleet.guests[vm.index()].worker.as_ref()?.error_of(job)
     }
 }
 
@@ -258,6 +297,7 @@ pub(super) enum DueEvent {
     Progress(RequestId, u32),
     JobEnds(VmId, u32),
     JobBegins(VmId, u32),
+    WorkerLooks(VmId),
     Report(HostId),
 }
 
@@ -282,6 +322,7 @@ impl Simulation {
             DueEvent::Progress(id, n) => self.progresses(id, n),
             DueEvent::JobEnds(vm, turn) => self.job_ends(vm, turn, at),
             DueEvent::JobBegins(vm, turn) => self.job_begins(vm, turn, at),
+            DueEvent::WorkerLooks(vm) => self.worker_looks(vm, at),
             DueEvent::Report(host) => {
                 self.tell(host, at);
                 let next = self.next_report(host, at);
@@ -362,22 +403,57 @@ impl Simulation {
         guest.moving.is_none() && !self.fleet.machines[guest.host.index()].is_down()
     }
 
-    pub(super) fn begin_soon(&mut self, vm: VmId, now: Timestamp) {
-        if let Some(turn) = self.fleet.guests[vm.index()].worker.as_ref().map(|worker| worker.turn()) {
+    /// Notes when the worker looks next.
+    fn look_again(&mut self, vm: VmId, now: Timestamp) {
+        let Some(worker) = &mut self.fleet.guests[vm.index()].worker else { return };
+        if let (next, true) = worker.looks_next(now)
+            && next < Timestamp::NEVER
+        {
+            self.push(next, DueEvent::WorkerLooks(vm));
+        }
+    }
+
+    /// Has the worker begin a job soon, if it may.
+    fn begin_soon(&mut self, vm: VmId, now: Timestamp) {
+        let worker = self.fleet.guests[vm.index()].worker.as_ref().filter(|worker| worker.may_begin());
+        if let Some(turn) = worker.map(|worker| worker.turn()) {
             self.push(now + BETWEEN_JOBS, DueEvent::JobBegins(vm, turn));
         }
     }
 
     pub(super) fn interrupt(&mut self, vm: VmId, now: Timestamp) {
-        if let Some(worker) = &mut self.fleet.guests[vm.index()].worker {
-            worker.interrupt(now);
+        let guest = &mut self.fleet.guests[vm.index()];
+        let stands = guest.off || self.fleet.machines[guest.host.index()].is_down();
+        if let Some(worker) = &mut guest.worker {
+            worker.interrupt(now, stands);
         }
     }
 
     pub(super) fn resume(&mut self, vm: VmId, now: Timestamp) {
-        if self.can_work(vm) {
-            self.begin_soon(vm, now);
+        if !self.can_work(vm) {
+            return;
         }
+        if let Some(worker) = &mut self.fleet.guests[vm.index()].worker {
+            worker.resume();
+        }
+        self.begin_soon(vm, now);
+        self.look_again(vm, now);
+    }
+
+    fn worker_looks(&mut self, vm: VmId, at: Timestamp) {
+        let can_work = self.can_work(vm);
+        let Some(worker) = self.fleet.guests[vm.index()].worker.as_mut().filter(|worker| worker.looks_at(at)) else {
+            return;
+        };
+        if !can_work {
+            // It looks when it goes on.
+            return worker.looks_not();
+        }
+        if worker.look(at) {
+            self.untold.extend(self.seen(vm, at));
+        }
+        self.begin_soon(vm, at);
+        self.look_again(vm, at);
     }
 
     fn job_begins(&mut self, vm: VmId, turn: u32, at: Timestamp) {
@@ -397,14 +473,16 @@ impl Simulation {
     fn job_ends(&mut self, vm: VmId, turn: u32, at: Timestamp) {
         let mut ended = false;
         self.fleet.change(vm, at, |guest| {
+            let site = &self.sites[guest.host.index()];
             if let Some(worker) = guest.worker.as_mut().filter(|worker| worker.turn() == turn) {
-                worker.end(at);
+                worker.end(at, site);
                 ended = true;
             }
         });
         if ended {
-            self.untold.push(Event::Queue { vm, report: self.report(vm, at) });
+            self.untold.extend(self.seen(vm, at));
             self.begin_soon(vm, at);
+            self.look_again(vm, at);
         }
     }
 }

@@ -235,7 +235,7 @@ fn read_value(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
         let x = at.x + number_columns + 1;
         canvas.put(x, at.y, at.right().saturating_sub(x), unit, Role::Quiet);
     };
-    if let Some(queue) = &row.queue {
+    if let Some(queue) = row.claim() {
         let role = if row.bounds.is_beyond(f64::from(queue.big)) { Role::Beyond } else { Role::Text };
         canvas.put_right(at.x, at.y, number_columns, &queue.big.to_string(), role);
         let of = if at.width >= 16 { " of " } else { "/" };
@@ -338,7 +338,7 @@ fn state(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Z
     match row.state {
         VmState::Migrating => migrating(canvas, at, row),
         VmState::Waiting => waiting(canvas, at, row, now),
-        VmState::Watching if row.queue.is_some() => working(canvas, at, row),
+        VmState::Watching if row.claim().is_some() => working(canvas, at, row),
         VmState::Watching => words(canvas, at, "watching", &row.note, Role::Quiet),
         VmState::Settling => words(canvas, at, "settling", &left_or(ends, &row.note), Role::Moving),
         VmState::Held => words(canvas, at, "held", &joined(ends, &row.note), Role::Warning),
@@ -428,9 +428,10 @@ fn waiting(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow, now: Timestamp) {
 }
 
 fn working(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow) {
-    let Some(queue) = &row.queue else { return };
-    let x = canvas.put(at.x, at.y, at.width, &format!("working {}/{}", queue.done, queue.total()), Role::Text);
-    if row.away {
+    let Some(queue) = row.claim() else { return };
+    let done = queue.done.len() + queue.failed.len();
+    let x = canvas.put(at.x, at.y, at.width, &format!("working {done}/{}", queue.total()), Role::Text);
+    if row.is_away() {
         canvas.put(x, at.y, at.right().saturating_sub(x), " away", Role::Moving);
     }
 }

@@ -8,9 +8,8 @@ use crate::console::theme::Role;
 use crate::console::ui::{Ui, WINDOW};
 use crate::console::widgets::{Canvas, Graph, gauge};
 use crate::core::cluster::{Span, Timestamp};
-use crate::core::engine::QueueReport;
-use crate::core::format::{age, counted, duration, exact, number};
-use crate::core::policy::pays;
+use crate::core::engine::SiteView;
+use crate::core::format::{age, counted, duration, exact, number, tame};
 use crate::view::{Detail, Snapshot, VmRow};
 
 /// The least rows of a graph with its title.
@@ -38,7 +37,7 @@ fn past_graph(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, snapshot: &Snaps
     let detail = ui.detail(snapshot);
     title(canvas, area, row, snapshot, ui);
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    let body = queue_beside(canvas, body, row, 0);
+    let body = queue_beside(canvas, body, row, snapshot.at, 0);
     match detail {
         Some(detail) => graph(canvas, body, row, detail, snapshot, ui),
         None => {
@@ -123,32 +122,31 @@ pub fn changing(detail: &Detail, ui: &Ui) -> String {
 }
 
 /// Draws a site VM's queue at the left if the area is at least `from` columns wide, and returns the area for the graph.
-pub fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, from: u16) -> Rect {
-    let Some(queue) = row.queue.as_ref().filter(|_| area.width >= from) else { return area };
+pub fn queue_beside(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, now: Timestamp, from: u16) -> Rect {
+    let Some(site) = row.site.as_ref().filter(|site| site.hand().is_some() && area.width >= from) else { return area };
     let columns = (area.width * 2 / 5).clamp(30, 52).min(area.width);
-    draw_queue(canvas, Rect { width: columns, ..area }, row, queue);
+    draw_queue(canvas, Rect { width: columns, ..area }, row, site, now);
     Rect { x: area.x + columns + 1, width: area.width.saturating_sub(columns + 1), ..area }
 }
 
 /// Draws the queue, the most important lines first.
-fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueReport) {
+fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, site: &SiteView, now: Timestamp) {
+    let Some(queue) = row.claim() else { return };
     let mut lines = area.top()..area.bottom();
     let mut next = || lines.next().map(|y| (area.x + 1, y, area.width.saturating_sub(1)));
-    let place = if row.away { "away" } else { "at home" };
     if let Some((x, y, room)) = next() {
-        let place = format!("  worked {place} at {}", row.host);
-        canvas.line(
-            x,
-            y,
-            room,
-            &[(&queue.name, Role::Strong), (&place, if row.away { Role::Moving } else { Role::Quiet })],
-        );
+        let place = format!("  at {}, {}", row.host, site.here);
+        let role = if site.is_away() { Role::Moving } else { Role::Quiet };
+        canvas.line(x, y, room, &[(&tame(&queue.page), Role::Strong), (&place, role)]);
     }
     if let Some((x, y, room)) = next() {
-        let share = queue.done as f32 / queue.total().max(1) as f32;
+        let done = queue.done.len() + queue.failed.len();
+        let share = done as f32 / queue.total().max(1) as f32;
         let x = canvas.put(x, y, room, "done   ", Role::Quiet);
         let x = gauge(canvas, x, y, 8, share, Role::Good);
-        let text = format!(" {} of {}", queue.done, counted(queue.total(), "job", "jobs"));
+        let failed =
+            if queue.failed.is_empty() { String::new() } else { format!(", {} set aside", queue.failed.len()) };
+        let text = format!(" {done} of {}{failed}", counted(queue.total(), "job", "jobs"));
         canvas.put(x, y, area.right().saturating_sub(x), &text, Role::Text);
     }
     if let Some((x, y, room)) = next() {
@@ -160,20 +158,21 @@ fn draw_queue(canvas: &mut Canvas<'_>, area: Rect, row: &VmRow, queue: &QueueRep
     }
     if let Some((x, y, room)) = next() {
         let grades: Vec<String> = queue.grades.iter().map(|(grade, jobs)| format!("{grade} {jobs}")).collect();
-        canvas.line(x, y, room, &[("grades ", Role::Quiet), (&grades.join("  "), Role::Text)]);
+        canvas.line(x, y, room, &[("jobs   ", Role::Quiet), (&tame(&grades.join("  ")), Role::Text)]);
+    }
+    for at in [Some(&site.home), site.away.as_ref()].into_iter().flatten() {
+        let Some((x, y, room)) = next() else { return };
+        let left = match site.eta(at, now) {
+            Some(Ok(left)) => format!("{} left in {at}", duration(left.middle)),
+            _ => format!("time left in {at} unknown"),
+        };
+        canvas.line(x, y, room, &[("eta    ", Role::Quiet), (&left, Role::Text)]);
     }
     let room = usize::from(area.width.saturating_sub(2));
-    let pays = row.margin.map_or_else(String::new, |margin| break_even(queue, margin));
-    for line in wrap(&pays, room, usize::from(area.height.saturating_sub(4)), canvas.glyphs.cut) {
+    let pays = site.away.as_ref().map_or_else(String::new, |_| site.gain_in_words(now));
+    for line in wrap(&tame(&pays), room, usize::from(area.height.saturating_sub(6)), canvas.glyphs.cut) {
         if let Some((x, y, room)) = next() {
             canvas.put(x, y, room, &line, Role::Quiet);
         }
     }
-}
-
-/// Whether a move away pays, and by which figures.
-fn break_even(queue: &QueueReport, margin: f64) -> String {
-    let verdict = if pays(&queue.hand(), margin) { "a move away pays" } else { "a move away does not pay" };
-    let [home, transfer, away] = [queue.at_home, queue.transfer, queue.away].map(duration);
-    format!("{verdict}: {home} at home, {transfer} move + {away} away, margin {margin}")
 }

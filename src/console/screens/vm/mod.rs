@@ -121,7 +121,7 @@ fn draw_graph(
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let counts = [("count", row.count, false), ("low", row.low_count, true)];
     let tarries: Vec<_> = counts.into_iter().filter_map(|(word, count, low)| Some((word, count?.1, low))).collect();
-    let body = queue_beside(canvas, body, row, QUEUE_FROM);
+    let body = queue_beside(canvas, body, row, snapshot.at, QUEUE_FROM);
     let graph = Graph {
         live: ui.vm.end.is_none(),
         cursor: ui.vm.cursor,

@@ -13,7 +13,7 @@ use crate::console::ui::Ui;
 use crate::console::widgets::Canvas;
 use crate::core::engine::Phase;
 use crate::core::format::{bytes, counted, duration, exact, left, tame, took};
-use crate::core::policy::{Bound, BreakEven, Rule};
+use crate::core::policy::{Bound, BreakEven, HomeAfter, Rule};
 use crate::view::{Detail, HistoryView, LogLine, Origin, PastMove, Snapshot, VmRow, by_word};
 
 /// From this width on, two panels are side by side.
@@ -221,6 +221,11 @@ fn bounds(detail: &Detail, row: &VmRow, at_least: &str) -> Vec<Line> {
     };
     if let Rule::Site(site) = &settings.rule {
         let polls = counted(site.home_tarry as usize, "empty poll", "empty polls");
+        let polls = match site.home_after {
+            HomeAfter::Off => polls,
+            HomeAfter::Auto => format!("{polls}, and out and back"),
+            HomeAfter::Idle(span) => format!("{polls}, and {}", duration(span)),
+        };
         return vec![("away", format!("{at_least} {} big jobs", site.threshold)), ("home", format!("after {polls}"))];
     }
     let high = settings.rule.high().map(|high| ("move", bound(worse, high)));

@@ -164,8 +164,7 @@ fn hours_that_an_edit_brings_hold_at_once() {
 
 #[test]
 fn a_site_policy_needs_somewhere_to_go() {
-    use crate::core::policy::{BreakEven, SiteRule};
-    let rule = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
+    let rule = crate::core::policy::SiteRule::new(2);
     let mut world = World::new(cluster(3, threshold()), always(10.0));
     world.amend(Settings::new(Rule::Site(rule), threshold().direction));
     assert!(world.answers.last().is_some_and(|(ok, text)| !ok && text.contains("an array of another site")));

@@ -5,10 +5,10 @@ use crate::core::cluster::{
     RequestId, Site, SiteId, Span, Timestamp, Vm, VmId,
 };
 use crate::core::engine::{
-    By, Change, Command, Effect, Engine, Event, Gate, Happened, InFlight, Phase, Presence, QueueReport, Record, Route,
-    VmState,
+    By, Change, Command, Effect, Engine, Event, Gate, Happened, InFlight, Phase, Presence, Record, Route, VmState,
 };
-use crate::core::policy::{Bound, Decision, Field, Rule, Settings};
+use crate::core::policy::{Bound, Decision, Field, Rule, Settings, SiteRule};
+use crate::core::queue::{Claim, ClaimStatus, JobInHand, QueueLook, Rates, Ways, WorkerStatus};
 
 pub const T0: Timestamp = Timestamp::from_secs(1_241_613_600);
 
@@ -46,8 +46,8 @@ pub struct World {
     pub under_way: Vec<RequestId>,
     /// Effects that get lost on the way: they are never answered.
     pub lost: Box<dyn FnMut(&Effect) -> bool>,
-    /// With it the VMs have queues instead, and this one in hand.
-    pub queue: Option<Option<QueueReport>>,
+    /// With it the VMs have queues instead, and this is what a look at one shows.
+    pub queue: Option<QueueLook>,
 }
 
 impl World {
@@ -103,7 +103,7 @@ impl World {
         }
         match effect {
             Effect::Read { vm } => events.push_back(match self.queue.clone() {
-                Some(report) => Event::Queue { vm, report },
+                Some(look) => seen(vm, self.now, look),
                 None => Event::Reading { vm, reading: (self.service)(vm, self.now) },
             }),
             Effect::Preflight(route) => {
@@ -283,6 +283,50 @@ pub fn vm(name: &str, policy: Settings) -> Vm {
         mode: None,
         away: None,
     }
+}
+
+/// Two sites: nii1 lives in array `a` at home, and is sent to host `x1` of array `c` in the cloud.
+pub fn two_sites(rule: SiteRule) -> Cluster {
+    let mut cluster = cluster(2, Settings::new(Rule::Site(rule), Direction::HigherIsWorse));
+    cluster.sites.push(Site { name: "cloud".into(), home: false });
+    let mut away = host("x1");
+    away.array = ArrayId(1);
+    cluster.hosts.push(away);
+    let ring = vec![HostId(3)];
+    cluster.arrays.push(Array { name: "c".into(), site: SiteId(1), ring, base: None, pick: Pick::Next });
+    cluster.vms[0].away = Some(ArrayId(1));
+    cluster
+}
+
+/// Ten minutes out and five back.
+pub const WAYS: Ways = Ways { out: Some(Span::from_mins(10)), back: Some(Span::from_mins(5)) };
+
+/// What is told of a look at this instant; the worker has just given a sign of life.
+pub fn seen(vm: VmId, now: Timestamp, mut look: QueueLook) -> Event {
+    look.at = now;
+    if let Some(worker) = look.worker.as_mut() {
+        worker.beat = now;
+    }
+    Event::Queue { vm, look: std::sync::Arc::new(look), ways: WAYS }
+}
+
+/// Nothing in hand, nothing to claim. A job of grade a takes 20 minutes at home and 5 away, one of grade b 1 minute and 15 s.
+pub fn idle() -> QueueLook {
+    let mut rates = Rates::default();
+    for (site, grade, seconds) in [("home", "a", 1_200), ("home", "b", 60), ("cloud", "a", 300), ("cloud", "b", 15)] {
+        (0..5).for_each(|_| rates.add(site, grade, Span::from_secs(seconds), 1));
+    }
+    let worker = WorkerStatus { vm: "nii1".to_owned(), claims: true, rates, ..WorkerStatus::default() };
+    QueueLook { worker: Some(worker), ..QueueLook::default() }
+}
+
+/// A queue in hand with so many big jobs and ten others; none is done yet.
+pub fn queue(big: u32, in_job: bool) -> QueueLook {
+    let grades = vec![("a".to_owned(), big), ("b".to_owned(), 10)];
+    let hand = in_job.then_some(JobInHand { job: 1, since: T0, attempt: 1 }).into_iter().collect();
+    let page = "q1".to_owned();
+    let status = ClaimStatus { page, big, left: grades.clone(), grades, hand, ..ClaimStatus::default() };
+    QueueLook { claims: vec![Claim { name: "nii1.0.1".to_owned(), status }], ..idle() }
 }
 
 pub const HIGH: Bound = Bound { at: 50.0, tarry: 3 };

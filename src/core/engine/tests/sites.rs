@@ -1,39 +1,15 @@
 //! The site policy goes away and comes home.
 
 use super::harness::*;
-use crate::core::cluster::{Array, ArrayId, Cluster, Direction, HostId, Pick, Site, SiteId, Span, VmId};
-use crate::core::engine::{Command, Engine, Event, Happened, QueueReport, Target, VmState};
-use crate::core::policy::{BreakEven, Decision, Rule, Settings, SiteRule};
+use crate::core::cluster::{HostId, Pick, Span, VmId};
+use crate::core::engine::{Command, Engine, Event, Gate, Happened, Target, VmState};
+use crate::core::policy::{BreakEven, Decision, SiteRule};
+use crate::core::queue::{QueueLook, Rates};
 
-fn two_sites(rule: SiteRule) -> Cluster {
-    let mut cluster = cluster(2, Settings::new(Rule::Site(rule), Direction::HigherIsWorse));
-    cluster.sites.push(Site { name: "cloud".into(), home: false });
-    let mut away = host("x1");
-    away.array = ArrayId(1);
-    cluster.hosts.push(away);
-    let ring = vec![HostId(3)];
-    cluster.arrays.push(Array { name: "c".into(), site: SiteId(1), ring, base: None, pick: Pick::Next });
-    cluster.vms[0].away = Some(ArrayId(1));
-    cluster
-}
+const RULE: SiteRule = SiteRule::new(2);
 
-const RULE: SiteRule = SiteRule { threshold: 2, home_tarry: 3, break_even: BreakEven::Show, margin: 1.5 };
-
-fn queue(big: u32, in_job: bool) -> Option<QueueReport> {
-    Some(QueueReport {
-        name: "q1".to_owned(),
-        grades: vec![("a".to_owned(), big), ("b".to_owned(), 10)],
-        big,
-        done: 0,
-        in_job,
-        at_home: Span::from_mins(60),
-        away: Span::from_mins(20),
-        transfer: Span::from_mins(10),
-    })
-}
-
-fn report(world: &mut World, report: Option<QueueReport>) {
-    world.tell(Event::Queue { vm: VmId(0), report });
+fn report(world: &mut World, look: QueueLook) {
+    world.tell(seen(VmId(0), world.now, look));
 }
 
 fn settle(world: &mut World) {
@@ -60,11 +36,11 @@ fn big_queues_are_worked_away_and_small_ones_at_home() {
 fn nothing_in_hand_away_from_home_three_polls_long_leads_home() {
     let mut world = World::new(two_sites(RULE), always(0.0));
     report(&mut world, queue(2, false));
-    report(&mut world, None);
+    report(&mut world, idle());
     // The settle's end is a baseline; what a worker says by itself at a queue's end is no poll.
-    world.queue = Some(None);
+    world.queue = Some(idle());
     world.run_for(Span::from_secs(45 + 60 + 60));
-    report(&mut world, None);
+    report(&mut world, idle());
     assert_eq!(world.host(), "x1", "two empty polls");
     world.run_for(Span::from_secs(60));
     assert_eq!(world.host(), "h2");
@@ -74,12 +50,44 @@ fn nothing_in_hand_away_from_home_three_polls_long_leads_home() {
 fn the_break_even_binds_if_it_is_required() {
     let rule = SiteRule { break_even: BreakEven::Require, ..RULE };
     let mut world = World::new(two_sites(rule), always(0.0));
-    let mut dear = queue(9, false).unwrap();
-    dear.at_home = Span::from_mins(45);
-    report(&mut world, Some(dear));
-    assert!(world.decisions().is_empty(), "45 is not more than 1.5 times 30");
-    report(&mut world, queue(9, false));
+    // Nine tenths of an hour at home, and four times as fast away: 36 minutes saved of 15 on the way and back.
+    let mut small = queue(2, false);
+    small.claims[0].status.left = vec![("a".to_owned(), 1), ("b".to_owned(), 10)];
+    report(&mut world, small);
+    assert!(world.decisions().is_empty(), "3/4 of 30 minutes are not more than 1.5 times 15");
+    report(&mut world, queue(2, false));
     assert_eq!(world.decisions(), [Decision::MoveAway]);
+    let reason = world.pick(|what| match what {
+        Happened::Decision { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    let figures = "a move pays: it saves 38 min, out and back take 15 min, margin 1.5";
+    assert_eq!(reason, [format!("2 big jobs of 12, at or above 2; {figures}")]);
+}
+
+#[test]
+fn a_break_even_that_is_required_and_not_known_blocks_and_says_which_rate_is_missing() {
+    let rule = SiteRule { break_even: BreakEven::Require, ..RULE };
+    let mut world = World::new(two_sites(rule), always(0.0));
+    let unknown = |jobs: i64| {
+        let mut look = queue(2, false);
+        let worker = look.worker.as_mut().unwrap();
+        worker.rates = Rates::default();
+        for (site, grade, finished) in [("home", "a", 5), ("home", "b", 5), ("cloud", "a", jobs), ("cloud", "b", 5)] {
+            (0..finished).for_each(|_| worker.rates.add(site, grade, Span::from_mins(9), 1));
+        }
+        look
+    };
+    let gate = |detail: &str| (Gate::Quality, detail.to_owned());
+    for _ in 0..3 {
+        report(&mut world, unknown(3));
+    }
+    let missing = "whether a move pays is unknown: a has 3 of 5 finished jobs in cloud";
+    assert_eq!(world.blocked(), [gate(missing)], "said once");
+    assert!(world.why().ends_with(&format!("does not go to cloud: {missing}")), "{}", world.why());
+    let mut shown = World::new(two_sites(RULE), always(0.0));
+    report(&mut shown, unknown(3));
+    assert_eq!(shown.decisions(), [Decision::MoveAway], "shown, and not binding");
 }
 
 #[test]
@@ -116,7 +124,7 @@ fn an_operator_sends_a_vm_away_and_home_by_hand() {
 #[test]
 fn a_poll_is_recorded_with_the_tarries_of_a_site_policy() {
     let mut world = World::new(two_sites(RULE), always(0.0));
-    world.queue = Some(None);
+    world.queue = Some(idle());
     world.run_for(Span::from_mins(1));
     let tarries = world.pick(|what| match what {
         Happened::Sample { tarry, low_tarry, .. } => Some((*tarry, *low_tarry)),
@@ -129,7 +137,7 @@ fn a_poll_is_recorded_with_the_tarries_of_a_site_policy() {
 fn the_beginning_and_the_end_of_a_queue_are_samples_and_the_jobs_between_are_not() {
     let mut world = World::new(two_sites(RULE), always(0.0));
     let samples = |world: &World| world.counts().len();
-    for (seen, expected) in [(queue(1, true), 1), (queue(1, false), 1), (queue(1, true), 1), (None, 2), (None, 2)] {
+    for (seen, expected) in [(queue(1, true), 1), (queue(1, false), 1), (queue(1, true), 1), (idle(), 2), (idle(), 2)] {
         report(&mut world, seen);
         assert_eq!(samples(&world), expected);
     }

@@ -1,9 +1,10 @@
 //! The why line: one for every state, which says what comes next.
 
 use super::harness::*;
-use crate::core::cluster::{ArrayId, Direction, HostId, IndicatorKind, Mode, Reading, Span, VmId};
-use crate::core::engine::{Command, Event, QueueReport, Target};
-use crate::core::policy::{Bound, BreakEven, Rule, Settings, SiteRule};
+use crate::core::cluster::{Direction, IndicatorKind, Mode, Reading, Span, VmId};
+use crate::core::engine::{Command, Event, Target};
+use crate::core::policy::{Bound, BreakEven, HomeAfter, Rule, Settings, SiteRule};
+use crate::core::queue::{QueueLook, Stop, Ways, WorkerOrder};
 
 fn after(minutes: i64, cluster: crate::core::cluster::Cluster, samples: &[f64]) -> World {
     let mut world = World::new(cluster, values(samples));
@@ -131,48 +132,69 @@ fn a_service_too_busy_to_answer_is_said_in_the_reason_of_the_decision() {
     assert_eq!(reason(Reading::Raw(62.5)), ["62.5 /min > 50 for 3 samples"]);
 }
 
-fn site(break_even: BreakEven) -> World {
-    let rule = SiteRule { threshold: 2, home_tarry: 3, break_even, margin: 1.5 };
-    let mut cluster = cluster(2, Settings::new(Rule::Site(rule), Direction::HigherIsWorse));
-    let mut away = host("x1");
-    away.array = ArrayId(1);
-    cluster.hosts.push(away);
-    let ring = vec![HostId(3)];
-    let pick = crate::core::cluster::Pick::Next;
-    let (name, site) = ("c".into(), crate::core::cluster::SiteId(1));
-    cluster.arrays.push(crate::core::cluster::Array { name, site, ring, base: None, pick });
-    cluster.sites.push(crate::core::cluster::Site { name: "cloud".into(), home: false });
-    cluster.vms[0].away = Some(ArrayId(1));
-    World::new(cluster, always(0.0))
-}
-
-fn queue(big: u32, away: Span) -> Event {
-    let grades = vec![("a".to_owned(), big), ("b".to_owned(), 10)];
-    let (at_home, transfer) = (Span::from_mins(60), Span::from_mins(10));
-    let report = QueueReport { name: "q1".to_owned(), grades, big, done: 0, in_job: false, at_home, away, transfer };
-    Event::Queue { vm: VmId(0), report: Some(report) }
+fn report(world: &mut World, look: QueueLook) {
+    world.tell(seen(VmId(0), world.now, look));
 }
 
 #[test]
-fn a_queue_is_said_with_its_big_jobs_and_why_it_is_worked_there() {
-    let (pays, dear) = (Span::from_mins(20), Span::from_mins(30));
-    let mut world = site(BreakEven::Require);
-    assert_eq!(why(&world), "at home, nothing in hand");
-    world.tell(queue(1, pays));
-    assert_eq!(why(&world), "working q1 at home: 1 big jobs, under 2");
-    world.tell(queue(2, dear));
-    assert_eq!(why(&world), "working q1 at home: 2 big jobs, but a move away would not pay");
-    world.tell(queue(2, pays));
+fn a_site_vm_says_where_it_works_and_what_happens_next_with_its_figures() {
+    let mut world = World::new(two_sites(SiteRule::new(2)), always(0.0));
+    assert!(why(&world).starts_with("nothing in hand in home: its queue is read in "), "{}", why(&world));
+    report(&mut world, idle());
+    assert_eq!(why(&world), "nothing in hand in home: a queue of 2 big jobs or more is worked in cloud");
+    report(&mut world, queue(1, false));
+    assert_eq!(why(&world), "works q1 in home: stays in home: 1 big job, under 2; through in 30 min");
+    report(&mut world, queue(2, false));
     assert_eq!(world.host(), "x1");
-    world.queue = Some(None);
+    world.queue = Some(idle());
     world.run_for(Span::from_secs(45));
-    world.tell(queue(3, pays));
-    assert_eq!(why(&world), "working q1 away: 3 big jobs of 13, at or above 2");
+    report(&mut world, queue(3, false));
+    assert_eq!(why(&world), "works q1 in cloud: through in 18 min, then home after 3 empty polls");
     world.run_for(Span::from_mins(2));
-    assert_eq!(why(&world), "nothing in hand: 2 of 3 empty polls, then home");
-    let mut blocked = site(BreakEven::Show);
-    blocked.command(Command::Hold { vm: "nii1".to_owned() });
-    blocked.tell(queue(2, dear));
-    blocked.command(Command::Release { vm: "nii1".to_owned() });
-    assert_eq!(why(&blocked), "working q1 at home: 2 big jobs");
+    assert_eq!(why(&world), "nothing in hand in cloud: home after 1 more empty poll, in 60 s; 5 min not serving");
+}
+
+#[test]
+fn a_break_even_is_said_with_its_figures() {
+    let rule = SiteRule { break_even: BreakEven::Require, ..SiteRule::new(1) };
+    let mut world = World::new(two_sites(rule), always(0.0));
+    report(&mut world, queue(1, false));
+    let figures = "a move does not pay: it saves 23 min, out and back take 15 min, margin 1.5";
+    assert_eq!(why(&world), format!("works q1 in home: does not go to cloud: {figures}"));
+}
+
+#[test]
+fn who_stays_until_that_has_cost_a_round_trip_says_until_when() {
+    let rule = SiteRule { home_after: HomeAfter::Auto, ..SiteRule::new(2) };
+    let mut world = World::new(two_sites(rule), always(0.0));
+    report(&mut world, queue(2, false));
+    world.queue = Some(idle());
+    world.run_for(Span::from_secs(45 + 60));
+    let told = "home after 2 more empty polls and 15 min without work, as long as out and back take, in 15 min; 5 min not serving";
+    assert_eq!(why(&world), format!("nothing in hand in cloud: {told}"));
+    world.run_for(Span::from_mins(14));
+    assert_eq!(world.host(), "x1");
+    world.run_for(Span::from_mins(1));
+    assert_eq!(world.host(), "h2");
+}
+
+#[test]
+fn a_worker_that_is_silent_or_paused_is_said() {
+    let mut world = World::new(two_sites(SiteRule::new(2)), always(0.0));
+    let mut look = idle();
+    look.worker = None;
+    report(&mut world, look);
+    assert!(why(&world).ends_with("no worker has run in it yet: start whimbrel work there"), "{}", why(&world));
+    let mut look = idle();
+    look.at = world.now;
+    let (vm, forecast) = (VmId(0), Ways::default());
+    world.tell(Event::Queue { vm, look: std::sync::Arc::new(look), ways: forecast });
+    assert!(why(&world).ends_with("ago: its policy moves nothing"), "{}", why(&world));
+    let mut look = idle();
+    let (by, why_paused, until) = ("root".to_owned(), "the disk is full".to_owned(), world.now + Span::from_mins(30));
+    let order = WorkerOrder { stop: Stop::Working, by, why: why_paused, at: world.now, until: Some(until) };
+    look.control.operator = Some(order);
+    report(&mut world, look);
+    let told = "paused by root until in 30 min: the disk is full; a queue of 2 big jobs or more is worked in cloud";
+    assert_eq!(why(&world), format!("nothing in hand in home: {told}"));
 }

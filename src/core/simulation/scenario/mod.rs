@@ -13,9 +13,7 @@ use crate::core::cluster::{
     Array, ArrayId, Cluster, Direction, Host, HostId, Indicator, IndicatorKind, Limits, Mode, Monitor, Pick, Site,
     SiteId, Source, Span, Timestamp, Vm,
 };
-use crate::core::policy::{
-    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, Field, Resting, Rule, Settings, SiteRule, WorkingHours,
-};
+use crate::core::policy::{Bound, Field, Resting, Rule, Settings, SiteRule, WorkingHours};
 
 /// When a demo's time begins: 2009-05-06T12:40:00Z, a Wednesday, 14:40 in Oslo.
 pub const START: Timestamp = Timestamp::from_secs(1_241_613_600);
@@ -255,8 +253,7 @@ fn schedule(high: (f64, u32), low: (f64, u32), hours: &str) -> Rule {
 
 /// Policy 4.
 const fn site(threshold: u32) -> Rule {
-    let (home_tarry, margin) = (DEFAULT_HOME_TARRY, DEFAULT_MARGIN);
-    Rule::Site(SiteRule { threshold, home_tarry, break_even: BreakEven::Show, margin })
+    Rule::Site(SiteRule::new(threshold))
 }
 
 const fn bound((at, tarry): (f64, u32)) -> Bound {

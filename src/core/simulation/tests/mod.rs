@@ -12,7 +12,8 @@ mod scenarios;
 use super::load::step_of;
 use super::{Plan, START, Scenario, Simulation, Size};
 use crate::core::cluster::{Cluster, HostId, Reading, RequestId, Span, Timestamp, VmId};
-use crate::core::engine::{Event, Presence, QueueReport, Route};
+use crate::core::engine::{Event, Presence, Route};
+use crate::core::queue::{ClaimStatus, QueueLook};
 
 /// What only a test may ask a simulation.
 impl Simulation {
@@ -96,9 +97,15 @@ fn raw(simulation: &mut Simulation, vm: u32, now: Timestamp) -> f64 {
     }
 }
 
-fn queue(simulation: &mut Simulation, vm: u32, now: Timestamp) -> Option<QueueReport> {
+/// What a look at a VM's queue shows.
+fn look(simulation: &mut Simulation, vm: u32, now: Timestamp) -> QueueLook {
     match simulation.read(VmId(vm), now) {
-        Event::Queue { report, .. } => report,
+        Event::Queue { look, .. } => (*look).clone(),
         other => panic!("not a queue: {other:?}"),
     }
+}
+
+/// The queue that a VM has in hand.
+fn queue(simulation: &mut Simulation, vm: u32, now: Timestamp) -> Option<ClaimStatus> {
+    look(simulation, vm, now).hand().map(|claim| claim.status.clone())
 }

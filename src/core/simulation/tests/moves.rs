@@ -107,7 +107,7 @@ fn between_sites_it_runs_nowhere_for_minutes_and_home_is_nearer() {
     let there = route(0, 0, 3);
     simulation.start(there, START);
     assert_eq!(presence(&mut simulation, there, after(60)), (Absent, Absent));
-    assert_eq!(read(&mut simulation, 0, after(60)), Reading::Gap("no answer".to_owned()));
+    assert!(!look(&mut simulation, 0, after(60)).is_alive(), "its worker stands still too");
     let took = |simulation: &mut Simulation, begun: i64| {
         let minutes = (1..40).find(|m| ended(simulation, after(begun + m * 60)).is_some());
         minutes.expect("an end within 40 minutes")

@@ -54,7 +54,7 @@ fn a_queue_stays_in_hand() {
     simulation.reconfigure(&old, &new, plan, after(400));
     assert_eq!(queue(&mut simulation, 0, after(400)), Some(before.clone()));
     advance(&mut simulation, after(1_000));
-    assert!(queue(&mut simulation, 0, after(1_000)).is_some_and(|queue| queue.done > before.done));
+    assert!(queue(&mut simulation, 0, after(1_000)).is_some_and(|queue| queue.done.len() > before.done.len()));
 }
 
 #[test]
@@ -81,7 +81,8 @@ fn an_array_that_a_real_driver_drives_is_left_alone() {
         Event::Host { host, .. } => Some(cluster.host(*host).array),
         _ => None,
     };
-    assert!(!told.is_empty() && told.iter().all(|event| reports(event) == Some(ArrayId(1))), "{told:?}");
+    let reporting: Vec<ArrayId> = told.iter().filter_map(reports).collect();
+    assert!(!reporting.is_empty() && reporting.iter().all(|array| *array == ArrayId(1)), "{reporting:?}");
     let (cluster, plan) = built(Scenario::One, |_| {});
     let mut simulation = Simulation::new(&cluster, plan.clone(), START);
     let all = Plan { driven: vec![true], ..plan };

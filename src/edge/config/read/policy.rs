@@ -12,8 +12,8 @@ use super::super::toml_reader::{Item, Shape, Table};
 use super::super::words::{if_near, nearest};
 use crate::core::cluster::{Direction, Span};
 use crate::core::policy::{
-    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, HoursError, PolicyKind,
-    Resting, Rule, Settings, SettingsError, SiteRule, TomlValue, WorkingHours,
+    Bound, BreakEven, DEFAULT_HOME_TARRY, DEFAULT_MARGIN, DEFAULT_SETTLE, DEFAULT_STALE_AFTER, HomeAfter, HoursError,
+    PolicyKind, Resting, Rule, Settings, SettingsError, SiteRule, TomlValue, WorkingHours,
 };
 
 const KINDS: [(&str, PolicyKind); 4] = [
@@ -64,7 +64,7 @@ const WORKSTOP: ConfigKey = ConfigKey::new("workstop", Form::Number, "Instead of
     .example("170");
 
 /// Each key, and the kinds that have it. [`Settings::written`] gives its value.
-const KEYS: [(ConfigKey, &[PolicyKind]); 16] = [
+const KEYS: [(ConfigKey, &[PolicyKind]); 17] = [
     (KIND, ALL),
     (THRESHOLD, RANGED),
     (BIG_JOBS, SITE),
@@ -84,6 +84,14 @@ const KEYS: [(ConfigKey, &[PolicyKind]); 16] = [
         SCHEDULE,
     ),
     (ConfigKey::new("home_tarry", Form::Number, "Empty polls in a row, away, before the VM goes home"), SITE),
+    (
+        ConfigKey::new(
+            "home_after",
+            Form::Duration,
+            "And so long without work, or \"auto\": as long as the way out and back takes; or \"off\"",
+        ),
+        SITE,
+    ),
     (
         ConfigKey::new(
             "break_even",
@@ -114,12 +122,7 @@ fn blank(kind: PolicyKind) -> Settings {
             let hours = WorkingHours::always();
             Rule::Schedule { high: bound, low: bound, hours, resting: Resting::default() }
         }
-        PolicyKind::Site => Rule::Site(SiteRule {
-            threshold: 1,
-            home_tarry: DEFAULT_HOME_TARRY,
-            break_even: BreakEven::default(),
-            margin: DEFAULT_MARGIN,
-        }),
+        PolicyKind::Site => Rule::Site(SiteRule::new(1)),
     };
     Settings::new(rule, Direction::default())
 }
@@ -297,8 +300,22 @@ fn site(table: &Table<'_>) -> Option<SiteRule> {
     let home_tarry = table.get("home_tarry").map_or(Some(DEFAULT_HOME_TARRY), whole);
     let break_even = table.get("break_even").map_or(Some(BreakEven::default()), |item| item.choice(&BREAK_EVENS));
     let margin = table.get("margin").map_or(Some(DEFAULT_MARGIN), |item| item.number_in(1.0..=f64::MAX, "at least 1"));
+    let home_after = table.get("home_after").map_or(Some(HomeAfter::Off), |item| home_after(&item));
     let threshold = table.need(&BIG_JOBS).and_then(whole);
-    Some(SiteRule { threshold: threshold?, home_tarry: home_tarry?, break_even: break_even?, margin: margin? })
+    Some(SiteRule {
+        threshold: threshold?,
+        home_tarry: home_tarry?,
+        home_after: home_after?,
+        break_even: break_even?,
+        margin: margin?,
+    })
+}
+
+fn home_after(item: &Item<'_>) -> Option<HomeAfter> {
+    if item.as_text() == Some("auto") {
+        return Some(HomeAfter::Auto);
+    }
+    item.duration_or_off().map(|span| span.map_or(HomeAfter::Off, HomeAfter::Idle))
 }
 
 fn hours(table: &Table<'_>, optional: bool) -> Option<WorkingHours> {
