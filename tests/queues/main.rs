@@ -1,5 +1,6 @@
 //! Job queues in real homes: a folder, Apache with mod_dav, MariaDB; and workers that die at any instant.
 
+mod bc;
 mod proxies;
 #[path = "../support/mod.rs"]
 mod support;

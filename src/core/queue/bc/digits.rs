@@ -61,7 +61,7 @@ impl Number {
             // As many digits as the power of the base has fewer decimal digits than the fraction.
             let mut power = BigUint::from(1_u8);
             while power < one {
-                meter.work(2 * words(&one))?;
+                meter.work(8 * words(&one))?;
                 fraction *= base;
                 let digit = &fraction / &one;
                 fraction %= &one;
@@ -92,7 +92,7 @@ fn to_digits(mut n: BigUint, base: u32, meter: &mut Meter) -> Result<Vec<u32>, R
     }
     let mut digits = Vec::new();
     while n.bits() > 0 {
-        meter.work(words(&n))?;
+        meter.work(2 * words(&n))?;
         digits.push(u32::try_from(&n % base).unwrap_or_default());
         n /= base;
     }
