@@ -7,5 +7,6 @@ pub mod history;
 pub mod journal;
 pub mod monitor;
 pub mod net;
+pub mod queue;
 pub mod recording;
 pub mod supervisor;

@@ -107,7 +107,7 @@ fn claim() -> Claim {
         done: (1..=14).collect(),
         ..ClaimStatus::default()
     };
-    Claim { name: "nii4.5f3a9c01d2e4.3".into(), status }
+    Claim { name: "nii4.5f3a9c01d2e4.3".into(), status, trouble: None }
 }
 
 /// A VM of the site policy that is at this site: a job of grade a takes 18 minutes at home, one of grade b 50 s and one of grade

@@ -76,7 +76,7 @@ fn the_core_is_pure() {
 #[test]
 fn each_edge_knows_the_core_and_no_other_edge() {
     never("edge", &["crate::runtime", "crate::view", "crate::console", "crate::cli"]);
-    let rooms = ["config", "control", "monitor", "driver", "recording", "history"];
+    let rooms = ["config", "control", "monitor", "driver", "queue", "recording", "history"];
     for room in rooms {
         let others: Vec<String> = rooms.iter().filter(|r| **r != room).map(|other| format!("edge::{other}")).collect();
         let others: Vec<&str> = others.iter().map(String::as_str).collect();

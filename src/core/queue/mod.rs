@@ -33,7 +33,8 @@ pub use settings::{
     DEFAULT_ATTEMPTS, DEFAULT_DIGITS, DEFAULT_JOB_DEADLINE, DEFAULT_LEASE, JobKind, Parallel, Queue, QueueSource,
 };
 pub use status::{
-    BEAT_EVERY, Claim, ClaimStatus, JobInHand, OpenPage, QueueLook, SILENT_AFTER, WorkerState, WorkerStatus,
+    BEAT_EVERY, Claim, ClaimStatus, JobInHand, OpenPage, QueueLook, QueueOverview, SILENT_AFTER, WorkerState,
+    WorkerStatus,
 };
 pub use waits::{PageTaker, WaitReason, WaitingRoom, Waits};
 pub use work::{ClaimWork, NextJob};

@@ -46,6 +46,9 @@ pub struct ClaimStatus {
     pub took: Vec<(u32, Span)>,
     /// How long jobs took in this claim.
     pub rates: Rates,
+    /// Jobs that were set aside and are to be tried again by the next worker that claims this.
+    #[serde(skip_serializing_if = "Ranges::is_empty")]
+    pub retry: Ranges,
 }
 
 /// A job that is being worked.
@@ -124,12 +127,15 @@ pub struct OpenPage {
 }
 
 /// A claim as it lies in the source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Claim {
     /// Its name: `VM.INSTANCE.N`.
     pub name: String,
     /// What its worker reports.
     pub status: ClaimStatus,
+    /// What is wrong with it, with the remedy; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// One look at a queue through its source, as it concerns one VM.
@@ -141,12 +147,37 @@ pub struct QueueLook {
     pub open: Vec<OpenPage>,
     /// How many pages wait.
     pub waiting: u32,
+    /// What lies among the pages and is not worked, with the reasons; at most 100.
+    pub refused: Vec<(String, String)>,
     /// The VM's claims, the one in work first.
     pub claims: Vec<Claim>,
     /// The VM's worker; `None`: none has ever run.
     pub worker: Option<WorkerStatus>,
     /// What is asked of it.
     pub control: WorkerControl,
+}
+
+/// A whole queue as it lies in its source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QueueOverview {
+    /// When.
+    pub at: Timestamp,
+    /// The oldest pages that wait, at most 100.
+    pub open: Vec<OpenPage>,
+    /// How many pages wait.
+    pub waiting: u32,
+    /// What lies among the pages and is not worked, with the reasons; at most 100.
+    pub refused: Vec<(String, String)>,
+    /// Every claim, by name.
+    pub claims: Vec<Claim>,
+    /// Each VM's worker, by the VM's name.
+    pub workers: Vec<WorkerStatus>,
+    /// What is asked of workers, by the VM's name.
+    pub controls: BTreeMap<String, WorkerControl>,
+    /// How many pages are finished.
+    pub done: u32,
+    /// The newest finished ones, newest first; at most 20. Their names are `PAGE.N`.
+    pub finished: Vec<Claim>,
 }
 
 impl ClaimStatus {

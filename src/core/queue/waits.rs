@@ -229,7 +229,7 @@ mod tests {
             done: [1, 2, 3].into_iter().collect::<Ranges>(),
             ..ClaimStatus::default()
         };
-        Claim { name: "nii4.0123456789ab.1".to_owned(), status }
+        Claim { name: "nii4.0123456789ab.1".to_owned(), status, trouble: None }
     }
 
     fn order(by: &str, why: &str, until: Option<Timestamp>) -> Option<WorkerOrder> {

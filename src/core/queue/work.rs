@@ -270,7 +270,7 @@ mod tests {
     fn claim(text: &str) -> (Claim, Arc<Page>) {
         let page = Page::parse(text.as_bytes().to_vec()).expect("a page");
         let status = ClaimStatus { grades: page.grades(""), ..ClaimStatus::default() };
-        (Claim { name: "nii4.0123456789ab.1".to_owned(), status }, Arc::new(page))
+        (Claim { name: "nii4.0123456789ab.1".to_owned(), status, trouble: None }, Arc::new(page))
     }
 
     fn work(text: &str, limit: u32) -> ClaimWork {

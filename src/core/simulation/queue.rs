@@ -322,6 +322,7 @@ impl Worker {
             claims: self.hand.iter().map(|hand| self.claim_seen(hand, now, site)).collect(),
             worker: Some(self.worker_seen(now, site)),
             control: self.control.clone(),
+            refused: Vec::new(),
         }
     }
 
@@ -343,8 +344,9 @@ impl Worker {
             attempts,
             took: hand.took.clone(),
             rates: hand.rates.clone(),
+            retry: Ranges::new(),
         };
-        Claim { name: self.claim_name(hand), status }
+        Claim { name: self.claim_name(hand), status, trouble: None }
     }
 
     fn worker_seen(&self, now: Timestamp, site: &str) -> WorkerStatus {

@@ -326,7 +326,7 @@ pub fn queue(big: u32, in_job: bool) -> QueueLook {
     let hand = in_job.then_some(JobInHand { job: 1, since: T0, attempt: 1 }).into_iter().collect();
     let page = "q1".to_owned();
     let status = ClaimStatus { page, big, left: grades.clone(), grades, hand, ..ClaimStatus::default() };
-    QueueLook { claims: vec![Claim { name: "nii1.0.1".to_owned(), status }], ..idle() }
+    QueueLook { claims: vec![Claim { name: "nii1.0.1".to_owned(), status, trouble: None }], ..idle() }
 }
 
 pub const HIGH: Bound = Bound { at: 50.0, tarry: 3 };
