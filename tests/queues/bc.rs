@@ -194,6 +194,15 @@ fn operation() -> impl Strategy<Value = String> {
         .prop_map(|(x, y, scale, rest)| format!("scale={scale};x={x};y={y};{rest}"))
 }
 
+/// What the unit tests hold whimbrel's bc to is what bc does.
+#[test]
+fn each_rule_is_bcs_own() {
+    let Some(()) = or_skip("each_rule_is_bcs_own", installed()) else { return };
+    let rules = include_str!("../data/bc/rules.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = rules.map(|rule| rule.split(['→', '✗']).next().unwrap_or_default().to_owned());
+    agree(&lines.collect::<Vec<_>>()).unwrap_or_else(|why| panic!("{why}"));
+}
+
 #[test]
 fn expressions_come_to_what_bc_says() {
     compare("expressions_come_to_what_bc_says", CASES, line());
