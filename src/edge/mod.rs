@@ -7,6 +7,7 @@ pub mod history;
 pub mod journal;
 pub mod monitor;
 pub mod net;
+mod process;
 pub mod queue;
 pub mod recording;
 pub mod supervisor;

@@ -7,10 +7,10 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::process::{fill, names, shown, within};
 use super::{CommandContext, DriverEvent, Move, TaskReport};
 use crate::core::cluster::{HostState, Name};
 use crate::core::engine::Presence;
+use crate::edge::process::{fill, names, shown, within};
 
 /// How many such commands run at once.
 pub(super) const AT_ONCE: usize = 8;

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
-use super::process::{Output, Process, end_group, in_short, shown, signal, with_line, within};
 use super::{CommandContext, DriverEvent, Move};
 use crate::core::format::{exact_span, measured};
+use crate::edge::process::{Output, Process, end_group, in_short, shown, signal, with_line, within};
 
 /// If only `progress` knows of a migration, it is over after this many calls in a row that do not tell of it.
 const MISSES: u32 = 3;

@@ -2,7 +2,6 @@
 //!
 //! | file | its story |
 //! | --- | --- |
-//! | `process` | one command: its arguments, its process group, what it prints, its end |
 //! | `locate` | whether hosts are up, and where VMs run |
 //! | `migration` | one migration: started or found again, followed, stopped, ended |
 //! | `supervisor` | the owner of all that is under way |
@@ -18,7 +17,6 @@
 
 mod locate;
 mod migration;
-mod process;
 mod supervisor;
 
 #[cfg(test)]
@@ -39,6 +37,7 @@ use super::supervisor::{AnswerLimits, Lifeline, TakeCommand};
 use super::{DriverCommand, DriverEvent, Fleet, Move, Tell};
 use crate::core::cluster::{Commands, Name, Reading};
 use crate::core::engine::Presence;
+use crate::edge::process::fill;
 use migration::{CommandEnd, MigrationProcess};
 use supervisor::CommandSupervisor;
 
@@ -181,7 +180,7 @@ impl CommandContext {
         let index = self.fleet.hosts.iter().find(|host| host.name == migration.to).and_then(|host| host.index);
         let index = index.map(|index| index.to_string()).unwrap_or_default();
         let vm = self.domain(&migration.vm);
-        process::fill(template, &[("vm", vm), ("from", &migration.from), ("to", &migration.to), ("index", &index)])
+        fill(template, &[("vm", vm), ("from", &migration.from), ("to", &migration.to), ("index", &index)])
     }
 
     /// What a command calls a VM: its uuid if it has one, or the name of its domain, or its own name.

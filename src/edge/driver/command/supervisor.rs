@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::locate::InventoryLoop;
 use super::migration::{Carrier, CommandEnd, MigrationProcess, find_orphan};
-use super::process::signal;
 use super::{CommandContext, DriverCommand, DriverEvent, Move, TaskReport, unmeasured};
 use crate::core::cluster::{Name, RequestId};
 use crate::core::engine::Presence;
+use crate::edge::process::signal;
 use crate::edge::supervisor::fault;
 
 /// What is known of a migration whose command has ended.

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::Presence::{Absent, Runs, Unknown};
 use super::*;
+use crate::edge::process::Process;
 
 #[test]
 fn a_driver_that_is_dropped_leaves_the_migration_alone_and_reads_on() {
@@ -34,7 +35,7 @@ fn a_driver_that_is_dropped_holds_the_migration_to_its_deadline() {
 /// A `migrate` as an earlier whimbrel left it behind, with its streams in the air.
 fn left_behind(lab: &Lab, age: u64) -> std::process::Child {
     use std::os::unix::process::CommandExt;
-    let argv = process::fill(&lab.settings.migrate, &[("vm", lab.vm), ("from", "mln1"), ("to", "mln2")]);
+    let argv = fill(&lab.settings.migrate, &[("vm", lab.vm), ("from", "mln1"), ("to", "mln2")]);
     let mark = migration::process_tag(&lab.migration());
     let mut parts: Vec<String> = mark.split('\t').map(str::to_owned).collect();
     parts[1] = (parts[1].parse::<u64>().unwrap() - age).to_string();
@@ -81,10 +82,7 @@ fn a_migration_goes_on_when_whimbrel_is_gone_and_it_prints() {
     let script = lab.script("until [ -e go ]; do sleep 0.02; done; echo one; echo two >&2; echo three && touch done");
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        drop(
-            process::Process::start(&script, Some((migration::TAG_NAME, migration::process_tag(&lab.migration()))))
-                .unwrap(),
-        );
+        drop(Process::start(&script, Some((migration::TAG_NAME, migration::process_tag(&lab.migration())))).unwrap());
     });
     lab.touch("go");
     comes("the migration's end", || lab.path("done").exists());

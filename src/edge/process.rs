@@ -1,4 +1,4 @@
-//! Runs one command: its arguments, its process group, what it prints, its end.
+//! Runs one command: its arguments, its process group, what it reads and prints, its end. No shell sees it.
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -9,8 +9,9 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::core::format::{measured, one_line};
@@ -22,10 +23,21 @@ const REST: usize = 1 << 20;
 /// How often to check whether a process group has ended.
 const GONE: Duration = Duration::from_millis(50);
 
+/// Why a command does not run.
+#[derive(Debug)]
+pub(in crate::edge) struct CannotStart {
+    /// In words.
+    pub(in crate::edge) why: String,
+    /// Its arguments are longer than the system allows.
+    pub(in crate::edge) is_too_long: bool,
+}
+
 /// A running command.
-pub(super) struct Process {
+pub(in crate::edge) struct Process {
     child: Child,
     group: Option<Pid>,
+    /// `None`: it has none, or all of it is written.
+    input: Option<Box<Input>>,
     output: Output,
     /// Dropping this kills the command.
     bound: bool,
@@ -37,36 +49,66 @@ impl Process {
     ///
     /// # Errors
     /// Why it cannot be started.
-    pub(super) fn start(argv: &[String], tag: Option<(&str, String)>) -> Result<Self, String> {
-        let Some((program, arguments)) = argv.split_first() else { return Err("there is no command".to_owned()) };
+    pub(in crate::edge) fn start(argv: &[String], tag: Option<(&str, String)>) -> Result<Self, String> {
+        let environment = tag.as_ref().map(|(name, value)| (*name, &**value));
+        Self::spawn(argv, environment.as_slice(), tag.is_some(), None).map_err(|error| error.why)
+    }
+
+    /// Starts a command that reads this input to its end, with these variables in its environment. So many bytes of its output
+    /// are kept as its answer.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(in crate::edge) fn with_input(
+        argv: &[String],
+        environment: &[(&str, &str)],
+        input: Vec<u8>,
+        most: usize,
+    ) -> Result<Self, CannotStart> {
+        let mut process = Self::spawn(argv, environment, false, Some(input))?;
+        process.output.out.most = most;
+        Ok(process)
+    }
+
+    fn spawn(
+        argv: &[String],
+        environment: &[(&str, &str)],
+        outlives: bool,
+        input: Option<Vec<u8>>,
+    ) -> Result<Self, CannotStart> {
+        let Some((program, arguments)) = argv.split_first() else {
+            return Err(CannotStart { why: "there is no command".to_owned(), is_too_long: false });
+        };
         let start = || -> io::Result<Self> {
             let (out, child_out) = pipe()?;
             let mut command = Command::new(program);
-            command.args(arguments).stdin(Stdio::null()).process_group(0);
-            let bound = tag.is_none();
-            let err = match tag {
-                Some((name, value)) => {
-                    command.env(name, value).stderr(child_out.try_clone()?);
-                    None
-                }
-                None => {
-                    let (err, child_err) = pipe()?;
-                    command.stderr(child_err);
-                    Some(err)
-                }
+            command.args(arguments).envs(environment.iter().copied()).process_group(0);
+            command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+            let err = if outlives {
+                command.stderr(child_out.try_clone()?);
+                None
+            } else {
+                let (err, child_err) = pipe()?;
+                command.stderr(child_err);
+                Some(err)
             };
-            let child = command.stdout(child_out).spawn()?;
+            let mut child = command.stdout(child_out).spawn()?;
             let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            Ok(Self { child, group, output: Output::new(Some(out), err), bound })
+            let input = child.stdin.take().zip(input).map(|(pipe, bytes)| Box::new(Input { pipe, bytes, written: 0 }));
+            Ok(Self { child, group, input, output: Output::new(Some(out), err), bound: !outlives })
         };
-        start().map_err(|why| format!("{program} cannot be run: {}", without_number(&why)))
+        start().map_err(|error| CannotStart {
+            why: format!("{program} cannot be run: {}", without_number(&error)),
+            is_too_long: error.kind() == io::ErrorKind::ArgumentListTooLong,
+        })
     }
 
     /// Reads until the command ends. It is safe to cancel this and to call it again.
-    pub(super) async fn end(&mut self) -> io::Result<ExitStatus> {
+    pub(in crate::edge) async fn end(&mut self) -> io::Result<ExitStatus> {
         let status = tokio::select! {
             status = self.child.wait() => status,
             never = self.output.read() => match never {},
+            never = write(&mut self.input) => match never {},
         };
         self.output.read_rest();
         self.bound = false;
@@ -74,15 +116,16 @@ impl Process {
     }
 
     /// What it printed so far.
-    pub(super) const fn output(&self) -> &Output {
+    pub(in crate::edge) const fn output(&self) -> &Output {
         &self.output
     }
 
-    pub(super) const fn group(&self) -> Option<Pid> {
+    pub(in crate::edge) const fn group(&self) -> Option<Pid> {
         self.group
     }
 
-    fn kill(&self) {
+    /// Kills what is left of its process group.
+    pub(in crate::edge) fn kill(&self) {
         if let Some(group) = self.group {
             signal(group, Signal::KILL);
         }
@@ -101,7 +144,7 @@ impl Drop for Process {
 ///
 /// # Errors
 /// Why it could not be run, that it hangs, or how it ended, if not with status 0.
-pub(super) async fn within(argv: &[String], deadline: Duration) -> Result<Process, String> {
+pub(in crate::edge) async fn within(argv: &[String], deadline: Duration) -> Result<Process, String> {
     let mut process = Process::start(argv, None)?;
     let Ok(ended) = timeout(deadline, process.end()).await else {
         return Err(format!("no answer within {}", measured(deadline.into())));
@@ -114,7 +157,7 @@ pub(super) async fn within(argv: &[String], deadline: Duration) -> Result<Proces
 }
 
 /// How a command ended: `status 3`, `ended by signal 9`.
-pub(super) fn in_short(status: ExitStatus) -> String {
+pub(in crate::edge) fn in_short(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("status {code}"),
         (None, Some(number)) => format!("ended by signal {number}"),
@@ -123,18 +166,18 @@ pub(super) fn in_short(status: ExitStatus) -> String {
 }
 
 /// Adds the last line that the command printed, if there is one.
-pub(super) fn with_line(how: &str, output: &Output) -> String {
+pub(in crate::edge) fn with_line(how: &str, output: &Output) -> String {
     let line = output.last_line();
     if line.is_empty() { how.to_owned() } else { format!("{how}: {line}") }
 }
 
 /// Sends a signal to a process group. An empty group is no error.
-pub(super) fn signal(group: Pid, which: Signal) {
+pub(in crate::edge) fn signal(group: Pid, which: Signal) {
     let _ = kill_process_group(group, which);
 }
 
 /// Sends SIGTERM to a process group, and after the grace period SIGKILL, if any process is left.
-pub(super) async fn end_group(group: Pid, grace: Duration) {
+pub(in crate::edge) async fn end_group(group: Pid, grace: Duration) {
     signal(group, Signal::TERM);
     let last = Instant::now() + grace;
     while Instant::now() < last {
@@ -169,16 +212,35 @@ async fn readable(stream: Option<&Receiver>) {
     }
 }
 
+/// What a command reads.
+struct Input {
+    pipe: ChildStdin,
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// Writes a command's input and closes it. Never ends; safe to cancel.
+async fn write(input: &mut Option<Box<Input>>) -> std::convert::Infallible {
+    while let Some(to) = input {
+        match to.pipe.write(&to.bytes[to.written..]).await {
+            Ok(written @ 1..) => to.written += written,
+            // All of it is written; or the command does not read it, which is no error.
+            _ => *input = None,
+        }
+    }
+    std::future::pending().await
+}
+
 /// How many bytes of each stream are kept for people, the newest.
 const TAIL: usize = 4 << 10;
-/// How many bytes of each stream are kept as an answer, the oldest: the names of some thousand VMs.
+/// How many bytes of a stream are kept as an answer unless told, the oldest: the names of some thousand VMs.
 const HEAD: usize = 64 << 10;
 /// The most characters of a line for people.
 const LINE: usize = 200;
 
 /// What a command has printed, and what it still prints.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(in crate::edge) struct Output {
     out: OutputStream,
     err: OutputStream,
 }
@@ -189,6 +251,8 @@ struct OutputStream {
     /// `None`: it is closed.
     pipe: Option<Receiver>,
     head: Vec<u8>,
+    /// How many bytes the head may have.
+    most: usize,
     overflowed: bool,
     tail: VecDeque<u8>,
 }
@@ -218,25 +282,33 @@ impl OutputStream {
     fn take(&mut self, bytes: &[u8]) {
         self.tail.extend(&bytes[bytes.len().saturating_sub(TAIL)..]);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL));
-        let room = HEAD - self.head.len();
+        let room = self.most - self.head.len();
         self.overflowed |= bytes.len() > room;
         self.head.extend(&bytes[..bytes.len().min(room)]);
     }
 
-    fn last_line(&self) -> Option<String> {
+    fn last_lines(&self, most: usize) -> Vec<String> {
         let bytes: Vec<u8> = self.tail.iter().copied().collect();
-        String::from_utf8_lossy(&bytes).split(['\n', '\r']).map(shown).rfind(|line| !line.is_empty())
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.rsplit(['\n', '\r']).map(shown).filter(|line| !line.is_empty());
+        let mut lines: Vec<String> = lines.take(most).collect();
+        lines.reverse();
+        lines
+    }
+
+    fn last_line(&self) -> Option<String> {
+        self.last_lines(1).pop()
     }
 }
 
 impl Output {
-    pub(super) fn new(out: Option<Receiver>, err: Option<Receiver>) -> Self {
-        let stream = |pipe| OutputStream { pipe, ..OutputStream::default() };
+    pub(in crate::edge) fn new(out: Option<Receiver>, err: Option<Receiver>) -> Self {
+        let stream = |pipe| OutputStream { pipe, most: HEAD, ..OutputStream::default() };
         Self { out: stream(out), err: stream(err) }
     }
 
     /// Takes what is printed. Never ends; safe to cancel.
-    pub(super) async fn read(&mut self) -> std::convert::Infallible {
+    pub(in crate::edge) async fn read(&mut self) -> std::convert::Infallible {
         loop {
             tokio::select! {
                 () = readable(self.out.pipe.as_ref()) => self.out.read(),
@@ -246,7 +318,7 @@ impl Output {
     }
 
     /// Reads what was printed and not yet read, even if the runtime has not noticed it.
-    pub(super) fn read_rest(&mut self) {
+    pub(in crate::edge) fn read_rest(&mut self) {
         self.out.read_rest();
         self.err.read_rest();
     }
@@ -255,33 +327,46 @@ impl Output {
     ///
     /// # Errors
     /// The output is too long for an answer, or is not UTF-8.
-    pub(super) fn lines(&self) -> Result<Vec<&str>, String> {
-        if self.out.overflowed {
-            return Err(format!("it printed more than {} KiB", HEAD >> 10));
-        }
-        let text = std::str::from_utf8(&self.out.head).map_err(|_| "what it printed is no text".to_owned())?;
+    pub(in crate::edge) fn lines(&self) -> Result<Vec<&str>, String> {
+        let text = std::str::from_utf8(self.bytes()?).map_err(|_| "what it printed is no text".to_owned())?;
         Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect())
     }
 
+    /// Its whole output.
+    ///
+    /// # Errors
+    /// The output is too long for an answer.
+    pub(in crate::edge) fn bytes(&self) -> Result<&[u8], String> {
+        if self.out.overflowed {
+            return Err(format!("it printed more than {} KiB", self.out.most >> 10));
+        }
+        Ok(&self.out.head)
+    }
+
+    /// The last lines of its error stream that are not empty, for people.
+    pub(in crate::edge) fn last_complaints(&self, most: usize) -> Vec<String> {
+        self.err.last_lines(most)
+    }
+
     /// The last line that is not empty, for people: of the error stream, if it has one. A carriage return also ends a line.
-    pub(super) fn last_line(&self) -> String {
+    pub(in crate::edge) fn last_line(&self) -> String {
         self.err.last_line().or_else(|| self.out.last_line()).unwrap_or_default()
     }
 }
 
 /// A line for people.
-pub(super) fn shown(line: &str) -> String {
+pub(in crate::edge) fn shown(line: &str) -> String {
     one_line(line, LINE)
 }
 
 /// Replaces each `{name}` that has a value. All other text stays as it is, other braces too. Nothing reads a value again: it is not
 /// searched for placeholders, and no shell gets it.
-pub(super) fn fill(template: &[String], values: &[(&str, &str)]) -> Vec<String> {
+pub(in crate::edge) fn fill(template: &[String], values: &[(&str, &str)]) -> Vec<String> {
     template.iter().map(|argument| filled(argument, values)).collect()
 }
 
 /// Whether a template has this placeholder.
-pub(super) fn names(template: &[String], name: &str) -> bool {
+pub(in crate::edge) fn names(template: &[String], name: &str) -> bool {
     let placeholder = format!("{{{name}}}");
     template.iter().any(|argument| argument.contains(&placeholder))
 }
@@ -316,7 +401,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn printed(text: &str) -> Output {
-        let mut output = Output::default();
+        let mut output = Output::new(None, None);
         output.out.take(text.as_bytes());
         output
     }
@@ -341,7 +426,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_and_a_flood_keeps_its_end() {
         assert_eq!(printed(&"x".repeat(LINE + 1)).last_line().chars().count(), LINE + 1);
-        let mut output = Output::default();
+        let mut output = Output::new(None, None);
         for _ in 0..1_000 {
             output.err.take(&[b'y'; 10_000]);
         }
@@ -354,7 +439,7 @@ mod tests {
     fn lines_are_an_answer_only_if_they_are_whole_and_text() {
         assert_eq!(printed(" web1 \n\nweb2\r\n").lines().unwrap(), ["web1", "web2"]);
         assert!(printed(&"y\n".repeat(HEAD)).lines().unwrap_err().contains("64 KiB"));
-        let mut output = Output::default();
+        let mut output = Output::new(None, None);
         output.out.take(&[0xff, 0xfe]);
         assert_eq!(output.lines().unwrap_err(), "what it printed is no text");
     }
@@ -362,7 +447,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_printed_a_line_is_shown_without_control_characters(bytes in any::<Vec<u8>>()) {
-            let mut output = Output::default();
+            let mut output = Output::new(None, None);
             output.out.take(&bytes);
             prop_assert!(output.last_line().chars().all(|c| !c.is_control()));
         }
