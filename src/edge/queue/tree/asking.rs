@@ -99,6 +99,8 @@ impl TreeQueue {
 
     pub async fn control(&self, vm: &str) -> Result<WorkerControl, Trouble> {
         let Some(bytes) = self.tree.read(&control_file(vm)?, LONGEST_JSON).await? else {
+            // A worker that cannot see its orders must not take that for none.
+            self.must_still_be_there().await?;
             return Ok(WorkerControl::default());
         };
         serde_json::from_slice(&bytes).map_err(|error| {

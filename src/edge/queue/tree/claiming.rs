@@ -171,7 +171,7 @@ impl TreeQueue {
                 Some(trouble) => return Err(trouble),
                 // While others took these pages, more may have come.
                 None if is_contended => {}
-                None => return Ok(None),
+                None => return self.must_still_be_there().await.map(|()| None),
             }
         }
     }

@@ -37,7 +37,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Trouble, random};
+use super::{Trouble, now, random};
 use crate::core::cluster::Timestamp;
 use crate::core::queue::{Claim, Queue, QueueSource};
 
@@ -243,11 +243,6 @@ impl Trouble {
             Self::Refused(reason) => Self::Refused(words(reason)),
         }
     }
-}
-
-/// The wall clock.
-fn now() -> Timestamp {
-    chrono::Utc::now().into()
 }
 
 /// A path of these parts.

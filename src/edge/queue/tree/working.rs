@@ -72,11 +72,13 @@ impl TreeQueue {
 
     /// Writes the last status and moves a claim away.
     async fn end(&self, held: &Held, place: &str) -> Delivery {
+        let name = &held.claim.name;
         match self.save(held).await {
             Delivery::Done => {}
+            // An earlier try may have moved it without an answer.
+            Delivery::Lost(_) if self.has_arrived(held, place).await => return Delivery::Done,
             other => return other,
         }
-        let name = &held.claim.name;
         let ended = match self.send_off(name, &held.claim.status, place).await {
             Ok(Some(_)) => Delivery::Done,
             Ok(None) => Delivery::Lost(gone(name)),
@@ -86,6 +88,13 @@ impl TreeQueue {
             self.memory().held.remove(name);
         }
         ended
+    }
+
+    /// Whether a claim was moved away as it was to be.
+    async fn has_arrived(&self, held: &Held, place: &str) -> bool {
+        let Some(claim) = parse_claim(&held.claim.name) else { return false };
+        let target = format!("{}.{}", held.claim.status.page, claim.number);
+        matches!(self.tree.look(&path(&[place, &target, PAGE])).await, Ok(Some(_)))
     }
 
     /// Moves a claim to the waiting ones.
@@ -121,9 +130,9 @@ impl TreeQueue {
 
     pub async fn renew(&self, held: &Held) -> Delivery {
         let name = &held.claim.name;
-        match self.tree.look(&path(&[CLAIMS, name, PAGE])).await {
-            Ok(Some(_)) => Delivery::Done,
-            Ok(None) => self.lost(name),
+        match self.is_gone(name).await {
+            Ok(false) => Delivery::Done,
+            Ok(true) => self.lost(name),
             Err(trouble) => Delivery::Unknown(trouble.to_string()),
         }
     }
@@ -148,10 +157,29 @@ impl TreeQueue {
 
     /// Whether a step failed because the claim is gone.
     async fn lost_or(&self, name: &str, trouble: Trouble) -> Delivery {
-        match self.tree.look(&path(&[CLAIMS, name, PAGE])).await {
-            Ok(None) => self.lost(name),
-            Ok(Some(_)) | Err(_) => Delivery::Unknown(trouble.to_string()),
+        match self.is_gone(name).await {
+            Ok(true) => self.lost(name),
+            Ok(false) | Err(_) => Delivery::Unknown(trouble.to_string()),
         }
+    }
+
+    async fn is_gone(&self, name: &str) -> Result<bool, Trouble> {
+        if self.tree.look(&path(&[CLAIMS, name, PAGE])).await?.is_some() {
+            return Ok(false);
+        }
+        self.must_still_be_there().await?;
+        Ok(true)
+    }
+
+    /// For a worker, which has made the folders at its start.
+    ///
+    /// # Errors
+    /// They are gone: a file system is not mounted any more, and nothing can be concluded from what is not seen.
+    pub(super) async fn must_still_be_there(&self) -> Result<(), Trouble> {
+        if self.me().is_err() || self.tree.look(CLAIMS).await?.is_some() {
+            return Ok(());
+        }
+        Err(Trouble::Unreachable("the queue's folders are gone: is its file system mounted?".to_owned()))
     }
 
     fn lost(&self, name: &str) -> Delivery {
