@@ -9,6 +9,7 @@ mod log;
 mod report;
 mod run;
 mod whatif;
+mod work;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ enum CliCommand {
     Drain(drain::DrainCommand),
     Report(report::ReportCommand),
     Whatif(whatif::WhatIfCommand),
+    Work(work::WorkCommand),
 }
 
 /// How large a simulated cluster is.
@@ -126,6 +128,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(CliCommand::Demo(demo)) => demo.run(),
         Some(CliCommand::Report(report)) => report.run(),
         Some(CliCommand::Whatif(whatif)) => whatif.run(),
+        Some(CliCommand::Work(work)) => work.run(),
         None => console::open(cli.config.as_deref(), cli.screen),
     };
     match done {
@@ -148,6 +151,14 @@ fn operator() -> String {
 /// Loads a config, or prints its errors and returns the exit status for them.
 fn load(path: &Path) -> Result<Config, ExitCode> {
     load_with_bytes(path).map(|(config, _)| config)
+}
+
+/// The same of a config of either form: of a cluster, or of workers alone.
+fn load_any(path: &Path) -> Result<AnyConfig, ExitCode> {
+    config::load_any(path).map_err(|report| {
+        let _ = writeln!(io::stderr(), "{report}{}", hint(path));
+        ExitCode::from(WRONG_INPUT)
+    })
 }
 
 /// The same, and the file's bytes.
@@ -195,11 +206,11 @@ fn refuse(text: &str) -> ExitCode {
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {
-        Some("demo" | "run" | "check" | "discover" | "drain" | "report" | "whatif") => {
+        Some("demo" | "run" | "check" | "discover" | "drain" | "report" | "whatif" | "work") => {
             "\nhelp: options go after the subcommand"
         }
         Some(word) if !word.contains(['.', '/']) => {
-            "\nhelp: subcommands are demo, run, check, discover, drain, report and whatif"
+            "\nhelp: subcommands are demo, run, check, discover, drain, report, whatif and work"
         }
         _ => "",
     }

@@ -49,4 +49,5 @@ pub use print::{Format, Printer};
 pub use publish::Publisher;
 pub use signals::to_control;
 pub use start::{StartError, give_past, keep_in, over};
+pub use stdout::NonBlockingStdout;
 pub use workers::Workers;

@@ -4,3 +4,4 @@ mod bc;
 mod proxies;
 #[path = "../support/mod.rs"]
 mod support;
+mod worker;

@@ -37,4 +37,4 @@ pub use status::{
     WorkerStatus,
 };
 pub use waits::{PageTaker, WaitReason, WaitingRoom, Waits};
-pub use work::{ClaimWork, NextJob};
+pub use work::{ClaimWork, Held, NextJob};

@@ -15,11 +15,19 @@ const NEWEST: usize = 100;
 /// every job of a long page fails at first.
 const MOST_AGAIN: usize = 1_000;
 
-/// A claim in a worker's hand.
+/// A claim that a worker has, with its page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its name and status. Done and failed are what was found as results.
+    pub claim: Claim,
+    /// Its page.
+    pub page: Arc<Page>,
+}
+
+/// A claim under work.
 #[derive(Debug, Clone)]
 pub struct ClaimWork {
-    claim: Claim,
-    page: Arc<Page>,
+    held: Held,
     /// Tries before a job is set aside. At least 1.
     limit: u32,
     /// The place on the page of the next job that was never begun.
@@ -48,9 +56,9 @@ pub enum NextJob {
 impl ClaimWork {
     /// A claim as it was found: with the results that are there as done and failed. A job that was begun without a result has
     /// used up a try, and is worked alone.
-    pub fn new(claim: Claim, page: Arc<Page>, limit: u32) -> Self {
+    pub fn new(held: Held, limit: u32) -> Self {
         let (mut again, mut suspects, mut hopeless) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let mut claim = claim;
+        let Held { mut claim, page } = held;
         let status = &mut claim.status;
         // What was in hand when it was saved last is no longer.
         for job in std::mem::take(&mut status.hand) {
@@ -77,22 +85,22 @@ impl ClaimWork {
         }
         let of = |grade: &String| by_grade.get(grade.as_str()).copied().unwrap_or_default();
         status.left = status.grades.iter().map(|(grade, _)| (grade.clone(), of(grade))).collect();
-        Self { claim, page, limit, cursor: 0, again, suspects, hopeless, left, is_changed: true }
+        Self { held: Held { claim, page }, limit, cursor: 0, again, suspects, hopeless, left, is_changed: true }
     }
 
     /// The claim, with its status as it is now.
-    pub const fn claim(&self) -> &Claim {
-        &self.claim
-    }
-
-    /// The page.
-    pub const fn page(&self) -> &Arc<Page> {
-        &self.page
+    pub const fn held(&self) -> &Held {
+        &self.held
     }
 
     /// A job of the page.
     pub fn job(&self, number: u32) -> Option<Job<'_>> {
-        self.page.job(number)
+        self.held.page.job(number)
+    }
+
+    /// How many jobs are neither done nor set aside.
+    pub const fn left(&self) -> u32 {
+        self.left
     }
 
     /// Whether each job is done or set aside.
@@ -106,10 +114,10 @@ impl ClaimWork {
     }
 
     /// The status as it is to be saved now.
-    pub fn to_save(&mut self, now: Timestamp, site: &str) -> &Claim {
-        self.claim.status.beat = now;
-        site.clone_into(&mut self.claim.status.site);
-        &self.claim
+    pub fn to_save(&mut self, now: Timestamp, site: &str) -> &Held {
+        self.held.claim.status.beat = now;
+        site.clone_into(&mut self.held.claim.status.site);
+        &self.held
     }
 
     /// The status was saved as it is.
@@ -122,11 +130,11 @@ impl ClaimWork {
     /// nothing else is begun until its result is delivered. `None`: nothing can be begun now.
     pub fn next(&mut self, now: Timestamp) -> Option<NextJob> {
         if let Some(job) = self.hopeless.pop_first() {
-            let attempt = self.claim.status.attempts.get(&job).copied().unwrap_or_default();
+            let attempt = self.held.claim.status.attempts.get(&job).copied().unwrap_or_default();
             self.take(job, attempt, now);
             return Some(NextJob::SetAside(job, attempt));
         }
-        let hand = &self.claim.status.hand;
+        let hand = &self.held.claim.status.hand;
         if hand.iter().any(|hand| self.suspects.contains(&hand.job)) {
             return None;
         }
@@ -134,7 +142,7 @@ impl ClaimWork {
             true => self.never_begun().or_else(|| self.begun_before()),
             false => self.begun_before().or_else(|| self.never_begun()),
         }?;
-        let tries = self.claim.status.attempts.entry(job).or_default();
+        let tries = self.held.claim.status.attempts.entry(job).or_default();
         *tries += 1;
         let attempt = *tries;
         self.take(job, attempt, now);
@@ -150,7 +158,7 @@ impl ClaimWork {
     pub fn failed_try(&mut self, job: u32) -> bool {
         // It has ended without killing anybody.
         self.suspects.remove(&job);
-        let tries = self.claim.status.attempts.get(&job).copied().unwrap_or_default();
+        let tries = self.held.claim.status.attempts.get(&job).copied().unwrap_or_default();
         if tries >= self.limit {
             return false;
         }
@@ -162,9 +170,9 @@ impl ClaimWork {
     /// A job in hand was not begun, or was broken off by its worker: the try does not count.
     pub fn withdraw(&mut self, job: u32) {
         self.put_down(job);
-        let tries = self.claim.status.attempts.remove(&job).unwrap_or_default().saturating_sub(1);
+        let tries = self.held.claim.status.attempts.remove(&job).unwrap_or_default().saturating_sub(1);
         if tries > 0 {
-            self.claim.status.attempts.insert(job, tries);
+            self.held.claim.status.attempts.insert(job, tries);
         }
         self.again.insert((tries, job));
     }
@@ -173,8 +181,8 @@ impl ClaimWork {
     /// meanwhile, and then nothing is learned from the job.
     pub fn done(&mut self, job: u32, took: Span, site: Option<&str>, parallel: u32) {
         if let Some(site) = site {
-            let tag = self.page.job(job).map_or("", |job| job.tag);
-            self.claim.status.rates.add(site, tag, took, parallel);
+            let tag = self.held.page.job(job).map_or("", |job| job.tag);
+            self.held.claim.status.rates.add(site, tag, took, parallel);
         }
         self.end(job, true, took);
     }
@@ -186,12 +194,12 @@ impl ClaimWork {
 
     /// Of these jobs (none: of all) those that were set aside.
     pub fn set_aside_of(&self, jobs: &Ranges) -> Vec<u32> {
-        self.claim.status.failed.iter().filter(|job| jobs.is_empty() || jobs.contains(*job)).collect()
+        self.held.claim.status.failed.iter().filter(|job| jobs.is_empty() || jobs.contains(*job)).collect()
     }
 
     /// A job's error was taken away: it has all its tries again.
     pub fn reopened(&mut self, job: u32) {
-        if self.claim.status.failed.remove(job) {
+        if self.held.claim.status.failed.remove(job) {
             self.count(job, 1);
             self.again.insert((0, job));
             self.is_changed = true;
@@ -199,9 +207,9 @@ impl ClaimWork {
     }
 
     fn never_begun(&mut self) -> Option<u32> {
-        while let Some(job) = self.page.nth(self.cursor) {
+        while let Some(job) = self.held.page.nth(self.cursor) {
             self.cursor += 1;
-            let status = &self.claim.status;
+            let status = &self.held.claim.status;
             let begun = status.done.contains(job.number)
                 || status.failed.contains(job.number)
                 || status.attempts.contains_key(&job.number)
@@ -214,32 +222,32 @@ impl ClaimWork {
     }
 
     fn begun_before(&mut self) -> Option<u32> {
-        let is_alone = self.claim.status.hand.is_empty();
+        let is_alone = self.held.claim.status.hand.is_empty();
         let can_begin = |job: &u32| is_alone || !self.suspects.contains(job);
         let (tries, job) = *self.again.iter().find(|(_, job)| can_begin(job))?;
         self.again.remove(&(tries, job)).then_some(job)
     }
 
     fn take(&mut self, job: u32, attempt: u32, since: Timestamp) {
-        self.claim.status.hand.push(JobInHand { job, since, attempt });
+        self.held.claim.status.hand.push(JobInHand { job, since, attempt });
         self.is_changed = true;
     }
 
     fn put_down(&mut self, job: u32) {
-        self.claim.status.hand.retain(|hand| hand.job != job);
+        self.held.claim.status.hand.retain(|hand| hand.job != job);
         self.is_changed = true;
     }
 
     fn end(&mut self, job: u32, done: bool, took: Span) {
         self.put_down(job);
         self.suspects.remove(&job);
-        let status = &mut self.claim.status;
+        let status = &mut self.held.claim.status;
         status.attempts.remove(&job);
         let ended = if done { &mut status.done } else { &mut status.failed };
         if ended.insert(job) {
             self.count(job, -1);
         }
-        let status = &mut self.claim.status;
+        let status = &mut self.held.claim.status;
         status.took.push((job, took));
         if status.took.len() > NEWEST {
             status.took.remove(0);
@@ -248,9 +256,9 @@ impl ClaimWork {
 
     /// Counts a job as left, or no longer.
     fn count(&mut self, job: u32, by: i32) {
-        let Some(tag) = self.page.job(job).map(|job| job.tag) else { return };
+        let Some(tag) = self.held.page.job(job).map(|job| job.tag) else { return };
         self.left = self.left.saturating_add_signed(by);
-        if let Some((_, left)) = self.claim.status.left.iter_mut().find(|(grade, _)| grade == tag) {
+        if let Some((_, left)) = self.held.claim.status.left.iter_mut().find(|(grade, _)| grade == tag) {
             *left = left.saturating_add_signed(by);
         }
     }
@@ -267,20 +275,20 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_241_613_600);
     const SECOND: Span = Span::from_secs(1);
 
-    fn claim(text: &str) -> (Claim, Arc<Page>) {
+    fn held(text: &str) -> Held {
         let page = Page::parse(text.as_bytes().to_vec()).expect("a page");
         let status = ClaimStatus { grades: page.grades(""), ..ClaimStatus::default() };
-        (Claim { name: "nii4.0123456789ab.1".to_owned(), status, trouble: None }, Arc::new(page))
+        let claim = Claim { name: "nii4.0123456789ab.1".to_owned(), status, ..Claim::default() };
+        Held { claim, page: Arc::new(page) }
     }
 
     fn work(text: &str, limit: u32) -> ClaimWork {
-        let (claim, page) = claim(text);
-        ClaimWork::new(claim, page, limit)
+        ClaimWork::new(held(text), limit)
     }
 
     /// The worker dies and starts again over what was saved.
     fn again(work: &ClaimWork, limit: u32) -> ClaimWork {
-        ClaimWork::new(work.claim().clone(), work.page().clone(), limit)
+        ClaimWork::new(work.held().clone(), limit)
     }
 
     #[test]
@@ -296,7 +304,7 @@ mod tests {
         assert!(!work.failed_try(1), "that was the last");
         work.set_aside(1, SECOND);
         work.done(4, SECOND, Some("home"), 1);
-        let status = &work.claim().status;
+        let status = &work.held().claim.status;
         assert!(work.is_finished() && status.attempts.is_empty() && status.hand.is_empty());
         assert_eq!((status.done.as_slice(), status.failed.as_slice()), (&[(3, 4)][..], &[(1, 1)][..]));
         assert_eq!(status.rates.of("home", "").map(|took| took.jobs), Some(2), "a job that failed tells no rate");
@@ -316,7 +324,7 @@ mod tests {
         assert_eq!([work.next(NOW), work.next(NOW)], [Some(NextJob::Begin(1)), None]);
         work.done(1, SECOND, None, 1);
         assert_eq!([work.next(NOW), work.next(NOW)], [Some(NextJob::Begin(2)), None]);
-        assert_eq!(work.claim().status.hand[0].attempt, 2);
+        assert_eq!(work.held().claim.status.hand[0].attempt, 2);
     }
 
     #[test]
@@ -343,7 +351,7 @@ mod tests {
         assert_eq!(work.set_aside_of(&Ranges::new()), [1, 2]);
         assert_eq!(work.set_aside_of(&[2, 7].into_iter().collect()), [2]);
         work.reopened(2);
-        assert_eq!((work.is_finished(), work.claim().status.left[0].1), (false, 1));
+        assert_eq!((work.is_finished(), work.held().claim.status.left[0].1), (false, 1));
         assert_eq!([work.next(NOW), work.next(NOW)], [Some(NextJob::Begin(2)), None]);
     }
 
@@ -356,7 +364,7 @@ mod tests {
             if !work.failed_try(job) {
                 work.set_aside(job, SECOND);
             }
-            most = most.max(work.claim().status.attempts.len());
+            most = most.max(work.held().claim.status.attempts.len());
         }
         assert!(work.is_finished() && most <= MOST_AGAIN + 1, "{most}");
     }
@@ -384,7 +392,7 @@ mod tests {
         natures: Vec<Nature>,
         limit: u32,
         work: ClaimWork,
-        saved: Claim,
+        saved: Held,
         hand: BTreeMap<u32, Stage>,
         results: BTreeMap<u32, bool>,
         starts: BTreeMap<u32, u32>,
@@ -394,22 +402,22 @@ mod tests {
 
     impl Simulated {
         fn new(natures: Vec<Nature>, limit: u32) -> Self {
-            let (claim, page) = claim(&"1\n".repeat(natures.len()));
-            let work = ClaimWork::new(claim.clone(), page, limit);
+            let saved = held(&"1\n".repeat(natures.len()));
+            let work = ClaimWork::new(saved.clone(), limit);
             let [starts, deaths] = [BTreeMap::new(), BTreeMap::new()];
-            Self { natures, limit, work, saved: claim, hand: BTreeMap::new(), results: BTreeMap::new(), starts, deaths }
+            Self { natures, limit, work, saved, hand: BTreeMap::new(), results: BTreeMap::new(), starts, deaths }
         }
 
         fn die(&mut self) {
-            for hand in &self.saved.status.hand {
+            for hand in &self.saved.claim.status.hand {
                 if !self.results.contains_key(&hand.job) {
                     *self.deaths.entry(hand.job).or_default() += 1;
                 }
             }
             self.hand.clear();
             let ended = |done| self.results.iter().filter(|(_, was)| **was == done).map(|(job, _)| *job).collect();
-            (self.saved.status.done, self.saved.status.failed) = (ended(true), ended(false));
-            self.work = ClaimWork::new(self.saved.clone(), self.work.page().clone(), self.limit);
+            (self.saved.claim.status.done, self.saved.claim.status.failed) = (ended(true), ended(false));
+            self.work = ClaimWork::new(self.saved.clone(), self.limit);
         }
 
         fn save(&mut self) {
@@ -420,7 +428,10 @@ mod tests {
         fn start(&mut self) {
             let Some((job, stage)) = self.hand.iter_mut().find(|(_, stage)| **stage == Stage::Taken) else { return };
             let job = *job;
-            assert!(self.saved.status.hand.iter().any(|hand| hand.job == job), "its try is counted before it begins");
+            assert!(
+                self.saved.claim.status.hand.iter().any(|hand| hand.job == job),
+                "its try is counted before it begins"
+            );
             assert!(!self.results.contains_key(&job), "{job} has a result");
             *stage = Stage::Running;
             *self.starts.entry(job).or_default() += 1;
@@ -472,7 +483,7 @@ mod tests {
         }
 
         fn check(&self) {
-            let status = &self.work.claim().status;
+            let status = &self.work.held().claim.status;
             let left: u32 = status.left.iter().map(|(_, left)| left).sum();
             assert_eq!(status.total(), left + status.done.len() + status.failed.len());
             assert_eq!(status.hand.len(), self.hand.len());

@@ -7,16 +7,20 @@
 //! | file | its story |
 //! | --- | --- |
 //! | `tree` | folders and files: the claim protocol over a folder and over WebDAV |
+//! | `worker` | claims pages and works their jobs, inside the VM |
 
 mod tree;
+pub mod worker;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
+pub use crate::core::queue::Held;
+
+use crate::core::cluster::Timestamp;
 use crate::core::queue::{
-    Claim, Page, Queue, QueueLook, QueueOverview, QueueSource, Ranges, Rates, WorkerControl, WorkerStatus,
+    Page, Queue, QueueLook, QueueOverview, QueueSource, Ranges, Rates, WorkerControl, WorkerStatus,
 };
 
 use self::tree::TreeQueue;
@@ -44,15 +48,6 @@ pub enum Delivery {
     Lost(String),
     /// Nobody knows whether it was done: the same step must be tried again until it is done or lost.
     Unknown(String),
-}
-
-/// A claim in a worker's hand. The worker changes its status; [`QueueStore::save`] writes that.
-#[derive(Debug, Clone)]
-pub struct Held {
-    /// Its name and status. Done and failed are what was found as results.
-    pub claim: Claim,
-    /// Its page.
-    pub page: Arc<Page>,
 }
 
 /// One queue in its source. It can be shared; every call ends by itself: each request has a deadline.
@@ -305,6 +300,11 @@ impl QueueStore {
             SourceKind::Tree(tree) => tree.report(worker).await,
         }
     }
+}
+
+/// The wall clock.
+fn now() -> Timestamp {
+    chrono::Utc::now().into()
 }
 
 /// A new instance: twelve random hexadecimal digits, for a worker's start.
