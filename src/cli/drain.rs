@@ -4,18 +4,16 @@ mod embedded;
 mod words;
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use self::embedded::Embedded;
-use super::{load_with_bytes, operator, refuse};
+use super::{ask, load_with_bytes, operator, refuse, say};
 use crate::core::engine::{Command, DrainPlan};
 use crate::edge::config::{self, Config};
 use crate::edge::control::{Caller, Reply, Request, Subject, Unreached};
@@ -160,20 +158,7 @@ impl DrainCommand {
 
     /// Whether it is to be started; `None`: nobody can be asked.
     async fn is_wanted(&self) -> Result<Option<bool>> {
-        if self.yes {
-            return Ok(Some(true));
-        }
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            return Ok(None);
-        }
-        eprint!("Drain {}? [y/N] ", self.host);
-        // On a thread of its own: a signal must not have to wait for the answer.
-        let answer = spawn_blocking(|| {
-            let mut answer = String::new();
-            io::stdin().read_line(&mut answer).map(|_| answer)
-        });
-        let answer = answer.await?.wrap_err("the answer cannot be read")?;
-        Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes")))
+        if self.yes { Ok(Some(true)) } else { ask(&format!("Drain {}?", self.host)).await }
     }
 
     async fn command(&self, socket: &Path, command: Command) -> Result<(bool, String)> {
@@ -286,9 +271,4 @@ fn no_such_host(host: &str, config: &Config) -> Option<String> {
 
 const fn status(ok: bool) -> ExitCode {
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// A line on standard output; a reader that has enough is no failure.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }

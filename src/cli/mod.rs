@@ -6,25 +6,29 @@ mod console;
 mod discover;
 mod drain;
 mod log;
+mod queue;
 mod report;
 mod run;
 mod whatif;
 mod work;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::{Result, WrapErr, bail, eyre};
+use tokio::task::spawn_blocking;
 
 pub use log::report_panics;
 
 use crate::core::cluster::{Span, VmId};
 use crate::core::format::counted;
+use crate::core::queue::Queue;
 use crate::core::simulation::{Scenario, Size};
 use crate::edge::config::{self, AnyConfig, Config, HistoryFile};
 use crate::edge::history::{Reader, default_path};
+use crate::edge::queue::QueueStore;
 
 /// Exit status for a config or arguments that are not right.
 const WRONG_INPUT: u8 = 2;
@@ -70,6 +74,7 @@ enum CliCommand {
     Check(CheckCommand),
     Discover(discover::DiscoverCommand),
     Drain(drain::DrainCommand),
+    Queue(queue::QueueCommand),
     Report(report::ReportCommand),
     Whatif(whatif::WhatIfCommand),
     Work(work::WorkCommand),
@@ -125,6 +130,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(CliCommand::Run(run)) => run.run(),
         Some(CliCommand::Discover(discover)) => discover.run(),
         Some(CliCommand::Drain(drain)) => drain.run(),
+        Some(CliCommand::Queue(queue)) => queue.run(),
         Some(CliCommand::Demo(demo)) => demo.run(),
         Some(CliCommand::Report(report)) => report.run(),
         Some(CliCommand::Whatif(whatif)) => whatif.run(),
@@ -196,6 +202,26 @@ fn vm_named(config: &Config, name: &str) -> Result<VmId, String> {
     })
 }
 
+/// A line on standard output; a reader that has enough is no failure.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Asks the operator at the terminal; `None`: there is none.
+async fn ask(question: &str) -> Result<Option<bool>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    eprint!("{question} [y/N] ");
+    // On a thread of its own: a signal must not have to wait for the answer.
+    let answer = spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await?.wrap_err("the answer cannot be read")?;
+    Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes")))
+}
+
 /// Prints why the request is refused, and returns the exit status for that.
 fn refuse(text: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "{text}");
@@ -206,11 +232,11 @@ fn refuse(text: &str) -> ExitCode {
 fn hint(path: &Path) -> &'static str {
     let word = path.to_str().filter(|_| !path.exists());
     match word {
-        Some("demo" | "run" | "check" | "discover" | "drain" | "report" | "whatif" | "work") => {
+        Some("demo" | "run" | "check" | "discover" | "drain" | "queue" | "report" | "whatif" | "work") => {
             "\nhelp: options go after the subcommand"
         }
         Some(word) if !word.contains(['.', '/']) => {
-            "\nhelp: subcommands are demo, run, check, discover, drain, report, whatif and work"
+            "\nhelp: subcommands are demo, run, check, discover, drain, queue, report, whatif and work"
         }
         _ => "",
     }
@@ -266,40 +292,66 @@ struct CheckCommand {
     /// The configs [default: as for whimbrel itself]
     #[arg(value_name = "CONFIG")]
     configs: Vec<PathBuf>,
+    /// Also ask where the queues are kept whether pages can be claimed there: 1 if not. Missing folders are made
+    #[arg(long)]
+    connect: bool,
 }
 
 impl CheckCommand {
     fn run(self) -> ExitCode {
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-        let (mut wrong, mut unsaid) = (false, false);
+        let (mut wrong, mut unsaid, mut unusable) = (false, false, false);
         let found = if self.configs.is_empty() { config::find(None).into_iter().collect() } else { self.configs };
         if found.is_empty() {
             return refuse("there is no config: name one, whimbrel check CONFIG");
         }
         for path in &found {
-            match config::load_any(path) {
+            let (text, queues) = match config::load_any(path) {
                 Ok(AnyConfig::Whole(config)) => {
                     let (vms, hosts) = (config.cluster.vms.len(), config.cluster.hosts.len());
-                    unsaid |= writeln!(out, "{}: right ({vms} VMs, {hosts} hosts)", path.display()).is_err();
+                    (format!("right ({vms} VMs, {hosts} hosts)"), config.queues)
                 }
                 Ok(AnyConfig::Worker(config)) => {
                     let queues = counted(config.queues.len(), "queue", "queues");
                     let vms = counted(config.vms.len(), "VM", "VMs");
-                    let text = format!("right, for workers and `whimbrel queue` alone ({queues}, {vms})");
-                    unsaid |= writeln!(out, "{}: {text}", path.display()).is_err();
+                    (format!("right, for workers and `whimbrel queue` alone ({queues}, {vms})"), config.queues)
                 }
                 Err(report) => {
                     unsaid |= writeln!(err, "{report}").is_err();
                     wrong = true;
+                    continue;
+                }
+            };
+            unsaid |= writeln!(out, "{}: {text}", path.display()).is_err();
+            for queue in queues.iter().filter(|_| self.connect) {
+                let head = format!("{}: queue {}", path.display(), queue.name);
+                match probe(queue) {
+                    Ok(warnings) => {
+                        unsaid |= writeln!(out, "{head}: pages can be claimed there").is_err();
+                        unsaid |= warnings.iter().any(|warning| writeln!(out, "{head}: warning: {warning}").is_err());
+                    }
+                    Err(trouble) => {
+                        unsaid |= writeln!(err, "{head}: {trouble}").is_err();
+                        unusable = true;
+                    }
                 }
             }
         }
-        match (wrong, unsaid) {
+        match (wrong, unsaid || unusable) {
             (true, _) => ExitCode::from(WRONG_INPUT),
             (false, true) => ExitCode::FAILURE,
             (false, false) => ExitCode::SUCCESS,
         }
     }
+}
+
+/// Whether pages can be claimed where a queue is kept: warnings, or what is in the way and its remedy.
+fn probe(queue: &Queue) -> Result<Vec<String>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("it cannot be asked: {error}"))?;
+    let warnings = QueueStore::new(queue).and_then(|store| runtime.block_on(store.probe()));
+    runtime.shutdown_background();
+    warnings.map_err(|trouble| trouble.to_string())
 }
 
 #[cfg(test)]

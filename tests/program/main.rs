@@ -4,6 +4,7 @@ mod command_line;
 mod command_templates;
 mod drain;
 mod policy_editor;
+mod queue;
 mod reload;
 mod reports;
 mod restarts;

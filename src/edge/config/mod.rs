@@ -29,7 +29,7 @@ pub use differences::differences;
 pub use edit::{AmendError, Amended, BlockChange, BlockEdit, BlockName, PolicyBlock, amend, blocks_of, check_block};
 pub use model::{AnyConfig, Config, HistoryFile, PolicyOrigin, WorkerConfig, WorkerVm};
 pub use reference::{reference, sample};
-pub use render::render;
+pub use render::{render, render_worker};
 pub use report::{Problem, Report};
 pub use save::{save, writable};
 pub use watch::{Watch, has_changed, watch};

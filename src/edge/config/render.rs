@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use super::keys::{WrittenKey, bare_or_quoted, quoted, word, write};
-use super::model::Config;
+use super::model::{Config, WorkerVm};
 use super::read::{self, PICKS};
 use super::words::free_name;
 use crate::core::cluster::{ArrayId, Cluster, HostId, Limits, Pick, Site, Vm, VmId};
@@ -47,6 +47,20 @@ pub fn render(config: &Config) -> String {
     for index in 0..cluster.vms.len() {
         machine(&mut text, config, VmId::at(index), &shared);
     }
+    text
+}
+
+/// The config that a VM's worker needs, and no more: its queue and itself. It says of whom it is.
+pub fn render_worker(one: &Queue, vm: &WorkerVm) -> String {
+    let mut text =
+        "# The config of a worker: whimbrel work THIS-FILE --vm NAME. Paths are as they were where it was written.\n\n"
+            .to_owned();
+    queue(&mut text, one);
+    push(&mut text, format_args!("[[vm]]\nname = {}\n", quoted(&vm.name)));
+    if vm.interval != read::DEFAULT_INTERVAL {
+        push(&mut text, format_args!("interval = \"{}\"\n", exact_span(vm.interval)));
+    }
+    push(&mut text, format_args!("monitor = {{ kind = \"queue\", queue = {} }}\n", quoted(&one.name)));
     text
 }
 
