@@ -193,8 +193,7 @@ fn a_worker_that_is_killed_at_any_instant_goes_on_and_each_result_is_there_once(
 fn a_job_that_kills_its_worker_is_set_aside_after_three_tries_and_the_others_are_done() {
     let folder = Folder::shell("parallel = 3");
     let innocent = "sleep 0.05; echo good\n";
-    folder
-        .page("a", &format!("{innocent}{innocent}echo x >>$Q/.tries; kill -9 $PPID; sleep 1000\n{innocent}{innocent}"));
+    folder.page("a", &format!("{innocent}{innocent}echo x >>$Q/.tries; kill -9 $PPID; sleep 5\n{innocent}{innocent}"));
     let mut deaths = 0;
     loop {
         let mut run = folder.work(&["--once"]);

@@ -106,10 +106,14 @@ impl TreeQueue {
     pub async fn look(&self, vm: &str) -> Result<QueueLook, Trouble> {
         let (at, names) = (now(), self.tree.names(CLAIMS));
         let (waiting, names, control) = tokio::try_join!(self.waiting(), names, self.control(vm))?;
-        let names = names.unwrap_or_default();
+        let mut names = names.unwrap_or_default();
+        let workers = self.workers_of(&names, Some(vm)).await?;
+        if workers.first().is_some_and(|worker| !worker.claims) {
+            // What it claimed just before it said so is among the names that are read after that.
+            names = self.tree.names(CLAIMS).await?.unwrap_or_default();
+        }
         let is_of_vm = |name: &&String| parse_claim(name).is_some_and(|claim| claim.vm == vm);
-        let claims = self.claims_of(names.iter().filter(is_of_vm).cloned().collect());
-        let (mut claims, workers) = tokio::try_join!(claims, self.workers_of(&names, Some(vm)))?;
+        let mut claims = self.claims_of(names.iter().filter(is_of_vm).cloned().collect()).await?;
         claims.sort_by(|a, b| {
             let idle = |claim: &Claim| claim.status.hand.is_empty();
             idle(a).cmp(&idle(b)).then(a.status.claimed.cmp(&b.status.claimed))

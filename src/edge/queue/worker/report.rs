@@ -60,8 +60,11 @@ impl QueueWorker {
     }
 
     pub(super) fn say_refused(&mut self) {
+        // In order.
         let refused = self.store.refused();
-        for (page, why) in refused.iter().filter(|page| !self.refused.contains(page)).cloned().collect::<Vec<_>>() {
+        for (page, why) in
+            refused.iter().filter(|page| self.refused.binary_search(page).is_err()).cloned().collect::<Vec<_>>()
+        {
             self.happened(WorkHappened::Refused { page, why });
         }
         self.refused = refused;
@@ -83,8 +86,7 @@ impl QueueWorker {
             Some(_) => WorkerState::Working,
             None => WorkerState::Idle,
         });
-        let mut refused = self.refused.clone();
-        refused.truncate(MOST_REFUSED);
+        let refused = self.refused.iter().take(MOST_REFUSED).cloned().collect();
         let held: Vec<Arc<Held>> = self.active.iter().map(|active| &active.handle).chain(&self.held).cloned().collect();
         let rates = (is_last || self.rates_at.elapsed() >= LOOK_EVERY).then(|| self.rates.clone());
         if rates.is_some() {
