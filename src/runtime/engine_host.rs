@@ -20,6 +20,8 @@ pub trait Listener {
     fn answer(&mut self, _ok: bool, _text: &str) {}
     /// A host's load or state was told.
     fn host(&mut self, _host: HostId) {}
+    /// A VM's queue was looked at.
+    fn queue(&mut self, _vm: VmId) {}
     /// The cluster was replaced, and earlier ids are invalid. Called before any record of the new cluster.
     fn reconfigured(&mut self, _engine: &Engine, _now: Timestamp) {}
 }
@@ -174,8 +176,10 @@ impl EngineHost {
         let mut answer = None;
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
-            if let Event::Host { host, .. } = event {
-                listener.host(host);
+            match event {
+                Event::Host { host, .. } => listener.host(host),
+                Event::Queue { vm, .. } => listener.queue(vm),
+                _ => {}
             }
             let is_new_cluster = matches!(event, Event::Reconfigured { .. });
             let is_command = matches!(event, Event::Command { .. });
@@ -207,6 +211,7 @@ impl EngineHost {
         let answer = match effect {
             Effect::Read { vm } if self.monitors[vm.index()].source != Source::Simulated => return asks.reads.push(vm),
             Effect::Read { vm } => self.simulation.read(vm, now),
+            Effect::Order { vm, site, order } => return self.simulation.order(vm, &site, order, now),
             Effect::Preflight(route) => self.simulation.preflight(route, now),
             Effect::Journal(route) if self.journal_outside => {
                 return asks.journal.extend(self.engine.in_flight(route.id));

@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::core::cluster::{HostId, Timestamp};
+use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Engine, Happened, Record};
 
 use super::engine_host::Listener;
@@ -67,6 +67,10 @@ impl Listener for Outputs {
 
     fn host(&mut self, host: HostId) {
         self.frontend.listener().host(host);
+    }
+
+    fn queue(&mut self, vm: VmId) {
+        self.frontend.listener().queue(vm);
     }
 
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {

@@ -364,6 +364,10 @@ impl Listener for Publisher {
         self.stale_hosts.insert(host);
     }
 
+    fn queue(&mut self, vm: VmId) {
+        self.stale_vms.insert(vm);
+    }
+
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {
         let mut before: HashMap<Name, Memory> =
             self.rows.iter().map(|row| row.name.clone()).zip(std::mem::take(&mut self.memory)).collect();

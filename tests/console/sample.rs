@@ -128,6 +128,7 @@ fn site_view(here: &str, claim: Option<Claim>) -> SiteView {
         away: Some("cloud".into()),
         here: here.into(),
         moving: None,
+        leaving: None,
         look: Some(Arc::new(look)),
         ways: Ways { out: Some(Span::from_secs(1_324)), back: Some(Span::from_secs(391)) },
         empty_polls: 0,

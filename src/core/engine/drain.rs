@@ -267,7 +267,7 @@ impl Engine {
             match self.way_out(now, vm, host, staying) {
                 Err(stays) => stuck.push(stays),
                 Ok(to) if self.at_once(vm, Some(to)).is_err() => waits = true,
-                Ok(to) => self.launch_unasked(now, vm, to, By::Drain, out),
+                Ok(to) => drop(self.launch_unasked(now, vm, to, By::Drain, out)),
             }
         }
         waits

@@ -137,6 +137,9 @@ impl Engine {
         if live.policy.stale && ask.by() != By::Schedule {
             return Err("stale: no reading to judge by".to_owned());
         }
+        if live.transient.queue.is_some() && self.leads(vm, ask, now).is_ok_and(|to| self.leads_across(vm, to)) {
+            self.worker_is_alive(vm, now)?;
+        }
         match ask {
             Ask::Policy(Decision::MoveAway, _) => self.is_pay_known(vm, now),
             _ => Ok(()),

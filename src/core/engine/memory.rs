@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::cluster::{ArrayId, HostId, HostState, RequestId, Span, Timestamp, Value};
 use crate::core::policy::{Decision, State};
-use crate::core::queue::{QueueLook, Ways};
+use crate::core::queue::{QueueLook, Stop, Trips, Ways};
 
 use super::record::{By, Gate, Phase, VmState};
 
@@ -48,6 +48,12 @@ pub struct VmMemory<H = HostId, A = ArrayId> {
     pub(super) failed: Vec<(Timestamp, H)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<Waiting<H>>,
+    /// It leaves for another site as soon as its worker has stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) leaving: Option<Leaving<H>>,
+    /// How long its moves to the other site and back took.
+    #[serde(default, skip_serializing_if = "Trips::is_empty")]
+    pub(super) trips: Trips,
     /// Its last migration that had an outcome, and which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) landed: Option<(RequestId, Phase)>,
@@ -173,6 +179,39 @@ pub struct Waiting<H = HostId> {
     pub lapses: Timestamp,
 }
 
+/// A move to another site that waits for the worker to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Leaving<H = HostId> {
+    /// Its request, if an operator has approved it.
+    pub id: Option<RequestId>,
+    /// What was decided.
+    pub action: Decision,
+    /// Who wanted it.
+    pub by: By,
+    /// The host that an operator wants; `None`: it is picked when the VM leaves.
+    pub to: Option<H>,
+    /// What the worker must not do meanwhile.
+    pub stop: Stop,
+    /// The worker was asked first then.
+    pub since: Timestamp,
+    /// If it has not confirmed by then, the VM stays.
+    pub until: Timestamp,
+    /// Why it could not be asked, if it could not.
+    pub trouble: Option<String>,
+}
+
+impl<H> Leaving<H> {
+    /// The same with its host in other terms; `None`: that host is gone.
+    pub(super) fn map<H2>(self, host: impl Fn(&H) -> Option<H2>) -> Option<Leaving<H2>> {
+        let Self { id, action, by, to, stop, since, until, trouble } = self;
+        let to = match to {
+            Some(to) => Some(host(&to)?),
+            None => None,
+        };
+        Some(Leaving { id, action, by, to, stop, since, until, trouble })
+    }
+}
+
 /// One host.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct HostLive {
@@ -206,6 +245,8 @@ impl<H, A> VmMemory<H, A> {
             waiting: self.waiting.and_then(|Waiting { id, action, to, by, lapses }| {
                 Some(Waiting { id, action, to: host(&to)?, by, lapses })
             }),
+            leaving: self.leaving.and_then(|leaving| leaving.map(&host)),
+            trips: self.trips,
             policy: self.policy,
             state: self.state,
             readings: self.readings,
@@ -236,6 +277,8 @@ impl VmMemory {
             tried: Vec::new(),
             failed: Vec::new(),
             waiting: None,
+            leaving: None,
+            trips: Trips::default(),
             landed: None,
             moves: VecDeque::new(),
             last_move: None,
@@ -269,6 +312,11 @@ impl VmMemory {
     /// Its request that waits, if any.
     pub const fn waiting(&self) -> Option<&Waiting> {
         self.waiting.as_ref()
+    }
+
+    /// Its move to another site that waits for the worker to stop, if any.
+    pub const fn leaving(&self) -> Option<&Leaving> {
+        self.leaving.as_ref()
     }
 
     /// When it last arrived somewhere.

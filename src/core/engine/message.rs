@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::record::Record;
 use crate::core::cluster::{Cluster, HostId, HostState, Mode, Name, Reading, RequestId, Transfer, VmId};
 use crate::core::policy::Settings;
-use crate::core::queue::{QueueLook, Ways};
+use crate::core::queue::{QueueLook, Ways, WorkerOrder};
 
 /// Something the engine is told. VMs and hosts are ids here: a reading comes for each VM at each interval, and to look it up
 /// by name would cost half as much again as the step itself. Drivers outlive a changed config, so they speak in names.
@@ -32,6 +32,13 @@ pub enum Event<V = VmId, H = HostId> {
         look: Arc<QueueLook>,
         /// How long its driver says that a move to the other site and back would take.
         ways: Ways,
+    },
+    /// The answer to [`Effect::Order`] if it could not be carried out.
+    NotOrdered {
+        /// To this VM's worker.
+        vm: V,
+        /// Why, in a short phrase.
+        why: String,
     },
     /// What a driver has seen of a host.
     Host {
@@ -132,6 +139,7 @@ impl Event<Name, Name> {
             Self::Tick => Event::Tick,
             Self::Reading { vm: name, reading } => Event::Reading { vm: vm(&name)?, reading },
             Self::Queue { vm: name, look, ways } => Event::Queue { vm: vm(&name)?, look, ways },
+            Self::NotOrdered { vm: name, why } => Event::NotOrdered { vm: vm(&name)?, why },
             Self::Host { host: name, state, load, why } => Event::Host { host: host(&name)?, state, load, why },
             Self::Found { vm: name, hosts } => {
                 Event::Found { vm: vm(&name)?, hosts: hosts.iter().map(host).collect::<Option<_>>()? }
@@ -302,6 +310,17 @@ pub enum Effect {
     Read {
         /// This VM's.
         vm: VmId,
+    },
+    /// Have the source of this VM's queue say what the engine asks of the VM's worker and where the VM is, in place of what it
+    /// said of both. If that is so already, nothing is written. The next look shows it; answer with [`Event::NotOrdered`] if it
+    /// could not be written.
+    Order {
+        /// This VM's worker.
+        vm: VmId,
+        /// The site where the VM is.
+        site: Name,
+        /// What it must not do; `None`: nothing is asked of it.
+        order: Option<WorkerOrder>,
     },
     /// Check that a move can start; answer with [`Event::Preflight`].
     Preflight(Route),

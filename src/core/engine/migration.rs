@@ -360,30 +360,41 @@ impl Engine {
         if let Some(refusal) = refusal {
             return self.refused(now, id, refusal, found, out);
         }
+        let route = migration.route;
+        if let Err(why) = self.has_stopped(now, route.vm, route.to) {
+            return self.not_ready(now, id, why, found, out);
+        }
+        let Some(migration) = self.migrations.get_mut(&id) else { return };
         migration.forecast = forecast.unwrap_or_default();
         migration.detail.clone_from(&migration.forecast);
-        let (action, by, Route { vm, from, to, .. }) = (migration.action, migration.by, migration.route);
-        let route = migration.route;
-        let (from, to) = self.cluster.ends(from, to);
-        self.record(now, vm, Happened::Request { id, action, from, to, by: by.in_events() }, out);
+        let (action, by) = (migration.action, migration.by);
+        let (from, to) = self.cluster.ends(route.from, route.to);
+        self.record(now, route.vm, Happened::Request { id, action, from, to, by: by.in_events() }, out);
         self.enter(id, Stage::Journal { until, found });
         out.push(Effect::Journal(route));
     }
 
     fn refused(&mut self, now: Timestamp, id: RequestId, refusal: String, found: FoundHosts, out: &mut Vec<Effect>) {
-        let Some(migration) = self.finish(id) else { return };
-        let route = migration.route;
-        if migration.aborting {
+        let Some(route) = self.migrations.get(&id).map(|migration| migration.route) else { return };
+        if self.migrations[&id].aborting {
             self.spare(now, route);
         } else if self.host_state(route.to) != HostState::Unknown {
             // A host that refuses is passed over for a while, like one where a migration failed. If its driver has lost it
             // meanwhile, the host has not been asked.
             self.live_mut(route.vm).remember_failure(route.to, now);
         }
+        self.not_ready(now, id, refusal, found, out);
+    }
+
+    /// It does not start, and no host is to blame.
+    fn not_ready(&mut self, now: Timestamp, id: RequestId, refusal: String, found: FoundHosts, out: &mut Vec<Effect>) {
+        let Some(migration) = self.finish(id) else { return };
+        let route = migration.route;
         if migration.by == By::Operator {
             out.push(Effect::Answer { ok: false, text: format!("{} stays: {refusal}", self.name(route.vm)) });
         }
         self.block(now, route.vm, migration.action, Gate::Preflight, refusal, out);
+        self.take_order_back(route.vm, out);
         if let Some(hosts) = found {
             self.on_found(now, route.vm, &hosts, out);
         }
@@ -423,6 +434,7 @@ impl Engine {
             out.push(Effect::Answer { ok: false, text });
         }
         self.record_migration(now, route, phase, 0, format!("not started: {why}"), out);
+        self.take_order_back(route.vm, out);
         if let Stage::Journal { found: Some(hosts), .. } = migration.stage {
             self.on_found(now, route.vm, &hosts, out);
         }
@@ -551,8 +563,8 @@ impl Engine {
             ended: Some(RESTARTED.to_owned()),
             ..Migration::in_stage(route, action, by, now, stage)
         };
-        self.live_mut(route.vm).waiting = None;
-        self.live_mut(route.vm).settle = None;
+        let live = self.live_mut(route.vm);
+        (live.waiting, live.leaving, live.settle) = (None, None, None);
         self.start(migration);
         self.record_migration(now, route, Phase::Unknown, 0, RESTARTED.to_owned(), out);
         self.say_state(now, route.vm, out);

@@ -10,6 +10,7 @@
 //! | `gates` | what keeps a decision from being carried out, and how far it is from passing |
 //! | `destination` | which host it would be |
 //! | `request` | decision → gates → request |
+//! | `leave` | a VM that leaves for another site: its worker stops first |
 //! | `migration` | a migration under way, its stages and their deadlines |
 //! | `outcome` | migration → confirmation → settle |
 //! | `facts` | what drivers find: hosts, and where VMs run |
@@ -29,6 +30,7 @@ mod drain;
 mod facts;
 mod gates;
 mod kept;
+mod leave;
 mod memory;
 mod message;
 mod migration;
@@ -56,7 +58,7 @@ use drain::Draining;
 pub use drain::{Drain, StuckVm, UnderWay};
 pub use gates::Ask;
 pub use kept::{Kept, KeptCluster};
-pub use memory::{Hold, HoldCause, HostLive, Readings, VmMemory, Waiting};
+pub use memory::{Hold, HoldCause, HostLive, Leaving, Readings, VmMemory, Waiting};
 pub use message::{Change, Command, ConfigChange, Effect, Event, Presence, Route, Target};
 pub use migration::{Deadlines, InFlight, Migration, StageKind};
 pub use observe::{BASELINE, is_baseline};
@@ -138,6 +140,7 @@ impl Engine {
             Event::Tick => self.fire(now, out),
             Event::Reading { vm, reading } => self.on_reading(now, vm, reading, out),
             Event::Queue { vm, look, ways } => self.on_queue(now, vm, look, ways, out),
+            Event::NotOrdered { vm, why } => self.on_not_ordered(vm, why),
             Event::Host { host, state, load, why } => self.on_host(now, host, state, load, why, out),
             Event::Found { vm, hosts } => self.on_found(now, vm, &hosts, out),
             Event::Preflight { id, refusal, forecast } => self.on_preflight(now, id, refusal, forecast, out),

@@ -30,11 +30,14 @@ type Interpreted = Result<Value, String>;
 
 impl Engine {
     pub(super) fn on_read_due(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) {
-        let interval = self.cluster.vm(vm).interval;
+        let (interval, every) = (self.cluster.vm(vm).interval, self.reads_every(vm));
         // Missed readings are not repeated, and the VM keeps its slot in the interval.
         let due = self.live(vm).readings.next;
         let missed = now.since(due).millis() / interval.millis();
-        self.read_at(vm, due + interval.scaled(missed + 1, 1));
+        self.read_at(vm, due + every.scaled(now.since(due).millis() / every.millis() + 1, 1));
+        if self.gives_up_leaving(now, vm, out) {
+            return;
+        }
         // Without this, a VM whose answer is lost would never be read again.
         let limit = interval + interval.max(self.deadlines.reading);
         if self.live(vm).transient.asked.is_some_and(|asked| now.since(asked) >= limit) {
@@ -68,6 +71,9 @@ impl Engine {
 
     pub(super) fn on_reading(&mut self, now: Timestamp, vm: VmId, reading: Reading, out: &mut Vec<Effect>) {
         let asked = self.live_mut(vm).transient.asked.take().unwrap_or(now);
+        if self.live(vm).leaving.is_some() {
+            return self.missed_while_leaving(now, vm, reading, out);
+        }
         let baseline = self.ends_settle(vm, asked);
         if baseline && !matches!(reading, Reading::Raw(_)) {
             // Otherwise the next increase would reach back to before the move.
@@ -141,7 +147,8 @@ impl Engine {
 
     /// Only *watching* counts; and the good sample that ends *stale*, unless a request waits.
     fn is_counting(&self, vm: VmId, state: VmState) -> bool {
-        state == VmState::Watching || (state == VmState::Stale && self.live(vm).waiting.is_none())
+        let live = self.live(vm);
+        live.leaving.is_none() && (state == VmState::Watching || (state == VmState::Stale && live.waiting.is_none()))
     }
 
     fn take_sample(
@@ -204,6 +211,10 @@ impl Engine {
         self.record(now, vm, Happened::Gap { reason, state }, out);
     }
 
+    pub(super) fn record_gap(&self, at: Timestamp, vm: VmId, reason: String, out: &mut Vec<Effect>) {
+        self.record(at, vm, Happened::Gap { reason, state: self.state(vm) }, out);
+    }
+
     /// The present counts, for an observation that is not fed to the policy.
     fn standing(&self, vm: VmId) -> Verdict {
         let policy = self.live(vm).policy;
@@ -244,7 +255,7 @@ impl Engine {
             live.settle = None;
         }
         let known = live.transient.queue.as_deref().and_then(page);
-        let (waits, in_job) = (look.waits(), look.in_job());
+        let waits = look.waits();
         (live.transient.queue, live.transient.forecast) = (Some(look), forecast);
         live.readings.came(now, Ok(value));
         if known != in_hand {
@@ -257,32 +268,36 @@ impl Engine {
             let round_trip = site.and_then(|site| site.ways.round_trip());
             let poll = Poll { big, waits, asked: asked.is_some(), gain, round_trip };
             verdict = self.feed(now, vm, What::Queue(poll));
-            if verdict.decision == Decision::MoveHome && in_job {
-                verdict.decision = Decision::Stay;
-            }
             state = self.state(vm);
         }
         // The progress of a queue is no sample: only polls, and a queue's beginning and end, are told.
-        if asked.is_some() || verdict.decision != Decision::Stay || known != in_hand {
+        let is_poll = asked.is_some() && self.live(vm).leaving.is_none();
+        if is_poll || verdict.decision != Decision::Stay || known != in_hand {
             self.record_sample(now, vm, value, verdict, state, out);
         }
-        if verdict.decision == Decision::Stay || big.is_none() || self.is_blocked_anew(now, vm, verdict.decision) {
-            self.act_on(now, vm, verdict, out);
+        if self.live(vm).leaving.is_some() {
+            self.look_at_leaving(now, vm, out);
+        } else {
+            self.keep_order(now, vm, out);
+            if verdict.decision == Decision::Stay || self.is_blocked_anew(now, vm, verdict.decision) {
+                self.act_on(now, vm, verdict, out);
+            }
         }
         self.say_state(now, vm, out);
     }
 
-    /// Whether a decision over the queue in hand passes its gates, or is blocked by another gate than at the look before: each
-    /// look decides the same, and one record of it is enough.
+    /// Whether a decision of a site policy passes its gates, or is blocked by another gate than the one before: as long as the
+    /// queue in hand is the same it decides the same, and one record of it is enough.
     fn is_blocked_anew(&mut self, now: Timestamp, vm: VmId, action: Decision) -> bool {
         let blocked = self.policy_gates(vm, action, By::Policy, now).err();
         let live = self.live_mut(vm);
         let gate = blocked.as_ref().map(|(gate, _)| *gate);
-        if blocked.is_none() || std::mem::replace(&mut live.kept_by, gate) != gate {
-            return true;
+        let before = std::mem::replace(&mut live.kept_by, gate);
+        if blocked.is_some() && before == gate {
+            live.blocked = blocked;
+            return false;
         }
-        live.blocked = blocked;
-        false
+        true
     }
 
     /// Working hours begin or end, or the engine starts.

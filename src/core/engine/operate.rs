@@ -40,7 +40,7 @@ impl Engine {
             Command::Deny { vm } => self.named(&vm).and_then(|id| self.deny(now, id, out)),
             Command::Hold { vm } => self.named(&vm).map(|id| self.hold_by_hand(now, id, out)),
             Command::Release { vm } => self.named(&vm).and_then(|id| self.release(now, id, out)),
-            Command::Abort { vm } => self.named(&vm).and_then(|id| self.abort(id, out)),
+            Command::Abort { vm } => self.named(&vm).and_then(|id| self.abort(now, id, out)),
             Command::Amend { changes, why } => self.amend(now, by, changes, why.as_deref(), out),
             Command::Drain { host } => self.begin_drain(now, by, &host),
             Command::Undrain { host } => self.end_drain(&host),
@@ -72,9 +72,13 @@ impl Engine {
             _ => format!("{} stays, {}: {why}", self.name(vm), gate.word()),
         })?;
         let from = self.live(vm).host;
-        let said = format!("{}: asked to move from {} to {}", self.name(vm), self.host_name(from), self.host_name(to));
-        self.launch_unasked(now, vm, to, By::Operator, out);
-        Ok(said)
+        let asked = self.launch_unasked(now, vm, to, By::Operator, out);
+        let [name, from, to] = [self.name(vm), self.host_name(from), self.host_name(to)];
+        Ok(if asked {
+            format!("{name}: its worker is asked to stop, then it moves from {from} to {to}")
+        } else {
+            format!("{name}: asked to move from {from} to {to}")
+        })
     }
 
     fn approve(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
@@ -136,8 +140,14 @@ impl Engine {
         self.say_state(now, vm, out);
     }
 
-    fn abort(&mut self, vm: VmId, out: &mut Vec<Effect>) -> Said {
+    fn abort(&mut self, now: Timestamp, vm: VmId, out: &mut Vec<Effect>) -> Said {
         let name = self.name(vm).to_owned();
+        if let Some(leaving) = &mut self.live_mut(vm).leaving {
+            // What was asked for is answered by this command's own answer.
+            leaving.by = By::Policy;
+            self.call_off(now, vm, Gate::Mode, "called off by an operator", out);
+            return Ok(format!("{name}: stays, its worker goes on"));
+        }
         let id = self.live(vm).transient.migration.ok_or_else(|| format!("{name} is not migrating"))?;
         let migration = self.migrations.get_mut(&id).ok_or_else(|| format!("{name} is not migrating"))?;
         let may_be_over = match migration.stage() {

@@ -196,6 +196,11 @@ impl Engine {
         let Some(migration) = self.finish(id) else { return };
         let Route { vm, to, .. } = migration.route;
         self.live_mut(vm).landed = Some((id, Phase::Confirmed));
+        // Of one that was under way at a restart it is not known how long it took.
+        if self.leads_across(vm, to) && migration.since > self.begun {
+            let (homewards, took) = (self.cluster.is_home(to), now.since(migration.since));
+            self.live_mut(vm).trips.add(homewards, took);
+        }
         self.placed(vm, to);
         self.live_mut(vm).remember_move(now);
         while self.moves.front().is_some_and(|at| now.since(*at) >= HOUR) {
@@ -211,6 +216,7 @@ impl Engine {
             self.hold_after_manual(now, vm);
         }
         self.record_migration(now, migration.route, Phase::Confirmed, 100, migration.last_words(), out);
+        self.take_order_back(vm, out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
@@ -251,6 +257,7 @@ impl Engine {
             self.spare(now, migration.route);
         }
         self.record_migration(now, migration.route, phase, migration.percent, migration.last_words(), out);
+        self.take_order_back(vm, out);
         self.settle(now, vm);
         self.say_state(now, vm, out);
     }
@@ -262,6 +269,7 @@ impl Engine {
         self.hold(route.vm, Hold { until: Timestamp::NEVER, cause });
         self.live_mut(route.vm).location = Location::Unreported;
         self.record_migration(now, route, phase, migration.percent, migration.last_words(), out);
+        self.take_order_back(route.vm, out);
         let text = match phase {
             Phase::Lost => {
                 let [vm, from, to] = [self.name(route.vm), self.host_name(route.from), self.host_name(route.to)];

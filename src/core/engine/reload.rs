@@ -66,6 +66,8 @@ impl Engine {
         // The monitor or driver that was asked may be gone.
         let asked = self.vms.iter().zip(&names.vms).filter(|(memory, _)| memory.transient.asked.is_some());
         let unread: Vec<VmId> = asked.filter_map(|(_, vm)| *vm).collect();
+        let leaving: Vec<_> =
+            self.vms.iter().map(|memory| memory.leaving.as_ref().map(|leaving| leaving.action)).collect();
         let dropped = self.carry_vms(&old, &names);
         self.carry_migrations(now, &names);
         self.forget_readings(&old, &names, reread);
@@ -79,6 +81,15 @@ impl Engine {
         self.say_changes(now, &old, &names, said, out);
         for (vm, waiting, gate, why) in dropped {
             self.say_dropped(now, vm, &waiting, gate, why, out);
+        }
+        for (action, vm) in leaving.iter().zip(&names.vms) {
+            if let (Some(action), Some(vm)) = (*action, *vm)
+                && self.live(vm).leaving.is_none()
+            {
+                let (gate, detail) = (Gate::Destination, "its destination is not in the config any more".to_owned());
+                self.block(now, vm, action, gate, detail, out);
+                self.take_order_back(vm, out);
+            }
         }
         let text = format!("applied: {} VMs, {} hosts", self.vms.len(), self.hosts.len());
         let what = Happened::Operator { by: CONFIG.to_owned(), text };

@@ -29,6 +29,7 @@ impl Engine {
         match self.policy_gates(vm, action, by, now) {
             Err((gate, detail)) => self.block(now, vm, action, gate, detail, out),
             Ok(to) if self.mode(vm) == Mode::Ask => self.wait(now, vm, action, by, to),
+            Ok(to) if self.must_ask(vm, to, by) => self.prepare(now, vm, (None, None), (action, by), out),
             Ok(to) => {
                 let id = self.new_id();
                 self.launch(self.asked(now, id, vm, to, action, by), out);
@@ -54,12 +55,12 @@ impl Engine {
         }
     }
 
-    fn new_id(&mut self) -> RequestId {
+    pub(super) fn new_id(&mut self) -> RequestId {
         self.last_id += 1;
         RequestId(self.last_id)
     }
 
-    fn wait(&mut self, now: Timestamp, vm: VmId, action: Decision, by: By, to: HostId) {
+    pub(super) fn wait(&mut self, now: Timestamp, vm: VmId, action: Decision, by: By, to: HostId) {
         let lapses = now + LAPSE;
         let id = self.new_id();
         self.timers.set(lapses, vm, Timer::Lapse);
@@ -74,8 +75,9 @@ impl Engine {
         }
     }
 
-    /// Drops a request that waits, because it is no longer wanted.
+    /// Drops a request that waits for an operator or for the VM's worker, because it is no longer wanted.
     pub(super) fn drop_waiting(&mut self, now: Timestamp, vm: VmId, gate: Gate, why: &str, out: &mut Vec<Effect>) {
+        self.call_off(now, vm, gate, why, out);
         if let Some(waiting) = self.live_mut(vm).waiting.take() {
             self.say_dropped(now, vm, &waiting, gate, why, out);
         }
@@ -108,6 +110,10 @@ impl Engine {
                 self.block(now, vm, waiting.action, gate, detail, out);
                 Err(said)
             }
+            Ok(to) if self.must_ask(vm, to, waiting.by) => {
+                self.prepare(now, vm, (Some(waiting.id), None), (waiting.action, waiting.by), out);
+                Ok(to)
+            }
             Ok(to) => {
                 self.launch(self.asked(now, waiting.id, vm, to, waiting.action, waiting.by), out);
                 Ok(to)
@@ -115,20 +121,41 @@ impl Engine {
         }
     }
 
-    /// An operator's own move, or that of a VM that leaves a host which is being drained.
-    pub(super) fn launch_unasked(&mut self, now: Timestamp, vm: VmId, to: HostId, by: By, out: &mut Vec<Effect>) {
-        let id = self.new_id();
+    /// An operator's own move, or that of a VM that leaves a host which is being drained. True if its worker is asked to stop
+    /// first.
+    pub(super) fn launch_unasked(
+        &mut self,
+        now: Timestamp,
+        vm: VmId,
+        to: HostId,
+        by: By,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let why = if by == By::Drain { "its host is being drained" } else { "an operator moves it" };
         self.drop_waiting(now, vm, Gate::Hold, why, out);
+        if self.must_ask(vm, to, by) {
+            self.prepare(now, vm, (None, Some(to)), (self.action_of(vm, to), by), out);
+            return true;
+        }
+        let id = self.new_id();
         self.launch(self.asked(now, id, vm, to, self.action_of(vm, to), by), out);
+        false
     }
 
-    fn asked(&self, now: Timestamp, id: RequestId, vm: VmId, to: HostId, action: Decision, by: By) -> Migration {
+    pub(super) fn asked(
+        &self,
+        now: Timestamp,
+        id: RequestId,
+        vm: VmId,
+        to: HostId,
+        action: Decision,
+        by: By,
+    ) -> Migration {
         let route = Route { id, vm, from: self.live(vm).host, to };
         Migration::asked(route, action, by, now, &self.deadlines)
     }
 
-    fn launch(&mut self, migration: Migration, out: &mut Vec<Effect>) {
+    pub(super) fn launch(&mut self, migration: Migration, out: &mut Vec<Effect>) {
         out.push(Effect::Preflight(migration.route));
         self.start(migration);
     }

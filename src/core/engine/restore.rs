@@ -3,9 +3,10 @@
 
 use super::drain::{Drain, Draining};
 use super::kept::{Kept, KeptCluster};
+use super::leave::LOOK_EVERY;
 use super::memory::{Location, Readings};
 use super::message::Effect;
-use super::record::{Happened, Record};
+use super::record::{Gate, Happened, Record};
 use super::reload::CONFIG;
 use super::timers::Timer;
 use super::{Engine, HOUR};
@@ -89,6 +90,10 @@ impl Engine {
         if let (Some(waiting), Some((gate, why))) = (&kept.memory.waiting, dropped) {
             self.say_dropped(now, vm, waiting, gate, why, out);
         }
+        if self.live(vm).leaving.as_ref().is_some_and(|leaving| now >= leaving.until) {
+            // The order has ended by itself meanwhile.
+            self.call_off(now, vm, Gate::Preflight, "whimbrel did not run while its worker was asked to stop", out);
+        }
         self.time_again(now, vm, kept);
     }
 
@@ -117,6 +122,7 @@ impl Engine {
         let late = (now.since(due).millis() + interval.millis() - 1) / interval.millis();
         let next = match kept.memory.settle {
             Some(end) => end.max(now),
+            None if self.live(vm).leaving.is_some() => now + LOOK_EVERY,
             None => (due + interval.scaled(late, 1)).min(now + interval),
         };
         self.read_at(vm, next);

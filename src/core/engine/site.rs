@@ -6,10 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::leave::silence;
+use super::memory::Leaving;
 use crate::core::cluster::{ArrayId, HostId, Name, Span, Timestamp, VmId};
 use crate::core::format::{counted, duration};
 use crate::core::policy::{BreakEven, Decision, HomeAfter, Rule, SiteRule, Verdict};
-use crate::core::queue::{Claim, Estimate, MoveGain, QueueLook, UnknownRate, Ways, WorkerOrder};
+use crate::core::queue::{Claim, Estimate, MoveGain, QueueLook, Stop, UnknownRate, Ways, WorkerOrder};
 
 /// What is known of a VM of the site policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub struct SiteView {
     pub here: Name,
     /// It is on its way to this site.
     pub moving: Option<Name>,
+    /// It leaves for the other site as soon as its worker has stopped.
+    pub leaving: Option<Leaving<Name>>,
     /// The newest look at its queue; `None`: there was none yet.
     pub look: Option<Arc<QueueLook>>,
     /// How long its moves take.
@@ -50,8 +54,9 @@ impl Engine {
             away: described.away.map(site),
             here: self.cluster.site_of(live.host).name.clone(),
             moving: self.across(vm).map(|to| self.cluster.site_of(to).name.clone()),
+            leaving: live.leaving.clone().and_then(|l| l.map(|host| Some(self.cluster.host(*host).name.clone()))),
             look: live.transient.queue.clone(),
-            ways: live.transient.forecast,
+            ways: live.trips.ways(live.transient.forecast),
             empty_polls: live.policy.low_count,
             idle_since: live.policy.idle_since,
             next_poll: live.readings.next,
@@ -61,6 +66,12 @@ impl Engine {
 }
 
 impl Engine {
+    /// Whether the worker of a VM gives a sign of life, as far as that was looked at.
+    pub(super) fn worker_is_alive(&self, vm: VmId, now: Timestamp) -> Result<(), String> {
+        let look = self.live(vm).transient.queue.as_deref();
+        look.and_then(|look| silence(look, now)).map_or(Ok(()), Err)
+    }
+
     /// Whether it is known if a move away pays, where it must.
     pub(super) fn is_pay_known(&self, vm: VmId, now: Timestamp) -> Result<(), String> {
         match self.site(vm) {
@@ -89,7 +100,7 @@ impl Engine {
     }
 
     /// The host to which a VM is on its way, if that is in another array.
-    fn across(&self, vm: VmId) -> Option<HostId> {
+    pub(super) fn across(&self, vm: VmId) -> Option<HostId> {
         let route = self.migration(vm)?.route;
         (self.cluster.host(route.from).array != self.cluster.host(route.to).array).then_some(route.to)
     }
@@ -99,6 +110,12 @@ impl SiteView {
     /// Whether it is at the other site.
     pub fn is_away(&self) -> bool {
         self.here != self.home
+    }
+
+    /// The site for which it leaves as soon as its worker has stopped; `None`: it stays.
+    pub fn leaves_for(&self) -> Option<&Name> {
+        let home = self.leaving.as_ref()?.action == Decision::MoveHome;
+        if home { Some(&self.home) } else { self.away.as_ref() }
     }
 
     /// The claim in work.
@@ -147,6 +164,9 @@ impl SiteView {
         if let Some(to) = &self.moving {
             return format!("is on its way to {to}");
         }
+        if let Some(leaving) = &self.leaving {
+            return self.leaves(leaving, look, now);
+        }
         let paused = look.control.operator.as_ref().filter(|order| order.holds(now));
         match paused {
             Some(order) => format!("{}; {}", in_words(order, when), self.next_unpaused(look, now, when)),
@@ -193,6 +213,21 @@ impl SiteView {
             }
             (None, false) => format!("a queue of {} or more is worked in {away}", big_jobs(self.rule.threshold)),
         }
+    }
+
+    /// `leaves for oslo when its worker has stopped, asked 12 s ago; 8 min not serving`.
+    fn leaves(&self, leaving: &Leaving<Name>, look: &QueueLook, now: Timestamp) -> String {
+        let to = self.leaves_for().map_or("", |to| to.as_str());
+        let takes = if leaving.action == Decision::MoveHome { self.ways.back } else { self.ways.out };
+        let job = look.hand().and_then(|claim| claim.status.hand.first());
+        let when = match (leaving.stop, job, &leaving.trouble) {
+            (_, _, Some(trouble)) => format!("its worker has stopped; it could not be asked: {trouble}"),
+            (Stop::Working, Some(job), _) => format!("job {} is done and its worker has stopped", job.job),
+            (Stop::Working, None, _) => "its worker has stopped".to_owned(),
+            (Stop::Claiming, ..) => "its worker has confirmed that it claims nothing more".to_owned(),
+        };
+        let serving = takes.map_or_else(String::new, |takes| format!("; {} not serving", duration(takes)));
+        format!("leaves for {to} when {when}, asked {} ago{serving}", duration(now.since(leaving.since)))
     }
 
     /// `home after 2 more empty polls, about 14:31; 8 min not serving`.

@@ -13,7 +13,8 @@ impl Engine {
     /// Why the VM is in the state it is in, in one line.
     pub fn why(&self, vm: VmId, now: Timestamp) -> String {
         let state = self.state(vm);
-        let why = self.why_in(state, vm, now);
+        let leaving = self.live(vm).leaving.is_some() && state != VmState::Migrating;
+        let why = if leaving { self.why_site(vm, now) } else { self.why_in(state, vm, now) };
         match self.out_of_order(vm).filter(|_| state != VmState::Migrating) {
             Some(trouble) => format!("{trouble}; {why}"),
             None => why,

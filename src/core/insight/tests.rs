@@ -91,7 +91,7 @@ impl Live {
                         assert!(!matches!(record.what, Happened::Blocked { .. }), "a gate is shut: {record:?}");
                         None
                     }
-                    Effect::Abort(_) | Effect::Answer { .. } => None,
+                    Effect::Abort(_) | Effect::Order { .. } | Effect::Answer { .. } => None,
                 });
             }
         }

@@ -28,7 +28,7 @@ pub use control::{Retry, Stop, WorkerControl, WorkerOrder};
 pub use jobs::{JobRow, JobState, JobTable};
 pub use page::{Job, LONGEST_LINE, LONGEST_PAGE, MOST_LINES, Page, PageError, is_big};
 pub use ranges::Ranges;
-pub use rates::{Estimate, FEWEST, MoveGain, Rates, Took, UnknownRate, Ways};
+pub use rates::{Estimate, FEWEST, MoveGain, Rates, Took, Trips, UnknownRate, Ways};
 pub use settings::{
     DEFAULT_ATTEMPTS, DEFAULT_DIGITS, DEFAULT_JOB_DEADLINE, DEFAULT_LEASE, JobKind, Parallel, Queue, QueueSource,
 };

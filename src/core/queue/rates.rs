@@ -72,6 +72,43 @@ pub struct MoveGain {
     pub back: Span,
 }
 
+/// How long the newest moves to the other site and back took, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Trips {
+    out: Vec<Span>,
+    back: Vec<Span>,
+}
+
+impl Trips {
+    /// So many moves of each way tell how long one takes.
+    const KEPT: usize = 9;
+
+    /// Whether it has never made one.
+    pub const fn is_empty(&self) -> bool {
+        self.out.is_empty() && self.back.is_empty()
+    }
+
+    /// A move to the home site or away from it took this long.
+    pub fn add(&mut self, homewards: bool, took: Span) {
+        let way = if homewards { &mut self.back } else { &mut self.out };
+        if way.len() == Self::KEPT {
+            way.remove(0);
+        }
+        way.push(took);
+    }
+
+    /// How long its moves take: the median of those it has made, or else what is forecast.
+    pub fn ways(&self, forecast: Ways) -> Ways {
+        let median = |way: &[Span]| {
+            let mut sorted = way.to_vec();
+            sorted.sort_unstable();
+            sorted.get(sorted.len() / 2).copied()
+        };
+        Ways { out: median(&self.out).or(forecast.out), back: median(&self.back).or(forecast.back) }
+    }
+}
+
 impl Rates {
     /// A job of this grade took this long at this site, where so many are worked at a time.
     pub fn add(&mut self, site: &str, grade: &str, took: Span, parallel: u32) {

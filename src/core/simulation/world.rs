@@ -13,7 +13,7 @@ use crate::core::cluster::{ArrayId, Cluster, HostId, HostState, Name, Reading, R
 use crate::core::engine::{Event, Names, Presence, Route};
 use crate::core::format::duration;
 use crate::core::insight::precopy::Forecast;
-use crate::core::queue::{Page, Ways, WorkerControl};
+use crate::core::queue::{Page, Ways, WorkerControl, WorkerOrder};
 
 /// The CPU of a host that the plan does not list, in GHz.
 const DEFAULT_GHZ: f64 = 6.0;
@@ -257,6 +257,11 @@ impl Simulation {
         let look = guest.worker.as_ref()?.seen(now, &self.sites[guest.host.index()]);
         let ways = Ways { out: Some(self.transfer(false, 0.5)), back: Some(self.transfer(true, 0.5)) };
         Some(Event::Queue { vm, look: Arc::new(look), ways })
+    }
+
+    /// Carries out an [`Effect::Order`](crate::core::engine::Effect::Order).
+    pub fn order(&mut self, vm: VmId, site: &Name, order: Option<WorkerOrder>, now: Timestamp) {
+        self.ask(vm, now, |control| (control.engine, control.site) = (order, Some(site.to_string())));
     }
 
     /// Changes what is asked of a VM's worker. It obeys at its next turn.

@@ -335,6 +335,9 @@ fn state(canvas: &mut Canvas<'_>, at: Rect, row: &VmRow, now: Timestamp, zone: Z
         return words(canvas, at, "! host down", also, Role::Alarm);
     }
     let ends = row.until.map(|until| until.since(now));
+    if let Some(to) = row.site.as_ref().and_then(|site| site.leaves_for()).filter(|_| !busy) {
+        return words(canvas, at, "leaving", &format!("> {to}"), Role::Moving);
+    }
     match row.state {
         VmState::Migrating => migrating(canvas, at, row),
         VmState::Waiting => waiting(canvas, at, row, now),

@@ -306,7 +306,7 @@ fn kind(effect: &Effect) -> usize {
         Effect::Journal(_) => 2,
         Effect::Start(_) => 3,
         Effect::Abort(_) => 4,
-        Effect::Confirm(_) | Effect::Record(_) | Effect::Answer { .. } => 5,
+        Effect::Confirm(_) | Effect::Order { .. } | Effect::Record(_) | Effect::Answer { .. } => 5,
     }
 }
 

@@ -8,7 +8,9 @@ use crate::core::engine::{
     By, Change, Command, Effect, Engine, Event, Gate, Happened, InFlight, Phase, Presence, Record, Route, VmState,
 };
 use crate::core::policy::{Bound, Decision, Field, Rule, Settings, SiteRule};
-use crate::core::queue::{Claim, ClaimStatus, JobInHand, QueueLook, Rates, Ways, WorkerStatus};
+use crate::core::queue::{
+    Claim, ClaimStatus, JobInHand, QueueLook, Rates, Ways, WorkerControl, WorkerOrder, WorkerStatus,
+};
 
 pub const T0: Timestamp = Timestamp::from_secs(1_241_613_600);
 
@@ -48,6 +50,24 @@ pub struct World {
     pub lost: Box<dyn FnMut(&Effect) -> bool>,
     /// With it the VMs have queues instead, and this is what a look at one shows.
     pub queue: Option<QueueLook>,
+    /// What is asked of the worker, as the source has it.
+    pub control: WorkerControl,
+    /// Whether the worker obeys that at once; if not, it never does.
+    pub obeys: bool,
+    /// With it the queue and its worker are played by this instead.
+    pub model: Option<Box<dyn QueueModel>>,
+}
+
+/// A queue and its worker, played.
+pub trait QueueModel {
+    /// What a look shows; `None`: the source does not answer.
+    fn look(&mut self, now: Timestamp) -> Option<QueueLook>;
+    /// The engine asks something of the worker; false: the source does not take it.
+    fn order(&mut self, now: Timestamp, order: Option<WorkerOrder>) -> bool;
+    /// The VM starts to move, and stands still.
+    fn leaves(&mut self, now: Timestamp);
+    /// The move has ended.
+    fn arrives(&mut self, now: Timestamp);
 }
 
 impl World {
@@ -73,6 +93,9 @@ impl World {
             under_way: Vec::new(),
             lost: Box::new(|_| false),
             queue: None,
+            control: WorkerControl::default(),
+            obeys: true,
+            model: None,
         };
         for host in 0..hosts {
             world.tell(Event::Host { host: HostId::at(host), state: HostState::Up, load: Some(0.5), why: None });
@@ -86,6 +109,8 @@ impl World {
         while let Some(event) = events.pop_front() {
             self.events.push((self.now, event.clone()));
             if let Event::Ended { id, .. } = event {
+                let now = self.now;
+                self.model.iter_mut().for_each(|model| model.arrives(now));
                 self.under_way.retain(|under_way| *under_way != id);
             }
             let mut out = Vec::new();
@@ -102,10 +127,15 @@ impl World {
             return;
         }
         match effect {
-            Effect::Read { vm } => events.push_back(match self.queue.clone() {
-                Some(look) => seen(vm, self.now, look),
-                None => Event::Reading { vm, reading: (self.service)(vm, self.now) },
-            }),
+            Effect::Read { vm } => events.push_back(self.read(vm)),
+            Effect::Order { vm, site, order } => {
+                let now = self.now;
+                if self.model.as_mut().is_some_and(|model| !model.order(now, order.clone())) {
+                    events.push_back(Event::NotOrdered { vm, why: "the source is read-only".to_owned() });
+                }
+                (self.control.engine, self.control.site) = (order, Some(site.to_string()));
+                self.control.serial += 1;
+            }
             Effect::Preflight(route) => {
                 let refusal = (self.moves == Moves::Refuse).then(|| "no room".to_owned());
                 events.push_back(Event::Preflight { id: route.id, refusal, forecast: None });
@@ -115,9 +145,15 @@ impl World {
             }
             Effect::Journal(route) => events.push_back(Event::Journalled { id: route.id }),
             Effect::Start(route) if !matches!(self.moves, Moves::Hang | Moves::Slow) => {
+                let now = self.now;
+                self.model.iter_mut().for_each(|model| model.leaves(now));
                 events.push_back(Event::Ended { id: route.id, detail: "done".to_owned() });
             }
-            Effect::Start(route) => self.under_way.push(route.id),
+            Effect::Start(route) => {
+                let now = self.now;
+                self.model.iter_mut().for_each(|model| model.leaves(now));
+                self.under_way.push(route.id);
+            }
             Effect::Abort(route) => events.push_back(Event::Ended { id: route.id, detail: "aborted".to_owned() }),
             Effect::Confirm(Route { id, .. }) if self.under_way.contains(&id) => {
                 events.push_back(Event::Progress { id, percent: 1, detail: String::new(), transfer: None });
@@ -135,6 +171,43 @@ impl World {
             Effect::Record(record) => self.records.push(record),
             Effect::Answer { ok, text } => self.answers.push((ok, text)),
         }
+    }
+
+    fn read(&mut self, vm: VmId) -> Event {
+        let now = self.now;
+        match (&mut self.model, self.queue.clone()) {
+            (Some(model), _) => match model.look(now) {
+                Some(look) => Event::Queue { vm, look: std::sync::Arc::new(look), ways: WAYS },
+                None => Event::Reading { vm, reading: Reading::Gap("the source does not answer".to_owned()) },
+            },
+            (None, Some(look)) => self.seen(vm, look),
+            (None, None) => Event::Reading { vm, reading: (self.service)(vm, now) },
+        }
+    }
+
+    /// What is told of a look at this instant. The worker has just given a sign of life, and obeys if it does so.
+    pub fn seen(&self, vm: VmId, mut look: QueueLook) -> Event {
+        (look.at, look.control) = (self.now, self.control.clone());
+        if let Some(worker) = look.worker.as_mut() {
+            worker.beat = self.now;
+            if self.obeys {
+                (worker.obeys, worker.claims) = (self.control.serial, self.control.may_claim(self.now));
+            }
+        }
+        Event::Queue { vm, look: std::sync::Arc::new(look), ways: WAYS }
+    }
+
+    /// From now on a look at nii1's queue shows this; the engine has one at once.
+    pub fn report(&mut self, look: QueueLook) {
+        self.queue = Some(look.clone());
+        let seen = self.seen(VmId(0), look);
+        self.tell(seen);
+    }
+
+    /// The same, and the worker has the time to stop if it is asked to.
+    pub fn shows(&mut self, look: QueueLook) {
+        self.report(look);
+        self.run_for(Span::from_secs(6));
     }
 
     /// Lets time pass, waking the engine only when it asks for it.
@@ -300,15 +373,6 @@ pub fn two_sites(rule: SiteRule) -> Cluster {
 
 /// Ten minutes out and five back.
 pub const WAYS: Ways = Ways { out: Some(Span::from_mins(10)), back: Some(Span::from_mins(5)) };
-
-/// What is told of a look at this instant; the worker has just given a sign of life.
-pub fn seen(vm: VmId, now: Timestamp, mut look: QueueLook) -> Event {
-    look.at = now;
-    if let Some(worker) = look.worker.as_mut() {
-        worker.beat = now;
-    }
-    Event::Queue { vm, look: std::sync::Arc::new(look), ways: WAYS }
-}
 
 /// Nothing in hand, nothing to claim. A job of grade a takes 20 minutes at home and 5 away, one of grade b 1 minute and 15 s.
 pub fn idle() -> QueueLook {

@@ -1,12 +1,13 @@
 //! The thesis's own logs as golden data.
 
 use super::harness::*;
-use crate::core::cluster::{Span, VmId};
-use crate::core::engine::{Command, Target};
-use crate::core::policy::Decision;
+use crate::core::cluster::{HostId, Span, Timestamp, VmId};
+use crate::core::engine::{Command, Event, Happened, Phase, Target};
+use crate::core::policy::{Decision, SiteRule};
 
 const LISTING_4_1: &str = include_str!("../../../../tests/data/thesis/listing-4.1-nii1-requests.csv");
 const LISTING_4_3: &str = include_str!("../../../../tests/data/thesis/listing-4.3-nii3-samples.csv");
+const LISTING_4_5: &str = include_str!("../../../../tests/data/thesis/listing-4.5-nii4-sites.csv");
 const LISTING_4_4: &str = include_str!("../../../../tests/data/thesis/listing-4.4-nii3-requests.csv");
 
 fn column(text: &str, n: usize) -> impl Iterator<Item = &str> {
@@ -91,4 +92,53 @@ fn a_quiet_vm_moves_to_base_and_back_into_the_ring_when_beyond() {
     let went: Vec<&str> = world.requests().iter().map(|(_, to)| *to).collect();
     assert_eq!(went, ["base", "h2"]);
     assert_eq!(world.engine.live(VmId(0)).moves_24h(world.now), 2);
+}
+
+/// What nii4's script did in listing 4.5: a queue was worked where the VM was, or the VM moved first. The queues are played as
+/// they must have been: a big one where it was worked away, a small one where it was worked at home.
+#[test]
+fn listing_4_5_decides_as_the_thesis_did() {
+    let lines: Vec<(i64, &str)> =
+        column(LISTING_4_5, 0).map(|at| at.parse().unwrap()).zip(column(LISTING_4_5, 2)).collect();
+    let begun = Timestamp::from_secs(lines[0].0 - 1);
+    let mut cluster = two_sites(SiteRule::new(2));
+    cluster.vms[0].host = HostId(3);
+    let mut world = World::starting_at(begun, cluster, always(0.0));
+    world.queue = Some(idle());
+    world.moves = Moves::Slow;
+    let mut logged = Vec::new();
+    for (at, line) in lines {
+        world.run_for(Timestamp::from_secs(at).since(world.now));
+        match line {
+            "Would process: away from home now" => world.report(queue(2, false)),
+            "Would process: at home now" => world.report(queue(1, false)),
+            line if line.ends_with("moving home") => {
+                logged.push((Decision::MoveHome, at));
+                world.shows(queue(1, false));
+            }
+            line if line.ends_with("moving from home") => {
+                logged.push((Decision::MoveAway, at));
+                world.shows(queue(2, false));
+            }
+            // The script starts again where it has arrived.
+            "Starting VMManage" => {
+                let id = world.under_way[0];
+                world.tell(Event::Ended { id, detail: "done".to_owned() });
+            }
+            _ => {}
+        }
+    }
+    let decided: Vec<Decision> = logged.iter().map(|(action, _)| *action).collect();
+    assert_eq!(world.decisions(), decided);
+    assert_eq!(decided, [Decision::MoveHome, Decision::MoveAway, Decision::MoveHome]);
+    let ends = world
+        .records
+        .iter()
+        .filter(|record| matches!(record.what, Happened::Migration { phase: Phase::Confirmed, .. }));
+    let took: Vec<i64> = ends.zip(&logged).map(|(end, (_, asked))| end.at.millis() / 1_000 - asked).collect();
+    assert_eq!(took, [574, 1_325, 209], "seconds from the decision to the script's start there");
+    // Its own moves tell how long the next ones take: 1,324 s out, and back the longer of two.
+    let ways = world.engine.site(VmId(0)).unwrap().ways;
+    let seconds = |way: Option<Span>| way.unwrap().millis() / 1_000;
+    assert!((1_315..=1_325).contains(&seconds(ways.out)) && (565..=574).contains(&seconds(ways.back)), "{ways:?}");
 }

@@ -8,6 +8,7 @@ mod drains;
 mod facts;
 mod gates;
 mod harness;
+mod leaving;
 mod listings;
 mod observations;
 mod outcomes;

@@ -4,13 +4,9 @@ use super::harness::*;
 use crate::core::cluster::{HostId, Pick, Span, VmId};
 use crate::core::engine::{Command, Engine, Event, Gate, Happened, Target, VmState};
 use crate::core::policy::{BreakEven, Decision, SiteRule};
-use crate::core::queue::{QueueLook, Rates};
+use crate::core::queue::Rates;
 
 const RULE: SiteRule = SiteRule::new(2);
-
-fn report(world: &mut World, look: QueueLook) {
-    world.tell(seen(VmId(0), world.now, look));
-}
 
 fn settle(world: &mut World) {
     world.run_for(Span::from_mins(2));
@@ -19,15 +15,15 @@ fn settle(world: &mut World) {
 #[test]
 fn big_queues_are_worked_away_and_small_ones_at_home() {
     let mut world = World::new(two_sites(RULE), always(0.0));
-    report(&mut world, queue(1, false));
+    world.report(queue(1, false));
     assert!(world.decisions().is_empty());
-    report(&mut world, queue(2, false));
+    world.shows(queue(2, false));
     assert_eq!(world.host(), "x1");
     settle(&mut world);
-    report(&mut world, queue(5, true));
-    report(&mut world, queue(1, true));
+    world.shows(queue(5, true));
+    world.shows(queue(1, true));
     assert_eq!(world.host(), "x1", "the job in hand is finished first");
-    report(&mut world, queue(1, false));
+    world.shows(queue(1, false));
     assert_eq!(world.host(), "h2");
     assert_eq!(world.decisions(), [Decision::MoveAway, Decision::MoveHome]);
 }
@@ -35,14 +31,13 @@ fn big_queues_are_worked_away_and_small_ones_at_home() {
 #[test]
 fn nothing_in_hand_away_from_home_three_polls_long_leads_home() {
     let mut world = World::new(two_sites(RULE), always(0.0));
-    report(&mut world, queue(2, false));
-    report(&mut world, idle());
+    world.shows(queue(2, false));
+    world.report(idle());
     // The settle's end is a baseline; what a worker says by itself at a queue's end is no poll.
-    world.queue = Some(idle());
     world.run_for(Span::from_secs(45 + 60 + 60));
-    report(&mut world, idle());
+    world.report(idle());
     assert_eq!(world.host(), "x1", "two empty polls");
-    world.run_for(Span::from_secs(60));
+    world.run_for(Span::from_secs(60 + 6));
     assert_eq!(world.host(), "h2");
 }
 
@@ -53,9 +48,9 @@ fn the_break_even_binds_if_it_is_required() {
     // Nine tenths of an hour at home, and four times as fast away: 36 minutes saved of 15 on the way and back.
     let mut small = queue(2, false);
     small.claims[0].status.left = vec![("a".to_owned(), 1), ("b".to_owned(), 10)];
-    report(&mut world, small);
+    world.report(small);
     assert!(world.decisions().is_empty(), "3/4 of 30 minutes are not more than 1.5 times 15");
-    report(&mut world, queue(2, false));
+    world.report(queue(2, false));
     assert_eq!(world.decisions(), [Decision::MoveAway]);
     let reason = world.pick(|what| match what {
         Happened::Decision { reason, .. } => Some(reason.clone()),
@@ -80,13 +75,13 @@ fn a_break_even_that_is_required_and_not_known_blocks_and_says_which_rate_is_mis
     };
     let gate = |detail: &str| (Gate::Quality, detail.to_owned());
     for _ in 0..3 {
-        report(&mut world, unknown(3));
+        world.report(unknown(3));
     }
     let missing = "whether a move pays is unknown: a has 3 of 5 finished jobs in cloud";
     assert_eq!(world.blocked(), [gate(missing)], "said once");
     assert!(world.why().ends_with(&format!("does not go to cloud: {missing}")), "{}", world.why());
     let mut shown = World::new(two_sites(RULE), always(0.0));
-    report(&mut shown, unknown(3));
+    shown.report(unknown(3));
     assert_eq!(shown.decisions(), [Decision::MoveAway], "shown, and not binding");
 }
 
@@ -97,7 +92,7 @@ fn the_best_host_of_another_site_need_not_be_better_than_here() {
     let mut world = World::new(cluster, always(0.0));
     let idle = crate::core::cluster::HostState::Up;
     world.tell(Event::Host { host: HostId(0), state: idle, load: Some(0.0), why: None });
-    report(&mut world, queue(2, false));
+    world.shows(queue(2, false));
     assert_eq!(world.host(), "x1");
 }
 
@@ -138,7 +133,7 @@ fn the_beginning_and_the_end_of_a_queue_are_samples_and_the_jobs_between_are_not
     let mut world = World::new(two_sites(RULE), always(0.0));
     let samples = |world: &World| world.counts().len();
     for (seen, expected) in [(queue(1, true), 1), (queue(1, false), 1), (queue(1, true), 1), (idle(), 2), (idle(), 2)] {
-        report(&mut world, seen);
+        world.report(seen);
         assert_eq!(samples(&world), expected);
     }
 }
@@ -146,7 +141,7 @@ fn the_beginning_and_the_end_of_a_queue_are_samples_and_the_jobs_between_are_not
 #[test]
 fn after_a_restart_it_is_at_the_other_site_still() {
     let mut world = World::new(two_sites(RULE), always(0.0));
-    report(&mut world, queue(2, false));
+    world.shows(queue(2, false));
     let kept = [("nii1".to_owned(), world.engine.keep(VmId(0)))];
     let whole = world.engine.keep_cluster(world.now);
     world.engine = Engine::restored(two_sites(RULE), world.now, &kept, Some(whole));
@@ -160,7 +155,7 @@ fn the_first_look_at_a_queue_ends_being_stale_and_that_is_said_at_once() {
         world.tell(Event::Reading { vm: VmId(0), reading: crate::core::cluster::Reading::Gap("refused".to_owned()) });
     }
     assert_eq!(world.states(), [VmState::Stale]);
-    report(&mut world, queue(1, false));
+    world.report(queue(1, false));
     assert_eq!(world.states(), [VmState::Stale, VmState::Watching]);
     let sampled = world.pick(|what| match what {
         Happened::Sample { state, .. } => Some(*state),

@@ -4,7 +4,7 @@ use super::harness::*;
 use crate::core::cluster::{Direction, IndicatorKind, Mode, Reading, Span, VmId};
 use crate::core::engine::{Command, Event, Target};
 use crate::core::policy::{Bound, BreakEven, HomeAfter, Rule, Settings, SiteRule};
-use crate::core::queue::{QueueLook, Stop, Ways, WorkerOrder};
+use crate::core::queue::{Stop, Ways, WorkerOrder};
 
 fn after(minutes: i64, cluster: crate::core::cluster::Cluster, samples: &[f64]) -> World {
     let mut world = World::new(cluster, values(samples));
@@ -132,33 +132,33 @@ fn a_service_too_busy_to_answer_is_said_in_the_reason_of_the_decision() {
     assert_eq!(reason(Reading::Raw(62.5)), ["62.5 /min > 50 for 3 samples"]);
 }
 
-fn report(world: &mut World, look: QueueLook) {
-    world.tell(seen(VmId(0), world.now, look));
-}
-
 #[test]
 fn a_site_vm_says_where_it_works_and_what_happens_next_with_its_figures() {
     let mut world = World::new(two_sites(SiteRule::new(2)), always(0.0));
     assert!(why(&world).starts_with("nothing in hand in home: its queue is read in "), "{}", why(&world));
-    report(&mut world, idle());
+    world.report(idle());
     assert_eq!(why(&world), "nothing in hand in home: a queue of 2 big jobs or more is worked in cloud");
-    report(&mut world, queue(1, false));
+    world.report(queue(1, false));
     assert_eq!(why(&world), "works q1 in home: stays in home: 1 big job, under 2; through in 30 min");
-    report(&mut world, queue(2, false));
+    world.report(queue(2, true));
+    let told = "leaves for cloud when job 1 is done and its worker has stopped, asked 0 s ago; 10 min not serving";
+    assert_eq!(why(&world), format!("works q1 in home: {told}"));
+    world.shows(queue(2, false));
     assert_eq!(world.host(), "x1");
     world.queue = Some(idle());
     world.run_for(Span::from_secs(45));
-    report(&mut world, queue(3, false));
+    world.report(queue(3, false));
     assert_eq!(why(&world), "works q1 in cloud: through in 18 min, then home after 3 empty polls");
+    world.queue = Some(idle());
     world.run_for(Span::from_mins(2));
-    assert_eq!(why(&world), "nothing in hand in cloud: home after 1 more empty poll, in 60 s; 5 min not serving");
+    assert_eq!(why(&world), "nothing in hand in cloud: home after 1 more empty poll, in 54 s; 5 min not serving");
 }
 
 #[test]
 fn a_break_even_is_said_with_its_figures() {
     let rule = SiteRule { break_even: BreakEven::Require, ..SiteRule::new(1) };
     let mut world = World::new(two_sites(rule), always(0.0));
-    report(&mut world, queue(1, false));
+    world.report(queue(1, false));
     let figures = "a move does not pay: it saves 23 min, out and back take 15 min, margin 1.5";
     assert_eq!(why(&world), format!("works q1 in home: does not go to cloud: {figures}"));
 }
@@ -167,14 +167,18 @@ fn a_break_even_is_said_with_its_figures() {
 fn who_stays_until_that_has_cost_a_round_trip_says_until_when() {
     let rule = SiteRule { home_after: HomeAfter::Auto, ..SiteRule::new(2) };
     let mut world = World::new(two_sites(rule), always(0.0));
-    report(&mut world, queue(2, false));
+    world.moves = Moves::Slow;
+    world.shows(queue(2, false));
     world.queue = Some(idle());
+    world.run_for(Span::from_secs(595));
+    world.tell(Event::Ended { id: world.under_way[0], detail: "done".to_owned() });
+    world.moves = Moves::Confirm;
     world.run_for(Span::from_secs(45 + 60));
     let told = "home after 2 more empty polls and 15 min without work, as long as out and back take, in 15 min; 5 min not serving";
     assert_eq!(why(&world), format!("nothing in hand in cloud: {told}"));
     world.run_for(Span::from_mins(14));
     assert_eq!(world.host(), "x1");
-    world.run_for(Span::from_mins(1));
+    world.run_for(Span::from_secs(66));
     assert_eq!(world.host(), "h2");
 }
 
@@ -183,18 +187,17 @@ fn a_worker_that_is_silent_or_paused_is_said() {
     let mut world = World::new(two_sites(SiteRule::new(2)), always(0.0));
     let mut look = idle();
     look.worker = None;
-    report(&mut world, look);
+    world.report(look);
     assert!(why(&world).ends_with("no worker has run in it yet: start whimbrel work there"), "{}", why(&world));
     let mut look = idle();
     look.at = world.now;
     let (vm, forecast) = (VmId(0), Ways::default());
     world.tell(Event::Queue { vm, look: std::sync::Arc::new(look), ways: forecast });
     assert!(why(&world).ends_with("ago: its policy moves nothing"), "{}", why(&world));
-    let mut look = idle();
     let (by, why_paused, until) = ("root".to_owned(), "the disk is full".to_owned(), world.now + Span::from_mins(30));
     let order = WorkerOrder { stop: Stop::Working, by, why: why_paused, at: world.now, until: Some(until) };
-    look.control.operator = Some(order);
-    report(&mut world, look);
+    world.control.operator = Some(order);
+    world.report(idle());
     let told = "paused by root until in 30 min: the disk is full; a queue of 2 big jobs or more is worked in cloud";
     assert_eq!(why(&world), format!("nothing in hand in home: {told}"));
 }

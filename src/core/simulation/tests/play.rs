@@ -53,6 +53,7 @@ impl Playing {
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Read { vm } => told.push_back(self.simulation.read(vm, now)),
+                    Effect::Order { vm, site, order } => self.simulation.order(vm, &site, order, now),
                     Effect::Preflight(route) => told.push_back(self.simulation.preflight(route, now)),
                     Effect::Journal(route) => told.push_back(Event::Journalled { id: route.id }),
                     Effect::Start(route) => self.simulation.start(route, now),
