@@ -20,7 +20,7 @@ use self::told::{ToldQueue, ToldState};
 use super::{load_any, refuse, span};
 use crate::core::cluster::{Span, Timestamp, rfc3339};
 use crate::core::queue::{Queue, QueueOverview};
-use crate::edge::config::{self, AnyConfig, WorkerConfig};
+use crate::edge::config::{self, WorkerConfig};
 use crate::edge::queue::{QueueStore, Trouble};
 use crate::runtime::steady_clock;
 
@@ -139,8 +139,7 @@ impl QueueCommand {
             return Ok(refuse("there is no config: name one, whimbrel queue CONFIG NAME"));
         };
         let config = match load_any(&path) {
-            Ok(AnyConfig::Worker(config)) => config,
-            Ok(AnyConfig::Whole(config)) => WorkerConfig::from(*config),
+            Ok(config) => WorkerConfig::from(config),
             Err(code) => return Ok(code),
         };
         let queues = match self.queues(&config) {

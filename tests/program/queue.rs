@@ -8,10 +8,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use whimbrel::core::cluster::{Span, Timestamp};
 use whimbrel::core::queue::{WorkerState, WorkerStatus};
-use whimbrel::edge::config::{self, AnyConfig};
+use whimbrel::edge::config::{self, AnyConfig, WorkerConfig};
 use whimbrel::edge::queue::{Delivery, Held, QueueStore, new_instance};
 
-use crate::support::whimbrel;
+use crate::support::{Run, whimbrel};
 
 const CONFIG: &str = r#"
 [[queue]]
@@ -88,8 +88,13 @@ impl Place {
         self.says(&["render", "add", page.to_str().expect("UTF-8")]);
     }
 
+    /// The config as workers see it.
+    fn read(&self) -> WorkerConfig {
+        WorkerConfig::from(config::load_any(&self.config()).expect("it is right"))
+    }
+
     fn store(&self) -> QueueStore {
-        let config = config::load_worker(&self.config()).expect("it is right");
+        let config = self.read();
         QueueStore::new(config.queue("render").expect("it is there")).expect("a store")
     }
 }
@@ -299,7 +304,7 @@ fn a_workers_config_holds_its_queue_and_itself() {
     else {
         panic!("{text}");
     };
-    let of_whole = config::load_worker(&place.config()).expect("it is right");
+    let of_whole = place.read();
     assert_eq!((config.queues.len(), config.vms.len()), (1, 1));
     assert_eq!(config.vm("nii4"), of_whole.vm("nii4"));
     assert_eq!(config.vms[0].interval, Span::from_mins(2));
@@ -340,4 +345,45 @@ fn a_check_connects_if_asked() {
     let out = check(&["--connect"]);
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.code() == Some(1) && said.contains("whimbrel.toml: queue render: "), "{out:?}");
+}
+
+/// The quick start of the guide, then an evening with a worker that runs.
+#[test]
+fn a_worker_that_runs_is_seen_paused_and_told_to_go_on() {
+    let place = Place::new();
+    fs::remove_dir(place.at("q")).expect("it is empty");
+    fs::write(place.config(), CONFIG.replace("\"2m\"", "\"1s\"")).expect("a config");
+    let said = place.fails(1, &["render"]);
+    assert!(said.contains("is not there: make it, or mount what holds it"), "{said}");
+    place.add("render-7", PAGE);
+    let work = |more: &[&str]| {
+        let mut command = whimbrel();
+        command.arg("work").arg(place.config()).args(["--vm", "nii4", "--format", "json"]).args(more);
+        command
+    };
+    assert!(work(&["--once"]).stdout(Stdio::null()).status().expect("it runs").success());
+    let told = place.json();
+    assert_eq!((&told["done"], &told["workers"][0]["state"]), (&1.into(), &"ended".into()));
+    let finished = &told["finished"][0];
+    assert_eq!((&finished["done"], &finished["failed_jobs"]), (&2.into(), &serde_json::json!([[4, 4]])));
+
+    // A job of a finished page is tried again by the next worker that claims it.
+    let name = finished["name"].as_str().expect("a name").to_owned();
+    let said = place.says(&["render", "retry", &name]);
+    assert!(said.contains("waits again"), "{said}");
+    assert_eq!(place.json()["pages"][0]["returned"], true);
+    let mut worker = Run::start(&mut work(&[]));
+    place.says(&["render", "--wait", "done", "--for", "1m"]);
+    let said = place.says(&["render", "pause", "--why", "an inspection"]);
+    assert!(said.contains("nii4 is paused: it begins nothing and claims nothing more\n"), "{said}");
+    assert!(said.contains("nii5: no worker runs there now"), "{said}");
+    place.add("render-8", "2\n");
+    let told = place.json();
+    let waits = &told["pages"][0]["waits"];
+    let text = waits["text"].as_str().expect("a text");
+    assert!(waits["why"] == "paused" && text.contains("until it is told to go on: an inspection"), "{waits}");
+    assert!(place.says(&["render", "resume"]).contains("nii4 goes on\n"));
+    place.says(&["render", "--wait", "done", "--for", "3m"]);
+    worker.stop();
+    assert_eq!(place.json()["done"], 2);
 }

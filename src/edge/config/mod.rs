@@ -98,17 +98,6 @@ pub fn load_any(path: &Path) -> Result<AnyConfig, Report> {
     load_as(path, parse_any).map(|(config, _)| config)
 }
 
-/// Reads what workers and `whimbrel queue` need of a config file, whether it has more or not.
-///
-/// # Errors
-/// Everything that is wrong with it, or why it cannot be read.
-pub fn load_worker(path: &Path) -> Result<WorkerConfig, Report> {
-    load_any(path).map(|config| match config {
-        AnyConfig::Whole(config) => WorkerConfig::from(*config),
-        AnyConfig::Worker(config) => config,
-    })
-}
-
 /// Reads a config file's bytes and its text.
 fn load_as<T>(path: &Path, parse: fn(&Path, &str) -> Result<T, Report>) -> Result<(T, Vec<u8>), Report> {
     let bytes = bounded(path).map_err(|error| Report::unreadable(path, &error))?;

@@ -108,6 +108,15 @@ impl WorkerConfig {
     }
 }
 
+impl From<AnyConfig> for WorkerConfig {
+    fn from(config: AnyConfig) -> Self {
+        match config {
+            AnyConfig::Whole(config) => Self::from(*config),
+            AnyConfig::Worker(config) => config,
+        }
+    }
+}
+
 impl From<Config> for WorkerConfig {
     fn from(config: Config) -> Self {
         let vm = |(vm, monitor): (Vm, Monitor)| match monitor.source {
