@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,12 +82,15 @@ impl Dir {
 
     pub async fn make(&self, folder: &str) -> Certainty {
         let owned = folder.to_owned();
-        self.change(folder, move |root| {
+        // The root is made with the first folder in it, and not again while it is in use: a worker must not go on in an empty
+        // folder where its queue was.
+        let open = if folder.contains('/') { open_root } else { open_or_make_root };
+        let made = self.run(open, move |root| {
             let (parent, name) = parent_of(root, &owned)?;
             rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o777))?;
             sync(&parent)
-        })
-        .await
+        });
+        self.certainty(folder, made.await)
     }
 
     pub async fn rename(&self, from: &str, to: &str) -> Certainty {
@@ -118,7 +121,7 @@ impl Dir {
         path: &str,
         work: impl FnOnce(&OwnedFd) -> Result<T, Errno> + Send + 'static,
     ) -> Result<Option<T>, Trouble> {
-        match self.run(work).await {
+        match self.run(open_root, work).await {
             Ok(Ok(answer)) => Ok(Some(answer)),
             Ok(Err(Errno::NOENT)) => Ok(None),
             Ok(Err(errno)) => Err(self.trouble(path, errno)),
@@ -128,7 +131,11 @@ impl Dir {
 
     /// Runs calls that change something once.
     async fn change(&self, path: &str, work: impl FnOnce(&OwnedFd) -> Result<(), Errno> + Send + 'static) -> Certainty {
-        match self.run(work).await {
+        self.certainty(path, self.run(open_root, work).await)
+    }
+
+    fn certainty(&self, path: &str, changed: Result<Result<(), Errno>, Trouble>) -> Certainty {
+        match changed {
             Ok(Ok(())) => Certainty::Yes,
             // The call has ended, and nothing comes late. A network file system may have lost the answer to the first of two
             // tries: callers look whether it was done.
@@ -142,20 +149,27 @@ impl Dir {
 
     async fn run<T: Send + 'static>(
         &self,
+        open: fn(&Path) -> Result<OwnedFd, Errno>,
         work: impl FnOnce(&OwnedFd) -> Result<T, Errno> + Send + 'static,
     ) -> Result<Result<T, Errno>, Trouble> {
         let (root, calls) = (Arc::clone(&self.root), Arc::clone(&self.calls));
         let call = async {
             let Ok(place) = calls.acquire_owned().await else { return None };
             let call = tokio::task::spawn_blocking(move || {
-                let answer = open_root(&root).and_then(|root| work(&root));
+                let answer = open(&root).map(|root| work(&root));
                 drop(place);
                 answer
             });
             call.await.ok()
         };
         match timeout(self.deadline, call).await {
-            Ok(Some(answer)) => Ok(answer),
+            Ok(Some(Ok(answer))) => Ok(answer),
+            // It is no empty queue: perhaps what holds it is not mounted.
+            Ok(Some(Err(Errno::NOENT))) => Err(Trouble::Unreachable(format!(
+                "the folder {} is not there: make it, or mount what holds it",
+                self.shown()
+            ))),
+            Ok(Some(Err(errno))) => Ok(Err(errno)),
             Ok(None) => Err(Trouble::Unreachable("a call to the system was broken off".to_owned())),
             Err(_) => Err(Trouble::Unreachable(format!(
                 "{} does not answer within {} s: look at its disk or its mount",
@@ -194,8 +208,16 @@ impl Dir {
     }
 }
 
-fn open_root(root: &PathBuf) -> Result<OwnedFd, Errno> {
+fn open_root(root: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The folder that holds the root must be there.
+fn open_or_make_root(root: &Path) -> Result<OwnedFd, Errno> {
+    match rustix::fs::mkdir(root, Mode::from_raw_mode(0o777)) {
+        Ok(()) | Err(Errno::EXIST) => open_root(root),
+        Err(errno) => open_root(root).map_err(|_| errno),
+    }
 }
 
 /// The folder of a path below the root, and the last part of the path. No link is followed.

@@ -221,7 +221,8 @@ impl TreeQueue {
             return Ok(());
         }
         for folder in [names::OPEN, names::CLAIMS, names::DONE, names::CONTROL] {
-            if self.tree.look(folder).await?.is_some() {
+            // Without the root nothing can be looked at.
+            if matches!(self.tree.look(folder).await, Ok(Some(_))) {
                 continue;
             }
             if let Certainty::No(trouble) | Certainty::Unknown(trouble) = self.tree.make(folder).await

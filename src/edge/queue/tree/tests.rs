@@ -401,8 +401,26 @@ async fn a_probe_makes_what_is_missing_and_leaves_no_trace() {
     for folder in ["claims", "done", "open"] {
         assert_eq!(fs::read_dir(place.at(folder)).expect("a folder").count(), 0);
     }
-    let nowhere = Queue { source: QueueSource::Dir { path: place.at("nowhere") }, ..place.queue() };
-    assert!(refused(QueueStore::new(&nowhere).expect("a store").probe().await).ends_with("is not there"));
+}
+
+#[tokio::test]
+async fn the_root_is_made_with_its_first_folder_and_is_no_empty_queue_before() {
+    let place = Place(tempfile::tempdir().expect("a temporary folder"));
+    let at = |path: &str| {
+        let source = QueueSource::Dir { path: place.at(path) };
+        QueueStore::new(&Queue { source, ..place.queue() }).expect("a store")
+    };
+    for (answer, what) in [(at("q").overview().await.map(|_| ()), "q"), (at("a/q").probe().await.map(|_| ()), "a/q")] {
+        let Err(Trouble::Unreachable(why)) = answer else { panic!("{what}: {answer:?}") };
+        assert!(why.ends_with("is not there: make it, or mount what holds it"), "{why}");
+    }
+    assert!(at("q").add("jobs", TWO.into()).await.is_ok());
+    assert_eq!(at("q").overview().await.map(|look| look.waiting), Ok(1));
+    let worker = at("q");
+    worker.begin("a", &new_instance()).await.expect("a start");
+    fs::rename(place.at("q"), place.at("elsewhere")).expect("it is not mounted any more");
+    assert!(matches!(worker.claim().await, Err(Trouble::Unreachable(_))));
+    assert!(!place.at("q").exists(), "nobody goes on in an empty folder");
 }
 
 /// Polls a future until it was pending so often, and drops it: as a worker dies in the middle of something.
