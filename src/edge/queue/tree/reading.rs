@@ -152,23 +152,27 @@ impl TreeQueue {
             let why = by_workers.get(&*page.name).map_or_else(String::new, |why| tame(why).into_owned());
             (page.name, why)
         }));
-        let read = stream::iter(pages.iter().take(SHOWN_PAGES))
-            .map(|page| async move { Ok((page, self.grades(page).await?)) });
+        // Owned, so that the compiler sees that it may go to another thread.
+        let shown: Vec<WaitingPage> = pages.iter().take(SHOWN_PAGES).cloned().collect();
+        let read = stream::iter(shown).map(|page| async move {
+            let grades = self.grades(&page).await?;
+            Ok((page, grades))
+        });
         let read: Vec<_> = read.buffered(AT_A_TIME).try_collect().await?;
         self.memory().pages.retain(|name, _| pages.iter().any(|page| page.name == *name));
         let (mut open, mut waiting) = (Vec::new(), pages.len());
         for (page, grades) in read {
             let grades = match grades {
                 Some(Err(why)) => {
-                    refused.push((page.name.clone(), why));
+                    refused.push((page.name, why));
                     waiting -= 1;
                     continue;
                 }
                 Some(Ok(grades)) => Some(grades),
                 None => None,
             };
-            let (name, since) = (page.name.clone(), page.since);
-            open.push(OpenPage { name, since, bytes: page.bytes, grades, returned: page.returned });
+            let WaitingPage { name, since, bytes, returned, .. } = page;
+            open.push(OpenPage { name, since, bytes, grades, returned });
         }
         refused.truncate(SHOWN_PAGES);
         Ok((open, waiting as u32, refused))
@@ -265,7 +269,8 @@ impl TreeQueue {
             DotFile::Worker { vm, .. } => of.is_none_or(|of| of == vm),
             _ => false,
         });
-        let read = stream::iter(wanted.cloned()).map(|name| self.worker(name)).buffered(AT_A_TIME);
+        let wanted: Vec<String> = wanted.cloned().collect();
+        let read = stream::iter(wanted).map(|name| self.worker(name)).buffered(AT_A_TIME);
         let mut workers = BTreeMap::<String, WorkerStatus>::new();
         for worker in read.try_collect::<Vec<_>>().await?.into_iter().flatten() {
             let is_newer = workers.get(&worker.vm).is_none_or(|other| other.started < worker.started);
@@ -290,7 +295,8 @@ impl TreeQueue {
     async fn controls(&self) -> Result<BTreeMap<String, WorkerControl>, Trouble> {
         let names = self.tree.names(CONTROL).await?.unwrap_or_default();
         let vms = names.iter().filter_map(|name| name.strip_suffix(".json")).filter(|vm| !vm.is_empty());
-        let read = stream::iter(vms.map(str::to_owned)).map(|vm| async move {
+        let vms: Vec<String> = vms.map(str::to_owned).collect();
+        let read = stream::iter(vms).map(|vm| async move {
             let control = self.control(&vm).await?;
             Ok((vm, control))
         });
@@ -304,7 +310,8 @@ impl TreeQueue {
         newest.sort_by_key(|name| std::cmp::Reverse(number(name)));
         newest.truncate(SHOWN_FINISHED);
         self.memory().finished.retain(|name, _| newest.contains(&name));
-        let read = stream::iter(newest.into_iter().cloned()).map(|name| async move {
+        let newest: Vec<String> = newest.into_iter().cloned().collect();
+        let read = stream::iter(newest).map(|name| async move {
             if let Some(known) = self.memory().finished.get(&name) {
                 return Ok(known.clone());
             }
