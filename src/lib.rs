@@ -19,7 +19,7 @@
 //! | [`edge::recording`] | read recorded samples from a CSV file |
 //! | [`edge::control`] | commands from another process, on a socket beside the history |
 //! | [`edge::driver`] | move a VM |
-//! | [`edge::queue`] | pages, claims and results in a folder or on a WebDAV server |
+//! | [`edge::queue`] | pages, claims and results in a folder, on a WebDAV server or in a database |
 //! | [`edge::history`] | samples, events and decisions on disk |
 //! | [`runtime`] | the tokio shell that ties core to edge |
 //! | [`view`] | what a screen may know and say, and the words for what happened |

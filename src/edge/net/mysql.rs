@@ -7,7 +7,8 @@ use super::{init_tls, text};
 
 /// Errors by which a server closes a connection: shutdown, killed, idle for too long.
 pub const GOODBYES: [u16; 3] = [1053, 1927, 4031];
-const ACCESS_DENIED: [u16; 2] = [1045, 1698];
+/// Errors of a login: a wrong user, password or host.
+pub const ACCESS_DENIED: [u16; 2] = [1045, 1698];
 
 /// A connection that closes at once when it is dropped. `Conn` by itself would first wait for an outstanding reply, and so
 /// keep a connection to a server that hangs.

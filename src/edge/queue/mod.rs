@@ -1,4 +1,4 @@
-//! Job queues where administrators keep them: in a folder, on a WebDAV server.
+//! Job queues where administrators keep them: in a folder, on a WebDAV server, in a database.
 //!
 //! [`QueueStore`] is one API over all of them. The engine and the command line look at a queue through it; a worker claims,
 //! delivers and finishes through it. Whatever happens between two steps, a page is worked by one worker, and each job has
@@ -7,8 +7,12 @@
 //! | file | its story |
 //! | --- | --- |
 //! | `tree` | folders and files: the claim protocol over a folder and over WebDAV |
+//! | `mysql` | MariaDB and MySQL: claims as leases with tokens |
+//! | `names` | what VMs and pages may be called |
 //! | `worker` | claims pages and works their jobs, inside the VM |
 
+mod mysql;
+mod names;
 mod tree;
 pub mod worker;
 
@@ -23,7 +27,10 @@ use crate::core::queue::{
     Page, Queue, QueueLook, QueueOverview, QueueSource, Ranges, Rates, WorkerControl, WorkerStatus,
 };
 
+use self::mysql::MysqlQueue;
 use self::tree::TreeQueue;
+
+pub use self::mysql::SCHEMA;
 
 /// How long one request to a source may take, unless set.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -61,6 +68,7 @@ pub struct QueueStore {
 /// The kinds of sources.
 enum SourceKind {
     Tree(TreeQueue),
+    Mysql(MysqlQueue),
 }
 
 impl QueueStore {
@@ -79,9 +87,7 @@ impl QueueStore {
     pub fn with_deadline(queue: &Queue, deadline: Duration) -> Result<Self, Trouble> {
         let kind = match &queue.source {
             QueueSource::Dir { .. } | QueueSource::Http { .. } => SourceKind::Tree(TreeQueue::new(queue, deadline)?),
-            QueueSource::Mysql { .. } => {
-                return Err(Trouble::Refused("a queue in a database cannot be read yet".to_owned()));
-            }
+            QueueSource::Mysql { .. } => SourceKind::Mysql(MysqlQueue::new(queue, deadline)?),
         };
         Ok(Self { kind })
     }
@@ -93,6 +99,7 @@ impl QueueStore {
     pub async fn probe(&self) -> Result<Vec<String>, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.probe().await,
+            SourceKind::Mysql(mysql) => mysql.probe().await,
         }
     }
 
@@ -105,6 +112,7 @@ impl QueueStore {
     pub async fn look(&self, vm: &str) -> Result<QueueLook, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.look(vm).await,
+            SourceKind::Mysql(mysql) => mysql.look(vm).await,
         }
     }
 
@@ -115,6 +123,7 @@ impl QueueStore {
     pub async fn overview(&self) -> Result<QueueOverview, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.overview().await,
+            SourceKind::Mysql(mysql) => mysql.overview().await,
         }
     }
 
@@ -125,6 +134,7 @@ impl QueueStore {
     pub async fn page(&self, claim: &str) -> Result<Page, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.page(claim).await,
+            SourceKind::Mysql(mysql) => mysql.page(claim).await,
         }
     }
 
@@ -135,6 +145,7 @@ impl QueueStore {
     pub async fn open_page(&self, name: &str) -> Result<Page, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.open_page(name).await,
+            SourceKind::Mysql(mysql) => mysql.open_page(name).await,
         }
     }
 
@@ -145,6 +156,7 @@ impl QueueStore {
     pub async fn error_of(&self, claim: &str, job: u32) -> Result<Option<String>, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.error_of(claim, job).await,
+            SourceKind::Mysql(mysql) => mysql.error_of(claim, job).await,
         }
     }
 
@@ -157,6 +169,7 @@ impl QueueStore {
     pub async fn add(&self, name: &str, bytes: Vec<u8>) -> Result<String, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.add(name, bytes).await,
+            SourceKind::Mysql(mysql) => mysql.add(name, bytes).await,
         }
     }
 
@@ -167,6 +180,7 @@ impl QueueStore {
     pub async fn give_back(&self, claim: &str) -> Result<String, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.give_back(claim).await,
+            SourceKind::Mysql(mysql) => mysql.give_back(claim).await,
         }
     }
 
@@ -178,6 +192,7 @@ impl QueueStore {
     pub async fn retry(&self, claim: &str, jobs: &Ranges) -> Result<String, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.retry(claim, jobs).await,
+            SourceKind::Mysql(mysql) => mysql.retry(claim, jobs).await,
         }
     }
 
@@ -188,6 +203,7 @@ impl QueueStore {
     pub async fn control(&self, vm: &str) -> Result<WorkerControl, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.control(vm).await,
+            SourceKind::Mysql(mysql) => mysql.control(vm).await,
         }
     }
 
@@ -199,6 +215,7 @@ impl QueueStore {
     pub async fn ask(&self, vm: &str, change: &(dyn Fn(&mut WorkerControl) + Sync)) -> Result<WorkerControl, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.ask(vm, change).await,
+            SourceKind::Mysql(mysql) => mysql.ask(vm, change).await,
         }
     }
 
@@ -212,6 +229,7 @@ impl QueueStore {
     pub async fn begin(&self, vm: &str, instance: &str) -> Result<(Vec<Held>, Rates), Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.begin(vm, instance).await,
+            SourceKind::Mysql(mysql) => mysql.begin(vm, instance).await,
         }
     }
 
@@ -223,6 +241,7 @@ impl QueueStore {
     pub async fn claim(&self) -> Result<Option<Held>, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.claim().await,
+            SourceKind::Mysql(mysql) => mysql.claim().await,
         }
     }
 
@@ -230,6 +249,7 @@ impl QueueStore {
     pub fn doubtful(&self) -> u32 {
         match &self.kind {
             SourceKind::Tree(tree) => tree.doubtful(),
+            SourceKind::Mysql(mysql) => mysql.doubtful(),
         }
     }
 
@@ -241,6 +261,7 @@ impl QueueStore {
     pub async fn settle_doubtful(&self) -> Result<Vec<Held>, Trouble> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.settle_doubtful().await,
+            SourceKind::Mysql(mysql) => mysql.settle_doubtful().await,
         }
     }
 
@@ -248,6 +269,7 @@ impl QueueStore {
     pub fn refused(&self) -> Vec<(String, String)> {
         match &self.kind {
             SourceKind::Tree(tree) => tree.refused(),
+            SourceKind::Mysql(mysql) => mysql.refused(),
         }
     }
 
@@ -255,6 +277,7 @@ impl QueueStore {
     pub async fn save(&self, held: &Held) -> Delivery {
         match &self.kind {
             SourceKind::Tree(tree) => tree.save(held).await,
+            SourceKind::Mysql(mysql) => mysql.save(held).await,
         }
     }
 
@@ -262,6 +285,7 @@ impl QueueStore {
     pub async fn deliver(&self, held: &Held, job: u32, result: Result<&[u8], &str>) -> Delivery {
         match &self.kind {
             SourceKind::Tree(tree) => tree.deliver(held, job, result).await,
+            SourceKind::Mysql(mysql) => mysql.deliver(held, job, result).await,
         }
     }
 
@@ -269,6 +293,7 @@ impl QueueStore {
     pub async fn try_again(&self, held: &mut Held, jobs: &Ranges) -> Delivery {
         match &self.kind {
             SourceKind::Tree(tree) => tree.try_again(held, jobs).await,
+            SourceKind::Mysql(mysql) => mysql.try_again(held, jobs).await,
         }
     }
 
@@ -276,6 +301,7 @@ impl QueueStore {
     pub async fn finish(&self, held: &Held) -> Delivery {
         match &self.kind {
             SourceKind::Tree(tree) => tree.finish(held).await,
+            SourceKind::Mysql(mysql) => mysql.finish(held).await,
         }
     }
 
@@ -283,6 +309,7 @@ impl QueueStore {
     pub async fn return_claim(&self, held: &Held) -> Delivery {
         match &self.kind {
             SourceKind::Tree(tree) => tree.return_claim(held).await,
+            SourceKind::Mysql(mysql) => mysql.return_claim(held).await,
         }
     }
 
@@ -290,6 +317,7 @@ impl QueueStore {
     pub async fn renew(&self, held: &Held) -> Delivery {
         match &self.kind {
             SourceKind::Tree(tree) => tree.renew(held).await,
+            SourceKind::Mysql(mysql) => mysql.renew(held).await,
         }
     }
 
@@ -298,6 +326,7 @@ impl QueueStore {
     pub async fn report(&self, worker: &WorkerStatus) -> Delivery {
         match &self.kind {
             SourceKind::Tree(tree) => tree.report(worker).await,
+            SourceKind::Mysql(mysql) => mysql.report(worker).await,
         }
     }
 }
@@ -316,4 +345,39 @@ pub fn new_instance() -> String {
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker delivers on one task and renews on another; the engine looks on a third. This is a matter of compiling.
+    #[test]
+    fn every_call_may_go_to_another_thread() {
+        fn goes<F: Future + Send>(_: F) {}
+        #[expect(dead_code, reason = "it is only compiled")]
+        fn calls(store: &QueueStore, held: &Held, again: &mut Held, worker: &WorkerStatus) {
+            goes(store.probe());
+            goes(store.look("vm"));
+            goes(store.overview());
+            goes(store.page("claim"));
+            goes(store.open_page("page"));
+            goes(store.error_of("claim", 1));
+            goes(store.add("page", Vec::new()));
+            goes(store.give_back("claim"));
+            goes(store.retry("claim", &Ranges::new()));
+            goes(store.control("vm"));
+            goes(store.ask("vm", &|control| control.site = None));
+            goes(store.begin("vm", "instance"));
+            goes(store.claim());
+            goes(store.settle_doubtful());
+            goes(store.save(held));
+            goes(store.deliver(held, 1, Ok(b"")));
+            goes(store.try_again(again, &Ranges::new()));
+            goes(store.finish(held));
+            goes(store.return_claim(held));
+            goes(store.renew(held));
+            goes(store.report(worker));
+        }
+    }
 }

@@ -1,8 +1,8 @@
-//! A MariaDB server whose slow queries a test can make.
+//! A MariaDB server whose slow queries a test can make, and in which it can keep a queue.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
@@ -17,6 +17,7 @@ pub struct MariaDb {
     server: Server,
     daemon: PathBuf,
     tls: bool,
+    options: Vec<String>,
 }
 
 impl MariaDb {
@@ -30,7 +31,15 @@ impl MariaDb {
     /// # Errors
     /// MariaDB is not installed. (That it does not start is a panic.)
     pub fn start() -> Result<Self, String> {
-        Self::start_as(false)
+        Self::start_as(false, &[])
+    }
+
+    /// The same, with these options of the server.
+    ///
+    /// # Errors
+    /// MariaDB is not installed.
+    pub fn start_with(options: &[&str]) -> Result<Self, String> {
+        Self::start_as(false, options)
     }
 
     /// The same, with a self-signed certificate.
@@ -38,10 +47,10 @@ impl MariaDb {
     /// # Errors
     /// MariaDB or openssl is not installed.
     pub fn start_with_tls() -> Result<Self, String> {
-        Self::start_as(true)
+        Self::start_as(true, &[])
     }
 
-    fn start_as(tls: bool) -> Result<Self, String> {
+    fn start_as(tls: bool, options: &[&str]) -> Result<Self, String> {
         let (install, daemon) = (program("mariadb-install-db")?, program("mariadbd")?);
         let server = Server::prepare();
         if tls {
@@ -55,7 +64,8 @@ impl MariaDb {
         let (user, password) = (Self::USER, Self::PASSWORD);
         let users = format!("CREATE USER IF NOT EXISTS '{user}'@'127.0.0.1' IDENTIFIED BY '{password}';\n");
         server.write("users.sql", &users);
-        let mut db = Self { server, daemon, tls };
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut db = Self { server, daemon, tls, options };
         db.restart();
         Ok(db)
     }
@@ -83,6 +93,7 @@ impl MariaDb {
             let [cert, key] = ["cert.pem", "key.pem"].map(file);
             command.arg("--ssl-cert").arg(cert).arg("--ssl-key").arg(key);
         }
+        command.args(&self.options);
         command
     }
 
@@ -108,6 +119,28 @@ impl MariaDb {
         Conn::new(opts).await.expect("the monitor's user can log in")
     }
 
+    /// A connection of the administrator, who may do everything.
+    pub async fn admin(&self) -> Conn {
+        let socket = self.server.folder().join("s.sock").display().to_string();
+        let opts = OptsBuilder::default().socket(Some(socket)).user(Some("root"));
+        Conn::new(opts).await.expect("the administrator can log in")
+    }
+
+    /// Carries out what an administrator has in a file: `mariadb DATABASE <FILE`.
+    ///
+    /// # Panics
+    /// The client says that something is wrong, or is not installed although the server is.
+    pub fn run_sql(&self, database: &str, sql: &str) {
+        let client = program("mariadb").expect("the client comes with the server");
+        let mut command = Command::new(client);
+        command.args(["--no-defaults", "--user=root", "--socket"]).arg(self.server.folder().join("s.sock"));
+        let mut child = command.arg(database).stdin(Stdio::piped()).spawn().expect("the client starts");
+        let mut input = child.stdin.take().expect("its input is a pipe");
+        input.write_all(sql.as_bytes()).expect("the client reads");
+        drop(input);
+        assert!(child.wait().expect("the client ends").success(), "{sql}");
+    }
+
     /// Makes this many slow queries, one after the other.
     pub async fn slow_queries(&self, count: u32) {
         let mut conn = self.connect().await;
@@ -115,6 +148,11 @@ impl MariaDb {
             conn.query_drop("SELECT SLEEP(0.06)").await.expect("a slow query");
         }
         conn.disconnect().await.expect("a quiet end");
+    }
+
+    /// Stops the server in order. [`restart`](Self::restart) starts it again.
+    pub fn stop(&mut self) {
+        self.server.stop();
     }
 
     /// Ends the server as a power cut would.
