@@ -195,11 +195,6 @@ impl QueueCommand {
             let is_over = last.is_some_and(|last| next > last);
             if reached || is_over {
                 self.print(&told)?;
-                for ToldQueue { name, state, .. } in &told {
-                    if let ToldState::Unread { trouble } = state {
-                        eprintln!("whimbrel: {name}: {trouble}");
-                    }
-                }
                 let unread = told.iter().any(|told| matches!(told.state, ToldState::Unread { .. }));
                 if !reached {
                     eprintln!("whimbrel: the time is up, and the state is not reached");

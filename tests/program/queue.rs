@@ -353,8 +353,9 @@ fn a_worker_that_runs_is_seen_paused_and_told_to_go_on() {
     let place = Place::new();
     fs::remove_dir(place.at("q")).expect("it is empty");
     fs::write(place.config(), CONFIG.replace("\"2m\"", "\"1s\"")).expect("a config");
-    let said = place.fails(1, &["render"]);
-    assert!(said.contains("is not there: make it, or mount what holds it"), "{said}");
+    let out = place.command(&["render"]).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.code() == Some(1) && said.contains("is not there: make it, or mount what holds it"), "{out:?}");
     place.add("render-7", PAGE);
     let work = |more: &[&str]| {
         let mut command = whimbrel();

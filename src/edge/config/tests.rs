@@ -121,6 +121,31 @@ fn a_queue_is_what_the_contract_says() {
     assert_eq!((&db.parallel, db.attempts, db.lease), (&Parallel::Everywhere(1), DEFAULT_ATTEMPTS, DEFAULT_LEASE));
 }
 
+/// As people write it first: no cluster around it, and keys with their remarks.
+#[test]
+fn a_queue_with_its_vm_is_a_config() {
+    let text = r#"
+[[queue]]
+name = "render"
+source = { kind = "http", url = "http://queue.example/q/", user = "w", password_env = "QUEUE_PW" }
+job = { kind = "bc" }            # or { kind = "exec", argv = ["/usr/local/bin/render", "{job}"], deadline = "1h" }
+big = "grade a"                  # a job is big if its line begins with this tag
+parallel = { home = 1, cloud = 4 }
+attempts = 3                     # then the job is set aside with its error
+lease = "60s"                    # mysql only
+[[vm]]
+name = "nii4"
+monitor = { kind = "queue", queue = "render" }
+policy = { kind = "site", threshold = 2, home_tarry = 3, home_after = "auto", break_even = "show", margin = 1.5 }
+"#;
+    let any = parse_any(Path::new("w.toml"), text).unwrap_or_else(|report| panic!("{report}"));
+    let config = WorkerConfig::from(any);
+    let (vm, queue) = config.vm("nii4").expect("it works the queue");
+    assert_eq!((vm.interval, queue.parallel.at("cloud"), queue.parallel.at("moon")), (Span::from_mins(1), 4, 1));
+    let whole = format!("{ARRAY}{text}array = \"a\"\nhost = \"mln1\"\n");
+    assert_eq!(read(&whole).cluster.vms.len(), 1, "sites that no config names are its own affair");
+}
+
 #[test]
 fn a_vm_that_works_a_queue_needs_no_other_site() {
     let config = read(&format!("{ARRAY}{WORKER}host = \"mln1\"\npolicy = {{ kind = \"site\", threshold = 2 }}\n"));
