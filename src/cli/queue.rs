@@ -21,7 +21,7 @@ use super::{load_any, refuse, span};
 use crate::core::cluster::{Span, Timestamp, rfc3339};
 use crate::core::queue::{Queue, QueueOverview};
 use crate::edge::config::{self, WorkerConfig};
-use crate::edge::queue::{QueueStore, Trouble};
+use crate::edge::queue::{QueueStore, SCHEMA, Trouble};
 use crate::runtime::steady_clock;
 
 /// While a state is waited for, a queue is looked at so often.
@@ -46,6 +46,9 @@ pub(super) struct QueueCommand {
     /// The longest wait: 30s, 10m, 2h [default: no end]
     #[arg(long = "for", value_name = "SPAN", value_parser = span, requires = "wait")]
     longest: Option<Span>,
+    /// Print the SQL that makes the tables of a queue in MariaDB or MySQL
+    #[arg(long, exclusive = true)]
+    schema: bool,
 }
 
 const AFTER: &str = "\
@@ -56,6 +59,7 @@ Examples:
   whimbrel queue whimbrel.toml render add ./render-7   the page waits as render-7
   whimbrel queue whimbrel.toml render pause --for 2h --why 'the disk is full'
   whimbrel queue whimbrel.toml render worker nii4 > worker.toml
+  whimbrel queue --schema | mysql q
 Without a NAME, the states empty and done must be reached by every queue of the config, claimed and failed by any.
 docs/queues.md explains queues and the JSON.
 Exit status:
@@ -135,6 +139,10 @@ struct ToldQueues<'a> {
 
 impl QueueCommand {
     pub(super) fn run(self) -> Result<ExitCode> {
+        if self.schema {
+            print(SCHEMA)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let Some(path) = config::find(self.config.as_deref()) else {
             return Ok(refuse("there is no config: name one, whimbrel queue CONFIG NAME"));
         };

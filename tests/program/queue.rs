@@ -313,6 +313,16 @@ fn a_workers_config_holds_its_queue_and_itself() {
 }
 
 #[test]
+fn the_tables_of_a_queue_are_printed() {
+    let out = whimbrel().args(["queue", "--schema"]).output().expect("the binary runs");
+    let sql = String::from_utf8(out.stdout).expect("UTF-8");
+    for table in ["queue", "job", "worker", "control"] {
+        assert!(sql.contains(&format!("CREATE TABLE IF NOT EXISTS {table} (")), "{table}: {sql}");
+    }
+    assert_eq!(whimbrel().args(["queue", "--schema", "w.toml"]).output().expect("it runs").status.code(), Some(2));
+}
+
+#[test]
 fn wrong_arguments_say_what_would_be_right() {
     let place = Place::new();
     for (arguments, said) in [
