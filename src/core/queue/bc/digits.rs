@@ -33,6 +33,7 @@ impl Number {
 
     /// Writes the number as bc prints it in a base of 2 or more.
     pub fn write(&self, base: u32, meter: &mut Meter) -> Result<String, Reason> {
+        meter.room(self.units.bits() / (u64::from(base.ilog2()) + 1))?;
         let mut text = String::from(if self.negative { "-" } else { "" });
         if self.is_zero() {
             text.push('0');

@@ -3,7 +3,8 @@
 use num_bigint::BigUint;
 
 use super::Reason;
-use crate::core::queue::{DEFAULT_DIGITS, LONGEST_LINE};
+use crate::core::cluster::Span;
+use crate::core::queue::{DEFAULT_DIGITS, DEFAULT_JOB_DEADLINE, LONGEST_LINE};
 
 /// How far a line may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub struct BcLimits {
     pub depth: u32,
     /// The longest number, in decimal digits before and after the point: to within one digit. At most 1,000,000,000.
     pub digits: u64,
-    /// Units of work, of about 10 ns each on a machine of 2020. This does not depend on the machine: a line that is
-    /// refused here is refused everywhere.
+    /// Units of work, of about 10 ns each on a machine of 2020. They are counted before an operation begins, and do not
+    /// depend on the machine.
     pub work: u64,
     /// What variables and unfinished expressions hold, in bytes. An operation under way has up to ten numbers of the
     /// greatest length beside it.
@@ -25,17 +26,20 @@ pub struct BcLimits {
     pub output: usize,
 }
 
+impl BcLimits {
+    /// For numbers of so many digits, and the work that a machine of 2020 does in four times the deadline: `stop` keeps
+    /// to the deadline itself. With memory for five numbers of that length, at least 64 MiB, and 16 MiB of output.
+    pub fn new(digits: u64, deadline: Span) -> Self {
+        let work = u64::try_from(deadline.millis()).unwrap_or(0).saturating_mul(400_000);
+        let memory = digits.saturating_mul(2).max(64 << 20);
+        Self { line: LONGEST_LINE, depth: 500, digits, work, memory, output: 16 << 20 }
+    }
+}
+
 impl Default for BcLimits {
-    /// A million digits, about ten minutes, 64 MiB, and 16 MiB of output.
+    /// As for a job of a queue that sets none.
     fn default() -> Self {
-        Self {
-            line: LONGEST_LINE,
-            depth: 500,
-            digits: DEFAULT_DIGITS,
-            work: 60_000_000_000,
-            memory: 64 << 20,
-            output: 16 << 20,
-        }
+        Self::new(DEFAULT_DIGITS, DEFAULT_JOB_DEADLINE)
     }
 }
 
@@ -70,6 +74,12 @@ impl<'a> Meter<'a> {
         let digits = (whole.max(1.0) as u64).saturating_add(scale);
         let limit = self.limits.digits.min(1_000_000_000);
         if digits > limit { Err(Reason::Digits { digits, limit }) } else { Ok(()) }
+    }
+
+    /// Before a text of at least this length is made.
+    pub fn room(&self, bytes: u64) -> Result<(), Reason> {
+        let room = self.limits.output.saturating_sub(self.written) as u64;
+        if bytes > room { Err(Reason::Output(self.limits.output)) } else { Ok(()) }
     }
 
     /// Before text of this length is written.

@@ -107,7 +107,7 @@ pub enum Reason {
         limit: u64,
     },
     /// More than [`BcLimits::work`].
-    #[error("too much work: the limit is {0} units")]
+    #[error("more work than its time allows: the limit is {0} units")]
     Work(u64),
     /// More than [`BcLimits::memory`].
     #[error("too many long numbers at a time: the limit is {0} bytes")]
