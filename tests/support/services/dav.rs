@@ -62,7 +62,7 @@ impl Dav {
         let httpd = program("apache2")?;
         let server = Server::prepare();
         // `htpasswd -nbs`
-        server.write("users", &format!("{}:{{SHA}}ZI8q9XQLDL1qmBvQ8d+6Ej1VMrM=\n", Self::USER));
+        server.write("users", &format!("{}:{{SHA}}WNM3A0+OekfiU3I2Sqpaj2gA2+g=\n", Self::USER));
         server.write("httpd.conf", &(config(&server) + lines));
         let mut dav = Self { server, httpd };
         dav.folder("");

@@ -1,17 +1,26 @@
 //! What operators and the engine do with a queue: add a page, return a claim, have jobs tried again, ask a worker for something.
 
+use std::time::{Duration, Instant};
+
 use super::names::{
     CLAIMS, CONTROL, DONE, OPEN, PAGE, RESULTS, STATUS, check_page_name, check_vm_name, parse_claim, parse_numbered,
 };
 use super::reading::{LONGEST_JSON, parse};
 use super::working::failed_in;
-use super::{Certainty, TreeQueue, path};
+use super::{Certainty, FolderEntry, TreeQueue, certainly, path};
+use crate::core::cluster::Span;
 use crate::core::format::{counted, one_line, tame};
 use crate::core::queue::{Ranges, Retry, WorkerControl};
-use crate::edge::queue::Trouble;
+use crate::edge::queue::{Trouble, new_instance};
 
-/// So often a change is written again that another writer has overwritten.
+/// So often a step is tried again that another has foiled.
 const TRIES: u32 = 8;
+/// A lock that is older was left by a program that died.
+const ABANDONED: Span = Span::from_secs(60);
+/// So long a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at a lock.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl TreeQueue {
     pub async fn add(&self, name: &str, bytes: Vec<u8>) -> Result<String, Trouble> {
@@ -22,14 +31,82 @@ impl TreeQueue {
         let kept = bytes.clone();
         parse(kept).await?.map_err(|error| Trouble::Refused(error.to_string()))?;
         self.make_folders().await?;
-        let place = path(&[OPEN, name]);
-        match self.tree.write_new(&place, bytes, &self.unfinished()).await {
-            Certainty::Yes => Ok(place),
-            Certainty::No(trouble) if self.tree.look(&place).await?.is_some() => {
-                Err(trouble.map(|_| format!("a page {name} waits already: choose another name")))
-            }
-            Certainty::No(trouble) | Certainty::Unknown(trouble) => Err(trouble),
+        let (place, unfinished) = (path(&[OPEN, name]), self.unfinished());
+        certainly(self.tree.write(&unfinished, bytes, &self.unfinished()).await)?;
+        // A server looks whether the name is taken, and moves then: of two at a time, one would overwrite the other.
+        let added = self.alone(&format!("add.{name}"), || self.publish(&unfinished, &place)).await;
+        if added.is_err() {
+            self.tree.remove(&unfinished).await?;
         }
+        added.map(|()| place)
+    }
+
+    async fn publish(&self, unfinished: &str, place: &str) -> Result<(), Trouble> {
+        let taken = || Trouble::Refused(format!("{place} waits already: choose another name"));
+        if self.tree.look(place).await?.is_some() {
+            return Err(taken());
+        }
+        let trouble = match self.tree.move_file(unfinished, place).await {
+            Certainty::Yes => return Ok(()),
+            Certainty::No(trouble) | Certainty::Unknown(trouble) => trouble,
+        };
+        let is_here = self.tree.look(unfinished).await?.is_some();
+        let is_there = self.tree.look(place).await?.is_some();
+        match (is_here, is_there) {
+            (false, true) => Ok(()),
+            (true, true) => Err(taken()),
+            _ => Err(trouble),
+        }
+    }
+
+    /// Does something that only one program may do at a time. Who dies in it keeps the others waiting for a minute.
+    async fn alone<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let lock = path(&[CLAIMS, &format!(".{what}.lock")]);
+        let (begin, mut missed) = (Instant::now(), 0);
+        loop {
+            let trouble = match self.tree.make(&lock).await {
+                Certainty::Yes => {
+                    let has_lock = Instant::now();
+                    let done = work().await;
+                    // Later it may be another's.
+                    if has_lock.elapsed() < ABANDONED.to_std() {
+                        let _ = self.tree.remove(&lock).await;
+                    }
+                    return done;
+                }
+                Certainty::No(trouble) | Certainty::Unknown(trouble) => trouble,
+            };
+            match self.tree.look(&lock).await? {
+                Some(entry) if self.is_abandoned(&entry).await? => {
+                    // Only one of those who find it abandoned takes it away.
+                    let aside = path(&[CLAIMS, &format!(".probe-{}", new_instance())]);
+                    if self.tree.move_folder(&lock, &aside).await == Certainty::Yes {
+                        self.tree.remove(&aside).await?;
+                    }
+                }
+                Some(_) => {}
+                // It was removed just now, or cannot be made at all.
+                None if missed < TRIES => missed += 1,
+                None => return Err(trouble),
+            }
+            if begin.elapsed() > PATIENCE {
+                let why = format!("another program is changing the same ({what}): try again in a minute");
+                return Err(Trouble::Unreachable(why));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Whether a lock is so old, by the source's own clock, that nobody can be at work with it.
+    async fn is_abandoned(&self, lock: &FolderEntry) -> Result<bool, Trouble> {
+        let witness = self.unfinished();
+        certainly(self.tree.write(&witness, Vec::new(), &self.unfinished()).await)?;
+        let now = self.tree.look(&witness).await?.and_then(|entry| entry.changed);
+        self.tree.remove(&witness).await?;
+        Ok(now.zip(lock.changed).is_some_and(|(now, made)| now.since(made) > ABANDONED))
     }
 
     pub async fn give_back(&self, claim: &str) -> Result<String, Trouble> {
@@ -63,6 +140,15 @@ impl TreeQueue {
         let words = counted(wanted.len(), "job", "jobs");
         match (folder.split('/').next(), parse_claim(claim), parse_numbered(claim)) {
             (Some(CLAIMS), Some(parts), _) => {
+                let other = self.control(parts.vm).await?.retry.map(|retry| retry.claim).filter(|other| other != claim);
+                if let Some(other) = other
+                    && self.folder_of(&other).await.is_ok_and(|folder| folder.starts_with(CLAIMS))
+                {
+                    return Err(Trouble::Refused(format!(
+                        "the worker of {} has not yet begun to try jobs of {other} again: wait for it",
+                        parts.vm
+                    )));
+                }
                 self.ask(parts.vm, &|control| {
                     let before = control.retry.take().filter(|retry| retry.claim == claim);
                     let before = before.map(|retry| retry.jobs).unwrap_or_default();
@@ -110,18 +196,32 @@ impl TreeQueue {
     }
 
     pub async fn ask(&self, vm: &str, change: &(dyn Fn(&mut WorkerControl) + Sync)) -> Result<WorkerControl, Trouble> {
-        let file = control_file(vm)?;
+        let before = self.control(vm).await?;
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before {
+            return Ok(before);
+        }
         self.make_folders().await?;
+        self.alone(&format!("control.{vm}"), || self.change_control(vm, change)).await
+    }
+
+    /// Writes until what was written is read.
+    async fn change_control(
+        &self,
+        vm: &str,
+        change: &(dyn Fn(&mut WorkerControl) + Sync),
+    ) -> Result<WorkerControl, Trouble> {
         for _ in 0..TRIES {
             let before = self.control(vm).await?;
             let mut after = before.clone();
             change(&mut after);
-            // It was so, or it was written and read back.
+            // It was so already, or was written just now.
             if after == before {
                 return Ok(before);
             }
             after.serial = before.serial + 1;
-            self.write_json(&file, &after).await?;
+            self.write_json(&control_file(vm)?, &after).await?;
         }
         Err(Trouble::Unreachable(format!("others keep changing what is asked of {vm}: try again")))
     }

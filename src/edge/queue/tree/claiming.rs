@@ -9,6 +9,7 @@
 //! A page that is moved into a folder late, after everybody has given up on it, finds the folder moved away, and stays where it
 //! was. So a claim is in doubt only until its folder was moved, and a claim that was handed out is never moved by accident.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::names::{CLAIMS, DotFile, OPEN, PAGE, RESULTS, check_vm_name, parse_claim, parse_dot_file, parse_result};
@@ -67,10 +68,10 @@ impl TreeQueue {
         self.make_folders().await?;
         let me = WorkerId { vm: vm.to_owned(), instance: instance.to_owned(), started: now() };
         {
-            let mut memory = self.memory();
-            memory.me = Some(me.clone());
-            memory.held.clear();
-            memory.doubts.clear();
+            let mut remembered = self.remembered();
+            remembered.me = Some(me.clone());
+            remembered.held.clear();
+            remembered.doubts.clear();
         }
         let names = self.tree.names(CLAIMS).await?.unwrap_or_default();
         let before = self.earlier_start(&names, vm).await?;
@@ -126,7 +127,7 @@ impl TreeQueue {
             let is_left = match parse_dot_file(name) {
                 DotFile::Worker { vm, instance } => vm == me.vm && instance != me.instance,
                 DotFile::Unfinished { vm } if vm == me.vm => true,
-                DotFile::Unfinished { vm: "" } | DotFile::Probe => {
+                DotFile::Unfinished { vm: "" } | DotFile::Probe | DotFile::Lock => {
                     has_old = true;
                     false
                 }
@@ -142,7 +143,7 @@ impl TreeQueue {
         let is_old =
             |changed: Option<Timestamp>| newest.zip(changed).is_some_and(|(new, old)| new.since(old) > LEFT_FOR);
         for entry in entries.iter().filter(|entry| is_old(entry.changed)) {
-            if matches!(parse_dot_file(&entry.name), DotFile::Unfinished { vm: "" } | DotFile::Probe) {
+            if matches!(parse_dot_file(&entry.name), DotFile::Unfinished { vm: "" } | DotFile::Probe | DotFile::Lock) {
                 self.tree.remove(&path(&[CLAIMS, &entry.name])).await?;
             }
         }
@@ -150,11 +151,16 @@ impl TreeQueue {
     }
 
     pub async fn claim(&self) -> Result<Option<Held>, Trouble> {
+        // A page that could not be had is not tried again in this call.
+        let mut tried = BTreeSet::new();
         loop {
             let (pages, _) = self.waiting().await?;
-            self.memory().refused.retain(|name, _| pages.iter().any(|page| page.name == *name));
+            self.remembered().refused.retain(|name, _| pages.iter().any(|page| page.name == *name));
             let (mut is_contended, mut trouble) = (false, None);
             for page in pages.into_iter().filter(|page| !self.is_refused(page)) {
+                if !tried.insert(page.name.clone()) {
+                    continue;
+                }
                 match self.attempt(&page).await {
                     Ok(Attempted::Claimed(held)) => {
                         self.hand_over(&held);
@@ -204,15 +210,17 @@ impl TreeQueue {
     async fn claim_file(&self, page: &WaitingPage, parsed: &Page) -> Result<Option<Held>, Trouble> {
         let name = self.fresh_name()?;
         let folder = path(&[CLAIMS, &name]);
-        self.memory().doubts.push(Doubt { names: vec![name.clone()], source: None, is_sent: false });
-        if let Certainty::No(trouble) | Certainty::Unknown(trouble) = self.tree.make(&folder).await {
+        self.remembered().doubts.push(Doubt { names: vec![name.clone()], source: None, is_sent: false });
+        if let Certainty::No(trouble) | Certainty::Unknown(trouble) = self.tree.make(&folder).await
+            && self.tree.look(&folder).await?.is_none()
+        {
             // Without a folder no page can come into it. If it was made, it is empty, and is removed when it is seen.
             self.forget_doubt(&name);
             return Err(trouble);
         }
         let status = self.first_status(page, parsed)?;
         self.write_status(&name, &status).await?;
-        self.memory()
+        self.remembered()
             .doubts
             .iter_mut()
             .filter(|doubt| doubt.names.contains(&name))
@@ -241,7 +249,7 @@ impl TreeQueue {
     async fn claim_folder(&self, page: &WaitingPage) -> Result<Option<Held>, Trouble> {
         let name = self.fresh_name()?;
         let doubt = Doubt { names: vec![name.clone()], source: Some(page.name.clone()), is_sent: true };
-        self.memory().doubts.push(doubt.clone());
+        self.remembered().doubts.push(doubt.clone());
         match self.tree.move_folder(&path(&[OPEN, &page.name]), &path(&[CLAIMS, &name])).await {
             Certainty::Yes => self.load(&name, None).await,
             Certainty::Unknown(trouble) => self.resolve_folder(&doubt, trouble).await,
@@ -278,7 +286,7 @@ impl TreeQueue {
     }
 
     pub fn doubtful(&self) -> u32 {
-        self.memory().doubts.iter().filter(|doubt| doubt.is_sent).count() as u32
+        self.remembered().doubts.iter().filter(|doubt| doubt.is_sent).count() as u32
     }
 
     pub async fn settle_doubtful(&self) -> Result<Vec<Held>, Trouble> {
@@ -310,7 +318,7 @@ impl TreeQueue {
         for name in &names {
             let is_ours =
                 parse_claim(name).is_some_and(|claim| claim.vm == me.vm && (claim.instance == me.instance || is_last));
-            if is_ours && !self.memory().held.contains(name) && !found.iter().any(|held| held.claim.name == *name) {
+            if is_ours && !self.remembered().held.contains(name) && !found.iter().any(|held| held.claim.name == *name) {
                 found.extend(self.take_over(name).await?);
             }
         }
@@ -321,7 +329,7 @@ impl TreeQueue {
                 is_there = is_there || self.tree.look(&path(&[CLAIMS, name])).await?.is_some();
             }
             if !is_there {
-                self.memory().doubts.retain(|other| other.names != doubt.names);
+                self.remembered().doubts.retain(|other| other.names != doubt.names);
             }
         }
         Ok(())
@@ -422,14 +430,14 @@ impl TreeQueue {
     /// Removes a claim into which no page can come any more. One with results in it is left to an operator.
     async fn drop_claim(&self, name: &str) -> Result<(), Trouble> {
         let folder = path(&[CLAIMS, name]);
-        self.memory()
+        self.remembered()
             .doubts
             .iter_mut()
             .filter(|doubt| doubt.names.iter().any(|of| of == name))
             .for_each(|doubt| doubt.is_sent = false);
         let results = self.tree.names(&path(&[&folder, RESULTS])).await?.unwrap_or_default();
         if results.iter().any(|name| parse_result(name).is_some()) {
-            self.memory().held.insert(name.to_owned());
+            self.remembered().held.insert(name.to_owned());
         } else {
             self.tree.remove(&folder).await?;
         }
@@ -453,7 +461,7 @@ impl TreeQueue {
 
     /// Who works here.
     pub(super) fn me(&self) -> Result<WorkerId, Trouble> {
-        let me = self.memory().me.clone();
+        let me = self.remembered().me.clone();
         me.ok_or_else(|| Trouble::Refused("no worker has begun here".to_owned()))
     }
 
@@ -464,43 +472,47 @@ impl TreeQueue {
 
     /// The worker has it now.
     fn hand_over(&self, held: &Held) {
-        self.memory().held.insert(held.claim.name.clone());
+        self.remembered().held.insert(held.claim.name.clone());
         self.forget_doubt(&held.claim.name);
     }
 
     fn doubts(&self, which: impl Fn(&Doubt) -> bool) -> Vec<Doubt> {
-        self.memory().doubts.iter().filter(|doubt| which(doubt)).cloned().collect()
+        self.remembered().doubts.iter().filter(|doubt| which(doubt)).cloned().collect()
     }
 
     fn forget_doubt(&self, name: &str) {
-        self.memory().doubts.retain(|doubt| !doubt.names.iter().any(|of| of == name));
+        self.remembered().doubts.retain(|doubt| !doubt.names.iter().any(|of| of == name));
     }
 
     /// A claim is on its way to another name.
     fn move_doubt(&self, from: &str, to: &str) {
-        let mut memory = self.memory();
-        match memory.doubts.iter_mut().find(|doubt| doubt.names.iter().any(|name| name == from)) {
+        let mut remembered = self.remembered();
+        match remembered.doubts.iter_mut().find(|doubt| doubt.names.iter().any(|name| name == from)) {
             Some(doubt) => {
                 doubt.names.push(to.to_owned());
                 doubt.source = None;
             }
             None => {
-                memory.doubts.push(Doubt { names: vec![from.to_owned(), to.to_owned()], source: None, is_sent: true });
+                remembered.doubts.push(Doubt {
+                    names: vec![from.to_owned(), to.to_owned()],
+                    source: None,
+                    is_sent: true,
+                });
             }
         }
     }
 
     pub fn refused(&self) -> Vec<(String, String)> {
-        let memory = self.memory();
+        let remembered = self.remembered();
         let mut refused: Vec<_> =
-            memory.refused.iter().map(|(name, refusal)| (name.clone(), refusal.why.clone())).collect();
+            remembered.refused.iter().map(|(name, refusal)| (name.clone(), refusal.why.clone())).collect();
         refused.sort();
         refused
     }
 
     fn refuse(&self, page: &WaitingPage, why: String) {
         let refusal = RefusedPage { bytes: page.bytes, changed: page.changed, at: now(), why };
-        self.memory().refused.insert(page.name.clone(), refusal);
+        self.remembered().refused.insert(page.name.clone(), refusal);
     }
 
     fn is_refused(&self, page: &WaitingPage) -> bool {
@@ -508,7 +520,7 @@ impl TreeQueue {
             let looks_same = refusal.bytes == page.bytes && refusal.changed == page.changed;
             looks_same && now().since(refusal.at) < READ_AGAIN
         };
-        self.memory().refused.get(&page.name).is_some_and(is_same)
+        self.remembered().refused.get(&page.name).is_some_and(is_same)
     }
 }
 

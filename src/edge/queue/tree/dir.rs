@@ -247,11 +247,17 @@ fn list(root: &OwnedFd, folder: &str, in_full: bool) -> Result<Vec<FolderEntry>,
         let Ok(name) = std::str::from_utf8(bytes) else {
             let name = OsStr::from_bytes(bytes).to_string_lossy().into_owned();
             let kind = EntryKind::Other("its name is not UTF-8: give it another one");
-            entries.push(FolderEntry { name, kind, bytes: 0, changed: None });
+            entries.push(FolderEntry { name, kind, bytes: 0, changed: None, tag: None });
             continue;
         };
         if !in_full {
-            entries.push(FolderEntry { name: name.to_owned(), kind: EntryKind::File, bytes: 0, changed: None });
+            entries.push(FolderEntry {
+                name: name.to_owned(),
+                kind: EntryKind::File,
+                bytes: 0,
+                changed: None,
+                tag: None,
+            });
             continue;
         }
         match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -273,7 +279,7 @@ fn entry(name: String, stat: &Stat) -> FolderEntry {
     };
     let millis = stat.st_mtime * 1_000 + stat.st_mtime_nsec as i64 / 1_000_000;
     let bytes = if kind == EntryKind::File { stat.st_size.unsigned_abs() } else { 0 };
-    FolderEntry { name, kind, bytes, changed: Some(Timestamp::from_millis(millis)) }
+    FolderEntry { name, kind, bytes, changed: Some(Timestamp::from_millis(millis)), tag: None }
 }
 
 fn read(root: &OwnedFd, path: &str, most: usize) -> Result<Vec<u8>, Errno> {

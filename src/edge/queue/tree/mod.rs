@@ -16,6 +16,8 @@
 //! | --- | --- |
 //! | `names` | the names in the tree |
 //! | `dir` | files in a folder |
+//! | `http` | files on a WebDAV server |
+//! | `multistatus` | a WebDAV server's listing |
 //! | `reading` | a look, an overview, a page |
 //! | `claiming` | a start, a claim, what is in doubt |
 //! | `working` | results, the end of a claim, what a worker reports |
@@ -25,6 +27,8 @@
 mod asking;
 mod claiming;
 mod dir;
+mod http;
+mod multistatus;
 mod names;
 mod probe;
 mod reading;
@@ -43,6 +47,7 @@ use crate::core::queue::{Claim, Queue, QueueSource};
 
 use self::claiming::{Doubt, RefusedPage, WorkerId};
 use self::dir::Dir;
+use self::http::Http;
 use self::reading::KnownPage;
 
 /// What is asked of a step that must not happen twice.
@@ -64,6 +69,8 @@ struct FolderEntry {
     /// 0 for a folder.
     bytes: u64,
     changed: Option<Timestamp>,
+    /// Changes when a file is written or copied, but not when it is moved; `None`: the place has no such thing.
+    tag: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +84,7 @@ enum EntryKind {
 /// A place with folders and files. Paths have slashes between their parts, and every part was checked.
 enum Tree {
     Dir(Dir),
+    Http(Http),
 }
 
 /// A queue in a tree.
@@ -85,7 +93,7 @@ pub(super) struct TreeQueue {
     /// Only this page is worked.
     page: Option<String>,
     big: String,
-    memory: Mutex<Remembered>,
+    remembered: Mutex<Remembered>,
 }
 
 /// What is known from before.
@@ -106,10 +114,19 @@ struct Remembered {
 }
 
 impl Tree {
+    /// That the place is there, and what is not as it should be with it.
+    async fn warnings(&self) -> Result<Vec<String>, Trouble> {
+        match self {
+            Self::Dir(_) => Ok(Vec::new()),
+            Self::Http(http) => http.warnings().await,
+        }
+    }
+
     /// What is in a folder; `None`: there is no such folder.
     async fn list(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, Trouble> {
         match self {
             Self::Dir(dir) => dir.list(folder, true).await,
+            Self::Http(http) => http.list(folder, true).await,
         }
     }
 
@@ -117,6 +134,7 @@ impl Tree {
     async fn names(&self, folder: &str) -> Result<Option<Vec<String>>, Trouble> {
         let entries = match self {
             Self::Dir(dir) => dir.list(folder, false).await?,
+            Self::Http(http) => http.list(folder, false).await?,
         };
         Ok(entries.map(|entries| entries.into_iter().map(|entry| entry.name).collect()))
     }
@@ -125,6 +143,7 @@ impl Tree {
     async fn look(&self, path: &str) -> Result<Option<FolderEntry>, Trouble> {
         match self {
             Self::Dir(dir) => dir.look(path).await,
+            Self::Http(http) => http.look(path).await,
         }
     }
 
@@ -132,6 +151,7 @@ impl Tree {
     async fn read(&self, path: &str, most: usize) -> Result<Option<Vec<u8>>, Trouble> {
         match self {
             Self::Dir(dir) => dir.read(path, most).await,
+            Self::Http(http) => http.read(path, most).await,
         }
     }
 
@@ -139,6 +159,7 @@ impl Tree {
     async fn write(&self, path: &str, bytes: Vec<u8>, unfinished: &str) -> Certainty {
         match self {
             Self::Dir(dir) => dir.write(path, bytes, unfinished, true).await,
+            Self::Http(http) => http.write(path, bytes, true).await,
         }
     }
 
@@ -146,6 +167,7 @@ impl Tree {
     async fn write_new(&self, path: &str, bytes: Vec<u8>, unfinished: &str) -> Certainty {
         match self {
             Self::Dir(dir) => dir.write(path, bytes, unfinished, false).await,
+            Self::Http(http) => http.write(path, bytes, false).await,
         }
     }
 
@@ -153,6 +175,7 @@ impl Tree {
     async fn make(&self, folder: &str) -> Certainty {
         match self {
             Self::Dir(dir) => dir.make(folder).await,
+            Self::Http(http) => http.make(folder).await,
         }
     }
 
@@ -160,6 +183,7 @@ impl Tree {
     async fn move_file(&self, from: &str, to: &str) -> Certainty {
         match self {
             Self::Dir(dir) => dir.rename(from, to).await,
+            Self::Http(http) => http.rename(from, to, false).await,
         }
     }
 
@@ -167,6 +191,7 @@ impl Tree {
     async fn move_folder(&self, from: &str, to: &str) -> Certainty {
         match self {
             Self::Dir(dir) => dir.rename(from, to).await,
+            Self::Http(http) => http.rename(from, to, true).await,
         }
     }
 
@@ -174,6 +199,7 @@ impl Tree {
     async fn remove(&self, path: &str) -> Result<(), Trouble> {
         match self {
             Self::Dir(dir) => dir.remove(path).await,
+            Self::Http(http) => http.remove(path).await,
         }
     }
 }
@@ -186,38 +212,39 @@ impl TreeQueue {
     pub fn new(queue: &Queue, deadline: Duration) -> Result<Self, Trouble> {
         let tree = match &queue.source {
             QueueSource::Dir { path } => Tree::Dir(Dir::new(path.clone(), deadline)),
-            QueueSource::Http { .. } | QueueSource::Mysql { .. } => {
-                return Err(Trouble::Refused("a queue on a server cannot be read yet".to_owned()));
+            QueueSource::Http { url, user, password } => {
+                Tree::Http(Http::new(url, user.clone(), password.clone(), deadline)?)
             }
+            QueueSource::Mysql { .. } => return Err(Trouble::Refused("a database is no folder".to_owned())),
         };
-        Ok(Self { tree, page: queue.page.clone(), big: queue.big.clone(), memory: Mutex::default() })
+        Ok(Self { tree, page: queue.page.clone(), big: queue.big.clone(), remembered: Mutex::default() })
     }
 
-    fn memory(&self) -> MutexGuard<'_, Remembered> {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
         // What is in it is whole after each statement.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that makes a name unique.
     fn number(&self) -> String {
-        let mut memory = self.memory();
-        let number = names::number(now().millis(), random()).max(memory.last_number + 1);
-        memory.last_number = number;
+        let mut remembered = self.remembered();
+        let number = names::number(now().millis(), random()).max(remembered.last_number + 1);
+        remembered.last_number = number;
         names::number_text(number)
     }
 
     /// A path for a file that is not whole yet.
     fn unfinished(&self) -> String {
         let number = self.number();
-        let memory = self.memory();
-        let whose = memory.me.as_ref().map(|me| format!("{}.{}", me.vm, me.instance));
+        let remembered = self.remembered();
+        let whose = remembered.me.as_ref().map(|me| format!("{}.{}", me.vm, me.instance));
         let whose = whose.unwrap_or_else(super::new_instance);
         format!("{}/.{whose}.tmp-{number}", names::CLAIMS)
     }
 
     /// Makes the folders that are missing.
     async fn make_folders(&self) -> Result<(), Trouble> {
-        if self.memory().has_folders {
+        if self.remembered().has_folders {
             return Ok(());
         }
         for folder in [names::OPEN, names::CLAIMS, names::DONE, names::CONTROL] {
@@ -231,18 +258,16 @@ impl TreeQueue {
                 return Err(trouble);
             }
         }
-        self.memory().has_folders = true;
+        self.remembered().has_folders = true;
         Ok(())
     }
 }
 
-impl Trouble {
-    /// The same in other words.
-    fn map(self, words: impl FnOnce(String) -> String) -> Self {
-        match self {
-            Self::Unreachable(reason) => Self::Unreachable(words(reason)),
-            Self::Refused(reason) => Self::Refused(words(reason)),
-        }
+/// Only a yes will do.
+fn certainly(answer: Certainty) -> Result<(), Trouble> {
+    match answer {
+        Certainty::Yes => Ok(()),
+        Certainty::No(trouble) | Certainty::Unknown(trouble) => Err(trouble),
     }
 }
 

@@ -30,6 +30,8 @@ pub enum DotFile<'a> {
     Unfinished { vm: &'a str },
     /// `.probe-…`: the trace of a probe that was broken off.
     Probe,
+    /// `.….lock`: somebody changes something that only one may change at a time.
+    Lock,
     /// Anything else: not ours.
     Foreign,
 }
@@ -41,6 +43,9 @@ pub fn parse_dot_file(name: &str) -> DotFile<'_> {
         return DotFile::Probe;
     }
     let Some((rest, end)) = name.rsplit_once('.') else { return DotFile::Foreign };
+    if end == "lock" {
+        return DotFile::Lock;
+    }
     let (vm, instance) = rest.rsplit_once('.').unwrap_or(("", rest));
     match end.strip_prefix("tmp-") {
         Some(number) if is_instance(instance) && is_number(number) => DotFile::Unfinished { vm },
@@ -90,6 +95,7 @@ mod tests {
         assert_eq!(parse_dot_file(".nii4.0123456789ab.tmp-12416136000002345"), unfinished("nii4"));
         assert_eq!(parse_dot_file(".0123456789ab.tmp-12416136000002345"), unfinished(""));
         assert_eq!(parse_dot_file(".probe-0123456789ab"), DotFile::Probe);
+        assert_eq!(parse_dot_file(".add.a.0123456789ab.json.lock"), DotFile::Lock);
         for foreign in [".davfs.tmp0123", ".nii4.json", ".DAV", "nii4", ".", ".nii4.0123456789ab.tmp-x"] {
             assert_eq!(parse_dot_file(foreign), DotFile::Foreign, "{foreign}");
         }

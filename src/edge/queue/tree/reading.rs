@@ -58,7 +58,7 @@ impl WaitingPage {
     }
 
     fn of(entry: FolderEntry) -> Result<Self, (String, String)> {
-        let FolderEntry { name, kind, bytes, changed } = entry;
+        let FolderEntry { name, kind, bytes, changed, .. } = entry;
         let refused = |name: &str, why: String| Err((tame(name).into_owned(), why));
         if let Err(why) = check_page_name(&name).or_else(|why| if is_returned(&name, kind) { Ok(()) } else { Err(why) })
         {
@@ -159,7 +159,7 @@ impl TreeQueue {
             Ok((page, grades))
         });
         let read: Vec<_> = read.buffered(AT_A_TIME).try_collect().await?;
-        self.memory().pages.retain(|name, _| pages.iter().any(|page| page.name == *name));
+        self.remembered().pages.retain(|name, _| pages.iter().any(|page| page.name == *name));
         let (mut open, mut waiting) = (Vec::new(), pages.len());
         for (page, grades) in read {
             let grades = match grades {
@@ -183,7 +183,7 @@ impl TreeQueue {
     /// The grades of a page that waits, or why it is no page; `None`: it was not read.
     async fn grades(&self, page: &WaitingPage) -> Result<Option<Result<Vec<(String, u32)>, String>>, Trouble> {
         let is_same = |known: &&KnownPage| known.bytes == page.bytes && known.changed == page.changed;
-        if let Some(known) = self.memory().pages.get(&page.name).filter(is_same) {
+        if let Some(known) = self.remembered().pages.get(&page.name).filter(is_same) {
             return Ok(Some(known.grades.clone()));
         }
         let grades = match self.read_grades(page).await? {
@@ -191,7 +191,7 @@ impl TreeQueue {
             None => return Ok(None),
         };
         let known = KnownPage { bytes: page.bytes, changed: page.changed, grades: grades.clone() };
-        self.memory().pages.insert(page.name.clone(), known);
+        self.remembered().pages.insert(page.name.clone(), known);
         Ok(Some(grades))
     }
 
@@ -309,10 +309,10 @@ impl TreeQueue {
         let mut newest: Vec<&String> = names.iter().collect();
         newest.sort_by_key(|name| std::cmp::Reverse(number(name)));
         newest.truncate(SHOWN_FINISHED);
-        self.memory().finished.retain(|name, _| newest.contains(&name));
+        self.remembered().finished.retain(|name, _| newest.contains(&name));
         let newest: Vec<String> = newest.into_iter().cloned().collect();
         let read = stream::iter(newest).map(|name| async move {
-            if let Some(known) = self.memory().finished.get(&name) {
+            if let Some(known) = self.remembered().finished.get(&name) {
                 return Ok(known.clone());
             }
             let (status, trouble) = match self.status(&path(&[DONE, &name])).await? {
@@ -321,7 +321,7 @@ impl TreeQueue {
                 Err(why) => (ClaimStatus::default(), Some(why)),
             };
             let claim = Claim { name: tame(&name).into_owned(), status, trouble };
-            self.memory().finished.insert(name, claim.clone());
+            self.remembered().finished.insert(name, claim.clone());
             Ok(claim)
         });
         read.buffered(AT_A_TIME).try_collect().await

@@ -1,5 +1,6 @@
 //! The protocol over a folder: what lies in it after each step, whoever dies between two of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::Future;
 use std::os::unix::ffi::OsStringExt;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::core::cluster::Span;
@@ -319,7 +321,7 @@ async fn a_page_is_added_once() {
     let place = Place::with(&[]);
     let store = place.store();
     assert_eq!(store.add("jobs", b"1\n".to_vec()).await, Ok("open/jobs".to_owned()));
-    assert_eq!(refused(store.add("jobs", b"2\n".to_vec()).await), "a page jobs waits already: choose another name");
+    assert_eq!(refused(store.add("jobs", b"2\n".to_vec()).await), "open/jobs waits already: choose another name");
     assert!(refused(store.add("../jobs", b"2\n".to_vec()).await).contains("a dot"));
     assert!(refused(store.add("bad", b"\xff".to_vec()).await).contains("UTF-8"));
     assert_eq!(fs::read_to_string(place.at("open/jobs")).expect("a page"), "1\n");
@@ -479,5 +481,200 @@ async fn whoever_dies_at_whatever_instant_nothing_is_lost_and_nothing_is_done_tw
         if whole == 3 {
             break;
         }
+    }
+}
+
+/// What may happen next to one of several workers.
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    /// It starts, whether or not it runs already.
+    Start,
+    Claim,
+    /// It delivers the next job of its newest claim; with an error, or a result.
+    Deliver(bool),
+    /// It finishes its newest claim if all jobs have a result, else it returns it.
+    End,
+    Settle,
+    Report,
+    /// Somebody returns the first claim of all.
+    GiveBack,
+    /// Somebody has a finished page tried again.
+    Retry,
+    Produce,
+}
+
+fn moves() -> impl Strategy<Value = Vec<(usize, Move, Option<usize>)>> {
+    let next = prop_oneof![
+        2 => Just(Move::Start),
+        6 => Just(Move::Claim),
+        8 => any::<bool>().prop_map(Move::Deliver),
+        3 => Just(Move::End),
+        2 => Just(Move::Settle),
+        2 => Just(Move::Report),
+        1 => Just(Move::GiveBack),
+        1 => Just(Move::Retry),
+        3 => Just(Move::Produce),
+    ];
+    // Some die in the middle of it.
+    let cut = prop_oneof![5 => Just(None), 1 => (0_usize..12).prop_map(Some)];
+    prop::collection::vec((0_usize..4, next, cut), 1..60)
+}
+
+/// Four workers, two for each of two VMs, and what they know.
+struct Crowd {
+    place: Place,
+    workers: [Option<(QueueStore, Vec<Held>)>; 4],
+    pages: usize,
+    /// How often each result of each page was delivered, as far as it is known.
+    delivered: BTreeMap<(String, u32), u32>,
+    /// Jobs of which a delivery was cut off.
+    unknown: BTreeSet<(String, u32)>,
+}
+
+impl Crowd {
+    async fn apply(&mut self, n: usize, what: Move, after: Option<usize>) {
+        let vm = if n < 2 { "a" } else { "b" };
+        let whole = match (what, self.workers[n].take()) {
+            (Move::Start, _) => {
+                let store = self.place.store();
+                let begun = cut(store.begin(vm, &new_instance()), after.unwrap_or(usize::MAX)).await;
+                begun.map(|begun| (store, begun.expect("a start").0))
+            }
+            (Move::Produce, worker) => {
+                let name = format!("open/page{}", self.pages);
+                fs::write(self.place.at(&name), "1\n2\n").expect("a page");
+                self.pages += 1;
+                worker
+            }
+            (Move::GiveBack, worker) => {
+                let operator = self.place.store();
+                let claims = operator.overview().await.expect("an overview").claims;
+                if let Some(claim) = claims.first() {
+                    // A call that was cut off may still be under way, and take it away.
+                    let _ = operator.give_back(&claim.name).await;
+                }
+                worker
+            }
+            (Move::Retry, worker) => {
+                let operator = self.place.store();
+                let finished = operator.overview().await.expect("an overview").finished;
+                if let Some(claim) = finished.iter().find(|claim| !claim.status.failed.is_empty())
+                    && operator.retry(&claim.name, &Ranges::new()).await.is_ok()
+                {
+                    let page = claim.status.page.clone();
+                    for job in claim.status.failed.iter() {
+                        self.delivered.remove(&(page.clone(), job));
+                    }
+                }
+                worker
+            }
+            (_, None) => None,
+            (_, Some((store, mut helds))) => {
+                let did = cut(Self::worked(&store, &mut helds, what), after.unwrap_or(usize::MAX)).await;
+                if let Move::Deliver(_) = what
+                    && let Some(held) = helds.last()
+                    && let Some(job) = next_job(held)
+                {
+                    let key = (held.claim.status.page.clone(), job);
+                    match did {
+                        Some(true) => *self.delivered.entry(key).or_default() += 1,
+                        Some(false) => {}
+                        None => drop(self.unknown.insert(key)),
+                    }
+                }
+                match (did, what) {
+                    (Some(true), Move::Deliver(is_error)) => {
+                        if let Some(held) = helds.last_mut()
+                            && let Some(job) = next_job(held)
+                        {
+                            let status = &mut held.claim.status;
+                            if is_error {
+                                status.failed.insert(job)
+                            } else {
+                                status.done.insert(job)
+                            };
+                        }
+                    }
+                    (Some(_), Move::End) | (Some(false), Move::Deliver(_)) => drop(helds.pop()),
+                    _ => {}
+                }
+                did.map(|_| (store, helds))
+            }
+        };
+        self.workers[n] = whole;
+    }
+
+    /// Whether something was done, and not lost.
+    async fn worked(store: &QueueStore, helds: &mut Vec<Held>, what: Move) -> bool {
+        let delivery = match (what, helds.last()) {
+            (Move::Claim, _) => {
+                helds.extend(store.claim().await.expect("an answer"));
+                return true;
+            }
+            (Move::Settle, _) => {
+                let found = store.settle_doubtful().await.expect("an answer");
+                helds.extend(found);
+                return true;
+            }
+            (Move::Report, _) => store.report(&WorkerStatus::default()).await,
+            (Move::Deliver(is_error), Some(held)) => match next_job(held) {
+                Some(job) if is_error => store.deliver(held, job, Err("no")).await,
+                Some(job) => store.deliver(held, job, Ok(b"1\n")).await,
+                None => return true,
+            },
+            (Move::End, Some(held)) if next_job(held).is_none() => store.finish(held).await,
+            (Move::End, Some(held)) => store.return_claim(held).await,
+            _ => return true,
+        };
+        match delivery {
+            Delivery::Done => true,
+            Delivery::Lost(_) => false,
+            Delivery::Unknown(why) => panic!("{why}"),
+        }
+    }
+
+    /// All is worked to its end, and looked over.
+    async fn check(&self) {
+        for vm in ["a", "b"] {
+            let store = self.place.store();
+            let mut helds = store.begin(vm, &new_instance()).await.expect("a start").0;
+            loop {
+                helds.extend(store.settle_doubtful().await.expect("an answer"));
+                helds.extend(store.claim().await.expect("an answer"));
+                let Some(mut held) = helds.pop() else { break };
+                work(&store, &mut held).await;
+            }
+        }
+        let tree = self.place.tree();
+        assert!(!tree.iter().any(|path| path.starts_with("open/") || path.starts_with("claims/")), "{tree:?}");
+        assert_eq!(self.place.count("/page"), self.pages, "{tree:?}");
+        for job in ["1", "2"] {
+            let results = self.place.count(&format!("/00000{job}")) + self.place.count(&format!("/00000{job}.error"));
+            assert_eq!(results, self.pages, "{tree:?}");
+        }
+        let twice = |(key, times): &(&(String, u32), &u32)| **times > 1 && !self.unknown.contains(*key);
+        assert_eq!(self.delivered.iter().filter(twice).count(), 0, "{:?}", self.delivered);
+    }
+}
+
+fn next_job(held: &Held) -> Option<u32> {
+    let status = &held.claim.status;
+    held.page.jobs().map(|job| job.number).find(|job| !status.done.contains(*job) && !status.failed.contains(*job))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_workers_and_operators_do_each_job_has_one_result(moves in moves()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let place = Place::with(&[("page0", "1\n2\n"), ("page1", "1\n2\n")]);
+            let mut crowd =
+                Crowd { place, workers: [const { None }; 4], pages: 2, delivered: BTreeMap::new(), unknown: BTreeSet::new() };
+            for (n, what, after) in moves {
+                crowd.apply(n, what, after).await;
+            }
+            crowd.check().await;
+        });
     }
 }

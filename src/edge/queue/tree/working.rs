@@ -85,7 +85,7 @@ impl TreeQueue {
             Err(trouble) => Delivery::Unknown(trouble.to_string()),
         };
         if !matches!(ended, Delivery::Unknown(_)) {
-            self.memory().held.remove(name);
+            self.remembered().held.remove(name);
         }
         ended
     }
@@ -183,7 +183,7 @@ impl TreeQueue {
     }
 
     fn lost(&self, name: &str) -> Delivery {
-        self.memory().held.remove(name);
+        self.remembered().held.remove(name);
         Delivery::Lost(gone(name))
     }
 
