@@ -10,7 +10,7 @@
 //! | `listing` | which rows the table shows, in which order |
 //! | `past` | the past of a VM as its screen shows it |
 //! | `step` | the numbers of a policy that keys change, and by how much |
-//! | `screens` | Fleet, VM, Activity |
+//! | `screens` | Fleet, VM, Activity, Queue |
 //! | `editor` | a policy's text, and what the policy would have done |
 //! | `overlays` | what lies over a screen: dialogs, a question, help |
 //! | `widgets` | the canvas, gauges, sparklines, graphs |
@@ -45,7 +45,7 @@ pub use run::{Options, first_look, run};
 pub use term::has_terminal;
 pub use text::Zone;
 pub use theme::{Colours, Glyphs, Role, Theme, ThemeName};
-pub use ui::{ActivityUi, Notice, Overlay, Screen, Tone, Ui, UiEffect, VmUi};
+pub use ui::{ActivityUi, Deed, Notice, Overlay, PauseForm, QueueUi, Screen, Tone, Ui, UiEffect, VmUi};
 pub use update::update;
 
 use crate::view::Snapshot;
@@ -79,6 +79,7 @@ fn paint(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, ui: &Ui, theme: &
     match ui.screen {
         Screen::Fleet => screens::fleet::draw(&mut canvas, area, snapshot, ui),
         Screen::Vm => screens::vm::draw(&mut canvas, area, snapshot, ui),
+        Screen::Queue => screens::queue::draw(&mut canvas, area, snapshot, ui),
         Screen::Activity => screens::activity::draw(&mut canvas, area, snapshot, ui),
     }
     overlays::draw(&mut canvas, area, snapshot, ui);

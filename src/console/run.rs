@@ -20,7 +20,7 @@ use super::ui::{Ui, UiEffect};
 use super::update::update;
 use super::{Tone, draw};
 use crate::core::cluster::Name;
-use crate::view::{ActivityAsk, CommandId, PastAsk, Snapshot, Subscription, UiCommand};
+use crate::view::{ActivityAsk, CommandId, PastAsk, QueueAsk, Snapshot, Subscription, UiCommand};
 
 /// Least time between two frames for keys. After a pause, a key is drawn at once.
 const KEY_FRAME: Duration = Duration::from_millis(33);
@@ -96,9 +96,12 @@ pub fn first_look(snapshot: &Snapshot) -> Subscription {
 }
 
 /// The parts of a snapshot that a console subscribes to. When they change, the snapshot answers a key.
-fn asked_for(snapshot: &Snapshot) -> (Option<&Name>, Option<PastAsk>, Option<&ActivityAsk>) {
+fn asked_for(snapshot: &Snapshot) -> (Option<&Name>, Option<PastAsk>, Option<&ActivityAsk>, [Option<&QueueAsk>; 2]) {
     let vm = snapshot.detail.as_ref().map(|detail| &detail.vm);
-    (vm, snapshot.past.as_ref().map(|past| past.ask), snapshot.activity.as_ref().map(|activity| &activity.ask))
+    let activity = snapshot.activity.as_ref().map(|activity| &activity.ask);
+    let jobs = snapshot.queue.as_ref().and_then(|queue| queue.jobs.as_ref());
+    let queue = [snapshot.queue.as_ref().map(|queue| &queue.ask), jobs.map(|jobs| &jobs.ask)];
+    (vm, snapshot.past.as_ref().map(|past| past.ask), activity, queue)
 }
 
 async fn at(instant: Option<Instant>) {

@@ -11,10 +11,10 @@ use crate::console::theme::Glyphs;
 use crate::console::theme::ThemeName;
 use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::engine::{Command, Target};
-use crate::core::policy::{Field, Settings};
+use crate::core::policy::{Field, PolicyKind, Settings};
 use crate::view::{
-    ActivityAsk, CommandId, Detail, Draft, DrainPlan, HostView, MoveOption, PastAsk, Scope, SetValue, Snapshot,
-    Subscription, UiCommand, VmRow,
+    ActivityAsk, CommandId, Detail, Draft, DrainPlan, HostView, JobLine, JobsView, MoveOption, PastAsk, QueueAsk,
+    QueueOrder, QueueView, Scope, SetValue, Snapshot, Subscription, UiCommand, VmRow,
 };
 
 /// How far back the graph of the selected VM goes.
@@ -33,11 +33,13 @@ pub enum Screen {
     Vm,
     /// What was done, by one VM or in the cluster.
     Activity,
+    /// The selected VM's job queue.
+    Queue,
 }
 
 impl Screen {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fleet, Self::Vm, Self::Activity];
+    pub const ALL: [Self; 4] = [Self::Fleet, Self::Vm, Self::Activity, Self::Queue];
 
     /// The help's heading for the keys that only this screen has.
     pub const fn title(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Screen {
             Self::Fleet => "on the Fleet screen",
             Self::Vm => "on a VM's screen",
             Self::Activity => "on the Activity screen",
+            Self::Queue => "on the Queue screen",
         }
     }
 }
@@ -76,12 +79,45 @@ pub enum Overlay {
         /// In words.
         question: String,
         /// What yes does.
-        then: Command,
+        then: Deed,
     },
+    /// One job of the queue on screen, in full.
+    Job,
+    /// A pause of a VM's worker, being described.
+    Pause(PauseForm),
     /// A question of the policy editor, or a number to be typed.
     Prompt(Prompt),
     /// A filter is being typed.
     Filter,
+}
+
+/// What the engine or a worker is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// Of the engine.
+    Command(Command),
+    /// Of a VM's worker.
+    Queue(QueueOrder),
+}
+
+/// A pause of a VM's worker while it is described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseForm {
+    /// Whose worker.
+    pub vm: Name,
+    /// Why, as typed.
+    pub why: String,
+    /// For how long, as typed; empty: until somebody has it go on.
+    pub lasts: String,
+    /// Whether the length is typed now, not the reason.
+    pub at_lasts: bool,
+}
+
+impl PauseForm {
+    /// The line that is typed now.
+    pub const fn line(&mut self) -> &mut String {
+        if self.at_lasts { &mut self.lasts } else { &mut self.why }
+    }
 }
 
 /// The tone of a notice.
@@ -128,6 +164,10 @@ pub struct Ui {
     pub vm: VmUi,
     /// The Activity screen's choices.
     pub activity: ActivityUi,
+    /// The Queue screen's choices.
+    pub queue: QueueUi,
+    /// The screens behind this one, where `esc` goes back to; the nearest last.
+    pub(super) behind: Vec<Screen>,
     /// The selected VM.
     pub selected: Option<Name>,
     /// The policy editor, while it is open.
@@ -195,6 +235,8 @@ impl Ui {
             screen: Screen::Fleet,
             vm: VmUi::default(),
             activity: ActivityUi::default(),
+            queue: QueueUi::default(),
+            behind: Vec::new(),
             selected: None,
             editor: None,
             marked: BTreeSet::new(),
@@ -306,16 +348,49 @@ impl Ui {
                 moves,
                 drain,
                 past,
-                activity: None,
+                ..Subscription::default()
             };
         }
         let past = match self.screen {
             Screen::Fleet => None,
             Screen::Vm => Some(self.vm.ask(self.size)),
             Screen::Activity => self.activity.past(self.size),
+            Screen::Queue => Some(self.queue.past(self.size)),
         };
-        let activity = (self.screen == Screen::Activity).then(|| self.activity.ask(self.selected.as_ref()));
-        Subscription { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity }
+        let activity = match self.screen {
+            Screen::Activity => Some(self.activity.ask(self.selected.as_ref())),
+            Screen::Queue => self.selected.clone().map(QueueUi::cost),
+            Screen::Fleet | Screen::Vm => None,
+        };
+        let queue = self.selected.as_ref().filter(|_| self.screen == Screen::Queue);
+        let queue = queue.map(|vm| self.queue.ask(vm, self.size));
+        Subscription { vm: self.selected.clone(), window: WINDOW, moves, drain, past, activity, queue }
+    }
+
+    /// Shows another screen. `esc` comes back to this one, unless the other is behind it.
+    pub(super) fn open(&mut self, screen: Screen) {
+        match self.behind.iter().position(|other| *other == screen) {
+            Some(at) => self.behind.truncate(at),
+            None if self.screen != screen => self.behind.push(self.screen),
+            None => {}
+        }
+        self.screen = screen;
+    }
+
+    /// The selected VM's queue, once the engine has sent it.
+    pub fn queue_view<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<QueueView>> {
+        snapshot.queue.as_ref().filter(|view| Some(&view.ask.vm) == self.selected.as_ref())
+    }
+
+    /// The selected job, if it is on screen.
+    pub fn job<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a JobLine> {
+        let jobs = self.jobs(snapshot)?;
+        jobs.row(self.queue.at(jobs))
+    }
+
+    /// The jobs on screen.
+    pub fn jobs<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<JobsView>> {
+        self.queue_view(snapshot)?.jobs.as_ref()
     }
 
     /// A new command's id; no two commands of this console have the same. Its answer is waited for.
@@ -440,15 +515,13 @@ const ACTIVITY_SPANS: [Span; 3] = [Span::from_hours(24), Span::from_hours(48), S
 pub struct ActivityUi {
     /// Whether it shows only the selected VM, not the whole cluster.
     pub alone: bool,
-    /// The screen it was opened from; `esc` goes back there.
-    pub opened_from: Screen,
     /// Index into `ACTIVITY_SPANS`.
     zoom: usize,
 }
 
 impl Default for ActivityUi {
     fn default() -> Self {
-        Self { alone: false, opened_from: Screen::Fleet, zoom: 1 }
+        Self { alone: false, zoom: 1 }
     }
 }
 
@@ -476,5 +549,94 @@ impl ActivityUi {
     /// The readings of the VM, if it is shown alone.
     pub fn past(&self, size: (u16, u16)) -> Option<PastAsk> {
         self.alone.then_some(PastAsk { end: None, span: self.span(), columns: size.0.saturating_mul(2) })
+    }
+}
+
+/// How far back the Queue screen says what the VM cost.
+const COST_SPAN: Span = Span::from_hours(24);
+
+/// The Queue screen's choices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueUi {
+    /// The claim whose jobs are shown; `None`: the one in work.
+    pub claim: Option<String>,
+    /// The selected job. `None`: the row counts, whichever job is in it.
+    pub selected: Option<u32>,
+    /// The selected row. In row 0 without a job, the selection stays on the worst job.
+    pub row: u32,
+    /// The jobs' filter; empty shows everything.
+    pub filter: String,
+    /// The marked jobs.
+    pub marked: BTreeSet<u32>,
+    /// The page whose jobs are marked.
+    pub marked_of: Arc<str>,
+    /// Index into `GRAPH_SPANS`.
+    zoom: usize,
+}
+
+impl Default for QueueUi {
+    fn default() -> Self {
+        Self {
+            claim: None,
+            selected: None,
+            row: 0,
+            filter: String::new(),
+            marked: BTreeSet::new(),
+            marked_of: Arc::from(""),
+            zoom: 4,
+        }
+    }
+}
+
+impl QueueUi {
+    /// Whether a VM has a queue.
+    pub fn has_queue(row: &VmRow) -> bool {
+        row.policy == PolicyKind::Site
+    }
+
+    /// Zooms the time line; `false` at the shortest or longest stretch.
+    pub fn zoom(&mut self, out: bool) -> bool {
+        let to = if out { self.zoom + 1 } else { self.zoom.wrapping_sub(1) };
+        let can = to < GRAPH_SPANS.len();
+        if can {
+            self.zoom = to;
+        }
+        can
+    }
+
+    /// Another claim's jobs, or another VM's.
+    pub fn show(&mut self, claim: Option<String>) {
+        *self = Self { claim, zoom: self.zoom, ..Self::default() };
+    }
+
+    /// The selected row of these jobs.
+    pub fn at(&self, jobs: &JobsView) -> u32 {
+        let found = self.selected.and_then(|job| jobs.rows.iter().position(|row| row.number == job));
+        match (found, self.selected) {
+            (Some(at), _) => jobs.first + at as u32,
+            (None, Some(_)) => jobs.at.unwrap_or(0),
+            (None, None) => self.row.min(jobs.found.saturating_sub(1)),
+        }
+    }
+
+    /// What the engine should send: enough rows to scroll some screens without asking again.
+    fn ask(&self, vm: &Name, size: (u16, u16)) -> QueueAsk {
+        QueueAsk {
+            vm: vm.clone(),
+            claim: self.claim.clone(),
+            selected: self.selected,
+            row: self.row,
+            rows: size.1.saturating_mul(4),
+            filter: self.filter.clone(),
+        }
+    }
+
+    /// The stretch of the past that its time line shows.
+    pub fn past(&self, size: (u16, u16)) -> PastAsk {
+        PastAsk { end: None, span: GRAPH_SPANS[self.zoom], columns: size.0.saturating_mul(2) }
+    }
+
+    fn cost(vm: Name) -> ActivityAsk {
+        ActivityAsk { vm: Some(vm), span: COST_SPAN }
     }
 }

@@ -15,6 +15,11 @@ use std::fmt::Display;
 
 use super::cluster::Span;
 
+/// Longer than any sensible setting.
+pub const A_YEAR: Span = Span::from_hours(366 * 24);
+/// Longer than any history; sums of such spans cannot overflow.
+pub const TEN_YEARS: Span = Span::from_hours(3_653 * 24);
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -90,6 +95,48 @@ pub fn exact_span(span: Span) -> String {
         }
     }
     if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// Reads `45s`, `1m30s`, `500ms`, `2d`: whole numbers, each with its unit, largest unit first; not more than `most`.
+///
+/// # Errors
+/// What is wrong with it, as a clause: `it has no unit`.
+pub fn parse_span(text: &str, most: Span) -> Result<Span, &'static str> {
+    const UNITS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = text.trim();
+    if rest.starts_with('-') {
+        return Err("it is negative");
+    }
+    if rest.is_empty() {
+        return Err("it is empty");
+    }
+    let (mut total, mut units) = (0_i64, UNITS.as_slice());
+    while !rest.is_empty() {
+        let (number, tail) = split_while(rest, |c| c.is_ascii_digit());
+        let (unit, tail) = split_while(tail, |c| !c.is_ascii_digit());
+        let unit = unit.trim();
+        let number: i64 = match number.parse() {
+            Ok(number) => number,
+            Err(_) if number.is_empty() => return Err("it does not begin with a whole number"),
+            Err(_) => return Err("it is too long"),
+        };
+        let Some(at) = units.iter().position(|(name, _)| *name == unit) else {
+            return Err(if unit.is_empty() { "it has no unit" } else { "it has an unknown unit, or one out of order" });
+        };
+        total = number.checked_mul(units[at].1).and_then(|ms| ms.checked_add(total)).ok_or("it is too long")?;
+        units = &units[at + 1..];
+        rest = tail.trim_start();
+    }
+    match Span::from_millis(total) {
+        total if total <= most => Ok(total),
+        _ if most == A_YEAR => Err("it is longer than a year"),
+        _ => Err("it is longer than ten years"),
+    }
+}
+
+fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|c| !keep(c)).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
 }
 
 const fn seconds_up(span: Span) -> i64 {
@@ -398,6 +445,34 @@ mod tests {
         assert_eq!(one_line(&"ø".repeat(61), 60), format!("{}…", "ø".repeat(60)));
         assert_eq!(one_line(&"ø".repeat(60), 60), "ø".repeat(60));
         assert_eq!(one_line(" \n\t", 60), "");
+    }
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        let ms = |text| parse_span(text, A_YEAR).map(Span::millis);
+        assert_eq!(ms("45s"), Ok(45_000));
+        assert_eq!(ms("1m30s"), Ok(90_000));
+        assert_eq!(ms("1h 5m"), Ok(3_900_000));
+        assert_eq!(ms("500ms"), Ok(500));
+        assert_eq!(ms("2d"), Ok(172_800_000));
+        assert_eq!(ms("0s"), Ok(0));
+        assert_eq!(parse_span("400d", TEN_YEARS).map(Span::millis), Ok(400 * 86_400_000));
+        assert!(parse_span("4000d", TEN_YEARS).is_err());
+    }
+
+    #[test]
+    fn other_texts_are_no_durations() {
+        for text in ["", "-5s", "5", "s", "1.5h", "5 minutes", "30s1m", "5s5s", "99999999999999999999s", "400d", "5µs"]
+        {
+            assert!(parse_span(text, A_YEAR).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_written_duration_reads_back() {
+        for text in ["0s", "45s", "1m30s", "500ms", "2d", "1h1s"] {
+            assert_eq!(parse_span(text, A_YEAR).map(exact_span), Ok(text.to_owned()));
+        }
     }
 
     proptest! {

@@ -2,12 +2,14 @@
 //! real drivers and the journal are collected for the loop.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::core::cluster::{ArrayId, Cluster, HostId, Monitor, Source, Timestamp, VmId};
 use crate::core::engine::{
     Change, Command, ConfigChange, Deadlines, Effect, Engine, Event, InFlight, Kept, KeptCluster, Record,
 };
-use crate::core::queue::Queue;
+use crate::core::format::{counted, duration};
+use crate::core::queue::{Claim, JobTable, Queue, QueueLook, QueueRequest};
 use crate::core::simulation::{Plan, Simulation};
 use crate::edge::config::Config;
 use crate::edge::driver::DriverCommand;
@@ -21,7 +23,7 @@ pub trait Listener {
     /// A host's load or state was told.
     fn host(&mut self, _host: HostId) {}
     /// A VM's queue was looked at.
-    fn queue(&mut self, _vm: VmId) {}
+    fn queue(&mut self, _vm: VmId, _look: &QueueLook) {}
     /// The cluster was replaced, and earlier ids are invalid. Called before any record of the new cluster.
     fn reconfigured(&mut self, _engine: &Engine, _now: Timestamp) {}
 }
@@ -178,7 +180,7 @@ impl EngineHost {
         while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Host { host, .. } => listener.host(host),
-                Event::Queue { vm, .. } => listener.queue(vm),
+                Event::Queue { vm, ref look, .. } => listener.queue(vm, look),
                 _ => {}
             }
             let is_new_cluster = matches!(event, Event::Reconfigured { .. });
@@ -276,6 +278,51 @@ impl EngineHost {
         }
         let answer = self.tell(Event::Command { by: by.to_owned(), command }, listener, asks);
         answer.unwrap_or_else(|| (true, "taken".to_owned()))
+    }
+
+    /// Carries out what an operator asks of a simulated VM's worker. Returns what happens, in a sentence.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub fn order(&mut self, by: &str, vm: VmId, request: &QueueRequest) -> Result<String, String> {
+        let now = self.now;
+        let look = self.engine.site(vm).and_then(|site| site.look);
+        let held = |claim: &str| look.iter().flat_map(|look| &look.claims).find(|held| held.name == *claim);
+        match request {
+            QueueRequest::Return { claim } => {
+                let page = held(claim).map_or(claim.as_str(), |held| &held.status.page).to_owned();
+                if !self.simulation.give_back(vm, claim, now) {
+                    return Err(format!("there is no claim {claim} any more"));
+                }
+                return Ok(format!("{page} waits again"));
+            }
+            QueueRequest::Retry { claim, .. } if held(claim).is_none() => {
+                return Err(format!("there is no claim {claim} any more"));
+            }
+            _ => {}
+        }
+        self.simulation.ask(vm, now, |control| request.write(control, by, now));
+        Ok(match request {
+            QueueRequest::Pause { lasts: Some(lasts), .. } => {
+                format!("its worker is asked to pause for {}", duration(*lasts))
+            }
+            QueueRequest::Pause { .. } => "its worker is asked to pause".to_owned(),
+            QueueRequest::Retry { jobs, .. } => {
+                format!("its worker tries {} again", counted(jobs.len(), "job", "jobs"))
+            }
+            _ => "its worker is asked to go on".to_owned(),
+        })
+    }
+
+    /// The jobs of a simulated VM's claim as a table; `None`: it has no such page.
+    pub fn jobs(&self, vm: VmId, claim: &Claim) -> Option<JobTable> {
+        let page = self.simulation.page(vm, &claim.status.page, self.now)?;
+        Some(JobTable::new(Arc::new(page), &claim.status))
+    }
+
+    /// Why a job of a simulated VM was set aside.
+    pub fn error_of(&self, vm: VmId, job: u32) -> Option<&'static str> {
+        self.simulation.error_of(vm, job)
     }
 
     /// Refuses a threshold that a check which times out would not pass.

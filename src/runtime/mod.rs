@@ -5,6 +5,7 @@
 //! | `engine_host` | engine and simulator, stepped in the order of time; asks real monitors for what only they can tell |
 //! | `drivers` | the drivers of real arrays: what they are asked, and what they find as events |
 //! | `polls` | real readings under way; a monitor that panics is an alarm, not an end |
+//! | `queues` | job queues: what a console sees of one, and what is asked of its worker |
 //! | `pace` | which time it is: the wall clock's, or a simulated one that runs faster |
 //! | `event_loop` | the loop: wakes, polls, commands, reloads, the end |
 //! | `workers` | the loop's end of the threads that wait for disks |
@@ -33,6 +34,7 @@ mod places;
 mod polls;
 mod print;
 mod publish;
+mod queues;
 mod signals;
 mod start;
 mod stdout;

@@ -4,6 +4,7 @@ use tracing::warn;
 
 use crate::core::cluster::{HostId, Timestamp, VmId};
 use crate::core::engine::{Engine, Happened, Record};
+use crate::core::queue::QueueLook;
 
 use super::engine_host::Listener;
 use super::history_batcher::HistoryBatcher;
@@ -69,8 +70,8 @@ impl Listener for Outputs {
         self.frontend.listener().host(host);
     }
 
-    fn queue(&mut self, vm: VmId) {
-        self.frontend.listener().queue(vm);
+    fn queue(&mut self, vm: VmId, look: &QueueLook) {
+        self.frontend.listener().queue(vm, look);
     }
 
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {

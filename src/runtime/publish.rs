@@ -7,9 +7,11 @@ use tokio::sync::watch;
 
 use crate::core::cluster::{HostId, Name, Timestamp, VmId};
 use crate::core::engine::{Command, DrainPlan, Engine, Happened, Phase, Record, VmState};
+use crate::core::queue::QueueLook;
 use crate::view::{
     ActivityView, Answer, ArrayView, CommandId, DraftView, HistoryView, HostView, Level, Log, LogLine, Mark, MarkKind,
-    Memory, Origin, Past, Snapshot, Subscription, VmRow, array_views, detail, host_view, row,
+    Memory, Origin, Past, QueueAsk, QueueRun, QueueView, Snapshot, Subscription, VmRow, array_views, detail, host_view,
+    row,
 };
 
 use super::config_worker::ConfigAnswer;
@@ -29,6 +31,8 @@ pub struct SnapshotExtras {
     pub past: Option<Arc<Past>>,
     /// What was done, as it was asked for last.
     pub activity: Option<Arc<ActivityView>>,
+    /// The queue that was asked for last.
+    pub queue: Option<Arc<QueueView>>,
     /// What is known of the draft that was sent last.
     pub draft: Option<Arc<DraftView>>,
     /// Whether what happens is kept.
@@ -141,6 +145,16 @@ impl Publisher {
         self.look = look;
     }
 
+    /// The queue that a console wants to see.
+    pub const fn queue_asked(&self) -> Option<&QueueAsk> {
+        self.look.queue.as_ref()
+    }
+
+    /// The pages that a VM has worked, oldest first.
+    pub fn runs(&self, vm: VmId) -> Vec<QueueRun> {
+        self.memory.get(vm.index()).map_or_else(Vec::new, |memory| memory.runs.iter().cloned().collect())
+    }
+
     /// The config file is broken, or right again.
     pub fn set_broken(&mut self, why: Option<String>) {
         self.broken = why.map(|why| Arc::from(format!("the config is broken, the last good one runs on: {why}")));
@@ -227,6 +241,7 @@ impl Publisher {
             drain: self.drain(engine, now),
             past: self.extras.past.clone(),
             activity: self.extras.activity.clone(),
+            queue: self.extras.queue.clone(),
             draft: self.extras.draft.clone(),
             history: self.extras.history.clone(),
             uneditable: self.extras.uneditable.clone(),
@@ -364,8 +379,11 @@ impl Listener for Publisher {
         self.stale_hosts.insert(host);
     }
 
-    fn queue(&mut self, vm: VmId) {
+    fn queue(&mut self, vm: VmId, look: &QueueLook) {
         self.stale_vms.insert(vm);
+        if let Some(memory) = self.memory.get_mut(vm.index()) {
+            memory.runs.saw(look);
+        }
     }
 
     fn reconfigured(&mut self, engine: &Engine, now: Timestamp) {

@@ -10,7 +10,9 @@ use crate::core::insight::{Band, Series};
 use crate::core::policy::Rule;
 
 use super::moving::migration;
-use super::{ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, Subscription, VmRow};
+use super::{
+    ArrayView, Detail, GateVerdict, GateView, HostView, Mark, MoveOption, Origin, QueueRuns, Subscription, VmRow,
+};
 
 /// Values in a row's sparkline.
 const SPARK: usize = 40;
@@ -24,12 +26,14 @@ pub struct Memory {
     pub series: Series,
     /// Its moves and edits, oldest first.
     pub marks: VecDeque<Mark>,
+    /// The pages that it worked.
+    pub runs: QueueRuns,
 }
 
 impl Memory {
     /// Of one VM of so many.
     pub fn one_of(vms: usize) -> Self {
-        Self { series: Series::one_of(vms), marks: VecDeque::new() }
+        Self { series: Series::one_of(vms), ..Self::default() }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::core::queue::ClaimStatus;
 
 use super::draft::{DraftView, Origin};
 use super::moving::MigrationView;
+use super::queue::QueueView;
 
 /// One state of everything, published at most ten times a second.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub past: Option<Arc<Past>>,
     /// What was done, as far as it was asked for.
     pub activity: Option<Arc<ActivityView>>,
+    /// A VM's queue, as far as it was asked for.
+    pub queue: Option<Arc<QueueView>>,
     /// What is known of the draft that was sent last.
     pub draft: Option<Arc<DraftView>>,
     /// Whether what happens is kept.

@@ -3,15 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, SetValue};
+use super::queue::QueueAsk;
 use super::snapshot::{ActivityAsk, CommandId, PastAsk};
 use crate::core::cluster::{Name, Span};
 use crate::core::engine::Command;
+use crate::core::queue::QueueOrder;
 
 /// What a console says to its engine. What has an id is answered once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum UiCommand {
     /// Do this.
     Command(CommandId, Command),
+    /// Ask this of a VM's worker.
+    Queue(CommandId, QueueOrder),
     /// Show me this from now on.
     Subscription(Subscription),
     /// What of this policy? `None`: it is no longer edited.
@@ -39,7 +43,7 @@ impl UiCommand {
     /// Its id, if it is answered.
     pub const fn id(&self) -> Option<CommandId> {
         match self {
-            Self::Command(id, _) | Self::Save { id, .. } | Self::SetValue(id, _) => Some(*id),
+            Self::Command(id, _) | Self::Queue(id, _) | Self::Save { id, .. } | Self::SetValue(id, _) => Some(*id),
             Self::Undo(id) | Self::Reload(id) => Some(*id),
             Self::Subscription(_) | Self::Draft(_) => None,
         }
@@ -61,4 +65,6 @@ pub struct Subscription {
     pub past: Option<PastAsk>,
     /// What was done is on screen.
     pub activity: Option<ActivityAsk>,
+    /// A VM's queue is on screen.
+    pub queue: Option<QueueAsk>,
 }

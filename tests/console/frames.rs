@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
-use whimbrel::console::{Action, Colours, Overlay, Theme, ThemeName, Ui, UiEffect, render, update};
+use whimbrel::console::{Action, Colours, Overlay, Screen, Theme, ThemeName, Ui, UiEffect, render, update};
 use whimbrel::core::cluster::{Span, Transfer};
 use whimbrel::core::engine::{HoldCause, StageKind, Target, VmState};
 use whimbrel::view::{Answer, Drain, HistoryView, MigrationView, Snapshot, StuckVm, UiCommand, VmRow};
@@ -78,7 +78,7 @@ pub fn assert_frames(name: &str, snapshot: &Snapshot, ui: &Ui) {
     }
 }
 
-fn assert_frame(name: &str, snapshot: &Snapshot, ui: &Ui, (width, height): (u16, u16)) {
+pub fn assert_frame(name: &str, snapshot: &Snapshot, ui: &Ui, (width, height): (u16, u16)) {
     let frame = |theme, colours| render(snapshot, ui, &Theme::built_in(theme, colours), width, height);
     let dark = frame(ThemeName::Dark, Colours::Sixteen);
     let mut out = text(&dark);
@@ -403,7 +403,11 @@ pub fn vm_screen(vm: &str, size: (u16, u16), keys: &str) -> (Snapshot, Ui) {
     snapshot.detail = Some(sample::detail(&snapshot, vm));
     let mut ui = screen_on(&snapshot, vm);
     update(&mut ui, Action::Resize(size.0, size.1), &snapshot);
-    let opened = crate::press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
+    let mut opened = crate::press(&mut ui, &snapshot, crossterm::event::KeyCode::Enter);
+    if ui.screen == Screen::Queue {
+        // A site VM's own screen is one key further.
+        opened = type_keys(&mut ui, &snapshot, "V");
+    }
     answer_looks(&mut snapshot, &ui, opened);
     for key in keys.chars() {
         let said = type_keys(&mut ui, &snapshot, &key.to_string());

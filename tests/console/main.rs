@@ -9,6 +9,8 @@ mod keys;
 mod past;
 mod pictures;
 mod pty;
+mod queue;
+mod queued;
 mod recorded;
 mod sample;
 mod selection;

@@ -45,10 +45,19 @@ pub const BINDINGS: &[Binding] = keys! {
     Acting Vm "d" [ch('d')] Deny Waits "deny" "deny it";
     Acting Vm "x" [ch('x')] Abort Migrates "abort" "abort its migration (asks first)";
     Screens Cluster "A" [ch('A')] Acknowledge Alarms "acknowledge" "the alarms have been seen";
-    Fleet Vm "enter" [code(KeyCode::Enter)] Open Selected "open" "its screen: its past, decisions, settings, moves";
+    Fleet Vm "enter" [code(KeyCode::Enter)] Open Selected "open" "its screen: its past, decisions, settings, moves; of a site VM its queue";
+    Queue Queue "P" [ch('P')] Pause WorkerRuns "pause" "pause its worker: asks why and for how long; the job in hand is finished";
+    Queue Queue "P" [ch('P')] GoOn WorkerPaused "go on" "have it go on (asks first)";
+    Queue Queue "r" [ch('r')] Retry SetAside "retry" "try the marked jobs that were set aside again, or the selected one (asks first)";
+    Queue Queue "b" [ch('b')] Return Claimed "give back" "return its claim: what is left of the page waits again (asks first)";
+    Queue Queue "enter" [code(KeyCode::Enter)] Choose JobSelected "job" "the selected job in full, with its error";
     Acting Vm "m" [ch('m')] Moves Selected "move" "move it: every destination, and what the gates say";
     Acting Vm "h" [ch('h')] Hold NotHeld "hold" "hold it where it is";
     Acting Vm "h" [ch('h')] Release Held "release" "release it from a hold, from flapping, from a move of unknown outcome";
+    Queue Queue "c" [ch('c')] NextClaim MoreClaims "claim" "the jobs of its next claim";
+    Queue Vm "V" [ch('V')] Open Selected "VM" "its own screen: its past, decisions, settings, moves";
+    Queue Queue "tab" [code(KeyCode::Tab)] NextQueue Always "" "the next VM with a queue; shift-tab the one before";
+    Queue Queue "" [code(KeyCode::BackTab)] PreviousQueue Always "" "";
     Graphs Graph "[ ]" [ch('[')] ZoomIn Always "zoom" "a shorter and a longer stretch of time";
     Graphs Graph "" [ch(']')] ZoomOut Always "" "";
     Vm Graph "< >" [ch('<'), code(KeyCode::Left)] Earlier Always "pan" "back and forth in time; also left, right";
@@ -67,9 +76,12 @@ pub const BINDINGS: &[Binding] = keys! {
     Acting Policy "t" [ch('t')] Field Selected "which" "choose which: threshold, tarry, low threshold, low tarry";
     Acting Policy "u" [ch('u')] Undo Always "undo" "take the last change of a policy back";
     Fleet Table "/" [ch('/')] Filter Always "filter" "filter by name, service, policy, host, state; ! turns it round";
+    Queue Table "/" [ch('/')] Filter Always "filter" "filter by number, tag, work, state; ! turns it round";
     Fleet Table "s" [ch('s')] Sort Always "sort" "sort by the next column";
     Fleet Table "S" [ch('S')] Reverse Always "" "sort from the other end";
     Fleet Table "space" [ch(' ')] Mark Selected "mark" "mark this row, or not, and go down: what is edited, all marked get";
+    Queue Table "space" [ch(' ')] Mark JobSelected "mark" "mark this job, or not, and go down: what is tried again";
+    Acting Queue "Q" [ch('Q')] Queue HasQueue "queue" "its job queue: what waits and why, its jobs, what happens next";
     Acting Console "v" [ch('v')] Activity Always "activity" "what was done: requests an hour, moves, hours and cost";
     Screens Console "esc" [code(KeyCode::Esc)] Back Always "back" "one step back: banner, cursor, screen, marks, filter, freeze";
     Screens Cluster "o" [ch('o')] Mode Always "mode" "observe, ask, auto: the next (asks before more is allowed)";
@@ -79,16 +91,16 @@ pub const BINDINGS: &[Binding] = keys! {
     Acting Vm "y" [ch('y')] Copy Selected "" "copy the why line (OSC 52: works over ssh)";
     Screens Cluster "R" [ch('R')] Reload Always "" "read the config file again, where changes to it are not noticed";
     Screens Console "T" [ch('T')] Theme Always "" "dark, light, mono: the next theme";
-    Fleet Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
-    Fleet Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
+    Tables Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "" "down and up; also the arrows";
+    Tables Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
     Activity Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Alone "next VM" "the next VM and the one before, of one VM's activity";
     Activity Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Alone "" "";
     Vm Vm "j k" [ch('j'), code(KeyCode::Down), code(KeyCode::Tab)] Down Selected "next VM" "the next VM and the one before, as Fleet lists them; also tab";
     Vm Vm "" [ch('k'), code(KeyCode::Up), code(KeyCode::BackTab)] Up Selected "" "";
-    Fleet Table "pgdn pgup" [code(KeyCode::PageDown), ctrl('d')] PageDown Always "" "a page; also ctrl-d, ctrl-u";
-    Fleet Table "" [code(KeyCode::PageUp), ctrl('u')] PageUp Always "" "";
-    Fleet Table "g G" [ch('g'), code(KeyCode::Home)] First Always "" "first and last; also home, end";
-    Fleet Table "" [ch('G'), code(KeyCode::End)] Last Always "" "";
+    Tables Table "pgdn pgup" [code(KeyCode::PageDown), ctrl('d')] PageDown Always "" "a page; also ctrl-d, ctrl-u";
+    Tables Table "" [code(KeyCode::PageUp), ctrl('u')] PageUp Always "" "";
+    Tables Table "g G" [ch('g'), code(KeyCode::Home)] First Always "" "first and last; also home, end";
+    Tables Table "" [ch('G'), code(KeyCode::End)] Last Always "" "";
 
     Moves Vm "j k" [ch('j'), code(KeyCode::Down)] Down Always "choose" "";
     Moves Vm "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
@@ -113,6 +125,19 @@ pub const BINDINGS: &[Binding] = keys! {
 
     Confirm Vm "y" [ch('y'), ch('Y')] Yes Always "yes" "";
     Confirm Vm "n" [ch('n'), ch('N'), code(KeyCode::Esc), ch('q')] No Always "no" "";
+
+    Job Queue "r" [ch('r')] Retry SetAside "retry" "";
+    Job Queue "j k" [ch('j'), code(KeyCode::Down)] Down Always "next" "";
+    Job Queue "" [ch('k'), code(KeyCode::Up)] Up Always "" "";
+    Job Console "esc" [code(KeyCode::Esc), ch('q'), code(KeyCode::Enter)] Back Always "leave" "";
+
+    Pause Queue "enter" [code(KeyCode::Enter)] Choose Always "pause it" "";
+    Pause Queue "tab" [code(KeyCode::Tab), code(KeyCode::Down)] OtherLine Always "other line" "";
+    Pause Queue "" [code(KeyCode::BackTab), code(KeyCode::Up)] OtherLine Always "" "";
+    Pause Queue "esc" [code(KeyCode::Esc)] Back Always "leave it" "";
+    Pause Queue "" [code(KeyCode::Backspace), ctrl('h')] Erase Always "" "";
+    Pause Queue "ctrl-w" [ctrl('w')] EraseWord Always "word back" "";
+    Pause Queue "ctrl-u" [ctrl('u')] EraseLine Always "empty" "";
 
     Help Table "j k" [ch('j'), code(KeyCode::Down)] Down Always "scroll" "";
     Help Table "" [ch('k'), code(KeyCode::Up)] Up Always "" "";

@@ -5,10 +5,11 @@ mod bindings;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::console::editor::{EditorAction, Prompt};
-use crate::console::ui::{Overlay, Screen, Ui};
+use crate::console::ui::{Overlay, QueueUi, Screen, Ui};
 use crate::core::cluster::HostState;
 use crate::core::engine::{StageKind, VmState};
 use crate::core::format::{is_hostile, tame};
+use crate::core::queue::JobState;
 use crate::view::{CommandId, Drain, MigrationView, Snapshot, VmRow};
 pub use bindings::BINDINGS;
 
@@ -19,22 +20,30 @@ pub enum KeyContext {
     Everywhere,
     /// Every screen.
     Screens,
-    /// The screens on which a VM is acted on: Fleet and VM.
+    /// The screens on which a VM is acted on: Fleet, VM and Queue.
     Acting,
-    /// The screens with a stretch of time: VM and Activity.
+    /// The screens with a stretch of time: VM, Activity and Queue.
     Graphs,
+    /// The screens with a table to go through: Fleet and Queue.
+    Tables,
     /// The Fleet screen.
     Fleet,
     /// The VM screen.
     Vm,
     /// The Activity screen.
     Activity,
+    /// The Queue screen.
+    Queue,
     /// The move dialog.
     Moves,
     /// The drain dialog.
     Drain,
     /// A question.
     Confirm,
+    /// A job in full.
+    Job,
+    /// A pause being described.
+    Pause,
     /// The help.
     Help,
     /// A filter being typed.
@@ -58,16 +67,17 @@ impl KeyContext {
     pub const fn covers(self, now: Self) -> bool {
         match self {
             Self::Everywhere => true,
-            Self::Screens => matches!(now, Self::Fleet | Self::Vm | Self::Activity),
-            Self::Acting => matches!(now, Self::Fleet | Self::Vm),
-            Self::Graphs => matches!(now, Self::Vm | Self::Activity),
+            Self::Screens => matches!(now, Self::Fleet | Self::Vm | Self::Activity | Self::Queue),
+            Self::Acting => matches!(now, Self::Fleet | Self::Vm | Self::Queue),
+            Self::Graphs => matches!(now, Self::Vm | Self::Activity | Self::Queue),
+            Self::Tables => matches!(now, Self::Fleet | Self::Queue),
             _ => self as u8 == now as u8,
         }
     }
 
     /// Whether characters are text here, not commands.
     pub const fn is_typed(self) -> bool {
-        matches!(self, Self::Filter | Self::Editor | Self::Line)
+        matches!(self, Self::Filter | Self::Editor | Self::Line | Self::Pause)
     }
 
     /// A screen's context.
@@ -76,6 +86,7 @@ impl KeyContext {
             Screen::Fleet => Self::Fleet,
             Screen::Vm => Self::Vm,
             Screen::Activity => Self::Activity,
+            Screen::Queue => Self::Queue,
         }
     }
 }
@@ -107,6 +118,20 @@ pub enum KeyCondition {
     Drained,
     /// There are alarms.
     Alarms,
+    /// There is a VM with a queue, which is not on screen.
+    HasQueue,
+    /// No operator has paused the worker of the queue on screen.
+    WorkerRuns,
+    /// An operator has.
+    WorkerPaused,
+    /// The jobs on screen are of a claim that the VM has.
+    Claimed,
+    /// There is another claim to look at.
+    MoreClaims,
+    /// Jobs that were set aside are marked, or one is selected.
+    SetAside,
+    /// A job is selected.
+    JobSelected,
     /// The block that is edited is shared.
     Shared,
 }
@@ -116,6 +141,8 @@ pub enum KeyCondition {
 pub enum HelpGroup {
     /// The selected VM.
     Vm,
+    /// Its job queue.
+    Queue,
     /// Its policy.
     Policy,
     /// The cluster.
@@ -131,12 +158,14 @@ pub enum HelpGroup {
 }
 
 impl HelpGroup {
-    const ALL: [Self; 6] = [Self::Vm, Self::Policy, Self::Graph, Self::Cluster, Self::Table, Self::Console];
+    const ALL: [Self; 7] =
+        [Self::Vm, Self::Queue, Self::Policy, Self::Graph, Self::Cluster, Self::Table, Self::Console];
 
     /// Its heading.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Vm => "the selected VM",
+            Self::Queue => "its job queue",
             Self::Policy => "its policy, in the file and in the engine",
             Self::Cluster => "the cluster",
             Self::Table => "the table",
@@ -181,6 +210,8 @@ pub fn context(ui: &Ui) -> KeyContext {
         Some(Overlay::Moves { .. }) => KeyContext::Moves,
         Some(Overlay::Drain { .. }) => KeyContext::Drain,
         Some(Overlay::Confirm { .. }) => KeyContext::Confirm,
+        Some(Overlay::Job) => KeyContext::Job,
+        Some(Overlay::Pause(_)) => KeyContext::Pause,
         Some(Overlay::Filter) => KeyContext::Filter,
     }
 }
@@ -271,6 +302,18 @@ impl KeyCondition {
             Self::Held => row(is_held),
             Self::NotHeld => row(|row| !is_held(row)),
             Self::Alarms => !snapshot.alarms.is_empty(),
+            Self::HasQueue => ui.screen != Screen::Queue && ui.listing.rows.iter().any(|row| QueueUi::has_queue(row)),
+            Self::WorkerRuns => ui.queue_view(snapshot).is_some_and(|view| view.pause(snapshot.at).is_none()),
+            Self::WorkerPaused => ui.queue_view(snapshot).is_some_and(|view| view.pause(snapshot.at).is_some()),
+            Self::Claimed => ui.queue_view(snapshot).is_some_and(|view| {
+                let shown = view.shown().map(|claim| &claim.name);
+                view.claims().iter().any(|claim| Some(&claim.name) == shown)
+            }),
+            Self::MoreClaims => ui.queue_view(snapshot).is_some_and(|view| view.all_claims().nth(1).is_some()),
+            Self::JobSelected => ui.job(snapshot).is_some(),
+            Self::SetAside => {
+                !ui.queue.marked.is_empty() || ui.job(snapshot).is_some_and(|job| job.state == JobState::SetAside)
+            }
             Self::Shared => ui.editor.as_ref().is_some_and(|editor| editor.is_shared()),
         }
     }
@@ -291,6 +334,16 @@ impl KeyCondition {
             Self::Drains | Self::Paused if Self::Drained.holds(ui, snapshot) => "it is drained: r releases it",
             Self::Drains | Self::Paused | Self::Drained => "it is not being drained",
             Self::Alarms => "no alarm to acknowledge",
+            Self::HasQueue if ui.screen == Screen::Queue => "this is the queue",
+            Self::HasQueue => "no VM in the table has a queue: it needs the policy site",
+            Self::WorkerRuns | Self::WorkerPaused if ui.queue_view(snapshot).is_none() => "its queue is not read yet",
+            Self::WorkerRuns => "it is paused already",
+            Self::WorkerPaused => "no operator has paused it",
+            Self::Claimed if ui.jobs(snapshot).is_some() => "this page is finished",
+            Self::Claimed => "it has no claim",
+            Self::MoreClaims => "there is no other claim",
+            Self::JobSelected => "no job is selected",
+            Self::SetAside => "only a job that was set aside can be tried again",
             Self::Shared => "this block is its own already",
         }
     }
@@ -330,6 +383,24 @@ pub enum Action {
     Open,
     /// Open the Activity screen.
     Activity,
+    /// Open the Queue screen.
+    Queue,
+    /// The next VM with a queue.
+    NextQueue,
+    /// The one before.
+    PreviousQueue,
+    /// The jobs of the next claim.
+    NextClaim,
+    /// Describe a pause of the worker.
+    Pause,
+    /// The other line of that description.
+    OtherLine,
+    /// Have the worker go on.
+    GoOn,
+    /// Return the claim on screen.
+    Return,
+    /// Try jobs that were set aside again.
+    Retry,
     /// Mark the selected row, or take its mark away, and go to the next one.
     Mark,
     /// A shorter stretch of time.
@@ -472,6 +543,8 @@ mod tests {
             KeyContext::Moves,
             KeyContext::Drain,
             KeyContext::Confirm,
+            KeyContext::Job,
+            KeyContext::Pause,
             KeyContext::Help,
             KeyContext::Filter,
             KeyContext::Editor,
@@ -485,8 +558,12 @@ mod tests {
     fn no_key_means_two_things_at_once() {
         for (i, a) in BINDINGS.iter().enumerate() {
             for b in BINDINGS.iter().skip(i + 1).filter(|b| together(a.context, b.context)) {
-                let apart = [(KeyCondition::NotHeld, KeyCondition::Held), (KeyCondition::Drains, KeyCondition::Paused)]
-                    .contains(&(a.when, b.when));
+                let apart = [
+                    (KeyCondition::NotHeld, KeyCondition::Held),
+                    (KeyCondition::Drains, KeyCondition::Paused),
+                    (KeyCondition::WorkerRuns, KeyCondition::WorkerPaused),
+                ]
+                .contains(&(a.when, b.when));
                 assert!(apart || !a.keys.iter().any(|key| b.keys.contains(key)), "{:?} and {:?}", a.action, b.action);
             }
         }

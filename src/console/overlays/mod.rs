@@ -1,7 +1,10 @@
-//! What lies over a screen: the help, a question, the dialogs to move a VM and to drain a host. The topmost takes the keys.
+//! What lies over a screen: the help, a question, the dialogs to move a VM, to drain a host and to pause a worker, a job in
+//! full. The topmost takes the keys.
 
 mod drain;
+mod job;
 mod moves;
+mod pause;
 
 use ratatui::layout::Rect;
 
@@ -21,6 +24,8 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, snapshot: &Snapshot, ui: &Ui) {
             Overlay::Help { top } => draw_help(canvas, area, ui.screen, *top),
             Overlay::Moves { vm, .. } => moves::draw(canvas, area, snapshot, ui, vm),
             Overlay::Drain { top, .. } => drain::draw(canvas, area, snapshot, ui, *top),
+            Overlay::Job => job::draw(canvas, area, snapshot, ui),
+            Overlay::Pause(form) => pause::draw(canvas, area, form, snapshot, ui),
             Overlay::Confirm { question, .. } => confirm(canvas, area, question),
             Overlay::Prompt(prompt) => editor::draw_prompt(canvas, area, prompt, ui),
             // Typed where it is shown: in the line above the table.

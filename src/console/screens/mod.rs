@@ -5,12 +5,14 @@
 //! | `mod` | header, banner, alarm; the footer |
 //! | `fleet` | every VM, the selected one's graph, the arrays, the log |
 //! | `vm` | one VM and its past |
+//! | `queue` | a VM's job queue |
 //! | `activity` | what was done, how long it took, what it cost |
 //! | `migration` | a migration under way, on `fleet` and `vm` |
 
 pub mod activity;
 pub mod fleet;
 mod migration;
+pub mod queue;
 pub mod vm;
 
 use ratatui::layout::Rect;

@@ -3,27 +3,32 @@
 use std::sync::Arc;
 
 use crate::console::keymap::{Action, is_in_doubt};
-use crate::console::ui::{Overlay, Tone, Ui, UiEffect};
+use crate::console::ui::{Deed, Overlay, Screen, Tone, Ui, UiEffect};
+use crate::console::update::queue;
 use crate::core::cluster::{Mode, Name};
 use crate::core::engine::{Command, Target};
 use crate::core::format::{counted, tame};
 use crate::view::{GateVerdict, HostView, MoveOption, Snapshot, UiCommand};
 
-pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) {
+pub(super) fn choose(ui: &mut Ui, snapshot: &Snapshot) -> Option<UiEffect> {
     match ui.overlays.last() {
+        Some(Overlay::Pause(_)) => return queue::pause(ui),
+        None if ui.screen == Screen::Queue => ui.overlays.push(Overlay::Job),
         Some(Overlay::Filter) => {
             ui.overlays.pop();
         }
         Some(Overlay::Moves { vm, .. }) => {
             let vm = vm.clone();
             let Some(option) = ui.moves(snapshot).and_then(|(moves, at)| moves.get(at)) else {
-                return ui.say(Tone::Bad, "no destinations yet: the engine has not said them");
+                ui.say(Tone::Bad, "no destinations yet: the engine has not said them");
+                return None;
             };
             ask_move(ui, &vm, &option.clone(), snapshot);
         }
         Some(Overlay::Drain { .. }) => ask_drain(ui, snapshot),
         _ => {}
     }
+    None
 }
 
 fn ask_move(ui: &mut Ui, vm: &Name, option: &MoveOption, snapshot: &Snapshot) {
@@ -44,14 +49,17 @@ fn ask_move(ui: &mut Ui, vm: &Name, option: &MoveOption, snapshot: &Snapshot) {
         Target::Next | Target::Up | Target::Down => Target::Host(to.to_string()),
         fixed => fixed.clone(),
     };
-    let then = Command::Move { vm: vm.to_string(), target };
+    let then = Deed::Command(Command::Move { vm: vm.to_string(), target });
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 
 pub(super) fn answer(ui: &mut Ui) -> Option<UiEffect> {
     let Some(Overlay::Confirm { then, .. }) = ui.overlays.pop() else { return None };
     ui.overlays.retain(|overlay| !matches!(overlay, Overlay::Moves { .. }));
-    Some(ask(ui, then))
+    Some(match then {
+        Deed::Command(command) => ask(ui, command),
+        Deed::Queue(order) => queue::send(ui, order),
+    })
 }
 
 /// Sends a command, and shows that it was sent.
@@ -102,7 +110,7 @@ pub(super) fn command(ui: &mut Ui, action: &Action) -> Option<UiEffect> {
 fn ask_give_up(ui: &mut Ui) -> bool {
     let Some(row) = ui.row().filter(|row| is_in_doubt(row)) else { return false };
     let question = format!("is the host that does not answer off for good? {} is then as the other one says", row.name);
-    let then = Command::Release { vm: row.name.to_string() };
+    let then = Deed::Command(Command::Release { vm: row.name.to_string() });
     ui.overlays.push(Overlay::Confirm { question, then });
     true
 }
@@ -111,7 +119,7 @@ pub(super) fn ask_abort(ui: &mut Ui) {
     let Some(row) = ui.row() else { return };
     let Some(migration) = &row.migration else { return };
     let question = format!("abort the migration of {} to {}, {} % done?", row.name, migration.to, migration.percent);
-    let then = Command::Abort { vm: row.name.to_string() };
+    let then = Deed::Command(Command::Abort { vm: row.name.to_string() });
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 
@@ -121,11 +129,12 @@ pub(super) fn mode(ui: &mut Ui, snapshot: &Snapshot) -> Option<UiEffect> {
         Mode::Ask => (Mode::Auto, "policies will move VMs on their own"),
         Mode::Auto => (Mode::Observe, ""),
     };
-    let then = Command::Mode { mode };
+    let command = Command::Mode { mode };
     if mode < snapshot.mode {
-        return Some(ask(ui, then));
+        return Some(ask(ui, command));
     }
-    ui.overlays.push(Overlay::Confirm { question: format!("mode {}: {means}?", mode.word()), then });
+    ui.overlays
+        .push(Overlay::Confirm { question: format!("mode {}: {means}?", mode.word()), then: Deed::Command(command) });
     None
 }
 
@@ -187,7 +196,7 @@ fn ask_drain(ui: &mut Ui, snapshot: &Snapshot) {
         n => format!(" ({})", counted(n, "warning", "warnings")),
     };
     let question = format!("drain {}: {leave}{stay}, and it takes none until it is released{warnings}?", host.name);
-    let then = Command::Drain { host: host.name.to_string() };
+    let then = Deed::Command(Command::Drain { host: host.name.to_string() });
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 
@@ -200,7 +209,7 @@ pub(super) fn ask_undrain(ui: &mut Ui, snapshot: &Snapshot) {
         (false, true) => "its draining ends",
     };
     let question = format!("let {} take VMs again: {means}?", host.name);
-    let then = Command::Undrain { host: host.name.to_string() };
+    let then = Deed::Command(Command::Undrain { host: host.name.to_string() });
     ui.overlays.push(Overlay::Confirm { question, then });
 }
 

@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | `mod` | every action; the table's rows, the graph's stretch and cursor |
 //! | `dialogs` | moves and drains: what is asked first, and what is asked for |
+//! | `queue` | the Queue screen: its jobs, and what is asked of the worker |
 
 mod dialogs;
+mod queue;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use crate::console::keymap::Action;
 use crate::console::listing::{Listing, SortBy, arrange, by_name};
 use crate::console::screens::fleet;
-use crate::console::ui::{Overlay, Screen, Tone, Ui, UiEffect};
+use crate::console::ui::{Overlay, QueueUi, Screen, Tone, Ui, UiEffect};
 use crate::console::update::dialogs::{answer, ask_abort, choose, command, mode};
 use crate::console::{editor, overlays, past, step};
 use crate::core::cluster::{Name, Span, Timestamp};
@@ -57,7 +59,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect>
         Action::Freeze => freeze(ui, snapshot),
         Action::Copy => effects.extend(copy(ui, snapshot)),
         Action::Back => back(ui, snapshot),
-        Action::Choose => choose(ui, snapshot),
+        Action::Choose => effects.extend(choose(ui, snapshot)),
         Action::Yes => effects.extend(answer(ui)),
         Action::No => {
             ui.overlays.pop();
@@ -66,13 +68,29 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect>
         Action::Down | Action::Up | Action::PageDown | Action::PageUp | Action::First | Action::Last => {
             go(ui, snapshot, &action);
         }
-        Action::Open => ui.screen = Screen::Vm,
-        Action::Activity => {
-            // From a VM's screen, the activity of that VM.
-            ui.activity.alone = ui.screen == Screen::Vm;
-            ui.activity.opened_from = ui.screen;
-            ui.screen = Screen::Activity;
+        // A VM with a queue opens on that; from there its own screen is one key further.
+        Action::Open if ui.screen == Screen::Fleet && ui.row().is_some_and(|row| QueueUi::has_queue(row)) => {
+            queue::open(ui, snapshot);
         }
+        Action::Open => ui.open(Screen::Vm),
+        Action::Queue => queue::open(ui, snapshot),
+        Action::NextQueue | Action::PreviousQueue => queue::next_vm(ui, action == Action::PreviousQueue),
+        Action::NextClaim => queue::next_claim(ui, snapshot),
+        Action::Pause => queue::describe_pause(ui),
+        Action::OtherLine => {
+            if let Some(Overlay::Pause(form)) = ui.overlays.last_mut() {
+                form.at_lasts = !form.at_lasts;
+            }
+        }
+        Action::GoOn => queue::ask_go_on(ui, snapshot),
+        Action::Return => queue::ask_return(ui, snapshot),
+        Action::Retry => queue::ask_retry(ui, snapshot),
+        Action::Activity => {
+            // From a VM's screen or its queue, the activity of that VM.
+            ui.activity.alone = ui.screen != Screen::Fleet;
+            ui.open(Screen::Activity);
+        }
+        Action::Mark if ui.screen == Screen::Queue => queue::mark(ui, snapshot),
         Action::Mark => mark(ui),
         Action::ZoomIn | Action::ZoomOut => zoom(ui, snapshot, action == Action::ZoomOut),
         Action::Earlier | Action::Later => pan(ui, snapshot, action == Action::Earlier),
@@ -84,6 +102,7 @@ pub fn update(ui: &mut Ui, action: Action, snapshot: &Snapshot) -> Vec<UiEffect>
         Action::Edit(edit) => effects.extend(editor::act(ui, edit, snapshot)),
         ref typed if editor::is_typed(ui, typed) => editor::typed(ui, action),
         Action::Type(_) | Action::Erase | Action::EraseWord | Action::EraseLine | Action::Paste(_) => {
+            queue::type_pause(ui, &action);
             type_filter(ui, snapshot, &action);
         }
         Action::Sort | Action::Reverse => sort(ui, snapshot, &action),
@@ -130,6 +149,9 @@ fn arrived(ui: &mut Ui, snapshot: &Snapshot) {
     if !ui.frozen && !same {
         relist(ui, snapshot);
     }
+    if ui.screen == Screen::Queue && !ui.frozen {
+        queue::arrived(ui, snapshot);
+    }
 }
 
 /// Ends the waits of commands that were answered, and shows the newest answer. Answers older than this console are ignored.
@@ -169,8 +191,11 @@ fn go(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
         }
         Some(Overlay::Moves { chosen, .. }) => *chosen = moves.flatten().or_else(|| chosen.take()),
         Some(Overlay::Drain { .. }) => dialogs::scroll_drain(ui, snapshot, action, jump),
-        Some(Overlay::Confirm { .. } | Overlay::Prompt(_)) => {}
-        Some(Overlay::Filter) | None => {
+        Some(Overlay::Confirm { .. } | Overlay::Prompt(_) | Overlay::Pause(_)) => {}
+        Some(Overlay::Filter | Overlay::Job) | None if ui.screen == Screen::Queue => {
+            queue::go(ui, snapshot, action, jump);
+        }
+        Some(Overlay::Filter | Overlay::Job) | None => {
             let Some(at) = ui.listing.at else { return };
             let at = jump(at, ui.listing.rows.len(), page);
             ui.selected = ui.listing.rows.get(at).map(|row| row.name.clone());
@@ -185,8 +210,9 @@ fn back(ui: &mut Ui, snapshot: &Snapshot) {
         Some(_) => {}
         None if ui.banner(snapshot).is_some() => ui.dismissed.clone_from(&snapshot.banner),
         None if ui.screen == Screen::Vm && ui.vm.cursor.is_some() => ui.vm.cursor = None,
-        None if ui.screen == Screen::Vm => ui.screen = Screen::Fleet,
-        None if ui.screen == Screen::Activity => ui.screen = ui.activity.opened_from,
+        None if ui.screen == Screen::Queue && !ui.queue.marked.is_empty() => ui.queue.marked.clear(),
+        None if ui.screen == Screen::Queue && !ui.queue.filter.is_empty() => narrow(ui, snapshot, String::new()),
+        None if ui.screen != Screen::Fleet => ui.screen = ui.behind.pop().unwrap_or_default(),
         None if !ui.marked.is_empty() => ui.marked.clear(),
         None if !ui.filter.is_empty() => narrow(ui, snapshot, String::new()),
         None if ui.frozen => freeze(ui, snapshot),
@@ -238,14 +264,18 @@ fn type_filter(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
     if !ui.is_filtering() {
         return;
     }
-    let mut filter = ui.filter.clone();
+    let mut filter = if ui.screen == Screen::Queue { ui.queue.filter.clone() } else { ui.filter.clone() };
     action.type_into(&mut filter);
     narrow(ui, snapshot, filter);
 }
 
 fn narrow(ui: &mut Ui, snapshot: &Snapshot, filter: String) {
-    ui.filter = filter;
-    relist(ui, snapshot);
+    if ui.screen == Screen::Queue {
+        ui.queue.filter = filter;
+    } else {
+        ui.filter = filter;
+        relist(ui, snapshot);
+    }
 }
 
 fn sort(ui: &mut Ui, snapshot: &Snapshot, action: &Action) {
@@ -279,7 +309,11 @@ fn mark(ui: &mut Ui) {
 
 /// Zooms the graph.
 fn zoom(ui: &mut Ui, snapshot: &Snapshot, out: bool) {
-    let can = if ui.screen == Screen::Activity { ui.activity.zoom(out) } else { ui.vm.zoom(out, snapshot.at) };
+    let can = match ui.screen {
+        Screen::Activity => ui.activity.zoom(out),
+        Screen::Queue => ui.queue.zoom(out),
+        Screen::Fleet | Screen::Vm => ui.vm.zoom(out, snapshot.at),
+    };
     if !can {
         ui.say(Tone::Good, if out { "this is the longest stretch" } else { "this is the shortest stretch" });
     }

@@ -1,9 +1,12 @@
 //! What operators and the engine ask of a VM's worker.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Ranges;
-use crate::core::cluster::{Timestamp, rfc3339};
+use crate::core::cluster::{Name, Span, Timestamp, rfc3339};
+use crate::core::format::duration;
 
 /// Everything that is asked of one worker. It is `control/VM.json` in a folder and on a server, a row in a database. The
 /// engine writes `engine` and `site`, operators write `operator` and `retry`.
@@ -62,6 +65,77 @@ pub struct Retry {
     /// These; none: all that were set aside.
     #[serde(default)]
     pub jobs: Ranges,
+}
+
+/// What an operator asks of one VM's worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueOrder {
+    /// Whose worker.
+    pub vm: Name,
+    /// What of it.
+    pub what: QueueRequest,
+}
+
+/// What an operator can ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueRequest {
+    /// It finishes the jobs in hand, begins no other, and claims nothing more.
+    Pause {
+        /// Why, in a short phrase; may be empty.
+        why: String,
+        /// For so long; `None`: until it is asked to go on.
+        lasts: Option<Span>,
+    },
+    /// It goes on after a pause.
+    GoOn,
+    /// A claim is given up: its page waits again, with the results that are there.
+    Return {
+        /// The claim's name.
+        claim: String,
+    },
+    /// Jobs that were set aside are tried again.
+    Retry {
+        /// Of this claim.
+        claim: String,
+        /// These; none: all of them.
+        jobs: Ranges,
+    },
+}
+
+impl QueueRequest {
+    /// Writes it into what is asked of the worker, but for the serial. A claim is returned in the source, not here.
+    pub fn write(&self, control: &mut WorkerControl, by: &str, now: Timestamp) {
+        match self {
+            Self::Pause { why, lasts } => {
+                let (by, why, until) = (by.to_owned(), why.clone(), lasts.map(|lasts| now + lasts));
+                control.operator = Some(WorkerOrder { stop: Stop::Working, by, why, at: now, until });
+            }
+            Self::GoOn => control.operator = None,
+            Self::Return { .. } => {}
+            Self::Retry { claim, jobs } => control.retry = Some(Retry { claim: claim.clone(), jobs: jobs.clone() }),
+        }
+    }
+}
+
+/// As the log has it: `worker paused for 2 h: backup`.
+impl fmt::Display for QueueRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pause { why, lasts } => {
+                f.write_str("worker paused")?;
+                lasts.map_or(Ok(()), |lasts| write!(f, " for {}", duration(lasts)))?;
+                if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
+            }
+            Self::GoOn => f.write_str("worker goes on"),
+            Self::Return { claim } => write!(f, "claim {claim} returned"),
+            Self::Retry { claim, jobs } => match jobs.as_slice() {
+                [] => write!(f, "all jobs of {claim} that were set aside are tried again"),
+                [(one, same)] if one == same => write!(f, "job {one} of {claim} is tried again"),
+                _ => write!(f, "{} jobs of {claim} are tried again", jobs.len()),
+            },
+        }
+    }
 }
 
 impl WorkerOrder {
@@ -127,6 +201,18 @@ mod tests {
         assert!(control.may_claim(until), "an engine that died keeps no worker idle");
         let control = WorkerControl { operator: order(Stop::Working, None), ..WorkerControl::default() };
         assert!(!control.may_claim(until) && !control.may_work(until));
+    }
+
+    #[test]
+    fn a_pause_says_who_why_and_until_when() {
+        let mut control = WorkerControl::default();
+        let lasts = Some(Span::from_hours(2));
+        QueueRequest::Pause { why: "backup".to_owned(), lasts }.write(&mut control, "root", NOW);
+        let order = control.operator.clone().expect("an order");
+        assert_eq!((&*order.by, &*order.why, order.at), ("root", "backup", NOW));
+        assert_eq!((order.stop, order.until), (Stop::Working, Some(NOW + Span::from_hours(2))));
+        QueueRequest::GoOn.write(&mut control, "root", NOW);
+        assert_eq!(control, WorkerControl::default());
     }
 
     #[test]

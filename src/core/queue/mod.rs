@@ -24,7 +24,7 @@ mod status;
 mod waits;
 mod work;
 
-pub use control::{Retry, Stop, WorkerControl, WorkerOrder};
+pub use control::{QueueOrder, QueueRequest, Retry, Stop, WorkerControl, WorkerOrder};
 pub use jobs::{JobRow, JobState, JobTable};
 pub use page::{Job, LONGEST_LINE, LONGEST_PAGE, MOST_LINES, Page, PageError, is_big};
 pub use ranges::Ranges;

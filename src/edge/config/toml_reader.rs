@@ -8,9 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::redact::Echo;
 use super::report::Diagnostics;
-use super::words::{A_YEAR, did_you_mean, duration};
+use super::words::did_you_mean;
 use crate::core::cluster::Span;
-use crate::core::format::is_hostile;
+use crate::core::format::{A_YEAR, is_hostile, parse_span};
 
 /// In characters. A longer name would leave no room for anything else on a screen.
 const LONGEST_NAME: usize = 64;
@@ -412,7 +412,7 @@ impl<'a> Item<'a> {
             self.wrong_type("a duration", HELP);
             return None;
         };
-        match duration(text, most) {
+        match parse_span(text, most) {
             Ok(span) => Some(Spanned::new(self.span(), span)),
             Err(why) => {
                 self.wrong(format!("'{}' is no duration: {why}", self.key), HELP);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Event, EventLoop};
 use crate::core::cluster::Reading;
-use crate::core::engine::Command;
+use crate::core::engine::{Command, Happened, Record};
 use crate::edge::config::differences;
 use crate::edge::control::Call;
 use crate::edge::driver::DriverEvent;
@@ -13,12 +13,13 @@ use crate::edge::supervisor::REPORT_IT;
 use crate::runtime::config_worker::{Changed, ConfigAnswer, Edited, Question};
 use crate::runtime::control_endpoint;
 use crate::runtime::drivers::driver_configs;
+use crate::runtime::engine_host::Listener;
 use crate::runtime::history_batcher::HistoryBatcher;
 use crate::runtime::outputs::Frontend;
 use crate::runtime::pace::Pace;
 use crate::runtime::polls::Polled;
 use crate::runtime::workers::{HistoryNews, WorkerEvent};
-use crate::view::{CommandId, HistoryView, UiCommand};
+use crate::view::{CommandId, HistoryView, QueueOrder, UiCommand};
 
 impl EventLoop {
     pub(super) fn on_ui_command(&mut self, say: UiCommand) {
@@ -45,6 +46,11 @@ impl EventLoop {
             UiCommand::Command(_, command) => self.allowed(id).then(|| {
                 self.come_to_now();
                 self.obey(id, command);
+                true
+            }),
+            UiCommand::Queue(_, order) => self.allowed(id).then(|| {
+                self.come_to_now();
+                self.order(id, &order);
                 true
             }),
             UiCommand::Save { draft, why, over, .. } => {
@@ -88,6 +94,22 @@ impl EventLoop {
         if let Frontend::Publish(publisher) = &mut self.outputs.frontend {
             publisher.touched_by(&command, engine);
         }
+    }
+
+    /// Has a VM's worker asked for something.
+    fn order(&mut self, id: Option<CommandId>, order: &QueueOrder) {
+        let by = self.operator.clone();
+        let Some(vm) = self.engine().vm_named(&order.vm) else {
+            return self.answer(id, false, &format!("there is no VM {}", order.vm));
+        };
+        let done = self.engine_host.order(&by, vm, &order.what);
+        if done.is_ok() {
+            let at = self.engine_host.now();
+            let what = Happened::Operator { by, text: order.what.to_string() };
+            self.outputs.record(&Record { at, vm: Some(order.vm.clone()), what }, self.engine_host.engine());
+        }
+        let (ok, text) = done.map_or_else(|why| (false, why), |text| (true, text));
+        self.answer(id, ok, &format!("{}: {text}", order.vm));
     }
 
     pub(super) fn on_polled(&mut self, polled: Polled) {

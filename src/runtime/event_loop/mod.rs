@@ -25,6 +25,7 @@ use super::history_batcher::WRITTEN_WITHIN;
 use super::outputs::{Frontend, Outputs};
 use super::pace::Pace;
 use super::polls::{Polled, Polls};
+use super::queues::queue_view;
 use super::workers::{HistoryNews, WorkerEvent, Workers};
 
 /// A console sees at most ten snapshots a second …
@@ -420,6 +421,7 @@ impl EventLoop {
 
     fn publish(&mut self) {
         if let Some(publisher) = self.outputs.publisher() {
+            publisher.extras.queue = queue_view(&self.engine_host, publisher);
             publisher.publish(self.engine_host.engine(), self.pace.now(self.engine_host.now()));
             self.published = Instant::now();
             self.stale = false;

@@ -9,10 +9,9 @@ use super::super::keys::{
 };
 use super::super::model::HistoryFile;
 use super::super::toml_reader::{Item, Shape, Table};
-use super::super::words::TEN_YEARS;
 use super::ConfigReader;
 use crate::core::cluster::{Limits, Mode, Site, Span};
-use crate::core::format::exact_span;
+use crate::core::format::{TEN_YEARS, exact_span};
 use crate::core::insight::Retention;
 
 pub(super) const MODES: [(&str, Mode); 3] =
