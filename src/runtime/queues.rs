@@ -20,7 +20,8 @@ pub fn queue_view(engine_host: &EngineHost, publisher: &Publisher) -> Option<Arc
         _ => "",
     };
     let look = site.look.as_deref();
-    let waits = look.map_or_else(Vec::new, |look| look.why_waits(&ask.vm, None, engine_host.now()));
+    // As it was when it was looked at: nobody knows more.
+    let waits = look.map_or_else(Vec::new, |look| look.why_waits(&ask.vm, None, look.at));
     let jobs = shown_claim(look, &ask).map(|claim| Arc::new(simulated_jobs(engine_host, vm, claim, &ask)));
     Some(Arc::new(QueueView {
         queue: name.into(),

@@ -295,7 +295,7 @@ fn who_paused_it_is_told_and_it_goes_on_when_that_is_confirmed() {
     let (mut snapshot, ui) = queue_screen(&queued, (120, 40), "");
     snapshot.at = sample::NOW + Span::from_hours(2);
     let shown = drawn(&snapshot, &ui);
-    assert!(shown.contains("P pause") && !shown.contains("by root"), "it ended by itself: {shown}");
+    assert!(shown.contains("P pause") && !shown.contains("paused   by root"), "it ended by itself: {shown}");
 }
 
 #[test]
@@ -303,7 +303,8 @@ fn a_claim_is_returned_when_what_that_means_is_confirmed() {
     let queued = Queued::new(52);
     let (mut snapshot, mut ui) = queue_screen(&queued, (120, 40), "b");
     let Some(Overlay::Confirm { question, .. }) = ui.overlays.last() else { panic!("{:?}", ui.overlays) };
-    let means = "return evening: 39 jobs wait again for any worker, the job in hand is begun again, 12 stay done?";
+    let means = "return evening? what is left, 39 jobs, waits again for any worker, the job in hand is begun again; what \
+                 is done stays";
     assert_eq!(question, means);
     let claim = "nii4.4f1c09a2b7d3.2".to_owned();
     assert_eq!(orders(&mut snapshot, &mut ui, &queued, "y"), order(QueueRequest::Return { claim }));

@@ -176,17 +176,14 @@ pub(super) fn ask_return(ui: &mut Ui, snapshot: &Snapshot) {
     };
     let (claim, status) = (claim.name.clone(), &claim.status);
     let left: u32 = status.left.iter().map(|(_, jobs)| jobs).sum();
+    let left = counted(left, "job", "jobs");
     let hand = match status.hand.len() {
         0 => String::new(),
         1 => ", the job in hand is begun again".to_owned(),
         n => format!(", the {n} jobs in hand are begun again"),
     };
-    let question = format!(
-        "return {}: {} wait again for any worker{hand}, {} stay done?",
-        status.page,
-        counted(left, "job", "jobs"),
-        status.done.len()
-    );
+    let page = &status.page;
+    let question = format!("return {page}? what is left, {left}, waits again for any worker{hand}; what is done stays");
     confirm(ui, vm, question, QueueRequest::Return { claim });
 }
 

@@ -169,15 +169,26 @@ impl SiteView {
         }
         let paused = look.control.operator.as_ref().filter(|order| order.holds(now));
         match paused {
-            Some(order) => format!("{}; {}", in_words(order, when), self.next_unpaused(look, now, when)),
-            None => self.next_unpaused(look, now, when),
+            Some(order) => {
+                format!("{}; then {}", in_words(order, when), self.next_unpaused(look, now, order.until, when))
+            }
+            None => self.next_unpaused(look, now, Some(now), when),
         }
     }
 
-    fn next_unpaused(&self, look: &QueueLook, now: Timestamp, when: &dyn Fn(Timestamp) -> String) -> String {
+    /// `from`: it is not paused from then on; `None`: nobody knows when that is.
+    fn next_unpaused(
+        &self,
+        look: &QueueLook,
+        now: Timestamp,
+        from: Option<Timestamp>,
+        when: &dyn Fn(Timestamp) -> String,
+    ) -> String {
         let Some(away) = &self.away else { return "it has no array at another site: it never moves".to_owned() };
         let through = |site: &Name| match self.eta(site, now) {
-            Some(Ok(left)) => format!("through {}", when(now + left.middle)),
+            Some(Ok(left)) => {
+                from.map_or_else(|| "through".to_owned(), |from| format!("through {}", when(from + left.middle)))
+            }
             Some(Err(why)) => format!("through at a time that is unknown: {why}"),
             None => String::new(),
         };

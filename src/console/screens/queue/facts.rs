@@ -8,7 +8,7 @@ use crate::console::ui::Ui;
 use crate::console::widgets::{Canvas, gauge};
 use crate::core::cluster::{Name, Span, Timestamp};
 use crate::core::format::{age, counted, duration, measured, number, plain};
-use crate::core::queue::{Claim, Estimate, FEWEST, JobInHand, WorkerOrder, WorkerState};
+use crate::core::queue::{Claim, Estimate, FEWEST, JobInHand, Stop, WorkerOrder, WorkerState};
 use crate::view::{QueueView, SiteView, Snapshot, VmRow};
 
 use super::waiting;
@@ -168,8 +168,13 @@ fn left(site: &SiteView, place: &Name, now: Timestamp, zone: Zone) -> Option<Fac
         }
         Ok(left) => {
             let text = format!("{} in {place}", estimate(&left));
-            let then = if is_here { format!(": done {}", when(now + left.middle, now, zone)) } else { String::new() };
-            fact(word, text, if is_here { Role::Strong } else { Role::Text }).and(then, Role::Strong)
+            // A worker that is paused works nothing until it goes on.
+            let pause =
+                site.look.as_ref().and_then(|look| look.control.orders(now).find(|order| order.stop == Stop::Working));
+            let from = pause.map_or(Some(now), |order| order.until);
+            let then = from.filter(|_| is_here).map(|from| format!(": done {}", when(from + left.middle, now, zone)));
+            fact(word, text, if is_here { Role::Strong } else { Role::Text })
+                .and(then.unwrap_or_default(), Role::Strong)
         }
         Err(unknown) => fact(word, format!("unknown: {unknown}"), Role::Quiet),
     })
@@ -213,7 +218,8 @@ fn worker(row: &VmRow, view: &QueueView, now: Timestamp, zone: Zone) -> (&'stati
     if worker.state == WorkerState::Ended {
         return (WORKER, format!("it has ended, {heard} ago: start it in {}", row.name), Role::Alarm);
     }
-    if worker.is_silent(now) {
+    // Since the look nothing is known of it.
+    if !look.is_alive() {
         return (WORKER, format!("no sign of life for {heard}: look into {}", row.name), Role::Alarm);
     }
     if let Some(order) = view.pause(now) {

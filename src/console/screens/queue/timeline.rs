@@ -64,6 +64,10 @@ fn places(canvas: &mut Canvas<'_>, scale: &Scale, y: u16, moves: &[PastMove], ro
         array.is_some_and(|array| !array.home)
     };
     // The newest first: each stay ends where the next one begins.
+    for x in scale.plot.left()..scale.plot.right() {
+        // What no stay covers is a move.
+        canvas.glyph(x, y, ">", Role::Moving);
+    }
     let confirmed = moves.iter().filter(|moved| moved.phase == Phase::Confirmed);
     let mut until = snapshot.at;
     let mut away = row.is_away();

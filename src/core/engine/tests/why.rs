@@ -198,6 +198,6 @@ fn a_worker_that_is_silent_or_paused_is_said() {
     let order = WorkerOrder { stop: Stop::Working, by, why: why_paused, at: world.now, until: Some(until) };
     world.control.operator = Some(order);
     world.report(idle());
-    let told = "paused by root until in 30 min: the disk is full; a queue of 2 big jobs or more is worked in cloud";
+    let told = "paused by root until in 30 min: the disk is full; then a queue of 2 big jobs or more is worked in cloud";
     assert_eq!(why(&world), format!("nothing in hand in home: {told}"));
 }
