@@ -61,7 +61,7 @@ impl Engine {
         let until = now + STOPS_WITHIN;
         let live = self.live_mut(vm);
         live.policy.reset_counts();
-        live.leaving = Some(Leaving { id, action, by, to, stop, since: now, until, trouble: None });
+        live.leaving = Some(Box::new(Leaving { id, action, by, to, stop, since: now, until, trouble: None }));
         self.read_at(vm, now + LOOK_EVERY);
         self.keep_order(now, vm, out);
     }
@@ -135,7 +135,7 @@ impl Engine {
 
     /// Its worker has stopped: the gates are asked again, because things may have changed meanwhile.
     fn leave(&mut self, now: Timestamp, vm: VmId, leaving: &Leaving, out: &mut Vec<Effect>) {
-        let Leaving { id, action, by, to, .. } = *leaving;
+        let &Leaving { id, action, by, to, .. } = leaving;
         let passed = match to {
             Some(to) => self.operator_gates(vm, &Target::Host(self.host_name(to).to_owned()), now),
             None => self.policy_gates(vm, action, by, now),

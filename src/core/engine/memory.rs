@@ -50,7 +50,7 @@ pub struct VmMemory<H = HostId, A = ArrayId> {
     pub(super) waiting: Option<Waiting<H>>,
     /// It leaves for another site as soon as its worker has stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) leaving: Option<Leaving<H>>,
+    pub(super) leaving: Option<Box<Leaving<H>>>,
     /// How long its moves to the other site and back took.
     #[serde(default, skip_serializing_if = "Trips::is_empty")]
     pub(super) trips: Trips,
@@ -245,7 +245,7 @@ impl<H, A> VmMemory<H, A> {
             waiting: self.waiting.and_then(|Waiting { id, action, to, by, lapses }| {
                 Some(Waiting { id, action, to: host(&to)?, by, lapses })
             }),
-            leaving: self.leaving.and_then(|leaving| leaving.map(&host)),
+            leaving: self.leaving.and_then(|leaving| leaving.map(&host).map(Box::new)),
             trips: self.trips,
             policy: self.policy,
             state: self.state,
@@ -315,8 +315,8 @@ impl VmMemory {
     }
 
     /// Its move to another site that waits for the worker to stop, if any.
-    pub const fn leaving(&self) -> Option<&Leaving> {
-        self.leaving.as_ref()
+    pub fn leaving(&self) -> Option<&Leaving> {
+        self.leaving.as_deref()
     }
 
     /// When it last arrived somewhere.
@@ -335,8 +335,9 @@ impl VmMemory {
     }
 
     /// What was read says nothing of what will be.
-    pub(super) const fn forget_readings(&mut self) {
+    pub(super) fn forget_readings(&mut self) {
         self.readings.raw = None;
+        (self.transient.queue, self.policy.idle_since) = (None, None);
         self.policy.reset_counts();
         self.policy.heard();
     }

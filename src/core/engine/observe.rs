@@ -244,6 +244,11 @@ impl Engine {
         forecast: Ways,
         out: &mut Vec<Effect>,
     ) {
+        if let Some(trouble) = look.hand().and_then(|claim| claim.trouble.clone()) {
+            // What its worker has in hand is not known.
+            (self.live_mut(vm).transient.queue, self.live_mut(vm).transient.forecast) = (Some(look), forecast);
+            return self.on_reading(now, vm, Reading::Gap(trouble), out);
+        }
         let asked = self.live_mut(vm).transient.asked.take();
         let baseline = self.ends_settle(vm, asked.unwrap_or(now));
         let mut state = self.state(vm);
@@ -268,6 +273,9 @@ impl Engine {
             let round_trip = site.and_then(|site| site.ways.round_trip());
             let poll = Poll { big, waits, asked: asked.is_some(), gain, round_trip };
             verdict = self.feed(now, vm, What::Queue(poll));
+            if self.cluster.vm(vm).away.is_none() {
+                verdict.decision = Decision::Stay;
+            }
             state = self.state(vm);
         }
         // The progress of a queue is no sample: only polls, and a queue's beginning and end, are told.

@@ -54,7 +54,11 @@ impl Engine {
             away: described.away.map(site),
             here: self.cluster.site_of(live.host).name.clone(),
             moving: self.across(vm).map(|to| self.cluster.site_of(to).name.clone()),
-            leaving: live.leaving.clone().and_then(|l| l.map(|host| Some(self.cluster.host(*host).name.clone()))),
+            leaving: live
+                .leaving
+                .as_deref()
+                .cloned()
+                .and_then(|l| l.map(|host| Some(self.cluster.host(*host).name.clone()))),
             look: live.transient.queue.clone(),
             ways: live.trips.ways(live.transient.forecast),
             empty_polls: live.policy.low_count,
@@ -175,7 +179,7 @@ impl SiteView {
     }
 
     fn next_unpaused(&self, look: &QueueLook, now: Timestamp, when: &dyn Fn(Timestamp) -> String) -> String {
-        let Some(away) = &self.away else { return "it has no array at another site: it never moves".to_owned() };
+        let away = self.away.as_deref().unwrap_or("nowhere");
         let through = |site: &Name| match self.eta(site, now) {
             Some(Ok(left)) => format!("through {}", when(now + left.middle)),
             Some(Err(why)) => format!("through at a time that is unknown: {why}"),
@@ -183,6 +187,10 @@ impl SiteView {
         };
         match (look.hand(), self.is_away()) {
             _ if !look.is_alive() => self.silence(look, when),
+            _ if self.away.is_none() => {
+                let until = if look.hand().is_some() { through(&self.here) + "; " } else { String::new() };
+                format!("{until}it has no array at another site: it never moves")
+            }
             (Some(claim), true) if self.rule.is_big(claim.status.big) => {
                 format!("{}, then home after {}", through(&self.here), self.polls(self.rule.home_tarry))
             }

@@ -205,12 +205,9 @@ impl QueueLook {
         self.claims.iter().any(|claim| !claim.status.hand.is_empty())
     }
 
-    /// Whether a page waits that the worker does not refuse.
-    pub fn waits(&self) -> bool {
-        let refused = |page: &OpenPage| {
-            self.worker.as_ref().is_some_and(|worker| worker.refused.iter().any(|(name, _)| *name == page.name))
-        };
-        self.waiting as usize > self.open.iter().filter(|page| refused(page)).count()
+    /// Whether a page waits.
+    pub const fn waits(&self) -> bool {
+        self.waiting > 0
     }
 
     /// Whether the worker gave a sign of life when this was seen. False if none has ever run.

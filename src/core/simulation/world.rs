@@ -255,8 +255,12 @@ impl Simulation {
     fn seen(&self, vm: VmId, now: Timestamp) -> Option<Event> {
         let guest = &self.fleet.guests[vm.index()];
         let look = guest.worker.as_ref()?.seen(now, &self.sites[guest.host.index()]);
-        let ways = Ways { out: Some(self.transfer(false, 0.5)), back: Some(self.transfer(true, 0.5)) };
-        Some(Event::Queue { vm, look: Arc::new(look), ways })
+        Some(Event::Queue { vm, look: Arc::new(look), ways: self.ways() })
+    }
+
+    /// How long a move to the other site and back takes, on the mean.
+    pub fn ways(&self) -> Ways {
+        Ways { out: Some(self.transfer(false, 0.5)), back: Some(self.transfer(true, 0.5)) }
     }
 
     /// Carries out an [`Effect::Order`](crate::core::engine::Effect::Order).

@@ -163,3 +163,77 @@ fn the_first_look_at_a_queue_ends_being_stale_and_that_is_said_at_once() {
     });
     assert_eq!(sampled, [VmState::Watching]);
 }
+
+#[test]
+fn a_vm_without_another_site_works_where_it_is_and_its_policy_decides_nothing() {
+    let mut cluster = two_sites(RULE);
+    cluster.vms[0].away = None;
+    let mut world = World::new(cluster, always(0.0));
+    world.report(idle());
+    let never = "it has no array at another site: it never moves";
+    assert_eq!(world.why(), format!("nothing in hand in home: {never}"));
+    world.shows(queue(9, true));
+    world.run_for(Span::from_mins(10));
+    assert_eq!((world.decisions(), world.blocked()), (Vec::new(), Vec::new()));
+    assert!(world.why().ends_with(&format!("; {never}")) && world.why().contains("through in "), "{}", world.why());
+    let refused = |world: &mut World| {
+        world.command(Command::Move { vm: "nii1".to_owned(), target: Target::Away });
+        world.answers.last().unwrap().clone()
+    };
+    assert_eq!(refused(&mut world), (false, "nii1 stays: it has no other site to go to".to_owned()));
+}
+
+#[test]
+fn a_claim_that_cannot_be_read_is_a_gap_and_nothing_is_concluded_from_it() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    world.shows(queue(2, false));
+    assert_eq!(world.host(), "x1");
+    let mut damaged = queue(0, false);
+    damaged.claims[0].trouble = Some("its status.json is damaged".to_owned());
+    world.queue = Some(damaged);
+    world.run_for(Span::from_mins(5));
+    assert_eq!((world.host(), world.decisions().len()), ("x1", 1), "no small queue that goes home");
+    assert_eq!(world.engine.state(VmId(0)), VmState::Stale);
+    assert!(world.why().contains("its status.json is damaged"), "{}", world.why());
+}
+
+#[test]
+fn going_away_and_home_again_and_again_is_no_flapping() {
+    let mut cluster = two_sites(RULE);
+    cluster.limits.flap_window = Some(Span::from_hours(24));
+    let mut world = World::new(cluster, always(0.0));
+    for _ in 0..4 {
+        world.shows(queue(2, false));
+        settle(&mut world);
+        world.shows(queue(1, false));
+        settle(&mut world);
+    }
+    assert_eq!((world.requests().len(), world.alarms().len()), (8, 0));
+}
+
+#[test]
+fn a_cooldown_blocks_a_big_queue_once_and_lets_it_go_when_it_is_over() {
+    let mut cluster = two_sites(RULE);
+    cluster.limits.cooldown = Span::from_mins(30);
+    let mut world = World::new(cluster, always(0.0));
+    world.shows(queue(2, false));
+    settle(&mut world);
+    world.shows(queue(1, false));
+    world.run_for(Span::from_mins(10));
+    let [(gate, distance)] = &world.blocked()[..] else { panic!("{:?}", world.blocked()) };
+    assert_eq!((*gate, world.host()), (Gate::Cooldown, "x1"));
+    assert!(distance.ends_with(" left") && world.why().contains("blocked by cooldown: "), "{}", world.why());
+    world.run_for(Span::from_mins(20));
+    assert_eq!(world.host(), "h2");
+}
+
+#[test]
+fn a_held_vm_decides_nothing_and_goes_when_it_is_released() {
+    let mut world = World::new(two_sites(RULE), always(0.0));
+    world.command(Command::Hold { vm: "nii1".to_owned() });
+    world.shows(queue(2, false));
+    assert_eq!((world.decisions().len(), world.host()), (0, "h1"));
+    world.command(Command::Release { vm: "nii1".to_owned() });
+    world.run_for(Span::from_secs(66));
+    assert_eq!(world.host(), "x1");
+}
