@@ -24,6 +24,8 @@ pub enum Fault {
     Late(Duration),
     /// It is passed on after this time.
     DelayRequest(Duration),
+    /// It is passed on when requests are released.
+    Hold,
     /// It is answered this long after the server did it.
     DelayAnswer(Duration),
     /// The server gets it twice, the second time after this long, and the second answer counts: as a proxy does that got
@@ -126,6 +128,16 @@ impl HttpProxy {
         self.plan(move |request| if wanted(request) { fault.take() } else { None });
     }
 
+    /// Waits until a request is held; false if `is_over` comes before.
+    pub fn wait_for_held(&self, is_over: impl FnMut() -> bool) -> bool {
+        self.gate.wait_for_held(is_over)
+    }
+
+    /// Lets held requests go on.
+    pub fn release(&self) {
+        self.gate.release();
+    }
+
     /// From now on everything is passed on. Returns when no fault is under way any more.
     pub fn calm(&self) {
         self.plan(|_| None);
@@ -202,6 +214,10 @@ impl Connection<'_> {
             }
             Fault::DelayRequest(time) => {
                 self.shared.pause(time);
+                self.answer(client, request, self.pass(message))?;
+            }
+            Fault::Hold => {
+                self.shared.hold();
                 self.answer(client, request, self.pass(message))?;
             }
             Fault::DelayAnswer(time) => {

@@ -85,6 +85,10 @@ struct State {
     open: HashMap<u64, TcpStream>,
     /// Faults that were begun and are not over: requests that are delayed, say.
     pending: usize,
+    /// So many requests are held.
+    held: usize,
+    /// Held requests go on.
+    is_released: bool,
 }
 
 impl Gate {
@@ -111,8 +115,30 @@ impl Gate {
         Self { address, shared, acceptor: Some(acceptor) }
     }
 
+    /// Waits until a request is held; false if `is_over` comes before.
+    fn wait_for_held(&self, mut is_over: impl FnMut() -> bool) -> bool {
+        let end = Instant::now() + PATIENCE;
+        let mut state = self.shared.state();
+        while state.held == 0 {
+            if is_over() {
+                return false;
+            }
+            assert!(Instant::now() < end, "no request is held");
+            let look = Duration::from_millis(50);
+            state = self.shared.changed.wait_timeout(state, look).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Lets held requests go on, also later ones.
+    fn release(&self) {
+        self.shared.state().is_released = true;
+        self.shared.changed.notify_all();
+    }
+
     /// Waits until no fault is under way, such as a request that is to arrive late.
     fn settle(&self) {
+        self.release();
         let end = Instant::now() + PATIENCE;
         let mut state = self.shared.state();
         while state.pending > 0 {
@@ -177,6 +203,17 @@ impl Shared {
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until requests are released, but not past the end of the gate.
+    fn hold(&self) {
+        let mut state = self.state();
+        state.held += 1;
+        self.changed.notify_all();
+        while !state.closing && !state.is_released {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.held -= 1;
     }
 
     /// A fault is under way until this is dropped.

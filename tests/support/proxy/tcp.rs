@@ -20,6 +20,8 @@ pub enum Cut {
     Late(Duration),
     /// Nothing is cut: the server gets the statement after this time.
     Delay(Duration),
+    /// Nothing is cut: the server gets the statement when statements are released.
+    Hold,
 }
 
 /// A statement as a plan sees it.
@@ -82,6 +84,16 @@ impl TcpProxy {
         self.plan(move |statement| if wanted(statement) { cut.take() } else { None });
     }
 
+    /// Waits until a statement is held; false if `is_over` comes before.
+    pub fn wait_for_held(&self, is_over: impl FnMut() -> bool) -> bool {
+        self.gate.wait_for_held(is_over)
+    }
+
+    /// Lets held statements go on.
+    pub fn release(&self) {
+        self.gate.release();
+    }
+
     /// From now on everything is passed on. Returns when no fault is under way any more.
     pub fn calm(&self) {
         self.plan(|_| None);
@@ -106,6 +118,7 @@ impl Cut {
             Self::After => "After",
             Self::Late(_) => "Late",
             Self::Delay(_) => "Delay",
+            Self::Hold => "Hold",
         }
     }
 }
@@ -186,6 +199,11 @@ fn statements<'a>(
             Some(Cut::Delay(time)) => {
                 let _pending = shared.pending();
                 shared.pause(time);
+                server.write_all(&packet)?;
+            }
+            Some(Cut::Hold) => {
+                let _pending = shared.pending();
+                shared.hold();
                 server.write_all(&packet)?;
             }
         }

@@ -2,12 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use rustix::process::geteuid;
-
-use super::server::{NOBODY, Server, program};
+use super::server::{Server, own, program};
 
 /// Debian's modules that are not built in and needed here.
 const MODULES: [&str; 12] = [
@@ -87,11 +85,7 @@ impl Dav {
     pub fn folder(&self, path: &str) -> PathBuf {
         let folder = self.root().join(path);
         std::fs::create_dir_all(&folder).expect("the folder can be written");
-        if geteuid().is_root() {
-            let own = |path: &Path| std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY));
-            let below = folder.ancestors().take_while(|path| path.starts_with(self.root()));
-            below.for_each(|path| own(path).expect("root may change owners"));
-        }
+        folder.ancestors().take_while(|path| path.starts_with(self.root())).for_each(own);
         folder
     }
 

@@ -16,6 +16,7 @@ use std::io::Write;
 pub use apache::{Apache, Occupied};
 pub use dav::Dav;
 pub use mariadb::MariaDb;
+pub use server::own;
 
 /// What was started; or `None`, with the test noted as skipped: what it needs is not on this machine.
 ///

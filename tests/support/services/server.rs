@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 use tempfile::TempDir;
 
 /// Debian's `nobody` and `nogroup`: some servers refuse to be root, none needs to be.
-pub const NOBODY: u32 = 65_534;
+const NOBODY: u32 = 65_534;
 /// Far more than a server needs to start or to end on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -31,9 +31,7 @@ impl Server {
     /// An empty folder of the unprivileged user, and a free port; nothing is started yet.
     pub fn prepare() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        if geteuid().is_root() {
-            std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may change owners");
-        }
+        own(folder.path());
         Self { folder, port: free_port(), child: None }
     }
 
@@ -192,6 +190,13 @@ fn free_port() -> u16 {
     let ports = (0..PORTS).map(|_| 10_000 + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS);
     let mut ports = ports.filter_map(|port| u16::try_from(port).ok());
     ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a free port")
+}
+
+/// Makes a file or a folder that of the unprivileged user.
+pub fn own(path: &Path) {
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("root may change owners");
+    }
 }
 
 /// Where a program is; daemons are not in every user's path.
